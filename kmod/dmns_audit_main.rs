@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Audit records for device-mapper targets and namespaces.
+//!
+//! - [`dm`], [`ns`]: what to say.
+//! - [`audit`], [`attach`]: the safe layer: how to say it, and where from. All `unsafe` is in these two.
+//! - [`uapi`]: the text of the records, the same source that user space is built from.
+//! - [`counters`]: what became of the records.
+
+mod attach;
+mod audit;
+mod counters;
+mod dm;
+mod ns;
+
+#[path = "../uapi/src/lib.rs"]
+#[allow(dead_code, unreachable_pub)] // User space takes more of it than we do.
+mod uapi;
+
+/// What `kernel::bindings` has, and what bindgen makes of `bindings.h`.
+// As rust/bindings/lib.rs has it: generated code follows none of these.
+#[allow(
+    clippy::all,
+    clippy::as_underscore,
+    clippy::cast_lossless,
+    clippy::ptr_as_ptr,
+    clippy::ref_as_ptr,
+    clippy::undocumented_unsafe_blocks,
+    dead_code,
+    improper_ctypes,
+    missing_docs,
+    non_camel_case_types,
+    non_snake_case,
+    non_upper_case_globals,
+    unreachable_pub,
+    unsafe_op_in_unsafe_fn
+)]
+mod bindings {
+    use kernel::ffi;
+    pub(crate) use kernel::bindings::*;
+    include!("bindings_generated.rs");
+}
+
+use attach::{
+    Attachments,
+    Hook, //
+};
+use kernel::debugfs;
+use kernel::prelude::*;
+
+module! {
+    type: DmnsAudit,
+    name: "dmns_audit",
+    authors: ["The dmns-audit developers"],
+    description: "Audit records for device-mapper targets and namespaces",
+    license: "GPL v2",
+    params: {
+        dm: u8 {
+            default: 1,
+            description: "Record device-mapper events in place of the C original (1, the default) or not (0)",
+        },
+        ns: u8 {
+            default: 1,
+            description: "Record the creation and deletion of namespaces (1, the default) or not (0)",
+        },
+    },
+}
+
+/// The loaded module. Fields are dropped in this order: first the functions are given back.
+#[pin_data]
+struct DmnsAudit {
+    _attachments: Attachments,
+    #[pin]
+    _counters: debugfs::File<()>,
+    _debugfs: debugfs::Dir,
+}
+
+impl kernel::InPlaceModule for DmnsAudit {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        pin_init::pin_init_scope(|| {
+            let dm = switch(c"dm", *module_parameters::dm.value())?;
+            let ns = switch(c"ns", *module_parameters::ns.value())?;
+            let hooks = [
+                (dm, Hook::DmTarget),
+                (dm, Hook::DmBio),
+                (ns, Hook::NsAdd),
+                (ns, Hook::NsRemove),
+            ];
+            let wanted = hooks.into_iter().filter_map(|(on, hook)| on.then_some(hook));
+            let attachments = Attachments::new(wanted)
+                .inspect_err(|_| pr_err!("not loaded, nothing is attached\n"))?;
+            if !audit::enabled() {
+                pr_notice!("auditing is off: records start when it is on (auditctl -e 1)\n");
+            }
+            if ns {
+                attach::record_initial_namespaces();
+            }
+            let dir = debugfs::Dir::new(c"dmns_audit");
+            Ok(try_pin_init!(Self {
+                _attachments: attachments,
+                _counters <- dir.read_callback_file(c"counters", (), &|(), f| counters::write(f)),
+                _debugfs: dir.clone(),
+            }))
+        })
+    }
+}
+
+/// The value of a parameter that switches a part on or off.
+fn switch(name: &CStr, value: u8) -> Result<bool> {
+    match value {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => {
+            pr_err!("{}={}: must be 0 or 1; not loaded\n", name, other);
+            Err(EINVAL)
+        }
+    }
+}

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-only OR MIT
+# Sourced by the other scripts: where things live, and how to speak.
+
+set -eu
+
+PROJECT=$(cd "$(dirname "$0")/.." && pwd)
+CACHE=${DMNS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dmns-audit}
+SUITE=trixie
+
+say() { printf '%s\n' "$*"; }
+die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
+
+# hash FILE... - what a cache entry is named after: the content of what it is made of.
+hash() { cat "$@" | sha256sum | cut -c1-12; }
+
+# as_root COMMAND... - as root, or as root of a user namespace with the user's subordinate ids.
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	else
+		unshare --map-auto --map-root-user "$@"
+	fi
+}
+
+# fresh DIR - an empty DIR.partial to work in, whatever an interrupted run left there; `keep DIR` makes
+# it DIR. What is called DIR is therefore always whole.
+fresh() {
+	as_root rm -rf "$1.partial"
+	mkdir -p "$1.partial"
+}
+keep() {
+	as_root rm -rf "$1"
+	mv "$1.partial" "$1"
+}
+
+# mirror - the Debian mirror that this machine's apt uses, or $DMNS_MIRROR.
+mirror() {
+	if [ -n "${DMNS_MIRROR:-}" ]; then
+		echo "$DMNS_MIRROR"
+		return
+	fi
+	command -v apt-get >/dev/null ||
+		die "no apt here to take a Debian mirror from: set DMNS_MIRROR to one (http://HOST/debian)"
+	# A Debian of one's own, or a derivative's: it must have the suite's archive key, so ask for Debian.
+	uri=$(apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(REPO_URI)' 'Created-By: Packages' |
+		sed -n 's/^Debian|Debian|//p' | head -n 1)
+	[ -n "$uri" ] || die "apt knows no Debian mirror: run 'apt-get update' first, or set DMNS_MIRROR"
+	echo "$uri"
+}
+
+# bootstrap ARGUMENT... - mmdebstrap of $SUITE with its backports, through the mirror and proxy of this
+# machine. Lists stay, so that packages can be looked up later.
+bootstrap() {
+	uri=$(mirror)
+	proxy=$(apt-config dump 2>/dev/null | sed -n 's/^Acquire::http::Proxy "\(..*\)";$/\1/p')
+	mmdebstrap --variant=minbase --components=main --architectures=amd64 \
+		--aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Retries "3"' \
+		${proxy:+--aptopt="Acquire::http::Proxy \"$proxy\""} \
+		--dpkgopt='path-exclude=/usr/share/man/*' \
+		--dpkgopt='path-exclude=/usr/share/doc/*' \
+		--dpkgopt='path-exclude=/usr/share/locale/*' \
+		"$@" "deb $uri $SUITE main" "deb $uri $SUITE-backports main"
+}

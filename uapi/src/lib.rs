@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! What user space may rely on: the records of dmns-audit.
+//!
+//! One source, two compilers: cargo builds this as the crate `dmns-audit-uapi`, and Kbuild builds the
+//! same files into `dmns_audit.ko`, where `cfg(MODULE)` is set. What user space tests here on the host
+//! is therefore the very code that writes records in the kernel. No `std`, no `alloc`, no `unsafe`.
+//!
+//! - [`types`]: the record types, their numbers and their names.
+//! - [`text`]: where text goes ([`text::Sink`]), numbers, the encoding of untrusted strings.
+//! - [`dm`], [`ns`]: the body of each record, field by field.
+//!
+//! User space only:
+//!
+//! - [`line`]: takes a line of an audit log apart.
+//! - [`contract`]: which fields each record has, in which order, with which syntax.
+
+#![cfg_attr(not(MODULE), no_std)]
+#![cfg_attr(not(MODULE), forbid(unsafe_code))]
+
+#[cfg(not(MODULE))]
+pub mod contract;
+pub mod dm;
+#[cfg(not(MODULE))]
+pub mod line;
+pub mod ns;
+pub mod text;
+pub mod types;

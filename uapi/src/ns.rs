@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! The body of namespace records, in the format that Richard Guy Briggs proposed in 2015, with today's
+//! `ns_id` added before `res=`.
+
+use super::text::{
+    decimal,
+    hex2,
+    signed,
+    Sink, //
+};
+
+/// The first inode number of a namespace that was made after boot.
+///
+/// C: `PROC_DYNAMIC_FIRST` in `include/linux/proc_ns.h`.
+pub const PROC_DYNAMIC_FIRST: u32 = 0xF000_0000;
+
+/// The kinds of namespace, in the order of the record types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u16)]
+pub enum Kind {
+    /// Mounts.
+    Mnt,
+    /// Host and domain name.
+    Uts,
+    /// System V IPC and POSIX message queues.
+    Ipc,
+    /// User and group ids, capabilities.
+    User,
+    /// Process ids.
+    Pid,
+    /// Network.
+    Net,
+    /// Cgroup root.
+    Cgroup,
+    /// Offsets of the monotonic and boot-time clocks.
+    Time,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::Mnt,
+        Self::Uts,
+        Self::Ipc,
+        Self::User,
+        Self::Pid,
+        Self::Net,
+        Self::Cgroup,
+        Self::Time,
+    ];
+
+    /// The name in field names (`netns=`, `old_netns=`), the same as under `/proc/PID/ns`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mnt => "mnt",
+            Self::Uts => "uts",
+            Self::Ipc => "ipc",
+            Self::User => "user",
+            Self::Pid => "pid",
+            Self::Net => "net",
+            Self::Cgroup => "cgroup",
+            Self::Time => "time",
+        }
+    }
+
+    /// The `CLONE_NEW*` flag that makes one, which is also the kernel's `ns_common::ns_type`.
+    ///
+    /// C: `include/uapi/linux/sched.h`.
+    pub const fn clone_flag(self) -> u32 {
+        match self {
+            Self::Mnt => 0x0002_0000,
+            Self::Uts => 0x0400_0000,
+            Self::Ipc => 0x0800_0000,
+            Self::User => 0x1000_0000,
+            Self::Pid => 0x2000_0000,
+            Self::Net => 0x4000_0000,
+            Self::Cgroup => 0x0200_0000,
+            Self::Time => 0x0000_0080,
+        }
+    }
+
+    /// The kind that `flag` makes, if it is exactly one `CLONE_NEW*` flag.
+    pub fn from_clone_flag(flag: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.clone_flag() == flag)
+    }
+}
+
+/// The number that the records give a namespace: its inode number minus [`PROC_DYNAMIC_FIRST`].
+///
+/// Initial namespaces are negative, the first namespace made after boot is 0.
+/// `/proc/PID/ns/net` shows 4026531840 more.
+pub const fn relative(inum: u32) -> i32 {
+    inum.wrapping_sub(PROC_DYNAMIC_FIRST) as i32
+}
+
+/// Who made or deleted the namespace, as the initial pid and user namespaces see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject {
+    /// Thread group id.
+    pub pid: i32,
+    /// Real user id.
+    pub uid: u32,
+    /// Login user id; `u32::MAX` if unset.
+    pub auid: u32,
+    /// Session id; `u32::MAX` if unset.
+    pub ses: u32,
+}
+
+impl Subject {
+    /// What comes first: `pid=481 uid=0 auid=1000 ses=3`. `audit_log_task_context()` follows.
+    pub fn head(&self, out: &mut impl Sink) {
+        out.put(b"pid=");
+        signed(out, self.pid.into());
+        out.put(b" uid=");
+        decimal(out, self.uid.into());
+        out.put(b" auid=");
+        decimal(out, self.auid.into());
+        out.put(b" ses=");
+        decimal(out, self.ses.into());
+    }
+}
+
+/// A namespace, as the records name it.
+#[derive(Clone, Copy, Debug)]
+pub struct Namespace {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its inode number on nsfs. Recycled quickly.
+    pub inum: u32,
+    /// The 64-bit id that is never recycled (`NS_GET_ID`, `listns()`).
+    pub id: u64,
+}
+
+/// The device of nsfs, the filesystem that namespace inodes live on. `dev=` is hexadecimal here.
+#[derive(Clone, Copy, Debug)]
+pub struct NsfsDev {
+    /// `MAJOR(sb->s_dev)`.
+    pub major: u32,
+    /// `MINOR(sb->s_dev)`.
+    pub minor: u32,
+}
+
+impl Namespace {
+    /// The end of `NS_INIT_*`: ` dev=00:04 old_netns=-7 netns=3 ns_id=21 res=1`.
+    ///
+    /// `old` is the inode number of the namespace it was cloned from; `None`, told as `(none)`, for an
+    /// initial namespace.
+    pub fn init_tail(&self, dev: NsfsDev, old: Option<u32>, out: &mut impl Sink) {
+        dev_field(dev, out);
+        out.put(b" old_");
+        self.number_field(old, out);
+        out.put(b" ");
+        self.own_tail(out);
+    }
+
+    /// The end of `NS_DEL_*`: ` dev=00:04 netns=3 ns_id=21 res=1`.
+    pub fn del_tail(&self, dev: NsfsDev, out: &mut impl Sink) {
+        dev_field(dev, out);
+        out.put(b" ");
+        self.own_tail(out);
+    }
+
+    fn own_tail(&self, out: &mut impl Sink) {
+        self.number_field(Some(self.inum), out);
+        out.put(b" ns_id=");
+        decimal(out, self.id);
+        out.put(b" res=1");
+    }
+
+    fn number_field(&self, inum: Option<u32>, out: &mut impl Sink) {
+        out.put(self.kind.name().as_bytes());
+        out.put(b"ns=");
+        match inum {
+            Some(inum) => signed(out, relative(inum).into()),
+            None => out.put(b"(none)"),
+        }
+    }
+}
+
+fn dev_field(dev: NsfsDev, out: &mut impl Sink) {
+    out.put(b" dev=");
+    hex2(out, dev.major);
+    out.put(b":");
+    hex2(out, dev.minor);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::text::tests::text;
+    use super::*;
+
+    const DEV: NsfsDev = NsfsDev { major: 0, minor: 4 };
+
+    #[test]
+    fn numbers_are_relative_to_the_first_dynamic_inode() {
+        assert_eq!(relative(0xF000_0000), 0);
+        assert_eq!(relative(0xEFFF_FFFF), -1);
+        assert_eq!(relative(4026531840 + 3), 3);
+        assert_eq!(relative(u32::MAX), 0x0FFF_FFFF);
+    }
+
+    #[test]
+    fn a_namespace_comes_and_goes() {
+        let subject = Subject {
+            pid: 481,
+            uid: 0,
+            auid: u32::MAX,
+            ses: u32::MAX,
+        };
+        let ns = Namespace {
+            kind: Kind::Net,
+            inum: PROC_DYNAMIC_FIRST + 3,
+            id: 21,
+        };
+        assert_eq!(
+            text(|out| subject.head(out)),
+            "pid=481 uid=0 auid=4294967295 ses=4294967295"
+        );
+        assert_eq!(
+            text(|out| ns.init_tail(DEV, Some(PROC_DYNAMIC_FIRST - 7), out)),
+            " dev=00:04 old_netns=-7 netns=3 ns_id=21 res=1"
+        );
+        assert_eq!(
+            text(|out| ns.init_tail(DEV, None, out)),
+            " dev=00:04 old_netns=(none) netns=3 ns_id=21 res=1"
+        );
+        assert_eq!(
+            text(|out| ns.del_tail(DEV, out)),
+            " dev=00:04 netns=3 ns_id=21 res=1"
+        );
+    }
+
+    #[test]
+    fn each_kind_has_a_flag_of_its_own() {
+        for kind in Kind::ALL {
+            assert_eq!(kind.clone_flag().count_ones(), 1);
+            assert_eq!(Kind::from_clone_flag(kind.clone_flag()), Some(kind));
+        }
+        assert_eq!(Kind::from_clone_flag(0), None);
+        assert_eq!(Kind::from_clone_flag(0x0002_0080), None);
+    }
+}

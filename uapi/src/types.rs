@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! The record types: numbers, names, and where they come from.
+//!
+//! C header: `uapi/include/linux/dmns_audit.h` for the new ones; `include/uapi/linux/audit.h` for
+//! `AUDIT_DM_CTRL` and `AUDIT_DM_EVENT`.
+
+use super::ns::Kind;
+
+/// The first number of the namespace records.
+///
+/// Upstream has taken 1300..=1339 of the kernel-event range 1300..=1399; these stay clear of what it
+/// will assign next.
+const NS_FIRST: u16 = 1380;
+
+/// The type of a record that dmns-audit emits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RecordType {
+    /// A device-mapper target was made or destroyed.
+    DmCtrl,
+    /// A device-mapper target found an integrity violation.
+    DmEvent,
+    /// A namespace was created.
+    NsInit(Kind),
+    /// A namespace was deleted.
+    NsDel(Kind),
+    /// The eight namespaces of a task.
+    NsInfo,
+}
+
+/// Number of record types.
+pub const COUNT: usize = 3 + 2 * Kind::ALL.len();
+
+impl RecordType {
+    /// Every record type, in the order of [`RecordType::index`].
+    pub const ALL: [Self; COUNT] = {
+        let mut all = [Self::DmCtrl; COUNT];
+        all[1] = Self::DmEvent;
+        let mut k = 0;
+        while k < Kind::ALL.len() {
+            all[2 + k] = Self::NsInit(Kind::ALL[k]);
+            all[2 + Kind::ALL.len() + k] = Self::NsDel(Kind::ALL[k]);
+            k += 1;
+        }
+        all[COUNT - 1] = Self::NsInfo;
+        all
+    };
+
+    /// The position in [`RecordType::ALL`].
+    pub const fn index(self) -> usize {
+        match self {
+            Self::DmCtrl => 0,
+            Self::DmEvent => 1,
+            Self::NsInit(kind) => 2 + kind as usize,
+            Self::NsDel(kind) => 2 + Kind::ALL.len() + kind as usize,
+            Self::NsInfo => COUNT - 1,
+        }
+    }
+
+    /// The number on the audit netlink socket.
+    pub const fn number(self) -> u16 {
+        match self {
+            Self::DmCtrl => 1338,
+            Self::DmEvent => 1339,
+            Self::NsInit(kind) => NS_FIRST + kind as u16,
+            Self::NsDel(kind) => NS_FIRST + Kind::ALL.len() as u16 + kind as u16,
+            Self::NsInfo => NS_FIRST + 2 * Kind::ALL.len() as u16,
+        }
+    }
+
+    /// The name, without the `AUDIT_` that C puts before it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DmCtrl => "DM_CTRL",
+            Self::DmEvent => "DM_EVENT",
+            Self::NsInit(kind) => match kind {
+                Kind::Mnt => "NS_INIT_MNT",
+                Kind::Uts => "NS_INIT_UTS",
+                Kind::Ipc => "NS_INIT_IPC",
+                Kind::User => "NS_INIT_USER",
+                Kind::Pid => "NS_INIT_PID",
+                Kind::Net => "NS_INIT_NET",
+                Kind::Cgroup => "NS_INIT_CGROUP",
+                Kind::Time => "NS_INIT_TIME",
+            },
+            Self::NsDel(kind) => match kind {
+                Kind::Mnt => "NS_DEL_MNT",
+                Kind::Uts => "NS_DEL_UTS",
+                Kind::Ipc => "NS_DEL_IPC",
+                Kind::User => "NS_DEL_USER",
+                Kind::Pid => "NS_DEL_PID",
+                Kind::Net => "NS_DEL_NET",
+                Kind::Cgroup => "NS_DEL_CGROUP",
+                Kind::Time => "NS_DEL_TIME",
+            },
+            Self::NsInfo => "NS_INFO",
+        }
+    }
+
+    /// The type with this number, if it is one of ours.
+    pub fn from_number(number: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|t| t.number() == number)
+    }
+
+    /// The type that a log or a person writes as `name`: `NS_INIT_NET`, `UNKNOWN[1385]` or `1385`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let number = name
+            .strip_prefix("UNKNOWN[")
+            .and_then(|rest| rest.strip_suffix(']'))
+            .unwrap_or(name);
+        match number.parse() {
+            Ok(number) => Self::from_number(number),
+            Err(_) => Self::ALL.into_iter().find(|t| t.name() == name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    extern crate std;
+    use std::{format, string::String, vec::Vec};
+
+    #[test]
+    fn all_is_in_index_order_with_distinct_numbers() {
+        for (i, t) in RecordType::ALL.into_iter().enumerate() {
+            assert_eq!(t.index(), i, "{}", t.name());
+            assert_eq!(RecordType::from_number(t.number()), Some(t));
+        }
+        assert_eq!(RecordType::from_number(1340), None);
+    }
+
+    #[test]
+    fn a_type_is_found_by_each_of_its_spellings() {
+        for t in RecordType::ALL {
+            assert_eq!(RecordType::from_name(t.name()), Some(t));
+            assert_eq!(RecordType::from_name(&format!("{}", t.number())), Some(t));
+            assert_eq!(
+                RecordType::from_name(&format!("UNKNOWN[{}]", t.number())),
+                Some(t)
+            );
+        }
+        for wrong in ["", "SYSCALL", "UNKNOWN[1385", "UNKNOWN[]", "UNKNOWN[1300]"] {
+            assert_eq!(RecordType::from_name(wrong), None, "{wrong}");
+        }
+    }
+
+    /// The C header says the same as [`RecordType::ALL`]: every `#define AUDIT_<NAME> <number>`.
+    #[test]
+    fn the_c_header_is_equal() {
+        let header = include_str!("../include/linux/dmns_audit.h");
+        let defines: Vec<(String, u16)> = header
+            .lines()
+            .filter_map(|line| line.strip_prefix("#define AUDIT_"))
+            .map(|rest| {
+                let mut words = rest.split_whitespace();
+                let name = words.next().expect("a name");
+                let number = words.next().expect("a number").parse().expect("decimal");
+                (String::from(name), number)
+            })
+            .collect();
+        let ours: Vec<(String, u16)> = RecordType::ALL
+            .into_iter()
+            .map(|t| (String::from(t.name()), t.number()))
+            .collect();
+        assert_eq!(defines, ours);
+    }
+}
