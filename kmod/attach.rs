@@ -21,6 +21,7 @@ use crate::uapi::ns::{
     NsfsDev, //
 };
 use crate::{
+    counters,
     dm,
     ns, //
 };
@@ -207,6 +208,7 @@ impl Drop for Attachments {
             bindings::synchronize_rcu();
             bindings::cleanup_srcu_struct(HANDLERS.0.get());
         }
+        counters::log();
     }
 }
 

@@ -15,13 +15,15 @@
 //!   `backlog_wait_time`, an exclude rule names the type, or memory ran out.
 //! - `refused_nowait`: the same, where the caller could not wait.
 //!
-//! The counts start at zero when the module loads.
+//! The counts start at zero when the module loads. When it is unloaded, the kernel log keeps those that
+//! are not zero.
 
 use crate::uapi::types::{
     self,
     RecordType, //
 };
 use kernel::fmt;
+use kernel::prelude::*;
 use kernel::sync::atomic::{
     Atomic,
     Relaxed, //
@@ -48,6 +50,21 @@ static COUNTS: [[Atomic<u64>; FATES]; types::COUNT] =
 /// Counts a record of type `ty`. Callable from any context.
 pub(crate) fn count(ty: RecordType, fate: Fate) {
     COUNTS[ty.index()][fate as usize].fetch_add(1, Relaxed);
+}
+
+/// Says in the kernel log what was counted.
+pub(crate) fn log() {
+    for ty in RecordType::ALL {
+        let [emitted, disabled, refused, refused_nowait] =
+            [0, 1, 2, 3].map(|fate| COUNTS[ty.index()][fate].load(Relaxed));
+        if emitted + disabled + refused + refused_nowait != 0 {
+            pr_info!(
+                "counted {} emitted={emitted} disabled={disabled} refused={refused} \
+                 refused_nowait={refused_nowait}\n",
+                ty.name()
+            );
+        }
+    }
 }
 
 /// Writes the table that the module's documentation describes.

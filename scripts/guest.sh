@@ -5,6 +5,7 @@
 . "$(dirname "$0")/common.sh"
 
 root=$1 kernel=$2
+[ -e "$kernel/release" ] || die "$kernel is no kernel: run scripts/kernel.sh"
 
 # What the scenarios call. bpftrace is there to hold a function that the module wants.
 PACKAGES="auditd bpftrace cryptsetup-bin dmsetup iproute2 kmod procps util-linux"
@@ -17,8 +18,8 @@ if [ ! -e "$image" ]; then
 	# The packages' versions go into every report.
 	bootstrap --include="$(echo $PACKAGES | tr ' ' ,)" \
 		--customize-hook="copy-in $kernel/modules/lib/modules /usr/lib" \
-		--customize-hook='chroot "$1" depmod '"$(cat "$kernel/release")" \
-		--customize-hook='chroot "$1" dpkg-query -W >"$1/etc/dmns-packages"' \
+		--customize-hook='chroot "$1" dpkg-query -W >"$1/packages"' \
+		--customize-hook="download /packages ${image%.erofs}.packages" \
 		--customize-hook='rm -rf "$1/usr/share/bpftrace" "$1/var/cache"/*' \
 		--customize-hook='mkdir -p "$1/mnt/share"' \
 		--format=tar "" "$image.tar"

@@ -65,6 +65,7 @@ apt sh -eu -c '
 	rm -f "unpacked/usr/lib/modules/$release/build" "unpacked/usr/lib/modules/$release/source"
 	mkdir -p modules/lib
 	mv unpacked/usr/lib/modules modules/lib/
+	depmod -b modules "$release"
 	headers=unpacked/usr/src/linux-headers-$release
 	grep -q "^CONFIG_RUST=y" "$headers/.config" || { echo "$release has no CONFIG_RUST"; exit 1; }
 	# vmlinux holds the BTF that the BTF of a module builds on.

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! From the initramfs to a complete system.
+
+use super::HOME;
+use anyhow::{Context, Result, bail};
+use nix::kmod::{ModuleInitFlags, finit_module};
+use nix::mount::{MsFlags, mount};
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+/// `MODULE_INIT_COMPRESSED_FILE`, which nix does not name: the kernel unpacks .ko.xz itself.
+const COMPRESSED: ModuleInitFlags = ModuleInitFlags::from_bits_retain(4);
+
+/// The disk of the guest: the only one it has.
+const DISK: &str = "/dev/vda";
+
+/// Loads what the disk needs, mounts it with a writable layer in memory above it, and goes on there.
+pub(super) fn into_root() -> Result<()> {
+    mount_at("devtmpfs", "/dev", "devtmpfs", "")?;
+    // In the order in which they need each other: see `initramfs.rs`.
+    let mut modules: Vec<_> = fs::read_dir("/modules")?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
+    modules.sort();
+    for module in modules {
+        let file = File::open(&module)?;
+        match finit_module(&file, &CString::default(), COMPRESSED) {
+            Ok(()) | Err(nix::Error::EEXIST) => {}
+            Err(e) => bail!("loading {}: {e}", module.display()),
+        }
+    }
+    for _ in 0..1000 {
+        if Path::new(DISK).exists() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    fs::create_dir("/lower")?;
+    mount(
+        Some(DISK),
+        "/lower",
+        Some("erofs"),
+        MsFlags::MS_RDONLY,
+        None::<&str>,
+    )
+    .context("mounting the guest's disk")?;
+    mount_at("tmpfs", "/upper", "tmpfs", "size=90%")?;
+    fs::create_dir_all("/upper/data")?;
+    fs::create_dir_all("/upper/work")?;
+    mount_at(
+        "overlay",
+        "/root",
+        "overlay",
+        "lowerdir=/lower,upperdir=/upper/data,workdir=/upper/work",
+    )?;
+    mount_at("tmpfs", "/root/run", "tmpfs", "mode=755")?;
+    copy_tree(Path::new("/dmns"), &Path::new("/root").join(&HOME[1..]))?;
+
+    nix::unistd::chdir("/root")?;
+    mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>)?;
+    nix::unistd::chroot(".")?;
+    nix::unistd::chdir("/")?;
+    Err(Command::new(format!("{HOME}/dmns-test"))
+        .args(["agent", "supervise"])
+        .env_clear()
+        .env("PATH", format!("{HOME}/bin:/usr/sbin:/usr/bin:/sbin:/bin"))
+        .env("HOME", "/root")
+        .env("LC_ALL", "C.UTF-8")
+        .exec())
+    .context("running the agent from the disk")
+}
+
+/// Mounts what a system has mounted.
+pub(super) fn mount_all() -> Result<()> {
+    for (source, target, fstype, options) in [
+        ("devtmpfs", "/dev", "devtmpfs", ""),
+        ("devpts", "/dev/pts", "devpts", "mode=620,ptmxmode=666"),
+        ("tmpfs", "/dev/shm", "tmpfs", ""),
+        ("proc", "/proc", "proc", ""),
+        ("sysfs", "/sys", "sysfs", ""),
+        ("cgroup2", "/sys/fs/cgroup", "cgroup2", ""),
+        ("securityfs", "/sys/kernel/security", "securityfs", ""),
+        ("debugfs", "/sys/kernel/debug", "debugfs", ""),
+        ("tracefs", "/sys/kernel/tracing", "tracefs", ""),
+        ("bpf", "/sys/fs/bpf", "bpf", ""),
+        ("tmpfs", "/tmp", "tmpfs", "mode=1777,size=90%"),
+    ] {
+        mount_at(source, target, fstype, options)?;
+    }
+    for (link, to) in [
+        ("/dev/fd", "/proc/self/fd"),
+        ("/dev/stdin", "/proc/self/fd/0"),
+        ("/dev/stdout", "/proc/self/fd/1"),
+        ("/dev/stderr", "/proc/self/fd/2"),
+    ] {
+        if !Path::new(link).exists() {
+            std::os::unix::fs::symlink(to, link).with_context(|| link.to_owned())?;
+        }
+    }
+    nix::unistd::sethostname("dmns")?;
+    Ok(())
+}
+
+fn mount_at(source: &str, target: &str, fstype: &str, options: &str) -> Result<()> {
+    fs::create_dir_all(target).with_context(|| format!("making {target}"))?;
+    mount(
+        Some(source),
+        target,
+        Some(fstype),
+        MsFlags::empty(),
+        Some(options),
+    )
+    .with_context(|| format!("mounting {source} at {target}"))
+}
+
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_tree(&entry.path(), &to)?;
+        } else {
+            fs::copy(entry.path(), &to).with_context(|| to.display().to_string())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! A booted guest, as the host talks to it: run a command, see the records, end it.
+
+use crate::prepare::Prepared;
+use crate::protocol::{Stream, ToGuest, ToHost, receive, send};
+use crate::vm::{Machine, Vm};
+use crate::initramfs::Initramfs;
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use std::fs;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a guest may take from power-on to the agent, and from the agent's "done" to power-off.
+const BOOT: Duration = Duration::from_secs(120);
+
+/// How long a record may take from the kernel to auditd's log.
+const DELIVERY: Duration = Duration::from_secs(60);
+
+/// How many lines of the console are shown when a guest hangs or dies.
+const TAIL: usize = 30;
+
+/// The commands that scenarios find in the guest beside the real tools.
+const COMMANDS: [(&str, &str); 6] = [
+    ("counter", include_str!("../guest/counter")),
+    ("flip", include_str!("../guest/flip")),
+    ("load", include_str!("../guest/load")),
+    ("records", include_str!("../guest/records")),
+    ("unload", include_str!("../guest/unload")),
+    ("value", include_str!("../guest/value")),
+];
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// Exit status; 128 + n after signal n.
+    pub(crate) status: i32,
+    /// Standard output.
+    pub(crate) stdout: Vec<u8>,
+    /// Standard output and standard error as they came.
+    pub(crate) both: Vec<u8>,
+}
+
+impl Ended {
+    /// Standard output as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+}
+
+/// What is told of as it happens.
+#[derive(Debug)]
+pub(crate) enum Happening<'a> {
+    /// A command wrote this.
+    Output(Stream, &'a [u8]),
+    /// This line came to auditd's log.
+    Record(&'a str),
+}
+
+/// Is told what happens, as it happens.
+pub(crate) type Watcher = Box<dyn FnMut(Happening<'_>)>;
+
+/// A running guest.
+pub(crate) struct Guest {
+    vm: Vm,
+    to: UnixStream,
+    from: Receiver<Result<ToHost>>,
+    /// auditd's log, line by line.
+    pub(crate) log: Vec<String>,
+    /// What has come of the next line of the log.
+    partial: Vec<u8>,
+    next_id: u32,
+    marks: u32,
+    watcher: Watcher,
+}
+
+impl Guest {
+    /// Boots a guest. auditd does not run yet, the module is not loaded.
+    pub(crate) fn boot(prepared: &Prepared, machine: &Machine, watcher: Watcher) -> Result<Self> {
+        let mut initramfs = Initramfs::default();
+        initramfs.modules(&prepared.lib_modules())?;
+        let own = fs::read(std::env::current_exe()?)?;
+        ensure!(
+            is_static(&own),
+            "this program is linked dynamically and cannot run as the guest's first process: build it \
+             with scripts/cargo.sh, as the Makefile does"
+        );
+        initramfs.file("init", true, &own);
+        initramfs.file("dmns/dmns-test", true, &own);
+        let module = fs::read(&prepared.module)
+            .with_context(|| prepared.module.display().to_string())?;
+        initramfs.file("dmns/dmns_audit.ko", false, &module);
+        for (name, script) in COMMANDS {
+            initramfs.file(&format!("dmns/bin/{name}"), true, script.as_bytes());
+        }
+        let (vm, port) = Vm::start(prepared, machine, &initramfs.finish())?;
+
+        let (sender, from) = mpsc::channel();
+        let mut reader = port.try_clone()?;
+        thread::spawn(move || {
+            loop {
+                let message = match receive(&mut reader) {
+                    Ok(Some(message)) => Ok(message),
+                    Ok(None) => return,
+                    Err(e) => Err(e),
+                };
+                let last = message.is_err();
+                if sender.send(message).is_err() || last {
+                    return;
+                }
+            }
+        });
+        let mut guest = Self {
+            vm,
+            to: port,
+            from,
+            log: Vec::new(),
+            partial: Vec::new(),
+            next_id: 0,
+            marks: 0,
+            watcher,
+        };
+        match guest.next(Instant::now() + BOOT).context("booting")? {
+            ToHost::Ready => {}
+            other => bail!("the agent began with {other:?}"),
+        }
+        if machine.share.is_some() {
+            guest.must("modprobe 9p && mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 share /mnt/share")?;
+        }
+        guest.must("ip link set lo up")?;
+        Ok(guest)
+    }
+
+    /// Starts auditd as Debian configures it, with the backlog of Debian's rules.
+    pub(crate) fn start_auditd(&mut self) -> Result<()> {
+        self.must("auditd && auditctl -R /etc/audit/audit.rules >/dev/null && auditctl -e 1 >/dev/null")?;
+        self.mark()
+    }
+
+    /// Runs `argv` until it ends.
+    pub(crate) fn run(
+        &mut self,
+        argv: &[&str],
+        env: &[(String, String)],
+        deadline: Instant,
+    ) -> Result<Ended> {
+        let id = self.next_id;
+        self.next_id += 1;
+        let message = ToGuest::Run {
+            id,
+            argv: argv.iter().map(|a| (*a).to_owned()).collect(),
+            env: env.to_vec(),
+        };
+        self.send(&message)?;
+        let mut ended = Ended {
+            status: 0,
+            stdout: Vec::new(),
+            both: Vec::new(),
+        };
+        loop {
+            match self.next(deadline) {
+                Ok(ToHost::Exit { id: of, status }) if of == id => {
+                    ended.status = status;
+                    return Ok(ended);
+                }
+                Ok(ToHost::Output {
+                    id: of,
+                    stream,
+                    bytes,
+                }) if of == id => {
+                    (self.watcher)(Happening::Output(stream, &bytes));
+                    if stream == Stream::Stdout {
+                        ended.stdout.extend(&bytes);
+                    }
+                    ended.both.extend(bytes);
+                }
+                Ok(_) => {}
+                Err(e) => {
+                    // So that what comes next finds the guest in order, if it is.
+                    let _ = self.send(&ToGuest::Kill(id));
+                    let output = String::from_utf8_lossy(&ended.both).into_owned();
+                    let said = output.lines().rev().take(10).collect::<Vec<_>>();
+                    let said: Vec<_> = said.into_iter().rev().collect();
+                    return Err(e.context(format!(
+                        "'{}' did not end; it said last:\n{}",
+                        argv.join(" "),
+                        said.join("\n")
+                    )));
+                }
+            }
+        }
+    }
+
+    /// Runs a shell command of ours that has to succeed. Nobody is told what it says.
+    pub(crate) fn must(&mut self, command: &str) -> Result<String> {
+        let watcher = std::mem::replace(&mut self.watcher, Box::new(|_| {}));
+        let ended = self.run(&["sh", "-c", command], &[], Instant::now() + DELIVERY);
+        self.watcher = watcher;
+        let ended = ended?;
+        ensure!(
+            ended.status == 0,
+            "in the guest, '{command}' failed with status {}: {}",
+            ended.status,
+            String::from_utf8_lossy(&ended.both).trim()
+        );
+        Ok(ended.text())
+    }
+
+    /// Waits until all that audit was handed before this call is in [`Guest::log`]: sends a record of its
+    /// own and waits for it to come by.
+    pub(crate) fn mark(&mut self) -> Result<()> {
+        self.marks += 1;
+        let mark = format!("dmns-mark-{}", self.marks);
+        let from = self.log.len();
+        self.must(&format!("auditctl -m {mark}"))?;
+        let deadline = Instant::now() + DELIVERY;
+        let quoted = format!("'{mark}'");
+        let is_mark = |line: &String| {
+            line.starts_with("type=USER ") && line.contains(&mark) || line.contains(&quoted)
+        };
+        let mut seen = from;
+        loop {
+            if self.log[seen..].iter().any(is_mark) {
+                return Ok(());
+            }
+            seen = self.log.len();
+            self.next(deadline)
+                .context("a marker sent with auditctl does not come back through auditd's log")?;
+        }
+    }
+
+    /// Whether this line is one that [`Guest::mark`] caused.
+    pub(crate) fn is_mark(line: &str) -> bool {
+        line.contains("dmns-mark-")
+    }
+
+    /// Ends the guest in good order, or says why it did not.
+    pub(crate) fn power_off(mut self) -> Result<Vec<String>> {
+        self.send(&ToGuest::PowerOff)?;
+        let deadline = Instant::now() + BOOT;
+        while !matches!(
+            self.next(deadline).context("no \"done\" came from the guest")?,
+            ToHost::Done
+        ) {}
+        match self.vm.wait(BOOT)? {
+            Some(status) if status.success() => Ok(std::mem::take(&mut self.log)),
+            Some(status) => bail!("QEMU ended with {status}"),
+            None => Err(self.dead(anyhow!("the guest said \"done\" but did not power off"))),
+        }
+    }
+
+    fn send(&mut self, message: &ToGuest) -> Result<()> {
+        match send(&mut self.to, message).and_then(|()| Ok(self.to.flush()?)) {
+            Ok(()) => Ok(()),
+            Err(e) => Err(self.dead(e)),
+        }
+    }
+
+    /// The next message; the log has been taken out of it already.
+    fn next(&mut self, deadline: Instant) -> Result<ToHost> {
+        let patience = deadline.saturating_duration_since(Instant::now());
+        let message = match self.from.recv_timeout(patience) {
+            Ok(Ok(message)) => message,
+            Ok(Err(e)) => return Err(self.dead(e)),
+            Err(RecvTimeoutError::Timeout) => return Err(self.dead(anyhow!("no answer in time"))),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(self.dead(anyhow!("the guest is gone")));
+            }
+        };
+        if let ToHost::AuditLog(bytes) = &message {
+            for part in bytes.split_inclusive(|&b| b == b'\n') {
+                self.partial.extend(part);
+                if part.ends_with(b"\n") {
+                    let line = String::from_utf8_lossy(&self.partial).trim_end().to_owned();
+                    self.partial.clear();
+                    (self.watcher)(Happening::Record(&line));
+                    self.log.push(line);
+                }
+            }
+        }
+        Ok(message)
+    }
+
+    fn dead(&self, error: anyhow::Error) -> anyhow::Error {
+        let console = self.vm.console();
+        let lines: Vec<_> = console.lines().collect();
+        let tail = &lines[lines.len().saturating_sub(TAIL)..];
+        if tail.is_empty() {
+            error.context("the guest's console is empty")
+        } else {
+            error.context(format!("the guest's console ends:\n{}", tail.join("\n")))
+        }
+    }
+
+    /// What the kernel wrote to its console so far.
+    pub(crate) fn console(&self) -> String {
+        self.vm.console()
+    }
+}
+
+/// Whether an ELF program needs no interpreter: it has no `PT_INTERP` header.
+fn is_static(elf: &[u8]) -> bool {
+    const PT_INTERP: u32 = 3;
+    let u16_at = |at: usize| Some(u16::from_le_bytes(elf.get(at..at + 2)?.try_into().ok()?));
+    let u64_at = |at: usize| Some(u64::from_le_bytes(elf.get(at..at + 8)?.try_into().ok()?));
+    let headers = || {
+        let (start, size, count) = (u64_at(32)?, u16_at(54)?, u16_at(56)?);
+        Some((0..count).map(move |i| start as usize + usize::from(i) * usize::from(size)))
+    };
+    headers().is_some_and(|mut headers| {
+        headers.all(|at| {
+            elf.get(at..at + 4)
+                .is_some_and(|ty| ty != PT_INTERP.to_le_bytes())
+        })
+    })
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! The initramfs: just enough to get to the guest's disk, and what differs from run to run.
+//!
+//! Format: `newc` cpio, as `Documentation/driver-api/early-userspace/buffer-format.rst` has it. The
+//! kernel wants nothing else of it than regular files and folders, so these few lines replace a cpio
+//! program that would run at every boot.
+
+use anyhow::{Context, Result};
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+
+/// The kernel modules between the initramfs and the guest's disk. The rest is on the disk.
+const MODULES: [&str; 5] = ["virtio_pci", "virtio_blk", "erofs", "overlay", "9pnet_virtio"];
+
+/// An initramfs in the making.
+#[derive(Default)]
+pub(crate) struct Initramfs {
+    archive: Vec<u8>,
+    folders: HashSet<String>,
+    inode: u32,
+}
+
+impl Initramfs {
+    /// Adds a file of these contents, with the folders above it.
+    pub(crate) fn file(&mut self, path: &str, executable: bool, contents: &[u8]) {
+        let mut folder = String::new();
+        for part in path.split('/').rev().skip(1).collect::<Vec<_>>().iter().rev() {
+            folder.push_str(part);
+            if self.folders.insert(folder.clone()) {
+                self.entry(&folder, 0o040_755, &[]);
+            }
+            folder.push('/');
+        }
+        self.entry(path, if executable { 0o100_755 } else { 0o100_644 }, contents);
+    }
+
+    /// Adds the modules that lead to the disk, numbered in the order in which they need each other.
+    pub(crate) fn modules(&mut self, lib_modules: &Path) -> Result<()> {
+        let dep = lib_modules.join("modules.dep");
+        let dep = fs::read_to_string(&dep).with_context(|| dep.display().to_string())?;
+        let mut order: Vec<&str> = Vec::new();
+        for module in MODULES {
+            // "kernel/fs/erofs/erofs.ko.xz: kernel/..." names what it needs from last to first. A module
+            // that is not listed is built in.
+            let line = dep.lines().find(|line| {
+                let file = line.split(':').next().unwrap_or_default();
+                let name = file.rsplit('/').next().unwrap_or_default();
+                name.split('.').next() == Some(module)
+            });
+            let Some((file, needs)) = line.and_then(|line| line.split_once(':')) else {
+                continue;
+            };
+            for file in needs.split_whitespace().rev().chain([file]) {
+                if !order.contains(&file) {
+                    order.push(file);
+                }
+            }
+        }
+        for (i, file) in order.iter().enumerate() {
+            let contents = fs::read(lib_modules.join(file)).with_context(|| (*file).to_string())?;
+            let name = file.rsplit('/').next().unwrap_or_default();
+            self.file(&format!("modules/{i:02}-{name}"), false, &contents);
+        }
+        Ok(())
+    }
+
+    /// The archive.
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        self.entry("TRAILER!!!", 0, &[]);
+        self.archive
+    }
+
+    fn entry(&mut self, path: &str, mode: u32, contents: &[u8]) {
+        self.inode += 1;
+        self.archive.extend(b"070701");
+        for field in [
+            self.inode,
+            mode,
+            0, // uid
+            0, // gid
+            1, // links
+            0, // mtime
+            contents.len() as u32,
+            0, // major, minor
+            0,
+            0, // rmajor, rminor
+            0,
+            path.len() as u32 + 1,
+            0, // check
+        ] {
+            self.archive.extend(format!("{field:08x}").bytes());
+        }
+        self.archive.extend(path.bytes());
+        self.archive.push(0);
+        self.pad();
+        self.archive.extend(contents);
+        self.pad();
+    }
+
+    fn pad(&mut self) {
+        self.archive.resize(self.archive.len().next_multiple_of(4), 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
+    /// GNU cpio reads the archive back, where there is one.
+    #[test]
+    fn cpio_lists_the_archive() -> Result<()> {
+        let mut initramfs = Initramfs::default();
+        initramfs.file("init", true, b"#!");
+        initramfs.file("dmns/bin/flip", true, &[7; 4097]);
+        initramfs.file("dmns/bin/load", false, b"");
+        let archive = initramfs.finish();
+        assert_eq!(archive.len() % 4, 0);
+        let Ok(mut cpio) = Command::new("cpio")
+            .args(["--list", "--quiet"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+        else {
+            eprintln!("no cpio here: only the size was checked");
+            return Ok(());
+        };
+        cpio.stdin.take().context("stdin")?.write_all(&archive)?;
+        let listed = cpio.wait_with_output()?;
+        assert!(listed.status.success());
+        assert_eq!(
+            String::from_utf8_lossy(&listed.stdout),
+            "init\ndmns\ndmns/bin\ndmns/bin/flip\ndmns/bin/load\n"
+        );
+        Ok(())
+    }
+}

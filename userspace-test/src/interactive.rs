@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! `dmns-test shell` and `dmns-test exec`: a guest for a person, or for a script of theirs.
+
+use crate::guest::{Guest, Happening};
+use crate::live;
+use crate::prepare::Prepared;
+use crate::protocol::Stream;
+use crate::vm::Machine;
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+/// What a shell is opened with.
+pub(crate) struct Shell {
+    /// Whether the module is loaded.
+    pub(crate) module: bool,
+    /// Whether records are shown as they come.
+    pub(crate) live: bool,
+    /// A folder to see at /mnt/share.
+    pub(crate) share: Option<PathBuf>,
+    /// Memory, MiB.
+    pub(crate) memory: u32,
+}
+
+/// What a command is run with.
+pub(crate) struct Exec {
+    /// Whether the module is loaded.
+    pub(crate) module: bool,
+    /// Where auditd's log goes.
+    pub(crate) audit_log: Option<PathBuf>,
+    /// A folder to see at /mnt/share.
+    pub(crate) share: Option<PathBuf>,
+    /// Memory, MiB.
+    pub(crate) memory: u32,
+    /// Seconds.
+    pub(crate) timeout: u64,
+    /// The command and its arguments.
+    pub(crate) command: Vec<String>,
+}
+
+/// Opens a shell on this terminal.
+pub(crate) fn shell(prepared: &Prepared, options: &Shell) -> Result<ExitCode> {
+    ensure!(
+        std::io::stdin().is_terminal() && std::io::stdout().is_terminal(),
+        "a shell needs a terminal; to run a script, use: dmns-test exec -- COMMAND"
+    );
+    let machine = Machine {
+        memory: options.memory,
+        share: shared(options.share.as_deref())?,
+        terminal: true,
+        ..Machine::default()
+    };
+    eprintln!("booting {} ...", prepared.release);
+    let size = Command::new("stty")
+        .arg("size")
+        .stdin(Stdio::inherit())
+        .output()
+        .map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned())
+        .unwrap_or_default();
+    let (rows, columns) = size.split_once(' ').unwrap_or(("24", "80"));
+    let live = options.live;
+    let mut guest = Guest::boot(
+        prepared,
+        &machine,
+        Box::new(move |happening| {
+            if let (true, Happening::Record(line)) = (live, happening) {
+                if let Some(text) = live::record(line, true) {
+                    // QEMU has the terminal in raw mode.
+                    let _ = write!(std::io::stdout(), "\r{text}\x1b[K\r\n");
+                }
+            }
+        }),
+    )?;
+    guest.start_auditd()?;
+    if options.module {
+        guest.must("load")?;
+    }
+    let greeting = format!(
+        "stty rows {rows} columns {columns}; dmesg | grep dmns_audit: ; \
+         echo 'records, records -f: what audit has; load, unload, counter TYPE: the module; exit: the end'; \
+         PS1='guest# ' exec bash --norc -i"
+    );
+    let script = format!("exec </dev/hvc0 >/dev/hvc0 2>&1; exec setsid --ctty --wait bash -c '{}'",
+        greeting.replace('\'', "'\\''"));
+    let ended = guest.run(
+        &["sh", "-c", &script],
+        &[("TERM".to_owned(), std::env::var("TERM").unwrap_or_else(|_| "linux".to_owned()))],
+        Instant::now() + Duration::from_secs(30 * 24 * 3600),
+    );
+    if let Err(e) = ended {
+        // Somebody powered the guest off from within, or it died: the terminal has shown which.
+        eprintln!("\r{e:#}\r");
+        return Ok(ExitCode::FAILURE);
+    }
+    guest.power_off()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a command; its output and exit status become ours.
+pub(crate) fn exec(prepared: &Prepared, options: &Exec) -> Result<ExitCode> {
+    let machine = Machine {
+        memory: options.memory,
+        share: shared(options.share.as_deref())?,
+        ..Machine::default()
+    };
+    let mut guest = Guest::boot(
+        prepared,
+        &machine,
+        Box::new(|happening| {
+            if let Happening::Output(stream, bytes) = happening {
+                // A reader that has gone does not stop the command.
+                let _ = match stream {
+                    Stream::Stdout => std::io::stdout().write_all(bytes),
+                    Stream::Stderr => std::io::stderr().write_all(bytes),
+                };
+                let _ = std::io::stdout().flush();
+            }
+        }),
+    )?;
+    guest.start_auditd()?;
+    if options.module {
+        guest.must("load")?;
+    }
+    let command: Vec<&str> = options.command.iter().map(String::as_str).collect();
+    let deadline = Instant::now() + Duration::from_secs(options.timeout);
+    let ended = guest.run(&command, &[], deadline);
+    if ended.is_ok() {
+        guest.mark()?;
+    }
+    if let Some(file) = &options.audit_log {
+        let lines = guest.log.iter().filter(|line| !Guest::is_mark(line));
+        let text: String = lines.map(|line| format!("{line}\n")).collect();
+        fs::write(file, text).with_context(|| file.display().to_string())?;
+    }
+    let ended = ended?;
+    if let Some(splat) = crate::judge::splat(&guest.must("dmesg")?) {
+        eprintln!("dmns-test: the kernel log has a splat:\n{splat}");
+    }
+    guest.power_off()?;
+    Ok(ExitCode::from(u8::try_from(ended.status).unwrap_or(u8::MAX)))
+}
+
+fn shared(folder: Option<&Path>) -> Result<Option<PathBuf>> {
+    folder
+        .map(|folder| {
+            let path = folder
+                .canonicalize()
+                .with_context(|| format!("--share {}", folder.display()))?;
+            ensure!(path.is_dir(), "--share {}: not a folder", folder.display());
+            Ok(path)
+        })
+        .transpose()
+}

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! What makes a run red whatever its scenario expects: a splat, a lost record, counters that do not add
+//! up, a record off the contract, an `ausearch` that sees something else.
+
+use crate::expect::show;
+use crate::guest::Guest;
+use anyhow::{Context, Result};
+use dmns_audit_uapi::contract;
+use dmns_audit_uapi::line::Line;
+use dmns_audit_uapi::types::RecordType;
+use std::collections::BTreeMap;
+
+/// Words with which the kernel tells that something is wrong with it.
+const SPLATS: [&str; 18] = [
+    "BUG:",
+    "WARNING: ",
+    "INFO: task ",
+    "INFO: rcu",
+    "INFO: lockdep",
+    "INFO: possible ",
+    "INFO: suspicious ",
+    "Oops",
+    "Call Trace:",
+    "Kernel panic",
+    "general protection fault",
+    "kernel BUG at",
+    "Unable to handle kernel",
+    "scheduling while atomic",
+    "sleeping function called from invalid context",
+    "soft lockup",
+    "refcount_t: ",
+    "------------[ cut here ]",
+];
+
+/// The first splat in a kernel log, with the lines around it.
+pub(crate) fn splat(log: &str) -> Option<String> {
+    let lines: Vec<_> = log.lines().collect();
+    let at = lines
+        .iter()
+        .position(|line| SPLATS.iter().any(|splat| line.contains(splat)))?;
+    Some(lines[at.saturating_sub(2)..lines.len().min(at + 25)].join("\n"))
+}
+
+/// How many records of each type.
+type Counts = BTreeMap<RecordType, u64>;
+
+/// What the module counted, also before it was unloaded.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Counted {
+    emitted: Counts,
+    /// `(type, column, number)` of records that were not emitted.
+    withheld: Vec<(RecordType, String, u64)>,
+}
+
+impl Counted {
+    /// Reads the table of `/sys/kernel/debug/dmns_audit/counters`.
+    fn table(&mut self, text: &str) -> Result<()> {
+        let mut lines = text.lines();
+        let columns: Vec<_> = lines.next().unwrap_or_default().split(' ').collect();
+        for line in lines {
+            let cells: Vec<_> = line.split(' ').collect();
+            let ty = cells
+                .first()
+                .and_then(|name| RecordType::from_name(name))
+                .with_context(|| format!("counters: '{line}'"))?;
+            for (column, cell) in columns.iter().zip(&cells).skip(2) {
+                self.add(ty, column, cell.parse()?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what the module says of its counters when it is unloaded.
+    fn kernel_log(&mut self, log: &str) -> Result<()> {
+        for line in log.lines() {
+            let Some((_, line)) = line.split_once("dmns_audit: counted ") else {
+                continue;
+            };
+            let mut words = line.split(' ');
+            let ty = words
+                .next()
+                .and_then(RecordType::from_name)
+                .with_context(|| format!("kernel log: '{line}'"))?;
+            for word in words {
+                let (column, number) = word.split_once('=').context("NAME=NUMBER expected")?;
+                self.add(ty, column, number.parse()?);
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, ty: RecordType, column: &str, number: u64) {
+        match (column, number) {
+            (_, 0) => {}
+            ("emitted", _) => *self.emitted.entry(ty).or_default() += number,
+            _ => self.withheld.push((ty, column.to_owned(), number)),
+        }
+    }
+
+    /// What does not add up with the records that arrived. `c_spoke`: the C original may have emitted
+    /// device-mapper records too.
+    fn compare(&self, arrived: &Counts, c_spoke: bool) -> Vec<String> {
+        let mut problems: Vec<_> = self
+            .withheld
+            .iter()
+            .map(|(ty, why, n)| format!("{n} {} not emitted: {why}", ty.name()))
+            .collect();
+        for ty in RecordType::ALL {
+            let emitted = self.emitted.get(&ty).copied().unwrap_or(0);
+            let arrived = arrived.get(&ty).copied().unwrap_or(0);
+            let dm = matches!(ty, RecordType::DmCtrl | RecordType::DmEvent);
+            let adds_up = if dm && c_spoke {
+                arrived >= emitted
+            } else {
+                arrived == emitted
+            };
+            if !adds_up {
+                problems.push(format!(
+                    "{}: the module emitted {emitted}, {arrived} arrived",
+                    ty.name()
+                ));
+            }
+        }
+        problems
+    }
+}
+
+/// How many records of each of our types are in the log.
+fn count(log: &[String]) -> Counts {
+    let mut counts = Counts::new();
+    for line in log {
+        if let Some(ty) = Line::parse(line).and_then(|line| line.record_type()) {
+            *counts.entry(ty).or_default() += 1;
+        }
+    }
+    counts
+}
+
+/// The departures of `log` from the contract.
+pub(crate) fn departures(log: &[String]) -> Vec<String> {
+    log.iter()
+        .filter_map(|text| {
+            let line = Line::parse(text)?;
+            let ty = line.record_type()?;
+            let departure = contract::check(ty, &line).err()?;
+            Some(format!("off the contract: {departure}\n    in {}", show(&line)))
+        })
+        .collect()
+}
+
+/// Looks at a guest whose work is done, before it powers off. Returns what makes the run red.
+///
+/// `module_first`: the module was loaded, with all its parts, before anything else was done.
+pub(crate) fn examine(guest: &mut Guest, module_first: bool) -> Result<Vec<String>> {
+    guest.mark()?;
+    let kernel_log = guest.must("dmesg")?;
+    let mut problems = Vec::new();
+    problems.extend(splat(&kernel_log).map(|s| format!("the kernel log has a splat:\n{s}")));
+
+    let status = guest.must("auditctl -s")?;
+    let lost = status.lines().find_map(|line| line.strip_prefix("lost "));
+    if lost != Some("0") {
+        problems.push(format!("audit lost records: {}", lost.unwrap_or(&status)));
+    }
+
+    let mut counted = Counted::default();
+    counted.kernel_log(&kernel_log)?;
+    counted.table(&guest.must("cat /sys/kernel/debug/dmns_audit/counters 2>/dev/null || true")?)?;
+    let arrived = count(&guest.log);
+    let c_spoke = !module_first || kernel_log.contains("dmns_audit: dm_audit_log_ti: detached");
+    problems.extend(counted.compare(&arrived, c_spoke));
+    problems.extend(departures(&guest.log));
+    problems.extend(cross_check(guest, &arrived)?);
+    Ok(problems)
+}
+
+/// Lets `ausearch` count too: by number, and in the way it writes the type.
+fn cross_check(guest: &mut Guest, arrived: &Counts) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    for (ty, expected) in arrived {
+        let number = ty.number();
+        let found = guest.must(&format!(
+            "ausearch --input-logs --raw -m {number} </dev/null"
+        ))?;
+        // -m selects events; other records of the same event come along.
+        let of_type = found
+            .lines()
+            .filter(|line| Line::parse(line).and_then(|l| l.record_type()) == Some(*ty));
+        // What the audit package has no name for must keep the form that says so.
+        let named = matches!(ty, RecordType::DmCtrl | RecordType::DmEvent);
+        let form = if named {
+            format!("type={} ", ty.name())
+        } else {
+            format!("type=UNKNOWN[{number}] ")
+        };
+        let in_form = of_type.clone().filter(|line| line.starts_with(&form));
+        let (found, in_form) = (of_type.count() as u64, in_form.count() as u64);
+        if found != *expected || in_form != *expected {
+            problems.push(format!(
+                "{}: {expected} in the log, but 'ausearch -m {number}' finds {found}, {in_form} of them as '{form}'",
+                ty.name()
+            ));
+        }
+    }
+    Ok(problems)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splats_are_seen_and_ordinary_lines_are_not() {
+        let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/src/testdata/kernel-log");
+        let mut seen = (0, 0);
+        for entry in std::fs::read_dir(fixtures).expect(fixtures) {
+            let path = entry.expect("an entry").path();
+            let text = std::fs::read_to_string(&path).expect("text");
+            let red = path.to_string_lossy().contains("red-");
+            assert_eq!(splat(&text).is_some(), red, "{}", path.display());
+            seen = (seen.0 + usize::from(red), seen.1 + usize::from(!red));
+        }
+        assert!(seen.0 >= 5 && seen.1 >= 1, "{seen:?}");
+    }
+
+    #[test]
+    fn counters_add_up_or_are_named() -> Result<()> {
+        let mut counted = Counted::default();
+        counted.table(
+            "type number emitted disabled refused refused_nowait\n\
+             DM_CTRL 1338 2 0 0 0\nDM_EVENT 1339 0 0 0 3\nNS_INIT_NET 1385 1 0 0 0\n",
+        )?;
+        counted.kernel_log(
+            "[    1.0] dmns_audit: counted DM_CTRL emitted=2 disabled=0 refused=0 refused_nowait=0\n\
+             [    2.0] dmns_audit: dm_audit_log_ti: detached\n",
+        )?;
+        let log: Vec<String> = [
+            "DM_CTRL",
+            "DM_CTRL",
+            "DM_CTRL",
+            "DM_CTRL",
+            "DM_CTRL",
+            "UNKNOWN[1385]",
+        ]
+        .into_iter()
+        .map(|ty| format!("type={ty} msg=audit(1.0:1): x=1"))
+        .collect();
+        let arrived = count(&log);
+        assert_eq!(
+            counted.compare(&arrived, true),
+            ["3 DM_EVENT not emitted: refused_nowait"]
+        );
+        assert_eq!(
+            counted.compare(&arrived, false)[1..],
+            ["DM_CTRL: the module emitted 4, 5 arrived"]
+        );
+        assert_eq!(
+            counted.compare(&Counts::new(), true).len(),
+            3,
+            "lost records are named"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn a_record_off_the_contract_is_named() {
+        let log = ["type=DM_EVENT msg=audit(1.0:1): module=x op=y dev=1:2 sector=z res=0".to_owned()];
+        let departures = departures(&log);
+        assert!(departures[0].contains("sector=z: a decimal number or ? expected"));
+    }
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Makes what a run needs and is not in the cache yet: build root, kernel, guest image, module.
+//!
+//! The work is done by the scripts of the project, which print the path of what they made as their last
+//! line. This file runs them in order, tells how far they are, and keeps two runs from doing the same
+//! at once.
+
+use anyhow::{Context, Result, bail};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What a run needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Prepared {
+    /// `vmlinuz`, `modules/`, `build/` and what they are: see `scripts/kernel.sh`.
+    pub(crate) kernel: PathBuf,
+    /// The guest's disk.
+    pub(crate) guest: PathBuf,
+    /// `dmns_audit.ko`.
+    pub(crate) module: PathBuf,
+    /// The kernel's version, as `uname -r` says it.
+    pub(crate) release: String,
+    /// Debian's version of it.
+    pub(crate) package: String,
+}
+
+impl Prepared {
+    /// The kernel's modules, the folder with `modules.dep`.
+    pub(crate) fn lib_modules(&self) -> PathBuf {
+        self.kernel.join("modules/lib/modules").join(&self.release)
+    }
+}
+
+/// Makes what is missing.
+pub(crate) fn prepare() -> Result<Prepared> {
+    let project = project()?;
+    let cache = cache()?;
+    fs::create_dir_all(&cache).with_context(|| cache.display().to_string())?;
+    let _lock = lock(&cache)?;
+    let script = |what: &str, name: &str, arguments: &[&Path]| {
+        step(what, &cache, &project.join("scripts").join(name), arguments)
+    };
+
+    script("host tools", "host-tools.sh", &[])?;
+    let root = script("build root", "build-root.sh", &[])?;
+    let kernel = script("kernel", "kernel.sh", &[&root])?;
+    let guest = script("guest image", "guest.sh", &[&root, &kernel])?;
+    let module = script("module", "module.sh", &[&root, &kernel])?;
+    let read = |name: &str| -> Result<String> {
+        let file = kernel.join(name);
+        let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        Ok(text.trim().to_owned())
+    };
+    Ok(Prepared {
+        release: read("release")?,
+        package: read("package")?,
+        kernel,
+        guest,
+        module,
+    })
+}
+
+/// The checkout that this program was built from.
+pub(crate) fn project() -> Result<PathBuf> {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let project = match std::env::var_os("DMNS_PROJECT") {
+        Some(path) => PathBuf::from(path),
+        None => project,
+    };
+    project.canonicalize().with_context(|| {
+        format!(
+            "{} is gone; set DMNS_PROJECT to where the checkout is now",
+            project.display()
+        )
+    })
+}
+
+/// Where everything is kept that need not be made twice.
+fn cache() -> Result<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    if let Some(cache) = set("DMNS_CACHE") {
+        return Ok(cache);
+    }
+    let caches = match set("XDG_CACHE_HOME") {
+        Some(caches) => caches,
+        None => set("HOME")
+            .context("neither HOME nor XDG_CACHE_HOME is set: set DMNS_CACHE")?
+            .join(".cache"),
+    };
+    Ok(caches.join("dmns-audit"))
+}
+
+fn lock(cache: &Path) -> Result<impl Sized> {
+    use nix::fcntl::{Flock, FlockArg};
+    let file = File::create(cache.join("lock"))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(lock),
+        Err((file, _)) => {
+            eprintln!("waiting for another run to prepare {} ...", cache.display());
+            Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, e)| e.into())
+        }
+    }
+}
+
+/// Runs a script, shows that it goes on, and returns the path that it prints last.
+fn step(what: &str, cache: &Path, script: &Path, arguments: &[&Path]) -> Result<PathBuf> {
+    let started = Instant::now();
+    let log_path = cache.join(format!("{}.log", what.replace(' ', "-")));
+    let mut log = File::create(&log_path)?;
+    // One stream for both, so that an error stands where it belongs.
+    let mut child = Command::new("sh")
+        .args(["-c", "exec \"$@\" 2>&1", "sh"])
+        .arg(script)
+        .args(arguments)
+        .env("DMNS_CACHE", cache)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| script.display().to_string())?;
+    let output = child.stdout.take().context("no output")?;
+
+    let terminal = std::io::stderr().is_terminal();
+    let mut shown = started;
+    let mut spoke = false;
+    let mut last = String::new();
+    for line in BufReader::new(output).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).trim().to_owned();
+        writeln!(log, "{line}")?;
+        if line.is_empty() {
+            continue;
+        }
+        last = line;
+        let now = Instant::now();
+        // A word at once on a terminal, now and then in a log; nothing for what is in the cache already.
+        let pause = Duration::from_millis(if terminal { 200 } else { 15_000 });
+        if now - started > Duration::from_millis(500) && now - shown > pause {
+            let end = if terminal { "\x1b[K\r" } else { "\n" };
+            let text: String = last.chars().take(60).collect();
+            eprint!("{what}: {:.0} s: {text}{end}", (now - started).as_secs_f32());
+            shown = now;
+            spoke = true;
+        }
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        let text = fs::read_to_string(&log_path)?;
+        let lines: Vec<_> = text.lines().collect();
+        let tail = lines[lines.len().saturating_sub(20)..].join("\n");
+        bail!(
+            "{what} failed; the end of {}:\n{tail}",
+            log_path.display()
+        );
+    }
+    let seconds = started.elapsed().as_secs_f32();
+    if spoke || seconds > 1.0 {
+        let clear = if terminal { "\x1b[K" } else { "" };
+        eprintln!("{what}: ready ({seconds:.0} s){clear}");
+    }
+    Ok(PathBuf::from(last))
+}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! `dmns-test run`: drives scenarios and judges what comes of them.
+
+use crate::expect::{self, Outcome, Values};
+use crate::guest::{Ended, Guest, Watcher};
+use crate::judge;
+use crate::prepare::Prepared;
+use crate::report::Verdict;
+use crate::scenario::{Scenario, Step};
+use crate::vm::Machine;
+use anyhow::{Context, Result, anyhow};
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long to wait before records that have not come yet are looked for again.
+const RECHECK: Duration = Duration::from_millis(100);
+
+/// How a step reads in the guest: it stops at the first command that fails, and says what it does.
+const SHELL: [&str; 6] = ["bash", "-euo", "pipefail", "-x", "-c", ""];
+
+/// Runs all scenarios, `jobs` at a time, and tells each verdict as it comes.
+pub(crate) fn run_all(
+    prepared: &Prepared,
+    scenarios: &[Scenario],
+    jobs: usize,
+    keep_logs: Option<&Path>,
+    watcher: &(dyn Fn(&Scenario) -> Watcher + Sync),
+    told: &(dyn Fn(&Verdict) + Sync),
+) -> Vec<Verdict> {
+    let next = AtomicUsize::new(0);
+    let verdicts = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..jobs.clamp(1, scenarios.len().max(1)) {
+            scope.spawn(|| {
+                while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let verdict = run(prepared, scenario, keep_logs, watcher(scenario));
+                    let mut verdicts = verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+                    told(&verdict);
+                    verdicts.push(verdict);
+                }
+            });
+        }
+    });
+    verdicts.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs one scenario in a guest of its own.
+fn run(
+    prepared: &Prepared,
+    scenario: &Scenario,
+    keep_logs: Option<&Path>,
+    watcher: Watcher,
+) -> Verdict {
+    let started = Instant::now();
+    let problems = attempt(prepared, scenario, keep_logs, watcher)
+        .unwrap_or_else(|e| vec![format!("{e:#}")]);
+    Verdict {
+        name: scenario.name.clone(),
+        title: scenario.title.clone(),
+        problems,
+        time: started.elapsed(),
+    }
+}
+
+fn attempt(
+    prepared: &Prepared,
+    scenario: &Scenario,
+    keep_logs: Option<&Path>,
+    watcher: Watcher,
+) -> Result<Vec<String>> {
+    let machine = Machine {
+        memory: scenario.memory,
+        cpus: scenario.cpus,
+        kernel_args: scenario.kernel_args.clone(),
+        ..Machine::default()
+    };
+    let mut guest = Guest::boot(prepared, &machine, watcher)?;
+    let result = drive(&mut guest, scenario);
+    if let Some(folder) = keep_logs {
+        keep(&mut guest, &folder.join(&scenario.name))?;
+    }
+    let console = guest.console();
+    match result {
+        Ok(mut problems) => {
+            guest.power_off()?;
+            if problems.is_empty() {
+                // What came on the way down.
+                problems.extend(judge::splat(&console).map(|s| format!("the console has a splat:\n{s}")));
+            }
+            Ok(problems)
+        }
+        Err(e) => match judge::splat(&console) {
+            Some(splat) => Err(e.context(format!("the console has a splat:\n{splat}"))),
+            None => Err(e),
+        },
+    }
+}
+
+fn drive(guest: &mut Guest, scenario: &Scenario) -> Result<Vec<String>> {
+    guest.start_auditd()?;
+    if scenario.module {
+        guest.must("load")?;
+        guest.mark()?;
+    }
+    let deadline = Instant::now() + scenario.patience();
+    let mut problems = Vec::new();
+    let mut bound = Values::new();
+    let mut from = guest.log.len();
+    for step in &scenario.steps {
+        let (found, outcome) = take(guest, step, from, &bound, deadline)
+            .with_context(|| format!("step \"{}\"", step.title))?;
+        let failed = !found.is_empty();
+        problems.extend(
+            found
+                .into_iter()
+                .map(|problem| format!("step \"{}\": {problem}", step.title)),
+        );
+        if failed {
+            // The steps that follow build on this one.
+            break;
+        }
+        bound = outcome.bound;
+        from = guest.log.len();
+    }
+    problems.extend(judge::examine(guest, scenario.module)?);
+    Ok(problems)
+}
+
+/// Runs a step, and waits until all its records have come or time is up.
+fn take(
+    guest: &mut Guest,
+    step: &Step,
+    from: usize,
+    bound: &Values,
+    deadline: Instant,
+) -> Result<(Vec<String>, Outcome)> {
+    let values = values(guest)?;
+    let mut env: Vec<(String, String)> = values.clone().into_iter().collect();
+    env.push(("PS4".to_owned(), "$ ".to_owned()));
+    let mut shell = SHELL;
+    shell[5] = &step.run;
+    let ended = guest.run(&shell, &env, deadline)?;
+    let mut problems = said(step, &ended);
+
+    let values = self::values(guest)?;
+    let outcome = loop {
+        guest.mark()?;
+        let log: Vec<String> = guest.log[from..]
+            .iter()
+            .filter(|line| !Guest::is_mark(line))
+            .cloned()
+            .collect();
+        let outcome = expect::judge(
+            &log,
+            &step.expected,
+            &step.unwanted,
+            step.order,
+            &values,
+            bound,
+        )
+        .map_err(|e| anyhow!(e))?;
+        if outcome.missing.is_empty() || !problems.is_empty() || Instant::now() > deadline {
+            break outcome;
+        }
+        thread::sleep(RECHECK);
+    };
+    problems.extend(outcome.wrong.iter().cloned());
+    problems.extend(outcome.missing.iter().cloned());
+    Ok((problems, outcome))
+}
+
+/// What is wrong with how a step's shell ended and what it said.
+fn said(step: &Step, ended: &Ended) -> Vec<String> {
+    let output = String::from_utf8_lossy(&ended.both);
+    let mut problems = Vec::new();
+    if ended.status != step.status {
+        problems.push(format!(
+            "the shell ended with status {}, not {}; it said:\n{}",
+            ended.status,
+            step.status,
+            output.trim_end()
+        ));
+    }
+    for text in &step.output {
+        if !output.contains(text.get_ref()) {
+            problems.push(format!(
+                "\"{}\" is not in what the shell said:\n{}",
+                text.get_ref(),
+                output.trim_end()
+            ));
+        }
+    }
+    problems
+}
+
+/// What the steps so far have kept with `value`.
+fn values(guest: &mut Guest) -> Result<Values> {
+    let listed = guest.must(
+        "cd /run/dmns/values 2>/dev/null || exit 0; for f in *; do printf '%s\\t' \"$f\"; cat \"$f\"; echo; done",
+    )?;
+    Ok(listed
+        .lines()
+        .filter_map(|line| line.split_once('\t'))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect())
+}
+
+/// Keeps what a guest can tell, as far as it still can.
+fn keep(guest: &mut Guest, folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    fs::write(folder.join("audit.log"), guest.log.join("\n") + "\n")?;
+    fs::write(folder.join("console"), guest.console())?;
+    if let Ok(dmesg) = guest.must("dmesg") {
+        fs::write(folder.join("dmesg"), dmesg)?;
+    }
+    Ok(())
+}

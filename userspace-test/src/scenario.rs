@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! A scenario: one file that says what is done in a guest, and which records must follow.
+//!
+//! `docs/scenarios.md` is the manual of the format.
+
+use crate::expect::{Expectation, Pattern, Template};
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use toml::Spanned;
+
+/// A scenario as its file says it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Scenario {
+    /// The file's name without its ending.
+    #[serde(skip)]
+    pub(crate) name: String,
+    /// What it shows, in one line.
+    pub(crate) title: String,
+    /// Why these records must follow.
+    #[serde(default)]
+    pub(crate) why: String,
+    /// Seconds that all of its steps may take together, boot not included.
+    pub(crate) timeout: u64,
+    /// Whether the module is loaded before the first step.
+    #[serde(default = "yes")]
+    pub(crate) module: bool,
+    /// Memory of the guest, MiB.
+    #[serde(default = "default_memory")]
+    pub(crate) memory: u32,
+    /// Virtual CPUs of the guest.
+    #[serde(default = "default_cpus")]
+    pub(crate) cpus: u32,
+    /// Added to the kernel's command line.
+    #[serde(default)]
+    pub(crate) kernel_args: String,
+    /// What is done, in order.
+    #[serde(rename = "step")]
+    pub(crate) steps: Vec<Step>,
+}
+
+/// A step: some lines of shell, and what must appear in the audit log between their begin and the next
+/// step's.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Step {
+    /// What is done, in a few words.
+    pub(crate) title: String,
+    /// Shell, as one would type it.
+    pub(crate) run: String,
+    /// The exit status that the shell must have.
+    #[serde(default)]
+    pub(crate) status: i32,
+    /// Text that must be in the shell's output.
+    #[serde(default)]
+    pub(crate) output: Vec<Spanned<String>>,
+    /// The records that must appear. No other record of ours may.
+    #[serde(default)]
+    expect: Vec<RawExpectation>,
+    /// Records that must not appear, of other types than ours.
+    #[serde(default)]
+    absent: Vec<RawExpectation>,
+    /// Whether the order of `expect` matters.
+    #[serde(default)]
+    pub(crate) order: Order,
+    /// `expect`, understood.
+    #[serde(skip)]
+    pub(crate) expected: Vec<Expectation>,
+    /// `absent`, understood.
+    #[serde(skip)]
+    pub(crate) unwanted: Vec<Expectation>,
+}
+
+/// Whether the order of records matters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Order {
+    /// They come as they are listed.
+    #[default]
+    Listed,
+    /// They come in any order.
+    Any,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawExpectation {
+    record: Spanned<String>,
+    fields: Option<Spanned<String>>,
+    body: Option<Spanned<String>>,
+    count: Option<Spanned<u32>>,
+    at_least: Option<u32>,
+    with: Option<Spanned<String>>,
+    #[serde(default)]
+    alone: bool,
+    event: Option<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn default_memory() -> u32 {
+    1024
+}
+
+fn default_cpus() -> u32 {
+    1
+}
+
+impl Scenario {
+    /// Reads a scenario's file. An error names the line and what was expected there.
+    pub(crate) fn load(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        let mut scenario = Self::parse(&text).map_err(|fault| {
+            anyhow::anyhow!("{}", fault.show(&path.display().to_string(), &text))
+        })?;
+        scenario.name = path
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        Ok(scenario)
+    }
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        let mut scenario: Self = toml::from_str(text).map_err(|e| Fault {
+            at: e.span().unwrap_or(0..0),
+            what: e.message().trim().to_owned(),
+        })?;
+        if scenario.steps.is_empty() {
+            return Err(Fault {
+                at: 0..0,
+                what: "no [[step]]".to_owned(),
+            });
+        }
+        for step in &mut scenario.steps {
+            step.expected = understand(&step.expect)?;
+            step.unwanted = understand(&step.absent)?;
+        }
+        Ok(scenario)
+    }
+
+    /// How long all of its steps may take.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+}
+
+fn understand(raw: &[RawExpectation]) -> Result<Vec<Expectation>, Fault> {
+    raw.iter().map(RawExpectation::understand).collect()
+}
+
+impl RawExpectation {
+    fn understand(&self) -> Result<Expectation, Fault> {
+        let record = located(&self.record, Template::check_type)?;
+        let pattern = match (&self.fields, &self.body) {
+            (Some(_), Some(body)) => {
+                return Err(Fault {
+                    at: body.span(),
+                    what: "either `fields` (some of them) or `body` (all of them), not both"
+                        .to_owned(),
+                });
+            }
+            (Some(fields), None) => Pattern::Some(located(fields, Template::parse_fields)?),
+            (None, Some(body)) => Pattern::All(located(body, Template::parse_fields)?),
+            (None, None) => Pattern::Some(Vec::new()),
+        };
+        let (min, max) = match (&self.count, self.at_least) {
+            (Some(count), Some(_)) => {
+                return Err(Fault {
+                    at: count.span(),
+                    what: "either `count` or `at_least`, not both".to_owned(),
+                });
+            }
+            (Some(count), None) => (*count.get_ref(), *count.get_ref()),
+            (None, Some(least)) => (least, u32::MAX),
+            (None, None) => (1, 1),
+        };
+        let with = match &self.with {
+            Some(with) => {
+                let (ty, fields) = located(with, |text| {
+                    let (ty, fields) = text.split_once(' ').unwrap_or((text, ""));
+                    Ok((Template::check_type(ty)?, Template::parse_fields(fields)?))
+                })?;
+                if self.alone {
+                    return Err(Fault {
+                        at: with.span(),
+                        what: "either `with` or `alone`, not both".to_owned(),
+                    });
+                }
+                Some((ty, fields))
+            }
+            None => None,
+        };
+        Ok(Expectation {
+            record,
+            pattern,
+            min,
+            max,
+            with,
+            alone: self.alone,
+            event: self.event.clone(),
+        })
+    }
+}
+
+/// What is wrong with a scenario's file, and where.
+#[derive(Debug)]
+struct Fault {
+    at: Range<usize>,
+    what: String,
+}
+
+impl Fault {
+    /// As a compiler says it.
+    fn show(&self, file: &str, text: &str) -> String {
+        let before = &text[..self.at.start.min(text.len())];
+        let line_number = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count();
+        let line = text.lines().nth(line_number - 1).unwrap_or_default();
+        let rest = line.chars().count().saturating_sub(column);
+        let width = text
+            .get(self.at.clone())
+            .map_or(1, |place| place.chars().count())
+            .clamp(1, rest.max(1));
+        format!(
+            "{file}:{line_number}:{}: {}\n    {line}\n    {}{}",
+            column + 1,
+            self.what,
+            " ".repeat(column),
+            "^".repeat(width)
+        )
+    }
+}
+
+fn located<T>(
+    text: &Spanned<String>,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<T, Fault> {
+    parse(text.get_ref()).map_err(|what| Fault {
+        at: text.span(),
+        what,
+    })
+}
+
+/// The scenarios that `names` ask for, each a name or a file; all of the project's where there is none.
+pub(crate) fn find(folder: &Path, names: &[String]) -> Result<Vec<Scenario>> {
+    let mut known: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "toml") {
+            if let Some(name) = path.file_stem() {
+                known.insert(name.to_string_lossy().into_owned(), path);
+            }
+        }
+    }
+    if names.is_empty() {
+        return known.values().map(|path| Scenario::load(path)).collect();
+    }
+    names
+        .iter()
+        .map(|name| {
+            if let Some(path) = known.get(name) {
+                return Scenario::load(path);
+            }
+            let path = Path::new(name);
+            if path.is_file() {
+                return Scenario::load(path);
+            }
+            bail!(
+                "no scenario and no file is called {name}; there are: {}",
+                known.keys().cloned().collect::<Vec<_>>().join(", ")
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+title = "a title"
+timeout = 10
+
+[[step]]
+title = "one"
+run = "true"
+expect = [
+  { record = "DM_EVENT", body = "module=integrity op=x dev=${dev} sector=@s res=0", alone = true },
+  { record = "1385", fields = "pid=*", with = "SYSCALL syscall=272", at_least = 2 },
+]
+"#;
+
+    fn fault(text: &str) -> String {
+        match Scenario::parse(text) {
+            Ok(_) => panic!("no fault found"),
+            Err(fault) => fault.show("x.toml", text),
+        }
+    }
+
+    #[test]
+    fn the_scenarios_of_the_project_are_well_formed() -> Result<()> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        assert!(find(&folder, &[])?.len() >= 7);
+        assert!(find(&folder, &["nonsense".to_owned()]).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_well_formed_file_is_understood() {
+        let scenario = Scenario::parse(GOOD).map_err(|f| f.what).expect("well formed");
+        let step = &scenario.steps[0];
+        assert!(step.expected[0].alone);
+        assert_eq!((step.expected[1].min, step.expected[1].max), (2, u32::MAX));
+        assert_eq!(step.order, Order::Listed);
+    }
+
+    #[test]
+    fn a_malformed_file_gives_its_line_and_what_was_expected() {
+        for (from, to, says) in [
+            ("timeout = 10", "", "x.toml:1:1: missing field `timeout`"),
+            ("timeout = 10", "timeout = \"soon\"", "x.toml:3:11: invalid type: string \"soon\", expected u64"),
+            ("timeout = 10", "timeuot = 10", "x.toml:3:1: unknown field `timeuot`, expected one of `title`"),
+            ("title = \"one\"", "title = one", "x.toml:6:9: "),
+            ("pid=*", "pid *", "x.toml:10:32: `pid`: expected NAME=VALUE"),
+            ("\"1385\"", "\"ns_init\"", "x.toml:10:14: `ns_init`: expected the name"),
+            ("alone = true", "alone = true, with = \"SYSCALL\"", "either `with` or `alone`"),
+            ("at_least = 2", "at_least = 2, count = 1", "either `count` or `at_least`"),
+        ] {
+            assert!(GOOD.contains(from));
+            let says_so = fault(&GOOD.replacen(from, to, 1));
+            assert!(says_so.contains(says), "{says_so}\nshould say: {says}");
+        }
+    }
+
+    #[test]
+    fn the_place_is_underlined() {
+        let text = GOOD.replacen("pid=*", "pid *", 1);
+        let shown = fault(&text);
+        let lines: Vec<_> = shown.lines().collect();
+        let place = lines[2].find('^').expect("underlined");
+        assert_eq!(&lines[1][place..place + 7], "\"pid *\"");
+    }
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! QEMU: one process, one guest.
+
+use crate::prepare::Prepared;
+use crate::protocol::PORT;
+use anyhow::{Context, Result, bail};
+use std::fs::{self, File};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// What a guest looks like.
+#[derive(Clone, Debug)]
+pub(crate) struct Machine {
+    /// MiB. Files of the guest live in memory too.
+    pub(crate) memory: u32,
+    /// Virtual CPUs.
+    pub(crate) cpus: u32,
+    /// Added to the kernel's command line.
+    pub(crate) kernel_args: String,
+    /// A folder of the host that the guest sees at /mnt/share.
+    pub(crate) share: Option<PathBuf>,
+    /// Whether the guest gets this terminal as `/dev/hvc0`.
+    pub(crate) terminal: bool,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self {
+            memory: 1024,
+            cpus: 1,
+            kernel_args: String::new(),
+            share: None,
+            terminal: false,
+        }
+    }
+}
+
+/// A running QEMU. It ends with this value.
+pub(crate) struct Vm {
+    qemu: Child,
+    /// Initramfs, console log, socket.
+    dir: TempDir,
+}
+
+impl Vm {
+    /// Starts a guest and connects to its port.
+    pub(crate) fn start(
+        prepared: &Prepared,
+        machine: &Machine,
+        initramfs: &[u8],
+    ) -> Result<(Self, UnixStream)> {
+        // Short: a socket's path must fit in 108 bytes.
+        let dir = tempfile::Builder::new().prefix("dmns-").tempdir()?;
+        let initrd = dir.path().join("initrd");
+        fs::write(&initrd, initramfs)?;
+        let socket = dir.path().join("port");
+
+        let mut qemu = Command::new("qemu-system-x86_64");
+        qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"])
+            .args(["-machine", "q35"])
+            .args(accelerator(machine.cpus))
+            .args(["-m", &format!("{}M", machine.memory)])
+            .args(["-smp", &machine.cpus.to_string()])
+            .arg("-kernel")
+            .arg(prepared.kernel.join("vmlinuz"))
+            .arg("-initrd")
+            .arg(&initrd)
+            .arg("-append")
+            // Warnings and worse go to the console too: it is what is left of a guest that dies.
+            .arg(format!(
+                "console=ttyS0 loglevel=5 panic=-1 {}",
+                machine.kernel_args
+            ))
+            .arg("-serial")
+            .arg(format!("file:{}", console(dir.path()).display()))
+            .arg("-drive")
+            .arg(format!(
+                "if=none,id=disk,format=raw,readonly=on,file={}",
+                escape(&prepared.guest)
+            ))
+            .args(["-device", "virtio-blk-pci,drive=disk"])
+            .args(["-device", "virtio-serial-pci"])
+            .arg("-chardev")
+            .arg(format!(
+                "socket,id=port,server=on,wait=off,path={}",
+                escape(&socket)
+            ))
+            .args(["-device", &format!("virtserialport,chardev=port,name={PORT}")]);
+        if let Some(share) = &machine.share {
+            qemu.arg("-virtfs").arg(format!(
+                "local,mount_tag=share,security_model=none,path={}",
+                escape(share)
+            ));
+        }
+        if machine.terminal {
+            qemu.args(["-chardev", "stdio,id=terminal,signal=off"])
+                .args(["-device", "virtconsole,chardev=terminal"]);
+        } else {
+            qemu.stdin(Stdio::null());
+        }
+        qemu.stderr(File::create(dir.path().join("qemu"))?);
+        let mut vm = Self {
+            qemu: qemu.spawn().context("starting qemu-system-x86_64")?,
+            dir,
+        };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            if let Ok(port) = UnixStream::connect(&socket) {
+                return Ok((vm, port));
+            }
+            if vm.qemu.try_wait()?.is_some() || Instant::now() > deadline {
+                bail!(
+                    "QEMU did not start: {}",
+                    fs::read_to_string(vm.dir.path().join("qemu"))?.trim()
+                );
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// What the kernel wrote to its console so far.
+    pub(crate) fn console(&self) -> String {
+        fs::read(console(self.dir.path()))
+            .map(|bytes| String::from_utf8_lossy(&bytes).replace('\r', ""))
+            .unwrap_or_default()
+    }
+
+    /// Waits until QEMU ends by itself; `None` if it does not within `patience`.
+    pub(crate) fn wait(&mut self, patience: Duration) -> Result<Option<ExitStatus>> {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.qemu.try_wait()? {
+                None if Instant::now() < deadline => thread::sleep(Duration::from_millis(10)),
+                ended => return Ok(ended),
+            }
+        }
+    }
+}
+
+impl Drop for Vm {
+    fn drop(&mut self) {
+        // An error means that it has ended already.
+        let _ = self.qemu.kill();
+        let _ = self.qemu.wait();
+    }
+}
+
+fn console(dir: &Path) -> PathBuf {
+    dir.join("console")
+}
+
+/// A path in a QEMU option: a comma would end it.
+fn escape(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
+}
+
+/// KVM where the processor and this user can, else emulation.
+///
+/// Under multi-threaded emulation one boot in thirty dies in the kernel's own text patching
+/// (`Oops: int3`), so several CPUs share a thread there.
+fn accelerator(cpus: u32) -> Vec<String> {
+    let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let virtualizes = processor
+        .lines()
+        .find(|line| line.starts_with("flags"))
+        .is_some_and(|flags| flags.split(' ').any(|flag| matches!(flag, "vmx" | "svm")));
+    let usable = || File::options().read(true).write(true).open("/dev/kvm").is_ok();
+    let (accel, cpu) = if virtualizes && usable() {
+        ("kvm", "host")
+    } else if cpus > 1 {
+        ("tcg,thread=single", "max")
+    } else {
+        ("tcg", "max")
+    };
+    ["-accel", accel, "-cpu", cpu].map(String::from).to_vec()
+}
