@@ -157,12 +157,7 @@ impl Drop for Attachment {
 }
 
 fn refused(function: &CStr, error: Error, advice: &str) {
-    pr_err!(
-        "{}: cannot attach ({:?}): {}\n",
-        function,
-        error,
-        advice
-    );
+    pr_err!("{}: cannot attach ({:?}): {}\n", function, error, advice);
 }
 
 /// A set of attachments. All are made, or none.
@@ -414,7 +409,11 @@ fn nsfs_dev() -> Result<bindings::dev_t> {
     let mut path = bindings::path::default();
     // SAFETY: `FILE` is NUL-terminated, `path` is ours to write. The init function of a module may sleep.
     to_result(unsafe {
-        bindings::kern_path(FILE.as_char_ptr(), bindings::DMNS_LOOKUP_FOLLOW, &raw mut path)
+        bindings::kern_path(
+            FILE.as_char_ptr(),
+            bindings::DMNS_LOOKUP_FOLLOW,
+            &raw mut path,
+        )
     })
     .inspect_err(|e| pr_err!("{}: {:?}: mount /proc, then load again\n", FILE, e))?;
     // SAFETY: `kern_path()` succeeded: `path` holds a dentry, which holds its filesystem, until it is

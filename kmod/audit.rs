@@ -70,9 +70,8 @@ impl Record {
         }
         // SAFETY: `context()` is null or the audit context of `current`, which stays alive while
         // `current` is here. Both flags of `wait` are valid in the context that it describes.
-        let buffer = unsafe {
-            bindings::audit_log_start(context(), wait.gfp(), ty.number().into())
-        };
+        let buffer =
+            unsafe { bindings::audit_log_start(context(), wait.gfp(), ty.number().into()) };
         let Some(buffer) = NonNull::new(buffer) else {
             counters::count(
                 ty,

@@ -36,8 +36,8 @@ mod uapi;
     unsafe_op_in_unsafe_fn
 )]
 mod bindings {
-    use kernel::ffi;
     pub(crate) use kernel::bindings::*;
+    use kernel::ffi;
     include!("bindings_generated.rs");
 }
 
@@ -86,7 +86,9 @@ impl kernel::InPlaceModule for DmnsAudit {
                 (ns, Hook::NsAdd),
                 (ns, Hook::NsRemove),
             ];
-            let wanted = hooks.into_iter().filter_map(|(on, hook)| on.then_some(hook));
+            let wanted = hooks
+                .into_iter()
+                .filter_map(|(on, hook)| on.then_some(hook));
             let attachments = Attachments::new(wanted)
                 .inspect_err(|_| pr_err!("not loaded, nothing is attached\n"))?;
             if !audit::enabled() {

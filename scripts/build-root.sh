@@ -1,7 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# Makes the build root: a Debian with the toolchain that its kernels were built with. Prints its path as
-# the last line.
+# Makes the build root: a Debian with the toolchain that its kernels were built with. Prints its path.
 . "$(dirname "$0")/common.sh"
 
 # The kernel's build (its Makefiles, objtool, resolve_btfids, pahole for BTF; without pahole the
@@ -18,4 +17,4 @@ if [ ! -d "$root" ]; then
 	bootstrap --skip=cleanup/apt/lists --include="$(echo $PACKAGES | tr ' ' ,)" "" "$root.partial"
 	keep "$root"
 fi
-say "$root"
+result "$root"

@@ -7,8 +7,13 @@ PROJECT=$(cd "$(dirname "$0")/.." && pwd)
 CACHE=${DMNS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dmns-audit}
 SUITE=trixie
 
+# A script that makes something tells how it goes on standard error; on standard output it says nothing
+# but the path of what it made: `result PATH`.
+exec 3>&1 >&2
+result() { printf '%s\n' "$1" >&3; }
+
 say() { printf '%s\n' "$*"; }
-die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
+die() { printf '%s: %s\n' "$(basename "$0")" "$*"; exit 1; }
 
 # hash FILE... - what a cache entry is named after: the content of what it is made of.
 hash() { cat "$@" | sha256sum | cut -c1-12; }

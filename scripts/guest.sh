@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 # guest.sh ROOT KERNEL - makes the guest's disk: a Debian with the real tools and the kernel's modules, as
-# a read-only EROFS image. Prints its path as the last line.
+# a read-only EROFS image. Prints its path.
 . "$(dirname "$0")/common.sh"
 
 root=$1 kernel=$2
@@ -27,4 +27,4 @@ if [ ! -e "$image" ]; then
 	rm "$image.tar"
 	mv "$image.partial" "$image"
 fi
-say "$image"
+result "$image"

@@ -25,4 +25,4 @@ as_root unshare --mount sh -eu -c '
 	cd "$root"
 	exec env -u LD_PRELOAD HOME=/root LC_ALL=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin \
 		chroot "$root" sh -c "cd \"\$1\" && shift && exec \"\$@\"" in-root "$project" "$@"
-' in-root "$root" "$PROJECT" "$CACHE" "$@"
+' in-root "$root" "$PROJECT" "$CACHE" "$@" >&3

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 # kernel.sh ROOT - fetches Debian's newest kernel that has Rust, as it is on offer now, and prepares its
-# source for building modules. Prints the path of the result as the last line:
+# source for building modules. Prints the path of the result:
 #
 #   release    the version, as `uname -r` says it      package   Debian's version
 #   vmlinuz    the kernel                              modules/  lib/modules of the kernel
@@ -13,7 +13,7 @@
 root=$1
 kernel=$CACHE/kernel/$(basename "$root")-$(hash "$0")${DMNS_KERNEL:+-$DMNS_KERNEL}
 if [ -e "$kernel/release" ]; then
-	say "$kernel"
+	result "$kernel"
 	exit
 fi
 
@@ -87,4 +87,4 @@ apt diff -u "$kernel/config" "$kernel/build/.config" ||
 echo "$cc" >"$kernel/cc"
 echo "$package" >"$kernel/package"
 echo "$release" >"$kernel/release"
-say "$kernel"
+result "$kernel"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 # module.sh ROOT KERNEL [MAKE-ARGUMENT...] - builds dmns_audit.ko for KERNEL, in a copy of its source that
-# is named after what it is made of. Prints its path as the last line.
+# is named after what it is made of. Prints its path.
 . "$(dirname "$0")/common.sh"
 
 root=$1 kernel=$2
@@ -21,4 +21,4 @@ if [ ! -d "$module" ]; then
 	# The last few are enough to go back and forth between two checkouts.
 	ls -td "$CACHE"/module/* | tail -n +9 | while read -r old; do as_root rm -rf "$old"; done
 fi
-say "$module/kmod/dmns_audit.ko"
+result "$module/kmod/dmns_audit.ko"

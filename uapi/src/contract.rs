@@ -80,12 +80,10 @@ impl Syntax {
             }),
             Self::Untrusted => untrusted(value),
             Self::UntrustedOrNull => value == "(null)" || untrusted(value),
-            Self::Quoted => {
-                value.len() >= 2
-                    && value.starts_with('\'')
-                    && value.find(|c| c == '\'').is_some()
-                    && value[1..].find('\'') == Some(value.len() - 2)
-            }
+            Self::Quoted => value
+                .strip_prefix('\'')
+                .and_then(|rest| rest.strip_suffix('\''))
+                .is_some_and(|text| !text.contains('\'')),
             Self::OldNamespace => value == "(none)" || signed(value),
             Self::Result => matches!(value, "0" | "1"),
             Self::Success => value == "1",
@@ -119,7 +117,9 @@ fn untrusted(value: &str) -> bool {
         None => {
             !value.is_empty()
                 && value.len() % 2 == 0
-                && value.bytes().all(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F'))
+                && value
+                    .bytes()
+                    .all(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F'))
         }
     }
 }
@@ -315,7 +315,11 @@ impl fmt::Display for Departure<'_> {
             Self::Missing {
                 expected,
                 found: Some(found),
-            } => write!(f, "{expected}= expected, found {}={}", found.name, found.value),
+            } => write!(
+                f,
+                "{expected}= expected, found {}={}",
+                found.name, found.value
+            ),
             Self::Missing {
                 expected,
                 found: None,
@@ -327,11 +331,7 @@ impl fmt::Display for Departure<'_> {
                 found.value,
                 expected.describe()
             ),
-            Self::Extra(found) => write!(
-                f,
-                "{}={} after the last field",
-                found.name, found.value
-            ),
+            Self::Extra(found) => write!(f, "{}={} after the last field", found.name, found.value),
         }
     }
 }
@@ -425,14 +425,30 @@ mod tests {
     fn each_departure_is_named() {
         for (from, to, says) in [
             (" op=ctr", "", "op= expected, found ppid=3807"),
-            ("ses=3", "ses=-1", "ses=-1: a decimal number of 32 bits expected"),
-            ("254:3", "fe:03", "dev=fe:03: MAJOR:MINOR in decimal expected"),
+            (
+                "ses=3",
+                "ses=-1",
+                "ses=-1: a decimal number of 32 bits expected",
+            ),
+            (
+                "254:3",
+                "fe:03",
+                "dev=fe:03: MAJOR:MINOR in decimal expected",
+            ),
             ("'success'", "success", "error_msg=success: 'text' expected"),
-            ("\"integritysetup\"", "\"a b\"", "comm=\"a b\": \"text\" or upper-case hex expected"),
+            (
+                "\"integritysetup\"",
+                "\"a b\"",
+                "comm=\"a b\": \"text\" or upper-case hex expected",
+            ),
             ("res=1", "res=2", "res=2: 0 or 1 expected"),
             (" res=1", "", "res= expected, found the end of the record"),
             ("res=1", "res=1 res=0", "res=0 after the last field"),
-            ("pid=3819", "pid=007", "pid=007: a signed decimal number of 32 bits expected"),
+            (
+                "pid=3819",
+                "pid=007",
+                "pid=007: a signed decimal number of 32 bits expected",
+            ),
         ] {
             assert_eq!(
                 verdict(RecordType::DmCtrl, &CTRL.replacen(from, to, 1)),

@@ -3,9 +3,9 @@
 //! The body of device-mapper records, byte for byte what `drivers/md/dm-audit.c` writes.
 
 use super::text::{
+    Sink, //
     decimal,
     signed,
-    Sink, //
 };
 
 /// The device number of a mapped or underlying device. `dev=` is decimal in these records.
@@ -115,7 +115,10 @@ mod tests {
 
     #[test]
     fn a_failed_constructor_tells_its_error_and_a_good_one_success() {
-        let failed = Event { op: b"ctr", ..EVENT };
+        let failed = Event {
+            op: b"ctr",
+            ..EVENT
+        };
         assert_eq!(
             text(|out| failed.ctrl_tail(Some(b"Device lookup failed"), out)),
             " dev=254:3 error_msg='Device lookup failed' res=0"

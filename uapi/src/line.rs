@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn a_line_in_each_of_its_forms() {
-        let plain = "type=DM_EVENT msg=audit(1630425112.119:194): module=integrity sector=77480 res=0";
+        let plain =
+            "type=DM_EVENT msg=audit(1630425112.119:194): module=integrity sector=77480 res=0";
         let line = Line::parse(plain).expect("a record");
         assert_eq!(line.record_type(), Some(RecordType::DmEvent));
         assert_eq!(
@@ -155,7 +156,8 @@ mod tests {
         assert_eq!(line.field("sector"), Some("77480"));
         assert_eq!(line.field("dev"), None);
 
-        let dressed = "node=a.example type=UNKNOWN[1385] msg=audit(1.002:3): pid=1 res=1\x1dUID=\"root\"\n";
+        let dressed =
+            "node=a.example type=UNKNOWN[1385] msg=audit(1.002:3): pid=1 res=1\x1dUID=\"root\"\n";
         let line = Line::parse(dressed).expect("a record");
         assert_eq!(line.node, Some("a.example"));
         assert_eq!(line.record_type(), RecordType::from_number(1385));

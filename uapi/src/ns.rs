@@ -4,10 +4,10 @@
 //! `ns_id` added before `res=`.
 
 use super::text::{
+    Sink, //
     decimal,
     hex2,
     signed,
-    Sink, //
 };
 
 /// The first inode number of a namespace that was made after boot.

@@ -83,15 +83,16 @@ impl Template {
 
     /// Checks the name of a record type.
     pub(crate) fn check_type(text: &str) -> Result<String, String> {
-        let is_name = !text.is_empty()
-            && text
+        let stem = text.strip_suffix('*').unwrap_or(text);
+        let is_name = !stem.is_empty()
+            && stem
                 .bytes()
                 .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
         if is_name || RecordType::from_name(text).is_some() {
             Ok(text.to_owned())
         } else {
             Err(format!(
-                "`{text}`: expected the name of a record type (DM_EVENT, NS_INIT_NET, SYSCALL) or its number"
+                "`{text}`: expected the name of a record type (DM_EVENT, NS_INIT_*, SYSCALL) or its number"
             ))
         }
     }
@@ -130,8 +131,14 @@ pub(crate) fn substitute(text: &str, values: &Values) -> Result<String, String> 
     Ok(out)
 }
 
-/// Whether a line's type is the one that a scenario calls `name`.
+/// Whether a line's type is the one that a scenario calls `name`; `NS_INIT_*` is any that begins so.
 fn is_type(line: &Line<'_>, name: &str) -> bool {
+    if let Some(prefix) = name.strip_suffix('*') {
+        return match line.record_type() {
+            Some(ty) => ty.name().starts_with(prefix),
+            None => line.ty.starts_with(prefix),
+        };
+    }
     match RecordType::from_name(name) {
         Some(ty) => line.record_type() == Some(ty),
         None => line.ty == name,
@@ -154,7 +161,12 @@ fn has_fields(
 }
 
 impl Pattern {
-    fn matches(&self, line: &Line<'_>, values: &Values, bound: &mut Values) -> Result<bool, String> {
+    fn matches(
+        &self,
+        line: &Line<'_>,
+        values: &Values,
+        bound: &mut Values,
+    ) -> Result<bool, String> {
         match self {
             Self::Some(fields) => has_fields(line, fields, values, bound),
             Self::All(fields) => {
@@ -300,8 +312,8 @@ pub(crate) fn judge(
             Order::Any => {
                 // Who still lacks records goes first.
                 for lacking in [true, false] {
-                    for i in 0..expected.len() {
-                        if !met && (matching.counts[i] < expected[i].min) == lacking {
+                    for (i, expectation) in expected.iter().enumerate() {
+                        if !met && (matching.counts[i] < expectation.min) == lacking {
                             met = matching.take(i, line)?;
                         }
                     }
@@ -335,7 +347,9 @@ pub(crate) fn judge(
                     .pattern
                     .matches(line, values, &mut matching.bound.clone())?
             {
-                outcome.wrong.push(format!("must not appear: {}", show(line)));
+                outcome
+                    .wrong
+                    .push(format!("must not appear: {}", show(line)));
             }
         }
     }
@@ -365,7 +379,8 @@ impl Expectation {
                     };
                     format!(" {}={value}", f.name)
                 })
-                .collect::<String>()
+                .collect::<Vec<_>>()
+                .concat()
         };
         let mut text = self.record.clone();
         match &self.pattern {
@@ -436,12 +451,12 @@ mod tests {
 
     #[test]
     fn every_record_of_ours_must_be_expected() {
-        let log = log(&[("UNKNOWN[1385]", 1, "netns=3"), ("SYSCALL", 1, "syscall=272")]);
+        let log = log(&[
+            ("UNKNOWN[1385]", 1, "netns=3"),
+            ("SYSCALL", 1, "syscall=272"),
+        ]);
         let outcome = run(&log, &[], Order::Any);
-        assert_eq!(
-            outcome.wrong,
-            ["unexpected: NS_INIT_NET (event 1) netns=3"]
-        );
+        assert_eq!(outcome.wrong, ["unexpected: NS_INIT_NET (event 1) netns=3"]);
     }
 
     #[test]
@@ -476,9 +491,23 @@ mod tests {
         assert!(!clean(&run(&other, &expected, Order::Listed)));
 
         let dev = log(&[("DM_EVENT", 1, "dev=254:0")]);
-        assert!(clean(&run(&dev, &[expectation("DM_EVENT", "dev=${dev}")], Order::Any)));
+        assert!(clean(&run(
+            &dev,
+            &[expectation("DM_EVENT", "dev=${dev}")],
+            Order::Any
+        )));
         let unset = [expectation("DM_EVENT", "dev=${nothing}")];
-        assert!(judge(&dev, &unset, &[], Order::Any, &Values::new(), &Values::new()).is_err());
+        assert!(
+            judge(
+                &dev,
+                &unset,
+                &[],
+                Order::Any,
+                &Values::new(),
+                &Values::new()
+            )
+            .is_err()
+        );
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 //! A booted guest, as the host talks to it: run a command, see the records, end it.
 
+use crate::initramfs::Initramfs;
 use crate::prepare::Prepared;
 use crate::protocol::{Stream, ToGuest, ToHost, receive, send};
 use crate::vm::{Machine, Vm};
-use crate::initramfs::Initramfs;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::fs;
 use std::io::Write;
@@ -24,9 +24,14 @@ const DELIVERY: Duration = Duration::from_secs(60);
 const TAIL: usize = 30;
 
 /// The commands that scenarios find in the guest beside the real tools.
-const COMMANDS: [(&str, &str); 6] = [
+const COMMANDS: [(&str, &str); 8] = [
     ("counter", include_str!("../guest/counter")),
+    ("device", include_str!("../guest/device")),
     ("flip", include_str!("../guest/flip")),
+    (
+        "integrity-offset",
+        include_str!("../guest/integrity-offset"),
+    ),
     ("load", include_str!("../guest/load")),
     ("records", include_str!("../guest/records")),
     ("unload", include_str!("../guest/unload")),
@@ -90,8 +95,8 @@ impl Guest {
         );
         initramfs.file("init", true, &own);
         initramfs.file("dmns/dmns-test", true, &own);
-        let module = fs::read(&prepared.module)
-            .with_context(|| prepared.module.display().to_string())?;
+        let module =
+            fs::read(&prepared.module).with_context(|| prepared.module.display().to_string())?;
         initramfs.file("dmns/dmns_audit.ko", false, &module);
         for (name, script) in COMMANDS {
             initramfs.file(&format!("dmns/bin/{name}"), true, script.as_bytes());
@@ -130,13 +135,16 @@ impl Guest {
         if machine.share.is_some() {
             guest.must("modprobe 9p && mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 share /mnt/share")?;
         }
-        guest.must("ip link set lo up")?;
+        // What udev and systemd do on a whole system: the nodes through which these load on demand.
+        guest.must("modprobe -a loop dm-mod && ip link set lo up")?;
         Ok(guest)
     }
 
     /// Starts auditd as Debian configures it, with the backlog of Debian's rules.
     pub(crate) fn start_auditd(&mut self) -> Result<()> {
-        self.must("auditd && auditctl -R /etc/audit/audit.rules >/dev/null && auditctl -e 1 >/dev/null")?;
+        self.must(
+            "auditd && auditctl -R /etc/audit/audit.rules >/dev/null && auditctl -e 1 >/dev/null",
+        )?;
         self.mark()
     }
 
@@ -242,7 +250,8 @@ impl Guest {
         self.send(&ToGuest::PowerOff)?;
         let deadline = Instant::now() + BOOT;
         while !matches!(
-            self.next(deadline).context("no \"done\" came from the guest")?,
+            self.next(deadline)
+                .context("no \"done\" came from the guest")?,
             ToHost::Done
         ) {}
         match self.vm.wait(BOOT)? {

@@ -12,7 +12,13 @@ use std::fs;
 use std::path::Path;
 
 /// The kernel modules between the initramfs and the guest's disk. The rest is on the disk.
-const MODULES: [&str; 5] = ["virtio_pci", "virtio_blk", "erofs", "overlay", "9pnet_virtio"];
+const MODULES: [&str; 5] = [
+    "virtio_pci",
+    "virtio_blk",
+    "erofs",
+    "overlay",
+    "9pnet_virtio",
+];
 
 /// An initramfs in the making.
 #[derive(Default)]
@@ -26,14 +32,25 @@ impl Initramfs {
     /// Adds a file of these contents, with the folders above it.
     pub(crate) fn file(&mut self, path: &str, executable: bool, contents: &[u8]) {
         let mut folder = String::new();
-        for part in path.split('/').rev().skip(1).collect::<Vec<_>>().iter().rev() {
+        for part in path
+            .split('/')
+            .rev()
+            .skip(1)
+            .collect::<Vec<_>>()
+            .iter()
+            .rev()
+        {
             folder.push_str(part);
             if self.folders.insert(folder.clone()) {
                 self.entry(&folder, 0o040_755, &[]);
             }
             folder.push('/');
         }
-        self.entry(path, if executable { 0o100_755 } else { 0o100_644 }, contents);
+        self.entry(
+            path,
+            if executable { 0o100_755 } else { 0o100_644 },
+            contents,
+        );
     }
 
     /// Adds the modules that lead to the disk, numbered in the order in which they need each other.
@@ -100,7 +117,8 @@ impl Initramfs {
     }
 
     fn pad(&mut self) {
-        self.archive.resize(self.archive.len().next_multiple_of(4), 0);
+        self.archive
+            .resize(self.archive.len().next_multiple_of(4), 0);
     }
 }
 

@@ -84,11 +84,16 @@ pub(crate) fn shell(prepared: &Prepared, options: &Shell) -> Result<ExitCode> {
          echo 'records, records -f: what audit has; load, unload, counter TYPE: the module; exit: the end'; \
          PS1='guest# ' exec bash --norc -i"
     );
-    let script = format!("exec </dev/hvc0 >/dev/hvc0 2>&1; exec setsid --ctty --wait bash -c '{}'",
-        greeting.replace('\'', "'\\''"));
+    let script = format!(
+        "exec </dev/hvc0 >/dev/hvc0 2>&1; exec setsid --ctty --wait bash -c '{}'",
+        greeting.replace('\'', "'\\''")
+    );
     let ended = guest.run(
         &["sh", "-c", &script],
-        &[("TERM".to_owned(), std::env::var("TERM").unwrap_or_else(|_| "linux".to_owned()))],
+        &[(
+            "TERM".to_owned(),
+            std::env::var("TERM").unwrap_or_else(|_| "linux".to_owned()),
+        )],
         Instant::now() + Duration::from_secs(30 * 24 * 3600),
     );
     if let Err(e) = ended {
@@ -132,8 +137,11 @@ pub(crate) fn exec(prepared: &Prepared, options: &Exec) -> Result<ExitCode> {
         guest.mark()?;
     }
     if let Some(file) = &options.audit_log {
-        let lines = guest.log.iter().filter(|line| !Guest::is_mark(line));
-        let text: String = lines.map(|line| format!("{line}\n")).collect();
+        let mut text = String::new();
+        for line in guest.log.iter().filter(|line| !Guest::is_mark(line)) {
+            text.push_str(line);
+            text.push('\n');
+        }
         fs::write(file, text).with_context(|| file.display().to_string())?;
     }
     let ended = ended?;
@@ -141,7 +149,9 @@ pub(crate) fn exec(prepared: &Prepared, options: &Exec) -> Result<ExitCode> {
         eprintln!("dmns-test: the kernel log has a splat:\n{splat}");
     }
     guest.power_off()?;
-    Ok(ExitCode::from(u8::try_from(ended.status).unwrap_or(u8::MAX)))
+    Ok(ExitCode::from(
+        u8::try_from(ended.status).unwrap_or(u8::MAX),
+    ))
 }
 
 fn shared(folder: Option<&Path>) -> Result<Option<PathBuf>> {

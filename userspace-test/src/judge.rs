@@ -144,7 +144,10 @@ pub(crate) fn departures(log: &[String]) -> Vec<String> {
             let line = Line::parse(text)?;
             let ty = line.record_type()?;
             let departure = contract::check(ty, &line).err()?;
-            Some(format!("off the contract: {departure}\n    in {}", show(&line)))
+            Some(format!(
+                "off the contract: {departure}\n    in {}",
+                show(&line)
+            ))
         })
         .collect()
 }
@@ -265,7 +268,8 @@ mod tests {
 
     #[test]
     fn a_record_off_the_contract_is_named() {
-        let log = ["type=DM_EVENT msg=audit(1.0:1): module=x op=y dev=1:2 sector=z res=0".to_owned()];
+        let log =
+            ["type=DM_EVENT msg=audit(1.0:1): module=x op=y dev=1:2 sector=z res=0".to_owned()];
         let departures = departures(&log);
         assert!(departures[0].contains("sector=z: a decimal number or ? expected"));
     }

@@ -47,8 +47,10 @@ enum Cmd {
     /// Run scenarios and judge them.
     ///
     /// Exit status: 0 if all passed, 1 if one failed, 2 if they could not be run.
-    #[command(after_help = "Examples:\n  dmns-test run\n  dmns-test run --live seed-002\n  \
-                            dmns-test run --junit out.xml --keep-logs logs/ ./my-scenario.toml")]
+    #[command(
+        after_help = "Examples:\n  dmns-test run\n  dmns-test run --live seed-002\n  \
+                            dmns-test run --junit out.xml --keep-logs logs/ ./my-scenario.toml"
+    )]
     Run(Run),
     /// Open a shell in a guest, with auditd running and the module loaded.
     ///
@@ -195,10 +197,7 @@ fn act(command: Cmd) -> Result<ExitCode> {
 }
 
 fn find(names: &[String]) -> Result<Vec<Scenario>> {
-    scenario::find(
-        &prepare::project()?.join("userspace-test/scenarios"),
-        names,
-    )
+    scenario::find(&prepare::project()?.join("userspace-test/scenarios"), names)
 }
 
 fn run_scenarios(options: &Run) -> Result<ExitCode> {
@@ -235,7 +234,11 @@ fn run_scenarios(options: &Run) -> Result<ExitCode> {
             }
         },
         &|verdict| {
-            let word = if verdict.problems.is_empty() { "ok" } else { "FAILED" };
+            let word = if verdict.problems.is_empty() {
+                "ok"
+            } else {
+                "FAILED"
+            };
             say(&format!(
                 "{word:<6} {:<24} {:>4.0} s  {}",
                 verdict.name,

@@ -2,9 +2,8 @@
 
 //! Makes what a run needs and is not in the cache yet: build root, kernel, guest image, module.
 //!
-//! The work is done by the scripts of the project, which print the path of what they made as their last
-//! line. This file runs them in order, tells how far they are, and keeps two runs from doing the same
-//! at once.
+//! The work is done by the scripts of the project, which say on standard output where it is. This file runs
+//! them in order, tells how far they are, and keeps two runs from doing the same at once.
 
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
@@ -81,7 +80,11 @@ pub(crate) fn project() -> Result<PathBuf> {
 
 /// Where everything is kept that need not be made twice.
 fn cache() -> Result<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let set = |name| {
+        std::env::var_os(name)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    };
     if let Some(cache) = set("DMNS_CACHE") {
         return Ok(cache);
     }
@@ -140,7 +143,10 @@ fn step(what: &str, cache: &Path, script: &Path, arguments: &[&Path]) -> Result<
         if now - started > Duration::from_millis(500) && now - shown > pause {
             let end = if terminal { "\x1b[K\r" } else { "\n" };
             let text: String = last.chars().take(60).collect();
-            eprint!("{what}: {:.0} s: {text}{end}", (now - started).as_secs_f32());
+            eprint!(
+                "{what}: {:.0} s: {text}{end}",
+                (now - started).as_secs_f32()
+            );
             shown = now;
             spoke = true;
         }
@@ -150,10 +156,7 @@ fn step(what: &str, cache: &Path, script: &Path, arguments: &[&Path]) -> Result<
         let text = fs::read_to_string(&log_path)?;
         let lines: Vec<_> = text.lines().collect();
         let tail = lines[lines.len().saturating_sub(20)..].join("\n");
-        bail!(
-            "{what} failed; the end of {}:\n{tail}",
-            log_path.display()
-        );
+        bail!("{what} failed; the end of {}:\n{tail}", log_path.display());
     }
     let seconds = started.elapsed().as_secs_f32();
     if spoke || seconds > 1.0 {

@@ -84,7 +84,10 @@ pub(crate) fn receive<T: DeserializeOwned>(from: &mut impl Read) -> Result<Optio
     }
     from.read_exact(&mut length[1..])?;
     let length = u32::from_le_bytes(length);
-    ensure!(length <= MAX_FRAME, "a frame of {length} bytes: out of step");
+    ensure!(
+        length <= MAX_FRAME,
+        "a frame of {length} bytes: out of step"
+    );
     let mut body = vec![0; length as usize];
     from.read_exact(&mut body)?;
     Ok(Some(postcard::from_bytes(&body)?))

@@ -25,7 +25,8 @@ pub(crate) struct Verdict {
 
 /// The versions that a verdict holds for, a line each.
 pub(crate) fn versions(prepared: &Prepared) -> Vec<String> {
-    let packages = fs::read_to_string(prepared.guest.with_extension("packages")).unwrap_or_default();
+    let packages =
+        fs::read_to_string(prepared.guest.with_extension("packages")).unwrap_or_default();
     let package = |name: &str| {
         let version = packages
             .lines()
@@ -92,7 +93,11 @@ pub(crate) fn ktap(verdicts: &[Verdict], versions: &[String]) -> String {
                 text.push_str(&format!("# {}: {line}\n", verdict.name));
             }
         }
-        let not = if verdict.problems.is_empty() { "" } else { "not " };
+        let not = if verdict.problems.is_empty() {
+            ""
+        } else {
+            "not "
+        };
         text.push_str(&format!(
             "{not}ok {} {} # {:.1} s\n",
             i + 1,

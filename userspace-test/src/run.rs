@@ -20,8 +20,9 @@ use std::time::{Duration, Instant};
 /// How long to wait before records that have not come yet are looked for again.
 const RECHECK: Duration = Duration::from_millis(100);
 
-/// How a step reads in the guest: it stops at the first command that fails, and says what it does.
-const SHELL: [&str; 6] = ["bash", "-euo", "pipefail", "-x", "-c", ""];
+/// How a step reads in the guest: it says what it does, and stops at the first command that fails.
+const SHELL: [&str; 4] = ["bash", "-euo", "pipefail", "-c"];
+const TELL: &str = "PS4='$ '; set -x\n";
 
 /// Runs all scenarios, `jobs` at a time, and tells each verdict as it comes.
 pub(crate) fn run_all(
@@ -46,7 +47,9 @@ pub(crate) fn run_all(
             });
         }
     });
-    verdicts.into_inner().unwrap_or_else(PoisonError::into_inner)
+    verdicts
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs one scenario in a guest of its own.
@@ -57,8 +60,8 @@ fn run(
     watcher: Watcher,
 ) -> Verdict {
     let started = Instant::now();
-    let problems = attempt(prepared, scenario, keep_logs, watcher)
-        .unwrap_or_else(|e| vec![format!("{e:#}")]);
+    let problems =
+        attempt(prepared, scenario, keep_logs, watcher).unwrap_or_else(|e| vec![format!("{e:#}")]);
     Verdict {
         name: scenario.name.clone(),
         title: scenario.title.clone(),
@@ -90,7 +93,9 @@ fn attempt(
             guest.power_off()?;
             if problems.is_empty() {
                 // What came on the way down.
-                problems.extend(judge::splat(&console).map(|s| format!("the console has a splat:\n{s}")));
+                problems.extend(
+                    judge::splat(&console).map(|s| format!("the console has a splat:\n{s}")),
+                );
             }
             Ok(problems)
         }
@@ -140,10 +145,9 @@ fn take(
     deadline: Instant,
 ) -> Result<(Vec<String>, Outcome)> {
     let values = values(guest)?;
-    let mut env: Vec<(String, String)> = values.clone().into_iter().collect();
-    env.push(("PS4".to_owned(), "$ ".to_owned()));
-    let mut shell = SHELL;
-    shell[5] = &step.run;
+    let env: Vec<(String, String)> = values.into_iter().collect();
+    let script = format!("{TELL}{}", step.run);
+    let shell: Vec<&str> = SHELL.into_iter().chain([script.as_str()]).collect();
     let ended = guest.run(&shell, &env, deadline)?;
     let mut problems = said(step, &ended);
 

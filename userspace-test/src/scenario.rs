@@ -222,7 +222,12 @@ impl Fault {
     fn show(&self, file: &str, text: &str) -> String {
         let before = &text[..self.at.start.min(text.len())];
         let line_number = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count();
+        let column = before
+            .rsplit('\n')
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .count();
         let line = text.lines().nth(line_number - 1).unwrap_or_default();
         let rest = line.chars().count().saturating_sub(column);
         let width = text
@@ -315,7 +320,9 @@ expect = [
 
     #[test]
     fn a_well_formed_file_is_understood() {
-        let scenario = Scenario::parse(GOOD).map_err(|f| f.what).expect("well formed");
+        let scenario = Scenario::parse(GOOD)
+            .map_err(|f| f.what)
+            .expect("well formed");
         let step = &scenario.steps[0];
         assert!(step.expected[0].alone);
         assert_eq!((step.expected[1].min, step.expected[1].max), (2, u32::MAX));
@@ -326,13 +333,33 @@ expect = [
     fn a_malformed_file_gives_its_line_and_what_was_expected() {
         for (from, to, says) in [
             ("timeout = 10", "", "x.toml:1:1: missing field `timeout`"),
-            ("timeout = 10", "timeout = \"soon\"", "x.toml:3:11: invalid type: string \"soon\", expected u64"),
-            ("timeout = 10", "timeuot = 10", "x.toml:3:1: unknown field `timeuot`, expected one of `title`"),
+            (
+                "timeout = 10",
+                "timeout = \"soon\"",
+                "x.toml:3:11: invalid type: string \"soon\", expected u64",
+            ),
+            (
+                "timeout = 10",
+                "timeuot = 10",
+                "x.toml:3:1: unknown field `timeuot`, expected one of `title`",
+            ),
             ("title = \"one\"", "title = one", "x.toml:6:9: "),
-            ("pid=*", "pid *", "x.toml:10:32: `pid`: expected NAME=VALUE"),
-            ("\"1385\"", "\"ns_init\"", "x.toml:10:14: `ns_init`: expected the name"),
-            ("alone = true", "alone = true, with = \"SYSCALL\"", "either `with` or `alone`"),
-            ("at_least = 2", "at_least = 2, count = 1", "either `count` or `at_least`"),
+            ("pid=*", "pid *", "x.toml:10:31: `pid`: expected NAME=VALUE"),
+            (
+                "\"1385\"",
+                "\"ns_init\"",
+                "x.toml:10:14: `ns_init`: expected the name",
+            ),
+            (
+                "alone = true",
+                "alone = true, with = \"SYSCALL\"",
+                "either `with` or `alone`",
+            ),
+            (
+                "at_least = 2",
+                "at_least = 2, count = 1",
+                "either `count` or `at_least`",
+            ),
         ] {
             assert!(GOOD.contains(from));
             let says_so = fault(&GOOD.replacen(from, to, 1));

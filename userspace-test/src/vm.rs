@@ -61,36 +61,45 @@ impl Vm {
         let socket = dir.path().join("port");
 
         let mut qemu = Command::new("qemu-system-x86_64");
-        qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"])
-            .args(["-machine", "q35"])
-            .args(accelerator(machine.cpus))
-            .args(["-m", &format!("{}M", machine.memory)])
-            .args(["-smp", &machine.cpus.to_string()])
-            .arg("-kernel")
-            .arg(prepared.kernel.join("vmlinuz"))
-            .arg("-initrd")
-            .arg(&initrd)
-            .arg("-append")
-            // Warnings and worse go to the console too: it is what is left of a guest that dies.
-            .arg(format!(
-                "console=ttyS0 loglevel=5 panic=-1 {}",
-                machine.kernel_args
-            ))
-            .arg("-serial")
-            .arg(format!("file:{}", console(dir.path()).display()))
-            .arg("-drive")
-            .arg(format!(
-                "if=none,id=disk,format=raw,readonly=on,file={}",
-                escape(&prepared.guest)
-            ))
-            .args(["-device", "virtio-blk-pci,drive=disk"])
-            .args(["-device", "virtio-serial-pci"])
-            .arg("-chardev")
-            .arg(format!(
-                "socket,id=port,server=on,wait=off,path={}",
-                escape(&socket)
-            ))
-            .args(["-device", &format!("virtserialport,chardev=port,name={PORT}")]);
+        qemu.args([
+            "-nodefaults",
+            "-no-user-config",
+            "-no-reboot",
+            "-display",
+            "none",
+        ])
+        .args(["-machine", "q35"])
+        .args(accelerator(machine.cpus))
+        .args(["-m", &format!("{}M", machine.memory)])
+        .args(["-smp", &machine.cpus.to_string()])
+        .arg("-kernel")
+        .arg(prepared.kernel.join("vmlinuz"))
+        .arg("-initrd")
+        .arg(&initrd)
+        .arg("-append")
+        // Warnings and worse go to the console too: it is what is left of a guest that dies.
+        .arg(format!(
+            "console=ttyS0 loglevel=5 panic=-1 {}",
+            machine.kernel_args
+        ))
+        .arg("-serial")
+        .arg(format!("file:{}", console(dir.path()).display()))
+        .arg("-drive")
+        .arg(format!(
+            "if=none,id=disk,format=raw,readonly=on,file={}",
+            escape(&prepared.guest)
+        ))
+        .args(["-device", "virtio-blk-pci,drive=disk"])
+        .args(["-device", "virtio-serial-pci"])
+        .arg("-chardev")
+        .arg(format!(
+            "socket,id=port,server=on,wait=off,path={}",
+            escape(&socket)
+        ))
+        .args([
+            "-device",
+            &format!("virtserialport,chardev=port,name={PORT}"),
+        ]);
         if let Some(share) = &machine.share {
             qemu.arg("-virtfs").arg(format!(
                 "local,mount_tag=share,security_model=none,path={}",
@@ -169,7 +178,13 @@ fn accelerator(cpus: u32) -> Vec<String> {
         .lines()
         .find(|line| line.starts_with("flags"))
         .is_some_and(|flags| flags.split(' ').any(|flag| matches!(flag, "vmx" | "svm")));
-    let usable = || File::options().read(true).write(true).open("/dev/kvm").is_ok();
+    let usable = || {
+        File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/kvm")
+            .is_ok()
+    };
     let (accel, cpu) = if virtualizes && usable() {
         ("kvm", "host")
     } else if cpus > 1 {

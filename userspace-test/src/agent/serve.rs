@@ -2,8 +2,8 @@
 
 //! Runs commands for the host, and sends it their output and auditd's log.
 
-use super::log::Follower;
 use super::HOME;
+use super::log::Follower;
 use crate::protocol::{PORT, Stream, ToGuest, ToHost, receive, send};
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, killpg};
@@ -81,7 +81,10 @@ pub(super) fn serve() -> Result<()> {
 /// The device of the port that the host listens at.
 fn port() -> Result<PathBuf> {
     for _ in 0..1000 {
-        for port in fs::read_dir("/sys/class/virtio-ports").into_iter().flatten() {
+        for port in fs::read_dir("/sys/class/virtio-ports")
+            .into_iter()
+            .flatten()
+        {
             let port = port?;
             if fs::read_to_string(port.path().join("name")).is_ok_and(|name| name.trim() == PORT) {
                 return Ok(PathBuf::from("/dev").join(port.file_name()));
@@ -123,7 +126,10 @@ struct Output {
 fn spawn(id: u32, argv: &[String], env: Vec<(String, String)>) -> Result<(Child, Output)> {
     let file = |name: &str| -> Result<(File, File)> {
         let path = format!("{HOME}/output-{id}-{name}");
-        let write = OpenOptions::new().create_new(true).append(true).open(&path)?;
+        let write = OpenOptions::new()
+            .create_new(true)
+            .append(true)
+            .open(&path)?;
         let read = File::open(&path)?;
         fs::remove_file(&path)?;
         Ok((write, read))

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-only OR MIT
+#
+# The front door. Each target does all of its own set-up; what it makes is kept outside the checkout, in
+# $DMNS_CACHE (~/.cache/dmns-audit).
+
+DMNS_TEST := scripts/dmns-test.sh
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test vm module prepare update clean
+
+help: ## Say what there is to do
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || \
+		grep '##' $(MAKEFILE_LIST)
+
+demo: ## Watch the module catch a real integrity violation at its exact sector, and every namespace
+	@$(DMNS_TEST) run --live seed-002 unshare-all
+
+test: ## Format, lints, host tests, and every scenario in QEMU
+	@scripts/host-tools.sh
+	@scripts/cargo.sh test --quiet --locked --workspace
+	@$(DMNS_TEST) prepare
+	@scripts/lint.sh
+	@$(DMNS_TEST) run
+
+vm: ## Open a shell in a guest, module loaded
+	@$(DMNS_TEST) shell --live
+
+module: ## Build the module: for Debian's kernel, or with KDIR= for a prepared tree and its toolchain
+ifdef KDIR
+	$(MAKE) -C kmod KDIR=$(KDIR)
+else
+	@$(DMNS_TEST) prepare
+endif
+
+prepare: ## Make what the other targets need (build root, kernel, guest image, module)
+	@$(DMNS_TEST) prepare
+
+update: ## Take the kernel and packages that Debian offers now
+	@scripts/forget.sh build-root kernel guest
+	@$(DMNS_TEST) prepare
+
+clean: ## Remove all that was made, in the checkout and in the cache
+	@scripts/forget.sh .

@@ -1,0 +1,31 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR MIT
+# lint.sh [KERNEL] - rustfmt and clippy: for user space with the oldest Rust that the workspace promises
+# (Debian's, in the build root), for the module with the kernel's own rules.
+. "$(dirname "$0")/common.sh"
+
+root=$("$PROJECT/scripts/build-root.sh")
+kernel=$("$PROJECT/scripts/kernel.sh" "$root")
+cd "$PROJECT"
+
+promised=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+case $("$PROJECT/scripts/in-root.sh" "$root" rustc --version) in
+"rustc $promised."*) ;;
+*) die "Cargo.toml promises Rust $promised, the build root has another: the promise is not checked" ;;
+esac
+say "rustfmt, clippy: user space, with Rust $promised"
+DMNS_CARGO=root scripts/cargo.sh fmt --all --check
+DMNS_CARGO=root scripts/cargo.sh clippy --quiet --locked --workspace --all-targets -- -D warnings
+
+say "rustfmt, clippy: module, with the kernel's rules"
+for file in kmod/*.rs; do
+	[ "$file" != kmod/bindings_generated.rs ] || continue
+	# From standard input, so that it does not follow `mod` into uapi/, which has cargo's style.
+	scripts/in-root.sh "$root" rustfmt --check --edition 2021 \
+		--config-path "$kernel/build/.rustfmt.toml" <"$file" ||
+		die "$file is not formatted"
+done
+scripts/module.sh "$root" "$kernel" CLIPPY=1 KRUSTFLAGS=-Dwarnings >"$CACHE/clippy.log" 2>&1 || {
+	cat "$CACHE/clippy.log"
+	die "clippy is not content with kmod/"
+}
