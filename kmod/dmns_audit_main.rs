@@ -7,6 +7,14 @@
 //! - [`uapi`]: the text of the records, the same source that user space is built from.
 //! - [`counters`]: what became of the records.
 
+// A jump-mode address is odd. A kernel that does not know the mode would call it as it is, and die.
+#[cfg(not(CONFIG_DYNAMIC_FTRACE_WITH_JMP))]
+compile_error!("this kernel lacks CONFIG_DYNAMIC_FTRACE_WITH_JMP");
+#[cfg(not(CONFIG_AUDITSYSCALL))]
+compile_error!("this kernel lacks CONFIG_AUDITSYSCALL");
+#[cfg(not(CONFIG_PREEMPT_COUNT))]
+compile_error!("without CONFIG_PREEMPT_COUNT nothing tells whether a record may wait");
+
 mod attach;
 mod audit;
 mod counters;

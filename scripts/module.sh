@@ -6,8 +6,8 @@
 
 root=$1 kernel=$2
 shift 2
-source=$(cd "$PROJECT" && find kmod uapi -name target -prune -o -type f ! -path '*/.*' \
-	\( -name '*.rs' -o -name '*.[chS]' -o -name Kbuild -o -name Makefile \) \
+source=$(cd "$PROJECT" && find kmod uapi scripts/common.sh scripts/check-kdir.sh -name target -prune -o -type f ! -path '*/.*' \
+	\( -name '*.rs' -o -name '*.[chS]' -o -name "*.sh" -o -name Kbuild -o -name Makefile \) \
 	! -name '*_generated.rs' ! -name '*.mod.c' | sort)
 key=$( (cd "$PROJECT" && echo "$kernel $*" | cat - $source) | hash - "$0")
 module=$CACHE/module/$(cat "$kernel/release")-$key

@@ -80,6 +80,8 @@ pub(crate) struct Guest {
     next_id: u32,
     marks: u32,
     watcher: Watcher,
+    /// Whether the command that runs is ours, and what it says nobody else's business.
+    ours: bool,
 }
 
 impl Guest {
@@ -127,6 +129,7 @@ impl Guest {
             next_id: 0,
             marks: 0,
             watcher,
+            ours: false,
         };
         match guest.next(Instant::now() + BOOT).context("booting")? {
             ToHost::Ready => {}
@@ -179,7 +182,9 @@ impl Guest {
                     stream,
                     bytes,
                 }) if of == id => {
-                    (self.watcher)(Happening::Output(stream, &bytes));
+                    if !self.ours {
+                        (self.watcher)(Happening::Output(stream, &bytes));
+                    }
                     if stream == Stream::Stdout {
                         ended.stdout.extend(&bytes);
                     }
@@ -190,13 +195,7 @@ impl Guest {
                     // So that what comes next finds the guest in order, if it is.
                     let _ = self.send(&ToGuest::Kill(id));
                     let output = String::from_utf8_lossy(&ended.both).into_owned();
-                    let said = output.lines().rev().take(10).collect::<Vec<_>>();
-                    let said: Vec<_> = said.into_iter().rev().collect();
-                    return Err(e.context(format!(
-                        "'{}' did not end; it said last:\n{}",
-                        argv.join(" "),
-                        said.join("\n")
-                    )));
+                    return Err(e.context(format!("it said last:\n{}", tail(&output, 10))));
                 }
             }
         }
@@ -204,9 +203,9 @@ impl Guest {
 
     /// Runs a shell command of ours that has to succeed. Nobody is told what it says.
     pub(crate) fn must(&mut self, command: &str) -> Result<String> {
-        let watcher = std::mem::replace(&mut self.watcher, Box::new(|_| {}));
+        self.ours = true;
         let ended = self.run(&["sh", "-c", command], &[], Instant::now() + DELIVERY);
-        self.watcher = watcher;
+        self.ours = false;
         let ended = ended?;
         ensure!(
             ended.status == 0,
@@ -274,7 +273,9 @@ impl Guest {
         let message = match self.from.recv_timeout(patience) {
             Ok(Ok(message)) => message,
             Ok(Err(e)) => return Err(self.dead(e)),
-            Err(RecvTimeoutError::Timeout) => return Err(self.dead(anyhow!("no answer in time"))),
+            Err(RecvTimeoutError::Timeout) => {
+                return Err(self.dead(anyhow!("no answer from the guest in time")));
+            }
             Err(RecvTimeoutError::Disconnected) => {
                 return Err(self.dead(anyhow!("the guest is gone")));
             }
@@ -295,19 +296,19 @@ impl Guest {
 
     fn dead(&self, error: anyhow::Error) -> anyhow::Error {
         let console = self.vm.console();
-        let lines: Vec<_> = console.lines().collect();
-        let tail = &lines[lines.len().saturating_sub(TAIL)..];
-        if tail.is_empty() {
-            error.context("the guest's console is empty")
-        } else {
-            error.context(format!("the guest's console ends:\n{}", tail.join("\n")))
-        }
+        anyhow!("{error:#}; its console ends:\n{}", tail(&console, TAIL))
     }
 
     /// What the kernel wrote to its console so far.
     pub(crate) fn console(&self) -> String {
         self.vm.console()
     }
+}
+
+/// The last lines of `text`.
+fn tail(text: &str, lines: usize) -> String {
+    let all: Vec<_> = text.trim_end().lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
 }
 
 /// Whether an ELF program needs no interpreter: it has no `PT_INTERP` header.

@@ -1,0 +1,23 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR MIT
+# check-kdir.sh KDIR - whether the module can be built against this kernel tree; if not, the first thing
+# that is missing and what to do about it.
+. "$(dirname "$0")/common.sh"
+
+kdir=$1
+config=$kdir/.config
+[ -d "$kdir" ] || die "$kdir: no such folder; give the kernel's build tree as KDIR="
+[ -e "$config" ] || die "$config: not there; configure the kernel first"
+for option in RUST DM_AUDIT AUDITSYSCALL DYNAMIC_FTRACE_WITH_DIRECT_CALLS DYNAMIC_FTRACE_WITH_JMP \
+	PREEMPT_COUNT DEBUG_FS; do
+	grep -q "^CONFIG_$option=y" "$config" || die "$config: CONFIG_$option is not set; the module needs it"
+done
+grep -q '^CONFIG_BLK_DEV_DM=[ym]' "$config" || die "$config: CONFIG_BLK_DEV_DM is not set; the module needs it"
+[ -e "$kdir/Module.symvers" ] ||
+	die "$kdir/Module.symvers: not there; build the kernel, or take the file from its headers package"
+[ -e "$kdir/rust/libkernel.rmeta" ] ||
+	die "$kdir: not prepared for Rust modules; run 'make -C $kdir prepare modules_prepare'. Debian's linux-headers packages have no rust/ at all: 'make module' without KDIR prepares the source instead"
+built=$(sed -n 's/^CONFIG_RUSTC_VERSION_TEXT="\(.*\)"$/\1/p' "$config")
+have=$(${RUSTC:-rustc} --version 2>/dev/null || echo none)
+[ "$built" = "$have" ] ||
+	die "$kdir was prepared with '$built', but ${RUSTC:-rustc} is '$have': use the same (RUSTC=...), or prepare the tree again"
