@@ -61,7 +61,7 @@ apt sh -eu -c '
 	mkdir build
 	dpkg-deb --fsys-tarfile debs/linux-source-*.deb |
 		tar -xO --wildcards "./usr/src/linux-source-*.tar.xz" | tar -xJ --strip-components=1 -C build
-	mv "unpacked/usr/lib/modules/$release/vmlinuz" .
+	mv "unpacked/usr/lib/modules/$release"/vmlinuz* vmlinuz
 	rm -f "unpacked/usr/lib/modules/$release/build" "unpacked/usr/lib/modules/$release/source"
 	mkdir -p modules/lib
 	mv unpacked/usr/lib/modules modules/lib/

@@ -195,7 +195,10 @@ impl Guest {
                     // So that what comes next finds the guest in order, if it is.
                     let _ = self.send(&ToGuest::Kill(id));
                     let output = String::from_utf8_lossy(&ended.both).into_owned();
-                    return Err(e.context(format!("it said last:\n{}", tail(&output, 10))));
+                    return Err(match tail(&output, 10).as_str() {
+                        "" => e,
+                        said => e.context(format!("the command said last:\n{said}")),
+                    });
                 }
             }
         }

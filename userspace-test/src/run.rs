@@ -60,8 +60,14 @@ fn run(
     watcher: Watcher,
 ) -> Verdict {
     let started = Instant::now();
-    let problems =
-        attempt(prepared, scenario, keep_logs, watcher).unwrap_or_else(|e| vec![format!("{e:#}")]);
+    let problems = attempt(prepared, scenario, keep_logs, watcher).unwrap_or_else(|e| {
+        vec![
+            e.chain()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("\n"),
+        ]
+    });
     Verdict {
         name: scenario.name.clone(),
         title: scenario.title.clone(),
