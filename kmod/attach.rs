@@ -172,8 +172,6 @@ impl Attachments {
     /// Attaches to each of `hooks`.
     pub(crate) fn new(hooks: impl IntoIterator<Item = Hook>) -> Result<Self> {
         NSFS_DEV.store(nsfs_dev()?, Relaxed);
-        // SAFETY: Called once, before any handler can run: a module makes one set.
-        to_result(unsafe { bindings::init_srcu_struct(HANDLERS.0.get()) })?;
         let mut this = Self {
             attached: KVec::new(),
         };
@@ -188,32 +186,22 @@ impl Drop for Attachments {
     fn drop(&mut self) {
         // No new call is led to us from here on.
         while self.attached.pop().is_some() {}
-        // SAFETY: The exit and the init function of a module may sleep. `HANDLERS` was initialised when
-        // the set was made, and no handler can enter it after the second line.
+        // SAFETY: The exit and the init function of a module may sleep.
         unsafe {
-            // Who was led to us, but had not entered `HANDLERS` yet, has entered it now or is gone:
-            // there is nothing to sleep on before that. Tasks, then interrupts, which can hit the idle
-            // task that RCU-tasks does not look at.
+            // Who was led to us, but is no handler yet, becomes one now or is gone: there is nothing to
+            // sleep on before that. Tasks, then interrupts, which can hit the idle task that RCU-tasks
+            // does not look at.
             bindings::synchronize_rcu_tasks();
             bindings::synchronize_rcu();
-            // Who is inside, perhaps asleep until audit's backlog has room, comes out.
-            bindings::synchronize_srcu(HANDLERS.0.get());
-            // Who came out has run the last instructions.
+            // Handlers, perhaps asleep until audit's backlog has room, come to their end.
+            bindings::dmns_handlers_wait();
+            // Who came to its end has run the last instructions.
             bindings::synchronize_rcu_tasks();
             bindings::synchronize_rcu();
-            bindings::cleanup_srcu_struct(HANDLERS.0.get());
         }
         counters::log();
     }
 }
-
-/// Tells which handlers run. A static, since the attached functions hand us no pointer of our own.
-struct Handlers(Opaque<bindings::srcu_struct>);
-
-// SAFETY: An `srcu_struct` is made to be used from all CPUs at once.
-unsafe impl Sync for Handlers {}
-
-static HANDLERS: Handlers = Handlers(Opaque::uninit());
 
 /// The time that a handler runs. [`Attachments`] waits for its end before the module goes.
 #[must_use = "the module can go as soon as this is dropped"]
@@ -221,15 +209,15 @@ struct Handling(c_int);
 
 impl Handling {
     fn begin() -> Self {
-        // SAFETY: `HANDLERS` is initialised before the first attachment, and cleaned up after the last.
-        Self(unsafe { bindings::__srcu_read_lock(HANDLERS.0.get()) })
+        // SAFETY: Callable from any context; `drop` ends what this begins.
+        Self(unsafe { bindings::dmns_handler_begin() })
     }
 }
 
 impl Drop for Handling {
     fn drop(&mut self) {
-        // SAFETY: The index comes from the lock taken in `begin()`, in the same context.
-        unsafe { bindings::__srcu_read_unlock(HANDLERS.0.get(), self.0) };
+        // SAFETY: The index comes from `begin()`, in the same context.
+        unsafe { bindings::dmns_handler_end(self.0) };
     }
 }
 

@@ -17,10 +17,14 @@ compile_error!("without CONFIG_PREEMPT_COUNT nothing tells whether a record may 
 
 mod attach;
 mod audit;
+#[forbid(unsafe_code)]
 mod counters;
+#[forbid(unsafe_code)]
 mod dm;
+#[forbid(unsafe_code)]
 mod ns;
 
+#[forbid(unsafe_code)]
 #[path = "../uapi/src/lib.rs"]
 #[allow(dead_code, unreachable_pub)] // User space takes more of it than we do.
 mod uapi;
@@ -53,6 +57,7 @@ use attach::{
     Attachments,
     Hook, //
 };
+use core::borrow::Borrow;
 use kernel::debugfs;
 use kernel::prelude::*;
 
@@ -86,8 +91,8 @@ struct DmnsAudit {
 impl kernel::InPlaceModule for DmnsAudit {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(|| {
-            let dm = switch(c"dm", *module_parameters::dm.value())?;
-            let ns = switch(c"ns", *module_parameters::ns.value())?;
+            let dm = switch(c"dm", module_parameters::dm.value())?;
+            let ns = switch(c"ns", module_parameters::ns.value())?;
             let hooks = [
                 (dm, Hook::DmTarget),
                 (dm, Hook::DmBio),
@@ -115,9 +120,9 @@ impl kernel::InPlaceModule for DmnsAudit {
     }
 }
 
-/// The value of a parameter that switches a part on or off.
-fn switch(name: &CStr, value: u8) -> Result<bool> {
-    match value {
+/// The value of a parameter that switches a part on or off. 7.2 hands out a reference, 7.3 the value.
+fn switch(name: &CStr, value: impl Borrow<u8>) -> Result<bool> {
+    match *value.borrow() {
         0 => Ok(false),
         1 => Ok(true),
         other => {

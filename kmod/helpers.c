@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What Rust cannot call: macros over the preemption count, which the kernel crate does not wrap.
+ * What Rust cannot call: macros and inline functions that the kernel crate does not wrap, or not in every
+ * version that this module builds for.
  */
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
+#include <linux/srcu.h>
 
 #include "helpers.h"
 
@@ -17,4 +19,22 @@ bool dmns_in_task(void)
 bool dmns_may_sleep(void)
 {
 	return preemptible() && !rcu_preempt_depth();
+}
+
+/* Readers are the handlers of attached functions. The module loader initialises and cleans it up. */
+DEFINE_STATIC_SRCU(dmns_handlers);
+
+int dmns_handler_begin(void)
+{
+	return srcu_read_lock(&dmns_handlers);
+}
+
+void dmns_handler_end(int index)
+{
+	srcu_read_unlock(&dmns_handlers, index);
+}
+
+void dmns_handlers_wait(void)
+{
+	synchronize_srcu(&dmns_handlers);
 }

@@ -7,4 +7,8 @@
 bool dmns_in_task(void);
 bool dmns_may_sleep(void);
 
+int dmns_handler_begin(void);
+void dmns_handler_end(int index);
+void dmns_handlers_wait(void);
+
 #endif
