@@ -18,7 +18,7 @@ demo: ## Watch the module catch a real integrity violation at its exact sector, 
 test: ## Format, lints, host tests, and every scenario in QEMU
 	@scripts/host-tools.sh
 	@scripts/cargo.sh test --quiet --locked --workspace
-	@$(DMNS_TEST) prepare
+	@$(DMNS_TEST) prepare >/dev/null
 	@scripts/lint.sh
 	@$(DMNS_TEST) run
 

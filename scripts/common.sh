@@ -18,6 +18,20 @@ die() { printf '%s: %s\n' "$(basename "$0")" "$*"; exit 1; }
 # hash FILE... - what a cache entry is named after: the content of what it is made of.
 hash() { cat "$@" | sha256sum | cut -c1-12; }
 
+# toolchain - which Rust builds the user-space crates: this machine's `own`, if it is new enough and can link
+# a static program, else Debian's in the build `root`. DMNS_CARGO=root asks for the latter.
+toolchain() {
+	needed=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$PROJECT/Cargo.toml")
+	have=$(rustc --version 2>/dev/null | cut -d ' ' -f 2)
+	if [ "${DMNS_CARGO:-}" != root ] && [ -n "$have" ] && cargo --version >/dev/null 2>&1 &&
+		printf '%s\n' "$needed" "$have" | sort -CV &&
+		[ -e "$(cc -print-file-name=libc.a 2>/dev/null)" ]; then
+		echo own
+	else
+		echo root
+	fi
+}
+
 # as_root COMMAND... - as root, or as root of a user namespace with the user's subordinate ids.
 as_root() {
 	if [ "$(id -u)" = 0 ]; then

@@ -4,10 +4,6 @@
 . "$(dirname "$0")/common.sh"
 
 mkdir -p "$CACHE"
-cd "$PROJECT"
-"$PROJECT/scripts/cargo.sh" build --quiet --locked -p dmns-test
-# Both toolchains may have built it; the last one is right.
-program=$(ls -t "$CACHE"/target/*/x86_64-unknown-linux-gnu/debug/dmns-test | head -n 1)
-cd "$OLDPWD"
+(cd "$PROJECT" && scripts/cargo.sh build --quiet --locked -p dmns-test)
 export DMNS_PROJECT="$PROJECT" DMNS_CACHE="$CACHE"
-exec "$program" "$@" >&3
+exec "$CACHE/target/$(toolchain)/x86_64-unknown-linux-gnu/debug/dmns-test" "$@" >&3

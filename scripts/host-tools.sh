@@ -24,9 +24,15 @@ fi
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 	say "installing$missing"
-	apt-get update
-	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-		$missing debian-archive-keyring
+	mkdir -p "$CACHE"
+	{
+		apt-get update &&
+			DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+				$missing debian-archive-keyring
+	} >"$CACHE/apt.log" 2>&1 || {
+		tail -n 20 "$CACHE/apt.log"
+		die "could not install$missing"
+	}
 else
 	die "please install$missing: as root, 'apt-get install$missing'"
 fi

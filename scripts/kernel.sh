@@ -51,7 +51,8 @@ say "kernel $release ($package)"
 mkdir "$kernel/debs"
 # apt refuses to drop its rights in a folder of ours; it needs none here.
 apt sh -c 'cd "$0" && apt-get -q -o APT::Sandbox::User=root download "$@"' "$kernel/debs" \
-	"linux-headers-$release" "$binary-$release" "linux-modules-$release" "linux-source-$series"
+	"linux-headers-$release" "$binary-$release" "linux-modules-$release" "linux-base-$release" \
+	"linux-source-$series"
 apt sh -eu -c '
 	kernel=$0 release=$1
 	cd "$kernel"

@@ -40,8 +40,17 @@ pub(crate) fn versions(prepared: &Prepared) -> Vec<String> {
         .map(|out| String::from_utf8_lossy(&out.stdout).into_owned())
         .unwrap_or_default();
     let qemu = qemu.split_whitespace().nth(3).unwrap_or("?");
+    let config = fs::read_to_string(prepared.kernel.join("config")).unwrap_or_default();
+    let rustc = config
+        .lines()
+        .find_map(|line| line.strip_prefix("CONFIG_RUSTC_VERSION_TEXT=\"rustc "))
+        .and_then(|rest| rest.split(' ').next())
+        .unwrap_or("?");
     vec![
-        format!("kernel {} (Debian {})", prepared.release, prepared.package),
+        format!(
+            "kernel {} (Debian {}), module by rustc {rustc}",
+            prepared.release, prepared.package
+        ),
         ["auditd", "cryptsetup-bin", "dmsetup", "util-linux"]
             .map(package)
             .join(", "),

@@ -38,18 +38,24 @@ pub(crate) fn run_all(
     thread::scope(|scope| {
         for _ in 0..jobs.clamp(1, scenarios.len().max(1)) {
             scope.spawn(|| {
-                while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
+                loop {
+                    let i = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(scenario) = scenarios.get(i) else {
+                        return;
+                    };
                     let verdict = run(prepared, scenario, keep_logs, watcher(scenario));
                     let mut verdicts = verdicts.lock().unwrap_or_else(PoisonError::into_inner);
                     told(&verdict);
-                    verdicts.push(verdict);
+                    verdicts.push((i, verdict));
                 }
             });
         }
     });
-    verdicts
+    let mut verdicts = verdicts
         .into_inner()
-        .unwrap_or_else(PoisonError::into_inner)
+        .unwrap_or_else(PoisonError::into_inner);
+    verdicts.sort_by_key(|(i, _)| *i);
+    verdicts.into_iter().map(|(_, verdict)| verdict).collect()
 }
 
 /// Runs one scenario in a guest of its own.

@@ -6,17 +6,26 @@ use anyhow::Result;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 /// Where auditd writes.
 pub(super) const PATH: &str = "/var/log/audit/audit.log";
 
 /// A log that is followed.
-#[derive(Default)]
 pub(super) struct Follower {
+    path: PathBuf,
     file: Option<File>,
 }
 
 impl Follower {
+    /// Follows the log at `path`, which need not be there yet.
+    pub(super) fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            file: None,
+        }
+    }
+
     /// What has come since the last call.
     ///
     /// When auditd rotates, it renames the file and opens a new one: the old one is read to its end
@@ -24,7 +33,7 @@ impl Follower {
     pub(super) fn read(&mut self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         loop {
-            let newest = match fs::metadata(PATH) {
+            let newest = match fs::metadata(&self.path) {
                 Ok(metadata) => Some(metadata.ino()),
                 Err(e) if e.kind() == ErrorKind::NotFound => None,
                 Err(e) => return Err(e.into()),
@@ -39,9 +48,33 @@ impl Follower {
             // What auditd wrote to the old file between our read and its rename is read before we leave
             // it: the new name was looked up first.
             match newest {
-                Some(newest) if followed != Some(newest) => self.file = File::open(PATH).ok(),
+                Some(newest) if followed != Some(newest) => self.file = File::open(&self.path).ok(),
                 _ => return Ok(bytes),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn nothing_is_missed_when_the_log_rotates() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("audit.log");
+        let mut log = Follower::new(&path);
+        assert_eq!(log.read()?, b"");
+        let mut file = File::create(&path)?;
+        file.write_all(b"one\n")?;
+        assert_eq!(log.read()?, b"one\n");
+        file.write_all(b"two\n")?;
+        fs::rename(&path, dir.path().join("audit.log.1"))?;
+        file.write_all(b"three\n")?;
+        File::create(&path)?.write_all(b"four\n")?;
+        assert_eq!(log.read()?, b"two\nthree\nfour\n");
+        assert_eq!(log.read()?, b"");
+        Ok(())
     }
 }

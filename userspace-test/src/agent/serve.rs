@@ -97,7 +97,7 @@ fn port() -> Result<PathBuf> {
 
 /// Sends auditd's log as it grows.
 fn follow(host: &Host) {
-    let mut log = Follower::default();
+    let mut log = Follower::new(super::log::PATH);
     loop {
         match log.read() {
             Ok(bytes) => {
