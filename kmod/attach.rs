@@ -107,7 +107,7 @@ impl Attachment {
                 1,
             )
         })
-        .inspect_err(|e| refused(function, *e, "this kernel lacks it, or has inlined it"))?;
+        .inspect_err(|e| refused(function, *e))?;
         // SAFETY: `ops` names one function. The address is that of a Rust function with the signature of
         // the one that it replaces, or of a trampoline that keeps the arguments of the one that it
         // observes.
@@ -115,16 +115,7 @@ impl Attachment {
         if let Err(e) = to_result(registered) {
             // SAFETY: `ops` is not registered.
             unsafe { bindings::ftrace_free_filter(ops.get()) };
-            refused(
-                function,
-                e,
-                if e == EBUSY {
-                    "a BPF fentry program, a livepatch or another tracer holds it: detach that \
-                     (bpftool link, /sys/kernel/livepatch), then load again"
-                } else {
-                    "ftrace cannot patch it (see /sys/kernel/tracing/enabled_functions)"
-                },
-            );
+            refused(function, e);
             return Err(e);
         }
         pr_info!("{}: attached\n", function);
@@ -152,11 +143,21 @@ impl Drop for Attachment {
                 unsafe { bindings::msleep(60_000) };
             }
         }
+        // ftrace has waited until nobody uses `ops` any more: it is not in the kernel's own data
+        // (`FTRACE_OPS_FL_DYNAMIC`).
         pr_info!("{}: detached\n", self.hook.function());
     }
 }
 
-fn refused(function: &CStr, error: Error, advice: &str) {
+fn refused(function: &CStr, error: Error) {
+    let advice = if error == EINVAL {
+        "this kernel lacks it, or has inlined it"
+    } else if error == EBUSY {
+        "a BPF fentry program, a livepatch or another tracer holds it: detach that \
+         (bpftool link, /sys/kernel/livepatch), then load again"
+    } else {
+        "ftrace cannot patch it (see /sys/kernel/tracing/enabled_functions)"
+    };
     pr_err!("{}: cannot attach ({:?}): {}\n", function, error, advice);
 }
 
@@ -209,7 +210,8 @@ struct Handling(c_int);
 
 impl Handling {
     fn begin() -> Self {
-        // SAFETY: Callable from any context; `drop` ends what this begins.
+        // SAFETY: Callable from any context but NMI, where nothing that we attach to is called. `drop` ends
+        // what this begins.
         Self(unsafe { bindings::dmns_handler_begin() })
     }
 }

@@ -30,12 +30,19 @@ pub(crate) enum Wait {
 }
 
 impl Wait {
+    /// What is really allowed here and now: nothing waits where the kernel counts a reason not to sleep.
+    fn here(self) -> Self {
+        match self {
+            // SAFETY: Reads the preemption count and `current`; no requirements.
+            Self::Allowed if unsafe { bindings::dmns_may_sleep() } => Self::Allowed,
+            _ => Self::Never,
+        }
+    }
+
     fn gfp(self) -> bindings::gfp_t {
-        // SAFETY: Reads the preemption count and `current`; no requirements.
-        if self == Self::Allowed && unsafe { bindings::dmns_may_sleep() } {
-            bindings::GFP_KERNEL
-        } else {
-            bindings::GFP_ATOMIC
+        match self {
+            Self::Allowed => bindings::GFP_KERNEL,
+            Self::Never => bindings::GFP_ATOMIC,
         }
     }
 }
@@ -68,6 +75,7 @@ impl Record {
             counters::count(ty, Fate::Disabled);
             return None;
         }
+        let wait = wait.here();
         // SAFETY: `context()` is null or the audit context of `current`, which stays alive while
         // `current` is here. Both flags of `wait` are valid in the context that it describes.
         let buffer =

@@ -3,8 +3,9 @@
 //! The harness of dmns-audit: boots a stock Debian kernel in QEMU, drives real tools there, corrupts
 //! what they protect, and judges every audit record.
 //!
-//! Host side: [`prepare`] makes what a run needs, [`vm`] and [`guest`] hold a guest, [`scenario`] and
-//! [`expect`] say what must appear, [`judge`] what must hold in any run, [`report`] tells the verdict.
+//! Host side: [`prepare`] makes what a run needs, [`vm`] and [`guest`] hold a guest, [`scenario`],
+//! [`pattern`] and [`expect`] say what must appear, [`judge`] what must hold in any run, [`report`] tells
+//! the verdict.
 //! Guest side: [`agent`], the same program as PID 1.
 
 mod agent;
@@ -14,6 +15,7 @@ mod initramfs;
 mod interactive;
 mod judge;
 mod live;
+mod pattern;
 mod prepare;
 mod protocol;
 mod report;

@@ -2,9 +2,10 @@
 
 //! `dmns-test run`: drives scenarios and judges what comes of them.
 
-use crate::expect::{self, Outcome, Values};
+use crate::expect::{self, Outcome};
 use crate::guest::{Ended, Guest, Watcher};
 use crate::judge;
+use crate::pattern::Values;
 use crate::prepare::Prepared;
 use crate::report::Verdict;
 use crate::scenario::{Scenario, Step};

@@ -4,7 +4,8 @@
 //!
 //! `docs/scenarios.md` is the manual of the format.
 
-use crate::expect::{Expectation, Pattern, Template};
+use crate::expect::Order;
+use crate::pattern::{Expectation, Pattern, Template};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -75,17 +76,6 @@ pub(crate) struct Step {
     /// `absent`, understood.
     #[serde(skip)]
     pub(crate) unwanted: Vec<Expectation>,
-}
-
-/// Whether the order of records matters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Order {
-    /// They come as they are listed.
-    #[default]
-    Listed,
-    /// They come in any order.
-    Any,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! What a record must look like, as scenarios write it.
+
+use dmns_audit_uapi::line::{self, Line};
+use dmns_audit_uapi::types::RecordType;
+use std::collections::BTreeMap;
+
+/// Values by name: what `value` set in the guest (`${name}`), what records bound (`@name`).
+pub(crate) type Values = BTreeMap<String, String>;
+
+/// A record that must appear.
+#[derive(Clone, Debug)]
+pub(crate) struct Expectation {
+    /// Its type, as scenarios write it.
+    pub(crate) record: String,
+    /// Its fields.
+    pub(crate) pattern: Pattern,
+    /// How often, at least.
+    pub(crate) min: u32,
+    /// How often, at most.
+    pub(crate) max: u32,
+    /// A record that must be of the same event: type and fields.
+    pub(crate) with: Option<(String, Vec<FieldPattern>)>,
+    /// Whether its event must have no SYSCALL record.
+    pub(crate) alone: bool,
+    /// Records with the same name here are of one event, others are not of it.
+    pub(crate) event: Option<String>,
+}
+
+/// The fields that a record must have.
+#[derive(Clone, Debug)]
+pub(crate) enum Pattern {
+    /// These, among others.
+    Some(Vec<FieldPattern>),
+    /// These, in this order, and no others.
+    All(Vec<FieldPattern>),
+}
+
+/// A field and its value.
+#[derive(Clone, Debug)]
+pub(crate) struct FieldPattern {
+    name: String,
+    value: Template,
+}
+
+/// What a value must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Template {
+    /// `*`: anything.
+    Any,
+    /// `@name`: anything at first, and the same ever after.
+    Bound(String),
+    /// This text, in which `${name}` stands for a value.
+    Text(String),
+}
+
+impl Template {
+    /// Parses `name=value name=value ...`.
+    pub(crate) fn parse_fields(text: &str) -> Result<Vec<FieldPattern>, String> {
+        line::fields(text)
+            .map(|field| {
+                if field.name.is_empty() {
+                    return Err(format!(
+                        "`{}`: expected NAME=VALUE, where VALUE is text, *, @name or ${{name}}",
+                        field.value
+                    ));
+                }
+                Ok(FieldPattern {
+                    name: field.name.to_owned(),
+                    value: match field.value {
+                        "*" => Self::Any,
+                        value => match value.strip_prefix('@') {
+                            Some(name) => Self::Bound(name.to_owned()),
+                            None => Self::Text(value.to_owned()),
+                        },
+                    },
+                })
+            })
+            .collect()
+    }
+
+    /// Checks the name of a record type.
+    pub(crate) fn check_type(text: &str) -> Result<String, String> {
+        let stem = text.strip_suffix('*').unwrap_or(text);
+        let is_name = !stem.is_empty()
+            && stem
+                .bytes()
+                .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+        if is_name || RecordType::from_name(text).is_some() {
+            Ok(text.to_owned())
+        } else {
+            Err(format!(
+                "`{text}`: expected the name of a record type (DM_EVENT, NS_INIT_*, SYSCALL) or its number"
+            ))
+        }
+    }
+
+    fn matches(&self, value: &str, values: &Values, bound: &mut Values) -> Result<bool, String> {
+        match self {
+            Self::Any => Ok(true),
+            Self::Bound(name) => match bound.get(name) {
+                Some(known) => Ok(known == value),
+                None => {
+                    bound.insert(name.clone(), value.to_owned());
+                    Ok(true)
+                }
+            },
+            Self::Text(text) => Ok(substitute(text, values)? == value),
+        }
+    }
+}
+
+/// `text` with each `${name}` replaced.
+fn substitute(text: &str, values: &Values) -> Result<String, String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        let (name, after) = after
+            .split_once('}')
+            .ok_or_else(|| format!("`{text}`: `${{` without `}}`"))?;
+        let value = values
+            .get(name)
+            .ok_or_else(|| format!("`${{{name}}}`: no step has set it with `value {name} ...`"))?;
+        out.push_str(before);
+        out.push_str(value);
+        rest = after;
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+/// Whether a line's type is the one that a scenario calls `name`; `NS_INIT_*` is any that begins so.
+pub(crate) fn is_type(line: &Line<'_>, name: &str) -> bool {
+    if let Some(prefix) = name.strip_suffix('*') {
+        return match line.record_type() {
+            Some(ty) => ty.name().starts_with(prefix),
+            None => line.ty.starts_with(prefix),
+        };
+    }
+    match RecordType::from_name(name) {
+        Some(ty) => line.record_type() == Some(ty),
+        None => line.ty == name,
+    }
+}
+
+/// Whether `line` has these fields, among others.
+pub(crate) fn has_fields(
+    line: &Line<'_>,
+    fields: &[FieldPattern],
+    values: &Values,
+    bound: &mut Values,
+) -> Result<bool, String> {
+    for field in fields {
+        match line.field(&field.name) {
+            Some(value) if field.value.matches(value, values, bound)? => {}
+            _ => return Ok(false),
+        }
+    }
+    Ok(true)
+}
+
+impl Pattern {
+    /// Whether `line` has these fields. What `@name` stands for from here on goes to `bound`.
+    pub(crate) fn matches(
+        &self,
+        line: &Line<'_>,
+        values: &Values,
+        bound: &mut Values,
+    ) -> Result<bool, String> {
+        match self {
+            Self::Some(fields) => has_fields(line, fields, values, bound),
+            Self::All(fields) => {
+                let mut found = line.fields();
+                for field in fields {
+                    match found.next() {
+                        Some(f)
+                            if f.name == field.name
+                                && field.value.matches(f.value, values, bound)? => {}
+                        _ => return Ok(false),
+                    }
+                }
+                Ok(found.next().is_none())
+            }
+        }
+    }
+}
+
+impl Expectation {
+    /// As messages show it.
+    pub(crate) fn show(&self) -> String {
+        let fields = |fields: &[FieldPattern]| {
+            fields
+                .iter()
+                .map(|f| {
+                    let value = match &f.value {
+                        Template::Any => "*".to_owned(),
+                        Template::Bound(name) => format!("@{name}"),
+                        Template::Text(text) => text.clone(),
+                    };
+                    format!(" {}={value}", f.name)
+                })
+                .collect::<Vec<_>>()
+                .concat()
+        };
+        let mut text = self.record.clone();
+        match &self.pattern {
+            Pattern::Some(some) => text.push_str(&fields(some)),
+            Pattern::All(all) => text.push_str(&fields(all)),
+        }
+        if let Some((ty, some)) = &self.with {
+            text.push_str(&format!(", with {ty}{}", fields(some)));
+        }
+        if self.alone {
+            text.push_str(", without SYSCALL");
+        }
+        if let Some(event) = &self.event {
+            text.push_str(&format!(", in event \"{event}\""));
+        }
+        text
+    }
+}
