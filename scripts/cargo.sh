@@ -4,13 +4,17 @@
 # builds goes to the cache.
 . "$(dirname "$0")/common.sh"
 
-toolchain=$(toolchain)
+target=$(target_dir)
+if [ ! -d "$target" ]; then
+	# Checkouts come and go; the last few are enough.
+	ls -td "$CACHE"/target/* 2>/dev/null | tail -n +6 | while read -r old; do as_root rm -rf "$old"; done
+fi
 # The guest's first process is one of these programs, so they are static.
-set -- env CARGO_TARGET_DIR="$CACHE/target/$toolchain" \
+set -- env CARGO_TARGET_DIR="$target" \
 	CARGO_BUILD_TARGET=x86_64-unknown-linux-gnu \
 	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static" \
 	cargo "$@"
-case $toolchain in
+case $(toolchain) in
 own) exec "$@" >&3 ;;
 root)
 	[ "${DMNS_CARGO:-}" = root ] ||

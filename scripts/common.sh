@@ -32,6 +32,12 @@ toolchain() {
 	fi
 }
 
+# target_dir - where cargo builds: a folder for each checkout and toolchain, or two checkouts would run each
+# other's programs.
+target_dir() {
+	echo "$CACHE/target/$(toolchain)-$(echo "$PROJECT" | hash -)"
+}
+
 # as_root COMMAND... - as root, or as root of a user namespace with the user's subordinate ids.
 as_root() {
 	if [ "$(id -u)" = 0 ]; then

@@ -6,4 +6,4 @@
 mkdir -p "$CACHE"
 (cd "$PROJECT" && scripts/cargo.sh build --quiet --locked -p dmns-test)
 export DMNS_PROJECT="$PROJECT" DMNS_CACHE="$CACHE"
-exec "$CACHE/target/$(toolchain)/x86_64-unknown-linux-gnu/debug/dmns-test" "$@" >&3
+exec "$(target_dir)/x86_64-unknown-linux-gnu/debug/dmns-test" "$@" >&3

@@ -152,6 +152,14 @@ pub(crate) fn departures(log: &[String]) -> Vec<String> {
         .collect()
 }
 
+/// The records of ours in `log`, which came when all that a scenario expects had come.
+pub(crate) fn late(log: &[String]) -> Vec<String> {
+    log.iter()
+        .filter_map(|text| Line::parse(text).filter(|line| line.record_type().is_some()))
+        .map(|line| format!("unexpected, after the last step: {}", show(&line)))
+        .collect()
+}
+
 /// Looks at a guest whose work is done, before it powers off. Returns what makes the run red.
 ///
 /// `module_first`: the module was loaded, with all its parts, before anything else was done.
@@ -264,6 +272,18 @@ mod tests {
             "lost records are named"
         );
         Ok(())
+    }
+
+    #[test]
+    fn a_late_record_is_named() {
+        let log = [
+            "type=USER msg=audit(1.0:1): x".to_owned(),
+            "type=DM_EVENT msg=audit(1.0:2): sector=8".to_owned(),
+        ];
+        assert_eq!(
+            late(&log),
+            ["unexpected, after the last step: DM_EVENT (event 2) sector=8"]
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! Guest side: [`agent`], the same program as PID 1.
 
 mod agent;
+mod diff;
 mod expect;
 mod guest;
 mod initramfs;
@@ -23,7 +24,7 @@ mod run;
 mod scenario;
 mod vm;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use scenario::Scenario;
 use std::path::PathBuf;
@@ -54,6 +55,12 @@ enum Cmd {
                             dmns-test run --junit out.xml --keep-logs logs/ ./my-scenario.toml"
     )]
     Run(Run),
+    /// Run scenarios with the module and without it, and compare what both write, record for record.
+    ///
+    /// Device-mapper records have a C original in the kernel: it is the judge. Exit status as for run.
+    #[command(after_help = "Examples:\n  dmns-test diff\n  \
+                            dmns-test diff --markdown docs/differential.md integrity-journal")]
+    Diff(Diff),
     /// Open a shell in a guest, with auditd running and the module loaded.
     ///
     /// In it, `records` shows the records so far and `records -f` follows them; `load`, `unload` and
@@ -90,6 +97,19 @@ struct Run {
     /// Show commands and records as they come; one scenario at a time.
     #[arg(long)]
     live: bool,
+    /// Guests at the same time; by default as many as there are processors.
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+}
+
+#[derive(Args)]
+struct Diff {
+    /// Names of scenarios, or files; all that are about device mapper alone if there is none.
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Write a table of the audit points here.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
     /// Guests at the same time; by default as many as there are processors.
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
@@ -171,6 +191,7 @@ fn act(command: Cmd) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Cmd::Run(options) => run_scenarios(&options),
+        Cmd::Diff(options) => diff_scenarios(&options),
         Cmd::Shell(options) => interactive::shell(
             &prepare::prepare()?,
             &interactive::Shell {
@@ -202,6 +223,74 @@ fn find(names: &[String]) -> Result<Vec<Scenario>> {
     scenario::find(&prepare::project()?.join("userspace-test/scenarios"), names)
 }
 
+/// How many guests run at the same time.
+fn jobs(asked: Option<usize>) -> Result<usize> {
+    match asked {
+        Some(jobs) => Ok(jobs),
+        None => Ok(std::thread::available_parallelism()?.get()),
+    }
+}
+
+fn diff_scenarios(options: &Diff) -> Result<ExitCode> {
+    let mut scenarios = find(&options.names)?;
+    if options.names.is_empty() {
+        scenarios.retain(diff::applies);
+    }
+    for scenario in &scenarios {
+        ensure!(
+            diff::applies(scenario),
+            "{}: the C original can only judge scenarios that expect device-mapper records and nothing \
+             else, and that begin with the module loaded",
+            scenario.name
+        );
+    }
+    let prepared = prepare::prepare()?;
+    let versions = report::versions(&prepared);
+    for version in &versions {
+        println!("{version}");
+    }
+    // The same scenarios twice in one run: the two sides share the guests' time.
+    let count = scenarios.len();
+    scenarios.extend(scenarios.clone());
+    for scenario in &mut scenarios[count..] {
+        scenario.module = false;
+    }
+    let failed = |verdict: &report::Verdict| {
+        for problem in &verdict.problems {
+            println!("{}: {problem}", verdict.name);
+        }
+    };
+    let verdicts = run::run_all(
+        &prepared,
+        &scenarios,
+        jobs(options.jobs)?,
+        None,
+        &|_| Box::new(|_| {}),
+        &failed,
+    );
+    let mut results = Vec::new();
+    let mut red = verdicts.iter().filter(|v| !v.problems.is_empty()).count();
+    for (ours, c) in verdicts[..count].iter().zip(&verdicts[count..]) {
+        let pairs = diff::compare(
+            &diff::Record::all(&c.records),
+            &diff::Record::all(&ours.records),
+        );
+        println!("\n{}: {}", ours.name, ours.title);
+        for pair in &pairs {
+            println!("  {:<8} {}", pair.verdict(), pair.record().body());
+        }
+        red += pairs.iter().filter(|pair| !pair.is_equal()).count();
+        results.push((ours.name.clone(), pairs));
+    }
+    if let Some(file) = &options.markdown {
+        std::fs::write(file, diff::markdown(&results, &versions))
+            .with_context(|| file.display().to_string())?;
+    }
+    let pairs: usize = results.iter().map(|(_, pairs)| pairs.len()).sum();
+    println!("\n{pairs} pairs of records, {red} differences or failures");
+    Ok(ExitCode::from(u8::from(red > 0)))
+}
+
 fn run_scenarios(options: &Run) -> Result<ExitCode> {
     let scenarios = find(&options.names)?;
     let prepared = prepare::prepare()?;
@@ -217,11 +306,7 @@ fn run_scenarios(options: &Run) -> Result<ExitCode> {
     for version in &versions {
         say(version);
     }
-    let jobs = match options.jobs {
-        _ if options.live => 1,
-        Some(jobs) => jobs,
-        None => std::thread::available_parallelism()?.get(),
-    };
+    let jobs = if options.live { 1 } else { jobs(options.jobs)? };
     let verdicts = run::run_all(
         &prepared,
         &scenarios,

@@ -19,6 +19,8 @@ pub(crate) struct Verdict {
     pub(crate) title: String,
     /// What was wrong. Empty: it passed.
     pub(crate) problems: Vec<String>,
+    /// auditd's log of its steps.
+    pub(crate) records: Vec<String>,
     /// Boot and power-off included.
     pub(crate) time: Duration,
 }
@@ -126,6 +128,7 @@ mod tests {
             name: name.to_owned(),
             title: String::new(),
             problems: problems.iter().map(|p| (*p).to_owned()).collect(),
+            records: Vec::new(),
             time: Duration::from_millis(1500),
         };
         vec![

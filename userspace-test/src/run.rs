@@ -67,18 +67,21 @@ fn run(
     watcher: Watcher,
 ) -> Verdict {
     let started = Instant::now();
-    let problems = attempt(prepared, scenario, keep_logs, watcher).unwrap_or_else(|e| {
-        vec![
-            e.chain()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join("\n"),
-        ]
-    });
+    let mut records = Vec::new();
+    let problems =
+        attempt(prepared, scenario, keep_logs, watcher, &mut records).unwrap_or_else(|e| {
+            vec![
+                e.chain()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join("\n"),
+            ]
+        });
     Verdict {
         name: scenario.name.clone(),
         title: scenario.title.clone(),
         problems,
+        records,
         time: started.elapsed(),
     }
 }
@@ -88,6 +91,7 @@ fn attempt(
     scenario: &Scenario,
     keep_logs: Option<&Path>,
     watcher: Watcher,
+    records: &mut Vec<String>,
 ) -> Result<Vec<String>> {
     let machine = Machine {
         memory: scenario.memory,
@@ -96,7 +100,7 @@ fn attempt(
         ..Machine::default()
     };
     let mut guest = Guest::boot(prepared, &machine, watcher)?;
-    let result = drive(&mut guest, scenario);
+    let result = drive(&mut guest, scenario, records);
     if let Some(folder) = keep_logs {
         keep(&mut guest, &folder.join(&scenario.name))?;
     }
@@ -119,7 +123,8 @@ fn attempt(
     }
 }
 
-fn drive(guest: &mut Guest, scenario: &Scenario) -> Result<Vec<String>> {
+/// Does what a scenario says. The log of its steps goes to `records`.
+fn drive(guest: &mut Guest, scenario: &Scenario, records: &mut Vec<String>) -> Result<Vec<String>> {
     guest.start_auditd()?;
     if scenario.module {
         guest.must("load")?;
@@ -128,25 +133,39 @@ fn drive(guest: &mut Guest, scenario: &Scenario) -> Result<Vec<String>> {
     let deadline = Instant::now() + scenario.patience();
     let mut problems = Vec::new();
     let mut bound = Values::new();
-    let mut from = guest.log.len();
+    let start = guest.log.len();
+    let mut from = start;
     for step in &scenario.steps {
         let (found, outcome) = take(guest, step, from, &bound, deadline)
             .with_context(|| format!("step \"{}\"", step.title))?;
-        let failed = !found.is_empty();
         problems.extend(
             found
                 .into_iter()
                 .map(|problem| format!("step \"{}\": {problem}", step.title)),
         );
-        if failed {
+        if !problems.is_empty() {
             // The steps that follow build on this one.
             break;
         }
         bound = outcome.bound;
         from = guest.log.len();
     }
+    let complete = problems.is_empty();
     problems.extend(judge::examine(guest, scenario.module)?);
+    if complete {
+        problems.extend(judge::late(&guest.log[from..]));
+    }
+    *records = steps_log(guest, start);
     Ok(problems)
+}
+
+/// What auditd's log holds from line `from` on, without our own markers.
+fn steps_log(guest: &Guest, from: usize) -> Vec<String> {
+    guest.log[from..]
+        .iter()
+        .filter(|line| !Guest::is_mark(line))
+        .cloned()
+        .collect()
 }
 
 /// Runs a step, and waits until all its records have come or time is up.
@@ -167,11 +186,7 @@ fn take(
     let values = self::values(guest)?;
     let outcome = loop {
         guest.mark()?;
-        let log: Vec<String> = guest.log[from..]
-            .iter()
-            .filter(|line| !Guest::is_mark(line))
-            .cloned()
-            .collect();
+        let log = steps_log(guest, from);
         let outcome = expect::judge(
             &log,
             &step.expected,

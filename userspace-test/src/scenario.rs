@@ -16,7 +16,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 /// A scenario as its file says it.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Scenario {
     /// The file's name without its ending.
@@ -48,7 +48,7 @@ pub(crate) struct Scenario {
 
 /// A step: some lines of shell, and what must appear in the audit log between their begin and the next
 /// step's.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Step {
     /// What is done, in a few words.
@@ -78,7 +78,7 @@ pub(crate) struct Step {
     pub(crate) unwanted: Vec<Expectation>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawExpectation {
     record: Spanned<String>,
