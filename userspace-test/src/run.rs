@@ -132,11 +132,12 @@ fn drive(guest: &mut Guest, scenario: &Scenario, records: &mut Vec<String>) -> R
     }
     let deadline = Instant::now() + scenario.patience();
     let mut problems = Vec::new();
+    let mut values = Values::new();
     let mut bound = Values::new();
     let start = guest.log.len();
     let mut from = start;
     for step in &scenario.steps {
-        let (found, outcome) = take(guest, step, from, &bound, deadline)
+        let (found, outcome) = take(guest, step, from, &mut values, &bound, deadline)
             .with_context(|| format!("step \"{}\"", step.title))?;
         problems.extend(
             found
@@ -169,21 +170,24 @@ fn steps_log(guest: &Guest, from: usize) -> Vec<String> {
 }
 
 /// Runs a step, and waits until all its records have come or time is up.
+///
+/// `from` is where its part of the log begins, `values` what the steps before have kept with `value`, to
+/// which this one may add, `bound` what their records have bound.
 fn take(
     guest: &mut Guest,
     step: &Step,
     from: usize,
+    values: &mut Values,
     bound: &Values,
     deadline: Instant,
 ) -> Result<(Vec<String>, Outcome)> {
-    let values = values(guest)?;
-    let env: Vec<(String, String)> = values.into_iter().collect();
+    let env: Vec<(String, String)> = values.clone().into_iter().collect();
     let script = format!("{TELL}{}", step.run);
     let shell: Vec<&str> = SHELL.into_iter().chain([script.as_str()]).collect();
     let ended = guest.run(&shell, &env, deadline)?;
     let mut problems = said(step, &ended);
 
-    let values = self::values(guest)?;
+    *values = kept(guest)?;
     let outcome = loop {
         guest.mark()?;
         let log = steps_log(guest, from);
@@ -192,7 +196,7 @@ fn take(
             &step.expected,
             &step.unwanted,
             step.order,
-            &values,
+            values,
             bound,
         )
         .map_err(|e| anyhow!(e))?;
@@ -231,7 +235,7 @@ fn said(step: &Step, ended: &Ended) -> Vec<String> {
 }
 
 /// What the steps so far have kept with `value`.
-fn values(guest: &mut Guest) -> Result<Values> {
+fn kept(guest: &mut Guest) -> Result<Values> {
     let listed = guest.must(
         "cd /run/dmns/values 2>/dev/null || exit 0; for f in *; do printf '%s\\t' \"$f\"; cat \"$f\"; echo; done",
     )?;
