@@ -21,6 +21,7 @@ use crate::uapi::ns::{
     NsfsDev, //
 };
 use crate::{
+    audit,
     counters,
     dm,
     ns, //
@@ -200,6 +201,7 @@ impl Drop for Attachments {
             bindings::synchronize_rcu_tasks();
             bindings::synchronize_rcu();
         }
+        audit::send_the_rest();
         counters::log();
     }
 }

@@ -15,7 +15,12 @@ use crate::uapi::ns::Subject;
 use crate::uapi::text::Sink;
 use crate::uapi::types::RecordType;
 use core::ptr::NonNull;
+use kernel::alloc::AllocError;
 use kernel::prelude::*;
+use kernel::sync::atomic::{
+    Atomic,
+    Relaxed, //
+};
 
 /// Whether emitting a record may wait: for memory, and for room in the audit backlog.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -153,6 +158,122 @@ impl Drop for Record {
         // again.
         unsafe { bindings::audit_log_end(self.buffer.as_ptr()) };
     }
+}
+
+/// A record for a place that must not wait, but need not tell which system call caused it: its text is kept,
+/// and a worker sends it, which may wait. Records that are kept are sent in the order in which they were
+/// dropped.
+///
+/// The record's time and serial number are those of its sending.
+#[must_use = "a record is kept when it is dropped: without its fields it is not worth sending"]
+pub(crate) struct LaterRecord {
+    /// `None` if memory ran out.
+    kept: Option<KBox<Kept>>,
+    ty: RecordType,
+}
+
+/// A record that waits for the worker.
+#[repr(C)]
+struct Kept {
+    node: bindings::llist_node,
+    ty: RecordType,
+    body: KVec<u8>,
+}
+
+/// At most this many records wait at the same time; each takes some 300 bytes.
+const KEEP_AT_MOST: usize = 1 << 16;
+
+/// How many wait.
+static KEPT: Atomic<usize> = Atomic::new(0);
+
+/// Whether the module goes, and the worker must not be held up by auditd any more.
+static LEAVING: Atomic<bool> = Atomic::new(false);
+
+impl LaterRecord {
+    /// Starts a record of type `ty`. Callable from any context.
+    pub(crate) fn start(ty: RecordType) -> Option<Self> {
+        if !enabled() {
+            counters::count(ty, Fate::Disabled);
+            return None;
+        }
+        let kept = || -> Result<KBox<Kept>, AllocError> {
+            let kept = Kept {
+                node: bindings::llist_node::default(),
+                ty,
+                body: KVec::with_capacity(128, GFP_ATOMIC)?,
+            };
+            KBox::new(kept, GFP_ATOMIC)
+        };
+        let room = KEPT.load(Relaxed) < KEEP_AT_MOST;
+        Some(Self {
+            kept: room.then(kept).and_then(Result::ok),
+            ty,
+        })
+    }
+}
+
+impl Sink for LaterRecord {
+    fn put(&mut self, bytes: &[u8]) {
+        let Some(kept) = &mut self.kept else { return };
+        if kept.body.extend_from_slice(bytes, GFP_ATOMIC).is_err() {
+            // Half a record is worse than a count of it.
+            self.kept = None;
+        }
+    }
+}
+
+impl Drop for LaterRecord {
+    fn drop(&mut self) {
+        match self.kept.take() {
+            Some(kept) => {
+                KEPT.fetch_add(1, Relaxed);
+                // SAFETY: `node` is the first member of a `Kept` that nobody else has; the worker takes it
+                // from the list once and makes a box of it again.
+                unsafe { bindings::dmns_keep(KBox::into_raw(kept).cast()) };
+            }
+            None => counters::count(self.ty, Fate::NoRoom),
+        }
+    }
+}
+
+/// The worker: sends what was kept.
+#[no_mangle]
+extern "C" fn dmns_send_kept(_work: *mut bindings::work_struct) {
+    // SAFETY: No requirements; what it returns is ours alone.
+    let mut node = unsafe { bindings::dmns_take_kept() };
+    while !node.is_null() {
+        // SAFETY: Every node in the list is the first member of a boxed `Kept` that was given away in
+        // `LaterRecord::drop`, and each is taken once.
+        let kept = unsafe { KBox::from_raw(node.cast::<Kept>()) };
+        node = kept.node.next;
+        let wait = if LEAVING.load(Relaxed) {
+            Wait::Never
+        } else {
+            Wait::Allowed
+        };
+        if let Some(mut record) = Record::start(kept.ty, wait) {
+            record.put(&kept.body);
+        }
+        KEPT.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Sends what is still kept, without waiting for auditd, and waits until the worker has ended. Nothing may
+/// be kept any more. May sleep.
+pub(crate) fn send_the_rest() {
+    LEAVING.store(true, Relaxed);
+    // SAFETY: May sleep, as does our caller.
+    unsafe { bindings::dmns_flush_kept() };
+}
+
+/// Whether a record that starts here and now would belong to a system call.
+///
+/// With `audit=1` on the kernel's command line, kernel threads have an audit context too, which is never in
+/// use.
+pub(crate) fn in_syscall() -> bool {
+    // SAFETY: `current` is valid; only `current` itself changes its flags.
+    let flags = unsafe { (*kernel::task::Task::current_raw()).flags };
+    flags & bindings::PF_KTHREAD == 0 && !context().is_null()
 }
 
 /// Whether auditing is on.

@@ -3,9 +3,11 @@
  * What Rust cannot call: macros and inline functions that the kernel crate does not wrap, or not in every
  * version that this module builds for.
  */
+#include <linux/llist.h>
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
 #include <linux/srcu.h>
+#include <linux/workqueue.h>
 
 #include "helpers.h"
 
@@ -37,4 +39,25 @@ void dmns_handler_end(int index)
 void dmns_handlers_wait(void)
 {
 	synchronize_srcu(&dmns_handlers);
+}
+
+/* Records that wait for a worker to send them: lock-free, since interrupts add to it. */
+static LLIST_HEAD(dmns_kept);
+static DECLARE_WORK(dmns_work, dmns_send_kept);
+
+void dmns_keep(struct llist_node *node)
+{
+	llist_add(node, &dmns_kept);
+	queue_work(system_dfl_wq, &dmns_work);
+}
+
+/* All of them, the oldest first. */
+struct llist_node *dmns_take_kept(void)
+{
+	return llist_reverse_order(llist_del_all(&dmns_kept));
+}
+
+void dmns_flush_kept(void)
+{
+	flush_work(&dmns_work);
 }

@@ -31,7 +31,8 @@ pub(crate) enum Pair {
     OnlyModule(Record),
 }
 
-/// Whether the C original can judge a scenario: it is all about device-mapper records.
+/// Whether the C original can judge a scenario: it is all about device-mapper records, begins with the module
+/// loaded, and does not say `diff = false`.
 pub(crate) fn applies(scenario: &Scenario) -> bool {
     let mut types = scenario
         .steps
@@ -40,6 +41,7 @@ pub(crate) fn applies(scenario: &Scenario) -> bool {
         .filter_map(|expected| RecordType::from_name(&expected.record))
         .peekable();
     scenario.module
+        && scenario.diff
         && types.peek().is_some()
         && types.all(|ty| matches!(ty, RecordType::DmCtrl | RecordType::DmEvent))
 }

@@ -240,7 +240,7 @@ fn diff_scenarios(options: &Diff) -> Result<ExitCode> {
         ensure!(
             diff::applies(scenario),
             "{}: the C original can only judge scenarios that expect device-mapper records and nothing \
-             else, and that begin with the module loaded",
+             else, begin with the module loaded, and do not say diff = false",
             scenario.name
         );
     }

@@ -21,6 +21,9 @@ use std::time::{Duration, Instant};
 /// How long to wait before records that have not come yet are looked for again.
 const RECHECK: Duration = Duration::from_millis(100);
 
+/// How many wrong records of a step are shown.
+const SHOWN: usize = 10;
+
 /// How a step reads in the guest: it says what it does, and stops at the first command that fails.
 const SHELL: [&str; 4] = ["bash", "-euo", "pipefail", "-c"];
 const TELL: &str = "PS4='$ '; set -x\n";
@@ -205,7 +208,10 @@ fn take(
         }
         thread::sleep(RECHECK);
     };
-    problems.extend(outcome.wrong.iter().cloned());
+    problems.extend(outcome.wrong.iter().take(SHOWN).cloned());
+    if outcome.wrong.len() > SHOWN {
+        problems.push(format!("... and {} more", outcome.wrong.len() - SHOWN));
+    }
     problems.extend(outcome.missing.iter().cloned());
     Ok((problems, outcome))
 }

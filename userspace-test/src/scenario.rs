@@ -32,6 +32,9 @@ pub(crate) struct Scenario {
     /// Whether the module is loaded before the first step.
     #[serde(default = "yes")]
     pub(crate) module: bool,
+    /// Whether the C original writes the same: `dmns-test diff` may compare.
+    #[serde(default = "yes")]
+    pub(crate) diff: bool,
     /// Memory of the guest, MiB.
     #[serde(default = "default_memory")]
     pub(crate) memory: u32,
