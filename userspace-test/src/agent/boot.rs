@@ -72,6 +72,8 @@ pub(super) fn into_root() -> Result<()> {
         .env("PATH", format!("{HOME}/bin:/usr/sbin:/usr/bin:/sbin:/bin"))
         .env("HOME", "/root")
         .env("LC_ALL", "C.UTF-8")
+        // There is no udev here: device-mapper tools make the nodes themselves.
+        .env("DM_DISABLE_UDEV", "1")
         .exec())
     .context("running the agent from the disk")
 }
