@@ -196,7 +196,8 @@ pub(crate) fn markdown(results: &[(String, Vec<Pair>)], versions: &[String]) -> 
         "# The module against the C original\n\n\
          Made by `dmns-test diff --markdown FILE`: the same steps with the module and without it. Equal means \
          equal in every byte but timestamps, serial numbers, `pid=` and `ppid=`, and in whether the record \
-         shares its event with a system call. Runs of equal records count as one.\n\n",
+         shares its event with a system call. Runs of equal records count as one; how many \
+         there must be, the scenarios say for both sides.\n\n",
     );
     for version in versions {
         text.push_str(&format!("- {version}\n"));
