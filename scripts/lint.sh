@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# lint.sh [KERNEL] - rustfmt and clippy: for user space with the oldest Rust that the workspace promises
+# lint.sh - rustfmt and clippy: for user space with the oldest Rust that the workspace promises
 # (Debian's, in the build root), for the module with the kernel's own rules.
 . "$(dirname "$0")/common.sh"
 

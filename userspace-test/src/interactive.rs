@@ -8,6 +8,7 @@ use crate::prepare::Prepared;
 use crate::protocol::Stream;
 use crate::vm::Machine;
 use anyhow::{Context, Result, ensure};
+use clap::Args;
 use std::fs;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -15,31 +16,43 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 /// What a shell is opened with.
+#[derive(Args)]
 pub(crate) struct Shell {
-    /// Whether the module is loaded.
-    pub(crate) module: bool,
-    /// Whether records are shown as they come.
-    pub(crate) live: bool,
-    /// A folder to see at /mnt/share.
-    pub(crate) share: Option<PathBuf>,
-    /// Memory, MiB.
-    pub(crate) memory: u32,
+    /// Do not load the module.
+    #[arg(long)]
+    no_module: bool,
+    /// Show records in the terminal as they come.
+    #[arg(long)]
+    live: bool,
+    /// Folder to see at /mnt/share.
+    #[arg(long, value_name = "DIR")]
+    share: Option<PathBuf>,
+    /// Memory of the guest, MiB.
+    #[arg(long, default_value_t = 2048)]
+    memory: u32,
 }
 
 /// What a command is run with.
+#[derive(Args)]
 pub(crate) struct Exec {
-    /// Whether the module is loaded.
-    pub(crate) module: bool,
-    /// Where auditd's log goes.
-    pub(crate) audit_log: Option<PathBuf>,
-    /// A folder to see at /mnt/share.
-    pub(crate) share: Option<PathBuf>,
-    /// Memory, MiB.
-    pub(crate) memory: u32,
-    /// Seconds.
-    pub(crate) timeout: u64,
+    /// Folder to see at /mnt/share.
+    #[arg(long, value_name = "DIR")]
+    share: Option<PathBuf>,
+    /// Do not load the module.
+    #[arg(long)]
+    no_module: bool,
+    /// Write auditd's log here.
+    #[arg(long, value_name = "FILE")]
+    audit_log: Option<PathBuf>,
+    /// Memory of the guest, MiB.
+    #[arg(long, default_value_t = 2048)]
+    memory: u32,
+    /// Seconds that the command may take.
+    #[arg(long, default_value_t = 3600)]
+    timeout: u64,
     /// The command and its arguments.
-    pub(crate) command: Vec<String>,
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    command: Vec<String>,
 }
 
 /// Opens a shell on this terminal.
@@ -76,7 +89,7 @@ pub(crate) fn shell(prepared: &Prepared, options: &Shell) -> Result<ExitCode> {
         }),
     )?;
     guest.start_auditd()?;
-    if options.module {
+    if !options.no_module {
         guest.must("load")?;
     }
     let greeting = format!(
@@ -127,7 +140,7 @@ pub(crate) fn exec(prepared: &Prepared, options: &Exec) -> Result<ExitCode> {
         }),
     )?;
     guest.start_auditd()?;
-    if options.module {
+    if !options.no_module {
         guest.must("load")?;
     }
     let command: Vec<&str> = options.command.iter().map(String::as_str).collect();

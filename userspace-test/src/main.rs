@@ -65,13 +65,13 @@ enum Cmd {
     ///
     /// In it, `records` shows the records so far and `records -f` follows them; `load`, `unload` and
     /// `counter` handle the module. Leave with `exit`.
-    Shell(Shell),
+    Shell(interactive::Shell),
     /// Run one command in a guest, with auditd running and the module loaded.
     ///
     /// Its output and exit status become this program's; 125 if it could not be run.
     #[command(after_help = "Examples:\n  dmns-test exec -- unshare -n true\n  \
                             dmns-test exec --share . --audit-log audit.log -- sh /mnt/share/test.sh")]
-    Exec(Exec),
+    Exec(interactive::Exec),
     /// The guest's side.
     #[command(hide = true)]
     Agent {
@@ -115,44 +115,6 @@ struct Diff {
     jobs: Option<usize>,
 }
 
-#[derive(Args)]
-struct Shell {
-    /// Do not load the module.
-    #[arg(long)]
-    no_module: bool,
-    /// Show records in the terminal as they come.
-    #[arg(long)]
-    live: bool,
-    /// Folder to see at /mnt/share.
-    #[arg(long, value_name = "DIR")]
-    share: Option<PathBuf>,
-    /// Memory of the guest, MiB.
-    #[arg(long, default_value_t = 2048)]
-    memory: u32,
-}
-
-#[derive(Args)]
-struct Exec {
-    /// Folder to see at /mnt/share.
-    #[arg(long, value_name = "DIR")]
-    share: Option<PathBuf>,
-    /// Do not load the module.
-    #[arg(long)]
-    no_module: bool,
-    /// Write auditd's log here.
-    #[arg(long, value_name = "FILE")]
-    audit_log: Option<PathBuf>,
-    /// Memory of the guest, MiB.
-    #[arg(long, default_value_t = 2048)]
-    memory: u32,
-    /// Seconds that the command may take.
-    #[arg(long, default_value_t = 3600)]
-    timeout: u64,
-    /// The command and its arguments.
-    #[arg(required = true, last = true, value_name = "COMMAND")]
-    command: Vec<String>,
-}
-
 fn main() -> ExitCode {
     // The kernel starts /init without arguments.
     if std::process::id() == 1 && std::env::args_os().len() == 1 {
@@ -192,26 +154,8 @@ fn act(command: Cmd) -> Result<ExitCode> {
         }
         Cmd::Run(options) => run_scenarios(&options),
         Cmd::Diff(options) => diff_scenarios(&options),
-        Cmd::Shell(options) => interactive::shell(
-            &prepare::prepare()?,
-            &interactive::Shell {
-                module: !options.no_module,
-                live: options.live,
-                share: options.share,
-                memory: options.memory,
-            },
-        ),
-        Cmd::Exec(options) => interactive::exec(
-            &prepare::prepare()?,
-            &interactive::Exec {
-                module: !options.no_module,
-                audit_log: options.audit_log,
-                share: options.share,
-                memory: options.memory,
-                timeout: options.timeout,
-                command: options.command,
-            },
-        ),
+        Cmd::Shell(options) => interactive::shell(&prepare::prepare()?, &options),
+        Cmd::Exec(options) => interactive::exec(&prepare::prepare()?, &options),
         Cmd::Agent { stage } => {
             agent::run(stage)?;
             Ok(ExitCode::SUCCESS)
