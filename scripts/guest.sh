@@ -7,8 +7,9 @@
 root=$1 kernel=$2
 [ -e "$kernel/release" ] || die "$kernel is no kernel: run scripts/kernel.sh"
 
-# What the scenarios call. bpftrace is there to hold a function that the module wants.
-PACKAGES="auditd bpftrace cryptsetup-bin dmsetup iproute2 kmod procps util-linux"
+# What the scenarios call. bpftrace is there to hold a function that the module wants, python3-audit to read
+# records with libauparse, bubblewrap and stress-ng to make namespaces.
+PACKAGES="auditd bpftrace bubblewrap cryptsetup-bin dmsetup iproute2 kmod procps python3-audit stress-ng util-linux"
 
 image=$CACHE/guest/$(cat "$kernel/release")-$(echo "$PACKAGES" | hash - "$0").erofs
 if [ ! -e "$image" ]; then

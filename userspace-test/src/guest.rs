@@ -24,16 +24,21 @@ const DELIVERY: Duration = Duration::from_secs(60);
 const TAIL: usize = 30;
 
 /// The commands that scenarios find in the guest beside the real tools.
-const COMMANDS: [(&str, &str); 8] = [
+const COMMANDS: [(&str, &str); 13] = [
+    ("auparse", include_str!("../guest/auparse")),
     ("counter", include_str!("../guest/counter")),
     ("device", include_str!("../guest/device")),
+    ("drained", include_str!("../guest/drained")),
+    ("figure", include_str!("../guest/figure")),
     ("flip", include_str!("../guest/flip")),
     (
         "integrity-offset",
         include_str!("../guest/integrity-offset"),
     ),
     ("load", include_str!("../guest/load")),
+    ("milliseconds", include_str!("../guest/milliseconds")),
     ("records", include_str!("../guest/records")),
+    ("target", include_str!("../guest/target")),
     ("unload", include_str!("../guest/unload")),
     ("value", include_str!("../guest/value")),
 ];
@@ -80,6 +85,8 @@ pub(crate) struct Guest {
     next_id: u32,
     marks: u32,
     watcher: Watcher,
+    /// Whether [`Guest::set_up`] is done.
+    ready: bool,
     /// Whether the command that runs is ours, and what it says nobody else's business.
     ours: bool,
 }
@@ -129,6 +136,7 @@ impl Guest {
             next_id: 0,
             marks: 0,
             watcher,
+            ready: false,
             ours: false,
         };
         match guest.next(Instant::now() + BOOT).context("booting")? {
@@ -143,12 +151,27 @@ impl Guest {
         Ok(guest)
     }
 
-    /// Starts auditd as Debian configures it, with the backlog of Debian's rules.
-    pub(crate) fn start_auditd(&mut self) -> Result<()> {
+    /// Makes a booted guest ready, unless it is: starts auditd as Debian configures it, with the backlog of
+    /// Debian's rules, and loads the module if `module`.
+    pub(crate) fn set_up(&mut self, module: bool) -> Result<()> {
+        if self.ready {
+            return Ok(());
+        }
         self.must(
             "auditd && auditctl -R /etc/audit/audit.rules >/dev/null && auditctl -e 1 >/dev/null",
         )?;
-        self.mark()
+        self.mark()?;
+        if module {
+            self.must("load")?;
+            self.mark()?;
+        }
+        self.ready = true;
+        Ok(())
+    }
+
+    /// Tells `watcher` what happens from now on.
+    pub(crate) fn watch(&mut self, watcher: Watcher) {
+        self.watcher = watcher;
     }
 
     /// Runs `argv` until it ends.
@@ -204,12 +227,17 @@ impl Guest {
         }
     }
 
-    /// Runs a shell command of ours that has to succeed. Nobody is told what it says.
-    pub(crate) fn must(&mut self, command: &str) -> Result<String> {
+    /// Runs a command of ours. Nobody is told what it says.
+    pub(crate) fn quietly(&mut self, argv: &[&str], deadline: Instant) -> Result<Ended> {
         self.ours = true;
-        let ended = self.run(&["sh", "-c", command], &[], Instant::now() + DELIVERY);
+        let ended = self.run(argv, &[], deadline);
         self.ours = false;
-        let ended = ended?;
+        ended
+    }
+
+    /// Runs a shell command of ours that has to succeed.
+    pub(crate) fn must(&mut self, command: &str) -> Result<String> {
+        let ended = self.quietly(&["sh", "-c", command], Instant::now() + DELIVERY)?;
         ensure!(
             ended.status == 0,
             "in the guest, '{command}' failed with status {}: {}",
@@ -244,8 +272,8 @@ impl Guest {
         line.contains("dmns-mark-")
     }
 
-    /// Ends the guest in good order, or says why it did not.
-    pub(crate) fn power_off(mut self) -> Result<()> {
+    /// Ends the guest in good order, or says why it did not. Returns what its kernel wrote to the console.
+    pub(crate) fn power_off(mut self) -> Result<String> {
         self.send(&ToGuest::PowerOff)?;
         let deadline = Instant::now() + BOOT;
         while !matches!(
@@ -254,7 +282,7 @@ impl Guest {
             ToHost::Done
         ) {}
         match self.vm.wait(BOOT)? {
-            Some(status) if status.success() => Ok(()),
+            Some(status) if status.success() => Ok(self.console()),
             Some(status) => bail!("QEMU ended with {status}"),
             None => Err(self.dead(anyhow!("the guest said \"done\" but did not power off"))),
         }

@@ -7,7 +7,7 @@ use crate::live;
 use crate::prepare::Prepared;
 use crate::protocol::Stream;
 use crate::vm::Machine;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use std::fs;
 use std::io::{IsTerminal, Write};
@@ -88,10 +88,7 @@ pub(crate) fn shell(prepared: &Prepared, options: &Shell) -> Result<ExitCode> {
             }
         }),
     )?;
-    guest.start_auditd()?;
-    if !options.no_module {
-        guest.must("load")?;
-    }
+    guest.set_up(!options.no_module)?;
     let greeting = format!(
         "stty rows {rows} columns {columns}; dmesg | grep dmns_audit: ; \
          echo 'records, records -f: what audit has; load, unload, counter TYPE: the module; exit: the end'; \
@@ -139,10 +136,7 @@ pub(crate) fn exec(prepared: &Prepared, options: &Exec) -> Result<ExitCode> {
             }
         }),
     )?;
-    guest.start_auditd()?;
-    if !options.no_module {
-        guest.must("load")?;
-    }
+    guest.set_up(!options.no_module)?;
     let command: Vec<&str> = options.command.iter().map(String::as_str).collect();
     let deadline = Instant::now() + Duration::from_secs(options.timeout);
     let ended = guest.run(&command, &[], deadline);
@@ -158,10 +152,11 @@ pub(crate) fn exec(prepared: &Prepared, options: &Exec) -> Result<ExitCode> {
         fs::write(file, text).with_context(|| file.display().to_string())?;
     }
     let ended = ended?;
-    if let Some(splat) = crate::judge::splat(&guest.must("dmesg")?) {
-        eprintln!("dmns-test: the kernel log has a splat:\n{splat}");
+    let mut kernel_log = guest.must("dmesg")?;
+    kernel_log.push_str(&guest.power_off()?);
+    if let Some(splat) = crate::judge::splat(&kernel_log) {
+        bail!("the kernel log has a splat:\n{splat}");
     }
-    guest.power_off()?;
     Ok(ExitCode::from(
         u8::try_from(ended.status).unwrap_or(u8::MAX),
     ))

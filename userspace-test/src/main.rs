@@ -5,12 +5,13 @@
 //!
 //! Host side: [`prepare`] makes what a run needs, [`vm`] and [`guest`] hold a guest, [`scenario`],
 //! [`pattern`] and [`expect`] say what must appear, [`judge`] what must hold in any run, [`report`] tells
-//! the verdict.
+//! the verdict. [`diff`] and [`figures`] hold the module against the C original.
 //! Guest side: [`agent`], the same program as PID 1.
 
 mod agent;
 mod diff;
 mod expect;
+mod figures;
 mod guest;
 mod initramfs;
 mod interactive;
@@ -22,10 +23,13 @@ mod protocol;
 mod report;
 mod run;
 mod scenario;
+mod shared;
 mod vm;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
+use prepare::Prepared;
+use report::Verdict;
 use scenario::Scenario;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -60,7 +64,16 @@ enum Cmd {
     /// Device-mapper records have a C original in the kernel: it is the judge. Exit status as for run.
     #[command(after_help = "Examples:\n  dmns-test diff\n  \
                             dmns-test diff --markdown docs/differential.md integrity-journal")]
-    Diff(Diff),
+    Diff(Both),
+    /// Run the scenarios that take figures with the module and without it, and print both side by side.
+    ///
+    /// Without the module the C original writes the device-mapper records; what it loses is part of the
+    /// figures, and so its records are not judged. Exit status as for run.
+    #[command(
+        after_help = "Examples:\n  dmns-test figures --jobs 1 --markdown docs/figures.md\n  \
+                            dmns-test figures storm"
+    )]
+    Figures(Both),
     /// Open a shell in a guest, with auditd running and the module loaded.
     ///
     /// In it, `records` shows the records so far and `records -f` follows them; `load`, `unload` and
@@ -68,7 +81,8 @@ enum Cmd {
     Shell(interactive::Shell),
     /// Run one command in a guest, with auditd running and the module loaded.
     ///
-    /// Its output and exit status become this program's; 125 if it could not be run.
+    /// Its output and exit status become this program's; 125 if it could not be run, or if the guest's kernel
+    /// complained.
     #[command(after_help = "Examples:\n  dmns-test exec -- unshare -n true\n  \
                             dmns-test exec --share . --audit-log audit.log -- sh /mnt/share/test.sh")]
     Exec(interactive::Exec),
@@ -102,12 +116,13 @@ struct Run {
     jobs: Option<usize>,
 }
 
+/// How scenarios are run with the module and without it.
 #[derive(Args)]
-struct Diff {
-    /// Names of scenarios, or files; all that are about device mapper alone if there is none.
+struct Both {
+    /// Names of scenarios, or files; all that this can be done with if there is none.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// Write a table of the audit points here.
+    /// Write the table here, in Markdown.
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
     /// Guests at the same time; by default as many as there are processors.
@@ -154,6 +169,7 @@ fn act(command: Cmd) -> Result<ExitCode> {
         }
         Cmd::Run(options) => run_scenarios(&options),
         Cmd::Diff(options) => diff_scenarios(&options),
+        Cmd::Figures(options) => take_figures(&options),
         Cmd::Shell(options) => interactive::shell(&prepare::prepare()?, &options),
         Cmd::Exec(options) => interactive::exec(&prepare::prepare()?, &options),
         Cmd::Agent { stage } => {
@@ -175,7 +191,54 @@ fn jobs(asked: Option<usize>) -> Result<usize> {
     }
 }
 
-fn diff_scenarios(options: &Diff) -> Result<ExitCode> {
+/// Prints the versions that what follows holds for.
+fn say_versions(prepared: &Prepared) -> Vec<String> {
+    let versions = report::versions(prepared);
+    for version in &versions {
+        println!("{version}");
+    }
+    versions
+}
+
+/// Runs scenarios with the module and without it, in one go: both sides share the guests' time. Returns
+/// the verdicts of both sides, in the order of `scenarios`.
+fn run_both(
+    prepared: &Prepared,
+    scenarios: &[Scenario],
+    options: &Both,
+    judge_c: bool,
+) -> Result<(Vec<Verdict>, Vec<Verdict>)> {
+    let without = scenarios.iter().cloned().map(|mut scenario| {
+        scenario.module = false;
+        scenario.judged = judge_c;
+        scenario
+    });
+    let all: Vec<_> = scenarios.iter().cloned().chain(without).collect();
+    let verdicts = run::run_all(
+        prepared,
+        &all,
+        jobs(options.jobs)?,
+        None,
+        &|_| Box::new(|_| {}),
+        &|verdict| println!("{}", verdict.text()),
+    );
+    // A verdict that belongs to no scenario comes last, and is red.
+    if let Some(red) = verdicts.get(all.len()) {
+        bail!("{}", red.text());
+    }
+    let mut ours = verdicts;
+    let c = ours.split_off(scenarios.len());
+    Ok((ours, c))
+}
+
+fn write_markdown(options: &Both, text: &str) -> Result<()> {
+    if let Some(file) = &options.markdown {
+        std::fs::write(file, text).with_context(|| file.display().to_string())?;
+    }
+    Ok(())
+}
+
+fn diff_scenarios(options: &Both) -> Result<ExitCode> {
     let mut scenarios = find(&options.names)?;
     if options.names.is_empty() {
         scenarios.retain(diff::applies);
@@ -189,32 +252,12 @@ fn diff_scenarios(options: &Diff) -> Result<ExitCode> {
         );
     }
     let prepared = prepare::prepare()?;
-    let versions = report::versions(&prepared);
-    for version in &versions {
-        println!("{version}");
-    }
-    // The same scenarios twice in one run: the two sides share the guests' time.
-    let count = scenarios.len();
-    scenarios.extend(scenarios.clone());
-    for scenario in &mut scenarios[count..] {
-        scenario.module = false;
-    }
-    let failed = |verdict: &report::Verdict| {
-        for problem in &verdict.problems {
-            println!("{}: {problem}", verdict.name);
-        }
-    };
-    let verdicts = run::run_all(
-        &prepared,
-        &scenarios,
-        jobs(options.jobs)?,
-        None,
-        &|_| Box::new(|_| {}),
-        &failed,
-    );
+    let versions = say_versions(&prepared);
+    let (ours, c) = run_both(&prepared, &scenarios, options, true)?;
+    let (_, mut red) = report::summary(&ours);
+    red += report::summary(&c).1;
     let mut results = Vec::new();
-    let mut red = verdicts.iter().filter(|v| !v.problems.is_empty()).count();
-    for (ours, c) in verdicts[..count].iter().zip(&verdicts[count..]) {
+    for (ours, c) in ours.iter().zip(&c) {
         let pairs = diff::compare(
             &diff::Record::all(&c.records),
             &diff::Record::all(&ours.records),
@@ -226,12 +269,33 @@ fn diff_scenarios(options: &Diff) -> Result<ExitCode> {
         red += pairs.iter().filter(|pair| !pair.is_equal()).count();
         results.push((ours.name.clone(), pairs));
     }
-    if let Some(file) = &options.markdown {
-        std::fs::write(file, diff::markdown(&results, &versions))
-            .with_context(|| file.display().to_string())?;
-    }
+    write_markdown(options, &diff::markdown(&results, &versions))?;
     let pairs: usize = results.iter().map(|(_, pairs)| pairs.len()).sum();
     println!("\n{pairs} pairs of records, {red} differences or failures");
+    Ok(ExitCode::from(u8::from(red > 0)))
+}
+
+fn take_figures(options: &Both) -> Result<ExitCode> {
+    let mut scenarios = find(&options.names)?;
+    if options.names.is_empty() {
+        scenarios.retain(|scenario| !scenario.figures.is_empty());
+    }
+    for scenario in &scenarios {
+        ensure!(
+            scenario.module && !scenario.figures.is_empty(),
+            "{}: only scenarios that say figures = [...] and begin with the module loaded can be held \
+             against the C original",
+            scenario.name
+        );
+    }
+    let prepared = prepare::prepare()?;
+    let versions = say_versions(&prepared);
+    let (ours, c) = run_both(&prepared, &scenarios, options, false)?;
+    let (_, red) = report::summary(&ours);
+    let red = red + report::summary(&c).1;
+    let text = figures::markdown(&ours, &c, &versions);
+    println!("\n{text}");
+    write_markdown(options, &text)?;
     Ok(ExitCode::from(u8::from(red > 0)))
 }
 
@@ -264,22 +328,7 @@ fn run_scenarios(options: &Run) -> Result<ExitCode> {
                 Box::new(|_| {})
             }
         },
-        &|verdict| {
-            let word = if verdict.problems.is_empty() {
-                "ok"
-            } else {
-                "FAILED"
-            };
-            say(&format!(
-                "{word:<6} {:<24} {:>4.0} s  {}",
-                verdict.name,
-                verdict.time.as_secs_f32(),
-                verdict.title
-            ));
-            for problem in &verdict.problems {
-                say(&format!("    {}", problem.replace('\n', "\n    ")));
-            }
-        },
+        &|verdict| say(&verdict.text()),
     );
     if options.ktap {
         print!("{}", report::ktap(&verdicts, &versions));

@@ -19,10 +19,72 @@ pub(crate) struct Verdict {
     pub(crate) title: String,
     /// What was wrong. Empty: it passed.
     pub(crate) problems: Vec<String>,
+    /// Why it was not run.
+    pub(crate) skipped: Option<String>,
+    /// What it measured: names and values.
+    pub(crate) figures: Vec<(String, String)>,
     /// auditd's log of its steps.
     pub(crate) records: Vec<String>,
     /// Boot and power-off included.
     pub(crate) time: Duration,
+}
+
+impl Verdict {
+    /// A verdict that nothing speaks against so far.
+    pub(crate) fn new(name: &str, title: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            title: title.to_owned(),
+            problems: Vec::new(),
+            skipped: None,
+            figures: Vec::new(),
+            records: Vec::new(),
+            time: Duration::ZERO,
+        }
+    }
+
+    /// What became of it. A problem comes before a skip.
+    pub(crate) fn outcome(&self) -> Outcome<'_> {
+        match (self.problems.as_slice(), &self.skipped) {
+            ([], None) => Outcome::Passed,
+            ([], Some(lacking)) => Outcome::Skipped(lacking),
+            (problems, _) => Outcome::Failed(problems),
+        }
+    }
+
+    /// What is printed of it.
+    pub(crate) fn text(&self) -> String {
+        let (word, details) = match self.outcome() {
+            Outcome::Passed => ("ok", Vec::new()),
+            Outcome::Skipped(lacking) => ("SKIP", vec![format!("there is no {lacking} here")]),
+            Outcome::Failed(problems) => ("FAILED", problems.to_vec()),
+        };
+        let mut text = format!(
+            "{word:<6} {:<24} {:>4.0} s  {}",
+            self.name,
+            self.time.as_secs_f32(),
+            self.title
+        );
+        let figures = self
+            .figures
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}"));
+        for detail in details.into_iter().chain(figures) {
+            text.push_str(&format!("\n    {}", detail.replace('\n', "\n    ")));
+        }
+        text
+    }
+}
+
+/// What became of a scenario.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Outcome<'a> {
+    /// All that had to follow followed, and nothing else.
+    Passed,
+    /// The kernel or the tools lack this.
+    Skipped(&'a str),
+    /// These problems were found.
+    Failed(&'a [String]),
 }
 
 /// The versions that a verdict holds for, a line each.
@@ -62,25 +124,42 @@ pub(crate) fn versions(prepared: &Prepared) -> Vec<String> {
 
 /// The closing line, and how many failed.
 pub(crate) fn summary(verdicts: &[Verdict]) -> (String, usize) {
-    let failed = verdicts.iter().filter(|v| !v.problems.is_empty()).count();
-    let passed = verdicts.len() - failed;
-    (format!("{passed} passed, {failed} failed"), failed)
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    for verdict in verdicts {
+        *match verdict.outcome() {
+            Outcome::Passed => &mut passed,
+            Outcome::Skipped(_) => &mut skipped,
+            Outcome::Failed(_) => &mut failed,
+        } += 1;
+    }
+    (
+        format!("{passed} passed, {failed} failed, {skipped} skipped"),
+        failed,
+    )
 }
 
 /// Writes a JUnit file.
 pub(crate) fn junit(file: &Path, verdicts: &[Verdict], versions: &[String]) -> Result<()> {
     let mut suite = TestSuite::new("scenarios");
     for verdict in verdicts {
-        let status = if verdict.problems.is_empty() {
-            TestCaseStatus::success()
-        } else {
-            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-            status.set_message(verdict.problems[0].lines().next().unwrap_or_default());
-            status.set_description(verdict.problems.join("\n"));
-            status
+        let mut status = match verdict.outcome() {
+            Outcome::Passed => TestCaseStatus::success(),
+            Outcome::Skipped(_) => TestCaseStatus::skipped(),
+            Outcome::Failed(_) => TestCaseStatus::non_success(NonSuccessKind::Failure),
         };
+        match verdict.outcome() {
+            Outcome::Passed => {}
+            Outcome::Skipped(lacking) => _ = status.set_message(lacking),
+            Outcome::Failed(problems) => {
+                status.set_message(problems[0].lines().next().unwrap_or_default());
+                status.set_description(problems.join("\n"));
+            }
+        }
         let mut case = TestCase::new(&verdict.name, status);
         case.set_classname("dmns-test").set_time(verdict.time);
+        for (name, value) in &verdict.figures {
+            case.add_property((name.as_str(), value.as_str()));
+        }
         suite.add_test_case(case);
     }
     for version in versions {
@@ -104,17 +183,16 @@ pub(crate) fn ktap(verdicts: &[Verdict], versions: &[String]) -> String {
                 text.push_str(&format!("# {}: {line}\n", verdict.name));
             }
         }
-        let not = if verdict.problems.is_empty() {
-            ""
-        } else {
-            "not "
+        for (name, value) in &verdict.figures {
+            text.push_str(&format!("# {}: {name}: {value}\n", verdict.name));
+        }
+        let seconds = format!("{:.1} s", verdict.time.as_secs_f32());
+        let (word, note) = match verdict.outcome() {
+            Outcome::Passed => ("ok", seconds),
+            Outcome::Skipped(lacking) => ("ok", format!("SKIP there is no {lacking} here")),
+            Outcome::Failed(_) => ("not ok", seconds),
         };
-        text.push_str(&format!(
-            "{not}ok {} {} # {:.1} s\n",
-            i + 1,
-            verdict.name,
-            verdict.time.as_secs_f32()
-        ));
+        text.push_str(&format!("{word} {} {} # {note}\n", i + 1, verdict.name));
     }
     text
 }
@@ -124,35 +202,44 @@ mod tests {
     use super::*;
 
     fn verdicts() -> Vec<Verdict> {
-        let verdict = |name: &str, problems: &[&str]| Verdict {
-            name: name.to_owned(),
-            title: String::new(),
+        let verdict = |name: &str, problems: &[&str], lacking: Option<&str>| Verdict {
             problems: problems.iter().map(|p| (*p).to_owned()).collect(),
-            records: Vec::new(),
+            skipped: lacking.map(str::to_owned),
             time: Duration::from_millis(1500),
+            ..Verdict::new(name, "")
         };
-        vec![
-            verdict("good", &[]),
-            verdict("bad", &["missing: <DM_EVENT>\nsecond line"]),
-        ]
+        let mut verdicts = vec![
+            verdict("good", &[], None),
+            verdict("bad", &["missing: <DM_EVENT>\nsecond line"], None),
+            verdict("elsewhere", &[], Some("inline mode")),
+            verdict("worse", &["a splat"], Some("inline mode")),
+        ];
+        verdicts[0].figures = vec![("lost".to_owned(), "0".to_owned())];
+        verdicts
     }
 
     #[test]
-    fn each_form_tells_the_failure() -> Result<()> {
+    fn each_form_tells_the_failure_and_a_skip_hides_none() -> Result<()> {
         let verdicts = verdicts();
-        assert_eq!(summary(&verdicts), ("1 passed, 1 failed".to_owned(), 1));
+        assert_eq!(
+            summary(&verdicts),
+            ("1 passed, 2 failed, 1 skipped".to_owned(), 2)
+        );
         assert_eq!(
             ktap(&verdicts, &["kernel 7".to_owned()]),
-            "KTAP version 1\n1..2\n# kernel 7\nok 1 good # 1.5 s\n# bad: missing: <DM_EVENT>\n\
-             # bad: second line\nnot ok 2 bad # 1.5 s\n"
+            "KTAP version 1\n1..4\n# kernel 7\n# good: lost: 0\nok 1 good # 1.5 s\n\
+             # bad: missing: <DM_EVENT>\n# bad: second line\nnot ok 2 bad # 1.5 s\n\
+             ok 3 elsewhere # SKIP there is no inline mode here\n\
+             # worse: a splat\nnot ok 4 worse # 1.5 s\n"
         );
         let dir = tempfile::tempdir()?;
         let file = dir.path().join("junit.xml");
         junit(&file, &verdicts, &["kernel 7".to_owned()])?;
         let xml = fs::read_to_string(file)?;
         for part in [
-            "tests=\"2\"",
-            "failures=\"1\"",
+            "tests=\"4\"",
+            "failures=\"2\"",
+            "<skipped message=\"inline mode\"",
             "missing: &lt;DM_EVENT&gt;",
             "kernel 7",
         ] {

@@ -8,9 +8,11 @@ use crate::judge;
 use crate::pattern::Values;
 use crate::prepare::Prepared;
 use crate::report::Verdict;
-use crate::scenario::{Scenario, Step};
+use crate::scenario::{Boot, Need, Scenario, Step};
+use crate::shared::{self, Shared};
 use crate::vm::Machine;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
+use std::cmp::Reverse;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,20 +39,33 @@ pub(crate) fn run_all(
     watcher: &(dyn Fn(&Scenario) -> Watcher + Sync),
     told: &(dyn Fn(&Verdict) + Sync),
 ) -> Vec<Verdict> {
+    // Who may take longest begins, so that nobody is waited for at the end.
+    let mut order: Vec<usize> = (0..scenarios.len()).collect();
+    order.sort_by_key(|&i| Reverse(scenarios[i].timeout));
     let next = AtomicUsize::new(0);
     let verdicts = Mutex::new(Vec::new());
+    let tell = |i: usize, verdict: Verdict| {
+        let mut verdicts = verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+        told(&verdict);
+        verdicts.push((i, verdict));
+    };
     thread::scope(|scope| {
         for _ in 0..jobs.clamp(1, scenarios.len().max(1)) {
             scope.spawn(|| {
-                loop {
-                    let i = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(scenario) = scenarios.get(i) else {
-                        return;
-                    };
-                    let verdict = run(prepared, scenario, keep_logs, watcher(scenario));
-                    let mut verdicts = verdicts.lock().unwrap_or_else(PoisonError::into_inner);
-                    told(&verdict);
-                    verdicts.push((i, verdict));
+                let mut shared = None;
+                while let Some(&i) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let scenario = &scenarios[i];
+                    if scenario.boot == Boot::Shared {
+                        if let Some(red) = shared::leave_unless_fit(&mut shared, scenario) {
+                            tell(usize::MAX, red);
+                        }
+                    }
+                    let watcher = watcher(scenario);
+                    let verdict = run(prepared, scenario, keep_logs, watcher, &mut shared);
+                    tell(i, verdict);
+                }
+                if let Some(red) = shared.and_then(Shared::end) {
+                    tell(usize::MAX, red);
                 }
             });
         }
@@ -62,31 +77,22 @@ pub(crate) fn run_all(
     verdicts.into_iter().map(|(_, verdict)| verdict).collect()
 }
 
-/// Runs one scenario in a guest of its own.
+/// Runs one scenario, in a guest of its own or in the one that it shares.
 fn run(
     prepared: &Prepared,
     scenario: &Scenario,
     keep_logs: Option<&Path>,
     watcher: Watcher,
+    shared: &mut Option<Shared>,
 ) -> Verdict {
     let started = Instant::now();
-    let mut records = Vec::new();
-    let problems =
-        attempt(prepared, scenario, keep_logs, watcher, &mut records).unwrap_or_else(|e| {
-            vec![
-                e.chain()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join("\n"),
-            ]
-        });
-    Verdict {
-        name: scenario.name.clone(),
-        title: scenario.title.clone(),
-        problems,
-        records,
-        time: started.elapsed(),
+    let mut verdict = Verdict::new(&scenario.name, &scenario.title);
+    if let Err(e) = attempt(prepared, scenario, keep_logs, watcher, shared, &mut verdict) {
+        let chain: Vec<_> = e.chain().map(ToString::to_string).collect();
+        verdict.problems.push(chain.join("\n"));
     }
+    verdict.time = started.elapsed();
+    verdict
 }
 
 fn attempt(
@@ -94,73 +100,129 @@ fn attempt(
     scenario: &Scenario,
     keep_logs: Option<&Path>,
     watcher: Watcher,
-    records: &mut Vec<String>,
-) -> Result<Vec<String>> {
-    let machine = Machine {
-        memory: scenario.memory,
-        cpus: scenario.cpus,
-        kernel_args: scenario.kernel_args.clone(),
-        ..Machine::default()
+    shared: &mut Option<Shared>,
+    verdict: &mut Verdict,
+) -> Result<()> {
+    let taken = match scenario.boot {
+        Boot::Shared => shared.take(),
+        Boot::Own => None,
     };
-    let mut guest = Guest::boot(prepared, &machine, watcher)?;
-    let result = drive(&mut guest, scenario, records);
+    let mut guest = match taken {
+        Some(taken) => taken.take(watcher),
+        None => Guest::boot(prepared, &Machine::of(scenario), watcher)?,
+    };
+    let start = guest.log.len();
+    let result = drive(&mut guest, scenario, verdict);
     if let Some(folder) = keep_logs {
-        keep(&mut guest, &folder.join(&scenario.name))?;
+        keep(&mut guest, start, &folder.join(&scenario.name))?;
     }
-    let console = guest.console();
-    match result {
-        Ok(mut problems) => {
-            guest.power_off()?;
-            if problems.is_empty() {
-                // What came on the way down.
-                problems.extend(
-                    judge::splat(&console).map(|s| format!("the console has a splat:\n{s}")),
-                );
-            }
-            Ok(problems)
+    let splat = |console: &str| {
+        judge::splat(console).map(|splat| format!("the console has a splat:\n{splat}"))
+    };
+    if let Err(e) = result {
+        return Err(match splat(&guest.console()) {
+            Some(splat) => e.context(splat),
+            None => e,
+        });
+    }
+    if scenario.boot == Boot::Shared && verdict.problems.is_empty() {
+        verdict.problems.extend(shared::tidy(&mut guest)?);
+        if verdict.problems.is_empty() {
+            *shared = Some(Shared::new(guest, scenario));
+            return Ok(());
         }
-        Err(e) => match judge::splat(&console) {
-            Some(splat) => Err(e.context(format!("the console has a splat:\n{splat}"))),
-            None => Err(e),
-        },
     }
+    let console = guest.power_off()?;
+    if verdict.problems.is_empty() {
+        // What came on the way down.
+        verdict.problems.extend(splat(&console));
+    }
+    Ok(())
 }
 
-/// Does what a scenario says. The log of its steps goes to `records`.
-fn drive(guest: &mut Guest, scenario: &Scenario, records: &mut Vec<String>) -> Result<Vec<String>> {
-    guest.start_auditd()?;
-    if scenario.module {
-        guest.must("load")?;
-        guest.mark()?;
-    }
+/// Does what a scenario says. What comes of it goes to `verdict`.
+fn drive(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Result<()> {
+    guest.set_up(scenario.module)?;
     let deadline = Instant::now() + scenario.patience();
-    let mut problems = Vec::new();
+    for need in &scenario.needs {
+        if !met(guest, need, deadline)? {
+            verdict.skipped = Some(need.what.clone());
+            break;
+        }
+    }
     let mut values = Values::new();
     let mut bound = Values::new();
     let start = guest.log.len();
     let mut from = start;
-    for step in &scenario.steps {
-        let (found, outcome) = take(guest, step, from, &mut values, &bound, deadline)
+    let steps = match verdict.skipped {
+        None => scenario.steps.as_slice(),
+        Some(_) => &[],
+    };
+    for step in steps {
+        let (found, outcome) = take(guest, scenario, step, from, &mut values, &bound, deadline)
             .with_context(|| format!("step \"{}\"", step.title))?;
-        problems.extend(
+        verdict.problems.extend(
             found
                 .into_iter()
                 .map(|problem| format!("step \"{}\": {problem}", step.title)),
         );
-        if !problems.is_empty() {
+        if !verdict.problems.is_empty() {
             // The steps that follow build on this one.
             break;
         }
         bound = outcome.bound;
         from = guest.log.len();
     }
-    let complete = problems.is_empty();
-    problems.extend(judge::examine(guest, scenario.module)?);
-    if complete {
-        problems.extend(judge::late(&guest.log[from..]));
+    if verdict.problems.is_empty() && verdict.skipped.is_none() {
+        figures(guest, scenario, verdict)?;
     }
-    *records = steps_log(guest, start);
-    Ok(problems)
+    if scenario.judged {
+        let complete = verdict.problems.is_empty();
+        verdict
+            .problems
+            .extend(judge::examine(guest, scenario.module)?);
+        if complete {
+            verdict.problems.extend(judge::late(&guest.log[from..]));
+        }
+    }
+    verdict.records = steps_log(guest, start);
+    Ok(())
+}
+
+/// Whether the guest has what a scenario needs. Anything but a clear yes or no is an error: a skip must not
+/// hide a failure.
+fn met(guest: &mut Guest, need: &Need, deadline: Instant) -> Result<bool> {
+    let script = format!("set -eu\n{}", need.check);
+    let ended = guest.quietly(&["sh", "-c", &script], deadline)?;
+    match ended.status {
+        0 => Ok(true),
+        1 => Ok(false),
+        status => bail!(
+            "whether there is {}: the check ended with status {status}, neither 0 (yes) nor 1 (no); it said:\n{}",
+            need.what,
+            String::from_utf8_lossy(&ended.both).trim_end()
+        ),
+    }
+}
+
+/// Gathers the figures that a scenario took, and holds them against those that it was to take.
+fn figures(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Result<()> {
+    let listed = guest.must("cat /run/dmns/figures 2>/dev/null || true")?;
+    let taken: Values = pairs(&listed).collect();
+    for name in taken.keys().filter(|name| !scenario.figures.contains(name)) {
+        verdict
+            .problems
+            .push(format!("\"{name}\" was taken, but is not among `figures`"));
+    }
+    for name in &scenario.figures {
+        match taken.get(name) {
+            Some(value) => verdict.figures.push((name.clone(), value.clone())),
+            None => verdict
+                .problems
+                .push(format!("the figure \"{name}\" was not taken")),
+        }
+    }
+    Ok(())
 }
 
 /// What auditd's log holds from line `from` on, without our own markers.
@@ -178,6 +240,7 @@ fn steps_log(guest: &Guest, from: usize) -> Vec<String> {
 /// which this one may add, `bound` what their records have bound.
 fn take(
     guest: &mut Guest,
+    scenario: &Scenario,
     step: &Step,
     from: usize,
     values: &mut Values,
@@ -191,6 +254,9 @@ fn take(
     let mut problems = said(step, &ended);
 
     *values = kept(guest)?;
+    if !scenario.judged {
+        return Ok((problems, Outcome::default()));
+    }
     let outcome = loop {
         guest.mark()?;
         let log = steps_log(guest, from);
@@ -245,17 +311,24 @@ fn kept(guest: &mut Guest) -> Result<Values> {
     let listed = guest.must(
         "cd /run/dmns/values 2>/dev/null || exit 0; for f in *; do printf '%s\\t' \"$f\"; cat \"$f\"; echo; done",
     )?;
-    Ok(listed
+    Ok(pairs(&listed).collect())
+}
+
+/// Names and values, a pair a line with a tab between.
+fn pairs(listed: &str) -> impl Iterator<Item = (String, String)> {
+    listed
         .lines()
         .filter_map(|line| line.split_once('\t'))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect())
 }
 
-/// Keeps what a guest can tell, as far as it still can.
-fn keep(guest: &mut Guest, folder: &Path) -> Result<()> {
+/// Keeps what a guest can tell, as far as it still can: of its log, what came from line `start` on.
+fn keep(guest: &mut Guest, start: usize, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    fs::write(folder.join("audit.log"), guest.log.join("\n") + "\n")?;
+    fs::write(
+        folder.join("audit.log"),
+        guest.log[start..].join("\n") + "\n",
+    )?;
     fs::write(folder.join("console"), guest.console())?;
     if let Ok(dmesg) = guest.must("dmesg") {
         fs::write(folder.join("dmesg"), dmesg)?;

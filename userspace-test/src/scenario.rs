@@ -44,9 +44,42 @@ pub(crate) struct Scenario {
     /// Added to the kernel's command line.
     #[serde(default)]
     pub(crate) kernel_args: String,
+    /// Whose guest it runs in.
+    #[serde(default)]
+    pub(crate) boot: Boot,
+    /// What the kernel and the tools must have; without it the scenario is skipped.
+    #[serde(default)]
+    pub(crate) needs: Vec<Need>,
+    /// The names of the figures that its steps take.
+    #[serde(default)]
+    pub(crate) figures: Vec<String>,
+    /// Whether its records are judged. Not where the C original is measured: it may lose some.
+    #[serde(skip, default = "yes")]
+    pub(crate) judged: bool,
     /// What is done, in order.
     #[serde(rename = "step")]
     pub(crate) steps: Vec<Step>,
+}
+
+/// Whose guest a scenario runs in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Boot {
+    /// One of its own.
+    #[default]
+    Own,
+    /// One that others used before it: see `shared.rs`.
+    Shared,
+}
+
+/// What a scenario needs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Need {
+    /// What it is, as the reason of a skip.
+    pub(crate) what: String,
+    /// Shell that ends with 0 if it is there, 1 if it is not.
+    pub(crate) check: String,
 }
 
 /// A step: some lines of shell, and what must appear in the audit log between their begin and the next

@@ -4,6 +4,7 @@
 
 use crate::prepare::Prepared;
 use crate::protocol::PORT;
+use crate::scenario::Scenario;
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
 use std::os::unix::net::UnixStream;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// What a guest looks like.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Machine {
     /// MiB. Files of the guest live in memory too.
     pub(crate) memory: u32,
@@ -36,6 +37,18 @@ impl Default for Machine {
             kernel_args: String::new(),
             share: None,
             terminal: false,
+        }
+    }
+}
+
+impl Machine {
+    /// What a scenario asks for.
+    pub(crate) fn of(scenario: &Scenario) -> Self {
+        Self {
+            memory: scenario.memory,
+            cpus: scenario.cpus,
+            kernel_args: scenario.kernel_args.clone(),
+            ..Self::default()
         }
     }
 }

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! `dmns-test figures`: what scenarios measure, with the module and with the C original in its place.
+
+use crate::report::Verdict;
+
+/// A table for each scenario, in Markdown: its figures, C's and ours.
+pub(crate) fn markdown(ours: &[Verdict], c: &[Verdict], versions: &[String]) -> String {
+    let mut text = String::from(
+        "# What the module does where the C original waits, loses or sleeps\n\n\
+         Made by `dmns-test figures --jobs 1 --markdown FILE`: the same steps with the module and without it, \
+         in guests of the same kind. Times are of an emulated machine: only their ratio means something.\n\n",
+    );
+    for version in versions {
+        text.push_str(&format!("- {version}\n"));
+    }
+    for (ours, c) in ours.iter().zip(c) {
+        text.push_str(&format!("\n## {}\n\n{}\n\n", ours.name, ours.title));
+        text.push_str("| figure | C original | module |\n| --- | ---: | ---: |\n");
+        for (name, value) in &ours.figures {
+            text.push_str(&format!("| {name} | {} | {value} |\n", value_of(c, name)));
+        }
+    }
+    text
+}
+
+/// A figure, or why there is none.
+fn value_of<'a>(verdict: &'a Verdict, name: &str) -> &'a str {
+    match verdict.figures.iter().find(|(n, _)| n == name) {
+        Some((_, value)) => value,
+        None => "not taken",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_sides_stand_in_one_row() {
+        let verdict = |figures: &[(&str, &str)]| Verdict {
+            figures: figures
+                .iter()
+                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+                .collect(),
+            ..Verdict::new("storm", "many")
+        };
+        let table = markdown(
+            &[verdict(&[("lost", "0"), ("ms", "12")])],
+            &[verdict(&[("lost", "7")])],
+            &[],
+        );
+        assert!(
+            table.contains("| lost | 7 | 0 |\n| ms | not taken | 12 |\n"),
+            "{table}"
+        );
+    }
+}
