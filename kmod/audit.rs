@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/audit.h`](srctree/include/linux/audit.h)
 //!
-//! One of the two files of this module that contain `unsafe`; the other is `attach.rs`.
+//! One of the two places of this module that contain `unsafe`; the other is `attach.rs` with its folder.
 
 use crate::bindings;
 use crate::counters::{
@@ -284,7 +284,7 @@ pub(crate) fn enabled() -> bool {
 }
 
 /// The audit context of the task that causes what runs now; null in an interrupt.
-fn context() -> *mut bindings::audit_context {
+pub(crate) fn context() -> *mut bindings::audit_context {
     // SAFETY: Reads the preemption count; no requirements.
     if !unsafe { bindings::dmns_in_task() } {
         return core::ptr::null_mut();

@@ -2,7 +2,7 @@
 
 //! Audit records for device-mapper targets and namespaces.
 //!
-//! - [`dm`], [`ns`]: what to say.
+//! - [`dm`], [`ns`], [`info`]: what to say.
 //! - [`audit`], [`attach`]: the safe layer: how to say it, and where from. All `unsafe` is in these two.
 //! - [`uapi`]: the text of the records, the same source that user space is built from.
 //! - [`counters`]: what became of the records.
@@ -21,6 +21,8 @@ mod audit;
 mod counters;
 #[forbid(unsafe_code)]
 mod dm;
+#[forbid(unsafe_code)]
+mod info;
 #[forbid(unsafe_code)]
 mod ns;
 
@@ -58,6 +60,7 @@ use attach::{
     Hook, //
 };
 use core::borrow::Borrow;
+use info::Level;
 use kernel::debugfs;
 use kernel::prelude::*;
 
@@ -76,6 +79,10 @@ module! {
             default: 1,
             description: "Record the creation and deletion of namespaces (1, the default) or not (0)",
         },
+        info: u8 {
+            default: 0,
+            description: "Record a task's namespaces: never (0, the default), when it makes or enters one (1), also with every event of a task in a container (2)",
+        },
     },
 }
 
@@ -84,15 +91,31 @@ module! {
 struct DmnsAudit {
     _attachments: Attachments,
     #[pin]
+    _info: debugfs::File<info::Switch>,
+    #[pin]
     _counters: debugfs::File<()>,
     _debugfs: debugfs::Dir,
+    _last: LastWords,
+}
+
+/// What is left to do when no code of ours runs any more on behalf of others.
+struct LastWords;
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        audit::send_the_rest();
+        counters::log();
+    }
 }
 
 impl kernel::InPlaceModule for DmnsAudit {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(|| {
+            let last = LastWords;
             let dm = switch(c"dm", module_parameters::dm.value())?;
             let ns = switch(c"ns", module_parameters::ns.value())?;
+            let level = level(module_parameters::info.value())?;
+            attach::learn_nsfs_dev()?;
             let hooks = [
                 (dm, Hook::DmTarget),
                 (dm, Hook::DmBio),
@@ -102,22 +125,43 @@ impl kernel::InPlaceModule for DmnsAudit {
             let wanted = hooks
                 .into_iter()
                 .filter_map(|(on, hook)| on.then_some(hook));
-            let attachments = Attachments::new(wanted)
-                .inspect_err(|_| pr_err!("not loaded, nothing is attached\n"))?;
+            let not_loaded = |_: &Error| pr_err!("not loaded, nothing is attached\n");
+            let attachments = Attachments::new(wanted).inspect_err(not_loaded)?;
             if !audit::enabled() {
                 pr_notice!("auditing is off: records start when it is on (auditctl -e 1)\n");
-            }
-            if ns {
-                attach::record_initial_namespaces();
             }
             let dir = debugfs::Dir::new(c"dmns_audit");
             Ok(try_pin_init!(Self {
                 _attachments: attachments,
+                _info <- dir.read_write_callback_file(
+                    c"info",
+                    info::Switch::new(level),
+                    &info::Switch::show,
+                    &info::Switch::store,
+                ),
                 _counters <- dir.read_callback_file(c"counters", (), &|(), f| counters::write(f)),
-                _debugfs: dir.clone(),
+                _debugfs: {
+                    if ns {
+                        attach::record_initial_namespaces();
+                    }
+                    if level != Level::None {
+                        attach::record_first_task();
+                    }
+                    dir.clone()
+                },
+                _last: last,
             }))
         })
     }
+}
+
+/// The value of the parameter `info`.
+fn level(value: impl Borrow<u8>) -> Result<Level> {
+    let number = *value.borrow();
+    Level::from_number(number).ok_or_else(|| {
+        pr_err!("info={}: must be 0, 1 or 2; not loaded\n", number);
+        EINVAL
+    })
 }
 
 /// The value of a parameter that switches a part on or off. 7.2 hands out a reference, 7.3 the value.

@@ -6,8 +6,12 @@
 #include <linux/llist.h>
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
+#include <linux/sched/task.h>
+#include <linux/sched/task_stack.h>
 #include <linux/srcu.h>
 #include <linux/workqueue.h>
+#include <asm/syscall.h>
+#include <asm/unistd.h>
 
 #include "helpers.h"
 
@@ -39,6 +43,52 @@ void dmns_handler_end(int index)
 void dmns_handlers_wait(void)
 {
 	synchronize_srcu(&dmns_handlers);
+}
+
+/*
+ * What the system call that current is in, or leaves, may do to namespaces. A 32-bit program has numbers of its
+ * own for the older ones.
+ */
+enum dmns_call dmns_call(void)
+{
+	int nr = syscall_get_nr(current, task_pt_regs(current));
+
+	/* A worker of io_uring is in no system call of its own. */
+	if (current->flags & (PF_KTHREAD | PF_USER_WORKER))
+		return DMNS_CALL_OTHER;
+#ifdef CONFIG_IA32_EMULATION
+	if (in_ia32_syscall())
+		nr = nr == 120 ? __NR_clone : nr == 310 ? __NR_unshare : nr == 346 ? __NR_setns :
+		     nr < 424 ? -1 : nr;
+#endif
+	switch (nr) {
+	case __NR_clone:
+	case __NR_clone3:
+	case __NR_unshare:
+	case __NR_open_tree:
+	case __NR_fsmount:
+		return DMNS_CALL_MAKES;
+	case __NR_setns:
+		return DMNS_CALL_ENTERS;
+	default:
+		return DMNS_CALL_OTHER;
+	}
+}
+
+/* Whether the system call that current leaves has failed. */
+bool dmns_call_failed(void)
+{
+	return syscall_get_error(current, task_pt_regs(current));
+}
+
+void dmns_lock_task(struct task_struct *task)
+{
+	task_lock(task);
+}
+
+void dmns_unlock_task(struct task_struct *task)
+{
+	task_unlock(task);
 }
 
 /* Records that wait for a worker to send them: lock-free, since interrupts add to it. */

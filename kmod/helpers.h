@@ -5,6 +5,7 @@
 #include <linux/types.h>
 
 struct llist_node;
+struct task_struct;
 struct work_struct;
 
 bool dmns_in_task(void);
@@ -14,6 +15,17 @@ int dmns_handler_begin(void);
 void dmns_handler_end(int index);
 void dmns_handlers_wait(void);
 
+/* What a system call does to namespaces. */
+enum dmns_call {
+	DMNS_CALL_OTHER,
+	DMNS_CALL_MAKES,
+	DMNS_CALL_ENTERS,
+};
+
+enum dmns_call dmns_call(void);
+bool dmns_call_failed(void);
+void dmns_lock_task(struct task_struct *task);
+void dmns_unlock_task(struct task_struct *task);
 void dmns_keep(struct llist_node *node);
 struct llist_node *dmns_take_kept(void);
 void dmns_flush_kept(void);

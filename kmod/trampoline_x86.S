@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Call-mode trampolines: ftrace calls one at the entry of an observed function. It keeps the function's
- * two arguments, lets Rust look at the first, and returns into the function.
+ * arguments, of which none has more than three, lets Rust look at them, and returns into the function.
  *
  * Assembly, because no Rust or C function returns with its argument registers unchanged; a .S file,
  * because only here do the kernel's macros for IBT, call depth tracking and return thunks exist.
@@ -13,7 +13,7 @@
 #include <asm/ibt.h>
 #include <asm/nospec-branch.h>
 
-.macro OBSERVE trampoline:req observer:req
+.macro OBSERVE trampoline:req observer:req lends=0
 SYM_FUNC_START(\trampoline)
 	ENDBR
 	pushq	%rbp
@@ -21,11 +21,14 @@ SYM_FUNC_START(\trampoline)
 	CALL_DEPTH_ACCOUNT
 	pushq	%rdi
 	pushq	%rsi
-	subq	$8, %rsp	/* 16-byte alignment, as the ABI of a call has it */
+	pushq	%rdx		/* now %rsp is a multiple of 16, as the ABI of a call has it */
 	call	\observer
-	addq	$8, %rsp
+	popq	%rdx
 	popq	%rsi
 	popq	%rdi
+.if \lends
+	movq	%rax, %rdi	/* another first argument */
+.endif
 	popq	%rbp
 	RET
 SYM_FUNC_END(\trampoline)
@@ -33,3 +36,6 @@ SYM_FUNC_END(\trampoline)
 
 OBSERVE dmns_trampoline_ns_add, dmns_observe_ns_add
 OBSERVE dmns_trampoline_ns_remove, dmns_observe_ns_remove
+OBSERVE dmns_trampoline_ns_switch, dmns_observe_ns_switch
+OBSERVE dmns_trampoline_audit_exit, dmns_observe_audit_exit
+OBSERVE dmns_trampoline_audit_message, dmns_observe_audit_message, lends=1

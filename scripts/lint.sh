@@ -18,7 +18,7 @@ DMNS_CARGO=root scripts/cargo.sh fmt --all --check
 DMNS_CARGO=root scripts/cargo.sh clippy --quiet --locked --workspace --all-targets -- -D warnings
 
 say "rustfmt, clippy: module, with the kernel's rules"
-for file in kmod/*.rs; do
+for file in kmod/*.rs kmod/*/*.rs; do
 	[ "$file" != kmod/bindings_generated.rs ] || continue
 	# From standard input, so that it does not follow `mod` into uapi/, which has cargo's style.
 	scripts/in-root.sh "$root" rustfmt --check --edition 2021 \

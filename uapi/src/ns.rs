@@ -149,7 +149,7 @@ impl Namespace {
     pub fn init_tail(&self, dev: NsfsDev, old: Option<u32>, out: &mut impl Sink) {
         dev_field(dev, out);
         out.put(b" old_");
-        self.number_field(old, out);
+        number_field(self.kind, old, out);
         out.put(b" ");
         self.own_tail(out);
     }
@@ -162,19 +162,44 @@ impl Namespace {
     }
 
     fn own_tail(&self, out: &mut impl Sink) {
-        self.number_field(Some(self.inum), out);
+        number_field(self.kind, Some(self.inum), out);
         out.put(b" ns_id=");
         decimal(out, self.id);
         out.put(b" res=1");
     }
+}
 
-    fn number_field(&self, inum: Option<u32>, out: &mut impl Sink) {
-        out.put(self.kind.name().as_bytes());
-        out.put(b"ns=");
-        match inum {
-            Some(inum) => signed(out, relative(inum).into()),
-            None => out.put(b"(none)"),
+/// The eight namespaces that a task is in: the body of `NS_INFO`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// Their inode numbers on nsfs, in the order of [`Kind::ALL`].
+    pub inums: [u32; Kind::ALL.len()],
+}
+
+impl Info {
+    /// Whether all are initial ones: the task is not in a container of any kind.
+    pub fn is_initial(&self) -> bool {
+        self.inums.iter().all(|&inum| relative(inum) < 0)
+    }
+
+    /// The body: `mntns=-8 utsns=-2 ... timens=-6`.
+    pub fn body(&self, out: &mut impl Sink) {
+        for (kind, inum) in Kind::ALL.into_iter().zip(self.inums) {
+            if kind != Kind::ALL[0] {
+                out.put(b" ");
+            }
+            number_field(kind, Some(inum), out);
         }
+    }
+}
+
+/// `netns=3`; `netns=(none)` without a number.
+fn number_field(kind: Kind, inum: Option<u32>, out: &mut impl Sink) {
+    out.put(kind.name().as_bytes());
+    out.put(b"ns=");
+    match inum {
+        Some(inum) => signed(out, relative(inum).into()),
+        None => out.put(b"(none)"),
     }
 }
 
@@ -229,6 +254,23 @@ mod tests {
             text(|out| ns.del_tail(DEV, out)),
             " dev=00:04 netns=3 ns_id=21 res=1"
         );
+    }
+
+    #[test]
+    fn the_namespaces_of_a_task() {
+        // C: `include/uapi/linux/nsfs.h`, IPC_NS_INIT_INO and its siblings.
+        let initial = Info {
+            inums: [8, 2, 1, 3, 4, 7, 5, 6].map(|n| PROC_DYNAMIC_FIRST - n),
+        };
+        assert!(initial.is_initial());
+        assert_eq!(
+            text(|out| initial.body(out)),
+            "mntns=-8 utsns=-2 ipcns=-1 userns=-3 pidns=-4 netns=-7 cgroupns=-5 timens=-6"
+        );
+        let mut contained = initial;
+        contained.inums[Kind::Net as usize] = PROC_DYNAMIC_FIRST;
+        assert!(!contained.is_initial());
+        assert!(text(|out| contained.body(out)).contains(" netns=0 "));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! `dmns-test diff`: the same steps with the module and without it, record for record.
 //!
 //! The C original is the judge of device-mapper records: everything must be equal but what says when and
-//! by which process: timestamps, serial numbers, `pid=` and `ppid=`.
+//! by which process: timestamps, serial numbers, `pid=`, `ppid=`, and which of the kernel's workers it was.
 
 use crate::scenario::Scenario;
 use dmns_audit_uapi::line::Line;
@@ -74,6 +74,8 @@ impl Record {
                     .into_iter()
                     .chain(line.fields().map(|f| match f.name {
                         "pid" | "ppid" => (f.name, "*"),
+                        // Which worker of a pool runs is chance, as its pid is.
+                        "comm" if f.value.starts_with("\"kworker/") => (f.name, "\"kworker/*\""),
                         name => (name, f.value),
                     }))
                     .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -195,7 +197,8 @@ pub(crate) fn markdown(results: &[(String, Vec<Pair>)], versions: &[String]) -> 
     let mut text = String::from(
         "# The module against the C original\n\n\
          Made by `dmns-test diff --markdown FILE`: the same steps with the module and without it. Equal means \
-         equal in every byte but timestamps, serial numbers, `pid=` and `ppid=`, and in whether the record \
+         equal in every byte but timestamps, serial numbers, `pid=`, `ppid=` and the number in the name of a \
+         kernel worker (`comm=\"kworker/...\"`), and in whether the record \
          shares its event with a system call. Runs of equal records count as one; how many \
          there must be, the scenarios say for both sides.\n\n",
     );
@@ -254,6 +257,14 @@ mod tests {
                 .map(Pair::verdict)
                 .collect()
         };
+        let worker = |n| {
+            log(
+                4,
+                "DM_CTRL",
+                &format!("op=dtr comm=\"kworker/u4:{n}\" res=1"),
+            )
+        };
+        assert_eq!(Record::all(&[worker(0)]), Record::all(&[worker(1)]));
         let mut wrong = same.clone();
         wrong[2] = wrong[2].replace("sector=8", "sector=9");
         assert_eq!(verdicts(&wrong), ["equal", "sector: C 8, module 9"]);
