@@ -24,7 +24,7 @@ const DELIVERY: Duration = Duration::from_secs(60);
 const TAIL: usize = 30;
 
 /// The commands that scenarios find in the guest beside the real tools.
-const COMMANDS: [(&str, &str); 13] = [
+const COMMANDS: [(&str, &str); 14] = [
     ("auparse", include_str!("../guest/auparse")),
     ("counter", include_str!("../guest/counter")),
     ("device", include_str!("../guest/device")),
@@ -37,6 +37,7 @@ const COMMANDS: [(&str, &str); 13] = [
     ),
     ("load", include_str!("../guest/load")),
     ("milliseconds", include_str!("../guest/milliseconds")),
+    ("namespaces", include_str!("../guest/namespaces")),
     ("records", include_str!("../guest/records")),
     ("target", include_str!("../guest/target")),
     ("unload", include_str!("../guest/unload")),
@@ -96,7 +97,9 @@ impl Guest {
     pub(crate) fn boot(prepared: &Prepared, machine: &Machine, watcher: Watcher) -> Result<Self> {
         let mut initramfs = Initramfs::default();
         initramfs.modules(&prepared.lib_modules())?;
-        let own = fs::read(std::env::current_exe()?)?;
+        let own = std::env::current_exe()?;
+        let own = fs::read(&own)
+            .with_context(|| format!("{}: was it built anew meanwhile?", own.display()))?;
         ensure!(
             is_static(&own),
             "this program is linked dynamically and cannot run as the guest's first process: build it \

@@ -180,7 +180,7 @@ fn drive(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Resul
         let complete = verdict.problems.is_empty();
         verdict
             .problems
-            .extend(judge::examine(guest, scenario.module)?);
+            .extend(judge::examine(guest, scenario.module, scenario.may_lose)?);
         if complete {
             verdict.problems.extend(judge::late(&guest.log[from..]));
         }

@@ -35,6 +35,9 @@ pub(crate) struct Scenario {
     /// Whether the C original writes the same: `dmns-test diff` may compare.
     #[serde(default = "yes")]
     pub(crate) diff: bool,
+    /// Whether audit may lose records, and refuse the module's: not where losing is the point.
+    #[serde(default)]
+    pub(crate) may_lose: bool,
     /// Memory of the guest, MiB.
     #[serde(default = "default_memory")]
     pub(crate) memory: u32,
