@@ -6,7 +6,7 @@
 DMNS_TEST := scripts/dmns-test.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test vm module prepare update clean
+.PHONY: help demo test bench vm module prepare update clean
 
 help: ## Say what there is to do
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || \
@@ -21,6 +21,9 @@ test: ## Format, lints, host tests, and every scenario in QEMU
 	@$(DMNS_TEST) prepare >/dev/null
 	@scripts/lint.sh
 	@$(DMNS_TEST) run
+
+bench: ## Count the instructions that records cost, and compare (some minutes; not part of the tests)
+	@$(DMNS_TEST) bench
 
 vm: ## Open a shell in a guest, module loaded
 	@$(DMNS_TEST) shell --live

@@ -9,6 +9,7 @@
 //! Guest side: [`agent`], the same program as PID 1.
 
 mod agent;
+mod bench;
 mod diff;
 mod expect;
 mod figures;
@@ -74,6 +75,11 @@ enum Cmd {
                             dmns-test figures storm"
     )]
     Figures(Both),
+    /// Count the instructions that records cost, with the module and without it, and print a table.
+    ///
+    /// The guest's clock counts instructions (QEMU's -icount), so that a busy machine does not disturb. It
+    /// cannot tell cycles, nor what happens between processors. Takes some minutes.
+    Bench(bench::Bench),
     /// Open a shell in a guest, with auditd running and the module loaded.
     ///
     /// In it, `records` shows the records so far and `records -f` follows them; `load`, `unload` and
@@ -170,6 +176,7 @@ fn act(command: Cmd) -> Result<ExitCode> {
         Cmd::Run(options) => run_scenarios(&options),
         Cmd::Diff(options) => diff_scenarios(&options),
         Cmd::Figures(options) => take_figures(&options),
+        Cmd::Bench(options) => bench::bench(&prepare::prepare()?, &options),
         Cmd::Shell(options) => interactive::shell(&prepare::prepare()?, &options),
         Cmd::Exec(options) => interactive::exec(&prepare::prepare()?, &options),
         Cmd::Agent { stage } => {

@@ -25,6 +25,8 @@ pub(crate) struct Machine {
     pub(crate) kernel_args: String,
     /// A folder of the host that the guest sees at /mnt/share.
     pub(crate) share: Option<PathBuf>,
+    /// Whether the guest's clock counts instructions, one a nanosecond, and nothing else.
+    pub(crate) counts: bool,
     /// Whether the guest gets this terminal as `/dev/hvc0`.
     pub(crate) terminal: bool,
 }
@@ -36,6 +38,7 @@ impl Default for Machine {
             cpus: 1,
             kernel_args: String::new(),
             share: None,
+            counts: false,
             terminal: false,
         }
     }
@@ -82,7 +85,7 @@ impl Vm {
             "none",
         ])
         .args(["-machine", "q35"])
-        .args(accelerator(machine.cpus))
+        .args(accelerator(machine))
         .args(["-m", &format!("{}M", machine.memory)])
         .args(["-smp", &machine.cpus.to_string()])
         .arg("-kernel")
@@ -185,7 +188,19 @@ fn escape(path: &Path) -> String {
 ///
 /// Under multi-threaded emulation one boot in thirty dies in the kernel's own text patching
 /// (`Oops: int3`), so several CPUs share a thread there.
-fn accelerator(cpus: u32) -> Vec<String> {
+fn accelerator(machine: &Machine) -> Vec<String> {
+    if machine.counts {
+        return [
+            "-accel",
+            "tcg",
+            "-cpu",
+            "max",
+            "-icount",
+            "shift=0,sleep=off",
+        ]
+        .map(String::from)
+        .to_vec();
+    }
     let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let virtualizes = processor
         .lines()
@@ -200,7 +215,7 @@ fn accelerator(cpus: u32) -> Vec<String> {
     };
     let (accel, cpu) = if virtualizes && usable() {
         ("kvm", "host")
-    } else if cpus > 1 {
+    } else if machine.cpus > 1 {
         ("tcg,thread=single", "max")
     } else {
         ("tcg", "max")

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! `dmns-test bench`: what records cost, in instructions. `guest/bench` measures.
+
+use crate::guest::{Guest, Happening};
+use crate::prepare::Prepared;
+use crate::report;
+use crate::vm::Machine;
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// How long all measurements may take.
+const PATIENCE: Duration = Duration::from_secs(1200);
+
+/// What is measured.
+#[derive(Args)]
+pub(crate) struct Bench {
+    /// Write the table here, in Markdown.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+}
+
+/// A measurement, in instructions.
+#[derive(Debug, PartialEq, Eq)]
+struct Measured {
+    what: String,
+    conditions: String,
+    least: u64,
+    median: u64,
+}
+
+impl Measured {
+    /// Reads a line of `guest/bench`.
+    fn parse(line: &str) -> Result<Self> {
+        let mut parts = line.split('\t');
+        let mut part = || parts.next().with_context(|| format!("bench: '{line}'"));
+        Ok(Self {
+            what: part()?.to_owned(),
+            conditions: part()?.to_owned(),
+            least: part()?.parse()?,
+            median: part()?.parse()?,
+        })
+    }
+}
+
+/// Boots a guest whose clock counts instructions, and measures.
+pub(crate) fn bench(prepared: &Prepared, options: &Bench) -> Result<ExitCode> {
+    let machine = Machine {
+        counts: true,
+        ..Machine::default()
+    };
+    let mut guest = Guest::boot(
+        prepared,
+        &machine,
+        Box::new(|happening| {
+            if let Happening::Output(_, bytes) = happening {
+                eprint!("{}", String::from_utf8_lossy(bytes));
+            }
+        }),
+    )?;
+    guest.set_up(false)?;
+    let ended = guest.run(&["bench"], &[], Instant::now() + PATIENCE)?;
+    ensure!(
+        ended.status == 0,
+        "measuring ended with status {}",
+        ended.status
+    );
+    let console = guest.power_off()?;
+    let splat = crate::judge::splat(&console);
+    ensure!(
+        splat.is_none(),
+        "the console has a splat:\n{}",
+        splat.unwrap_or_default()
+    );
+    let measured: Vec<_> = ended
+        .text()
+        .lines()
+        .map(Measured::parse)
+        .collect::<Result<_>>()?;
+    let text = markdown(&measured, &report::versions(prepared));
+    println!("{text}");
+    if let Some(file) = &options.markdown {
+        fs::write(file, text).with_context(|| file.display().to_string())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A table for each thing that was measured: under which conditions, and how it compares with the first.
+fn markdown(measured: &[Measured], versions: &[String]) -> String {
+    let mut text = String::from(
+        "# What records cost\n\n\
+         Made by `make bench`: instructions, counted by QEMU (`-icount shift=0`) on one processor, of what the \
+         task itself runs, in the kernel and around it: the least and the median of 30 to 100 rounds. A ratio is \
+         of the least, to the first line of its table.\n\n",
+    );
+    for version in versions {
+        text.push_str(&format!("- {version}\n"));
+    }
+    let mut whats: Vec<&str> = Vec::new();
+    for one in measured {
+        if !whats.contains(&one.what.as_str()) {
+            whats.push(&one.what);
+        }
+    }
+    for what in whats {
+        text.push_str(&format!(
+            "\n## {what}\n\n| conditions | least | median | ratio |\n| --- | ---: | ---: | ---: |\n"
+        ));
+        let of_it: Vec<_> = measured.iter().filter(|one| one.what == what).collect();
+        for one in &of_it {
+            let ratio = one.least as f64 / of_it[0].least as f64;
+            text.push_str(&format!(
+                "| {} | {} | {} | {ratio:.3} |\n",
+                one.conditions, one.least, one.median
+            ));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_are_to_the_first_of_a_kind() -> Result<()> {
+        let lines = [
+            "open\tno module\t1000\t1100",
+            "fork\tno module\t7\t8",
+            "open\tmodule\t1500\t1600",
+        ];
+        let measured: Vec<_> = lines
+            .into_iter()
+            .map(Measured::parse)
+            .collect::<Result<_>>()?;
+        let table = markdown(&measured, &[]);
+        assert!(
+            table.contains(
+                "| no module | 1000 | 1100 | 1.000 |\n| module | 1500 | 1600 | 1.500 |\n"
+            ),
+            "{table}"
+        );
+        assert!(Measured::parse("open\tmodule").is_err());
+        Ok(())
+    }
+}
