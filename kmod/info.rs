@@ -125,7 +125,8 @@ impl Switch {
     /// Starts at `level`, with what it needs attached.
     pub(crate) fn new(level: Level) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
-            let attached = attach(level)?;
+            let attached =
+                attach(level).inspect_err(|_| pr_err!("not loaded, nothing is attached\n"))?;
             LEVEL.store(level as u32, Relaxed);
             Ok(try_pin_init!(Self { attached <- new_mutex!(attached) }))
         })

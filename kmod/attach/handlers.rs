@@ -268,7 +268,13 @@ unsafe fn of_task(
             Kind::Mnt => ((*proxy).mnt_ns.cast(), 0),
             Kind::Uts => ((*proxy).uts_ns.cast(), bindings::DMNS_UTS_NS),
             Kind::Ipc => ((*proxy).ipc_ns.cast(), bindings::DMNS_IPC_NS),
-            Kind::User => ((*(*task).cred).user_ns.cast(), bindings::DMNS_USER_NS),
+            Kind::User => {
+                let cred = match of {
+                    Of::Children => (*task).cred,
+                    Of::Itself => (*task).real_cred,
+                };
+                ((*cred).user_ns.cast(), bindings::DMNS_USER_NS)
+            }
             Kind::Pid => match of {
                 Of::Children => ((*proxy).pid_ns_for_children.cast(), bindings::DMNS_PID_NS),
                 Of::Itself => (
@@ -307,14 +313,16 @@ unsafe fn info(task: *mut bindings::task_struct, proxy: *const bindings::nsproxy
 pub(crate) fn record_first_task() {
     // SAFETY: The initial pid namespace lives as long as the kernel, and so does its reaper, the first task.
     let first = unsafe { bindings::init_pid_ns.child_reaper };
-    let _rcu = rcu::read_lock();
-    // SAFETY: `first` is valid. Its `nsproxy` does not change under its lock, nor are its credentials freed
-    // under RCU.
-    let info = unsafe {
-        bindings::dmns_lock_task(first);
-        let info = info(first, (*first).nsproxy);
-        bindings::dmns_unlock_task(first);
-        info
+    let info = {
+        let _rcu = rcu::read_lock();
+        // SAFETY: `first` is valid. Its `nsproxy` does not change under its lock, nor are its credentials
+        // freed under RCU.
+        unsafe {
+            bindings::dmns_lock_task(first);
+            let info = info(first, (*first).nsproxy);
+            bindings::dmns_unlock_task(first);
+            info
+        }
     };
     info::first_task(&info);
 }
