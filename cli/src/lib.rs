@@ -5,6 +5,17 @@
 //!
 //! - [`input`]: finds logs, opens them, hands out their lines.
 //! - [`record`]: takes a line apart.
+//! - [`check`]: judges records against the contract.
+//! - [`ranges`]: sets of sectors and ids.
+//! - [`spec`]: prints the contract.
+//! - [`table`], [`terminal`]: text for people.
+//! - [`args`]: the command line.
 
+pub mod args;
+pub mod check;
 pub mod input;
+pub mod ranges;
 pub mod record;
+pub mod spec;
+pub mod table;
+pub mod terminal;

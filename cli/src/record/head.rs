@@ -65,7 +65,7 @@ pub fn parse(line: &[u8]) -> Parsed<'_> {
             None => {
                 return Parsed::Broken(Broken {
                     at: line.len(),
-                    expected: "a space and type=",
+                    expected: "a space and 'type='",
                 });
             }
         },
@@ -92,7 +92,7 @@ pub fn parse(line: &[u8]) -> Parsed<'_> {
     }
     Parsed::Broken(Broken {
         at,
-        expected: "type=",
+        expected: "'type='",
     })
 }
 
@@ -111,9 +111,9 @@ fn record<'a>(line: &'a [u8], node: Option<&'a [u8]>, at: usize) -> Result<Head<
     if line[rest.at..].starts_with(b"msg=") {
         rest.at += 4;
     }
-    rest.token(b"audit(", "msg=audit(")?;
+    rest.token(b"audit(", "'msg=audit('")?;
     let seconds = rest.number("seconds since 1970")?;
-    rest.token(b".", ".")?;
+    rest.token(b".", "'.'")?;
     let millis = rest.number("thousandths of a second")?;
     let millis = u16::try_from(millis)
         .ok()
@@ -122,9 +122,9 @@ fn record<'a>(line: &'a [u8], node: Option<&'a [u8]>, at: usize) -> Result<Head<
             at: rest.at,
             expected: "thousandths of a second before this",
         })?;
-    rest.token(b":", ":")?;
+    rest.token(b":", "':'")?;
     let serial = rest.number("a serial number")?;
-    rest.token(b"):", "):")?;
+    rest.token(b"):", "'):'")?;
     if line.get(rest.at) == Some(&b' ') {
         rest.at += 1;
     }
@@ -283,8 +283,8 @@ mod tests {
     fn a_broken_record_is_told_where() {
         for (line, at, expected) in [
             ("type=", 5, "the name or number of a type"),
-            ("type=DM_EVENT", 13, "msg=audit("),
-            ("type=DM_EVENT msg=aud", 18, "msg=audit("),
+            ("type=DM_EVENT", 13, "'msg=audit('"),
+            ("type=DM_EVENT msg=aud", 18, "'msg=audit('"),
             ("type=DM_EVENT msg=audit(x", 24, "seconds since 1970"),
             (
                 "type=DM_EVENT msg=audit(1.1234:5): a",
@@ -296,11 +296,11 @@ mod tests {
                 28,
                 "a serial number",
             ),
-            ("type=DM_EVENT msg=audit(1.2:3", 29, "):"),
-            ("node=a", 6, "a space and type="),
-            ("node=a b", 7, "type="),
-            ("\0\0\0", 0, "type="),
-            ("ype=SYSCALL msg=audit(1.2:3): a", 0, "type="),
+            ("type=DM_EVENT msg=audit(1.2:3", 29, "'):'"),
+            ("node=a", 6, "a space and 'type='"),
+            ("node=a b", 7, "'type='"),
+            ("\0\0\0", 0, "'type='"),
+            ("ype=SYSCALL msg=audit(1.2:3): a", 0, "'type='"),
         ] {
             assert_eq!(
                 parse(line.as_bytes()),

@@ -111,7 +111,7 @@ pub fn decoded(value: &str) -> Cow<'_, str> {
     let bytes: Option<Vec<u8>> = value
         .as_bytes()
         .chunks_exact(2)
-        .map(|pair| Some(hex(pair[0])? << 4 | hex(pair[1])?))
+        .map(|pair| Some((hex(pair[0])? << 4) | hex(pair[1])?))
         .collect();
     match bytes {
         // Control characters would reach the terminal.
