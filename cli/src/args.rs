@@ -2,8 +2,10 @@
 
 //! The command line.
 
+use crate::report::ns::container::Container;
 use crate::terminal::Colour;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Reads the audit records of device mapper, of namespaces and of guests.
@@ -40,6 +42,9 @@ pub enum Command {
                       Exit status: 0 clean; 1 there are errors (with --strict: or notes); 2 a log could \
                       not be read to its end.")]
     Check(Check),
+    /// Tell the lives of mappings, namespaces or guests
+    #[command(subcommand)]
+    Report(Report),
     /// Print the contract: every record, its fields, and how they are written
     #[command(after_help = "Examples:\n  \
                             dmns-audit spec\n  \
@@ -75,6 +80,158 @@ pub enum CheckFormat {
     Sarif,
 }
 
+/// `dmns-audit report`.
+#[derive(Debug, Subcommand)]
+pub enum Report {
+    /// Guests: sessions, what they were given, what was refused them; what auvirt told
+    #[command(after_help = "Examples:\n  \
+                            dmns-audit report virt --start this-month --vm web1 --all-events\n  \
+                            dmns-audit report virt --summary -ts 01/25/2026 12:00:00 -te 01/25/2026\n  \
+                            dmns-audit report virt --proof audit.log.1 audit.log\n\n\
+                            A line is a session: name, user, from - to (duration); without an end, the guest \
+                            still runs. docs/cli.md lists what differs from auvirt.")]
+    Virt(Virt),
+    /// Mappings of device mapper: who made them, and the violations found in them
+    #[command(after_help = "Examples:\n  \
+                            dmns-audit report dm\n  \
+                            dmns-audit report dm --all-events --start yesterday\n  \
+                            dmns-audit report dm --format json audit.log | jq 'select(.violations > 0)'")]
+    Dm(Common),
+    /// Namespaces: their tree, who created them, and what happened inside one
+    #[command(after_help = "Examples:\n  \
+                            dmns-audit report ns\n  \
+                            dmns-audit report ns --container 17\n  \
+                            dmns-audit report ns --container net:[4026532160] --proof audit.log")]
+    Ns(Ns),
+}
+
+/// What all reports can be asked for.
+#[derive(Args, Debug)]
+pub struct Common {
+    /// Logs; `-` is standard input. None: the system's. Example: audit.log.1 audit.log
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// A log too, as auvirt has it. Example: --file /var/log/audit/audit.log
+    #[arg(short, long, value_name = "FILE", conflicts_with = "stdin")]
+    pub file: Vec<PathBuf>,
+
+    /// Read standard input. Example: ausearch --raw -m VIRT_CONTROL | dmns-audit report virt --stdin
+    #[arg(long)]
+    pub stdin: bool,
+
+    /// From when on: a word (now, recent, boot, today, yesterday, this-week, week-ago, this-month,
+    /// this-year), a date, a time of day, or both; -ts is the same. Example: --start 2026-11-21 18:00
+    #[arg(long, value_name = "TIME")]
+    pub start: Option<String>,
+
+    /// Until when; -te is the same. A date alone means its end. Example: --end yesterday
+    #[arg(long, value_name = "TIME")]
+    pub end: Option<String>,
+
+    /// Not only lives, but what happened in them. Example: report dm --all-events
+    #[arg(short, long)]
+    pub all_events: bool,
+
+    /// Name the events that each row was made from, for `ausearch -a`. Example: report virt --proof
+    #[arg(long)]
+    pub proof: bool,
+
+    /// How to tell it: text for people, or one JSON object a line. Example: --format json
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: ReportFormat,
+}
+
+/// How a report is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// Tables for a terminal.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// `dmns-audit report virt`.
+#[derive(Args, Debug)]
+pub struct Virt {
+    /// What all reports can be asked for.
+    #[command(flatten)]
+    pub common: Common,
+
+    /// Only the guest of this name. Example: --vm web1
+    #[arg(short, long, value_name = "NAME")]
+    pub vm: Option<String>,
+
+    /// Only the guest of this UUID. Example: --uuid cabf9532-99f1-3756-930f-59e8f19d4144
+    #[arg(short, long, value_name = "UUID", value_parser = uuid)]
+    pub uuid: Option<String>,
+
+    /// Show the guests' UUIDs. Example: report virt --show-uuid --vm web1
+    #[arg(long)]
+    pub show_uuid: bool,
+
+    /// Only numbers: starts, stops, resources, AVCs, anomalies, failures. Example: --summary --start today
+    #[arg(short, long)]
+    pub summary: bool,
+}
+
+/// `dmns-audit report ns`.
+#[derive(Args, Debug)]
+pub struct Ns {
+    /// What all reports can be asked for.
+    #[command(flatten)]
+    pub common: Common,
+
+    /// The events inside a container and those nested in it: an ns_id, or kind and number of one of its
+    /// namespaces. Example: --container 17, --container netns=3
+    #[arg(long, value_name = "ID", value_parser = Container::parse)]
+    pub container: Option<Container>,
+}
+
+/// Whether `text` is written as RFC 4122 has it.
+fn uuid(text: &str) -> Result<String, String> {
+    let lengths = text.split('-').map(str::len);
+    let hex = text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit());
+    match hex && lengths.eq([8, 4, 4, 4, 12]) {
+        true => Ok(text.to_owned()),
+        false => Err("8-4-4-4-12 hexadecimal digits expected".to_owned()),
+    }
+}
+
+/// The command line as clap understands it: `-ts` and `-te`, and a time that is two words.
+///
+/// auvirt's `-ts 01/25/2012 12:00:00` has neither two dashes nor one value.
+pub fn modern(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments = arguments.peekable();
+    let mut modern = Vec::new();
+    while let Some(argument) = arguments.next() {
+        let argument = match argument.to_str() {
+            Some("-ts") => "--start".into(),
+            Some("-te") => "--end".into(),
+            _ => argument,
+        };
+        let is_time = argument == "--start" || argument == "--end";
+        modern.push(argument);
+        if !is_time {
+            continue;
+        }
+        let Some(mut time) = arguments.next() else {
+            break;
+        };
+        let is_hour = |next: &OsString| {
+            next.to_str().is_some_and(|text| {
+                text.contains(':') && text.bytes().all(|b| b.is_ascii_digit() || b == b':')
+            })
+        };
+        if let Some(hour) = arguments.next_if(is_hour) {
+            time.push(" ");
+            time.push(hour);
+        }
+        modern.push(time);
+    }
+    modern
+}
+
 /// `dmns-audit spec`.
 #[derive(Args, Debug)]
 pub struct Spec {
@@ -102,6 +259,26 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_taken_as_auvirt_takes_them() {
+        let line = "report virt -ts 01/25/2012 12:00:00 --end 01/26/2012 audit.log -te now";
+        let modern = modern(line.split(' ').map(OsString::from));
+        let expected = [
+            "report",
+            "virt",
+            "--start",
+            "01/25/2012 12:00:00",
+            "--end",
+            "01/26/2012",
+            "audit.log",
+            "--end",
+            "now",
+        ];
+        assert_eq!(modern, expected);
+        assert!(uuid("cabf9532-99f1-3756-930f-59e8f19d4144").is_ok());
+        assert!(uuid("cabf9532").is_err());
     }
 
     /// Every option teaches with an example.

@@ -7,8 +7,9 @@
 //! - [`record`]: takes a line apart.
 //! - [`check`]: judges records against the contract.
 //! - [`ranges`]: sets of sectors and ids.
+//! - [`report`]: lives of mappings, namespaces and guests.
 //! - [`spec`]: prints the contract.
-//! - [`table`], [`terminal`]: text for people.
+//! - [`table`], [`terminal`], [`when`]: text and times for people.
 //! - [`args`]: the command line.
 
 pub mod args;
@@ -16,6 +17,8 @@ pub mod check;
 pub mod input;
 pub mod ranges;
 pub mod record;
+pub mod report;
 pub mod spec;
 pub mod table;
 pub mod terminal;
+pub mod when;

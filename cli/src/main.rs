@@ -3,19 +3,24 @@
 //! The program `dmns-audit`.
 
 use clap::Parser;
-use dmns_audit::args::{Check, CheckFormat, Cli, Command, SpecFormat};
+use dmns_audit::args::{
+    self, Check, CheckFormat, Cli, Command, Common, Report, ReportFormat, SpecFormat,
+};
 use dmns_audit::check::json::Json;
 use dmns_audit::check::sarif::Sarif;
 use dmns_audit::check::text::Text;
 use dmns_audit::check::{Reporter, check};
 use dmns_audit::input::Log;
+use dmns_audit::record::users::Users;
+use dmns_audit::report::{self, Collector, Options, dm, ns, virt};
 use dmns_audit::spec;
 use dmns_audit::terminal::Terminal;
+use dmns_audit::when::{self, Bound, Clock, Window};
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(args::modern(std::env::args_os()));
     match run(&cli) {
         Ok(code) => code,
         // `| head` has seen enough.
@@ -32,6 +37,7 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
     let mut out = BufWriter::new(io::stdout().lock());
     let code = match &cli.command {
         Command::Check(args) => run_check(args, &terminal, &mut out)?,
+        Command::Report(report) => run_report(report, terminal, &mut out)?,
         Command::Spec(args) => {
             match args.format {
                 SpecFormat::Text => spec::text(&terminal, &mut out)?,
@@ -70,4 +76,79 @@ fn run_check(args: &Check, terminal: &Terminal, out: &mut dyn Write) -> io::Resu
         totals if totals.errors > 0 || (args.strict && totals.notes > 0) => ExitCode::from(1),
         _ => ExitCode::SUCCESS,
     })
+}
+
+fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::Result<ExitCode> {
+    let common = match report {
+        Report::Virt(args) => &args.common,
+        Report::Dm(common) => common,
+        Report::Ns(args) => &args.common,
+    };
+    let options = options(common, terminal)?;
+    let mut log = open(common)?;
+    let mut whole = true;
+    let mut read = |collector: &mut dyn Collector| {
+        report::collect(&mut log, collector, |problem| {
+            eprintln!("dmns-audit: {problem}");
+            whole = false;
+        })
+    };
+    match report {
+        Report::Virt(args) => {
+            let ask = virt::Ask {
+                vm: args.vm.clone(),
+                uuid: args.uuid.clone(),
+                show_uuid: args.show_uuid,
+                summary: args.summary,
+            };
+            let mut report = virt::Report::new(&options, &ask);
+            read(&mut report)?;
+            report.end(out, |_| {})?;
+        }
+        Report::Dm(_) => {
+            let mut report = dm::Report::new(&options);
+            read(&mut report)?;
+            report.end(out, |_| {})?;
+        }
+        Report::Ns(args) => {
+            let mut report = ns::Report::new(&options, args.container);
+            read(&mut report)?;
+            report.end(out, |_| {})?;
+        }
+    }
+    Ok(match whole {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(2),
+    })
+}
+
+fn options(common: &Common, terminal: Terminal) -> io::Result<Options> {
+    let now = jiff::Zoned::now();
+    let time = |text: &Option<String>, option: &str, bound: Bound| match text {
+        Some(text) => when::parse(text, bound, &now).map(Some).map_err(|error| {
+            io::Error::new(io::ErrorKind::InvalidInput, format!("{option}: {error}"))
+        }),
+        None => Ok(None),
+    };
+    Ok(Options {
+        window: Window {
+            start: time(&common.start, "--start", Bound::Start)?,
+            end: time(&common.end, "--end", Bound::End)?,
+        },
+        all_events: common.all_events,
+        proof: common.proof,
+        json: common.format == ReportFormat::Json,
+        terminal,
+        clock: Clock::local(),
+        users: Users::default(),
+    })
+}
+
+fn open(common: &Common) -> io::Result<Log> {
+    let mut files = common.files.clone();
+    files.extend(common.file.iter().cloned());
+    if common.stdin {
+        files.push("-".into());
+    }
+    Log::open(&files)
 }

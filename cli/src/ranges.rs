@@ -3,14 +3,15 @@
 //! A set of numbers, kept as ranges: sectors, ids. It is exact up to a number of ranges, then it says that it
 //! is not.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-/// How many ranges are kept at most: about 1.5 MiB.
-const LIMIT: usize = 1 << 15;
+/// How many ranges are kept at most: about 300 KiB.
+const LIMIT: usize = 1 << 13;
 
 /// A set of numbers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ranges {
     /// First number to last number. Ranges neither overlap nor touch.
     ranges: BTreeMap<u64, u64>,
@@ -109,6 +110,14 @@ impl Ranges {
             }
         }
         out
+    }
+}
+
+impl Extend<u64> for Ranges {
+    fn extend<T: IntoIterator<Item = u64>>(&mut self, numbers: T) {
+        for number in numbers {
+            self.insert(number);
+        }
     }
 }
 

@@ -11,7 +11,7 @@ fn session(arguments: &str) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_dmns-audit"))
         .args(arguments.split_whitespace())
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/logs"))
-        .env("TZ", "UTC")
+        .env("TZ", "UTC0")
         .env_remove("NO_COLOR")
         .env_remove("CLICOLOR_FORCE")
         .stdin(Stdio::null())
@@ -51,5 +51,25 @@ sessions! {
     check_colour: "--color always check broken.log";
     spec: "spec";
     spec_markdown: "spec --format markdown";
-    help: "--help", "check --help", "spec --help";
+    report_dm: "report dm dm.log", "report dm --all-events --proof dm.log";
+    report_dm_period: "report dm --start @1630425250 --end @1630425350 dm.log",
+        "report dm clean.log broken.log", "report dm ns.log";
+    report_dm_json: "report dm --format json --all-events --proof dm.log";
+    report_virt: "report virt virt.log", "report virt --all-events virt.log";
+    report_virt_options: "report virt --summary virt.log", "report virt --proof --show-uuid --vm Arch virt.log",
+        "report virt --uuid 7bcae45c-c179-6cea-a185-c7abe50520c7 -f virt.log --all-events --proof",
+        "report virt -ts 01/25/2012 12:00:00 -te 01/25/2012 virt.log",
+        "report virt --start tomorrow virt.log", "report virt --uuid x virt.log";
+    report_virt_json: "report virt --format json --all-events virt.log",
+        "report virt --format json --summary virt.log";
+    report_ns: "report ns ns.log", "report ns --all-events --proof ns.log", "report ns dm.log";
+    report_ns_container: "report ns --container 11 ns.log", "report ns --container netns=330 --proof ns.log",
+        "report ns --container net:[4026532170] ns.log", "report ns --container 99 ns.log",
+        "report ns --container x ns.log";
+    report_ns_json: "report ns --format json ns.log", "report ns --container 11 --format json ns.log";
+    report_colour: "--color always report dm dm.log", "--color always report virt --all-events virt.log",
+        "--color always report ns ns.log";
+    check_good_logs: "check dm.log", "check ns.log";
+    help: "--help", "check --help", "spec --help", "report --help", "report virt --help", "report dm --help",
+        "report ns --help";
 }
