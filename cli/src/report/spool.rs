@@ -130,7 +130,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn rows_come_in_order_also_through_files(rows: Vec<(u16, String)>, room in 1usize..2000) {
+        fn rows_come_in_order_also_through_files(rows: Vec<(u16, String)>, room in 200usize..4000) {
             let mut spool = Spool::with_room(room);
             for row in &rows {
                 spool.push(row.0.into(), row).expect("kept");

@@ -36,15 +36,35 @@ struct Guest {
 }
 
 /// All guests, by UUID.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Guests {
     guests: HashMap<String, Guest>,
+    /// Resources are told too, not only sessions.
+    resources: bool,
+    /// Some guest may have a mapping as its disk.
+    mappings: bool,
     order: u64,
     /// Rows that are over, with their places.
     pub done: Vec<(u64, Row)>,
 }
 
 impl Guests {
+    /// No guests yet. `resources`: tell what they are given, not only their sessions.
+    pub fn new(resources: bool) -> Self {
+        Self {
+            guests: HashMap::new(),
+            resources,
+            mappings: false,
+            order: 0,
+            done: Vec::new(),
+        }
+    }
+
+    /// Whether some guest may have a mapping as its disk, so that violations matter.
+    pub fn have_mappings(&self) -> bool {
+        self.mappings
+    }
+
     /// A place for a row that others make.
     pub fn next_order(&mut self) -> u64 {
         self.order += 1;
@@ -61,9 +81,46 @@ impl Guests {
 
     fn guest(&mut self, head: &Head<'_>, record: &Nested<'_>) -> Option<&mut Guest> {
         let uuid = record.raw("uuid")?;
-        let guest = self.guests.entry(uuid.to_owned()).or_default();
-        guest.node = head.node.map(Box::from);
+        if !self.guests.contains_key(uuid) {
+            self.guests.insert(uuid.to_owned(), Guest::default());
+        }
+        let guest = self.guests.get_mut(uuid)?;
+        if guest.node.as_deref() != head.node {
+            guest.node = head.node.map(Box::from);
+        }
         Some(guest)
+    }
+
+    /// What a resource record tells that concerns sessions.
+    fn prepares(&mut self, head: &Head<'_>, record: &Nested<'_>, kind: &str) {
+        let order = self.next_order();
+        let mapping = |path: &str| path.starts_with("/dev/");
+        let mut mappings = false;
+        let Some(guest) = self.guest(head, record) else {
+            return;
+        };
+        // Without a machine id (no security model), the first resource of a start is its beginning.
+        if record.raw("reason") == Some("start") {
+            guest.starting.get_or_insert(order);
+        }
+        let success = matches!(record.raw("res"), Some("success" | "1" | "yes"));
+        if kind == "disk" && success {
+            if let Some(old) = value(record, "old-disk").filter(|path| mapping(path)) {
+                guest.disks.taken(&old);
+            }
+            if let Some(new) = value(record, "new-disk").filter(|path| mapping(path)) {
+                guest.disks.given(&new);
+                mappings = true;
+            }
+        }
+        if let ("cgroup", Some("path"), Some(rdev)) =
+            (kind, record.raw("class"), record.raw("rdev"))
+        {
+            if let Some(path) = record.text("path") {
+                guest.disks.is_device(&path, rdev);
+            }
+        }
+        self.mappings |= mappings;
     }
 
     /// A row about the guest of `record`; `None` where a field is missing that tells which.
@@ -89,6 +146,10 @@ impl Guests {
         let Some(kind) = record.raw("resrc") else {
             return;
         };
+        self.prepares(head, record, kind);
+        if !self.resources {
+            return;
+        }
         let reason = record.raw("reason").unwrap_or_default().to_owned();
         let id = Id::from(head.stamp);
         let event = if kind == "cgroup" {
@@ -98,11 +159,6 @@ impl Guests {
                 "major" => record.raw("category").unwrap_or_default().to_owned(),
                 _ => String::new(),
             };
-            if let ("path", Some(rdev)) = (class, record.raw("rdev")) {
-                if let Some(guest) = self.guest(head, record) {
-                    guest.disks.is_device(&what, rdev);
-                }
-            }
             Some(Event::Cgroup {
                 reason,
                 class: class.to_owned(),
@@ -135,20 +191,11 @@ impl Guests {
         let Some(row) = event.and_then(|event| Self::row(head, record, users, event)) else {
             return;
         };
-        let order = self.next_order();
+        // The place that `prepares` took.
+        let order = self.order;
         let Some(guest) = self.guest(head, record) else {
             return;
         };
-        match &row.event {
-            Event::Resource { kind, what, .. } if kind == "disk" && row.success => {
-                guest.disks.given(what);
-            }
-            _ => {}
-        }
-        // Without a machine id (no security model), the first resource of a start is its beginning.
-        if record.raw("reason") == Some("start") {
-            guest.starting.get_or_insert(order);
-        }
         match row.success {
             true => guest.resources.push(Open { order, row }),
             false => self.done.push((order, row)),
@@ -160,9 +207,6 @@ impl Guests {
         let Some(guest) = self.guest(head, record) else {
             return;
         };
-        if kind == "disk" {
-            guest.disks.taken(old);
-        }
         let is_it = |open: &Open| matches!(&open.row.event, Event::Resource { kind: k, what, .. } if k == kind && what == old);
         if let Some(at) = guest.resources.iter().rposition(is_it) {
             let open = guest.resources.remove(at);

@@ -23,6 +23,7 @@ use crate::input::Wanted;
 use crate::record::value::Nested;
 use crate::record::{Head, Type, value};
 use blame::Blame;
+use dmns_audit_uapi::types::RecordType;
 use guests::Guests;
 use row::Row;
 use show::Columns;
@@ -86,7 +87,7 @@ impl<'a> Report<'a> {
             ask,
             few,
             more: Wanted::types(&types),
-            guests: Guests::default(),
+            guests: Guests::new(options.all_events || ask.summary),
             blame: Blame::default(),
             waiting: VecDeque::new(),
             mappings: dm::lives::Lives::new(options.window),
@@ -147,6 +148,9 @@ impl<'a> Report<'a> {
 
     /// Whether the guest that `record` is about was asked for.
     fn is_asked_for(&self, record: &Nested<'_>) -> bool {
+        if self.ask.vm.is_none() && self.ask.uuid.is_none() {
+            return true;
+        }
         let is = |wanted: &Option<String>, found: Option<&str>| match (wanted, found) {
             (Some(wanted), Some(found)) => wanted.eq_ignore_ascii_case(found),
             _ => true,
@@ -211,7 +215,8 @@ impl Collector for Report<'_> {
     }
 
     fn record(&mut self, head: &Head<'_>) -> io::Result<()> {
-        if dm::is_ours(head.ty) {
+        let violation = head.ty == Type::Ours(RecordType::DmEvent);
+        if dm::is_ours(head.ty) && (!violation || self.guests.have_mappings()) {
             let mapped = self.mappings.record(head, &self.options.users);
             self.mappings.done.clear();
             if let Some(device) = mapped {
