@@ -45,6 +45,14 @@ pub enum Command {
     /// Tell the lives of mappings, namespaces or guests
     #[command(subcommand)]
     Report(Report),
+    /// Show events of device mapper, namespaces and guests as they happen
+    #[command(after_help = "Examples:\n  \
+                            dmns-audit watch\n  \
+                            dmns-audit watch --format json | jq .text\n  \
+                            tail -F /var/log/audit/audit.log | dmns-audit watch --stdin\n\n\
+                            Records come from the kernel's audit multicast group, which needs CAP_AUDIT_READ \
+                            and works beside auditd. As a plugin of auditd: see dmns-audit.conf.")]
+    Watch(Watch),
     /// Print the contract: every record, its fields, and how they are written
     #[command(after_help = "Examples:\n  \
                             dmns-audit spec\n  \
@@ -186,6 +194,34 @@ pub struct Ns {
     /// namespaces. Example: --container 17, --container netns=3
     #[arg(long, value_name = "ID", value_parser = Container::parse)]
     pub container: Option<Container>,
+}
+
+/// `dmns-audit watch`.
+#[derive(Args, Debug)]
+pub struct Watch {
+    /// Read records from standard input, not from the kernel. Example: watch --stdin <audit.log
+    #[arg(long)]
+    pub stdin: bool,
+
+    /// As a plugin of auditd: --stdin --format json --output FILE. Example: --plugin=/var/log/dmns-audit.json
+    #[arg(long, value_name = "FILE", conflicts_with = "output")]
+    pub plugin: Option<PathBuf>,
+
+    /// Append to a file, not to standard output. Example: --output events.txt
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// How to tell it: a sentence, or one JSON object a line. Example: --format json
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: ReportFormat,
+
+    /// End each line with the event's identifier. Example: watch --proof
+    #[arg(long)]
+    pub proof: bool,
+
+    /// End after so many events. Example: --count 1
+    #[arg(long, value_name = "NUMBER")]
+    pub count: Option<u64>,
 }
 
 /// Whether `text` is written as RFC 4122 has it.

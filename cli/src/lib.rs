@@ -8,6 +8,7 @@
 //! - [`check`]: judges records against the contract.
 //! - [`ranges`]: sets of sectors and ids.
 //! - [`report`]: lives of mappings, namespaces and guests.
+//! - [`watch`]: what happens, as it happens.
 //! - [`spec`]: prints the contract.
 //! - [`table`], [`terminal`], [`when`]: text and times for people.
 //! - [`args`]: the command line.
@@ -21,4 +22,5 @@ pub mod report;
 pub mod spec;
 pub mod table;
 pub mod terminal;
+pub mod watch;
 pub mod when;

@@ -4,7 +4,7 @@
 
 use clap::Parser;
 use dmns_audit::args::{
-    self, Check, CheckFormat, Cli, Command, Common, Report, ReportFormat, SpecFormat,
+    self, Check, CheckFormat, Cli, Command, Common, Report, ReportFormat, SpecFormat, Watch,
 };
 use dmns_audit::check::json::Json;
 use dmns_audit::check::sarif::Sarif;
@@ -15,8 +15,11 @@ use dmns_audit::record::users::Users;
 use dmns_audit::report::{self, Collector, Options, dm, ns, virt};
 use dmns_audit::spec;
 use dmns_audit::terminal::Terminal;
+use dmns_audit::watch;
 use dmns_audit::when::{self, Bound, Clock, Window};
+use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -38,6 +41,10 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
     let code = match &cli.command {
         Command::Check(args) => run_check(args, &terminal, &mut out)?,
         Command::Report(report) => run_report(report, terminal, &mut out)?,
+        Command::Watch(args) => {
+            run_watch(args, terminal, &mut out)?;
+            ExitCode::SUCCESS
+        }
         Command::Spec(args) => {
             match args.format {
                 SpecFormat::Text => spec::text(&terminal, &mut out)?,
@@ -151,4 +158,38 @@ fn open(common: &Common) -> io::Result<Log> {
         files.push("-".into());
     }
     Log::open(&files)
+}
+
+fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Result<()> {
+    let file = args.plugin.as_ref().or(args.output.as_ref());
+    let options = Options {
+        json: args.plugin.is_some() || args.format == ReportFormat::Json,
+        proof: args.proof,
+        terminal: if file.is_some() {
+            Terminal::FILE
+        } else {
+            terminal
+        },
+        clock: Clock::local(),
+        ..Options::default()
+    };
+    let source = match args.stdin || args.plugin.is_some() {
+        true => watch::plugin::start()?,
+        false => watch::netlink::start()?,
+    };
+    match file {
+        Some(path) => {
+            // What the audit log tells is root's only, and so is this.
+            let file = OpenOptions::new()
+                .append(true)
+                .create(true)
+                .mode(0o600)
+                .open(path)
+                .map_err(|error| {
+                    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+                })?;
+            watch::watch(&source, &options, args.count, &mut BufWriter::new(file))
+        }
+        None => watch::watch(&source, &options, args.count, out),
+    }
 }

@@ -18,8 +18,9 @@ mod repair;
 pub mod sarif;
 pub mod text;
 
+pub use crate::input::Problem;
 use crate::input::lines::{End, Raw};
-use crate::input::{Log, Place, Problem, Step, Wanted};
+use crate::input::{Log, Place, Step, Wanted};
 use crate::record::{Head, Parsed, Type, head};
 use finding::{Finding, Rule, Severity};
 use grouping::Grouping;

@@ -3,10 +3,10 @@
 //! Names for user ids: what the log itself says, else what this machine's `/etc/passwd` says.
 
 use super::value::enriched;
-use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 /// What a user id reads that was never set: -1.
 pub const UNSET: u32 = u32::MAX;
@@ -16,7 +16,7 @@ pub const UNSET: u32 = u32::MAX;
 pub struct Users {
     passwd: PathBuf,
     // Read when the first name is asked for.
-    known: OnceCell<HashMap<u32, String>>,
+    known: OnceLock<HashMap<u32, String>>,
 }
 
 impl Default for Users {
@@ -30,7 +30,7 @@ impl Users {
     pub fn new(passwd: impl Into<PathBuf>) -> Self {
         Self {
             passwd: passwd.into(),
-            known: OnceCell::new(),
+            known: OnceLock::new(),
         }
     }
 
