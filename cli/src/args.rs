@@ -148,6 +148,10 @@ pub struct Common {
     /// How to tell it: text for people, or one JSON object a line. Example: --format json
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: ReportFormat,
+
+    /// Also write a page for a browser: timeline, maps of damage, tree, guests. Example: --html report.html
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 /// How a report is told.

@@ -8,6 +8,7 @@
 //! - [`check`]: judges records against the contract.
 //! - [`ranges`]: sets of sectors and ids.
 //! - [`report`]: lives of mappings, namespaces and guests.
+//! - [`html`]: the same as a page.
 //! - [`watch`]: what happens, as it happens.
 //! - [`spec`]: prints the contract.
 //! - [`table`], [`terminal`], [`when`]: text and times for people.
@@ -15,6 +16,7 @@
 
 pub mod args;
 pub mod check;
+pub mod html;
 pub mod input;
 pub mod ranges;
 pub mod record;

@@ -10,6 +10,7 @@ use dmns_audit::check::json::Json;
 use dmns_audit::check::sarif::Sarif;
 use dmns_audit::check::text::Text;
 use dmns_audit::check::{Reporter, check};
+use dmns_audit::html::{self, Both, Page};
 use dmns_audit::input::Log;
 use dmns_audit::record::users::Users;
 use dmns_audit::report::{self, Collector, Options, dm, ns, virt};
@@ -92,41 +93,70 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
         Report::Ns(args) => &args.common,
     };
     let options = options(common, terminal)?;
-    let mut log = open(common)?;
-    let mut whole = true;
-    let mut read = |collector: &mut dyn Collector| {
-        report::collect(&mut log, collector, |problem| {
-            eprintln!("dmns-audit: {problem}");
-            whole = false;
-        })
+    let page_options = html::options(&options);
+    let ask = match report {
+        Report::Virt(args) => virt::Ask {
+            vm: args.vm.clone(),
+            uuid: args.uuid.clone(),
+            show_uuid: args.show_uuid,
+            summary: args.summary,
+        },
+        Report::Dm(_) | Report::Ns(_) => virt::Ask::default(),
     };
+    let every = virt::Ask::default();
+    let mut page = common
+        .html
+        .as_ref()
+        .map(|path| (path, Page::new(&page_options, &every)));
+    let mut read = Reading::new(open(common)?);
     match report {
-        Report::Virt(args) => {
-            let ask = virt::Ask {
-                vm: args.vm.clone(),
-                uuid: args.uuid.clone(),
-                show_uuid: args.show_uuid,
-                summary: args.summary,
-            };
+        Report::Virt(_) => {
             let mut report = virt::Report::new(&options, &ask);
-            read(&mut report)?;
+            read.all(&mut report, page.as_mut().map(|(_, page)| page))?;
             report.end(out, |_| {})?;
         }
         Report::Dm(_) => {
             let mut report = dm::Report::new(&options);
-            read(&mut report)?;
+            read.all(&mut report, page.as_mut().map(|(_, page)| page))?;
             report.end(out, |_| {})?;
         }
         Report::Ns(args) => {
             let mut report = ns::Report::new(&options, args.container);
-            read(&mut report)?;
-            report.end(out, |_| {})?;
+            read.all(&mut report, page.as_mut().map(|(_, page)| page))?;
+            report.end(out)?;
         }
     }
-    Ok(match whole {
+    if let Some((path, page)) = page {
+        page.write(path, read.log.names())?;
+    }
+    Ok(match read.whole {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(2),
     })
+}
+
+/// Reads a log for a report, and for a page if there is one.
+struct Reading {
+    log: Log,
+    /// Nothing was out of reach.
+    whole: bool,
+}
+
+impl Reading {
+    fn new(log: Log) -> Self {
+        Self { log, whole: true }
+    }
+
+    fn all(&mut self, report: &mut impl Collector, page: Option<&mut Page<'_>>) -> io::Result<()> {
+        let problem = |problem| {
+            eprintln!("dmns-audit: {problem}");
+            self.whole = false;
+        };
+        match page {
+            Some(page) => report::collect(&mut self.log, &mut Both(report, page), problem),
+            None => report::collect(&mut self.log, report, problem),
+        }
+    }
 }
 
 fn options(common: &Common, terminal: Terminal) -> io::Result<Options> {

@@ -67,6 +67,7 @@ sessions! {
         "report ns --container net:[4026532170] ns.log", "report ns --container 99 ns.log",
         "report ns --container x ns.log";
     report_ns_json: "report ns --format json ns.log", "report ns --container 11 --format json ns.log";
+    report_html: "report virt --html /nonexistent/page.html clean.log";
     report_colour: "--color always report dm dm.log", "--color always report virt --all-events virt.log",
         "--color always report ns ns.log";
     check_good_logs: "check dm.log", "check ns.log";

@@ -124,6 +124,11 @@ impl Log {
         self.names.get(file).map_or("", String::as_str)
     }
 
+    /// The files that were read so far.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// The next line that `wanted` may want, or what is in its way; `None` at the end.
     pub fn next_step(&mut self, wanted: &Wanted) -> Option<Step<'_>> {
         loop {

@@ -43,6 +43,11 @@ impl Wanted {
         Self { keys }
     }
 
+    /// Whether it is every line.
+    pub fn is_all(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     /// Whether `line` may be wanted.
     #[inline]
     pub fn may_want(&self, line: &[u8]) -> bool {

@@ -43,27 +43,22 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Writes the report. `each` sees every namespace that is shown.
+    /// What was collected so far.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// Writes the report.
     ///
     /// # Errors
     ///
     /// Where `out` cannot be written to, or rows cannot be read back.
-    pub fn end(self, out: &mut dyn Write, mut each: impl FnMut(&Namespace)) -> io::Result<()> {
+    pub fn end(self, out: &mut dyn Write) -> io::Result<()> {
         let options = self.options;
         match self.inside {
             Some(inside) => inside.end(&self.tree, options, out),
-            None => {
-                let shown = |namespace: &Namespace| in_window(namespace, options);
-                self.tree
-                    .all()
-                    .iter()
-                    .filter(|n| shown(n))
-                    .for_each(&mut each);
-                match options.json {
-                    true => show::json_tree(&self.tree, options, out),
-                    false => show::tree(&self.tree, options, out),
-                }
-            }
+            None if options.json => show::json_tree(&self.tree, options, out),
+            None => show::tree(&self.tree, options, out),
         }
     }
 }
