@@ -4,7 +4,7 @@
 # one generated log, in turn, and prints the least processor time of each and the ratios. What else runs on
 # the machine slows all of them alike.
 #
-# The tools are taken from AUDIT_TOOLS, a folder with auditd's packages unpacked (dpkg -x), else from a download.
+# auvirt and ausearch are those of scripts/audit-tools.sh.
 . "$(dirname "$0")/common.sh"
 
 events=${1:-585000}
@@ -12,15 +12,7 @@ runs=${2:-7}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-tools=${AUDIT_TOOLS:-$CACHE/audit-3.0.9}
-if [ ! -x "$tools/usr/bin/auvirt" ]; then
-	say "downloading auditd of Debian 12"
-	fresh "$tools"
-	(cd "$tools.partial" && apt-get download auditd libaudit1 libauparse0 >/dev/null 2>&1 &&
-		for deb in *.deb; do dpkg -x "$deb" .; done) || die "no auditd to download: set AUDIT_TOOLS"
-	[ -x "$tools.partial/usr/bin/auvirt" ] || die "this auditd has no auvirt: it was removed in 4.0"
-	keep "$tools"
-fi
+tools=$("$PROJECT/scripts/audit-tools.sh")
 audit() { LD_LIBRARY_PATH=$tools/lib/x86_64-linux-gnu "$@"; }
 
 say "building"

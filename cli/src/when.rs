@@ -102,6 +102,13 @@ pub fn parse(text: &str, bound: Bound, now: &Zoned) -> Result<i64, String> {
     seconds(date, time, now.time_zone())
 }
 
+/// A fixed now, in UTC, for what must not depend on the day.
+pub fn fixed(seconds: i64) -> Zoned {
+    Timestamp::from_second(seconds)
+        .unwrap_or(Timestamp::UNIX_EPOCH)
+        .to_zoned(TimeZone::UTC)
+}
+
 fn seconds(date: Date, time: Time, zone: &TimeZone) -> Result<i64, String> {
     date.to_datetime(time)
         .to_zoned(zone.clone())
@@ -232,10 +239,8 @@ mod tests {
     use super::*;
 
     fn now() -> Zoned {
-        "2026-11-21T04:17:59Z"
-            .parse::<Timestamp>()
-            .expect("a time")
-            .to_zoned(TimeZone::UTC)
+        // 2026-11-21 04:17:59
+        fixed(1_795_234_679)
     }
 
     fn told(text: &str, bound: Bound) -> Result<String, String> {
