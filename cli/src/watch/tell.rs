@@ -117,7 +117,7 @@ fn sentence(event: &Event, options: &Options) -> String {
     let mut last = String::new();
     for part in parts {
         let verb = part.split(' ').next().unwrap_or_default().to_owned();
-        let same = verb == last && matches!(verb.as_str(), "creates" | "deletes");
+        let same = verb == last && matches!(verb.as_str(), "creates" | "deletes" | "finds");
         match (sentence.is_empty(), same) {
             (true, _) => sentence.push_str(&part),
             (false, true) => sentence.push_str(&format!(",{}", &part[verb.len()..])),
