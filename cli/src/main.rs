@@ -176,7 +176,7 @@ fn options(common: &Common, terminal: Terminal) -> io::Result<Options> {
         proof: common.proof,
         json: common.format == ReportFormat::Json,
         terminal,
-        clock: Clock::local(),
+        clock: Clock::local().fitting(terminal.width),
         users: Users::default(),
     })
 }

@@ -5,6 +5,7 @@
 //! Rows may be many, so none is kept: they are measured in one pass and written in another.
 
 use crate::terminal::{TITLE, Terminal};
+use crate::when::Clock;
 use anstyle::Style;
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -12,8 +13,17 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Between two columns.
 const GAP: usize = 2;
-/// A column is not made narrower than this.
-const NARROW: usize = 8;
+/// How narrow the column called `title` may be made. A time that is cut says nothing,
+/// and a path little.
+fn floor(title: &str) -> usize {
+    match title {
+        "from" | "to" | "time" => Clock::COMPACT,
+        "when" => "Tue Jan 24 16:28 - 16:28  (00:00)".len(),
+        "target" => "integrity".len(),
+        "what" => 24,
+        _ => 6,
+    }
+}
 
 /// A cell: text and how it looks.
 pub type Cell<'a> = (Cow<'a, str>, Style);
@@ -47,6 +57,15 @@ impl Table {
         }
     }
 
+    /// The same, for a table whose titles are not written: they only say what a column is.
+    pub fn untitled(titles: &'static [&'static str]) -> Self {
+        Self {
+            titles,
+            numbers: &[],
+            widths: vec![0; titles.len()],
+        }
+    }
+
     /// Makes the columns wide enough for `row`.
     pub fn measure(&mut self, row: &[Cell<'_>]) {
         for (width, (text, _)) in self.widths.iter_mut().zip(row) {
@@ -60,12 +79,12 @@ impl Table {
         let gaps = GAP * self.widths.len().saturating_sub(1);
         let mut excess = (self.widths.iter().sum::<usize>() + gaps).saturating_sub(room);
         while excess > 0 {
-            let Some(widest) = self.widths.iter_mut().max() else {
+            let columns = self.widths.iter_mut().zip(self.titles);
+            let may = columns
+                .filter(|(width, title)| !self.numbers.contains(title) && **width > floor(title));
+            let Some((widest, _)) = may.max_by_key(|(width, _)| **width) else {
                 return;
             };
-            if *widest <= NARROW {
-                return;
-            }
             *widest -= 1;
             excess -= 1;
         }
@@ -173,5 +192,21 @@ mod tests {
         assert!(text.lines().all(|line| line.width() <= 30), "{text}");
         assert!(text.contains("a text that is much…"), "{text}");
         assert_eq!(cut("多字", 3), "多…");
+
+        let narrow = Terminal {
+            width: Some(30),
+            colour: false,
+        };
+        let mut table = Table::new(&["by", "from", "n"], &["n"]);
+        let row = ["somebody with a long name", "26-11-21 04:17", "123456789"].map(plain);
+        table.measure(&row);
+        table.fit(&narrow);
+        let mut out = Vec::new();
+        table.row(&row, &narrow, &mut out).expect("written");
+        let text = String::from_utf8(out).expect("text");
+        assert_eq!(
+            text, "someb…  26-11-21 04:17  123456789\n",
+            "times and numbers stay whole"
+        );
     }
 }

@@ -169,6 +169,7 @@ fn booted(now: &Zoned) -> Result<Zoned, String> {
 #[derive(Clone, Debug)]
 pub struct Clock {
     zone: TimeZone,
+    compact: bool,
 }
 
 impl Clock {
@@ -176,6 +177,7 @@ impl Clock {
     pub fn local() -> Self {
         Self {
             zone: TimeZone::system(),
+            compact: false,
         }
     }
 
@@ -183,7 +185,17 @@ impl Clock {
     pub fn utc() -> Self {
         Self {
             zone: TimeZone::UTC,
+            compact: false,
         }
+    }
+
+    /// How long a compact time is: `26-11-21 04:17`.
+    pub const COMPACT: usize = 14;
+
+    /// The same for a terminal of `width` columns: on a narrow one, full times are compact.
+    pub fn fitting(self, width: Option<usize>) -> Self {
+        let compact = width.is_some_and(|width| width < 112);
+        Self { compact, ..self }
     }
 
     fn zoned(&self, seconds: u64) -> Zoned {
@@ -194,8 +206,11 @@ impl Clock {
             .to_zoned(self.zone.clone())
     }
 
-    /// `2026-11-21 04:17:59`
+    /// `2026-11-21 04:17:59`, or [compact](Self::fitting).
     pub fn full(&self, seconds: u64) -> String {
+        if self.compact {
+            return self.zoned(seconds).strftime("%y-%m-%d %H:%M").to_string();
+        }
         self.zoned(seconds)
             .strftime("%Y-%m-%d %H:%M:%S")
             .to_string()
@@ -308,5 +323,8 @@ mod tests {
         assert_eq!(duration(3 * 3600 + 16 * 60 + 59), "(03:16)");
         assert_eq!(duration(2 * 86400 + 60), "(2+00:01)");
         assert_eq!(clock.full(u64::MAX).len(), 19);
+        let narrow = clock.fitting(Some(80));
+        assert_eq!(narrow.full(1328292445), "12-02-03 18:07");
+        assert_eq!(narrow.full(1328292445).len(), Clock::COMPACT);
     }
 }

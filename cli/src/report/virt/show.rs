@@ -25,12 +25,16 @@ pub struct Columns {
 impl Columns {
     /// The columns that were asked for.
     pub fn new(ask: &Ask, options: &Options) -> Self {
-        // No titles are written: auvirt has none.
+        // auvirt writes no titles.
         let table = match (options.all_events, ask.show_uuid) {
-            (true, true) => Table::new(&["", "", "", "", "", "", "", ""], &[]),
-            (true, false) => Table::new(&["", "", "", "", "", "", ""], &[]),
-            (false, true) => Table::new(&["", "", "", ""], &[]),
-            (false, false) => Table::new(&["", "", ""], &[]),
+            (true, true) => Table::untitled(&[
+                "event", "guest", "uuid", "user", "when", "kind", "reason", "what",
+            ]),
+            (true, false) => {
+                Table::untitled(&["event", "guest", "user", "when", "kind", "reason", "what"])
+            }
+            (false, true) => Table::untitled(&["guest", "uuid", "user", "when"]),
+            (false, false) => Table::untitled(&["guest", "user", "when"]),
         };
         Self {
             table,
