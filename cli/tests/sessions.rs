@@ -75,3 +75,50 @@ sessions! {
         "report ns --help", "watch --help";
     watch_nothing: "watch --stdin", "watch --stdin --plugin=x --output=y";
 }
+
+/// Every field that JSON output has is in docs/cli.md.
+#[test]
+fn json_fields_are_documented() {
+    fn keys(value: &serde_json::Value, found: &mut std::collections::BTreeSet<String>) {
+        match value {
+            serde_json::Value::Object(fields) => {
+                for (name, value) in fields {
+                    found.insert(name.clone());
+                    // The fields of a record are what the kernel calls them.
+                    if name != "fields" {
+                        keys(value, found);
+                    }
+                }
+            }
+            serde_json::Value::Array(values) => values.iter().for_each(|value| keys(value, found)),
+            _ => {}
+        }
+    }
+    let docs = include_str!("../../docs/cli.md");
+    let mut found = std::collections::BTreeSet::new();
+    for arguments in [
+        "check --format json broken.log absent.log",
+        "report dm --format json -a --proof dm.log",
+        "report ns --format json -a --proof ns.log",
+        "report ns --format json --container 11 ns.log",
+        "report virt --format json -a --proof virt.log",
+        "report virt --format json --summary virt.log",
+    ] {
+        for line in session(arguments)
+            .lines()
+            .filter(|line| line.starts_with('{'))
+        {
+            keys(&serde_json::from_str(line).expect("JSON"), &mut found);
+        }
+    }
+    let missing: Vec<_> = found
+        .iter()
+        .filter(|name| {
+            !docs.contains(&format!("`{name}`")) && !docs.contains(&format!("\"{name}\""))
+        })
+        .collect();
+    assert!(
+        found.len() > 60 && missing.is_empty(),
+        "not in docs/cli.md: {missing:?}"
+    );
+}

@@ -301,3 +301,45 @@ proptest::proptest! {
         findings(&text);
     }
 }
+
+proptest::proptest! {
+    /// What the contract's own check refuses, this one tells; what this one passes, that one does too.
+    #[test]
+    fn it_is_never_milder_than_the_contract(
+        ty in 0usize..dmns_audit_uapi::types::COUNT,
+        drop in proptest::option::of(0usize..21),
+        swap in proptest::option::of((0usize..20, 0usize..20)),
+        value in proptest::option::of((0usize..21, "[0-9a-fA-F:\"'?x()-]{0,6}")),
+    ) {
+        use dmns_audit_uapi::contract::{self, layout};
+        use dmns_audit_uapi::{line::Line, rules, types::RecordType};
+        let ty = RecordType::ALL[ty];
+        let mut fields: Vec<String> = layout(ty)
+            .iter()
+            .map(|field| format!("{}={}", field.name, rules::example(field)))
+            .collect();
+        if let Some((at, value)) = value {
+            if let Some(field) = fields.get_mut(at) {
+                let name = field.split('=').next().unwrap_or_default().to_owned();
+                *field = format!("{name}={value}");
+            }
+        }
+        if let Some((a, b)) = swap {
+            if a < fields.len() && b < fields.len() {
+                fields.swap(a, b);
+            }
+        }
+        if let Some(at) = drop.filter(|&at| at < fields.len()) {
+            fields.remove(at);
+        }
+        let text = format!("type=UNKNOWN[{}] msg=audit(1.000:1): {}", ty.number(), fields.join(" "));
+        let line = Line::parse(&text).expect("a record");
+        let refused = contract::check(ty, &line).is_err();
+        let told = findings(text.as_bytes());
+        let errors = told.iter().filter(|told| told.contains(" error ")).count();
+        proptest::prop_assert!(!refused || errors > 0, "{text}");
+        let structure = ["field", "value", "encoding", "spacing", "bytes", "result", "operation"];
+        let clean = !told.iter().any(|told| structure.iter().any(|rule| told.contains(rule)));
+        proptest::prop_assert!(!clean || !refused, "{text}: {told:?}");
+    }
+}
