@@ -121,8 +121,8 @@ impl Inside {
         }
     }
 
-    /// `head` is an NS_INFO that names the namespaces `seen`.
-    pub fn info(&mut self, _: &Head<'_>, seen: Vec<usize>) {
+    /// The record that comes now is an NS_INFO that names the namespaces `seen`.
+    pub fn info(&mut self, seen: Vec<usize>) {
         self.informed = true;
         self.seen = Some(seen);
     }
@@ -188,7 +188,7 @@ impl Inside {
     /// # Errors
     ///
     /// Where `out` cannot be written to, or rows cannot be read back.
-    pub fn end(mut self, _: &Tree, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+    pub fn end(mut self, options: &Options, out: &mut dyn Write) -> io::Result<()> {
         while !self.growing.is_empty() {
             self.grown(options)?;
         }

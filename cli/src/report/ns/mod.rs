@@ -56,7 +56,7 @@ impl<'a> Report<'a> {
     pub fn end(self, out: &mut dyn Write) -> io::Result<()> {
         let options = self.options;
         match self.inside {
-            Some(inside) => inside.end(&self.tree, options, out),
+            Some(inside) => inside.end(options, out),
             None if options.json => show::json_tree(&self.tree, options, out),
             None => show::tree(&self.tree, options, out),
         }
@@ -93,7 +93,7 @@ impl Collector for Report<'_> {
                 let count = self.options.window.has(head.stamp.seconds);
                 let seen = self.tree.info(head, count);
                 if let Some(inside) = &mut self.inside {
-                    inside.info(head, seen);
+                    inside.info(seen);
                 }
                 None
             }

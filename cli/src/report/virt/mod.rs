@@ -125,7 +125,7 @@ impl<'a> Report<'a> {
             each(&row);
             match options.json {
                 true => show::json(&row, options, out),
-                false => columns.row(&row, ask, options, out),
+                false => columns.row(&row, options, out),
             }
         })
     }

@@ -7,7 +7,7 @@ use super::row::{Event, Fate, Row, Violations};
 use crate::report::{Options, json_line};
 use crate::table::{Cell, Table, plain, styled};
 use crate::terminal::{BAD, LIVE, NAME, Terminal};
-use crate::when;
+use crate::when::{self, Minutes};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -18,6 +18,7 @@ const RANGES: usize = 12;
 #[derive(Debug)]
 pub struct Columns {
     table: Table,
+    minutes: Minutes,
     all: bool,
     uuid: bool,
 }
@@ -38,6 +39,7 @@ impl Columns {
         };
         Self {
             table,
+            minutes: Minutes::default(),
             all: options.all_events,
             uuid: ask.show_uuid,
         }
@@ -59,15 +61,9 @@ impl Columns {
     /// # Errors
     ///
     /// Where `out` cannot be written to.
-    pub fn row(
-        &self,
-        row: &Row,
-        _: &Ask,
-        options: &Options,
-        out: &mut dyn Write,
-    ) -> io::Result<()> {
-        self.table
-            .row(&self.cells(row, options), &options.terminal, out)?;
+    pub fn row(&mut self, row: &Row, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+        let cells = self.cells(row, options);
+        self.table.row(&cells, &options.terminal, out)?;
         row.proof.text(options, out)?;
         if let Event::Start { violations, .. } = &row.event {
             for found in violations {
@@ -78,7 +74,7 @@ impl Columns {
         Ok(())
     }
 
-    fn cells<'r>(&self, row: &'r Row, options: &Options) -> Vec<Cell<'r>> {
+    fn cells<'r>(&mut self, row: &'r Row, options: &Options) -> Vec<Cell<'r>> {
         let mut cells = Vec::new();
         if self.all {
             cells.push(plain(row.word()));
@@ -88,7 +84,7 @@ impl Columns {
             cells.push(plain(row.uuid.as_str()));
         }
         cells.push(plain(row.user.as_str()));
-        cells.push(period(row, options));
+        cells.push(period(row, options, &mut self.minutes));
         if !self.all {
             return cells;
         }
@@ -142,11 +138,11 @@ impl Columns {
 }
 
 /// `Tue Jan 24 16:28 - 16:28  (00:00)`, `Wed Jan 25 13:55 - failed`, `Wed Jan 25 13:55`.
-fn period<'a>(row: &Row, options: &Options) -> Cell<'a> {
-    let start = options.clock.short(row.start.seconds);
+fn period<'a>(row: &Row, options: &Options, minutes: &mut Minutes) -> Cell<'a> {
+    let start = minutes.short(&options.clock, row.start.seconds).to_owned();
     match row.end {
         Some(end) => {
-            let hour = options.clock.hour(end.seconds);
+            let hour = minutes.hour(&options.clock, end.seconds);
             let lasted = when::duration(end.seconds.saturating_sub(row.start.seconds));
             let why = match row.fate {
                 Fate::Open | Fate::Stopped => "",
