@@ -15,5 +15,5 @@ for target in record log; do
 	# A log may be long; a log that takes seconds is a bug too.
 	CARGO_TARGET_DIR=$(target_dir)-fuzz cargo +nightly fuzz run --sanitizer none --fuzz-dir fuzz "$target" "$corpus/$target" \
 		tests/logs -- -dict=fuzz/audit.dict -max_len=16384 -timeout=10 -rss_limit_mb=1024 \
-		-max_total_time=$((seconds / 2)) -print_final_stats=1
+		-max_total_time=$((seconds / 2)) -verbosity=0 -print_final_stats=1
 done

@@ -250,13 +250,20 @@ pub fn modern(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
             Some("-te") => "--end".into(),
             _ => argument,
         };
-        let is_time = argument == "--start" || argument == "--end";
-        modern.push(argument);
-        if !is_time {
+        let whole = argument
+            .to_str()
+            .is_some_and(|text| text.starts_with("--start=") || text.starts_with("--end="));
+        let mut time = if argument == "--start" || argument == "--end" {
+            modern.push(argument);
+            match arguments.next() {
+                Some(time) => time,
+                None => break,
+            }
+        } else if whole {
+            argument
+        } else {
+            modern.push(argument);
             continue;
-        }
-        let Some(mut time) = arguments.next() else {
-            break;
         };
         let is_hour = |next: &OsString| {
             next.to_str().is_some_and(|text| {
@@ -303,7 +310,7 @@ mod tests {
 
     #[test]
     fn times_are_taken_as_auvirt_takes_them() {
-        let line = "report virt -ts 01/25/2012 12:00:00 --end 01/26/2012 audit.log -te now";
+        let line = "report virt -ts 01/25/2012 12:00:00 --end 01/26/2012 audit.log -te now --start=today 1:00";
         let modern = modern(line.split(' ').map(OsString::from));
         let expected = [
             "report",
@@ -315,6 +322,7 @@ mod tests {
             "audit.log",
             "--end",
             "now",
+            "--start=today 1:00",
         ];
         assert_eq!(modern, expected);
         assert!(uuid("cabf9532-99f1-3756-930f-59e8f19d4144").is_ok());
