@@ -142,7 +142,7 @@ pub fn tree(tree: &Tree, options: &Options, out: &mut dyn Write) -> io::Result<(
                 let pid = who.pid.map_or("?".to_owned(), |pid| pid.to_string());
                 writeln!(out, "    deleted by process {pid} of {}", who.user)?;
             }
-            namespace.proof.text(options, out)
+            namespace.proof().text(options, out)
         })?;
     }
     match any {
@@ -188,7 +188,7 @@ pub fn object(namespace: &Namespace, tree: &Tree, options: &Options) -> Value {
         "end": namespace.end.map(|id| id.json(options)),
         "state": state,
         "events": namespace.events,
-        "proof": options.proof.then(|| namespace.proof.json()),
+        "proof": options.proof.then(|| namespace.proof().json()),
     })
 }
 

@@ -32,9 +32,9 @@ pub struct Namespace {
     /// It was there when the machine came up.
     pub initial: bool,
     /// Who created it.
-    pub maker: Option<Who>,
+    pub maker: Option<Box<Who>>,
     /// Who ran its deletion, which is often not who caused it.
-    pub deleter: Option<Who>,
+    pub deleter: Option<Box<Who>>,
     /// When it was created; `None` if that is not in the log. Of an initial one, when it was told.
     pub start: Option<Id>,
     /// When it was deleted, or the machine went down.
@@ -43,8 +43,6 @@ pub struct Namespace {
     pub down: bool,
     /// How many events happened inside it.
     pub events: u64,
-    /// The records.
-    pub proof: Proof,
 }
 
 type Node = Option<Box<str>>;
@@ -125,8 +123,7 @@ impl Tree {
         namespace.parent = parent;
         namespace.initial = initial;
         namespace.start = Some(stamp);
-        namespace.maker = Some(Who::of(head, fields(&body), users));
-        namespace.proof.add(stamp);
+        namespace.maker = Some(Box::new(Who::of(head, fields(&body), users)));
         let at = self.add(namespace);
         if !initial {
             self.expire(stamp);
@@ -163,8 +160,7 @@ impl Tree {
         let namespace = &mut self.all[at];
         namespace.id = id;
         namespace.end = Some(stamp);
-        namespace.deleter = Some(Who::of(head, fields(&body), users));
-        namespace.proof.add(stamp);
+        namespace.deleter = Some(Box::new(Who::of(head, fields(&body), users)));
         Some(at)
     }
 
@@ -290,6 +286,16 @@ impl Tree {
 }
 
 impl Namespace {
+    /// The events that it was made from.
+    pub fn proof(&self) -> Proof {
+        let mut proof = Proof::default();
+        self.start
+            .into_iter()
+            .chain(self.end)
+            .for_each(|id| proof.add(id));
+        proof
+    }
+
     fn new(kind: Kind, number: i32, node: Node) -> Self {
         Self {
             kind,
@@ -305,7 +311,6 @@ impl Namespace {
             end: None,
             down: false,
             events: 0,
-            proof: Proof::default(),
         }
     }
 }
