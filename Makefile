@@ -6,7 +6,7 @@
 DMNS_TEST := scripts/dmns-test.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench vm module prepare update clean
+.PHONY: help demo test bench vm module prepare fuzz man update clean
 
 help: ## Say what there is to do
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || \
@@ -37,6 +37,12 @@ endif
 
 prepare: ## Make what the other targets need (build root, kernel, guest image, module)
 	@$(DMNS_TEST) prepare
+
+fuzz: ## Fuzz the readers of audit logs for a minute (SECONDS=3600 for an hour)
+	@scripts/fuzz.sh $(SECONDS)
+
+man: ## Make the manual pages of dmns-audit and the completions of shells
+	@scripts/man.sh
 
 update: ## Take the kernel and packages that Debian offers now
 	@scripts/forget.sh build-root kernel guest

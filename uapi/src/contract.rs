@@ -136,7 +136,8 @@ pub enum Name {
 }
 
 impl Name {
-    fn is(self, name: &str) -> bool {
+    /// Whether a field of this name is written as `name`.
+    pub fn is(self, name: &str) -> bool {
         let of = |kind: Kind, rest: Option<&str>| {
             rest.and_then(|rest| rest.strip_prefix(kind.name())) == Some("ns")
         };

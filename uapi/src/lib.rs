@@ -14,6 +14,7 @@
 //!
 //! - [`line`]: takes a line of an audit log apart.
 //! - [`contract`]: which fields each record has, in which order, with which syntax.
+//! - [`rules`]: operations, events, and where the format comes from.
 
 #![cfg_attr(not(MODULE), no_std)]
 #![cfg_attr(not(MODULE), forbid(unsafe_code))]
@@ -24,5 +25,7 @@ pub mod dm;
 #[cfg(not(MODULE))]
 pub mod line;
 pub mod ns;
+#[cfg(not(MODULE))]
+pub mod rules;
 pub mod text;
 pub mod types;

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Any bytes as a log, compressed or not: checked, reported in each way, and watched.
+#![no_main]
+
+use dmns_audit::check::{Problem, Reporter, Totals, check, finding::Finding};
+use dmns_audit::html::{self, Page};
+use dmns_audit::input::Log;
+use dmns_audit::report::ns::container::Container;
+use dmns_audit::report::{Options, collect, dm, ns, virt};
+use dmns_audit::watch::events::Events;
+use dmns_audit::watch::tell;
+use libfuzzer_sys::fuzz_target;
+use std::io::{self, Cursor};
+
+/// Looks at each finding as the real reporters do.
+struct Careful(u64);
+
+impl Reporter for Careful {
+    fn finding(&mut self, _: &str, finding: &Finding) -> io::Result<()> {
+        assert!(finding.line.is_ascii(), "a byte is a character");
+        assert!(finding.span.start <= finding.span.end && finding.span.end <= finding.line.len());
+        assert!(finding.place.line > 0);
+        self.0 += 1;
+        Ok(())
+    }
+    fn problem(&mut self, _: &Problem) -> io::Result<()> {
+        Ok(())
+    }
+    fn end(&mut self, totals: &Totals) -> io::Result<()> {
+        assert_eq!(totals.errors + totals.notes, self.0);
+        assert!(totals.judged <= totals.records);
+        Ok(())
+    }
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let log = || Log::stream("log", Cursor::new(bytes.to_vec()));
+    check(&mut log(), &mut Careful(0)).expect("nothing to write");
+
+    let text = Options {
+        all_events: true,
+        proof: true,
+        ..Options::default()
+    };
+    let json = Options {
+        json: true,
+        ..html::options(&text)
+    };
+    let ask = virt::Ask::default();
+    for options in [&text, &json] {
+        let mut report = dm::Report::new(options);
+        collect(&mut log(), &mut report, |_| {}).expect("kept");
+        report.end(&mut io::sink(), |_| {}).expect("written");
+        let mut report = virt::Report::new(options, &ask);
+        collect(&mut log(), &mut report, |_| {}).expect("kept");
+        report.end(&mut io::sink(), |_| {}).expect("written");
+        for container in [None, Some(Container::Id(11))] {
+            let mut report = ns::Report::new(options, container);
+            collect(&mut log(), &mut report, |_| {}).expect("kept");
+            report.end(&mut io::sink()).expect("written");
+        }
+    }
+    let mut page = Page::new(&text, &ask);
+    collect(&mut log(), &mut page, |_| {}).expect("kept");
+
+    let mut events = Events::default();
+    let mut out = io::sink();
+    for line in bytes.split(|&b| b == b'\n') {
+        for event in events.record(line) {
+            tell::event(&event, &json, &mut out).expect("written");
+            tell::event(&event, &text, &mut out).expect("written");
+        }
+    }
+});

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! The command line.
+
+use crate::report::ns::container::Container;
+use crate::terminal::Colour;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Reads the audit records of device mapper, of namespaces and of guests.
+#[derive(Debug, Parser)]
+#[command(
+    name = "dmns-audit",
+    version,
+    max_term_width = 100,
+    after_help = "Logs may be raw or enriched, compressed (gz, xz, zst), rotated, the output of \
+                  `ausearch --raw`, or the kernel's own log (dmesg). Without FILE, the system's audit \
+                  log is read; `-` is standard input.\n\n\
+                  Exit status: 0 all is well; 1 `check` found something; 2 something could not be read, \
+                  or the command line is wrong."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// When to colour the output. Example: --color never
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Colour,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Hold every record of device mapper and namespaces against the contract
+    #[command(after_help = "Examples:\n  \
+                      dmns-audit check                        the system's log\n  \
+                      dmns-audit check audit.log audit.log.1  files, oldest first whatever their order\n  \
+                      dmesg | dmns-audit check -              the kernel's log\n  \
+                      dmns-audit check --format sarif audit.log >audit.sarif\n\n\
+                      Exit status: 0 clean; 1 there are errors (with --strict: or notes); 2 a log could \
+                      not be read to its end.")]
+    Check(Check),
+    /// Tell the lives of mappings, namespaces or guests
+    #[command(subcommand)]
+    Report(Report),
+    /// Show events of device mapper, namespaces and guests as they happen
+    #[command(after_help = "Examples:\n  \
+                            dmns-audit watch\n  \
+                            dmns-audit watch --format json | jq .text\n  \
+                            tail -F /var/log/audit/audit.log | dmns-audit watch --stdin\n\n\
+                            Records come from the kernel's audit multicast group, which needs CAP_AUDIT_READ \
+                            and works beside auditd. As a plugin of auditd: see dmns-audit.conf.")]
+    Watch(Watch),
+    /// Print the contract: every record, its fields, and how they are written
+    #[command(after_help = "Examples:\n  \
+                            dmns-audit spec\n  \
+                            dmns-audit spec --format markdown >contract.md\n  \
+                            dmns-audit spec --format json | jq '.records[].name'")]
+    Spec(Spec),
+}
+
+/// `dmns-audit check`.
+#[derive(Args, Debug)]
+pub struct Check {
+    /// Logs; `-` is standard input. None: the system's. Example: audit.log.1 audit.log
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// How to tell what is found. Example: --format json
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: CheckFormat,
+
+    /// Exit with 1 for notes too. Example: check --strict audit.log
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// How `check` tells what it finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// Like a compiler.
+    Text,
+    /// One object a line.
+    Json,
+    /// SARIF 2.1.0, for code hosts and editors.
+    Sarif,
+}
+
+/// `dmns-audit report`.
+#[derive(Debug, Subcommand)]
+pub enum Report {
+    /// Guests: sessions, what they were given, what was refused them; what auvirt told
+    #[command(after_help = "Examples:\n  \
+                            dmns-audit report virt --start this-month --vm web1 --all-events\n  \
+                            dmns-audit report virt --summary -ts 01/25/2026 12:00:00 -te 01/25/2026\n  \
+                            dmns-audit report virt --proof audit.log.1 audit.log\n\n\
+                            A line is a session: name, user, from - to (duration); without an end, the guest \
+                            still runs. docs/cli.md lists what differs from auvirt.")]
+    Virt(Virt),
+    /// Mappings of device mapper: who made them, and the violations found in them
+    #[command(after_help = "Examples:\n  \
+                            dmns-audit report dm\n  \
+                            dmns-audit report dm --all-events --start yesterday\n  \
+                            dmns-audit report dm --format json audit.log | jq 'select(.violations > 0)'")]
+    Dm(Common),
+    /// Namespaces: their tree, who created them, and what happened inside one
+    #[command(after_help = "Examples:\n  \
+                            dmns-audit report ns\n  \
+                            dmns-audit report ns --container 17\n  \
+                            dmns-audit report ns --container net:[4026532160] --proof audit.log")]
+    Ns(Ns),
+}
+
+/// What all reports can be asked for.
+#[derive(Args, Debug)]
+pub struct Common {
+    /// Logs; `-` is standard input. None: the system's. Example: audit.log.1 audit.log
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// A log too, as auvirt has it. Example: --file /var/log/audit/audit.log
+    #[arg(short, long, value_name = "FILE", conflicts_with = "stdin")]
+    pub file: Vec<PathBuf>,
+
+    /// Read standard input. Example: ausearch --raw -m VIRT_CONTROL | dmns-audit report virt --stdin
+    #[arg(long)]
+    pub stdin: bool,
+
+    /// From when on: a word (now, recent, boot, today, yesterday, this-week, week-ago, this-month,
+    /// this-year), a date, a time of day, or both; -ts is the same. Example: --start 2026-11-21 18:00
+    #[arg(long, value_name = "TIME")]
+    pub start: Option<String>,
+
+    /// Until when; -te is the same. A date alone means its end. Example: --end yesterday
+    #[arg(long, value_name = "TIME")]
+    pub end: Option<String>,
+
+    /// Not only lives, but what happened in them. Example: report dm --all-events
+    #[arg(short, long)]
+    pub all_events: bool,
+
+    /// Name the events that each row was made from, for `ausearch -a`. Example: report virt --proof
+    #[arg(long)]
+    pub proof: bool,
+
+    /// How to tell it: text for people, or one JSON object a line. Example: --format json
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: ReportFormat,
+
+    /// Also write a page for a browser: timeline, maps of damage, tree, guests. Example: --html report.html
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
+/// How a report is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// Tables for a terminal.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// `dmns-audit report virt`.
+#[derive(Args, Debug)]
+pub struct Virt {
+    /// What all reports can be asked for.
+    #[command(flatten)]
+    pub common: Common,
+
+    /// Only the guest of this name. Example: --vm web1
+    #[arg(short, long, value_name = "NAME")]
+    pub vm: Option<String>,
+
+    /// Only the guest of this UUID. Example: --uuid cabf9532-99f1-3756-930f-59e8f19d4144
+    #[arg(short, long, value_name = "UUID", value_parser = uuid)]
+    pub uuid: Option<String>,
+
+    /// Show the guests' UUIDs. Example: report virt --show-uuid --vm web1
+    #[arg(long)]
+    pub show_uuid: bool,
+
+    /// Only numbers: starts, stops, resources, AVCs, anomalies, failures. Example: --summary --start today
+    #[arg(short, long)]
+    pub summary: bool,
+}
+
+/// `dmns-audit report ns`.
+#[derive(Args, Debug)]
+pub struct Ns {
+    /// What all reports can be asked for.
+    #[command(flatten)]
+    pub common: Common,
+
+    /// The events inside a container and those nested in it: an ns_id, or kind and number of one of its
+    /// namespaces. Example: --container 17, --container netns=3
+    #[arg(long, value_name = "ID", value_parser = Container::parse)]
+    pub container: Option<Container>,
+}
+
+/// `dmns-audit watch`.
+#[derive(Args, Debug)]
+pub struct Watch {
+    /// Read records from standard input, not from the kernel. Example: watch --stdin <audit.log
+    #[arg(long)]
+    pub stdin: bool,
+
+    /// As a plugin of auditd: --stdin --format json --output FILE. Example: --plugin=/var/log/dmns-audit.json
+    #[arg(long, value_name = "FILE", conflicts_with = "output")]
+    pub plugin: Option<PathBuf>,
+
+    /// Append to a file, not to standard output. Example: --output events.txt
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// How to tell it: a sentence, or one JSON object a line. Example: --format json
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: ReportFormat,
+
+    /// End each line with the event's identifier. Example: watch --proof
+    #[arg(long)]
+    pub proof: bool,
+
+    /// End after so many events. Example: --count 1
+    #[arg(long, value_name = "NUMBER")]
+    pub count: Option<u64>,
+}
+
+/// Whether `text` is written as RFC 4122 has it.
+fn uuid(text: &str) -> Result<String, String> {
+    let lengths = text.split('-').map(str::len);
+    let hex = text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit());
+    match hex && lengths.eq([8, 4, 4, 4, 12]) {
+        true => Ok(text.to_owned()),
+        false => Err("8-4-4-4-12 hexadecimal digits expected".to_owned()),
+    }
+}
+
+/// The command line as clap understands it: `-ts` and `-te`, and a time that is two words.
+///
+/// auvirt's `-ts 01/25/2012 12:00:00` has neither two dashes nor one value.
+pub fn modern(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments = arguments.peekable();
+    let mut modern = Vec::new();
+    while let Some(argument) = arguments.next() {
+        let argument = match argument.to_str() {
+            Some("-ts") => "--start".into(),
+            Some("-te") => "--end".into(),
+            _ => argument,
+        };
+        let whole = argument
+            .to_str()
+            .is_some_and(|text| text.starts_with("--start=") || text.starts_with("--end="));
+        let mut time = if argument == "--start" || argument == "--end" {
+            modern.push(argument);
+            match arguments.next() {
+                Some(time) => time,
+                None => break,
+            }
+        } else if whole {
+            argument
+        } else {
+            modern.push(argument);
+            continue;
+        };
+        let is_hour = |next: &OsString| {
+            next.to_str().is_some_and(|text| {
+                text.contains(':') && text.bytes().all(|b| b.is_ascii_digit() || b == b':')
+            })
+        };
+        if let Some(hour) = arguments.next_if(is_hour) {
+            time.push(" ");
+            time.push(hour);
+        }
+        modern.push(time);
+    }
+    modern
+}
+
+/// `dmns-audit spec`.
+#[derive(Args, Debug)]
+pub struct Spec {
+    /// How to print it. Example: --format markdown
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: SpecFormat,
+}
+
+/// How `spec` prints the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SpecFormat {
+    /// Tables for a terminal.
+    Text,
+    /// A page of documentation.
+    Markdown,
+    /// One object.
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_taken_as_auvirt_takes_them() {
+        let line = "report virt -ts 01/25/2012 12:00:00 --end 01/26/2012 audit.log -te now --start=today 1:00";
+        let modern = modern(line.split(' ').map(OsString::from));
+        let expected = [
+            "report",
+            "virt",
+            "--start",
+            "01/25/2012 12:00:00",
+            "--end",
+            "01/26/2012",
+            "audit.log",
+            "--end",
+            "now",
+            "--start=today 1:00",
+        ];
+        assert_eq!(modern, expected);
+        assert!(uuid("cabf9532-99f1-3756-930f-59e8f19d4144").is_ok());
+        assert!(uuid("cabf9532").is_err());
+    }
+
+    /// Every option teaches with an example.
+    #[test]
+    fn every_option_has_an_example() {
+        fn walk(command: &clap::Command) {
+            for arg in command.get_arguments().filter(|arg| {
+                !arg.is_hide_set() && !["help", "version"].contains(&arg.get_id().as_str())
+            }) {
+                let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+                let (name, id) = (command.get_name(), arg.get_id());
+                assert!(help.contains("Example: "), "{name} {id}: {help}");
+            }
+            command.get_subcommands().for_each(walk);
+        }
+        walk(&Cli::command());
+    }
+}

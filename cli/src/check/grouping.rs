@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! A record and its event: what has to share a serial number with what.
+//!
+//! The records of an event come close together, but not in a row: those of other processors come between.
+//! So what a record still lacks is kept for a while, and told when it does not come.
+
+use super::finding::{Finding, Rule};
+use super::judge::Judged;
+use crate::input::Place;
+use crate::input::lines::Raw;
+use crate::record::{Head, Type};
+use dmns_audit_uapi::line::Stamp;
+use dmns_audit_uapi::rules;
+use dmns_audit_uapi::types::RecordType;
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// How long the records of an event may take to come, in seconds of the log: as long as libauparse waits.
+const PATIENCE: u64 = 2;
+
+/// How many events are kept at most.
+const MOST: usize = 1024;
+
+/// An event: its node, and its stamp.
+type Event = (u64, Stamp);
+
+fn event(head: &Head<'_>) -> Event {
+    let mut hasher = DefaultHasher::new();
+    head.node.hash(&mut hasher);
+    (hasher.finish(), head.stamp)
+}
+
+/// What an event has to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Lack {
+    /// A system call.
+    Syscall,
+    /// A destructor of this module and device.
+    Dtr(String, String),
+    /// A record other than NS_INFO.
+    Other,
+}
+
+/// Judges events.
+#[derive(Debug, Default)]
+pub struct Grouping {
+    /// What waits for a record of its event, oldest first.
+    waiting: VecDeque<(Event, Lack, Finding)>,
+    /// The last events that had a system call, and the last that had any record.
+    syscalls: VecDeque<Event>,
+    events: VecDeque<Event>,
+    /// A record of ours that shared its event with a system call: this log has them.
+    audited: bool,
+    /// The first record that lacked one, while none had any.
+    unaudited: Option<Finding>,
+}
+
+impl Grouping {
+    /// A record of ours.
+    pub fn ours(
+        &mut self,
+        ty: RecordType,
+        head: &Head<'_>,
+        judged: &Judged,
+        place: Place,
+        raw: &Raw<'_>,
+        out: &mut Vec<Finding>,
+    ) {
+        let event = event(head);
+        self.expire(event.1, out);
+        let name = ty.name();
+        let lacks = |rule, message: String, contract: &str| {
+            let whole = head.name_at..head.name_at + head.name.len();
+            let mut finding = Finding::new(rule, place, raw.text, whole, message);
+            finding.label = format!("serial {}", head.stamp.serial);
+            finding.contract = format!("{contract} (docs/records.md)");
+            finding
+        };
+        if ty != RecordType::NsInfo {
+            self.came(event, &Lack::Other);
+            remember(&mut self.events, event);
+        }
+        let module = judged.value("module").unwrap_or_default();
+        let dev = judged.value("dev").unwrap_or_default();
+        let op = judged.value("op");
+        if op == Some("dtr") {
+            self.came(event, &Lack::Dtr(module.to_owned(), dev.to_owned()));
+        }
+        if op == Some("ctr") && judged.value("res") == Some("0") {
+            let mut finding = lacks(
+                Rule::FailedCtr,
+                format!("no dtr of {dev} follows the failed ctr in its event"),
+                "a constructor that fails is followed by a dtr of the same event",
+            );
+            finding = finding.note();
+            self.waiting
+                .push_back((event, Lack::Dtr(module.to_owned(), dev.to_owned()), finding));
+        }
+        let grouping = rules::grouping(ty, op);
+        // The initial namespaces are told when the module loads, which the kernel may do by itself.
+        let initial = ["mnt", "uts", "ipc", "user", "pid", "net", "cgroup", "time"]
+            .iter()
+            .any(|kind| judged.value(&format!("old_{kind}ns")) == Some("(none)"));
+        match grouping {
+            rules::Grouping::Syscall if !initial => {
+                if self.syscalls.contains(&event) {
+                    self.audited = true;
+                } else {
+                    let finding = lacks(
+                        Rule::Grouping,
+                        format!("{name} shares its event with no SYSCALL"),
+                        grouping.describe(),
+                    );
+                    self.waiting.push_back((event, Lack::Syscall, finding));
+                }
+            }
+            rules::Grouping::Companion if !self.events.contains(&event) => {
+                let finding = lacks(
+                    Rule::Grouping,
+                    format!("{name} shares its event with no other record"),
+                    grouping.describe(),
+                );
+                self.waiting.push_back((event, Lack::Other, finding));
+            }
+            _ => {}
+        }
+        while self.waiting.len() > MOST {
+            self.overdue(false, out);
+        }
+    }
+
+    /// Any other record.
+    pub fn other(&mut self, ty: Type, head: &Head<'_>, out: &mut Vec<Finding>) {
+        let event = event(head);
+        self.expire(event.1, out);
+        if ty == Type::Syscall {
+            self.audited |= self.came(event, &Lack::Syscall);
+            remember(&mut self.syscalls, event);
+        }
+        if ty != Type::Eoe {
+            self.came(event, &Lack::Other);
+            remember(&mut self.events, event);
+        }
+    }
+
+    /// The log ends: what still lacks something may have been cut off.
+    pub fn end(&mut self, out: &mut Vec<Finding>) {
+        while !self.waiting.is_empty() {
+            self.overdue(true, out);
+        }
+        if let Some(mut finding) = self.unaudited.take().filter(|_| !self.audited) {
+            finding.message = format!(
+                "{}, nor does any other record in this log: events were not judged",
+                finding.message
+            );
+            finding.help = Some(
+                "the rule `-a task,never` switches SYSCALL records off; `grep` takes them away, \
+                 `ausearch -m TYPE --raw` keeps them"
+                    .to_owned(),
+            );
+            out.push(finding.note());
+        }
+    }
+
+    fn came(&mut self, event: Event, what: &Lack) -> bool {
+        let before = self.waiting.len();
+        if before > 0 {
+            self.waiting
+                .retain(|(waits, lack, _)| (waits, lack) != (&event, what));
+        }
+        self.waiting.len() < before
+    }
+
+    fn expire(&mut self, now: Stamp, out: &mut Vec<Finding>) {
+        while self
+            .waiting
+            .front()
+            .is_some_and(|((_, then), _, _)| then.seconds + PATIENCE < now.seconds)
+        {
+            self.overdue(false, out);
+        }
+    }
+
+    /// The oldest that waits has waited long enough.
+    fn overdue(&mut self, at_end: bool, out: &mut Vec<Finding>) {
+        let Some((_, lack, finding)) = self.waiting.pop_front() else {
+            return;
+        };
+        match lack {
+            Lack::Syscall if !self.audited => {
+                self.unaudited.get_or_insert(finding);
+            }
+            _ if at_end => {
+                let mut finding = finding.note();
+                finding.help.get_or_insert(
+                    "the log ends soon after: the rest may not have been written".into(),
+                );
+                out.push(finding);
+            }
+            _ => out.push(finding),
+        }
+    }
+}
+
+fn remember(events: &mut VecDeque<Event>, event: Event) {
+    if events.back() == Some(&event) {
+        return;
+    }
+    if events.len() == MOST / 16 {
+        events.pop_front();
+    }
+    events.push_back(event);
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! `--format sarif`: SARIF 2.1.0, which code hosts and editors show beside the lines.
+//!
+//! Results are written as they are found, so that memory does not grow with them.
+
+use super::finding::{Finding, Rule, Severity};
+use super::{Problem, Reporter, Totals};
+use serde_json::{Value, json};
+use std::io::{self, Write};
+
+const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
+
+/// Writes findings to `W`.
+#[derive(Debug)]
+pub struct Sarif<W> {
+    out: W,
+    results: u64,
+    problems: Vec<String>,
+}
+
+impl<W: Write> Sarif<W> {
+    /// Begins the document.
+    ///
+    /// # Errors
+    ///
+    /// Where `out` cannot be written to.
+    pub fn begin(mut out: W) -> io::Result<Self> {
+        let rules: Vec<Value> = Rule::ALL
+            .iter()
+            .map(|rule| {
+                json!({
+                    "id": rule.name(),
+                    "shortDescription": { "text": rule.summary() },
+                })
+            })
+            .collect();
+        let driver = json!({
+            "name": "dmns-audit",
+            "version": env!("CARGO_PKG_VERSION"),
+            "rules": rules,
+        });
+        write!(
+            out,
+            "{{\"$schema\":\"{SCHEMA}\",\"version\":\"2.1.0\",\"runs\":[{{\"tool\":{{\"driver\":{driver}}},\
+             \"columnKind\":\"unicodeCodePoints\",\"results\":["
+        )?;
+        Ok(Self {
+            out,
+            results: 0,
+            problems: Vec::new(),
+        })
+    }
+}
+
+impl<W: Write> Reporter for Sarif<W> {
+    fn finding(&mut self, name: &str, finding: &Finding) -> io::Result<()> {
+        let mut text = format!("{}. Contract: {}", finding.message, finding.contract);
+        if let Some(help) = &finding.help {
+            text.push_str(&format!(". {help}"));
+        }
+        let object = json!({
+            "ruleId": finding.rule.name(),
+            "ruleIndex": Rule::ALL.iter().position(|&rule| rule == finding.rule),
+            "level": match finding.severity {
+                Severity::Error => "error",
+                Severity::Note => "note",
+            },
+            "message": { "text": text },
+            "locations": [{
+                "physicalLocation": {
+                    "artifactLocation": { "uri": uri(name) },
+                    "region": {
+                        "startLine": finding.place.line,
+                        "startColumn": finding.column(),
+                        "endColumn": finding.span.end.max(finding.span.start + 1) + 1,
+                        "snippet": { "text": finding.line },
+                    },
+                },
+            }],
+        });
+        let comma = if self.results > 0 { "," } else { "" };
+        self.results += 1;
+        write!(self.out, "{comma}\n{object}")
+    }
+
+    fn problem(&mut self, problem: &Problem) -> io::Result<()> {
+        self.problems.push(problem.to_string());
+        Ok(())
+    }
+
+    fn end(&mut self, _: &Totals) -> io::Result<()> {
+        let notifications: Vec<Value> = self
+            .problems
+            .iter()
+            .map(|text| json!({ "level": "error", "message": { "text": text } }))
+            .collect();
+        let invocation = json!([{
+            "executionSuccessful": self.problems.is_empty(),
+            "toolExecutionNotifications": notifications,
+        }]);
+        writeln!(self.out, "\n],\"invocations\":{invocation}}}]}}")?;
+        self.out.flush()
+    }
+}
+
+/// A path as the URI reference that SARIF asks for.
+fn uri(path: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-~".contains(&b);
+    path.bytes()
+        .map(|b| match plain(b) {
+            true => (b as char).to_string(),
+            false => format!("%{b:02X}"),
+        })
+        .collect()
+}

@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+use super::*;
+use std::io::Cursor;
+
+#[derive(Default)]
+struct Collected(Vec<String>);
+
+impl Reporter for Collected {
+    fn finding(&mut self, _: &str, finding: &Finding) -> io::Result<()> {
+        self.0.push(format!(
+            "{}:{} {} {}: {} `{}`",
+            finding.place.line,
+            finding.column(),
+            finding.severity.name(),
+            finding.rule.name(),
+            finding.message,
+            &finding.line[finding.span.clone()]
+        ));
+        Ok(())
+    }
+    fn problem(&mut self, problem: &Problem) -> io::Result<()> {
+        self.0.push(problem.to_string());
+        Ok(())
+    }
+    fn end(&mut self, _: &Totals) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn findings(log: &[u8]) -> Vec<String> {
+    let mut collected = Collected::default();
+    check(
+        &mut Log::stream("log", Cursor::new(log.to_vec())),
+        &mut collected,
+    )
+    .expect("no error");
+    collected.0
+}
+
+const SYSCALL: &str =
+    "type=SYSCALL msg=audit(1.000:1): arch=c000003e syscall=16 success=yes exit=0\n";
+const CTR: &str = "type=DM_CTRL msg=audit(1.000:1): module=integrity op=ctr ppid=3807 pid=3819 auid=1000 \
+    uid=0 gid=0 euid=0 suid=0 fsuid=0 egid=0 sgid=0 fsgid=0 tty=pts2 ses=3 comm=\"integritysetup\" \
+    exe=\"/sbin/integritysetup\" subj==unconfined dev=254:3 error_msg='success' res=1\n";
+const EVENT: &str = "type=DM_EVENT msg=audit(1.100:2): module=integrity op=integrity-checksum dev=254:3 \
+    sector=77480 res=0\n";
+const NET: &str = "type=UNKNOWN[1385] msg=audit(2.000:3): pid=1 uid=0 auid=4294967295 ses=4294967295 \
+    subj=unconfined dev=00:05 old_netns=-7 netns=320 ns_id=17 res=1\n";
+const NET_GONE: &str = "type=UNKNOWN[1393] msg=audit(3.000:4): pid=12 uid=0 auid=4294967295 \
+    ses=4294967295 subj=unconfined dev=00:05 netns=320 ns_id=17 res=1\n";
+const UNSHARE: &str =
+    "type=SYSCALL msg=audit(2.000:3): arch=c000003e syscall=272 success=yes exit=0\n";
+
+fn log(parts: &[&str]) -> Vec<u8> {
+    parts.concat().into_bytes()
+}
+
+#[test]
+fn a_good_log_is_clean() {
+    let good = log(&[CTR, SYSCALL, EVENT, NET, UNSHARE, NET_GONE]);
+    assert_eq!(findings(&good), [""; 0]);
+}
+
+#[test]
+fn each_departure_of_a_record_is_told_at_its_place() {
+    for (from, to, expected) in [
+        (
+            " op=ctr",
+            "",
+            &["error missing-field: op= is missing: found ppid=3807 `ppid=3807`"][..],
+        ),
+        (
+            "ses=3",
+            "ses=-1",
+            &["error value-range: ses=-1: a decimal number of 32 bits expected `-1`"],
+        ),
+        (
+            "ses=3",
+            "ses=03",
+            &["error value-syntax: ses=03: a decimal number of 32 bits expected `03`"],
+        ),
+        (
+            "254:3",
+            "fe:03",
+            &["error value-syntax: dev=fe:03: MAJOR:MINOR in decimal expected `fe:03`"],
+        ),
+        (
+            "\"integritysetup\"",
+            "\"a b\"",
+            &["error encoding: comm=\"a b\": \"text\" or upper-case hex expected `\"a b\"`"],
+        ),
+        (
+            "tty=pts2 ses=3",
+            "ses=3 tty=pts2",
+            &["error field-order: ses=3 stands before tty= `ses=3`"],
+        ),
+        (
+            "tty=pts2",
+            "tty=pts2 tty=pts2",
+            &["error duplicate-field: tty=pts2 is there a second time `tty=pts2`"],
+        ),
+        (
+            "tty=pts2",
+            "tty=pts2 pty=1",
+            &["error unexpected-field: pty=1 is no field of this record `pty=1`"],
+        ),
+        (
+            "tty=pts2",
+            " tty=pts2",
+            &["error spacing: 2 spaces before tty=pts2, 1 expected `  `"],
+        ),
+        (
+            "res=1",
+            "res=yes",
+            &["error result: res=yes: 0 or 1 expected `yes`"],
+        ),
+        (
+            "res=1",
+            "res=1 x=2",
+            &["error unexpected-field: x=2 stands after the last field `x=2`"],
+        ),
+        (
+            " res=1",
+            "",
+            &["error missing-field: res= is missing: found the end of the record ``"],
+        ),
+        (
+            "'success'",
+            "'No such device'",
+            &["error result: res=1 with error_msg='No such device' `1`"],
+        ),
+        (
+            "op=ctr",
+            "op=integrity-checksum",
+            &[
+                "error operation: op=integrity-checksum in a record of type DM_CTRL `integrity-checksum`",
+            ],
+        ),
+        (
+            "module=integrity",
+            "module=new",
+            &["note operation: module=new op=ctr is not in the contract `ctr`"],
+        ),
+        // Two at once, one before the other.
+        (
+            "ppid=3807 pid=3819 auid=1000",
+            "ppid=x pid=3819 auid=y",
+            &[
+                "error value-syntax: ppid=x: a signed decimal number of 32 bits expected `x`",
+                "error value-syntax: auid=y: a decimal number of 32 bits expected `y`",
+            ],
+        ),
+    ] {
+        let text = CTR.replacen(from, to, 1);
+        assert_ne!(text, CTR, "{from}");
+        let found = findings(&log(&[&text, SYSCALL]));
+        let found: Vec<_> = found.iter().filter_map(|f| f.split_once(' ')).collect();
+        let judged: Vec<_> = found.iter().map(|(_, judged)| *judged).collect();
+        assert_eq!(judged, expected, "{from} -> {to}");
+        assert!(found.iter().all(|(place, _)| place.starts_with("1:")));
+    }
+}
+
+#[test]
+fn an_event_has_the_sector_that_its_operation_asks_for() {
+    let whole = EVENT.replace("77480", "?");
+    assert!(
+        findings(&log(&[&whole]))[0]
+            .contains("operation: op=integrity-checksum tells which sector")
+    );
+    let none = EVENT.replace("integrity-checksum", "mac-journal");
+    assert!(findings(&log(&[&none]))[0].contains("operation: op=mac-journal belongs to no sector"));
+}
+
+#[test]
+fn broken_input_is_told_once_and_the_rest_is_judged() {
+    let mut text = b"\x7fELF\0\0\n\0\xff\n".to_vec();
+    text.extend_from_slice(CTR.replace("ses=3", "ses=x").as_bytes());
+    text.extend_from_slice(SYSCALL.as_bytes());
+    text.extend_from_slice(b"type=DM_EVENT msg=audit(1.10");
+    let found = findings(&text);
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(found[0].starts_with("1:1 error not-a-record: no audit records in lines 1 to 2"));
+    assert!(found[1].starts_with("3:156 error value-syntax: ses=x"));
+    assert!(found[2].starts_with("5:29 error not-a-record: no audit record: ':' expected here"));
+}
+
+#[test]
+fn a_byte_that_is_no_text_is_told_and_the_record_still_judged() {
+    let mut text = CTR.replace("ses=3", "ses=x").into_bytes();
+    text[45] = 0xff;
+    text.extend_from_slice(SYSCALL.as_bytes());
+    let found = findings(&text);
+    assert!(
+        found[0].starts_with("1:46 error bytes: byte 0xff"),
+        "{found:?}"
+    );
+    assert!(found.iter().any(|f| f.contains("ses=x")), "{found:?}");
+}
+
+#[test]
+fn a_creation_needs_its_system_call_unless_the_log_has_none() {
+    let later = "type=CWD msg=audit(9.000:9): cwd=\"/\"\n";
+    // Interleaved with another event, and before or after.
+    let other = "type=SYSCALL msg=audit(2.000:99): arch=c000003e syscall=0\n";
+    for parts in [
+        [CTR, SYSCALL, NET, other, UNSHARE, later],
+        [CTR, SYSCALL, other, UNSHARE, NET, later],
+    ] {
+        assert_eq!(findings(&log(&parts)), [""; 0]);
+    }
+    let alone = findings(&log(&[CTR, SYSCALL, NET, later]));
+    assert_eq!(
+        alone,
+        ["3:6 error grouping: NS_INIT_NET shares its event with no SYSCALL `UNKNOWN[1385]`"]
+    );
+    let cut = findings(&log(&[CTR, SYSCALL, NET]));
+    assert!(cut[0].starts_with("3:6 note grouping"), "{cut:?}");
+    let none = findings(&log(&[CTR, NET, later]));
+    assert_eq!(none.len(), 1);
+    assert!(none[0].contains("note grouping") && none[0].contains("events were not judged"));
+}
+
+#[test]
+fn namespaces_come_before_they_go_and_ids_are_given_once() {
+    let says = |parts: &[&str], what: &str| {
+        let found = findings(&log(parts));
+        assert!(
+            found.len() == 1 && found[0].contains(what),
+            "{what}: {found:?}"
+        );
+    };
+    says(
+        &[NET_GONE],
+        "1:120 note no-creation: the creation of ns_id=17 is not in this log `ns_id=17`",
+    );
+    says(
+        &[NET, UNSHARE, NET_GONE, NET_GONE],
+        "error deleted-twice: ns_id=17 is deleted a second time",
+    );
+    says(
+        &[NET, UNSHARE, NET, UNSHARE],
+        "error reused-id: ns_id=17 is given again: the netns=320 of line 1",
+    );
+    says(
+        &[NET, UNSHARE, NET_GONE, NET, UNSHARE],
+        "error reused-id: ns_id=17 is given again: a namespace had",
+    );
+    let same_number = NET.replace("ns_id=17", "ns_id=18");
+    says(
+        &[NET, UNSHARE, &same_number],
+        "note reused-number: netns=320 is given again: ns_id=17 of line 1",
+    );
+    let other_number = NET_GONE.replace("320", "321");
+    says(
+        &[NET, UNSHARE, &other_number],
+        "error no-creation: ns_id=17 is deleted as netns=321, but was created",
+    );
+    // After a boot, all ids are new.
+    let boot = "type=SYSTEM_BOOT msg=audit(2.000:1): pid=1\n";
+    assert_eq!(findings(&log(&[NET, UNSHARE, boot, NET, UNSHARE])), [""; 0]);
+}
+
+#[test]
+fn mappings_are_made_before_they_go() {
+    let dtr = CTR
+        .replace("op=ctr", "op=dtr")
+        .replace("1.000:1", "1.500:7");
+    assert_eq!(findings(&log(&[CTR, SYSCALL, &dtr])), [""; 0]);
+    let found = findings(&log(&[&dtr]));
+    assert!(
+        found[0].contains("note no-ctr: the ctr of integrity on 254:3"),
+        "{found:?}"
+    );
+    // A failed constructor cleans up by itself; what lives, lives on.
+    let failed = CTR.replace("'success' res=1", "'bad' res=0");
+    let inner = dtr.replace("1.500:7", "1.000:1");
+    assert_eq!(findings(&log(&[&failed, &inner, SYSCALL])), [""; 0]);
+    let lonely = findings(&log(&[&failed, SYSCALL, &dtr]));
+    assert!(
+        lonely.iter().any(|f| f.contains("note failed-ctr")),
+        "{lonely:?}"
+    );
+}
+
+#[test]
+fn an_unknown_type_of_ours_is_told() {
+    let found = findings(b"type=NS_INIT_FOO msg=audit(1.000:1): pid=1\n");
+    assert_eq!(
+        found,
+        ["1:6 error unknown-type: NS_INIT_FOO is no record type of the contract `NS_INIT_FOO`"]
+    );
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_bytes_are_judged_without_a_panic(bytes: Vec<u8>, body in "[ -~]{0,80}", ty in 1338u16..1400) {
+        let mut text = format!("type=UNKNOWN[{ty}] msg=audit(1.000:1): {body}\n").into_bytes();
+        text.extend_from_slice(&bytes);
+        findings(&text);
+    }
+}
+
+proptest::proptest! {
+    /// What the contract's own check refuses, this one tells; what this one passes, that one does too.
+    #[test]
+    fn it_is_never_milder_than_the_contract(
+        ty in 0usize..dmns_audit_uapi::types::COUNT,
+        drop in proptest::option::of(0usize..21),
+        swap in proptest::option::of((0usize..20, 0usize..20)),
+        value in proptest::option::of((0usize..21, "[0-9a-fA-F:\"'?x()-]{0,6}")),
+    ) {
+        use dmns_audit_uapi::contract::{self, layout};
+        use dmns_audit_uapi::{line::Line, rules, types::RecordType};
+        let ty = RecordType::ALL[ty];
+        let mut fields: Vec<String> = layout(ty)
+            .iter()
+            .map(|field| format!("{}={}", field.name, rules::example(field)))
+            .collect();
+        if let Some((at, value)) = value {
+            if let Some(field) = fields.get_mut(at) {
+                let name = field.split('=').next().unwrap_or_default().to_owned();
+                *field = format!("{name}={value}");
+            }
+        }
+        if let Some((a, b)) = swap {
+            if a < fields.len() && b < fields.len() {
+                fields.swap(a, b);
+            }
+        }
+        if let Some(at) = drop.filter(|&at| at < fields.len()) {
+            fields.remove(at);
+        }
+        let text = format!("type=UNKNOWN[{}] msg=audit(1.000:1): {}", ty.number(), fields.join(" "));
+        let line = Line::parse(&text).expect("a record");
+        let refused = contract::check(ty, &line).is_err();
+        let told = findings(text.as_bytes());
+        let errors = told.iter().filter(|told| told.contains(" error ")).count();
+        proptest::prop_assert!(!refused || errors > 0, "{text}");
+        let structure = ["field", "value", "encoding", "spacing", "bytes", "result", "operation"];
+        let clean = !told.iter().any(|told| structure.iter().any(|rule| told.contains(rule)));
+        proptest::prop_assert!(!clean || !refused, "{text}: {told:?}");
+    }
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! `--html FILE`: one page that needs nothing else, with a timeline of lives, a map of each damaged device, the
+//! tree of namespaces, and the guests.
+//!
+//! The page is `page.html`, and the data is written into it; its script draws it.
+
+use crate::input::Wanted;
+use crate::record::Head;
+use crate::report::{Collector, Options, dm, ns, virt};
+use serde_json::{Value, json};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+const PAGE: &str = include_str!("page.html");
+
+/// How many rows of each sort a page has. A browser draws no more in a moment.
+const MOST: usize = 5000;
+
+/// How a page asks for its rows: all, with proof.
+pub fn options(like: &Options) -> Options {
+    Options {
+        window: like.window,
+        all_events: true,
+        proof: true,
+        clock: like.clock.clone(),
+        ..Options::default()
+    }
+}
+
+/// Collects what a page shows: all three reports.
+#[derive(Debug)]
+pub struct Page<'a> {
+    options: &'a Options,
+    wanted: Wanted,
+    dm: dm::Report<'a>,
+    ns: ns::Report<'a>,
+    virt: virt::Report<'a>,
+}
+
+impl<'a> Page<'a> {
+    /// A page with rows as [`options`] ask for.
+    pub fn new(options: &'a Options, ask: &'a virt::Ask) -> Self {
+        Self {
+            options,
+            wanted: Wanted::types(&[
+                "DM_C", "DM_E", "NS_I", "NS_D", "SYST", "SYSC", "VIRT", "AVC ", "ANOM",
+            ]),
+            dm: dm::Report::new(options),
+            ns: ns::Report::new(options, None),
+            virt: virt::Report::new(options, ask),
+        }
+    }
+
+    /// Writes the page about `logs` to `path`.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be written, or rows cannot be read back.
+    pub fn write(self, path: &Path, logs: &[String]) -> io::Result<()> {
+        let explain =
+            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let mut out = BufWriter::new(File::create(path).map_err(explain)?);
+        self.render(logs, &mut out).map_err(explain)
+    }
+
+    fn render(self, logs: &[String], out: &mut dyn Write) -> io::Result<()> {
+        let options = self.options;
+        let mut lives = Rows::new("lives of mappings");
+        self.dm.end(&mut io::sink(), |life| {
+            lives.add(|| dm::show::object(life, options));
+        })?;
+        let mut guests = Rows::new("events of guests");
+        self.virt.end(&mut io::sink(), |row| {
+            guests.add(|| virt::show::object(row, options));
+        })?;
+        let mut namespaces = Rows::new("namespaces");
+        let tree = self.ns.tree();
+        for (at, namespace) in tree.all().iter().enumerate() {
+            namespaces.add(|| {
+                let mut object = ns::show::object(namespace, tree, options);
+                object["at"] = json!(at);
+                // An ancestor that has no room leaves its descendants as roots.
+                object["parent_at"] = json!(namespace.parent.filter(|&parent| parent < MOST));
+                object
+            });
+        }
+        let left_out: Vec<String> = [&lives, &guests, &namespaces]
+            .into_iter()
+            .filter_map(Rows::left_out)
+            .collect();
+        let made = jiff::Timestamp::now().as_second();
+        let data = json!({
+            "logs": logs,
+            "made": options.clock.iso(u64::try_from(made).unwrap_or(0), 0),
+            "lives": lives.rows,
+            "guests": guests.rows,
+            "namespaces": namespaces.rows,
+            "left_out": left_out,
+        });
+        // What a log says must not end the element that it stands in.
+        let data = data.to_string().replace('<', "\\u003c");
+        let (before, after) = PAGE.split_once("@DATA@").unwrap_or((PAGE, ""));
+        out.write_all(before.as_bytes())?;
+        out.write_all(data.as_bytes())?;
+        out.write_all(after.as_bytes())?;
+        out.flush()
+    }
+}
+
+impl Collector for Page<'_> {
+    fn wanted(&self) -> &Wanted {
+        &self.wanted
+    }
+
+    fn record(&mut self, head: &Head<'_>) -> io::Result<()> {
+        self.dm.record(head)?;
+        self.ns.record(head)?;
+        self.virt.record(head)
+    }
+}
+
+/// Rows of one sort, as many as there is room for.
+struct Rows {
+    what: &'static str,
+    rows: Vec<Value>,
+    more: usize,
+}
+
+impl Rows {
+    fn new(what: &'static str) -> Self {
+        Self {
+            what,
+            rows: Vec::new(),
+            more: 0,
+        }
+    }
+
+    fn add(&mut self, row: impl FnOnce() -> Value) {
+        if self.rows.len() < MOST {
+            self.rows.push(row());
+        } else {
+            self.more += 1;
+        }
+    }
+
+    fn left_out(&self) -> Option<String> {
+        (self.more > 0).then(|| {
+            format!(
+                "{} more {} are left out: use --start and --end",
+                self.more, self.what
+            )
+        })
+    }
+}
+
+/// Two collectors that see the same records.
+#[derive(Debug)]
+pub struct Both<A, B>(pub A, pub B);
+
+impl<A: Collector, B: Collector> Collector for Both<&mut A, &mut B> {
+    fn wanted(&self) -> &Wanted {
+        // The page wants whatever a report wants, but for one that wants all.
+        match self.0.wanted() {
+            all if all.is_all() => all,
+            _ => self.1.wanted(),
+        }
+    }
+
+    fn record(&mut self, head: &Head<'_>) -> io::Result<()> {
+        self.0.record(head)?;
+        self.1.record(head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::Log;
+    use crate::report::collect;
+
+    #[test]
+    fn what_a_log_says_stays_data() {
+        let log = include_str!("../../tests/logs/virt.log").replace("Arch", "</script><b>");
+        let options = options(&Options::default());
+        let ask = virt::Ask::default();
+        let mut page = Page::new(&options, &ask);
+        let mut log = Log::stream("log", io::Cursor::new(log));
+        collect(&mut log, &mut page, |_| {}).expect("read");
+        let mut out = Vec::new();
+        page.render(&["<i>".to_owned()], &mut out).expect("written");
+        let page = String::from_utf8(out).expect("text");
+        assert!(page.contains("\\u003c/script>\\u003cb>"), "it is there");
+        assert!(!page.contains("</script><b>") && !page.contains("<i>"));
+        assert_eq!(
+            page.matches("</script>").count(),
+            PAGE.matches("</script>").count()
+        );
+        for what in ["http:", "https:", "src=", "href="] {
+            let own = page
+                .replace("http://www.w3.org/2000/svg", "")
+                .replace("default-src=", "");
+            assert!(!own.contains(what), "nothing is loaded: {what}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Finds audit logs, opens them, and hands out their lines, one after the other, in constant memory.
+//!
+//! - [`lines`]: cuts a stream into lines.
+//! - [`open`]: plain, gzip, xz or zstd, by content.
+//! - [`order`]: rotated files, oldest first.
+//! - [`system`]: where this system keeps its log.
+//! - [`log`]: all of that as one sequence.
+
+pub mod lines;
+pub mod log;
+pub mod open;
+pub mod order;
+pub mod progress;
+pub mod system;
+pub mod wanted;
+
+pub use log::{Log, Place, Problem, Step};
+pub use wanted::Wanted;

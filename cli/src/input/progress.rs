@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! How far the reading is, on standard error, if that is a terminal and the logs are long.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::{self, IsTerminal, Read};
+use std::time::Duration;
+
+/// Below this many bytes nothing is shown: the work is done before it is read.
+const LONG: u64 = 64 << 20;
+
+/// The bar, or nothing where none is wanted.
+#[derive(Clone, Debug)]
+pub struct Progress(ProgressBar);
+
+impl Progress {
+    /// Shows nothing.
+    pub fn none() -> Self {
+        Self(ProgressBar::hidden())
+    }
+
+    /// For `total` bytes of logs; 0 where that is not known.
+    pub fn of(total: u64) -> Self {
+        if !io::stderr().is_terminal() || (total != 0 && total < LONG) {
+            return Self::none();
+        }
+        let bar = ProgressBar::with_draw_target(
+            (total != 0).then_some(total),
+            ProgressDrawTarget::stderr_with_hz(5),
+        );
+        let template = match total {
+            0 => "{bytes} read, {bytes_per_sec}, {elapsed}",
+            _ => "{bytes} of {total_bytes} {wide_bar} {bytes_per_sec}, {eta} to go",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        // What comes from a pipe may be waiting for somebody: say nothing at first.
+        bar.enable_steady_tick(Duration::from_millis(500));
+        Self(bar)
+    }
+
+    /// Counts what is read through the result.
+    pub fn watch<R: Read>(&self, source: R) -> Watched<R> {
+        Watched {
+            source,
+            bar: self.0.clone(),
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn done(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// A source whose bytes are counted. See [`Progress::watch`].
+#[derive(Debug)]
+pub struct Watched<R> {
+    source: R,
+    bar: ProgressBar,
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let length = self.source.read(out)?;
+        self.bar.inc(length as u64);
+        Ok(length)
+    }
+}

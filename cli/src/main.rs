@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! The program `dmns-audit`.
+
+use clap::Parser;
+use dmns_audit::args::{
+    self, Check, CheckFormat, Cli, Command, Common, Report, ReportFormat, SpecFormat, Watch,
+};
+use dmns_audit::check::json::Json;
+use dmns_audit::check::sarif::Sarif;
+use dmns_audit::check::text::Text;
+use dmns_audit::check::{Reporter, check};
+use dmns_audit::html::{self, Both, Page};
+use dmns_audit::input::Log;
+use dmns_audit::record::users::Users;
+use dmns_audit::report::{self, Collector, Options, dm, ns, virt};
+use dmns_audit::spec;
+use dmns_audit::terminal::Terminal;
+use dmns_audit::watch;
+use dmns_audit::when::{self, Bound, Clock, Window};
+use std::fs::OpenOptions;
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse_from(args::modern(std::env::args_os()));
+    match run(&cli) {
+        Ok(code) => code,
+        // `| head` has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dmns-audit: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(cli: &Cli) -> io::Result<ExitCode> {
+    let terminal = Terminal::stdout(cli.color);
+    let mut out = BufWriter::new(io::stdout().lock());
+    let code = match &cli.command {
+        Command::Check(args) => run_check(args, &terminal, &mut out)?,
+        Command::Report(report) => run_report(report, terminal, &mut out)?,
+        Command::Watch(args) => {
+            run_watch(args, terminal, &mut out)?;
+            ExitCode::SUCCESS
+        }
+        Command::Spec(args) => {
+            match args.format {
+                SpecFormat::Text => spec::text(&terminal, &mut out)?,
+                SpecFormat::Markdown => spec::markdown(&mut out)?,
+                SpecFormat::Json => spec::json(&mut out)?,
+            }
+            ExitCode::SUCCESS
+        }
+    };
+    out.flush()?;
+    Ok(code)
+}
+
+fn run_check(args: &Check, terminal: &Terminal, out: &mut dyn Write) -> io::Result<ExitCode> {
+    let mut log = Log::open(&args.files)?;
+    let mut text;
+    let mut json;
+    let mut sarif;
+    let reporter: &mut dyn Reporter = match args.format {
+        CheckFormat::Text => {
+            text = Text::new(out, terminal.colour, terminal.width.unwrap_or(140));
+            &mut text
+        }
+        CheckFormat::Json => {
+            json = Json(out);
+            &mut json
+        }
+        CheckFormat::Sarif => {
+            sarif = Sarif::begin(out)?;
+            &mut sarif
+        }
+    };
+    let totals = check(&mut log, reporter)?;
+    Ok(match totals {
+        totals if totals.problems > 0 => ExitCode::from(2),
+        totals if totals.errors > 0 || (args.strict && totals.notes > 0) => ExitCode::from(1),
+        _ => ExitCode::SUCCESS,
+    })
+}
+
+fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::Result<ExitCode> {
+    let common = match report {
+        Report::Virt(args) => &args.common,
+        Report::Dm(common) => common,
+        Report::Ns(args) => &args.common,
+    };
+    let options = options(common, terminal)?;
+    let page_options = html::options(&options);
+    let ask = match report {
+        Report::Virt(args) => virt::Ask {
+            vm: args.vm.clone(),
+            uuid: args.uuid.clone(),
+            show_uuid: args.show_uuid,
+            summary: args.summary,
+        },
+        Report::Dm(_) | Report::Ns(_) => virt::Ask::default(),
+    };
+    let every = virt::Ask::default();
+    let mut page = common
+        .html
+        .as_ref()
+        .map(|path| (path, Page::new(&page_options, &every)));
+    let mut read = Reading::new(open(common)?);
+    match report {
+        Report::Virt(_) => {
+            let mut report = virt::Report::new(&options, &ask);
+            read.all(&mut report, page.as_mut().map(|(_, page)| page))?;
+            report.end(out, |_| {})?;
+        }
+        Report::Dm(_) => {
+            let mut report = dm::Report::new(&options);
+            read.all(&mut report, page.as_mut().map(|(_, page)| page))?;
+            report.end(out, |_| {})?;
+        }
+        Report::Ns(args) => {
+            let mut report = ns::Report::new(&options, args.container);
+            read.all(&mut report, page.as_mut().map(|(_, page)| page))?;
+            report.end(out)?;
+        }
+    }
+    if let Some((path, page)) = page {
+        page.write(path, read.log.names())?;
+    }
+    Ok(match read.whole {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(2),
+    })
+}
+
+/// Reads a log for a report, and for a page if there is one.
+struct Reading {
+    log: Log,
+    /// Nothing was out of reach.
+    whole: bool,
+}
+
+impl Reading {
+    fn new(log: Log) -> Self {
+        Self { log, whole: true }
+    }
+
+    fn all(&mut self, report: &mut impl Collector, page: Option<&mut Page<'_>>) -> io::Result<()> {
+        let problem = |problem| {
+            eprintln!("dmns-audit: {problem}");
+            self.whole = false;
+        };
+        match page {
+            Some(page) => report::collect(&mut self.log, &mut Both(report, page), problem),
+            None => report::collect(&mut self.log, report, problem),
+        }
+    }
+}
+
+fn options(common: &Common, terminal: Terminal) -> io::Result<Options> {
+    let now = jiff::Zoned::now();
+    let time = |text: &Option<String>, option: &str, bound: Bound| match text {
+        Some(text) => when::parse(text, bound, &now).map(Some).map_err(|error| {
+            io::Error::new(io::ErrorKind::InvalidInput, format!("{option}: {error}"))
+        }),
+        None => Ok(None),
+    };
+    Ok(Options {
+        window: Window {
+            start: time(&common.start, "--start", Bound::Start)?,
+            end: time(&common.end, "--end", Bound::End)?,
+        },
+        all_events: common.all_events,
+        proof: common.proof,
+        json: common.format == ReportFormat::Json,
+        terminal,
+        clock: Clock::local().fitting(terminal.width),
+        users: Users::default(),
+    })
+}
+
+fn open(common: &Common) -> io::Result<Log> {
+    let mut files = common.files.clone();
+    files.extend(common.file.iter().cloned());
+    if common.stdin {
+        files.push("-".into());
+    }
+    Log::open(&files)
+}
+
+fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Result<()> {
+    let file = args.plugin.as_ref().or(args.output.as_ref());
+    let options = Options {
+        json: args.plugin.is_some() || args.format == ReportFormat::Json,
+        proof: args.proof,
+        terminal: if file.is_some() {
+            Terminal::FILE
+        } else {
+            terminal
+        },
+        clock: Clock::local(),
+        ..Options::default()
+    };
+    let source = match args.stdin || args.plugin.is_some() {
+        true => watch::plugin::start()?,
+        false => watch::netlink::start()?,
+    };
+    match file {
+        Some(path) => {
+            // What the audit log tells is root's only, and so is this.
+            let file = OpenOptions::new()
+                .append(true)
+                .create(true)
+                .mode(0o600)
+                .open(path)
+                .map_err(|error| {
+                    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+                })?;
+            watch::watch(&source, &options, args.count, &mut BufWriter::new(file))
+        }
+        None => watch::watch(&source, &options, args.count, out),
+    }
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Takes a line of a log apart, in each form in which the kernel, auditd and its tools write it.
+//!
+//! - [`head`]: node, type, stamp, and where the fields begin.
+//! - [`types`]: what its type is.
+//! - [`value`]: fields and their values, decoded.
+//! - [`users`]: names for user ids.
+
+pub mod head;
+pub mod types;
+pub mod users;
+pub mod value;
+
+pub use head::{Head, Parsed};
+pub use types::Type;

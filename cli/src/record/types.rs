@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! The types of record that this program knows: its own, and what stands beside them in a log.
+
+use dmns_audit_uapi::types::RecordType;
+
+/// The type of a record. Numbers: C, `include/uapi/linux/audit.h` and libaudit's `audit-records.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Type {
+    /// One of ours.
+    Ours(RecordType),
+    /// 1300: the system call of an event.
+    Syscall,
+    /// 1320: the end of an event.
+    Eoe,
+    /// 1400: what SELinux or AppArmor refused.
+    Avc,
+    /// 1700 to 1799 and 2100 to 2199: something unusual, such as a crash.
+    Anomaly,
+    /// 2500: a guest was started or stopped.
+    VirtControl,
+    /// 2501: a guest was given or lost something.
+    VirtResource,
+    /// 2502: the security label of a guest.
+    VirtMachineId,
+    /// 1127: the machine came up.
+    SystemBoot,
+    /// 1128: the machine goes down.
+    SystemShutdown,
+    /// Any other.
+    Other,
+}
+
+impl Type {
+    /// The type that a log writes as `name`: `SYSCALL`, `UNKNOWN[1385]` or `1300`.
+    pub fn from_name(name: &[u8]) -> Self {
+        let number = name
+            .strip_prefix(b"UNKNOWN[")
+            .and_then(|rest| rest.strip_suffix(b"]"))
+            .unwrap_or(name);
+        if let Some(number) = number.first().filter(|b| b.is_ascii_digit()).and(
+            std::str::from_utf8(number)
+                .ok()
+                .and_then(|text| text.parse().ok()),
+        ) {
+            return Self::from_number(number);
+        }
+        match name {
+            b"SYSCALL" => Self::Syscall,
+            b"EOE" => Self::Eoe,
+            b"AVC" => Self::Avc,
+            b"VIRT_CONTROL" => Self::VirtControl,
+            b"VIRT_RESOURCE" => Self::VirtResource,
+            b"VIRT_MACHINE_ID" => Self::VirtMachineId,
+            b"SYSTEM_BOOT" => Self::SystemBoot,
+            b"SYSTEM_SHUTDOWN" => Self::SystemShutdown,
+            _ if name.starts_with(b"ANOM_") => Self::Anomaly,
+            _ if name.starts_with(b"DM_") || name.starts_with(b"NS_") => std::str::from_utf8(name)
+                .ok()
+                .and_then(RecordType::from_name)
+                .map_or(Self::Other, Self::Ours),
+            _ => Self::Other,
+        }
+    }
+
+    /// The type with this number.
+    pub fn from_number(number: u16) -> Self {
+        match number {
+            1300 => Self::Syscall,
+            1320 => Self::Eoe,
+            1400 => Self::Avc,
+            1700..=1799 | 2100..=2199 => Self::Anomaly,
+            2500 => Self::VirtControl,
+            2501 => Self::VirtResource,
+            2502 => Self::VirtMachineId,
+            1127 => Self::SystemBoot,
+            1128 => Self::SystemShutdown,
+            _ => RecordType::from_number(number).map_or(Self::Other, Self::Ours),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_is_found_by_each_of_its_spellings() {
+        for (names, ty) in [
+            (["SYSCALL", "1300", "UNKNOWN[1300]"], Type::Syscall),
+            (
+                ["VIRT_RESOURCE", "2501", "UNKNOWN[2501]"],
+                Type::VirtResource,
+            ),
+            (["ANOM_ABEND", "1701", "UNKNOWN[2100]"], Type::Anomaly),
+            (
+                ["DM_EVENT", "1339", "UNKNOWN[1339]"],
+                Type::Ours(RecordType::DmEvent),
+            ),
+            (["DM_OTHER", "UNKNOWN[", "1300000"], Type::Other),
+            (["", "PATH", "UNKNOWN[]"], Type::Other),
+        ] {
+            for name in names {
+                assert_eq!(Type::from_name(name.as_bytes()), ty, "{name}");
+            }
+        }
+        for ours in RecordType::ALL {
+            assert_eq!(Type::from_name(ours.name().as_bytes()), Type::Ours(ours));
+            assert_eq!(Type::from_number(ours.number()), Type::Ours(ours));
+        }
+    }
+}

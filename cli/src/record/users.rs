@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Names for user ids: what the log itself says, else what this machine's `/etc/passwd` says.
+
+use super::value::enriched;
+use std::collections::HashMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+/// What a user id reads that was never set: -1.
+pub const UNSET: u32 = u32::MAX;
+
+/// Looks names up.
+#[derive(Debug)]
+pub struct Users {
+    passwd: PathBuf,
+    // Read when the first name is asked for.
+    known: OnceLock<HashMap<u32, String>>,
+}
+
+impl Default for Users {
+    fn default() -> Self {
+        Self::new("/etc/passwd")
+    }
+}
+
+impl Users {
+    /// Names from the file `passwd`, in the format of passwd(5). A file that is not there has none.
+    pub fn new(passwd: impl Into<PathBuf>) -> Self {
+        Self {
+            passwd: passwd.into(),
+            known: OnceLock::new(),
+        }
+    }
+
+    /// The name of `uid`: `root`, `unset`, `unknown(1000)`.
+    pub fn name(&self, uid: u32) -> String {
+        if uid == UNSET {
+            return "unset".to_owned();
+        }
+        let known = self.known.get_or_init(|| {
+            let text = fs::read_to_string(&self.passwd).unwrap_or_default();
+            text.lines().filter_map(entry).collect()
+        });
+        match (known.get(&uid), uid) {
+            (Some(name), _) => name.clone(),
+            (None, 0) => "root".to_owned(),
+            (None, _) => format!("unknown({uid})"),
+        }
+    }
+
+    /// The name of the user in the field `name` (`uid`, `auid`), whose value is `value`.
+    pub fn of_field(&self, enrichment: &[u8], name: &str, value: &str) -> String {
+        match enriched(enrichment, name) {
+            Some(known) => known.to_owned(),
+            None => match value.parse() {
+                Ok(uid) => self.name(uid),
+                Err(_) => value.to_owned(),
+            },
+        }
+    }
+}
+
+/// `root:x:0:0:root:/root:/bin/sh`
+fn entry(line: &str) -> Option<(u32, String)> {
+    let mut parts = line.split(':');
+    let name = parts.next()?;
+    Some((parts.nth(1)?.parse().ok()?, name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_knows_first_then_this_machine() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let passwd = folder.path().join("passwd");
+        fs::write(
+            &passwd,
+            "root:x:0:0::/root:/bin/sh\njo:x:1000:1000::/:\nbroken\n",
+        )
+        .expect("written");
+        let users = Users::new(passwd);
+        assert_eq!(users.name(1000), "jo");
+        assert_eq!(users.name(7), "unknown(7)");
+        assert_eq!(users.name(UNSET), "unset");
+        assert_eq!(users.of_field(b"UID=\"ann\"", "uid", "1000"), "ann");
+        assert_eq!(users.of_field(b"", "uid", "1000"), "jo");
+        assert_eq!(Users::new("/nonexistent").name(0), "root");
+    }
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Fields and their values, decoded.
+//!
+//! The kernel's records are `name=value` all along. Records from user space, such as libvirt's, have their
+//! own fields in one more level: `pid=1 ... msg='op=start vm="x" ... res=success'`.
+
+use dmns_audit_uapi::line::{Field, fields};
+use memchr::{memchr, memmem, memrchr};
+use std::borrow::Cow;
+
+/// The body of a record as text. What is no UTF-8 is replaced.
+pub fn text(body: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(body) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(body),
+    }
+}
+
+/// The fields of a record from user space: those before `msg='`, and those inside it. Taken apart once, looked
+/// up often.
+#[derive(Clone, Debug)]
+pub struct Nested<'a> {
+    fields: Vec<Field<'a>>,
+}
+
+impl<'a> Nested<'a> {
+    /// Takes `body` apart. A record of the kernel has no inner fields.
+    pub fn new(body: &'a str) -> Self {
+        let (outer, inner) = match memmem::find(body.as_bytes(), b" msg='") {
+            Some(at) => {
+                let inner = &body[at + 6..];
+                // Names may have a quote in them (a guest called it's), so the last one ends it.
+                let end = memrchr(b'\'', inner.as_bytes()).unwrap_or(inner.len());
+                (&body[..at], &inner[..end])
+            }
+            None => (body, ""),
+        };
+        let mut fields = Vec::with_capacity(24);
+        fields.extend(Words::new(outer, true));
+        fields.extend(Words::new(inner, false));
+        Self { fields }
+    }
+
+    /// The value of the first field called `name`, as it is written.
+    pub fn raw(&self, name: &str) -> Option<&'a str> {
+        self.fields
+            .iter()
+            .find(|field| field.name == name)
+            .map(|field| field.value)
+    }
+
+    /// The value of the first field called `name`, decoded.
+    pub fn text(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.raw(name).map(decoded)
+    }
+}
+
+/// Like [`fields`], faster, and inside `msg='...'` a single quote is a letter like any other.
+#[derive(Clone, Debug)]
+struct Words<'a> {
+    rest: &'a str,
+    single: bool,
+}
+
+impl<'a> Words<'a> {
+    fn new(rest: &'a str, single: bool) -> Self {
+        Self { rest, single }
+    }
+}
+
+impl<'a> Iterator for Words<'a> {
+    type Item = Field<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Field<'a>> {
+        let mut rest = self.rest;
+        while let Some(more) = rest.strip_prefix(' ') {
+            rest = more;
+        }
+        if rest.is_empty() {
+            return None;
+        }
+        let bytes = rest.as_bytes();
+        let word = memchr(b' ', bytes).unwrap_or(rest.len());
+        // Names are short.
+        let (name, from) = match bytes[..word].iter().position(|&b| b == b'=') {
+            Some(equals) => (&rest[..equals], equals + 1),
+            None => ("", 0),
+        };
+        let end = match bytes.get(from) {
+            Some(&quote) if quote == b'"' || (self.single && quote == b'\'') => {
+                memchr(quote, &bytes[from + 1..]).map(|length| from + length + 2)
+            }
+            _ => None,
+        }
+        .unwrap_or(word);
+        self.rest = &rest[end..];
+        Some(Field {
+            name,
+            value: &rest[from..end],
+        })
+    }
+}
+
+/// The text that `value` stands for: without quotes, or from hexadecimal.
+///
+/// For fields that may be encoded (comm, exe, vm, paths). A number must not come here: it reads as hex
+/// too, and only the field's name tells the two apart.
+pub fn decoded(value: &str) -> Cow<'_, str> {
+    if let Some(text) = value.strip_prefix('"') {
+        return Cow::Borrowed(text.strip_suffix('"').unwrap_or(text));
+    }
+    let hex = |b: u8| match b {
+        b'0'..=b'9' => Some(b - b'0'),
+        b'A'..=b'F' => Some(b - b'A' + 10),
+        _ => None,
+    };
+    if value.is_empty() || value.len() % 2 != 0 {
+        return Cow::Borrowed(value);
+    }
+    let bytes: Option<Vec<u8>> = value
+        .as_bytes()
+        .chunks_exact(2)
+        .map(|pair| Some((hex(pair[0])? << 4) | hex(pair[1])?))
+        .collect();
+    match bytes {
+        // Control characters would reach the terminal.
+        Some(bytes) => String::from_utf8_lossy(&bytes)
+            .chars()
+            .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+            .collect(),
+        None => Cow::Borrowed(value),
+    }
+}
+
+/// What auditd's names say of the field `name`: `uid` of `UID="root" AUID="unset"` is `root`.
+pub fn enriched<'a>(enrichment: &'a [u8], name: &str) -> Option<&'a str> {
+    let text = std::str::from_utf8(enrichment).ok()?;
+    fields(text)
+        .find(|field| field.name.eq_ignore_ascii_case(name))
+        .map(|field| field.value.trim_matches('"'))
+        .filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dmns_audit_uapi::text::untrusted;
+    use proptest::prelude::*;
+
+    struct Bytes(Vec<u8>);
+    impl dmns_audit_uapi::text::Sink for Bytes {
+        fn put(&mut self, bytes: &[u8]) {
+            self.0.extend_from_slice(bytes);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_the_kernel_encodes_is_decoded(value in "[^\\p{Cc}]{1,30}") {
+            let mut out = Bytes(Vec::new());
+            untrusted(&mut out, value.as_bytes());
+            let encoded = String::from_utf8(out.0).expect("ASCII");
+            prop_assert_eq!(decoded(&encoded), value);
+        }
+
+        /// The contract's own iterator and the fast one take a kernel's record apart alike.
+        #[test]
+        fn uapi_agrees(body in "[ -~]{0,60}") {
+            let fast: Vec<_> = Words::new(&body, true).collect();
+            prop_assert_eq!(fast, fields(&body).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn any_text_is_taken_without_a_panic(body: String, names: Vec<u8>) {
+            let _ = Nested::new(&body).raw("x");
+            let _ = decoded(&body);
+            let _ = enriched(&names, "uid");
+        }
+    }
+
+    #[test]
+    fn a_record_of_libvirt_is_taken_apart() {
+        let body = "pid=2433 uid=0 auid=4294967295 ses=4294967295 subj=s:r:t:s0 msg='virt=kvm op=start \
+                    reason=booted vm=\"it's\" uuid=7bcae45c vm-pid=12 exe=\"/usr/sbin/libvirtd\" hostname=? \
+                    addr=? terminal=? res=success'";
+        let record = Nested::new(body);
+        for (name, value) in [
+            ("uid", "0"),
+            ("op", "start"),
+            ("vm-pid", "12"),
+            ("res", "success"),
+        ] {
+            assert_eq!(record.raw(name), Some(value), "{name}");
+        }
+        assert_eq!(record.text("vm").as_deref(), Some("it's"));
+        assert_eq!(record.raw("msg"), None);
+        let kernel = Nested::new("comm=\"a b\" error_msg='no such device' res=1");
+        assert_eq!(kernel.raw("error_msg"), Some("'no such device'"));
+    }
+
+    #[test]
+    fn values_are_decoded() {
+        assert_eq!(decoded("\"cut"), "cut");
+        assert_eq!(decoded("612062"), "a b");
+        assert_eq!(decoded("61206"), "61206");
+        assert_eq!(decoded("/dev/loop0"), "/dev/loop0");
+        assert_eq!(decoded("1B5B33316D"), "\u{fffd}[31m");
+        assert_eq!(
+            enriched(b"UID=\"root\" AUID=\"unset\"", "auid"),
+            Some("unset")
+        );
+        assert_eq!(enriched(b"UID=\"root\"", "gid"), None);
+    }
+}

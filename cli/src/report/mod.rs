@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! What a log tells of mappings, of namespaces and of guests: their lives.
+//!
+//! - [`dm`]: mappings, and the violations found in them.
+//! - [`ns`]: namespaces, and what happened inside them.
+//! - [`virt`]: guests: sessions, resources, refusals.
+//! - [`spool`]: rows, until they can be told in order.
+
+pub mod dm;
+pub mod id;
+pub mod ns;
+pub mod spool;
+pub mod virt;
+
+use crate::input::{Log, Problem, Step, Wanted};
+use crate::record::head::{self, Head, Parsed};
+use crate::record::users::Users;
+use crate::terminal::Terminal;
+use crate::when::{Clock, Window};
+use std::io::{self, Write};
+
+pub use id::{Id, Who};
+
+/// How a report is asked for.
+#[derive(Debug)]
+pub struct Options {
+    /// From when to when.
+    pub window: Window,
+    /// Not only lives, but what happened in them.
+    pub all_events: bool,
+    /// The identifiers of the records that each row was made from.
+    pub proof: bool,
+    /// One JSON object a line, not text.
+    pub json: bool,
+    /// Where text goes.
+    pub terminal: Terminal,
+    /// How times are written.
+    pub clock: Clock,
+    /// Names of users.
+    pub users: Users,
+}
+
+impl Default for Options {
+    /// Text for a file, in UTC.
+    fn default() -> Self {
+        Self {
+            window: Window::default(),
+            all_events: false,
+            proof: false,
+            json: false,
+            terminal: Terminal::FILE,
+            clock: Clock::utc(),
+            users: Users::default(),
+        }
+    }
+}
+
+/// Reads records and makes rows of them.
+pub trait Collector {
+    /// Which records it wants now. That may change: an event of which a part came wants its rest.
+    fn wanted(&self) -> &Wanted;
+
+    /// A record.
+    ///
+    /// # Errors
+    ///
+    /// Where rows cannot be kept.
+    fn record(&mut self, head: &Head<'_>) -> io::Result<()>;
+}
+
+/// Shows `collector` all of `log`. What cannot be read is told to `problem`.
+///
+/// # Errors
+///
+/// What `collector` returns.
+pub fn collect(
+    log: &mut Log,
+    collector: &mut dyn Collector,
+    mut problem: impl FnMut(Problem),
+) -> io::Result<()> {
+    loop {
+        match log.next_step(collector.wanted()) {
+            Some(Step::Line(_, raw)) => {
+                if let Parsed::Record(head) = head::parse(raw.text) {
+                    collector.record(&head)?;
+                }
+            }
+            Some(Step::Problem(found)) => problem(found),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Writes `object` as one line.
+fn json_line(out: &mut dyn Write, object: &serde_json::Value) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, object)?;
+    writeln!(out)
+}

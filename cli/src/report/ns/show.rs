@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Namespaces in text and JSON: as a tree, or the events inside a container.
+
+use super::container::Event;
+use super::in_window;
+use super::tree::{Namespace, Tree};
+use crate::report::{Options, json_line};
+use crate::table::{Cell, Table, plain, styled};
+use crate::terminal::{BAD, FAINT, LIVE, NAME, TITLE};
+use dmns_audit_uapi::ns::Kind;
+use serde_json::{Value, json};
+use std::io::{self, Write};
+
+/// `netns=3 (ns_id 17)`
+pub fn name(namespace: &Namespace) -> String {
+    let number = format!("{}ns={}", namespace.kind.name(), namespace.number);
+    match namespace.id {
+        Some(id) => format!("{number} (ns_id {id})"),
+        None => number,
+    }
+}
+
+/// Visits the namespaces of `kind` that are shown, parents first; `branch` is what is drawn before each.
+fn walk<'t>(
+    tree: &'t Tree,
+    kind: Kind,
+    options: &Options,
+    visit: &mut dyn FnMut(&'t Namespace, &str) -> io::Result<()>,
+) -> io::Result<()> {
+    let all = tree.all();
+    // An ancestor is shown for the sake of those that are.
+    let mut shown = vec![false; all.len()];
+    for (at, namespace) in all.iter().enumerate() {
+        if namespace.kind == kind && in_window(namespace, options) {
+            let mut next = Some(at);
+            while let Some(at) = next.filter(|&at| !shown[at]) {
+                shown[at] = true;
+                next = all[at].parent;
+            }
+        }
+    }
+    let mut children = vec![Vec::new(); all.len()];
+    let mut roots = Vec::new();
+    for (at, namespace) in all.iter().enumerate().filter(|&(at, _)| shown[at]) {
+        match namespace.parent {
+            Some(parent) => children[parent].push(at),
+            None => roots.push(at),
+        }
+    }
+    // Depth first, without recursion: a log may nest as deep as it likes.
+    let mut stack: Vec<(usize, String, String)> = roots
+        .iter()
+        .rev()
+        .map(|&at| (at, String::new(), String::new()))
+        .collect();
+    while let Some((at, branch, below)) = stack.pop() {
+        visit(&all[at], &branch)?;
+        let deep = below.len() > 200;
+        for (i, &child) in children[at].iter().enumerate().rev() {
+            let last = i + 1 == children[at].len();
+            let (fork, line) = match last {
+                _ if deep => ("", ""),
+                true => ("└─ ", "   "),
+                false => ("├─ ", "│  "),
+            };
+            stack.push((child, format!("{below}{fork}"), format!("{below}{line}")));
+        }
+    }
+    Ok(())
+}
+
+fn cells<'a>(namespace: &Namespace, branch: &str, options: &Options) -> [Cell<'a>; 6] {
+    let time = |id: crate::report::Id| options.clock.full(id.seconds);
+    let number = match &namespace.node {
+        Some(node) => format!("{branch}{node} {}", namespace.number),
+        None => format!("{branch}{}", namespace.number),
+    };
+    let maker = match &namespace.maker {
+        Some(_) if namespace.initial => "initial".to_owned(),
+        Some(who) => who.show(),
+        None if namespace.initial => "initial".to_owned(),
+        None => "?".to_owned(),
+    };
+    let from = match namespace.start {
+        Some(start) if !namespace.initial => time(start),
+        _ => String::from(if namespace.initial {
+            ""
+        } else {
+            "before the log"
+        }),
+    };
+    let to = match namespace.end {
+        Some(end) if namespace.down => plain(format!("{} (host down)", time(end))),
+        Some(end) => plain(time(end)),
+        None if namespace.initial => plain(""),
+        None => styled(LIVE, "lives"),
+    };
+    let events = match namespace.events {
+        0 => styled(FAINT, "0"),
+        n => plain(n.to_string()),
+    };
+    [
+        styled(NAME, number),
+        plain(namespace.id.map_or("?".to_owned(), |id| id.to_string())),
+        plain(maker),
+        plain(from),
+        to,
+        events,
+    ]
+}
+
+/// Writes the tree of each kind.
+///
+/// # Errors
+///
+/// Where `out` cannot be written to.
+pub fn tree(tree: &Tree, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+    let titles = &["number", "ns_id", "made by", "from", "to", "events"];
+    let mut table = Table::new(titles, &["ns_id", "events"]);
+    for kind in Kind::ALL {
+        walk(tree, kind, options, &mut |namespace, branch| {
+            table.measure(&cells(namespace, branch, options));
+            Ok(())
+        })?;
+    }
+    table.fit(&options.terminal);
+    let mut any = false;
+    for kind in Kind::ALL {
+        let mut first = true;
+        walk(tree, kind, options, &mut |namespace, branch| {
+            if std::mem::take(&mut first) {
+                if any {
+                    writeln!(out)?;
+                }
+                any = true;
+                writeln!(out, "{}", options.terminal.paint(TITLE, kind.name()))?;
+                table.head(&options.terminal, out)?;
+            }
+            table.row(&cells(namespace, branch, options), &options.terminal, out)?;
+            if let Some(who) = namespace.deleter.as_ref().filter(|_| options.all_events) {
+                let pid = who.pid.map_or("?".to_owned(), |pid| pid.to_string());
+                writeln!(out, "    deleted by process {pid} of {}", who.user)?;
+            }
+            namespace.proof().text(options, out)
+        })?;
+    }
+    match any {
+        true => Ok(()),
+        false => writeln!(out, "no namespace records"),
+    }
+}
+
+/// Writes each namespace as an object, parents first.
+///
+/// # Errors
+///
+/// Where `out` cannot be written to.
+pub fn json_tree(tree: &Tree, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+    for kind in Kind::ALL {
+        walk(tree, kind, options, &mut |namespace, _| {
+            json_line(out, &object(namespace, tree, options))
+        })?;
+    }
+    Ok(())
+}
+
+/// `namespace` as an object. docs/cli.md has its fields.
+pub fn object(namespace: &Namespace, tree: &Tree, options: &Options) -> Value {
+    let parent = namespace.parent.map(|parent| &tree.all()[parent]);
+    let state = match namespace.end {
+        Some(_) if namespace.down => "host-down",
+        Some(_) => "deleted",
+        None => "lives",
+    };
+    json!({
+        "kind": "namespace",
+        "type": namespace.kind.name(),
+        "number": namespace.number,
+        "inode": i64::from(namespace.number) + i64::from(dmns_audit_uapi::ns::PROC_DYNAMIC_FIRST),
+        "ns_id": namespace.id,
+        "node": namespace.node,
+        "initial": namespace.initial,
+        "parent": parent.map(|parent| json!({ "number": parent.number, "ns_id": parent.id })),
+        "by": namespace.maker.as_ref().map(|who| who.json()),
+        "deleted_by": namespace.deleter.as_ref().map(|who| who.json()),
+        "start": namespace.start.map(|id| id.json(options)),
+        "end": namespace.end.map(|id| id.json(options)),
+        "state": state,
+        "events": namespace.events,
+        "proof": options.proof.then(|| namespace.proof().json()),
+    })
+}
+
+/// The table of events.
+#[derive(Debug)]
+pub struct Events {
+    table: Table,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self {
+            table: Table::new(&["time", "by", "result", "what"], &[]),
+        }
+    }
+}
+
+impl Events {
+    /// Makes room for `event`.
+    pub fn measure(&mut self, event: &Event, options: &Options) {
+        self.table.measure(&Self::cells(event, options));
+    }
+
+    /// Writes the titles.
+    ///
+    /// # Errors
+    ///
+    /// Where `out` cannot be written to.
+    pub fn begin(&mut self, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+        self.table.fit(&options.terminal);
+        self.table.head(&options.terminal, out)
+    }
+
+    /// Writes `event`.
+    ///
+    /// # Errors
+    ///
+    /// Where `out` cannot be written to.
+    pub fn row(&self, event: &Event, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+        self.table
+            .row(&Self::cells(event, options), &options.terminal, out)?;
+        let mut proof = crate::report::id::Proof::default();
+        proof.add(event.id);
+        proof.text(options, out)
+    }
+
+    fn cells<'a>(event: &Event, options: &Options) -> [Cell<'a>; 4] {
+        let result = match event.success {
+            Some(true) => plain("success"),
+            Some(false) => styled(BAD, "failed"),
+            None => plain(""),
+        };
+        let mut what = Vec::new();
+        what.extend(event.syscall.as_ref().map(|call| format!("syscall {call}")));
+        let hidden = |ty: &str| matches!(ty, "SYSCALL" | "PATH" | "CWD" | "PROCTITLE" | "NS_INFO");
+        let ours = |ty: &str| ty.starts_with("NS_INIT") || ty.starts_with("NS_DEL");
+        let types = event.types.iter().filter(|ty| !hidden(ty));
+        what.extend(
+            types
+                .filter(|ty| event.namespaces.is_empty() || !ours(ty))
+                .cloned(),
+        );
+        let verb = match event.types.iter().any(|ty| ty.starts_with("NS_DEL")) {
+            true => "deletes",
+            false => "creates",
+        };
+        what.extend(event.namespaces.iter().map(|ns| format!("{verb} {ns}")));
+        what.extend(event.paths.iter().cloned());
+        what.extend(event.key.as_ref().map(|key| format!("key={key}")));
+        [
+            plain(options.clock.full(event.id.seconds)),
+            plain(event.who.as_ref().map_or("?".to_owned(), |who| who.show())),
+            result,
+            plain(what.join(" ")),
+        ]
+    }
+}
+
+/// Writes `event` as one object.
+///
+/// # Errors
+///
+/// Where `out` cannot be written to.
+pub fn json_event(event: &Event, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+    let object = json!({
+        "kind": "event",
+        "time": options.clock.iso(event.id.seconds, event.id.millis),
+        "id": event.id.to_string(),
+        "node": event.node,
+        "types": event.types,
+        "by": event.who.as_ref().map(|who| who.json()),
+        "syscall": event.syscall,
+        "success": event.success,
+        "key": event.key,
+        "paths": event.paths,
+        "namespaces": event.namespaces,
+    });
+    json_line(out, &object)
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Whose a refusal or an anomaly is: the guest with that SELinux level, AppArmor profile, file or process.
+
+use super::guests::Guests;
+use super::row::{Event, Fate, Row};
+use crate::record::Head;
+use crate::record::users::Users;
+use crate::record::value::{Nested, decoded};
+use crate::report::id::{Id, Proof};
+use std::collections::HashMap;
+
+/// A guest that has a security label.
+#[derive(Clone, Debug)]
+struct Labelled {
+    vm: String,
+    uuid: String,
+    proof: Proof,
+}
+
+/// Node and SELinux level.
+type Level = (Option<Box<[u8]>>, String);
+
+/// The labels of guests.
+#[derive(Debug, Default)]
+pub struct Blame {
+    /// By level, which svirt gives to one guest at a time.
+    levels: HashMap<Level, Labelled>,
+    /// By UUID, which is in the name of the AppArmor profile.
+    uuids: HashMap<String, Labelled>,
+}
+
+/// `s0:c107,c434` of `system_u:system_r:svirt_t:s0:c107,c434`.
+fn level(label: &str) -> Option<&str> {
+    label
+        .splitn(4, ':')
+        .nth(3)
+        .filter(|level| !level.is_empty())
+}
+
+impl Blame {
+    /// `VIRT_MACHINE_ID`: a guest gets a label.
+    pub fn machine_id(&mut self, head: &Head<'_>, record: &Nested<'_>) {
+        let (Some(vm), Some(uuid)) = (record.text("vm"), record.raw("uuid")) else {
+            return;
+        };
+        // Not a label, but a user and a group.
+        if record.raw("model") == Some("dac") {
+            return;
+        }
+        let mut proof = Proof::default();
+        proof.add(Id::from(head.stamp));
+        let labelled = Labelled {
+            vm: vm.into_owned(),
+            uuid: uuid.to_owned(),
+            proof,
+        };
+        if let Some(level) = record.raw("vm-ctx").and_then(level) {
+            let key = (head.node.map(Box::from), level.to_owned());
+            self.levels.insert(key, labelled.clone());
+        }
+        self.uuids.insert(uuid.to_owned(), labelled);
+    }
+
+    fn by_level(&self, head: &Head<'_>, label: Option<&str>) -> Option<&Labelled> {
+        let level = label.and_then(level)?;
+        self.levels
+            .get(&(head.node.map(Box::from), level.to_owned()))
+    }
+
+    /// `AVC`: what was refused, if to a guest or of one. Its user is still to come.
+    pub fn refusal(&self, head: &Head<'_>, record: &Nested<'_>, guests: &Guests) -> Option<Row> {
+        let text = |name: &str| record.text(name).unwrap_or_default().into_owned();
+        if let Some(label) = record.raw("scontext") {
+            let guest = self.by_level(head, Some(label))?.clone();
+            let body = String::from_utf8_lossy(head.body);
+            let (result, operation) = selinux(&body);
+            let context = match operation.as_str() {
+                "relabelfrom" => label.to_owned(),
+                "relabelto" => record.raw("tcontext").unwrap_or_default().to_owned(),
+                _ => String::new(),
+            };
+            let event = Event::Avc {
+                operation,
+                result,
+                comm: text("comm"),
+                target: text("name"),
+                context,
+            };
+            return Some(row(head, guest, event));
+        }
+        let result = record.raw("apparmor").map(decoded)?.to_lowercase();
+        let profile = text("profile");
+        let of_profile = profile
+            .rsplit('/')
+            .next()
+            .and_then(|name| name.strip_prefix("libvirt-"))
+            .and_then(|uuid| self.uuids.get(uuid));
+        let guest = match of_profile {
+            Some(guest) => guest.clone(),
+            None => {
+                let owner = guests.with_resource(&text("name"))?;
+                Labelled {
+                    vm: owner.vm.clone(),
+                    uuid: owner.uuid.clone(),
+                    proof: owner.proof.clone(),
+                }
+            }
+        };
+        let event = Event::Avc {
+            operation: text("operation"),
+            result,
+            comm: text("comm"),
+            target: text("name"),
+            context: String::new(),
+        };
+        Some(row(head, guest, event))
+    }
+
+    /// `ANOM_*`: what a guest's process did, if it runs.
+    pub fn anomaly(
+        &self,
+        head: &Head<'_>,
+        record: &Nested<'_>,
+        guests: &Guests,
+        users: &Users,
+    ) -> Option<Row> {
+        let pid = record.raw("pid").and_then(|pid| pid.parse().ok());
+        let session = pid
+            .and_then(|pid| guests.with_pid(head.node, pid))
+            .or_else(|| {
+                let guest = self.by_level(head, record.raw("subj"))?;
+                guests.running(&guest.uuid)
+            })?;
+        let guest = Labelled {
+            vm: session.vm.clone(),
+            uuid: session.uuid.clone(),
+            proof: session.proof.clone(),
+        };
+        let event = Event::Anomaly {
+            what: String::from_utf8_lossy(head.name).into_owned(),
+            signal: record.raw("sig").and_then(|signal| signal.parse().ok()),
+        };
+        let mut row = row(head, guest, event);
+        if let Some(uid) = record.raw("uid") {
+            row.user = users.of_field(head.enrichment, "uid", uid);
+        }
+        Some(row)
+    }
+}
+
+fn row(head: &Head<'_>, guest: Labelled, event: Event) -> Row {
+    let id = Id::from(head.stamp);
+    let mut proof = guest.proof;
+    proof.add(id);
+    Row {
+        event,
+        vm: guest.vm,
+        uuid: guest.uuid,
+        user: "?".to_owned(),
+        start: id,
+        end: None,
+        fate: Fate::Open,
+        success: true,
+        proof,
+    }
+}
+
+/// `denied` and `read,write` of `avc:  denied  { read write } for ...`.
+fn selinux(body: &str) -> (String, String) {
+    let result = body
+        .split_whitespace()
+        .find(|word| matches!(*word, "denied" | "granted"))
+        .unwrap_or_default();
+    let operations = body
+        .split_once('{')
+        .and_then(|(_, rest)| rest.split_once('}'))
+        .map(|(inside, _)| inside.split_whitespace().collect::<Vec<_>>().join(","));
+    (result.to_owned(), operations.unwrap_or_default())
+}

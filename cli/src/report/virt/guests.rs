@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Makes rows of libvirt's records: sessions, and what guests were given.
+//!
+//! A start of a guest is told in this order: `VIRT_MACHINE_ID`, a `VIRT_RESOURCE` for each thing that the
+//! guest is given, `VIRT_CONTROL op=start`. So what was given before the start belongs to it.
+
+mod resources;
+
+use super::disks::Disks;
+use super::row::{Event, Fate, Row};
+use crate::record::Head;
+use crate::record::users::Users;
+use crate::record::value::Nested;
+use crate::report::id::{Id, Proof};
+use std::collections::HashMap;
+
+/// A row that is not over, and its place among all.
+#[derive(Debug)]
+struct Open {
+    order: u64,
+    row: Row,
+}
+
+#[derive(Debug, Default)]
+struct Guest {
+    node: Option<Box<[u8]>>,
+    session: Option<Open>,
+    /// libvirt's process id of the guest that runs.
+    pid: Option<i64>,
+    resources: Vec<Open>,
+    /// From which place on resources belong to the session that is about to start.
+    starting: Option<u64>,
+    disks: Disks,
+}
+
+/// All guests, by UUID.
+#[derive(Debug)]
+pub struct Guests {
+    guests: HashMap<String, Guest>,
+    /// Resources are told too, not only sessions.
+    resources: bool,
+    /// Some guest may have a mapping as its disk.
+    mappings: bool,
+    order: u64,
+    /// Rows that are over, with their places.
+    pub done: Vec<(u64, Row)>,
+}
+
+impl Guests {
+    /// No guests yet. `resources`: tell what they are given, not only their sessions.
+    pub fn new(resources: bool) -> Self {
+        Self {
+            guests: HashMap::new(),
+            resources,
+            mappings: false,
+            order: 0,
+            done: Vec::new(),
+        }
+    }
+
+    /// Whether some guest may have a mapping as its disk, so that violations matter.
+    pub fn have_mappings(&self) -> bool {
+        self.mappings
+    }
+
+    /// A place for a row that others make.
+    pub fn next_order(&mut self) -> u64 {
+        self.order += 1;
+        self.order
+    }
+
+    /// `VIRT_MACHINE_ID`: a start begins.
+    pub fn machine_id(&mut self, head: &Head<'_>, record: &Nested<'_>) {
+        let order = self.next_order();
+        if let Some(guest) = self.guest(head, record) {
+            guest.starting.get_or_insert(order);
+        }
+    }
+
+    fn guest(&mut self, head: &Head<'_>, record: &Nested<'_>) -> Option<&mut Guest> {
+        let uuid = record.raw("uuid")?;
+        if !self.guests.contains_key(uuid) {
+            self.guests.insert(uuid.to_owned(), Guest::default());
+        }
+        let guest = self.guests.get_mut(uuid)?;
+        if guest.node.as_deref() != head.node {
+            guest.node = head.node.map(Box::from);
+        }
+        Some(guest)
+    }
+
+    /// A row about the guest of `record`; `None` where a field is missing that tells which.
+    fn row(head: &Head<'_>, record: &Nested<'_>, users: &Users, event: Event) -> Option<Row> {
+        let id = Id::from(head.stamp);
+        let mut proof = Proof::default();
+        proof.add(id);
+        Some(Row {
+            event,
+            vm: record.text("vm")?.into_owned(),
+            uuid: record.raw("uuid")?.to_owned(),
+            user: users.of_field(head.enrichment, "uid", record.raw("uid")?),
+            start: id,
+            end: None,
+            fate: Fate::Open,
+            success: matches!(record.raw("res")?, "success" | "1" | "yes"),
+            proof,
+        })
+    }
+
+    /// `VIRT_CONTROL`: the guest is started or stopped.
+    pub fn control(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users) {
+        let reason = record.raw("reason").unwrap_or_default().to_owned();
+        match record.raw("op") {
+            Some("start") => self.start(head, record, users, reason),
+            Some("stop") => self.stop(head, record, users, reason),
+            _ => {}
+        }
+    }
+
+    fn start(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users, reason: String) {
+        let event = Event::Start {
+            reason,
+            violations: Vec::new(),
+        };
+        let Some(row) = Self::row(head, record, users, event) else {
+            return;
+        };
+        let id = row.start;
+        let order = self.next_order();
+        let Some(guest) = self.guest(head, record) else {
+            return;
+        };
+        // Where nothing runs, whatever the guest has was given to it for this start.
+        let starting = guest.starting.take();
+        let since = match guest.session {
+            Some(_) => starting.unwrap_or(order),
+            None => 0,
+        };
+        let mut ended = Vec::new();
+        if row.success {
+            // A session that is still open was not stopped in this log, but it is over.
+            let old: Vec<Open> = guest.resources.extract_if_before(since);
+            ended.extend(old.into_iter().map(|open| (open, Fate::Restarted)));
+            if let Some(mut session) = guest.session.take() {
+                guest.disks.tell(&mut session.row);
+                ended.push((session, Fate::Restarted));
+            }
+            guest.pid = record.raw("vm-pid").and_then(|pid| pid.parse().ok());
+            guest.session = Some(Open { order, row });
+        } else {
+            let (of_this, rest) = std::mem::take(&mut guest.resources)
+                .into_iter()
+                .partition(|open| open.order >= since);
+            guest.resources = rest;
+            ended.extend(Vec::into_iter(of_this).map(|open| (open, Fate::Stopped)));
+            self.done.push((order, row));
+        }
+        for (open, fate) in ended {
+            self.over(open, id, fate);
+        }
+    }
+
+    fn stop(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users, reason: String) {
+        let Some(row) = Self::row(head, record, users, Event::Stop { reason }) else {
+            return;
+        };
+        let id = row.start;
+        let order = self.next_order();
+        let Some(guest) = self.guest(head, record) else {
+            return;
+        };
+        // A stop that failed ends nothing.
+        if row.success {
+            guest.starting = None;
+            guest.pid = None;
+            let session = guest.session.take().map(|mut session| {
+                guest.disks.tell(&mut session.row);
+                session
+            });
+            let mut ended: Vec<Open> = std::mem::take(&mut guest.resources);
+            let known = session.is_some();
+            ended.extend(session);
+            for open in ended {
+                self.over(open, id, Fate::Stopped);
+            }
+            // Of a session that began before, nothing is told, as auvirt has it.
+            if !known {
+                return;
+            }
+        } else if guest.session.is_none() {
+            return;
+        }
+        self.done.push((order, row));
+    }
+
+    /// `SYSTEM_SHUTDOWN`, or `SYSTEM_BOOT` without one: no guest runs.
+    pub fn down(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users) {
+        let id = Id::from(head.stamp);
+        let mut ended = Vec::new();
+        for guest in self.guests.values_mut() {
+            if guest.node.as_deref() != head.node {
+                continue;
+            }
+            guest.pid = None;
+            guest.starting = None;
+            if let Some(mut session) = guest.session.take() {
+                guest.disks.tell(&mut session.row);
+                ended.push(session);
+            }
+            ended.append(&mut guest.resources);
+        }
+        // A boot after a shutdown has nothing to tell.
+        let shutdown = head.ty == crate::record::Type::SystemShutdown;
+        if !shutdown && ended.is_empty() {
+            return;
+        }
+        for open in ended {
+            self.over(open, id, Fate::Down);
+        }
+        let uid = record.raw("uid").unwrap_or("?");
+        let mut proof = Proof::default();
+        proof.add(id);
+        let row = Row {
+            event: Event::Down,
+            vm: String::new(),
+            uuid: String::new(),
+            user: users.of_field(head.enrichment, "uid", uid),
+            start: id,
+            end: None,
+            fate: Fate::Open,
+            success: !matches!(record.raw("res"), Some("failed" | "0" | "no")),
+            proof,
+        };
+        let order = self.next_order();
+        self.done.push((order, row));
+    }
+
+    fn over(&mut self, mut open: Open, id: Id, fate: Fate) {
+        open.row.end = Some(id);
+        open.row.fate = fate;
+        open.row.proof.add(id);
+        self.done.push((open.order, open.row));
+    }
+
+    /// A violation was found in the mapping `device`.
+    pub fn violation(&mut self, head: &Head<'_>, device: &str) {
+        for guest in self.guests.values_mut() {
+            if guest.node.as_deref() == head.node && guest.session.is_some() {
+                guest.disks.violation(head, device);
+            }
+        }
+    }
+
+    /// The session of the guest `uuid` that runs.
+    pub fn running(&self, uuid: &str) -> Option<&Row> {
+        let guest = self.guests.get(uuid)?;
+        guest.session.as_ref().map(|session| &session.row)
+    }
+
+    /// The session whose process is `pid` on `node`.
+    pub fn with_pid(&self, node: Option<&[u8]>, pid: i64) -> Option<&Row> {
+        self.guests
+            .values()
+            .find(|guest| guest.pid == Some(pid) && guest.node.as_deref() == node)
+            .and_then(|guest| guest.session.as_ref())
+            .map(|session| &session.row)
+    }
+
+    /// The guest that has the file `path`.
+    pub fn with_resource(&self, path: &str) -> Option<&Row> {
+        let has =
+            |open: &&Open| matches!(&open.row.event, Event::Resource { what, .. } if what == path);
+        self.guests
+            .values()
+            .filter_map(|guest| guest.resources.iter().rfind(has))
+            .max_by_key(|open| open.order)
+            .map(|open| &open.row)
+    }
+
+    /// The log ends: what is open stays so.
+    pub fn end(&mut self) {
+        for (_, mut guest) in self.guests.drain() {
+            if let Some(mut session) = guest.session.take() {
+                guest.disks.tell(&mut session.row);
+                self.done.push((session.order, session.row));
+            }
+            let open = guest.resources.into_iter();
+            self.done.extend(open.map(|open| (open.order, open.row)));
+        }
+    }
+}
+
+trait ExtractBefore {
+    fn extract_if_before(&mut self, order: u64) -> Self;
+}
+
+impl ExtractBefore for Vec<Open> {
+    /// Takes out what came before `order`.
+    fn extract_if_before(&mut self, order: u64) -> Self {
+        let (before, rest) = std::mem::take(self)
+            .into_iter()
+            .partition(|open| open.order < order);
+        *self = rest;
+        before
+    }
+}

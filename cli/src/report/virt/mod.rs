@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! `report virt`: sessions of guests, what they were given, and what was refused them; what auvirt told.
+//!
+//! - [`row`]: a row of the report.
+//! - [`guests`]: makes rows of libvirt's records.
+//! - [`blame`]: whose a refusal or an anomaly is.
+//! - [`disks`]: which disks of guests are mappings, and what was found in those.
+//! - [`summary`]: numbers of all.
+//! - [`show`]: text and JSON.
+
+pub mod blame;
+pub mod disks;
+pub mod guests;
+pub mod row;
+pub mod show;
+pub mod summary;
+
+use super::dm;
+use super::spool::Spool;
+use super::{Collector, Id, Options};
+use crate::input::Wanted;
+use crate::record::value::Nested;
+use crate::record::{Head, Type, value};
+use blame::Blame;
+use dmns_audit_uapi::types::RecordType;
+use guests::Guests;
+use row::Row;
+use show::Columns;
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use summary::Summary;
+
+/// How long a refusal may wait for its SYSCALL, in seconds of the log.
+const PATIENCE: u64 = 2;
+
+/// Which guest, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Ask {
+    /// Only the guest of this name.
+    pub vm: Option<String>,
+    /// Only the guest of this UUID.
+    pub uuid: Option<String>,
+    /// Show UUIDs.
+    pub show_uuid: bool,
+    /// Numbers only.
+    pub summary: bool,
+}
+
+/// A refusal that waits for the SYSCALL of its event, and its place among all rows.
+#[derive(Debug)]
+struct Waiting {
+    node: Option<Box<[u8]>>,
+    order: u64,
+    row: Row,
+}
+
+/// Collects what befell guests.
+#[derive(Debug)]
+pub struct Report<'a> {
+    options: &'a Options,
+    ask: &'a Ask,
+    few: Wanted,
+    /// The same and system calls, while a refusal waits for its own.
+    more: Wanted,
+    guests: Guests,
+    blame: Blame,
+    /// Refusals that wait for the user, whom their event's SYSCALL tells, oldest first.
+    waiting: VecDeque<Waiting>,
+    mappings: dm::lives::Lives,
+    rows: Spool<Row>,
+    columns: Columns,
+    summary: Summary,
+}
+
+impl<'a> Report<'a> {
+    /// A report as `options` and `ask` say.
+    pub fn new(options: &'a Options, ask: &'a Ask) -> Self {
+        let mut types = vec!["VIRT", "DM_C", "DM_E", "SYST"];
+        if options.all_events || ask.summary {
+            types.extend(["AVC ", "ANOM"]);
+        }
+        let few = Wanted::types(&types);
+        types.push("SYSC");
+        Self {
+            options,
+            ask,
+            few,
+            more: Wanted::types(&types),
+            guests: Guests::new(options.all_events || ask.summary),
+            blame: Blame::default(),
+            waiting: VecDeque::new(),
+            mappings: dm::lives::Lives::new(options.window),
+            rows: Spool::default(),
+            columns: Columns::new(ask, options),
+            summary: Summary::default(),
+        }
+    }
+
+    /// Writes the report. `each` sees every row that is shown.
+    ///
+    /// # Errors
+    ///
+    /// Where `out` cannot be written to, or rows cannot be read back.
+    pub fn end(mut self, out: &mut dyn Write, mut each: impl FnMut(&Row)) -> io::Result<()> {
+        while let Some(waiting) = self.waiting.pop_front() {
+            self.keep(waiting.order, waiting.row)?;
+        }
+        self.guests.end();
+        self.take()?;
+        let (options, ask) = (self.options, self.ask);
+        if ask.summary {
+            self.rows.drain(|row| {
+                each(&row);
+                Ok(())
+            })?;
+            return match options.json {
+                true => self.summary.json(options, out),
+                false => self.summary.text(options, out),
+            };
+        }
+        let mut columns = self.columns;
+        columns.fit(&options.terminal);
+        self.rows.drain(|row| {
+            each(&row);
+            match options.json {
+                true => show::json(&row, options, out),
+                false => columns.row(&row, options, out),
+            }
+        })
+    }
+
+    fn keep(&mut self, order: u64, row: Row) -> io::Result<()> {
+        self.summary.count(&row);
+        if self.options.all_events || row.is_session() {
+            self.columns.measure(&row, self.options);
+            self.rows.push(order, &row)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self) -> io::Result<()> {
+        for (order, row) in std::mem::take(&mut self.guests.done) {
+            self.keep(order, row)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the guest that `record` is about was asked for.
+    fn is_asked_for(&self, record: &Nested<'_>) -> bool {
+        if self.ask.vm.is_none() && self.ask.uuid.is_none() {
+            return true;
+        }
+        let is = |wanted: &Option<String>, found: Option<&str>| match (wanted, found) {
+            (Some(wanted), Some(found)) => wanted.eq_ignore_ascii_case(found),
+            _ => true,
+        };
+        let vm = record.text("vm");
+        let vm_is = match (&self.ask.vm, vm.as_deref()) {
+            (Some(wanted), Some(found)) => wanted == found,
+            _ => true,
+        };
+        vm_is && is(&self.ask.uuid, record.raw("uuid"))
+    }
+
+    fn refusal(&mut self, head: &Head<'_>, body: &str) -> io::Result<()> {
+        let record = Nested::new(body);
+        let Some(mut row) = self.blame.refusal(head, &record, &self.guests) else {
+            return Ok(());
+        };
+        let order = self.guests.next_order();
+        if let Some(uid) = record.raw("uid") {
+            row.user = self.options.users.of_field(head.enrichment, "uid", uid);
+            return self.keep(order, row);
+        }
+        self.waiting.push_back(Waiting {
+            node: head.node.map(Box::from),
+            order,
+            row,
+        });
+        Ok(())
+    }
+
+    /// The system call of an event in which something may have been refused.
+    fn syscall(&mut self, head: &Head<'_>) -> io::Result<()> {
+        let id = Id::from(head.stamp);
+        let of_event =
+            |waiting: &Waiting| waiting.row.start == id && waiting.node.as_deref() == head.node;
+        while let Some(at) = self.waiting.iter().position(of_event) {
+            if let Some(mut waiting) = self.waiting.remove(at) {
+                let body = value::text(head.body);
+                if let Some(uid) = Nested::new(&body).raw("uid") {
+                    let users = &self.options.users;
+                    waiting.row.user = users.of_field(head.enrichment, "uid", uid);
+                }
+                self.keep(waiting.order, waiting.row)?;
+            }
+        }
+        let late = |waiting: &Waiting| waiting.row.start.seconds + PATIENCE < id.seconds;
+        while self.waiting.front().is_some_and(late) {
+            if let Some(waiting) = self.waiting.pop_front() {
+                self.keep(waiting.order, waiting.row)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Collector for Report<'_> {
+    fn wanted(&self) -> &Wanted {
+        match self.waiting.is_empty() {
+            true => &self.few,
+            false => &self.more,
+        }
+    }
+
+    fn record(&mut self, head: &Head<'_>) -> io::Result<()> {
+        let violation = head.ty == Type::Ours(RecordType::DmEvent);
+        if dm::is_ours(head.ty) && (!violation || self.guests.have_mappings()) {
+            let mapped = self.mappings.record(head, &self.options.users);
+            self.mappings.done.clear();
+            if let Some(device) = mapped {
+                self.guests.violation(head, &device);
+            }
+        }
+        if !self.options.window.has(head.stamp.seconds) {
+            return Ok(());
+        }
+        let body = match head.ty {
+            Type::Syscall => return self.syscall(head),
+            Type::VirtControl
+            | Type::VirtResource
+            | Type::VirtMachineId
+            | Type::Avc
+            | Type::Anomaly
+            | Type::SystemShutdown
+            | Type::SystemBoot => value::text(head.body),
+            _ => return Ok(()),
+        };
+        let record = Nested::new(&body);
+        match head.ty {
+            Type::SystemShutdown | Type::SystemBoot => {
+                self.guests.down(head, &record, &self.options.users);
+            }
+            _ if !self.is_asked_for(&record) => {}
+            Type::VirtMachineId => {
+                self.blame.machine_id(head, &record);
+                self.guests.machine_id(head, &record);
+            }
+            Type::VirtResource => self.guests.resource(head, &record, &self.options.users),
+            Type::VirtControl => {
+                self.guests.control(head, &record, &self.options.users);
+            }
+            Type::Avc => self.refusal(head, &body)?,
+            _ => {
+                if let Some(row) =
+                    self.blame
+                        .anomaly(head, &record, &self.guests, &self.options.users)
+                {
+                    let order = self.guests.next_order();
+                    self.keep(order, row)?;
+                }
+            }
+        }
+        self.take()
+    }
+}

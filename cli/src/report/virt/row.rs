@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! A row of the report.
+
+use crate::ranges::Ranges;
+use crate::report::id::{Id, Proof};
+use serde::{Deserialize, Serialize};
+
+/// Something that befell a guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// What it was.
+    pub event: Event,
+    /// The guest's name; empty where there is no guest.
+    pub vm: String,
+    /// The guest's UUID.
+    pub uuid: String,
+    /// Who did it; `?` if not known.
+    pub user: String,
+    /// When it began.
+    pub start: Id,
+    /// When it ended, if it did.
+    pub end: Option<Id>,
+    /// Why it ended.
+    pub fate: Fate,
+    /// Whether it succeeded.
+    pub success: bool,
+    /// The events that it was made from.
+    pub proof: Proof,
+}
+
+/// How a session or an assignment ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fate {
+    /// It goes on.
+    Open,
+    /// It was stopped.
+    Stopped,
+    /// The guest was started again, without a stop in the log.
+    Restarted,
+    /// The machine went down.
+    Down,
+}
+
+/// What befell a guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// It was started: a session.
+    Start {
+        /// libvirt's word: `booted`, `restored`.
+        reason: String,
+        /// What was found in mappings that are its disks.
+        violations: Vec<Violations>,
+    },
+    /// It was stopped.
+    Stop {
+        /// libvirt's word: `shutdown`, `destroyed`.
+        reason: String,
+    },
+    /// It was given something.
+    Resource {
+        /// `disk`, `net`, `mem`, `vcpu`, ...
+        kind: String,
+        /// `start`, `attach`, ...
+        reason: String,
+        /// What: a path, an address, a number.
+        what: String,
+    },
+    /// Its cgroup was allowed or refused something.
+    Cgroup {
+        /// `allow` or `deny`.
+        reason: String,
+        /// `all`, `major`, `path`.
+        class: String,
+        /// `rw`, `rwm`, ...
+        acl: String,
+        /// Which path or category.
+        what: String,
+    },
+    /// It was refused something, or something of it was refused to another.
+    Avc {
+        /// What was tried.
+        operation: String,
+        /// `denied` or `granted`.
+        result: String,
+        /// The name of the task that tried.
+        comm: String,
+        /// On what.
+        target: String,
+        /// Of a relabelling: the label.
+        context: String,
+    },
+    /// Its process did something unusual.
+    Anomaly {
+        /// The record's type: `ANOM_ABEND`.
+        what: String,
+        /// The signal that ended it, if one did.
+        signal: Option<u32>,
+    },
+    /// The machine went down.
+    Down,
+}
+
+/// What was found in a mapping.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Violations {
+    /// The mapping: `253:0`.
+    pub device: String,
+    /// The path that the guest has as its disk.
+    pub path: String,
+    /// How many records.
+    pub count: u64,
+    /// Where, in the target's unit.
+    pub sectors: Ranges,
+    /// The records.
+    pub proof: Proof,
+}
+
+impl Row {
+    /// Whether it is a session, told also without `--all-events`.
+    pub fn is_session(&self) -> bool {
+        matches!(self.event, Event::Start { .. })
+    }
+
+    /// In one word, as the manual has it.
+    pub fn word(&self) -> &'static str {
+        match self.event {
+            Event::Start { .. } => "start",
+            Event::Stop { .. } => "stop",
+            Event::Resource { .. } | Event::Cgroup { .. } => "res",
+            Event::Avc { .. } => "avc",
+            Event::Anomaly { .. } => "anom",
+            Event::Down => "down",
+        }
+    }
+
+    /// Whether it is one of those that can fail, and did.
+    pub fn failed(&self) -> bool {
+        !self.success && !matches!(self.event, Event::Avc { .. } | Event::Anomaly { .. })
+    }
+}

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! `dmns-audit spec`: the contract, printed from `dmns_audit_uapi`, so that it cannot drift.
+
+use crate::table::{Table, plain, styled};
+use crate::terminal::{FAINT, NAME, TITLE, Terminal};
+use dmns_audit_uapi::contract::layout;
+use dmns_audit_uapi::rules::{self, Dev, OPS, Unit};
+use dmns_audit_uapi::types::RecordType;
+use serde_json::{Value, json};
+use std::io::{self, Write};
+
+/// Notes that no field shows.
+const NOTES: [&str; 4] = [
+    "Fields stand in this order, one space between them; new ones come before res=, which is last.",
+    "An optional field may be missing as a whole.",
+    "Untrusted text is \"quoted\" if every byte is 0x21 to 0x7e and none is a quote, else in upper-case hex.",
+    "The number of a namespace is its inode number minus 4026531840; it is recycled, ns_id never is.",
+];
+
+fn unit(unit: Unit) -> &'static str {
+    match unit {
+        Unit::None => "none",
+        Unit::Sector => "sectors of 512 bytes",
+        Unit::Block => "data blocks",
+    }
+}
+
+fn dev(dev: Dev) -> &'static str {
+    match dev {
+        Dev::Mapped => "the mapped device",
+        Dev::Underlying => "the underlying device",
+        Dev::Either => "the mapped device (inline mode: the underlying one)",
+    }
+}
+
+/// For people.
+///
+/// # Errors
+///
+/// Where `out` cannot be written to.
+pub fn text(terminal: &Terminal, out: &mut dyn Write) -> io::Result<()> {
+    let mut fields = Table::new(&["", "field", "value", "example", ""], &[]);
+    let rows = |ty: RecordType| {
+        layout(ty).iter().map(|field| {
+            [
+                plain("   "),
+                styled(NAME, field.name.to_string()),
+                plain(field.syntax.describe()),
+                plain(rules::example(field)),
+                styled(FAINT, if field.optional { "optional" } else { "" }),
+            ]
+        })
+    };
+    RecordType::ALL
+        .into_iter()
+        .for_each(|ty| rows(ty).for_each(|row| fields.measure(&row)));
+    fields.fit(terminal);
+    for ty in RecordType::ALL {
+        let title = terminal.paint(TITLE, &format!("{} {}", ty.number(), ty.name()));
+        writeln!(out, "{title}: {}", rules::meaning(ty))?;
+        let grouping = match ty {
+            RecordType::DmCtrl => {
+                "a ctr shares the serial number of its SYSCALL; a dtr may stand alone"
+            }
+            ty => rules::grouping(ty, None).describe(),
+        };
+        writeln!(out, "     {grouping}")?;
+        writeln!(out, "     {}", terminal.paint(FAINT, rules::source(ty)))?;
+        for row in rows(ty) {
+            fields.row(&row, terminal, out)?;
+        }
+        writeln!(out)?;
+    }
+    writeln!(
+        out,
+        "{}",
+        terminal.paint(TITLE, "Operations of device mapper")
+    )?;
+    let mut ops = Table::new(
+        &["", "module", "op", "dev= is", "sector= counts", "it means"],
+        &[],
+    );
+    let rows: Vec<_> = OPS
+        .iter()
+        .map(|op| {
+            [
+                plain("   "),
+                styled(NAME, op.module),
+                styled(NAME, op.name),
+                plain(dev(op.dev)),
+                plain(unit(op.unit)),
+                plain(op.meaning),
+            ]
+        })
+        .collect();
+    rows.iter().for_each(|row| ops.measure(row));
+    ops.fit(terminal);
+    ops.head(terminal, out)?;
+    for row in &rows {
+        ops.row(row, terminal, out)?;
+    }
+    writeln!(out)?;
+    NOTES.iter().try_for_each(|note| writeln!(out, "{note}"))
+}
+
+/// For a page of documentation.
+///
+/// # Errors
+///
+/// Where `out` cannot be written to.
+pub fn markdown(out: &mut dyn Write) -> io::Result<()> {
+    let cell = |text: &str| text.replace('|', "\\|");
+    writeln!(
+        out,
+        "# The contract of the records\n\nMade by `dmns-audit spec --format markdown`.\n"
+    )?;
+    for note in NOTES {
+        writeln!(out, "- {note}")?;
+    }
+    for ty in RecordType::ALL {
+        writeln!(out, "\n## {} ({})\n", ty.name(), ty.number())?;
+        let meaning = rules::meaning(ty);
+        writeln!(
+            out,
+            "It tells that {meaning}. Source: `{}`.\n",
+            rules::source(ty)
+        )?;
+        writeln!(
+            out,
+            "| # | field | value | example |\n| --- | --- | --- | --- |"
+        )?;
+        for (i, field) in layout(ty).iter().enumerate() {
+            let optional = if field.optional { " (optional)" } else { "" };
+            writeln!(
+                out,
+                "| {} | `{}`{optional} | {} | `{}` |",
+                i + 1,
+                field.name,
+                cell(field.syntax.describe()),
+                cell(rules::example(field))
+            )?;
+        }
+    }
+    writeln!(
+        out,
+        "\n## Operations\n\n| module | op | record | dev | sector | meaning |"
+    )?;
+    writeln!(out, "| --- | --- | --- | --- | --- | --- |")?;
+    for op in &OPS {
+        let record = op.ty.name();
+        let (dev, unit) = (dev(op.dev), unit(op.unit));
+        writeln!(
+            out,
+            "| {} | {} | {record} | {dev} | {unit} | {} |",
+            op.module, op.name, op.meaning
+        )?;
+    }
+    Ok(())
+}
+
+/// For programs: one object.
+///
+/// # Errors
+///
+/// Where `out` cannot be written to.
+pub fn json(out: &mut dyn Write) -> io::Result<()> {
+    let types: Vec<Value> = RecordType::ALL
+        .into_iter()
+        .map(|ty| {
+            let fields: Vec<Value> = layout(ty)
+                .iter()
+                .map(|field| {
+                    json!({
+                        "name": field.name.to_string(),
+                        "syntax": format!("{:?}", field.syntax),
+                        "value": field.syntax.describe(),
+                        "example": rules::example(field),
+                        "optional": field.optional,
+                    })
+                })
+                .collect();
+            json!({
+                "number": ty.number(),
+                "name": ty.name(),
+                "meaning": rules::meaning(ty),
+                "event": rules::grouping(ty, None).describe(),
+                "source": rules::source(ty),
+                "fields": fields,
+            })
+        })
+        .collect();
+    let ops: Vec<Value> = OPS
+        .iter()
+        .map(|op| {
+            json!({
+                "module": op.module,
+                "op": op.name,
+                "record": op.ty.name(),
+                "meaning": op.meaning,
+                "dev": dev(op.dev),
+                "sector": unit(op.unit),
+            })
+        })
+        .collect();
+    let all = json!({ "records": types, "operations": ops, "notes": NOTES });
+    serde_json::to_writer_pretty(&mut *out, &all)?;
+    writeln!(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(print: impl Fn(&mut dyn Write) -> io::Result<()>) -> String {
+        let mut out = Vec::new();
+        print(&mut out).expect("printed");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn every_type_and_field_is_in_each_form() {
+        let text = printed(|out| text(&Terminal::FILE, out));
+        let markdown = printed(|out| markdown(out));
+        let json: Value = serde_json::from_str(&printed(|out| json(out))).expect("JSON");
+        for (i, ty) in RecordType::ALL.into_iter().enumerate() {
+            let name = ty.name();
+            assert!(text.contains(name) && markdown.contains(name));
+            assert_eq!(json["records"][i]["number"], ty.number());
+            for (j, field) in layout(ty).iter().enumerate() {
+                assert_eq!(
+                    json["records"][i]["fields"][j]["name"],
+                    field.name.to_string()
+                );
+            }
+        }
+        for op in &OPS {
+            assert!(text.contains(op.name) && markdown.contains(op.name));
+        }
+    }
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Records from auditd, whose plugin this program then is: one a line on standard input (`format = string`).
+
+use super::{AHEAD, Message};
+use crate::input::Wanted;
+use crate::input::lines::Lines;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+
+/// Begins to read standard input.
+///
+/// # Errors
+///
+/// Where no thread can be started, or a signal be caught.
+pub fn start() -> io::Result<Receiver<Message>> {
+    // auditd sends it to have plugins read their configuration again. There is none; by default it kills.
+    signal_hook::flag::register(
+        signal_hook::consts::SIGHUP,
+        Arc::new(AtomicBool::new(false)),
+    )?;
+    read(io::stdin())
+}
+
+fn read(source: impl Read + Send + 'static) -> io::Result<Receiver<Message>> {
+    let (sender, messages) = mpsc::sync_channel(AHEAD);
+    thread::Builder::new()
+        .name("plugin".to_owned())
+        .spawn(move || {
+            let mut lines = Lines::new(source);
+            let wanted = Wanted::all();
+            loop {
+                let message = match lines.next_line(&wanted) {
+                    Ok(Some(raw)) => Message::Record(raw.text.to_vec()),
+                    Ok(None) => return,
+                    Err(error) => Message::Failed(error),
+                };
+                if sender.send(message).is_err() {
+                    return;
+                }
+            }
+        })?;
+    Ok(messages)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_line_is_a_record() {
+        let source = read(io::Cursor::new("type=EOE msg=audit(1.000:1): \nlast")).expect("started");
+        let lines: Vec<_> = source
+            .into_iter()
+            .map(|message| match message {
+                Message::Record(line) => String::from_utf8(line).expect("text"),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(lines, ["type=EOE msg=audit(1.000:1): ", "last"]);
+    }
+}

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! An event in a sentence, or as JSON.
+
+use super::events::Event;
+use crate::record::value::{Nested, decoded, text};
+use crate::record::{Head, Type};
+use crate::report::dm::record::Record;
+use crate::report::{Options, Who};
+use crate::terminal::{BAD, FAINT, NAME};
+use dmns_audit_uapi::line::fields;
+use dmns_audit_uapi::rules::{self, Unit};
+use dmns_audit_uapi::types::RecordType;
+use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+/// Tells `event`, if it is of device mapper, of namespaces or of guests. Says whether it was.
+///
+/// # Errors
+///
+/// Where `out` cannot be written to.
+pub fn event(event: &Event, options: &Options, out: &mut dyn Write) -> io::Result<bool> {
+    let kind = event.records().find_map(|head| match head.ty {
+        Type::Ours(RecordType::DmCtrl | RecordType::DmEvent) => Some("dm"),
+        Type::Ours(RecordType::NsInit(_) | RecordType::NsDel(_)) => Some("ns"),
+        Type::VirtControl | Type::VirtResource | Type::VirtMachineId => Some("virt"),
+        _ => None,
+    });
+    let Some(kind) = kind else {
+        return Ok(false);
+    };
+    let sentence = sentence(event, options);
+    let id = event.id;
+    if options.json {
+        let records: Vec<Value> = event.records().map(|head| object(&head)).collect();
+        let object = json!({
+            "kind": kind,
+            "time": options.clock.iso(id.seconds, id.millis),
+            "id": id.to_string(),
+            "node": event.node().map(text),
+            "text": sentence,
+            "records": records,
+        });
+        writeln!(out, "{object}")?;
+        return Ok(true);
+    }
+    let terminal = &options.terminal;
+    let time = format!("{}.{:03}", options.clock.full(id.seconds), id.millis);
+    let node = event.node().map(|node| format!(" {}", text(node)));
+    let bad = event.records().any(|head| {
+        head.ty == Type::Ours(RecordType::DmEvent) || {
+            let body = text(head.body);
+            matches!(Nested::new(&body).raw("res"), Some("0" | "failed"))
+        }
+    });
+    writeln!(
+        out,
+        "{}{} {} {}{}",
+        terminal.paint(FAINT, &time),
+        node.unwrap_or_default(),
+        terminal.paint(NAME, &format!("{kind:<4}")),
+        match bad {
+            true => terminal.paint(BAD, &sentence),
+            false => sentence,
+        },
+        match options.proof {
+            true => terminal.paint(FAINT, &format!(" [{id}]")),
+            false => String::new(),
+        }
+    )?;
+    Ok(true)
+}
+
+/// Tells that records were lost on the way here.
+///
+/// # Errors
+///
+/// Where `out` cannot be written to.
+pub fn missed(number: u64, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+    if options.json {
+        return writeln!(out, "{}", json!({ "kind": "missed", "records": number }));
+    }
+    let s = if number == 1 { "" } else { "s" };
+    let what = format!("-- missed {number} record{s}: they came faster than they were read --");
+    writeln!(out, "{}", options.terminal.paint(BAD, &what))
+}
+
+fn sentence(event: &Event, options: &Options) -> String {
+    // The system call knows the program, where a record does not.
+    let caller = event.records().find_map(|head| {
+        let body = text(head.body);
+        (head.ty == Type::Syscall).then(|| Who::of(&head, fields(&body), &options.users))
+    });
+    let mut actor = String::new();
+    let mut parts: Vec<String> = Vec::new();
+    for head in event.records() {
+        let body = text(head.body);
+        let part = match head.ty {
+            Type::Ours(ty @ (RecordType::DmCtrl | RecordType::DmEvent)) => mapping(ty, &body),
+            Type::Ours(ty @ (RecordType::NsInit(_) | RecordType::NsDel(_))) => namespace(ty, &body),
+            Type::VirtControl | Type::VirtResource | Type::VirtMachineId => guest(&head, &body),
+            _ => None,
+        };
+        let Some(part) = part else { continue };
+        if actor.is_empty() && head.ty != Type::Ours(RecordType::DmEvent) {
+            let who = Who::of(&head, fields(&body), &options.users);
+            actor = match (&caller, who.comm.is_empty()) {
+                (Some(caller), true) => caller.show(),
+                _ => who.show(),
+            };
+        }
+        parts.push(part);
+    }
+    // The same verb is said once.
+    let mut sentence = actor;
+    let mut last = String::new();
+    for part in parts {
+        let verb = part.split(' ').next().unwrap_or_default().to_owned();
+        let same = verb == last && matches!(verb.as_str(), "creates" | "deletes" | "finds");
+        match (sentence.is_empty(), same) {
+            (true, _) => sentence.push_str(&part),
+            (false, true) => sentence.push_str(&format!(",{}", &part[verb.len()..])),
+            (false, false) if last.is_empty() => sentence.push_str(&format!(" {part}")),
+            (false, false) => sentence.push_str(&format!("; {part}")),
+        }
+        last = verb;
+    }
+    sentence
+}
+
+fn mapping(ty: RecordType, body: &str) -> Option<String> {
+    let record = Record::parse(body)?;
+    let (module, dev, op) = (record.module, record.dev, record.op);
+    if ty == RecordType::DmEvent {
+        let known = rules::op(module, op);
+        let meaning = known.map_or("violation", |op| op.meaning);
+        let place = match (record.sector, known.map(|op| op.unit)) {
+            (Some(sector), Some(Unit::Block)) => format!(", block {sector}"),
+            (Some(sector), _) => format!(", sector {sector}"),
+            (None, _) => String::new(),
+        };
+        return Some(format!("{module} on {dev}{place}: {meaning} ({op})"));
+    }
+    Some(match (op, record.success) {
+        ("ctr", true) => format!("makes {module} {dev}"),
+        ("ctr", false) => format!("fails to make {module} {dev}: {}", record.error),
+        ("dtr", _) => format!("destroys {module} {dev}"),
+        (op, _) => format!("{op} {module} {dev}"),
+    })
+}
+
+fn namespace(ty: RecordType, body: &str) -> Option<String> {
+    let value = |name: &str| fields(body).find(|f| f.name == name).map(|f| f.value);
+    let id = value("ns_id").map(|id| format!(" (ns_id {id})"));
+    let id = id.unwrap_or_default();
+    match ty {
+        RecordType::NsInit(kind) => {
+            let name = format!("{}ns", kind.name());
+            let old = value(&format!("old_{name}"))?;
+            let number = value(&name)?;
+            Some(match old {
+                "(none)" => format!("finds {name}={number}{id}, an initial one"),
+                old => format!("creates {name}={number}{id} from {old}"),
+            })
+        }
+        RecordType::NsDel(kind) => {
+            let name = format!("{}ns", kind.name());
+            Some(format!("deletes {name}={}{id}", value(&name)?))
+        }
+        _ => None,
+    }
+}
+
+fn guest(head: &Head<'_>, body: &str) -> Option<String> {
+    let record = Nested::new(body);
+    let vm = record.text("vm")?;
+    let reason = record.raw("reason").map(|reason| format!(" ({reason})"));
+    let reason = reason.unwrap_or_default();
+    let failed = match record.raw("res") {
+        Some("success" | "1") => "",
+        _ => "fails to ",
+    };
+    let verb = |plain: &str, base: &str| match failed {
+        "" => plain.to_owned(),
+        failed => format!("{failed}{base}"),
+    };
+    Some(match head.ty {
+        Type::VirtControl => match record.raw("op")? {
+            "start" => format!("{} guest {vm}{reason}", verb("starts", "start")),
+            "stop" => format!("{} guest {vm}{reason}", verb("stops", "stop")),
+            op => format!("{op} of guest {vm}{reason}"),
+        },
+        Type::VirtResource => {
+            let kind = record.raw("resrc")?;
+            let new = record.raw(&format!("new-{kind}")).map(|value| match kind {
+                // A number reads as hex too.
+                "mem" | "vcpu" => Cow::Borrowed(value),
+                _ => decoded(value),
+            });
+            let what = new
+                .or_else(|| record.text("path"))
+                .filter(|what| !matches!(what.as_ref(), "?" | "0"))
+                .map(|what| format!(" {what}"));
+            let what = what.unwrap_or_default();
+            let verb = match record.raw("reason") {
+                Some("deny") => verb("denies", "deny"),
+                _ => verb("gives", "give"),
+            };
+            format!("{verb} guest {vm} {kind}{what}{reason}")
+        }
+        _ => format!("{} guest {vm}", verb("labels", "label")),
+    })
+}
+
+/// A record as an object: its type, and its fields as they are written.
+fn object(head: &Head<'_>) -> Value {
+    let name = match head.ty {
+        Type::Ours(ty) => ty.name().to_owned(),
+        Type::Syscall => "SYSCALL".to_owned(),
+        _ => text(head.name).into_owned(),
+    };
+    let body = text(head.body);
+    let mut all = Map::new();
+    let inner = body.split_once(" msg='").map_or("", |(_, inner)| inner);
+    let outer = body
+        .split_once(" msg='")
+        .map_or(body.as_ref(), |(outer, _)| outer);
+    for field in fields(outer).chain(fields(inner.trim_end_matches('\''))) {
+        if !field.name.is_empty() {
+            all.insert(field.name.to_owned(), field.value.into());
+        }
+    }
+    json!({ "type": name, "fields": all })
+}

@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Times: what `--start` and `--end` may say, and how a report says them.
+
+use jiff::civil::{Date, Time};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Span, Timestamp, Zoned};
+use std::fs;
+
+/// Which of the two ends of a period a time is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// `--start`: a day means its first second.
+    Start,
+    /// `--end`: a day means its last second.
+    End,
+}
+
+/// The words that are times.
+pub const WORDS: &str =
+    "now, recent, boot, today, yesterday, this-week, week-ago, this-month, this-year";
+
+/// From when to when records count, in seconds since 1970, both ends included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    /// The first second.
+    pub start: Option<i64>,
+    /// The last second.
+    pub end: Option<i64>,
+}
+
+impl Window {
+    /// Whether a record of this second counts.
+    pub fn has(&self, seconds: u64) -> bool {
+        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+        self.start.is_none_or(|start| seconds >= start) && self.end.is_none_or(|end| seconds <= end)
+    }
+}
+
+/// Reads a time: a word of [`WORDS`], a date, a time of day, or a date and a time of day.
+///
+/// Dates are `2026-11-21`, `11/21/2026`, `11/21/26` or `21.11.2026`; times are `18:00` or `18:00:00`;
+/// `@1795227208` is seconds since 1970.
+///
+/// # Errors
+///
+/// A sentence that says what was expected.
+pub fn parse(text: &str, bound: Bound, now: &Zoned) -> Result<i64, String> {
+    let explain = || {
+        format!(
+            "'{text}' is no time: a word ({WORDS}), a date (2026-11-21 or 11/21/2026), a time of day \
+             (18:00 or 18:00:00), both, or @SECONDS expected"
+        )
+    };
+    if let Some(seconds) = text.strip_prefix('@') {
+        return seconds.parse().map_err(|_| explain());
+    }
+    let mut parts = text.split([' ', 'T']).filter(|part| !part.is_empty());
+    let (first, second) = (parts.next().ok_or_else(explain)?, parts.next());
+    if parts.next().is_some() {
+        return Err(explain());
+    }
+    if let (Some(time), None) = (time_of_day(first), second) {
+        return seconds(now.date(), time, now.time_zone());
+    }
+    // These are moments, not days.
+    if second.is_none() {
+        let moment = match first {
+            "now" => Some(now.clone()),
+            "recent" => now.checked_sub(SignedDuration::from_mins(10)).ok(),
+            "boot" => Some(booted(now)?),
+            "today" if bound == Bound::End => Some(now.clone()),
+            _ => None,
+        };
+        if let Some(moment) = moment {
+            return Ok(moment.timestamp().as_second());
+        }
+    }
+    let today = now.date();
+    let before = |span: Span| today.checked_sub(span).map_err(|_| explain());
+    let date = match first {
+        "now" | "today" => today,
+        "recent" => before(Span::new())?,
+        "boot" => booted(now)?.date(),
+        "yesterday" => before(Span::new().days(1))?,
+        "this-week" => {
+            let days = today.weekday().to_sunday_zero_offset();
+            before(Span::new().days(days))?
+        }
+        "week-ago" => before(Span::new().days(7))?,
+        "this-month" => today.first_of_month(),
+        "this-year" => today.first_of_year(),
+        date => self::date(date).ok_or_else(explain)?,
+    };
+    // A period that goes on has no last second, so as an end it means its beginning.
+    let begins = matches!(first, "this-week" | "this-month" | "this-year");
+    let time = match (second, bound) {
+        (Some(time), _) => time_of_day(time).ok_or_else(explain)?,
+        (None, Bound::End) if !begins => Time::constant(23, 59, 59, 0),
+        (None, _) => Time::midnight(),
+    };
+    seconds(date, time, now.time_zone())
+}
+
+/// A fixed now, in UTC, for what must not depend on the day.
+pub fn fixed(seconds: i64) -> Zoned {
+    Timestamp::from_second(seconds)
+        .unwrap_or(Timestamp::UNIX_EPOCH)
+        .to_zoned(TimeZone::UTC)
+}
+
+fn seconds(date: Date, time: Time, zone: &TimeZone) -> Result<i64, String> {
+    date.to_datetime(time)
+        .to_zoned(zone.clone())
+        .map(|zoned| zoned.timestamp().as_second())
+        .map_err(|error| error.to_string())
+}
+
+/// `18:00` or `18:00:00`.
+fn time_of_day(text: &str) -> Option<Time> {
+    let mut parts = text.split(':').map(|part| match part.len() {
+        1 | 2 => part.parse::<i8>().ok(),
+        _ => None,
+    });
+    let (hour, minute) = (parts.next()??, parts.next()??);
+    let second = match parts.next() {
+        Some(second) => second?,
+        None => 0,
+    };
+    match parts.next() {
+        Some(_) => None,
+        None => Time::new(hour, minute, second, 0).ok(),
+    }
+}
+
+/// `2026-11-21`, `11/21/2026`, `11/21/26`, `21.11.2026`.
+fn date(text: &str) -> Option<Date> {
+    let parts = |by: char| -> Option<[i16; 3]> {
+        let parts: Option<Vec<i16>> = text.split(by).map(|part| part.parse().ok()).collect();
+        parts?.try_into().ok()
+    };
+    let (year, month, day) = if let Some([year, month, day]) = parts('-') {
+        (year, month, day)
+    } else if let Some([month, day, year]) = parts('/') {
+        (year, month, day)
+    } else {
+        let [day, month, year] = parts('.')?;
+        (year, month, day)
+    };
+    // The audit subsystem is of this century.
+    let year = if year < 100 { year + 2000 } else { year };
+    Date::new(year, month.try_into().ok()?, day.try_into().ok()?).ok()
+}
+
+/// When this machine came up.
+fn booted(now: &Zoned) -> Result<Zoned, String> {
+    let explain = |error: &dyn std::fmt::Display| format!("boot: /proc/uptime: {error}");
+    let text = fs::read_to_string("/proc/uptime").map_err(|error| explain(&error))?;
+    let uptime = text
+        .split(['.', ' '])
+        .next()
+        .and_then(|seconds| seconds.parse().ok())
+        .ok_or_else(|| explain(&"no number in it"))?;
+    now.checked_sub(SignedDuration::from_secs(uptime))
+        .map_err(|error| explain(&error))
+}
+
+/// Writes times.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    zone: TimeZone,
+    compact: bool,
+}
+
+impl Clock {
+    /// In this system's time zone, or `$TZ`.
+    pub fn local() -> Self {
+        Self {
+            zone: TimeZone::system(),
+            compact: false,
+        }
+    }
+
+    /// In UTC.
+    pub fn utc() -> Self {
+        Self {
+            zone: TimeZone::UTC,
+            compact: false,
+        }
+    }
+
+    /// How long a compact time is: `26-11-21 04:17`.
+    pub const COMPACT: usize = 14;
+
+    /// The same for a terminal of `width` columns: on a narrow one, full times are compact.
+    pub fn fitting(self, width: Option<usize>) -> Self {
+        let compact = width.is_some_and(|width| width < 112);
+        Self { compact, ..self }
+    }
+
+    fn zoned(&self, seconds: u64) -> Zoned {
+        i64::try_from(seconds)
+            .ok()
+            .and_then(|seconds| Timestamp::from_second(seconds).ok())
+            .unwrap_or(Timestamp::MAX)
+            .to_zoned(self.zone.clone())
+    }
+
+    /// `2026-11-21 04:17:59`, or [compact](Self::fitting).
+    pub fn full(&self, seconds: u64) -> String {
+        if self.compact {
+            return self.zoned(seconds).strftime("%y-%m-%d %H:%M").to_string();
+        }
+        self.zoned(seconds)
+            .strftime("%Y-%m-%d %H:%M:%S")
+            .to_string()
+    }
+
+    /// `Tue Jan 24 16:28`, as auvirt has it.
+    pub fn short(&self, seconds: u64) -> String {
+        self.zoned(seconds).strftime("%a %b %e %H:%M").to_string()
+    }
+
+    /// `2026-11-21T04:17:59.123+01:00`
+    pub fn iso(&self, seconds: u64, millis: u16) -> String {
+        let zoned = self.zoned(seconds);
+        let offset = match zoned.offset().is_zero() {
+            true => "Z".to_owned(),
+            false => zoned.strftime("%:z").to_string(),
+        };
+        format!(
+            "{}.{millis:03}{offset}",
+            zoned.strftime("%Y-%m-%dT%H:%M:%S")
+        )
+    }
+}
+
+/// Short times, remembered by the minute: those of a report are near each other, and to look a time zone up
+/// takes longer than all the rest of a row.
+#[derive(Clone, Debug, Default)]
+pub struct Minutes {
+    known: Vec<Option<(u64, String)>>,
+}
+
+impl Minutes {
+    /// The same as [`Clock::short`].
+    pub fn short(&mut self, clock: &Clock, seconds: u64) -> &str {
+        const PLACES: usize = 256;
+        self.known.resize(PLACES, None);
+        let minute = seconds / 60;
+        let place = &mut self.known[(minute % PLACES as u64) as usize];
+        if place.as_ref().is_none_or(|(known, _)| *known != minute) {
+            *place = Some((minute, clock.short(seconds)));
+        }
+        place.as_ref().map_or("", |(_, text)| text)
+    }
+
+    /// `16:28`: the end of the same.
+    pub fn hour(&mut self, clock: &Clock, seconds: u64) -> &str {
+        let short = self.short(clock, seconds);
+        &short[short.len() - "16:28".len()..]
+    }
+}
+
+/// `(03:16)` or `(2+03:16)`: days, hours and minutes, as auvirt has it.
+pub fn duration(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86400, seconds / 3600 % 24, seconds / 60 % 60);
+    match days {
+        0 => format!("({hours:02}:{minutes:02})"),
+        days => format!("({days}+{hours:02}:{minutes:02})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Zoned {
+        // 2026-11-21 04:17:59
+        fixed(1_795_234_679)
+    }
+
+    fn told(text: &str, bound: Bound) -> Result<String, String> {
+        parse(text, bound, &now()).map(|seconds| Clock::utc().full(seconds as u64))
+    }
+
+    #[test]
+    fn words_and_dates_are_times() {
+        for (text, start, end) in [
+            ("now", "2026-11-21 04:17:59", "2026-11-21 04:17:59"),
+            ("recent", "2026-11-21 04:07:59", "2026-11-21 04:07:59"),
+            ("today", "2026-11-21 00:00:00", "2026-11-21 04:17:59"),
+            ("today 03:00", "2026-11-21 03:00:00", "2026-11-21 03:00:00"),
+            ("yesterday", "2026-11-20 00:00:00", "2026-11-20 23:59:59"),
+            ("this-week", "2026-11-15 00:00:00", "2026-11-15 00:00:00"),
+            ("week-ago", "2026-11-14 00:00:00", "2026-11-14 23:59:59"),
+            ("this-month", "2026-11-01 00:00:00", "2026-11-01 00:00:00"),
+            ("this-year", "2026-01-01 00:00:00", "2026-01-01 00:00:00"),
+            ("01/25/2012", "2012-01-25 00:00:00", "2012-01-25 23:59:59"),
+            (
+                "01/25/12 12:00:01",
+                "2012-01-25 12:00:01",
+                "2012-01-25 12:00:01",
+            ),
+            ("25.01.2012", "2012-01-25 00:00:00", "2012-01-25 23:59:59"),
+            (
+                "2012-01-25T12:00",
+                "2012-01-25 12:00:00",
+                "2012-01-25 12:00:00",
+            ),
+            ("18:00", "2026-11-21 18:00:00", "2026-11-21 18:00:00"),
+            ("@86400", "1970-01-02 00:00:00", "1970-01-02 00:00:00"),
+        ] {
+            assert_eq!(told(text, Bound::Start).as_deref(), Ok(start), "{text}");
+            assert_eq!(told(text, Bound::End).as_deref(), Ok(end), "{text}");
+        }
+        assert!(told("boot", Bound::Start).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused_with_what_is() {
+        for text in [
+            "",
+            "tomorrow",
+            "13/45/2012",
+            "2026-11-21 25:00",
+            "1:2:3:4",
+            "@x",
+            "today now x",
+        ] {
+            let refused = told(text, Bound::Start).expect_err(text);
+            assert!(
+                refused.contains("this-week") && refused.contains(text),
+                "{refused}"
+            );
+        }
+    }
+
+    #[test]
+    fn times_are_written_as_auvirt_does() {
+        let clock = Clock::utc();
+        assert_eq!(clock.short(1328292445), "Fri Feb  3 18:07");
+        let mut minutes = Minutes::default();
+        for _ in 0..2 {
+            assert_eq!(minutes.short(&clock, 1328292445), "Fri Feb  3 18:07");
+            assert_eq!(minutes.hour(&clock, 1328292445), "18:07");
+            assert_eq!(minutes.hour(&clock, 1328292445 + 256 * 60), "22:23");
+        }
+        assert_eq!(clock.iso(1328292445, 7), "2012-02-03T18:07:25.007Z");
+        assert_eq!(duration(3 * 3600 + 16 * 60 + 59), "(03:16)");
+        assert_eq!(duration(2 * 86400 + 60), "(2+00:01)");
+        assert_eq!(clock.full(u64::MAX).len(), 19);
+        let narrow = clock.fitting(Some(80));
+        assert_eq!(narrow.full(1328292445), "12-02-03 18:07");
+        assert_eq!(narrow.full(1328292445).len(), Clock::COMPACT);
+    }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Opens a page that `--html` wrote in headless Chromium, clicks through it, and looks at the result.
+//!
+//! Where no Chromium is installed the test says so and does nothing; `DMNS_CHROMIUM` names one that has to be.
+
+mod chromium;
+
+use chromium::Chromium;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// How many pixels of a screenshot are of the colour of damage.
+fn red(png: &[u8]) -> usize {
+    let mut reader = png::Decoder::new(std::io::Cursor::new(png))
+        .read_info()
+        .expect("PNG");
+    let mut pixels = vec![0; reader.output_buffer_size().expect("its size")];
+    let info = reader.next_frame(&mut pixels).expect("pixels");
+    let channels = info.color_type.samples();
+    pixels
+        .chunks_exact(channels)
+        .filter(|p| p[0] > 180 && p[1] < 80 && p[2] < 80)
+        .count()
+}
+
+#[test]
+fn the_page_is_drawn_and_answers_clicks() {
+    let Some(program) = chromium::find() else {
+        eprintln!("skipped: no Chromium here (apt-get install chromium, or set DMNS_CHROMIUM)");
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let page = folder.path().join("page.html");
+    let logs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/logs");
+    let written = Command::new(env!("CARGO_BIN_EXE_dmns-audit"))
+        .args(["report", "dm", "--html"])
+        .arg(&page)
+        .args(["dm.log", "ns.log", "virt.log"].map(|log| logs.join(log)))
+        .env("TZ", "UTC0")
+        .output()
+        .expect("it runs");
+    assert!(written.status.success(), "{written:?}");
+
+    let mut browser = Chromium::start(&program, folder.path());
+    browser.open(&page);
+    assert_eq!(browser.text("document.title"), "dmns-audit report");
+    let tiles = browser.text("$('tiles').innerText");
+    assert!(
+        tiles.contains("11\nlives of mappings") || tiles.contains("12\nlives of mappings"),
+        "{tiles}"
+    );
+    assert!(
+        tiles.contains("violations") && tiles.contains("5\nsessions of guests"),
+        "{tiles}"
+    );
+
+    // The timeline: bars in three colours, with the violations in red. A click tells the life.
+    let bars = browser.number("document.querySelectorAll('#timeline .bar').length");
+    assert!(bars > 20.0, "{bars}");
+    let picture = browser.screenshot();
+    assert!(red(&picture) > 20, "violations are seen");
+    browser.click("[...document.querySelectorAll('.bar')].find(b => b.textContent.includes('crypt 254:6')).querySelector('text')");
+    let details = browser.text("$('details').innerText");
+    assert!(
+        details.contains("integrity-aead") && details.contains("800-802, 808, 4096"),
+        "{details}"
+    );
+    assert!(
+        details.contains("of 254:5") && details.contains("1630425300.100:221"),
+        "{details}"
+    );
+
+    // The map of a device: a mark for each range; zoomed, they spread.
+    browser.click("$('tab-devices')");
+    assert_eq!(browser.text("String($('timeline').hidden)"), "true");
+    let devices = browser.text("$('devices').innerText");
+    assert!(
+        devices.contains("integrity 254:3") && devices.contains("10 violations"),
+        "{devices}"
+    );
+    let crypt = "[...document.querySelectorAll('.device')].find(d => d.textContent.includes('crypt 254:6'))";
+    assert_eq!(
+        browser.number(&format!("{crypt}.querySelectorAll('.range').length")),
+        3.0
+    );
+    let left = format!("Number({crypt}.querySelector('.range').getAttribute('x'))");
+    let before = browser.number(&left);
+    browser.click(&format!("{crypt}.querySelector('button')"));
+    let after = browser.number(&left);
+    assert!(before > 50.0 && after == 0.0, "{before} {after}");
+    assert!(red(&browser.screenshot()) > 20, "damage is seen");
+    browser.click(&format!("{crypt}.querySelector('.range')"));
+    assert!(
+        browser
+            .text("$('details').innerText")
+            .contains("crypt 254:6")
+    );
+
+    // The tree: a branch closes, the filter finds.
+    browser.click("$('tab-namespaces')");
+    let nested = "[...document.querySelectorAll('.tree code')].find(c => c.textContent.includes('netns=330'))";
+    assert_eq!(
+        browser.text(&format!("String({nested}.checkVisibility())")),
+        "true"
+    );
+    browser.click("[...document.querySelectorAll('.tree summary')].find(s => s.textContent.includes('netns=-7'))");
+    assert_eq!(
+        browser.text(&format!("String({nested}.checkVisibility())")),
+        "false"
+    );
+    browser.click("document.querySelector('input[type=search]')");
+    browser.type_text("ns_id 31");
+    let seen = "[...document.querySelectorAll('.tree .leaf')].filter(l => l.style.display !== 'none').length";
+    assert_eq!(browser.number(seen), 1.0);
+
+    browser.click("$('tab-guests')");
+    let guests = browser.text("$('guests').innerText");
+    assert!(
+        guests.contains("2 violations in /dev/mapper/disk (253:0)"),
+        "{guests}"
+    );
+    assert_eq!(browser.errors(), [""; 0], "the console is silent");
+    if let Ok(keep) = std::env::var("DMNS_PAGE_PICTURES") {
+        for tab in ["timeline", "devices", "namespaces", "guests"] {
+            browser.click(&format!("$('tab-{tab}')"));
+            fs::write(format!("{keep}/{tab}.png"), browser.screenshot()).expect("written");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! What the program prints, word for word: each session is a file in `tests/snapshots/`.
+//!
+//! `INSTA_UPDATE=always cargo test -p dmns-audit-cli --test sessions` writes them anew.
+
+use std::process::{Command, Stdio};
+
+/// Runs `dmns-audit` with `arguments`, separated by spaces, and tells what came of it.
+fn session(arguments: &str) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_dmns-audit"))
+        .args(arguments.split_whitespace())
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/logs"))
+        .env("TZ", "UTC0")
+        .env_remove("NO_COLOR")
+        .env_remove("CLICOLOR_FORCE")
+        .stdin(Stdio::null())
+        .output()
+        .expect("it runs");
+    let mut told = format!("$ dmns-audit {arguments}\n");
+    told.push_str(&String::from_utf8_lossy(&output.stdout));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    if !errors.is_empty() {
+        told.push_str(&format!("-- standard error --\n{errors}"));
+    }
+    match output.status.code() {
+        Some(0) => {}
+        code => told.push_str(&format!("-- exit status {code:?} --\n")),
+    }
+    told
+}
+
+macro_rules! sessions {
+    ($($name:ident: $($arguments:literal),+;)+) => {
+        $(#[test]
+        fn $name() {
+            let told = [$(session($arguments)),+].join("\n");
+            insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+                insta::assert_snapshot!(stringify!($name), told);
+            });
+        })+
+    };
+}
+
+sessions! {
+    check_clean: "check clean.log", "check --format json clean.log";
+    check_broken: "check broken.log", "check --strict clean.log";
+    check_broken_json: "check --format json broken.log";
+    check_broken_sarif: "check --format sarif broken.log";
+    check_absent: "check absent.log clean.log", "check --format json absent.log";
+    check_colour: "--color always check broken.log";
+    spec: "spec";
+    spec_markdown: "spec --format markdown";
+    report_dm: "report dm dm.log", "report dm --all-events --proof dm.log";
+    report_dm_period: "report dm --start @1630425250 --end @1630425350 dm.log",
+        "report dm clean.log broken.log", "report dm ns.log";
+    report_dm_json: "report dm --format json --all-events --proof dm.log";
+    report_virt: "report virt virt.log", "report virt --all-events virt.log";
+    report_virt_options: "report virt --summary virt.log", "report virt --proof --show-uuid --vm Arch virt.log",
+        "report virt --uuid 7bcae45c-c179-6cea-a185-c7abe50520c7 -f virt.log --all-events --proof",
+        "report virt -ts 01/25/2012 12:00:00 -te 01/25/2012 virt.log",
+        "report virt --start tomorrow virt.log", "report virt --uuid x virt.log";
+    report_virt_json: "report virt --format json --all-events virt.log",
+        "report virt --format json --summary virt.log";
+    report_ns: "report ns ns.log", "report ns --all-events --proof ns.log", "report ns dm.log";
+    report_ns_container: "report ns --container 11 ns.log", "report ns --container netns=330 --proof ns.log",
+        "report ns --container net:[4026532170] ns.log", "report ns --container 99 ns.log",
+        "report ns --container x ns.log";
+    report_ns_json: "report ns --format json ns.log", "report ns --container 11 --format json ns.log";
+    report_html: "report virt --html /nonexistent/page.html clean.log";
+    report_colour: "--color always report dm dm.log", "--color always report virt --all-events virt.log",
+        "--color always report ns ns.log";
+    check_good_logs: "check dm.log", "check ns.log";
+    help: "--help", "check --help", "spec --help", "report --help", "report virt --help", "report dm --help",
+        "report ns --help", "watch --help";
+    watch_nothing: "watch --stdin", "watch --stdin --plugin=x --output=y";
+}
+
+/// Every field that JSON output has is in docs/cli.md.
+#[test]
+fn json_fields_are_documented() {
+    fn keys(value: &serde_json::Value, found: &mut std::collections::BTreeSet<String>) {
+        match value {
+            serde_json::Value::Object(fields) => {
+                for (name, value) in fields {
+                    found.insert(name.clone());
+                    // The fields of a record are what the kernel calls them.
+                    if name != "fields" {
+                        keys(value, found);
+                    }
+                }
+            }
+            serde_json::Value::Array(values) => values.iter().for_each(|value| keys(value, found)),
+            _ => {}
+        }
+    }
+    let docs = include_str!("../../docs/cli.md");
+    let mut found = std::collections::BTreeSet::new();
+    for arguments in [
+        "check --format json broken.log absent.log",
+        "report dm --format json -a --proof dm.log",
+        "report ns --format json -a --proof ns.log",
+        "report ns --format json --container 11 ns.log",
+        "report virt --format json -a --proof virt.log",
+        "report virt --format json --summary virt.log",
+    ] {
+        for line in session(arguments)
+            .lines()
+            .filter(|line| line.starts_with('{'))
+        {
+            keys(&serde_json::from_str(line).expect("JSON"), &mut found);
+        }
+    }
+    let missing: Vec<_> = found
+        .iter()
+        .filter(|name| {
+            !docs.contains(&format!("`{name}`")) && !docs.contains(&format!("\"{name}\""))
+        })
+        .collect();
+    assert!(
+        found.len() > 60 && missing.is_empty(),
+        "not in docs/cli.md: {missing:?}"
+    );
+}

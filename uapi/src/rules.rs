@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! The rules that a single field does not show: what an operation is, what shares an event with what, and
+//! where the rule comes from.
+
+use super::contract::{Field, Name, Syntax};
+use super::ns::Kind;
+use super::types::RecordType;
+
+/// How a record stands to the other records of its event, which have the same stamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grouping {
+    /// It shares its event with the `SYSCALL` record of the call that caused it, where the kernel audits
+    /// system calls at all.
+    Syscall,
+    /// It stands alone, or shares the event of the system call in which it happened to be made.
+    Free,
+    /// It shares its event with the record that it explains.
+    Companion,
+}
+
+impl Grouping {
+    /// In words.
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Syscall => "shares the serial number of the SYSCALL that caused it",
+            Self::Free => "stands alone, or shares the serial number of a SYSCALL",
+            Self::Companion => "shares the serial number of the record that it explains",
+        }
+    }
+}
+
+/// What `op=` tells in a device-mapper record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Op {
+    /// `module=`: the target.
+    pub module: &'static str,
+    /// `op=`.
+    pub name: &'static str,
+    /// The record it comes in.
+    pub ty: RecordType,
+    /// What it means.
+    pub meaning: &'static str,
+    /// What `dev=` names.
+    pub dev: Dev,
+    /// What `sector=` counts.
+    pub unit: Unit,
+}
+
+/// What `dev=` names in a device-mapper record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dev {
+    /// The mapped device.
+    Mapped,
+    /// The device beneath it: where the data is.
+    Underlying,
+    /// The mapped device, or, in inline mode, the one beneath it.
+    Either,
+}
+
+/// What `sector=` counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Nothing: the field is `?` or missing.
+    None,
+    /// Sectors of 512 bytes.
+    Sector,
+    /// Data blocks, as large as the target was told.
+    Block,
+}
+
+const fn ctrl(module: &'static str, name: &'static str) -> Op {
+    Op {
+        module,
+        name,
+        ty: RecordType::DmCtrl,
+        meaning: match name.as_bytes() {
+            b"ctr" => "the mapping's table was loaded",
+            _ => "the mapping's table was destroyed",
+        },
+        dev: Dev::Mapped,
+        unit: Unit::None,
+    }
+}
+
+const fn event(
+    module: &'static str,
+    name: &'static str,
+    meaning: &'static str,
+    dev: Dev,
+    unit: Unit,
+) -> Op {
+    Op {
+        module,
+        name,
+        ty: RecordType::DmEvent,
+        meaning,
+        dev,
+        unit,
+    }
+}
+
+/// Every operation that the targets of the kernel's tree tell.
+///
+/// C: the callers of `dm_audit_log_*()` in `drivers/md/dm-integrity.c`, `dm-crypt.c`, `dm-verity-target.c`.
+pub const OPS: [Op; 14] = [
+    ctrl("integrity", "ctr"),
+    ctrl("integrity", "dtr"),
+    ctrl("crypt", "ctr"),
+    ctrl("crypt", "dtr"),
+    ctrl("verity", "ctr"),
+    ctrl("verity", "dtr"),
+    event(
+        "integrity",
+        "integrity-checksum",
+        "data does not match its checksum",
+        Dev::Either,
+        Unit::Sector,
+    ),
+    event(
+        "integrity",
+        "mac-superblock",
+        "the superblock does not match its MAC",
+        Dev::Mapped,
+        Unit::None,
+    ),
+    event(
+        "integrity",
+        "mac-journal",
+        "a journal sector does not match its MAC",
+        Dev::Mapped,
+        Unit::None,
+    ),
+    event(
+        "integrity",
+        "integrity-replay-journal",
+        "journalled data does not match its checksum",
+        Dev::Mapped,
+        Unit::None,
+    ),
+    event(
+        "crypt",
+        "integrity-aead",
+        "data does not match its authentication tag",
+        Dev::Underlying,
+        Unit::Sector,
+    ),
+    event(
+        "verity",
+        "verify-data",
+        "a data block does not match its hash",
+        Dev::Underlying,
+        Unit::Block,
+    ),
+    event(
+        "verity",
+        "verify-metadata",
+        "a hash block does not match its hash; the number is that of the data block looked up",
+        Dev::Underlying,
+        Unit::Block,
+    ),
+    event(
+        "verity",
+        "max-corrupted-errors",
+        "so many blocks are corrupted that verity tells no more",
+        Dev::Mapped,
+        Unit::None,
+    ),
+];
+
+/// What the target `module` means by the operation `name`, if the kernel's tree has it.
+pub fn op(module: &str, name: &str) -> Option<&'static Op> {
+    OPS.iter().find(|op| op.module == module && op.name == name)
+}
+
+/// How a record of type `ty` stands to the others of its event. `op` is the value of its `op=`, if it has
+/// one.
+pub fn grouping(ty: RecordType, op: Option<&str>) -> Grouping {
+    match ty {
+        // A table is loaded by an ioctl; it can be destroyed by a worker.
+        RecordType::DmCtrl if op == Some("ctr") => Grouping::Syscall,
+        RecordType::NsInit(_) => Grouping::Syscall,
+        RecordType::NsInfo => Grouping::Companion,
+        RecordType::DmCtrl | RecordType::DmEvent | RecordType::NsDel(_) => Grouping::Free,
+    }
+}
+
+/// Where the format of records of type `ty` comes from.
+pub const fn source(ty: RecordType) -> &'static str {
+    match ty {
+        RecordType::DmCtrl => "dm_audit_log_ti() in drivers/md/dm-audit.c",
+        RecordType::DmEvent => "dm_audit_log_bio() and dm_audit_log_ti() in drivers/md/dm-audit.c",
+        RecordType::NsInit(_) => "Namespace::init_tail() in uapi/src/ns.rs",
+        RecordType::NsDel(_) => "Namespace::del_tail() in uapi/src/ns.rs",
+        RecordType::NsInfo => "docs/records.md",
+    }
+}
+
+/// What a record of type `ty` tells.
+pub const fn meaning(ty: RecordType) -> &'static str {
+    match ty {
+        RecordType::DmCtrl => "a device-mapper target was made or destroyed",
+        RecordType::DmEvent => "a device-mapper target found a violation",
+        RecordType::NsInit(kind) => match kind {
+            Kind::Mnt => "a mount namespace was created",
+            Kind::Uts => "a UTS namespace was created",
+            Kind::Ipc => "an IPC namespace was created",
+            Kind::User => "a user namespace was created",
+            Kind::Pid => "a PID namespace was created",
+            Kind::Net => "a network namespace was created",
+            Kind::Cgroup => "a cgroup namespace was created",
+            Kind::Time => "a time namespace was created",
+        },
+        RecordType::NsDel(kind) => match kind {
+            Kind::Mnt => "a mount namespace was deleted",
+            Kind::Uts => "a UTS namespace was deleted",
+            Kind::Ipc => "an IPC namespace was deleted",
+            Kind::User => "a user namespace was deleted",
+            Kind::Pid => "a PID namespace was deleted",
+            Kind::Net => "a network namespace was deleted",
+            Kind::Cgroup => "a cgroup namespace was deleted",
+            Kind::Time => "a time namespace was deleted",
+        },
+        RecordType::NsInfo => "the namespaces of the task of this event",
+    }
+}
+
+/// A value that `field` may have.
+pub const fn example(field: &Field) -> &'static str {
+    let name = match field.name {
+        Name::Fixed(name) => name,
+        Name::Ns(_) | Name::OldNs(_) => "",
+    };
+    match (name.as_bytes(), field.syntax) {
+        (b"op", _) => "ctr",
+        (b"pid" | b"ppid", _) => "3819",
+        (b"tty", _) => "pts2",
+        (b"ses", _) => "3",
+        (b"subj", _) => "unconfined",
+        (b"exe", _) => "\"/usr/sbin/dmsetup\"",
+        (_, Syntax::Word) => "integrity",
+        (_, Syntax::U32) => "1000",
+        (_, Syntax::U64) => "21",
+        (_, Syntax::I32) => "3",
+        (_, Syntax::Sector) => "77480",
+        (_, Syntax::DevDecimal) => "254:3",
+        (_, Syntax::DevHex) => "00:04",
+        (_, Syntax::Untrusted | Syntax::UntrustedOrNull) => "\"dmsetup\"",
+        (_, Syntax::Quoted) => "'success'",
+        (_, Syntax::OldNamespace) => "-7",
+        (_, Syntax::Result | Syntax::Success) => "1",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::contract::layout;
+    use super::*;
+
+    #[test]
+    fn every_example_is_accepted_by_its_field() {
+        for ty in RecordType::ALL {
+            for field in layout(ty) {
+                assert!(field.syntax.accepts(example(field)), "{}", field.name);
+            }
+        }
+    }
+
+    #[test]
+    fn operations_are_told_apart_by_module_and_name() {
+        for known in &OPS {
+            assert_eq!(op(known.module, known.name), Some(known));
+            assert_eq!(
+                known.ty == RecordType::DmCtrl,
+                matches!(known.name, "ctr" | "dtr")
+            );
+        }
+        assert_eq!(op("crypt", "verify-data"), None);
+    }
+}
