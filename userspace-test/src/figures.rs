@@ -9,14 +9,14 @@ pub(crate) fn markdown(ours: &[Verdict], c: &[Verdict], versions: &[String]) -> 
     let mut text = String::from(
         "# What the module does where the C original waits, loses or sleeps\n\n\
          Made by `dmns-test figures --jobs 1 --markdown FILE`: the same steps with the module and without it, \
-         in guests of the same kind. Times are of an emulated machine: only their ratio means something.\n\n",
+         in guests of the same kind. Without it, the C original writes the device-mapper records. Times are of an emulated machine: only their ratio means something.\n\n",
     );
     for version in versions {
         text.push_str(&format!("- {version}\n"));
     }
     for (ours, c) in ours.iter().zip(c) {
         text.push_str(&format!("\n## {}\n\n{}\n\n", ours.name, ours.title));
-        text.push_str("| figure | C original | module |\n| --- | ---: | ---: |\n");
+        text.push_str("| figure | without the module | with it |\n| --- | ---: | ---: |\n");
         for (name, value) in &ours.figures {
             text.push_str(&format!("| {name} | {} | {value} |\n", value_of(c, name)));
         }
