@@ -73,17 +73,16 @@ impl Level {
 /// An event is about to be written, of a task in the namespaces `info` that leaves the system call `call`.
 ///
 /// The call may have changed them: what is told is what holds at its end.
-pub(crate) fn event(call: Call, info: &Info) {
-    let told = match (Level::now(), call) {
-        (Level::None, _) => false,
+pub(crate) fn event(call: Call, info: impl FnOnce() -> Info) {
+    let wherever = match (Level::now(), call) {
+        // `entering()` tells the one in the middle.
+        (Level::None, _) | (_, Call::Enters) | (Level::Changes, Call::Other) => return,
         (_, Call::Makes) => true,
-        // Told by `entering()`.
-        (_, Call::Enters) => false,
-        (Level::Changes, Call::Other) => false,
-        (Level::Contained, Call::Other) => !info.is_initial(),
+        (Level::Contained, Call::Other) => false,
     };
-    if told {
-        record(info);
+    let info = info();
+    if wherever || !info.is_initial() {
+        record(&info);
     }
 }
 
@@ -98,17 +97,14 @@ pub(crate) fn entering(call: Call, info: impl FnOnce() -> Info) {
 /// Whether a message of a task in the namespaces `info` shall share the event of the system call that sends it.
 ///
 /// The kernel makes such a message an event of its own, to which no record can be joined later.
-pub(crate) fn joins_messages(info: &Info) -> bool {
-    Level::now() == Level::Contained && !info.is_initial()
+pub(crate) fn joins_messages(info: impl FnOnce() -> Info) -> bool {
+    Level::now() == Level::Contained && !info().is_initial()
 }
 
-/// Where the first task is, when this begins: a log that is read from here on is complete.
-pub(crate) fn first_task(info: &Info) {
-    record(info);
-}
-
-/// No lock is held at any of these places, and `audit_log_exit()` is about to ask for memory in the same way.
-fn record(info: &Info) {
+/// Tells the namespaces of a task, in the event of what runs now.
+///
+/// No lock is held where this is called, and `audit_log_exit()` is about to ask for memory in the same way.
+pub(crate) fn record(info: &Info) {
     if let Some(mut record) = Record::start(RecordType::NsInfo, Wait::Allowed) {
         info.body(&mut record);
     }

@@ -175,15 +175,14 @@ unsafe extern "C" fn dmns_observe_ns_switch(
 #[no_mangle]
 extern "C" fn dmns_observe_audit_exit() {
     let _handling = Handling::begin();
-    let current = kernel::task::Task::current_raw();
-    // SAFETY: `current` is valid, and has its `nsproxy` until long after its last event.
-    let info = unsafe { info(current, (*current).nsproxy) };
     let call = match call() {
         // SAFETY: `current` leaves its system call, or is a worker of io_uring, which enters nothing.
         Call::Enters if unsafe { bindings::dmns_call_failed() } => Call::Other,
         call => call,
     };
-    info::event(call, &info);
+    let current = kernel::task::Task::current_raw();
+    // SAFETY: `current` is valid, and has its `nsproxy` until long after its last event.
+    info::event(call, || unsafe { info(current, (*current).nsproxy) });
 }
 
 /// `audit_log_common_recv_msg()` is about to write a message from user space, with the audit context that it
@@ -203,8 +202,7 @@ unsafe extern "C" fn dmns_observe_audit_message(
     }
     let current = kernel::task::Task::current_raw();
     // SAFETY: `current` is valid, sends a message, and so has an `nsproxy`.
-    let info = unsafe { info(current, (*current).nsproxy) };
-    if info::joins_messages(&info) {
+    if info::joins_messages(|| unsafe { info(current, (*current).nsproxy) }) {
         audit::context()
     } else {
         context
@@ -324,7 +322,7 @@ pub(crate) fn record_first_task() {
             info
         }
     };
-    info::first_task(&info);
+    info::record(&info);
 }
 
 /// Says of each initial namespace that it was created.
