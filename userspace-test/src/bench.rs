@@ -8,7 +8,6 @@ use crate::report;
 use crate::vm::Machine;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -83,9 +82,7 @@ pub(crate) fn bench(prepared: &Prepared, options: &Bench) -> Result<ExitCode> {
         .collect::<Result<_>>()?;
     let text = markdown(&measured, &report::versions(prepared));
     println!("{text}");
-    if let Some(file) = &options.markdown {
-        fs::write(file, text).with_context(|| file.display().to_string())?;
-    }
+    report::write_markdown(options.markdown.as_deref(), &text)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -97,9 +94,7 @@ fn markdown(measured: &[Measured], versions: &[String]) -> String {
          task itself runs, in the kernel and around it: the least and the median of 30 to 100 rounds. A ratio is \
          of the least, to the first line of its table.\n\n",
     );
-    for version in versions {
-        text.push_str(&format!("- {version}\n"));
-    }
+    text.push_str(&report::version_list(versions));
     let mut whats: Vec<&str> = Vec::new();
     for one in measured {
         if !whats.contains(&one.what.as_str()) {

@@ -5,6 +5,7 @@
 //! The C original is the judge of device-mapper records: everything must be equal but what says when and
 //! by which process: timestamps, serial numbers, `pid=`, `ppid=`, and which of the kernel's workers it was.
 
+use crate::report;
 use crate::scenario::Scenario;
 use dmns_audit_uapi::line::Line;
 use dmns_audit_uapi::types::RecordType;
@@ -202,9 +203,7 @@ pub(crate) fn markdown(results: &[(String, Vec<Pair>)], versions: &[String]) -> 
          shares its event with a system call. Runs of equal records count as one; how many \
          there must be, the scenarios say for both sides.\n\n",
     );
-    for version in versions {
-        text.push_str(&format!("- {version}\n"));
-    }
+    text.push_str(&report::version_list(versions));
     text.push_str("\n| target | op | pairs | equal | a record | scenarios |\n| --- | --- | --- | --- | --- | --- |\n");
     for ((module, op), pairs) in &points {
         let equal = pairs.iter().filter(|(_, pair)| pair.is_equal()).count();

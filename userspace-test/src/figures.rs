@@ -2,7 +2,7 @@
 
 //! `dmns-test figures`: what scenarios measure, with the module and with the C original in its place.
 
-use crate::report::Verdict;
+use crate::report::{self, Verdict};
 
 /// A table for each scenario, in Markdown: its figures, C's and ours.
 pub(crate) fn markdown(ours: &[Verdict], c: &[Verdict], versions: &[String]) -> String {
@@ -11,9 +11,7 @@ pub(crate) fn markdown(ours: &[Verdict], c: &[Verdict], versions: &[String]) -> 
          Made by `dmns-test figures --jobs 1 --markdown FILE`: the same steps with the module and without it, \
          in guests of the same kind. Without it, the C original writes the device-mapper records. Times are of an emulated machine: only their ratio means something.\n\n",
     );
-    for version in versions {
-        text.push_str(&format!("- {version}\n"));
-    }
+    text.push_str(&report::version_list(versions));
     for (ours, c) in ours.iter().zip(c) {
         text.push_str(&format!("\n## {}\n\n{}\n\n", ours.name, ours.title));
         text.push_str("| figure | without the module | with it |\n| --- | ---: | ---: |\n");

@@ -238,13 +238,6 @@ fn run_both(
     Ok((ours, c))
 }
 
-fn write_markdown(options: &Both, text: &str) -> Result<()> {
-    if let Some(file) = &options.markdown {
-        std::fs::write(file, text).with_context(|| file.display().to_string())?;
-    }
-    Ok(())
-}
-
 fn diff_scenarios(options: &Both) -> Result<ExitCode> {
     let mut scenarios = find(&options.names)?;
     if options.names.is_empty() {
@@ -276,7 +269,8 @@ fn diff_scenarios(options: &Both) -> Result<ExitCode> {
         red += pairs.iter().filter(|pair| !pair.is_equal()).count();
         results.push((ours.name.clone(), pairs));
     }
-    write_markdown(options, &diff::markdown(&results, &versions))?;
+    let table = diff::markdown(&results, &versions);
+    report::write_markdown(options.markdown.as_deref(), &table)?;
     let pairs: usize = results.iter().map(|(_, pairs)| pairs.len()).sum();
     println!("\n{pairs} pairs of records, {red} differences or failures");
     Ok(ExitCode::from(u8::from(red > 0)))
@@ -302,7 +296,7 @@ fn take_figures(options: &Both) -> Result<ExitCode> {
     let red = red + report::summary(&c).1;
     let text = figures::markdown(&ours, &c, &versions);
     println!("\n{text}");
-    write_markdown(options, &text)?;
+    report::write_markdown(options.markdown.as_deref(), &text)?;
     Ok(ExitCode::from(u8::from(red > 0)))
 }
 

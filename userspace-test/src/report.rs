@@ -3,7 +3,7 @@
 //! The verdicts of a run: for people, for CI (JUnit), for kernel tools (KTAP).
 
 use crate::prepare::Prepared;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use std::fs;
 use std::path::Path;
@@ -27,6 +27,23 @@ pub(crate) struct Verdict {
     pub(crate) records: Vec<String>,
     /// Boot and power-off included.
     pub(crate) time: Duration,
+}
+
+/// Versions as a list in Markdown.
+pub(crate) fn version_list(versions: &[String]) -> String {
+    let mut list = String::new();
+    for version in versions {
+        list.push_str(&format!("- {version}\n"));
+    }
+    list
+}
+
+/// Writes a table where one is asked for.
+pub(crate) fn write_markdown(file: Option<&Path>, text: &str) -> Result<()> {
+    match file {
+        Some(file) => fs::write(file, text).with_context(|| file.display().to_string()),
+        None => Ok(()),
+    }
 }
 
 impl Verdict {
