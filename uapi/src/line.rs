@@ -7,6 +7,7 @@
 //! ```
 
 use super::types::RecordType;
+use memchr::memchr;
 
 /// Separates the record from the names that auditd adds to it (`log_format = ENRICHED`).
 const ENRICHMENT: char = '\x1d';
@@ -88,42 +89,59 @@ impl<'a> Line<'a> {
     }
 }
 
-/// The fields of `body`, in order.
+/// The fields of `body`, in order. A value in quotes, double or single, ends at the next quote of its kind,
+/// whatever stands between.
 pub fn fields(body: &str) -> Fields<'_> {
-    Fields { rest: body }
+    Fields {
+        rest: body,
+        single: true,
+    }
 }
 
-/// Iterates over fields. See [`fields`].
+/// The fields of `text`, which stands in `msg='...'` of a record from user space: there a single quote is a
+/// letter like any other (a guest may be called it's).
+pub fn inner_fields(text: &str) -> Fields<'_> {
+    Fields {
+        rest: text,
+        single: false,
+    }
+}
+
+/// Iterates over fields. See [`fields`] and [`inner_fields`].
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {
     rest: &'a str,
+    /// A single quote encloses a value too.
+    single: bool,
 }
 
 impl<'a> Iterator for Fields<'a> {
     type Item = Field<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Field<'a>> {
         let rest = self.rest.trim_start_matches(' ');
         if rest.is_empty() {
             return None;
         }
-        let word_end = rest.find(' ').unwrap_or(rest.len());
-        let (name, value_start) = match rest[..word_end].find('=') {
+        let bytes = rest.as_bytes();
+        let word = memchr(b' ', bytes).unwrap_or(rest.len());
+        // Names are short.
+        let (name, from) = match bytes[..word].iter().position(|&b| b == b'=') {
             Some(equals) => (&rest[..equals], equals + 1),
             None => ("", 0),
         };
-        // A value in quotes ends at the next quote of its kind, whatever stands between.
-        let end = match rest[value_start..].chars().next() {
-            Some(quote @ ('"' | '\'')) => rest[value_start + 1..]
-                .find(quote)
-                .map(|length| value_start + 1 + length + 1),
+        let end = match bytes.get(from) {
+            Some(&quote) if quote == b'"' || (self.single && quote == b'\'') => {
+                memchr(quote, &bytes[from + 1..]).map(|length| from + length + 2)
+            }
             _ => None,
         }
-        .unwrap_or(word_end);
+        .unwrap_or(word);
         self.rest = &rest[end..];
         Some(Field {
             name,
-            value: &rest[value_start..end],
+            value: &rest[from..end],
         })
     }
 }
@@ -192,13 +210,33 @@ mod tests {
         );
         assert_eq!(pairs("a=\"b c=1"), [("a", "\"b"), ("c", "1")]);
         assert_eq!(pairs("a= b=\""), [("a", ""), ("b", "\"")]);
+        let inner: Vec<_> = inner_fields("vm=\"it's\" x='a b'")
+            .map(|f| f.value)
+            .collect();
+        assert_eq!(inner, ["\"it's\"", "'a", "b'"]);
     }
 
     proptest! {
         #[test]
         fn any_text_is_taken_without_a_panic(text: std::string::String) {
             let _ = Line::parse(&text).map(|line| line.fields().count());
-            let _ = fields(&text).count();
+            let _ = inner_fields(&text).count();
+        }
+
+        /// Whatever the quotes: fields and the spaces between them are the text.
+        #[test]
+        fn fields_joined_are_the_text(text in "[ a=\"'é]{0,40}") {
+            for found in [fields(&text), inner_fields(&text)] {
+                let mut rest = text.as_str();
+                for field in found {
+                    rest = rest.trim_start_matches(' ');
+                    if !field.name.is_empty() || rest.starts_with('=') {
+                        rest = rest.strip_prefix(field.name).and_then(|r| r.strip_prefix('=')).expect("its name");
+                    }
+                    rest = rest.strip_prefix(field.value).expect("its value");
+                }
+                prop_assert_eq!(rest.trim_start_matches(' '), "");
+            }
         }
     }
 }

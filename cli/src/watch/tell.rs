@@ -222,11 +222,7 @@ fn object(head: &Head<'_>) -> Value {
     };
     let body = text(head.body);
     let mut all = Map::new();
-    let inner = body.split_once(" msg='").map_or("", |(_, inner)| inner);
-    let outer = body
-        .split_once(" msg='")
-        .map_or(body.as_ref(), |(outer, _)| outer);
-    for field in fields(outer).chain(fields(inner.trim_end_matches('\''))) {
+    for field in Nested::new(&body).fields() {
         if !field.name.is_empty() {
             all.insert(field.name.to_owned(), field.value.into());
         }
