@@ -2,22 +2,16 @@
 
 //! A record and its event: what has to share a serial number with what.
 //!
-//! The records of an event come close together, but not in a row: those of other processors come between.
-//! So what a record still lacks is kept for a while, and told when it does not come.
+//! What a record still lacks is kept for a while, and told when it does not come.
 
 use super::finding::{Finding, Rule};
 use super::judge::Judged;
-use crate::input::Place;
-use crate::input::lines::Raw;
-use crate::record::{Head, Type};
+use crate::record::{Head, Type, event};
 use dmns_audit_uapi::line::Stamp;
 use dmns_audit_uapi::rules;
 use dmns_audit_uapi::types::RecordType;
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
-
-/// How long the records of an event may take to come, in seconds of the log: as long as libauparse waits.
-const PATIENCE: u64 = 2;
 
 /// How many events are kept at most.
 const MOST: usize = 1024;
@@ -58,22 +52,14 @@ pub struct Grouping {
 
 impl Grouping {
     /// A record of ours.
-    pub fn ours(
-        &mut self,
-        ty: RecordType,
-        head: &Head<'_>,
-        judged: &Judged,
-        place: Place,
-        raw: &Raw<'_>,
-        out: &mut Vec<Finding>,
-    ) {
-        let event = event(head);
-        self.expire(event.1, out);
+    pub fn ours(&mut self, judged: &Judged<'_>, out: &mut Vec<Finding>) {
+        let (ty, stamp) = (judged.ty, judged.head.stamp);
+        let event = event(judged.head);
+        self.expire(stamp, out);
         let name = ty.name();
         let lacks = |rule, message: String, contract: &str| {
-            let whole = head.name_at..head.name_at + head.name.len();
-            let mut finding = Finding::new(rule, place, raw.text, whole, message);
-            finding.label = format!("serial {}", head.stamp.serial);
+            let mut finding = judged.finding(rule, message);
+            finding.label = format!("serial {}", stamp.serial);
             finding.contract = format!("{contract} (docs/records.md)");
             finding
         };
@@ -81,27 +67,27 @@ impl Grouping {
             self.came(event, &Lack::Other);
             remember(&mut self.events, event);
         }
-        let module = judged.value("module").unwrap_or_default();
-        let dev = judged.value("dev").unwrap_or_default();
         let op = judged.value("op");
+        let dev = judged.value("dev").unwrap_or_default();
+        let dtr = || {
+            let module = judged.value("module").unwrap_or_default();
+            Lack::Dtr(module.to_owned(), dev.to_owned())
+        };
         if op == Some("dtr") {
-            self.came(event, &Lack::Dtr(module.to_owned(), dev.to_owned()));
+            self.came(event, &dtr());
         }
         if op == Some("ctr") && judged.value("res") == Some("0") {
-            let mut finding = lacks(
+            let finding = lacks(
                 Rule::FailedCtr,
                 format!("no dtr of {dev} follows the failed ctr in its event"),
                 "a constructor that fails is followed by a dtr of the same event",
             );
-            finding = finding.note();
-            self.waiting
-                .push_back((event, Lack::Dtr(module.to_owned(), dev.to_owned()), finding));
+            self.waiting.push_back((event, dtr(), finding.note()));
         }
         let grouping = rules::grouping(ty, op);
         // The initial namespaces are told when the module loads, which the kernel may do by itself.
-        let initial = ["mnt", "uts", "ipc", "user", "pid", "net", "cgroup", "time"]
-            .iter()
-            .any(|kind| judged.value(&format!("old_{kind}ns")) == Some("(none)"));
+        let initial = matches!(ty, RecordType::NsInit(kind)
+            if judged.value(&format!("old_{}ns", kind.name())) == Some("(none)"));
         match grouping {
             rules::Grouping::Syscall if !initial => {
                 if self.syscalls.contains(&event) {
@@ -176,7 +162,7 @@ impl Grouping {
         while self
             .waiting
             .front()
-            .is_some_and(|((_, then), _, _)| then.seconds + PATIENCE < now.seconds)
+            .is_some_and(|((_, then), _, _)| event::is_over(then.seconds, now.seconds))
         {
             self.overdue(false, out);
         }

@@ -5,26 +5,23 @@
 use super::finding::{Finding, Rule};
 use super::judge::Judged;
 use crate::input::Place;
-use crate::input::lines::Raw;
 use crate::ranges::Ranges;
 use crate::record::Head;
+use crate::record::event::{self, Serials};
 use dmns_audit_uapi::line::Stamp;
 use dmns_audit_uapi::ns::Kind;
 use dmns_audit_uapi::types::RecordType;
 use std::collections::HashMap;
 
-/// How far serial numbers may go back without a boot between: records of an event that took long.
-const BACK: u64 = 1000;
-
 /// What lives, for each node.
 #[derive(Debug, Default)]
 pub struct History {
+    serials: Serials,
     nodes: HashMap<Option<Box<[u8]>>, Node>,
 }
 
 #[derive(Debug, Default)]
 struct Node {
-    last: Option<Stamp>,
     /// Living namespaces, by id.
     namespaces: HashMap<u64, Namespace>,
     /// The same, by kind and number.
@@ -45,51 +42,30 @@ struct Namespace {
 }
 
 impl History {
-    /// The machine came up: nothing lives.
-    pub fn boot(&mut self) {
-        self.nodes.clear();
+    /// The machine of `head` came up: nothing lives there.
+    pub fn boot(&mut self, head: &Head<'_>) {
+        self.serials.began_anew(head);
+        self.nodes.remove(&head.node.map(Box::from));
     }
 
     /// A record of ours.
-    pub fn ours(
-        &mut self,
-        ty: RecordType,
-        head: &Head<'_>,
-        judged: &Judged,
-        place: Place,
-        raw: &Raw<'_>,
-        out: &mut Vec<Finding>,
-    ) {
-        let node = self.nodes.entry(head.node.map(Box::from)).or_default();
-        let booted = node
-            .last
-            .is_some_and(|last| head.stamp.serial + BACK < last.serial);
-        if booted {
-            *node = Node::default();
+    pub fn ours(&mut self, judged: &Judged<'_>, out: &mut Vec<Finding>) {
+        if self.serials.began_anew(judged.head) {
+            self.boot(judged.head);
         }
-        node.last = Some(head.stamp);
-        let tell = |rule, field: &str, message: String| {
-            let span = judged.span(field, head.body_at);
-            Finding::new(rule, place, raw.text, span, message)
-        };
-        match ty {
-            RecordType::NsInit(kind) => node.created(kind, judged, place, tell, out),
-            RecordType::NsDel(kind) => node.deleted(kind, judged, tell, out),
-            RecordType::DmCtrl => node.mapping(head.stamp, judged, tell, out),
+        let node = judged.head.node.map(Box::from);
+        let node = self.nodes.entry(node).or_default();
+        match judged.ty {
+            RecordType::NsInit(kind) => node.created(kind, judged, out),
+            RecordType::NsDel(kind) => node.deleted(kind, judged, out),
+            RecordType::DmCtrl => node.mapping(judged, out),
             RecordType::DmEvent | RecordType::NsInfo => {}
         }
     }
 }
 
 impl Node {
-    fn created(
-        &mut self,
-        kind: Kind,
-        judged: &Judged,
-        place: Place,
-        tell: impl Fn(Rule, &str, String) -> Finding,
-        out: &mut Vec<Finding>,
-    ) {
+    fn created(&mut self, kind: Kind, judged: &Judged<'_>, out: &mut Vec<Finding>) {
         let name = format!("{}ns", kind.name());
         let (Some(id), Some(number)) = (judged.number("ns_id"), judged.number(&name)) else {
             return;
@@ -100,17 +76,17 @@ impl Node {
                 self.namespaces.clear();
                 self.numbers.clear();
             }
-        } else if !self.given.insert(id) {
-            let message = match self.namespaces.get(&id) {
-                Some(old) => format!(
-                    "ns_id={id} is given again: the {}ns={} of line {} still has it",
-                    old.kind.name(),
-                    old.number,
-                    old.place.line
-                ),
-                None => format!("ns_id={id} is given again: a namespace had it that was deleted"),
-            };
-            out.push(tell(Rule::ReusedId, "ns_id", message));
+        } else if let Some(old) = self.namespaces.get(&id) {
+            let message = format!(
+                "ns_id={id} is given again: the {}ns={} of line {} still has it",
+                old.kind.name(),
+                old.number,
+                old.place.line
+            );
+            out.push(judged.finding_in(Rule::ReusedId, "ns_id", message));
+        } else if !self.given.insert(id) && self.given.is_exact() {
+            let message = format!("ns_id={id} is given again: a namespace had it that was deleted");
+            out.push(judged.finding_in(Rule::ReusedId, "ns_id", message));
         } else if let Some(old) = self.numbers.get(&(kind, number)) {
             // A mount namespace's number is free before its deletion is told.
             if kind != Kind::Mnt {
@@ -118,25 +94,19 @@ impl Node {
                 let message = format!(
                     "{name}={number} is given again: ns_id={old} of line {at} was not deleted in this log"
                 );
-                out.push(tell(Rule::ReusedNumber, &name, message).note());
+                out.push(judged.finding_in(Rule::ReusedNumber, &name, message).note());
             }
         }
         self.numbers.insert((kind, number), id);
         let namespace = Namespace {
             kind,
             number,
-            place,
+            place: judged.place,
         };
         self.namespaces.insert(id, namespace);
     }
 
-    fn deleted(
-        &mut self,
-        kind: Kind,
-        judged: &Judged,
-        tell: impl Fn(Rule, &str, String) -> Finding,
-        out: &mut Vec<Finding>,
-    ) {
+    fn deleted(&mut self, kind: Kind, judged: &Judged<'_>, out: &mut Vec<Finding>) {
         let name = format!("{}ns", kind.name());
         let (Some(id), Some(number)) = (judged.number("ns_id"), judged.number::<i32>(&name)) else {
             return;
@@ -153,17 +123,17 @@ impl Node {
                         old.number,
                         old.place.line
                     );
-                    out.push(tell(Rule::NoCreation, &name, message));
+                    out.push(judged.finding_in(Rule::NoCreation, &name, message));
                 }
             }
-            None if self.given.contains(id) => {
+            None if self.given.contains(id) && self.given.is_exact() => {
                 let message = format!("ns_id={id} is deleted a second time");
-                out.push(tell(Rule::DeletedTwice, "ns_id", message));
+                out.push(judged.finding_in(Rule::DeletedTwice, "ns_id", message));
             }
             None => {
                 self.given.insert(id);
                 let message = format!("the creation of ns_id={id} is not in this log");
-                let mut finding = tell(Rule::NoCreation, "ns_id", message).note();
+                let mut finding = judged.finding_in(Rule::NoCreation, "ns_id", message).note();
                 finding.help = Some(
                     "it was made before the log begins, or before the module was loaded".to_owned(),
                 );
@@ -172,21 +142,16 @@ impl Node {
         }
     }
 
-    fn mapping(
-        &mut self,
-        stamp: Stamp,
-        judged: &Judged,
-        tell: impl Fn(Rule, &str, String) -> Finding,
-        out: &mut Vec<Finding>,
-    ) {
+    fn mapping(&mut self, judged: &Judged<'_>, out: &mut Vec<Finding>) {
         let (Some(module), Some(dev)) = (judged.value("module"), judged.value("dev")) else {
             return;
         };
+        let stamp = judged.head.stamp;
         let mapping = (module.to_owned(), dev.to_owned());
         match (judged.value("op"), judged.value("res")) {
             (Some("ctr"), Some("0")) => {
                 self.failed
-                    .retain(|(then, ..)| then.seconds + 2 >= stamp.seconds);
+                    .retain(|(then, ..)| !event::is_over(then.seconds, stamp.seconds));
                 self.failed.push((stamp, mapping.0, mapping.1));
             }
             (Some("ctr"), _) => *self.mappings.entry(mapping).or_default() += 1,
@@ -206,7 +171,7 @@ impl Node {
                     Some(count) => *count -= 1,
                     None => {
                         let message = format!("the ctr of {module} on {dev} is not in this log");
-                        let mut finding = tell(Rule::NoCtr, "dev", message).note();
+                        let mut finding = judged.finding_in(Rule::NoCtr, "dev", message).note();
                         finding.help =
                             Some("it may have been made before the log begins".to_owned());
                         out.push(finding);

@@ -17,43 +17,22 @@ use dmns_audit_uapi::rules;
 use dmns_audit_uapi::types::RecordType;
 use std::ops::Range;
 
-/// A record, judged.
+/// A record of ours, judged.
 #[derive(Debug)]
-pub struct Judged {
+pub struct Judged<'a> {
+    /// Its type.
+    pub ty: RecordType,
+    /// Where it stands.
+    pub place: Place,
+    /// What it begins with.
+    pub head: &'a Head<'a>,
+    raw: &'a Raw<'a>,
     /// The body, one byte a character.
     body: String,
     /// For each field of the layout, where its value is in the body, if it is there.
     values: Vec<Option<Range<usize>>>,
-    ty: RecordType,
     /// What is wrong with it.
     pub findings: Vec<Finding>,
-}
-
-impl Judged {
-    /// The value of the field called `name`, as it is written.
-    pub fn value(&self, name: &str) -> Option<&str> {
-        let at = layout(self.ty)
-            .iter()
-            .position(|field| field.name.is(name))?;
-        self.values[at].clone().map(|span| &self.body[span])
-    }
-
-    /// The same as a number, if it is one.
-    pub fn number<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
-        self.value(name)?.parse().ok()
-    }
-
-    /// Where the value of the field called `name` is in the line whose fields begin at `body_at`.
-    pub fn span(&self, name: &str, body_at: usize) -> Range<usize> {
-        let at = layout(self.ty)
-            .iter()
-            .position(|field| field.name.is(name))
-            .and_then(|at| self.values[at].clone());
-        match at {
-            Some(span) => body_at + span.start - name.len() - 1..body_at + span.end,
-            None => body_at..body_at + self.body.len(),
-        }
-    }
 }
 
 /// A field that is there: name, and where name and value are in the body.
@@ -74,20 +53,10 @@ impl Found<'_> {
     }
 }
 
-/// Judges the record `head` of type `ty`, which is the line `raw`.
-pub fn judge(ty: RecordType, head: &Head<'_>, place: Place, raw: &Raw<'_>) -> Judged {
-    let body = printable(head.body);
-    let mut judge = Judge {
-        ty,
-        head,
-        place,
-        raw,
-        findings: Vec::new(),
-        values: vec![None; layout(ty).len()],
-    };
-    judge.bytes();
+/// The fields of `body`, with their places.
+fn found(body: &str) -> Vec<Found<'_>> {
     let base = body.as_ptr() as usize;
-    let found: Vec<Found<'_>> = fields(&body)
+    fields(body)
         .map(|field| {
             let value_from = field.value.as_ptr() as usize - base;
             let name_length = match field.name {
@@ -102,19 +71,7 @@ pub fn judge(ty: RecordType, head: &Head<'_>, place: Place, raw: &Raw<'_>) -> Ju
                 to: value_from + field.value.len(),
             }
         })
-        .collect();
-    judge.spacing(&found);
-    judge.fields(&found, body.trim_end().len());
-    judge.meaning(&body);
-    let Judge {
-        findings, values, ..
-    } = judge;
-    Judged {
-        body,
-        values,
-        ty,
-        findings,
-    }
+        .collect()
 }
 
 /// `DM_X` or `NS_X` that the contract does not know.
@@ -138,16 +95,60 @@ pub fn unknown_type(head: &Head<'_>, place: Place, raw: &Raw<'_>) -> Finding {
     finding
 }
 
-struct Judge<'a> {
-    ty: RecordType,
-    head: &'a Head<'a>,
-    place: Place,
-    raw: &'a Raw<'a>,
-    findings: Vec<Finding>,
-    values: Vec<Option<Range<usize>>>,
-}
+impl<'a> Judged<'a> {
+    /// Judges the record `head` of type `ty`, which is the line `raw`.
+    pub fn new(ty: RecordType, head: &'a Head<'a>, place: Place, raw: &'a Raw<'a>) -> Self {
+        let body = printable(head.body);
+        let found = found(&body);
+        let mut judged = Self {
+            ty,
+            place,
+            head,
+            raw,
+            body: String::new(),
+            values: vec![None; layout(ty).len()],
+            findings: Vec::new(),
+        };
+        judged.bytes();
+        judged.spacing(&found);
+        judged.fields(&found, body.trim_end().len());
+        judged.body = body;
+        judged.meaning();
+        judged
+    }
 
-impl Judge<'_> {
+    fn position(&self, name: &str) -> Option<usize> {
+        layout(self.ty).iter().position(|field| field.name.is(name))
+    }
+
+    /// The value of the field called `name`, as it is written.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        let at = self.position(name)?;
+        self.values[at].clone().map(|span| &self.body[span])
+    }
+
+    /// The same as a number, if it is one.
+    pub fn number<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
+        self.value(name)?.parse().ok()
+    }
+
+    /// A finding about the record as a whole.
+    pub fn finding(&self, rule: Rule, message: String) -> Finding {
+        let head = self.head;
+        let whole = head.name_at..head.name_at + head.name.len();
+        Finding::new(rule, self.place, self.raw.text, whole, message)
+    }
+
+    /// A finding about the field called `name`.
+    pub fn finding_in(&self, rule: Rule, name: &str, message: String) -> Finding {
+        let at = self.head.body_at;
+        let span = match self.position(name).and_then(|at| self.values[at].clone()) {
+            Some(span) => at + span.start - name.len() - 1..at + span.end,
+            None => at..at + self.body.len(),
+        };
+        Finding::new(rule, self.place, self.raw.text, span, message)
+    }
+
     /// Tells a finding at `span` of the body. `field` is the one of the layout that it is about.
     fn tell(
         &mut self,
@@ -238,7 +239,7 @@ impl Judge<'_> {
             match is {
                 Some(i) if i == next => {
                     done[i] = true;
-                    self.value(i, field);
+                    self.judge_value(i, field);
                     here += 1;
                 }
                 Some(i) if done[i] => {
@@ -263,7 +264,7 @@ impl Judge<'_> {
                             Some(i),
                         );
                         finding.label = format!("{}= has to come first", expected.name);
-                        self.value(i, field);
+                        self.judge_value(i, field);
                         here += 1;
                     } else {
                         done[next] = true;
@@ -320,7 +321,7 @@ impl Judge<'_> {
         finding.label = format!("{name}= expected");
     }
 
-    fn value(&mut self, i: usize, found: &Found<'_>) {
+    fn judge_value(&mut self, i: usize, found: &Found<'_>) {
         self.values[i] = Some(found.value_from..found.to);
         let field: &Field = &layout(self.ty)[i];
         if field.syntax.accepts(found.value) {
@@ -343,17 +344,16 @@ impl Judge<'_> {
     }
 
     /// What values have to do with each other.
-    fn meaning(&mut self, body: &str) {
-        let position = |name: &str| layout(self.ty).iter().position(|f| f.name.is(name));
-        let span = |name: &str| position(name).and_then(|at| self.values[at].clone());
-        let discords = meaning::judge(self.ty, |name| span(name).map(|span| &body[span]));
-        let discords: Vec<_> = discords
-            .into_iter()
-            .map(|discord| (span(discord.field), position(discord.field), discord))
-            .collect();
-        for (at, field, discord) in discords {
-            let at = at.unwrap_or_default();
-            let finding = self.tell(discord.rule, at, discord.message, field);
+    fn meaning(&mut self) {
+        for discord in meaning::judge(self.ty, |name| self.value(name)) {
+            let field = self.position(discord.field);
+            let span = field.and_then(|at| self.values[at].clone());
+            let finding = self.tell(
+                discord.rule,
+                span.unwrap_or_default(),
+                discord.message,
+                field,
+            );
             if discord.note {
                 finding.severity = Severity::Note;
             }

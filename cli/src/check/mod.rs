@@ -25,6 +25,7 @@ use crate::record::{Head, Parsed, Type, head};
 use finding::{Finding, Rule, Severity};
 use grouping::Grouping;
 use history::History;
+use judge::Judged;
 use std::io;
 
 /// Takes what is found, as it is found.
@@ -105,17 +106,15 @@ impl Check {
         match head.ty {
             Type::Ours(ty) => {
                 self.totals.judged += 1;
-                let judged = judge::judge(ty, head, place, raw);
-                self.grouping
-                    .ours(ty, head, &judged, place, raw, &mut self.findings);
-                self.history
-                    .ours(ty, head, &judged, place, raw, &mut self.findings);
+                let judged = Judged::new(ty, head, place, raw);
+                self.grouping.ours(&judged, &mut self.findings);
+                self.history.ours(&judged, &mut self.findings);
                 self.findings.extend(judged.findings);
             }
             Type::Other if head.name.starts_with(b"DM_") || head.name.starts_with(b"NS_") => {
                 self.findings.push(judge::unknown_type(head, place, raw));
             }
-            Type::SystemBoot => self.history.boot(),
+            Type::SystemBoot => self.history.boot(head),
             ty => self.grouping.other(ty, head, &mut self.findings),
         }
     }

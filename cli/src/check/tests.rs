@@ -260,6 +260,22 @@ fn namespaces_come_before_they_go_and_ids_are_given_once() {
     // After a boot, all ids are new.
     let boot = "type=SYSTEM_BOOT msg=audit(2.000:1): pid=1\n";
     assert_eq!(findings(&log(&[NET, UNSHARE, boot, NET, UNSHARE])), [""; 0]);
+    // But not after that of another machine.
+    let other = format!("node=b {boot}");
+    assert_eq!(findings(&log(&[NET, UNSHARE, &other, NET, UNSHARE])).len(), 1);
+}
+
+/// A log of which every other record was filtered out: more holes than are kept.
+#[test]
+fn a_log_with_many_holes_is_not_accused() {
+    let text: String = (1..30_000)
+        .map(|i| {
+            let number = format!("netns={i} ns_id={}", i * 3 % 30_001 + 1);
+            (NET.to_owned() + NET_GONE).replace("netns=320 ns_id=17", &number)
+        })
+        .collect();
+    let wrong = findings(&log(&[UNSHARE, &text]));
+    assert_eq!(wrong, [""; 0]);
 }
 
 #[test]

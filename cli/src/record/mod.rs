@@ -4,9 +4,11 @@
 //!
 //! - [`head`]: node, type, stamp, and where the fields begin.
 //! - [`types`]: what its type is.
+//! - [`event`]: which records may still be of its event, and of its boot.
 //! - [`value`]: fields and their values, decoded.
 //! - [`users`]: names for user ids.
 
+pub mod event;
 pub mod head;
 pub mod types;
 pub mod users;

@@ -3,7 +3,7 @@
 //! Puts records of one event together. They come close to each other, but those of other events between.
 
 use crate::record::head::{self, Parsed};
-use crate::record::{Head, Type};
+use crate::record::{Head, Type, event};
 use crate::report::Id;
 use std::collections::VecDeque;
 
@@ -83,7 +83,7 @@ impl Events {
         let crowded = self.0.len() > MOST;
         let mut whole = Vec::new();
         while let Some(first) = self.0.front() {
-            let old = first.id.seconds + 2 < id.seconds;
+            let old = event::is_over(first.id.seconds, id.seconds);
             if !(first.whole || old || crowded && whole.is_empty()) {
                 break;
             }

@@ -12,6 +12,7 @@
 
 use super::life::{Fate, Found, Life};
 use super::record::Record;
+use crate::record::event::{self, Serials};
 use crate::record::users::Users;
 use crate::record::value::text;
 use crate::record::{Head, Type};
@@ -21,9 +22,6 @@ use dmns_audit_uapi::line::fields;
 use dmns_audit_uapi::rules::{self, Dev};
 use dmns_audit_uapi::types::RecordType;
 use std::collections::HashMap;
-
-/// How far serial numbers may go back without a boot between.
-const BACK: u64 = 1000;
 
 /// Node, target and device.
 type Key = (Option<String>, String, String);
@@ -47,7 +45,7 @@ pub struct Lives {
     failed: Vec<(Id, Key)>,
     /// The last integrity device that was made on each node, and by which process.
     last_integrity: HashMap<Option<String>, (Option<i32>, String)>,
-    last_serial: HashMap<Option<String>, u64>,
+    serials: Serials,
     order: u64,
     /// What ended, with its place among all lives.
     pub done: Vec<(u64, Life)>,
@@ -61,7 +59,7 @@ impl Lives {
             open: HashMap::new(),
             failed: Vec::new(),
             last_integrity: HashMap::new(),
-            last_serial: HashMap::new(),
+            serials: Serials::default(),
             order: 0,
             done: Vec::new(),
         }
@@ -74,16 +72,15 @@ impl Lives {
         match head.ty {
             Type::Ours(RecordType::DmCtrl | RecordType::DmEvent) => {}
             Type::SystemBoot | Type::SystemShutdown => {
+                self.serials.began_anew(head);
                 self.down(&node, id);
-                self.last_serial.remove(&node);
                 return None;
             }
             _ => return None,
         }
         let body = text(head.body);
         let record = Record::parse(&body)?;
-        let last = self.last_serial.insert(node.clone(), id.serial);
-        if last.is_some_and(|last| id.serial + BACK < last) {
+        if self.serials.began_anew(head) {
             self.down(&node, id);
         }
         if head.ty == Type::Ours(RecordType::DmEvent) {
@@ -104,7 +101,7 @@ impl Lives {
     fn ctr(&mut self, key: Key, id: Id, record: &Record<'_>, who: Who) {
         if !record.success {
             self.failed
-                .retain(|(then, _)| then.seconds + 2 >= id.seconds);
+                .retain(|(then, _)| !event::is_over(then.seconds, id.seconds));
             self.failed.push((id, key.clone()));
             let mut open = self.begin(&key, Some(id), Some(who));
             open.life.end = Some(id);

@@ -3,6 +3,7 @@
 //! Makes namespaces of records, and knows which one has a number now.
 
 use crate::record::Head;
+use crate::record::event::{self, Serials};
 use crate::record::users::Users;
 use crate::record::value::{decoded, text};
 use crate::report::id::{Id, Proof, Who};
@@ -10,11 +11,8 @@ use dmns_audit_uapi::line::fields;
 use dmns_audit_uapi::ns::Kind;
 use std::collections::{HashMap, VecDeque};
 
-/// How long a creation may wait for its SYSCALL, in seconds of the log, and how many may.
-const PATIENCE: u64 = 2;
+/// How many creations may wait for their SYSCALL.
 const MOST: usize = 256;
-/// How far serial numbers may go back without a boot between.
-const BACK: u64 = 1000;
 
 /// A namespace, from its creation to its deletion.
 #[derive(Clone, Debug)]
@@ -53,7 +51,7 @@ pub struct Tree {
     all: Vec<Namespace>,
     by_id: HashMap<(Node, u64), usize>,
     by_number: HashMap<(Node, Kind, i32), usize>,
-    last_serial: HashMap<Node, u64>,
+    serials: Serials,
     /// Creations that wait for their SYSCALL, which tells the program.
     waiting: VecDeque<(Node, Id, usize)>,
 }
@@ -216,7 +214,7 @@ impl Tree {
             || self
                 .waiting
                 .front()
-                .is_some_and(|(_, then, _)| then.seconds + PATIENCE < now.seconds)
+                .is_some_and(|(_, then, _)| event::is_over(then.seconds, now.seconds))
         {
             self.waiting.pop_front();
         }
@@ -224,8 +222,8 @@ impl Tree {
 
     /// The machine goes down or came up: nothing lives.
     pub fn down(&mut self, head: &Head<'_>) {
+        self.serials.began_anew(head);
         self.ends(&node(head), Id::from(head.stamp));
-        self.last_serial.remove(&node(head));
     }
 
     fn ends(&mut self, node: &Node, id: Id) {
@@ -244,9 +242,7 @@ impl Tree {
     /// The node of `head`; if its serial numbers began anew, it came up in between.
     fn node_of(&mut self, head: &Head<'_>) -> Node {
         let node = node(head);
-        let serial = head.stamp.serial;
-        let last = self.last_serial.insert(node.clone(), serial);
-        if last.is_some_and(|last| serial + BACK < last) {
+        if self.serials.began_anew(head) {
             self.ends(&node, Id::from(head.stamp));
         }
         node

@@ -21,7 +21,7 @@ use super::spool::Spool;
 use super::{Collector, Id, Options};
 use crate::input::Wanted;
 use crate::record::value::Nested;
-use crate::record::{Head, Type, value};
+use crate::record::{Head, Type, event, value};
 use blame::Blame;
 use dmns_audit_uapi::types::RecordType;
 use guests::Guests;
@@ -30,9 +30,6 @@ use show::Columns;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use summary::Summary;
-
-/// How long a refusal may wait for its SYSCALL, in seconds of the log.
-const PATIENCE: u64 = 2;
 
 /// Which guest, and how.
 #[derive(Clone, Debug, Default)]
@@ -196,7 +193,7 @@ impl<'a> Report<'a> {
                 self.keep(waiting.order, waiting.row)?;
             }
         }
-        let late = |waiting: &Waiting| waiting.row.start.seconds + PATIENCE < id.seconds;
+        let late = |waiting: &Waiting| event::is_over(waiting.row.start.seconds, id.seconds);
         while self.waiting.front().is_some_and(late) {
             if let Some(waiting) = self.waiting.pop_front() {
                 self.keep(waiting.order, waiting.row)?;
