@@ -47,7 +47,7 @@ pub enum Command {
     Report(Report),
     /// Show events of device mapper, namespaces and guests as they happen
     #[command(after_help = "Examples:\n  \
-                            dmns-audit watch\n  \
+                            dmns-audit watch --records\n  \
                             dmns-audit watch --format json | jq .text\n  \
                             tail -F /var/log/audit/audit.log | dmns-audit watch --stdin\n\n\
                             Records come from the kernel's audit multicast group, which needs CAP_AUDIT_READ \
@@ -218,6 +218,10 @@ pub struct Watch {
     /// How to tell it: a sentence, or one JSON object a line. Example: --format json
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: ReportFormat,
+
+    /// Write the records beneath each sentence, as a log has them. Example: watch --records
+    #[arg(long)]
+    pub records: bool,
 
     /// End each line with the event's identifier. Example: watch --proof
     #[arg(long)]

@@ -38,7 +38,12 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> io::Result<ExitCode> {
     let terminal = Terminal::stdout(cli.color);
-    let mut out = BufWriter::new(io::stdout().lock());
+    let stdout = io::stdout().lock();
+    // A terminal gets whole lines, so that a progress bar can make room for them.
+    let mut out: Box<dyn Write> = match terminal.width {
+        Some(_) => Box::new(stdout),
+        None => Box::new(BufWriter::new(stdout)),
+    };
     let code = match &cli.command {
         Command::Check(args) => run_check(args, &terminal, &mut out)?,
         Command::Report(report) => run_report(report, terminal, &mut out)?,
@@ -203,6 +208,11 @@ fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Resul
         clock: Clock::local(),
         ..Options::default()
     };
+    let ask = watch::Ask {
+        count: args.count,
+        records: args.records,
+        stop: watch::stop_on_signals()?,
+    };
     let source = match args.stdin || args.plugin.is_some() {
         true => watch::plugin::start()?,
         false => watch::netlink::start()?,
@@ -218,8 +228,8 @@ fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Resul
                 .map_err(|error| {
                     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
                 })?;
-            watch::watch(&source, &options, args.count, &mut BufWriter::new(file))
+            watch::watch(&source, &options, &ask, &mut BufWriter::new(file))
         }
-        None => watch::watch(&source, &options, args.count, out),
+        None => watch::watch(&source, &options, &ask, out),
     }
 }

@@ -173,14 +173,19 @@ impl Check {
     }
 
     fn report(&mut self, log: &Log, reporter: &mut dyn Reporter) -> io::Result<()> {
-        for finding in self.findings.drain(..) {
-            match finding.severity {
-                Severity::Error => self.totals.errors += 1,
-                Severity::Note => self.totals.notes += 1,
-            }
-            reporter.finding(log.name(finding.place.file), &finding)?;
+        if self.findings.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        log.aside(|| {
+            for finding in self.findings.drain(..) {
+                match finding.severity {
+                    Severity::Error => self.totals.errors += 1,
+                    Severity::Note => self.totals.notes += 1,
+                }
+                reporter.finding(log.name(finding.place.file), &finding)?;
+            }
+            Ok(())
+        })
     }
 }
 

@@ -262,7 +262,10 @@ fn namespaces_come_before_they_go_and_ids_are_given_once() {
     assert_eq!(findings(&log(&[NET, UNSHARE, boot, NET, UNSHARE])), [""; 0]);
     // But not after that of another machine.
     let other = format!("node=b {boot}");
-    assert_eq!(findings(&log(&[NET, UNSHARE, &other, NET, UNSHARE])).len(), 1);
+    assert_eq!(
+        findings(&log(&[NET, UNSHARE, &other, NET, UNSHARE])).len(),
+        1
+    );
 }
 
 /// A log of which every other record was filtered out: more holes than are kept.

@@ -119,6 +119,11 @@ impl Log {
         }
     }
 
+    /// Does `work`, which writes, perhaps to the terminal that shows how far the reading is.
+    pub fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.progress.aside(work)
+    }
+
     /// What the file of a [`Place`] is called.
     pub fn name(&self, file: usize) -> &str {
         self.names.get(file).map_or("", String::as_str)

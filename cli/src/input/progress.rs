@@ -48,6 +48,11 @@ impl Progress {
         }
     }
 
+    /// Takes the bar away while `work` writes.
+    pub fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.0.suspend(work)
+    }
+
     /// Takes the bar away.
     pub fn done(&self) {
         self.0.finish_and_clear();

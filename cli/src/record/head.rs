@@ -13,6 +13,7 @@
 use super::types::Type;
 use dmns_audit_uapi::line::Stamp;
 use memchr::{memchr, memmem};
+use std::borrow::Cow;
 
 /// What a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +55,16 @@ pub struct Head<'a> {
     pub body_at: usize,
     /// The names that auditd adds to numbers (`log_format = ENRICHED`), empty if none.
     pub enrichment: &'a [u8],
+}
+
+impl Head<'_> {
+    /// What its type is called, also where the log has a number for it that this program knows.
+    pub fn type_name(&self) -> Cow<'_, str> {
+        match self.ty.name() {
+            Some(name) => name.into(),
+            None => String::from_utf8_lossy(self.name),
+        }
+    }
 }
 
 /// Takes `line` apart, which has no newline.

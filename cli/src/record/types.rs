@@ -63,6 +63,22 @@ impl Type {
         }
     }
 
+    /// What it is called, where that is one name.
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Ours(ty) => ty.name(),
+            Self::Syscall => "SYSCALL",
+            Self::Eoe => "EOE",
+            Self::Avc => "AVC",
+            Self::VirtControl => "VIRT_CONTROL",
+            Self::VirtResource => "VIRT_RESOURCE",
+            Self::VirtMachineId => "VIRT_MACHINE_ID",
+            Self::SystemBoot => "SYSTEM_BOOT",
+            Self::SystemShutdown => "SYSTEM_SHUTDOWN",
+            Self::Anomaly | Self::Other => return None,
+        })
+    }
+
     /// The type with this number.
     pub fn from_number(number: u16) -> Self {
         match number {
@@ -101,6 +117,9 @@ mod tests {
             (["", "PATH", "UNKNOWN[]"], Type::Other),
         ] {
             for name in names {
+                assert_eq!(Type::from_name(name.as_bytes()), ty, "{name}");
+            }
+            if let Some(name) = ty.name() {
                 assert_eq!(Type::from_name(name.as_bytes()), ty, "{name}");
             }
         }

@@ -14,12 +14,19 @@ pub mod tell;
 
 use crate::report::Options;
 use events::{Event, Events};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long the records of an event are waited for when nothing comes. The kernel sends them at once.
 const PATIENCE: Duration = Duration::from_millis(200);
+
+/// For how long after a signal what is on its way is still taken.
+const LAST_CALL: Duration = Duration::from_secs(2);
 
 /// How many messages a source may be ahead.
 const AHEAD: usize = 8192;
@@ -35,7 +42,32 @@ pub enum Message {
     Failed(io::Error),
 }
 
-/// Tells what `source` brings, until it ends or `count` events were told.
+/// How much, and until when.
+#[derive(Clone, Debug, Default)]
+pub struct Ask {
+    /// End after so many events.
+    pub count: Option<u64>,
+    /// Write an event's records beneath it. JSON always has them.
+    pub records: bool,
+    /// End when this is set; what is on its way is told first.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// What SIGINT and SIGTERM set, with which auditd ends its plugins. A second signal ends the process at once.
+///
+/// # Errors
+///
+/// Where signals cannot be caught.
+pub fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))?;
+        flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}
+
+/// Tells what `source` brings, until it ends, or as `ask` says.
 ///
 /// # Errors
 ///
@@ -43,19 +75,31 @@ pub enum Message {
 pub fn watch(
     source: &Receiver<Message>,
     options: &Options,
-    count: Option<u64>,
+    ask: &Ask,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let mut events = Events::default();
-    let mut left = count.unwrap_or(u64::MAX);
+    let mut last_call = None;
+    let mut left = ask.count.unwrap_or(u64::MAX);
     let mut tell = |event: &Event, out: &mut dyn Write| -> io::Result<bool> {
         if left > 0 && tell::event(event, options, out)? {
             left -= 1;
+            if ask.records && !options.json {
+                tell::records(event, options, out)?;
+            }
         }
         Ok(left == 0)
     };
     loop {
-        let whole = match source.recv_timeout(PATIENCE) {
+        let stops = ask.stop.load(Ordering::Relaxed);
+        if stops {
+            last_call.get_or_insert_with(|| Instant::now() + LAST_CALL);
+        }
+        let message = match last_call {
+            Some(last_call) if Instant::now() > last_call => Err(RecvTimeoutError::Disconnected),
+            _ => source.recv_timeout(PATIENCE),
+        };
+        let whole = match message {
             Ok(Message::Record(line)) => events.record(&line),
             Ok(Message::Missed(number)) => {
                 tell::missed(number, options, out)?;
@@ -63,8 +107,8 @@ pub fn watch(
                 continue;
             }
             Ok(Message::Failed(error)) => return Err(error),
-            Err(RecvTimeoutError::Timeout) => events.all(),
-            Err(RecvTimeoutError::Disconnected) => {
+            Err(RecvTimeoutError::Timeout) if !stops => events.all(),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 for event in events.all() {
                     tell(&event, out)?;
                 }
@@ -105,8 +149,32 @@ mod tests {
             ..Options::default()
         };
         let mut out = Vec::new();
-        watch(&source, &options, count, &mut out).expect("no error");
+        let ask = Ask {
+            count,
+            records: true,
+            ..Ask::default()
+        };
+        watch(&source, &options, &ask, &mut out).expect("no error");
         String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn a_signal_ends_it_when_what_is_on_its_way_was_told() {
+        let (sender, source) = mpsc::sync_channel(AHEAD);
+        let log = include_str!("../../tests/logs/dm.log");
+        for line in log.lines() {
+            let message = Message::Record(line.as_bytes().to_vec());
+            sender.send(message).expect("sent");
+        }
+        let ask = Ask::default();
+        ask.stop.store(true, Ordering::Relaxed);
+        let mut out = Vec::new();
+        watch(&source, &Options::default(), &ask, &mut out).expect("no error");
+        let told = String::from_utf8(out).expect("text");
+        let all = watched(log, false, None);
+        let sentences = all.lines().filter(|line| line.contains(" dm  "));
+        assert_eq!(told.lines().count(), sentences.count(), "{told}");
+        drop(sender);
     }
 
     #[test]

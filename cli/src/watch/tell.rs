@@ -6,7 +6,7 @@ use super::events::Event;
 use crate::record::value::{Nested, decoded, text};
 use crate::record::{Head, Type};
 use crate::report::dm::record::Record;
-use crate::report::{Options, Who};
+use crate::report::{Id, Options, Who};
 use crate::terminal::{BAD, FAINT, NAME};
 use dmns_audit_uapi::line::fields;
 use dmns_audit_uapi::rules::{self, Unit};
@@ -15,19 +15,23 @@ use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::io::{self, Write};
 
+/// What a record tells of; `None` if of nothing that is told.
+fn kind(ty: Type) -> Option<&'static str> {
+    match ty {
+        Type::Ours(RecordType::DmCtrl | RecordType::DmEvent) => Some("dm"),
+        Type::Ours(RecordType::NsInit(_) | RecordType::NsDel(_)) => Some("ns"),
+        Type::VirtControl | Type::VirtResource | Type::VirtMachineId => Some("virt"),
+        _ => None,
+    }
+}
+
 /// Tells `event`, if it is of device mapper, of namespaces or of guests. Says whether it was.
 ///
 /// # Errors
 ///
 /// Where `out` cannot be written to.
 pub fn event(event: &Event, options: &Options, out: &mut dyn Write) -> io::Result<bool> {
-    let kind = event.records().find_map(|head| match head.ty {
-        Type::Ours(RecordType::DmCtrl | RecordType::DmEvent) => Some("dm"),
-        Type::Ours(RecordType::NsInit(_) | RecordType::NsDel(_)) => Some("ns"),
-        Type::VirtControl | Type::VirtResource | Type::VirtMachineId => Some("virt"),
-        _ => None,
-    });
-    let Some(kind) = kind else {
+    let Some(kind) = event.records().find_map(|head| kind(head.ty)) else {
         return Ok(false);
     };
     let sentence = sentence(event, options);
@@ -70,6 +74,24 @@ pub fn event(event: &Event, options: &Options, out: &mut dyn Write) -> io::Resul
         }
     )?;
     Ok(true)
+}
+
+/// Writes the records of `event` that it was told for, as a log has them.
+///
+/// # Errors
+///
+/// Where `out` cannot be written to.
+pub fn records(event: &Event, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+    for head in event.records().filter(|head| kind(head.ty).is_some()) {
+        let line = format!(
+            "    {} {}: {}",
+            head.type_name(),
+            Id::from(head.stamp),
+            text(head.body)
+        );
+        writeln!(out, "{}", options.terminal.paint(FAINT, &line))?;
+    }
+    Ok(())
 }
 
 /// Tells that records were lost on the way here.
@@ -215,11 +237,6 @@ fn guest(head: &Head<'_>, body: &str) -> Option<String> {
 
 /// A record as an object: its type, and its fields as they are written.
 fn object(head: &Head<'_>) -> Value {
-    let name = match head.ty {
-        Type::Ours(ty) => ty.name().to_owned(),
-        Type::Syscall => "SYSCALL".to_owned(),
-        _ => text(head.name).into_owned(),
-    };
     let body = text(head.body);
     let mut all = Map::new();
     for field in Nested::new(&body).fields() {
@@ -227,5 +244,5 @@ fn object(head: &Head<'_>) -> Value {
             all.insert(field.name.to_owned(), field.value.into());
         }
     }
-    json!({ "type": name, "fields": all })
+    json!({ "type": head.type_name(), "fields": all })
 }

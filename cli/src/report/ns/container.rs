@@ -230,10 +230,7 @@ impl Event {
     }
 
     fn add(&mut self, head: &Head<'_>, options: &Options) {
-        let name = match head.ty {
-            Type::Ours(ty) => ty.name().to_owned(),
-            _ => text(head.name).into_owned(),
-        };
+        let name = head.type_name().into_owned();
         // A record of a message has its own result and user.
         let body = text(head.body);
         let record = Nested::new(&body);
