@@ -2,7 +2,7 @@
 
 //! `dmns-test bench`: what records cost, in instructions. `guest/bench` measures.
 
-use crate::guest::{Guest, Happening};
+use crate::guest::{Guest, Happening, Watcher};
 use crate::prepare::Prepared;
 use crate::report;
 use crate::vm::Machine;
@@ -55,7 +55,7 @@ pub(crate) fn bench(prepared: &Prepared, options: &Bench) -> Result<ExitCode> {
     let mut guest = Guest::boot(
         prepared,
         &machine,
-        Box::new(|happening| {
+        Watcher::new(|happening| {
             if let Happening::Output(_, bytes) = happening {
                 eprint!("{}", String::from_utf8_lossy(bytes));
             }

@@ -8,8 +8,9 @@ use crate::protocol::{Stream, ToGuest, ToHost, receive, send};
 use crate::vm::{Machine, Vm};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::fs;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -45,6 +46,9 @@ const COMMANDS: [(&str, &str); 15] = [
     ("value", include_str!("../guest/value")),
 ];
 
+/// How auditd is told to run `dmns-audit`.
+const PLUGIN: &[u8] = include_bytes!("../../cli/plugin/dmns-audit.conf");
+
 /// How a command ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
@@ -68,12 +72,38 @@ impl Ended {
 pub(crate) enum Happening<'a> {
     /// A command wrote this.
     Output(Stream, &'a [u8]),
-    /// This line came to auditd's log.
-    Record(&'a str),
+    /// `dmns-audit watch` wrote this, if a [`Watcher`] is `live`.
+    Event(&'a [u8]),
 }
 
 /// Is told what happens, as it happens.
-pub(crate) type Watcher = Box<dyn FnMut(Happening<'_>)>;
+pub(crate) struct Watcher {
+    tell: Box<dyn FnMut(Happening<'_>)>,
+    live: bool,
+}
+
+impl Watcher {
+    /// Tells nobody.
+    pub(crate) fn none() -> Self {
+        Self::new(|_| {})
+    }
+
+    /// Tells `tell` what commands write.
+    pub(crate) fn new(tell: impl FnMut(Happening<'_>) + 'static) -> Self {
+        Self {
+            tell: Box::new(tell),
+            live: false,
+        }
+    }
+
+    /// And what `dmns-audit watch` does, which runs in the guest meanwhile.
+    pub(crate) fn live(tell: impl FnMut(Happening<'_>) + 'static) -> Self {
+        Self {
+            live: true,
+            ..Self::new(tell)
+        }
+    }
+}
 
 /// A running guest.
 pub(crate) struct Guest {
@@ -91,6 +121,8 @@ pub(crate) struct Guest {
     ready: bool,
     /// Whether the command that runs is ours, and what it says nobody else's business.
     ours: bool,
+    /// `dmns-audit watch`, which runs all the time.
+    live: Option<u32>,
 }
 
 impl Guest {
@@ -99,15 +131,12 @@ impl Guest {
         let mut initramfs = Initramfs::default();
         initramfs.modules(&prepared.lib_modules())?;
         let own = std::env::current_exe()?;
-        let own = fs::read(&own)
-            .with_context(|| format!("{}: was it built anew meanwhile?", own.display()))?;
-        ensure!(
-            is_static(&own),
-            "this program is linked dynamically and cannot run as the guest's first process: build it \
-             with scripts/cargo.sh, as the Makefile does"
-        );
+        let tool = program(&own.with_file_name("dmns-audit"))?;
+        let own = program(&own)?;
         initramfs.file("init", true, &own);
         initramfs.file("dmns/dmns-test", true, &own);
+        initramfs.file("dmns/bin/dmns-audit", true, &tool);
+        initramfs.file("dmns/dmns-audit.conf", false, PLUGIN);
         let module =
             fs::read(&prepared.module).with_context(|| prepared.module.display().to_string())?;
         initramfs.file("dmns/dmns_audit.ko", false, &module);
@@ -142,6 +171,7 @@ impl Guest {
             watcher,
             ready: false,
             ours: false,
+            live: None,
         };
         match guest.next(Instant::now() + BOOT).context("booting")? {
             ToHost::Ready => {}
@@ -164,6 +194,9 @@ impl Guest {
         self.must(
             "auditd && auditctl -R /etc/audit/audit.rules >/dev/null && auditctl -e 1 >/dev/null",
         )?;
+        if self.watcher.live {
+            self.begin_watch()?;
+        }
         self.mark()?;
         if module {
             self.must("load")?;
@@ -173,9 +206,54 @@ impl Guest {
         Ok(())
     }
 
+    /// Starts `dmns-audit watch`.
+    fn begin_watch(&mut self) -> Result<()> {
+        let colour = match std::io::stdout().is_terminal() {
+            true => "always",
+            false => "never",
+        };
+        let argv = ["dmns-audit", "--color", colour, "watch", "--records"];
+        self.live = Some(self.start(&argv, &[])?);
+        // It listens once the kernel has noted that somebody does. C: `audit_log_multicast()`.
+        let deadline = Instant::now() + DELIVERY;
+        while !self
+            .log
+            .iter()
+            .any(|line| line.contains("nl-mcgrp=1 op=connect"))
+        {
+            self.next(deadline)
+                .context("dmns-audit watch does not begin")?;
+        }
+        Ok(())
+    }
+
+    /// Ends it, when it has told what there is.
+    fn end_watch(&mut self) -> Result<()> {
+        let Some(live) = self.live else {
+            return Ok(());
+        };
+        self.must("pkill -x dmns-audit")?;
+        let deadline = Instant::now() + DELIVERY;
+        while !matches!(self.next(deadline)?, ToHost::Exit { id, .. } if id == live) {}
+        self.live = None;
+        Ok(())
+    }
+
     /// Tells `watcher` what happens from now on.
     pub(crate) fn watch(&mut self, watcher: Watcher) {
         self.watcher = watcher;
+    }
+
+    fn start(&mut self, argv: &[&str], env: &[(String, String)]) -> Result<u32> {
+        let id = self.next_id;
+        self.next_id += 1;
+        let message = ToGuest::Run {
+            id,
+            argv: argv.iter().map(|a| (*a).to_owned()).collect(),
+            env: env.to_vec(),
+        };
+        self.send(&message)?;
+        Ok(id)
     }
 
     /// Runs `argv` until it ends.
@@ -185,14 +263,7 @@ impl Guest {
         env: &[(String, String)],
         deadline: Instant,
     ) -> Result<Ended> {
-        let id = self.next_id;
-        self.next_id += 1;
-        let message = ToGuest::Run {
-            id,
-            argv: argv.iter().map(|a| (*a).to_owned()).collect(),
-            env: env.to_vec(),
-        };
-        self.send(&message)?;
+        let id = self.start(argv, env)?;
         let mut ended = Ended {
             status: 0,
             stdout: Vec::new(),
@@ -210,7 +281,7 @@ impl Guest {
                     bytes,
                 }) if of == id => {
                     if !self.ours {
-                        (self.watcher)(Happening::Output(stream, &bytes));
+                        (self.watcher.tell)(Happening::Output(stream, &bytes));
                     }
                     if stream == Stream::Stdout {
                         ended.stdout.extend(&bytes);
@@ -278,6 +349,7 @@ impl Guest {
 
     /// Ends the guest in good order, or says why it did not. Returns what its kernel wrote to the console.
     pub(crate) fn power_off(mut self) -> Result<String> {
+        self.end_watch()?;
         self.send(&ToGuest::PowerOff)?;
         let deadline = Instant::now() + BOOT;
         while !matches!(
@@ -312,18 +384,25 @@ impl Guest {
                 return Err(self.dead(anyhow!("the guest is gone")));
             }
         };
-        if let ToHost::AuditLog(bytes) = &message {
-            for part in bytes.split_inclusive(|&b| b == b'\n') {
-                self.partial.extend(part);
-                if part.ends_with(b"\n") {
-                    let line = String::from_utf8_lossy(&self.partial).trim_end().to_owned();
-                    self.partial.clear();
-                    (self.watcher)(Happening::Record(&line));
-                    self.log.push(line);
-                }
+        match &message {
+            ToHost::AuditLog(bytes) => self.log_grows(bytes),
+            ToHost::Output { id, bytes, .. } if Some(*id) == self.live => {
+                (self.watcher.tell)(Happening::Event(bytes));
             }
+            _ => {}
         }
         Ok(message)
+    }
+
+    fn log_grows(&mut self, bytes: &[u8]) {
+        for part in bytes.split_inclusive(|&b| b == b'\n') {
+            self.partial.extend(part);
+            if part.ends_with(b"\n") {
+                let line = String::from_utf8_lossy(&self.partial).trim_end().to_owned();
+                self.partial.clear();
+                self.log.push(line);
+            }
+        }
     }
 
     fn dead(&self, error: anyhow::Error) -> anyhow::Error {
@@ -341,6 +420,18 @@ impl Guest {
 fn tail(text: &str, lines: usize) -> String {
     let all: Vec<_> = text.trim_end().lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+/// A program that the guest is to run. It has no libraries of ours, so it must need none.
+fn program(path: &Path) -> Result<Vec<u8>> {
+    let program = fs::read(path)
+        .with_context(|| format!("{}: was it built anew meanwhile?", path.display()))?;
+    ensure!(
+        is_static(&program),
+        "{} is linked dynamically: build it with scripts/dmns-test.sh, as the Makefile does",
+        path.display()
+    );
+    Ok(program)
 }
 
 /// Whether an ELF program needs no interpreter: it has no `PT_INTERP` header.

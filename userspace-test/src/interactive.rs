@@ -2,7 +2,7 @@
 
 //! `dmns-test shell` and `dmns-test exec`: a guest for a person, or for a script of theirs.
 
-use crate::guest::{Guest, Happening};
+use crate::guest::{Guest, Happening, Watcher};
 use crate::live;
 use crate::prepare::Prepared;
 use crate::protocol::Stream;
@@ -21,7 +21,7 @@ pub(crate) struct Shell {
     /// Do not load the module.
     #[arg(long)]
     no_module: bool,
-    /// Show records in the terminal as they come.
+    /// Show events as they happen: `dmns-audit watch` runs beside the shell.
     #[arg(long)]
     live: bool,
     /// Folder to see at /mnt/share.
@@ -75,23 +75,16 @@ pub(crate) fn shell(prepared: &Prepared, options: &Shell) -> Result<ExitCode> {
         .map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned())
         .unwrap_or_default();
     let (rows, columns) = size.split_once(' ').unwrap_or(("24", "80"));
-    let live = options.live;
-    let mut guest = Guest::boot(
-        prepared,
-        &machine,
-        Box::new(move |happening| {
-            if let (true, Happening::Record(line)) = (live, happening) {
-                if let Some(text) = live::record(line, true) {
-                    // QEMU has the terminal in raw mode.
-                    let _ = write!(std::io::stdout(), "\r{text}\x1b[K\r\n");
-                }
-            }
-        }),
-    )?;
+    let watcher = match options.live {
+        true => live::beside_a_shell(),
+        false => Watcher::none(),
+    };
+    let mut guest = Guest::boot(prepared, &machine, watcher)?;
     guest.set_up(!options.no_module)?;
     let greeting = format!(
         "stty rows {rows} columns {columns}; dmesg | grep dmns_audit: ; \
-         echo 'records, records -f: what audit has; load, unload, counter TYPE: the module; exit: the end'; \
+         echo 'dmns-audit watch | report | check, records: what audit has; load, unload, counter TYPE: the module; \
+         exit: the end'; \
          PS1='guest# ' exec bash --norc -i"
     );
     let script = format!(
@@ -125,7 +118,7 @@ pub(crate) fn exec(prepared: &Prepared, options: &Exec) -> Result<ExitCode> {
     let mut guest = Guest::boot(
         prepared,
         &machine,
-        Box::new(|happening| {
+        Watcher::new(|happening| {
             if let Happening::Output(stream, bytes) = happening {
                 // A reader that has gone does not stop the command.
                 let _ = match stream {

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Shows what happens in a guest while it happens.
+//! Shows what happens in a guest while it happens: what commands say, and what `dmns-audit watch` tells there.
 
 use crate::guest::{Happening, Watcher};
 use crate::scenario::Scenario;
-use dmns_audit_uapi::line::Line;
-use dmns_audit_uapi::types::RecordType;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
 /// Announces a scenario.
 pub(crate) fn begin(scenario: &Scenario) {
@@ -17,39 +15,23 @@ pub(crate) fn begin(scenario: &Scenario) {
     println!();
 }
 
-/// Prints what commands say as it is, and each record of ours on a line of its own.
+/// Prints all of it as it is.
 pub(crate) fn watcher() -> Watcher {
-    let colour = std::io::stdout().is_terminal();
-    Box::new(move |happening| {
+    Watcher::live(|happening| {
+        let (Happening::Output(_, bytes) | Happening::Event(bytes)) = happening;
         let mut out = std::io::stdout().lock();
         // Nobody to show it to is no reason to stop judging.
-        let _ = match happening {
-            Happening::Output(_, bytes) => out.write_all(bytes),
-            Happening::Record(line) => match record(line, colour) {
-                Some(text) => writeln!(out, "{text}"),
-                None => Ok(()),
-            },
-        };
-        let _ = out.flush();
+        let _ = out.write_all(bytes).and_then(|()| out.flush());
     })
 }
 
-/// A record of ours for a person to read; `None` for any other.
-pub(crate) fn record(line: &str, colour: bool) -> Option<String> {
-    let line = Line::parse(line)?;
-    let ty = line.record_type()?;
-    let (on, off) = match (colour, ty) {
-        (false, _) => ("", ""),
-        (true, RecordType::DmEvent) => ("\x1b[1;31m", "\x1b[0m"),
-        (true, RecordType::DmCtrl) => ("\x1b[33m", "\x1b[0m"),
-        (true, _) => ("\x1b[36m", "\x1b[0m"),
-    };
-    Some(format!(
-        "  {on}>> {}.{:03}:{} {} {}{off}",
-        line.stamp.seconds,
-        line.stamp.millis,
-        line.stamp.serial,
-        ty.name(),
-        line.body
-    ))
+/// Prints the events only, on a terminal that a shell in the guest has in raw mode.
+pub(crate) fn beside_a_shell() -> Watcher {
+    Watcher::live(|happening| {
+        if let Happening::Event(bytes) = happening {
+            let text = String::from_utf8_lossy(bytes).replace('\n', "\x1b[K\r\n");
+            let mut out = std::io::stdout().lock();
+            let _ = write!(out, "\r{text}").and_then(|()| out.flush());
+        }
+    })
 }

@@ -29,6 +29,7 @@ mod vm;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
+use guest::Watcher;
 use prepare::Prepared;
 use report::Verdict;
 use scenario::Scenario;
@@ -114,7 +115,7 @@ struct Run {
     /// Keep each guest's audit log, console and kernel log in this folder.
     #[arg(long, value_name = "DIR")]
     keep_logs: Option<PathBuf>,
-    /// Show commands and records as they come; one scenario at a time.
+    /// Show commands, and events as `dmns-audit watch` tells them, as they come; one scenario at a time.
     #[arg(long)]
     live: bool,
     /// Guests at the same time; by default as many as there are processors.
@@ -226,7 +227,7 @@ fn run_both(
         &all,
         jobs(options.jobs)?,
         None,
-        &|_| Box::new(|_| {}),
+        &|_| Watcher::none(),
         &|verdict| println!("{}", verdict.text()),
     );
     // A verdict that belongs to no scenario comes last, and is red.
@@ -326,7 +327,7 @@ fn run_scenarios(options: &Run) -> Result<ExitCode> {
                 live::begin(scenario);
                 live::watcher()
             } else {
-                Box::new(|_| {})
+                Watcher::none()
             }
         },
         &|verdict| say(&verdict.text()),
