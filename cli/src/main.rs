@@ -18,9 +18,10 @@ use dmns_audit::spec;
 use dmns_audit::terminal::Terminal;
 use dmns_audit::watch;
 use dmns_audit::when::{self, Bound, Clock, Window};
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -62,6 +63,11 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
     };
     out.flush()?;
     Ok(code)
+}
+
+/// Says of which file an error is.
+fn at(path: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
+    |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 fn run_check(args: &Check, terminal: &Terminal, out: &mut dyn Write) -> io::Result<ExitCode> {
@@ -109,11 +115,13 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
         Report::Dm(_) | Report::Ns(_) => virt::Ask::default(),
     };
     let every = virt::Ask::default();
-    let mut page = common
-        .html
-        .as_ref()
-        .map(|path| (path, Page::new(&page_options, &every)));
     let mut read = Reading::new(open(common)?);
+    // Whether it can be written is known before a long log is read.
+    let file = match &common.html {
+        Some(path) => Some(File::create(path).map_err(at(path))?),
+        None => None,
+    };
+    let mut page = file.map(|file| (file, Page::new(&page_options, &every)));
     match report {
         Report::Virt(_) => {
             let mut report = virt::Report::new(&options, &ask);
@@ -131,8 +139,8 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
             report.end(out)?;
         }
     }
-    if let Some((path, page)) = page {
-        page.write(path, read.log.names())?;
+    if let Some((file, page)) = page {
+        page.write(read.log.names(), &mut BufWriter::new(file))?;
     }
     Ok(match read.whole {
         true => ExitCode::SUCCESS,
@@ -225,9 +233,7 @@ fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Resul
                 .create(true)
                 .mode(0o600)
                 .open(path)
-                .map_err(|error| {
-                    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-                })?;
+                .map_err(at(path))?;
             watch::watch(&source, &options, &ask, &mut BufWriter::new(file))
         }
         None => watch::watch(&source, &options, &ask, out),

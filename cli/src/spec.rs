@@ -59,13 +59,7 @@ pub fn text(terminal: &Terminal, out: &mut dyn Write) -> io::Result<()> {
     for ty in RecordType::ALL {
         let title = terminal.paint(TITLE, &format!("{} {}", ty.number(), ty.name()));
         writeln!(out, "{title}: {}", rules::meaning(ty))?;
-        let grouping = match ty {
-            RecordType::DmCtrl => {
-                "a ctr shares the serial number of its SYSCALL; a dtr may stand alone"
-            }
-            ty => rules::grouping(ty, None).describe(),
-        };
-        writeln!(out, "     {grouping}")?;
+        writeln!(out, "     {}", rules::describe_grouping(ty))?;
         writeln!(out, "     {}", terminal.paint(FAINT, rules::source(ty)))?;
         for row in rows(ty) {
             fields.row(&row, terminal, out)?;
@@ -123,7 +117,8 @@ pub fn markdown(out: &mut dyn Write) -> io::Result<()> {
         let meaning = rules::meaning(ty);
         writeln!(
             out,
-            "It tells that {meaning}. Source: `{}`.\n",
+            "It tells that {meaning}; it {}. Source: `{}`.\n",
+            rules::describe_grouping(ty),
             rules::source(ty)
         )?;
         writeln!(
@@ -184,7 +179,7 @@ pub fn json(out: &mut dyn Write) -> io::Result<()> {
                 "number": ty.number(),
                 "name": ty.name(),
                 "meaning": rules::meaning(ty),
-                "event": rules::grouping(ty, None).describe(),
+                "event": rules::describe_grouping(ty),
                 "source": rules::source(ty),
                 "fields": fields,
             })

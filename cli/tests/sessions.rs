@@ -60,6 +60,7 @@ sessions! {
         "report virt --uuid 7bcae45c-c179-6cea-a185-c7abe50520c7 -f virt.log --all-events --proof",
         "report virt -ts 01/25/2012 12:00:00 -te 01/25/2012 virt.log",
         "report virt --start tomorrow virt.log", "report virt --uuid x virt.log";
+    report_virt_migration: "report virt --all-events migration.log";
     report_virt_json: "report virt --format json --all-events virt.log",
         "report virt --format json --summary virt.log";
     report_ns: "report ns ns.log", "report ns --all-events --proof ns.log", "report ns dm.log";

@@ -185,6 +185,16 @@ pub fn grouping(ty: RecordType, op: Option<&str>) -> Grouping {
     }
 }
 
+/// How records of type `ty` stand to the others of their event, in words.
+pub fn describe_grouping(ty: RecordType) -> &'static str {
+    match ty {
+        RecordType::DmCtrl => {
+            "a ctr shares the serial number of the SYSCALL that caused it; a dtr may stand alone"
+        }
+        ty => grouping(ty, None).describe(),
+    }
+}
+
 /// Where the format of records of type `ty` comes from.
 pub const fn source(ty: RecordType) -> &'static str {
     match ty {
@@ -269,6 +279,8 @@ mod tests {
     #[test]
     fn operations_are_told_apart_by_module_and_name() {
         for known in &OPS {
+            let loads = grouping(known.ty, Some(known.name)) == Grouping::Syscall;
+            assert_eq!(loads, known.name == "ctr");
             assert_eq!(op(known.module, known.name), Some(known));
             assert_eq!(
                 known.ty == RecordType::DmCtrl,

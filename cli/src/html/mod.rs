@@ -9,9 +9,7 @@ use crate::input::Wanted;
 use crate::record::Head;
 use crate::report::{Collector, Options, dm, ns, virt};
 use serde_json::{Value, json};
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::io::{self, Write};
 
 const PAGE: &str = include_str!("page.html");
 
@@ -53,19 +51,12 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// Writes the page about `logs` to `path`.
+    /// Writes the page about `logs`.
     ///
     /// # Errors
     ///
-    /// Where the file cannot be written, or rows cannot be read back.
-    pub fn write(self, path: &Path, logs: &[String]) -> io::Result<()> {
-        let explain =
-            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        let mut out = BufWriter::new(File::create(path).map_err(explain)?);
-        self.render(logs, &mut out).map_err(explain)
-    }
-
-    fn render(self, logs: &[String], out: &mut dyn Write) -> io::Result<()> {
+    /// Where `out` cannot be written to, or rows cannot be read back.
+    pub fn write(self, logs: &[String], out: &mut dyn Write) -> io::Result<()> {
         let options = self.options;
         let mut lives = Rows::new("lives of mappings");
         self.dm.end(&mut io::sink(), |life| {
@@ -189,7 +180,7 @@ mod tests {
         let mut log = Log::stream("log", io::Cursor::new(log));
         collect(&mut log, &mut page, |_| {}).expect("read");
         let mut out = Vec::new();
-        page.render(&["<i>".to_owned()], &mut out).expect("written");
+        page.write(&["<i>".to_owned()], &mut out).expect("written");
         let page = String::from_utf8(out).expect("text");
         assert!(page.contains("\\u003c/script>\\u003cb>"), "it is there");
         assert!(!page.contains("</script><b>") && !page.contains("<i>"));

@@ -58,6 +58,12 @@ pub struct Head<'a> {
 }
 
 impl Head<'_> {
+    /// `node=` as text.
+    pub fn node_name(&self) -> Option<String> {
+        self.node
+            .map(|node| String::from_utf8_lossy(node).into_owned())
+    }
+
     /// What its type is called, also where the log has a number for it that this program knows.
     pub fn type_name(&self) -> Cow<'_, str> {
         match self.ty.name() {

@@ -67,7 +67,7 @@ impl Lives {
 
     /// A record of any type. Tells the mapped device of a violation.
     pub fn record(&mut self, head: &Head<'_>, users: &Users) -> Option<String> {
-        let node = head.node.map(|node| text(node).into_owned());
+        let node = head.node_name();
         let id = Id::from(head.stamp);
         match head.ty {
             Type::Ours(RecordType::DmCtrl | RecordType::DmEvent) => {}

@@ -144,7 +144,7 @@ impl Inside {
             return Ok(());
         }
         let id = Id::from(head.stamp);
-        let node = head.node.map(|node| text(node).into_owned());
+        let node = head.node_name();
         let at = self
             .growing
             .iter()

@@ -83,7 +83,7 @@ fn values(kind: Kind, body: &str) -> Values {
 }
 
 fn node(head: &Head<'_>) -> Node {
-    head.node.map(|node| text(node).into())
+    head.node_name().map(Into::into)
 }
 
 impl Tree {

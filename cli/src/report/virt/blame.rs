@@ -99,7 +99,7 @@ impl Blame {
         let guest = match of_profile {
             Some(guest) => guest.clone(),
             None => {
-                let owner = guests.with_resource(&text("name"))?;
+                let owner = guests.with_resource(head.node, &text("name"))?;
                 Labelled {
                     vm: owner.vm.clone(),
                     uuid: owner.uuid.clone(),
@@ -130,7 +130,7 @@ impl Blame {
             .and_then(|pid| guests.with_pid(head.node, pid))
             .or_else(|| {
                 let guest = self.by_level(head, record.raw("subj"))?;
-                guests.running(&guest.uuid)
+                guests.running(head.node, &guest.uuid)
             })?;
         let guest = Labelled {
             vm: session.vm.clone(),
@@ -155,6 +155,7 @@ fn row(head: &Head<'_>, guest: Labelled, event: Event) -> Row {
     proof.add(id);
     Row {
         event,
+        node: head.node_name(),
         vm: guest.vm,
         uuid: guest.uuid,
         user: "?".to_owned(),

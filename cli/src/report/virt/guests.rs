@@ -34,10 +34,17 @@ struct Guest {
     disks: Disks,
 }
 
-/// All guests, by UUID.
+impl Guest {
+    fn is_on(&self, node: Option<&[u8]>) -> bool {
+        self.node.as_deref() == node
+    }
+}
+
+/// All guests.
 #[derive(Debug)]
 pub struct Guests {
-    guests: HashMap<String, Guest>,
+    /// By UUID. While a guest moves from host to host, it runs on both.
+    guests: HashMap<String, Vec<Guest>>,
     /// Resources are told too, not only sessions.
     resources: bool,
     /// Some guest may have a mapping as its disk.
@@ -81,13 +88,20 @@ impl Guests {
     fn guest(&mut self, head: &Head<'_>, record: &Nested<'_>) -> Option<&mut Guest> {
         let uuid = record.raw("uuid")?;
         if !self.guests.contains_key(uuid) {
-            self.guests.insert(uuid.to_owned(), Guest::default());
+            self.guests.insert(uuid.to_owned(), Vec::new());
         }
-        let guest = self.guests.get_mut(uuid)?;
-        if guest.node.as_deref() != head.node {
-            guest.node = head.node.map(Box::from);
-        }
-        Some(guest)
+        let hosts = self.guests.get_mut(uuid)?;
+        let at = match hosts.iter().position(|guest| guest.is_on(head.node)) {
+            Some(at) => at,
+            None => {
+                hosts.push(Guest {
+                    node: head.node.map(Box::from),
+                    ..Guest::default()
+                });
+                hosts.len() - 1
+            }
+        };
+        hosts.get_mut(at)
     }
 
     /// A row about the guest of `record`; `None` where a field is missing that tells which.
@@ -97,6 +111,7 @@ impl Guests {
         proof.add(id);
         Some(Row {
             event,
+            node: head.node_name(),
             vm: record.text("vm")?.into_owned(),
             uuid: record.raw("uuid")?.to_owned(),
             user: users.of_field(head.enrichment, "uid", record.raw("uid")?),
@@ -137,10 +152,13 @@ impl Guests {
             Some(_) => starting.unwrap_or(order),
             None => 0,
         };
+        let (old, of_this): (Vec<Open>, Vec<Open>) = std::mem::take(&mut guest.resources)
+            .into_iter()
+            .partition(|open| open.order < since);
         let mut ended = Vec::new();
         if row.success {
             // A session that is still open was not stopped in this log, but it is over.
-            let old: Vec<Open> = guest.resources.extract_if_before(since);
+            guest.resources = of_this;
             ended.extend(old.into_iter().map(|open| (open, Fate::Restarted)));
             if let Some(mut session) = guest.session.take() {
                 guest.disks.tell(&mut session.row);
@@ -149,11 +167,8 @@ impl Guests {
             guest.pid = record.raw("vm-pid").and_then(|pid| pid.parse().ok());
             guest.session = Some(Open { order, row });
         } else {
-            let (of_this, rest) = std::mem::take(&mut guest.resources)
-                .into_iter()
-                .partition(|open| open.order >= since);
-            guest.resources = rest;
-            ended.extend(Vec::into_iter(of_this).map(|open| (open, Fate::Stopped)));
+            guest.resources = old;
+            ended.extend(of_this.into_iter().map(|open| (open, Fate::Stopped)));
             self.done.push((order, row));
         }
         for (open, fate) in ended {
@@ -198,10 +213,8 @@ impl Guests {
     pub fn down(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users) {
         let id = Id::from(head.stamp);
         let mut ended = Vec::new();
-        for guest in self.guests.values_mut() {
-            if guest.node.as_deref() != head.node {
-                continue;
-            }
+        let guests = self.guests.values_mut().flatten();
+        for guest in guests.filter(|guest| guest.is_on(head.node)) {
             guest.pid = None;
             guest.starting = None;
             if let Some(mut session) = guest.session.take() {
@@ -223,6 +236,7 @@ impl Guests {
         proof.add(id);
         let row = Row {
             event: Event::Down,
+            node: head.node_name(),
             vm: String::new(),
             uuid: String::new(),
             user: users.of_field(head.enrichment, "uid", uid),
@@ -245,16 +259,17 @@ impl Guests {
 
     /// A violation was found in the mapping `device`.
     pub fn violation(&mut self, head: &Head<'_>, device: &str) {
-        for guest in self.guests.values_mut() {
-            if guest.node.as_deref() == head.node && guest.session.is_some() {
+        for guest in self.guests.values_mut().flatten() {
+            if guest.is_on(head.node) && guest.session.is_some() {
                 guest.disks.violation(head, device);
             }
         }
     }
 
-    /// The session of the guest `uuid` that runs.
-    pub fn running(&self, uuid: &str) -> Option<&Row> {
-        let guest = self.guests.get(uuid)?;
+    /// The session of the guest `uuid` that runs on `node`.
+    pub fn running(&self, node: Option<&[u8]>, uuid: &str) -> Option<&Row> {
+        let mut hosts = self.guests.get(uuid)?.iter();
+        let guest = hosts.find(|guest| guest.is_on(node))?;
         guest.session.as_ref().map(|session| &session.row)
     }
 
@@ -262,17 +277,20 @@ impl Guests {
     pub fn with_pid(&self, node: Option<&[u8]>, pid: i64) -> Option<&Row> {
         self.guests
             .values()
-            .find(|guest| guest.pid == Some(pid) && guest.node.as_deref() == node)
+            .flatten()
+            .find(|guest| guest.pid == Some(pid) && guest.is_on(node))
             .and_then(|guest| guest.session.as_ref())
             .map(|session| &session.row)
     }
 
-    /// The guest that has the file `path`.
-    pub fn with_resource(&self, path: &str) -> Option<&Row> {
+    /// The guest on `node` that has the file `path`.
+    pub fn with_resource(&self, node: Option<&[u8]>, path: &str) -> Option<&Row> {
         let has =
             |open: &&Open| matches!(&open.row.event, Event::Resource { what, .. } if what == path);
         self.guests
             .values()
+            .flatten()
+            .filter(|guest| guest.is_on(node))
             .filter_map(|guest| guest.resources.iter().rfind(has))
             .max_by_key(|open| open.order)
             .map(|open| &open.row)
@@ -280,7 +298,7 @@ impl Guests {
 
     /// The log ends: what is open stays so.
     pub fn end(&mut self) {
-        for (_, mut guest) in self.guests.drain() {
+        for mut guest in self.guests.drain().flat_map(|(_, hosts)| hosts) {
             if let Some(mut session) = guest.session.take() {
                 guest.disks.tell(&mut session.row);
                 self.done.push((session.order, session.row));
@@ -288,20 +306,5 @@ impl Guests {
             let open = guest.resources.into_iter();
             self.done.extend(open.map(|open| (open.order, open.row)));
         }
-    }
-}
-
-trait ExtractBefore {
-    fn extract_if_before(&mut self, order: u64) -> Self;
-}
-
-impl ExtractBefore for Vec<Open> {
-    /// Takes out what came before `order`.
-    fn extract_if_before(&mut self, order: u64) -> Self {
-        let (before, rest) = std::mem::take(self)
-            .into_iter()
-            .partition(|open| open.order < order);
-        *self = rest;
-        before
     }
 }

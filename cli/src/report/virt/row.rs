@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct Row {
     /// What it was.
     pub event: Event,
+    /// `node=`, where the log has it.
+    pub node: Option<String>,
     /// The guest's name; empty where there is no guest.
     pub vm: String,
     /// The guest's UUID.

@@ -79,7 +79,10 @@ impl Columns {
         if self.all {
             cells.push(plain(row.word()));
         }
-        cells.push(styled(NAME, row.vm.as_str()));
+        cells.push(match &row.node {
+            Some(node) => styled(NAME, format!("{node} {}", row.vm).trim_end().to_owned()),
+            None => styled(NAME, row.vm.as_str()),
+        });
         if self.uuid {
             cells.push(plain(row.uuid.as_str()));
         }
@@ -245,6 +248,7 @@ pub fn object(row: &Row, options: &Options) -> Value {
     json!({
         "kind": "guest",
         "event": row.word(),
+        "node": row.node,
         "vm": row.vm,
         "uuid": row.uuid,
         "user": row.user,
