@@ -180,11 +180,18 @@ fn options(common: &Common, terminal: Terminal) -> io::Result<Options> {
         }),
         None => Ok(None),
     };
+    let window = Window {
+        start: time(&common.start, "--start", Bound::Start)?,
+        end: time(&common.end, "--end", Bound::End)?,
+    };
+    if let (Some(start), Some(end)) = (&common.start, &common.end) {
+        if window.start > window.end {
+            let message = format!("--start {start} is later than --end {end}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+    }
     Ok(Options {
-        window: Window {
-            start: time(&common.start, "--start", Bound::Start)?,
-            end: time(&common.end, "--end", Bound::End)?,
-        },
+        window,
         all_events: common.all_events,
         proof: common.proof,
         json: common.format == ReportFormat::Json,

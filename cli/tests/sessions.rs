@@ -59,7 +59,8 @@ sessions! {
     report_virt_options: "report virt --summary virt.log", "report virt --proof --show-uuid --vm Arch virt.log",
         "report virt --uuid 7bcae45c-c179-6cea-a185-c7abe50520c7 -f virt.log --all-events --proof",
         "report virt -ts 01/25/2012 12:00:00 -te 01/25/2012 virt.log",
-        "report virt --start tomorrow virt.log", "report virt --uuid x virt.log";
+        "report virt --start tomorrow virt.log", "report virt --start today --end yesterday virt.log",
+        "report virt --vm nobody virt.log", "report virt --uuid x virt.log";
     report_virt_migration: "report virt --all-events migration.log";
     report_virt_json: "report virt --format json --all-events virt.log",
         "report virt --format json --summary virt.log";

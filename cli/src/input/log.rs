@@ -33,15 +33,20 @@ pub struct Problem {
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let hint = match self.error.kind() {
-            io::ErrorKind::PermissionDenied => " (audit logs are root's: try sudo)",
-            io::ErrorKind::UnexpectedEof => " (it ends too early: was it still being written?)",
-            _ => "",
-        };
+        let hint = hint(&self.error);
         match self.lines {
             0 => write!(f, "{}: {}{hint}", self.name, self.error),
             lines => write!(f, "{}: after line {lines}: {}{hint}", self.name, self.error),
         }
+    }
+}
+
+/// What to do about `error`, where that can be told.
+pub(super) fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => " (audit logs are root's: try sudo)",
+        io::ErrorKind::UnexpectedEof => " (it ends too early: was it still being written?)",
+        _ => "",
     }
 }
 

@@ -2,6 +2,7 @@
 
 //! Where this system keeps its audit log.
 
+use super::log::hint;
 use super::order;
 use std::fs;
 use std::io;
@@ -18,7 +19,11 @@ pub fn logs(root: &Path) -> io::Result<Vec<PathBuf>> {
     let explain = |error: io::Error| {
         io::Error::new(
             error.kind(),
-            format!("the system's audit log {}: {error}", log.display()),
+            format!(
+                "the system's audit log {}: {error}{}",
+                log.display(),
+                hint(&error)
+            ),
         )
     };
     let name = log

@@ -117,7 +117,9 @@ impl<'a> Report<'a> {
             };
         }
         let mut columns = self.columns;
-        columns.fit(&options.terminal);
+        if !options.json {
+            columns.begin(options, out)?;
+        }
         self.rows.drain(|row| {
             each(&row);
             match options.json {

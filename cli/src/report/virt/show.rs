@@ -6,7 +6,7 @@ use super::Ask;
 use super::row::{Event, Fate, Row, Violations};
 use crate::report::{Options, json_line};
 use crate::table::{Cell, Table, plain, styled};
-use crate::terminal::{BAD, LIVE, NAME, Terminal};
+use crate::terminal::{BAD, LIVE, NAME};
 use crate::when::{self, Minutes};
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -21,6 +21,7 @@ pub struct Columns {
     minutes: Minutes,
     all: bool,
     uuid: bool,
+    any: bool,
 }
 
 impl Columns {
@@ -42,18 +43,28 @@ impl Columns {
             minutes: Minutes::default(),
             all: options.all_events,
             uuid: ask.show_uuid,
+            any: false,
         }
     }
 
     /// Makes room for `row`.
     pub fn measure(&mut self, row: &Row, options: &Options) {
+        self.any = true;
         let cells = self.cells(row, options);
         self.table.measure(&cells);
     }
 
-    /// Makes the columns fit `terminal`.
-    pub fn fit(&mut self, terminal: &Terminal) {
-        self.table.fit(terminal);
+    /// Says so where there is no row.
+    ///
+    /// # Errors
+    ///
+    /// Where `out` cannot be written to.
+    pub fn begin(&mut self, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+        self.table.fit(&options.terminal);
+        match self.any {
+            true => Ok(()),
+            false => writeln!(out, "no guests"),
+        }
     }
 
     /// Writes `row`, and beneath it what was asked for.
