@@ -15,9 +15,10 @@ help: ## Say what there is to do
 demo: ## Watch the module catch a real integrity violation at its exact sector, and every namespace
 	@$(DMNS_TEST) run --live seed-002 unshare-all
 
-test: ## Format, lints, host tests, and every scenario in QEMU
+test: ## Format, lints, host tests, the HTML page in Chromium, and every scenario in QEMU
 	@scripts/host-tools.sh
 	@scripts/cargo.sh test --quiet --locked --workspace
+	@scripts/page-test.sh
 	@$(DMNS_TEST) prepare >/dev/null
 	@scripts/lint.sh
 	@$(DMNS_TEST) run
@@ -45,7 +46,7 @@ man: ## Make the manual pages of dmns-audit and the completions of shells
 	@scripts/man.sh
 
 update: ## Take the kernel and packages that Debian offers now
-	@scripts/forget.sh build-root kernel guest
+	@scripts/forget.sh build-root kernel guest browser
 	@$(DMNS_TEST) prepare
 
 clean: ## Remove all that was made, in the checkout and in the cache

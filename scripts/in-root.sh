@@ -20,9 +20,9 @@ as_root unshare --mount sh -eu -c '
 		mount --rbind "$dir" "$root$dir"
 	done
 	for file in /etc/resolv.conf /etc/ssl/certs/ca-certificates.crt; do
-		[ ! -e "$file" ] || { touch "$root$file"; mount --bind "$file" "$root$file"; }
+		[ ! -e "$file" ] || { mkdir -p "$root${file%/*}"; touch "$root$file"; mount --bind "$file" "$root$file"; }
 	done
 	cd "$root"
-	exec env -u LD_PRELOAD HOME=/root LC_ALL=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+	exec env -u LD_PRELOAD -u TMPDIR HOME=/root LC_ALL=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin \
 		chroot "$root" sh -c "cd \"\$1\" && shift && exec \"\$@\"" in-root "$project" "$@"
 ' in-root "$root" "$PROJECT" "$CACHE" "$@" >&3

@@ -4,64 +4,64 @@
 //!
 //! Chromium takes commands on descriptor 3 and answers on 4 (`--remote-debugging-pipe`).
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use std::env;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
-/// The Chromium to use, if there is one.
-pub(crate) fn find() -> Option<PathBuf> {
-    if let Some(program) = env::var_os("DMNS_CHROMIUM") {
-        return Some(program.into());
-    }
-    let folders = env::var_os("PATH")?;
-    env::split_paths(&folders)
-        .flat_map(|folder| {
-            ["chromium", "chromium-browser", "google-chrome"].map(|name| folder.join(name))
-        })
-        .find(|program| program.is_file())
-}
+/// How long a Chromium may live.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) struct Chromium {
     child: Child,
-    commands: File,
-    answers: BufReader<File>,
+    commands: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    /// What it says on standard error.
+    said: PathBuf,
     session: Option<String>,
     last: u64,
     errors: Vec<String>,
 }
 
 impl Chromium {
-    pub(crate) fn start(program: &Path, folder: &Path) -> Self {
-        let (commands, answers) = (folder.join("commands"), folder.join("answers"));
-        for pipe in [&commands, &answers] {
-            let made = Command::new("mkfifo")
-                .arg(pipe)
-                .status()
-                .expect("mkfifo runs");
-            assert!(made.success());
-        }
-        let child = Command::new("sh")
+    /// Starts `chromium`, or what `DMNS_CHROMIUM` names.
+    pub(crate) fn start(folder: &Path) -> Self {
+        let program = env::var_os("DMNS_CHROMIUM").unwrap_or_else(|| "chromium".into());
+        let said = folder.join("said");
+        let mut child = Command::new("sh")
             .arg("-c")
             .arg(
-                "exec \"$1\" --headless --no-sandbox --disable-gpu --no-first-run --disable-extensions \
-                 --user-data-dir=\"$2\" --window-size=1280,900 --remote-debugging-pipe about:blank 3<\"$3\" 4>\"$4\"",
+                "exec \"$1\" --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run \
+                 --disable-extensions --user-data-dir=\"$2\" --window-size=1280,900 \
+                 --remote-debugging-pipe about:blank 3<&0 4>&1 </dev/null >&2",
             )
             .arg("sh")
-            .args([program, &folder.join("profile"), &commands, &answers])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .args([&program, folder.join("profile").as_os_str()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&said).expect("a file"))
+            .process_group(0)
             .spawn()
-            .expect("it starts");
+            .expect("sh runs");
+        let commands = child.stdin.take().expect("a pipe");
+        let answers = BufReader::new(child.stdout.take().expect("a pipe"));
+        let group = group(&child);
+        thread::spawn(move || {
+            thread::sleep(PATIENCE);
+            killpg(group, Signal::SIGKILL)
+        });
         let mut chromium = Self {
             child,
-            commands: OpenOptions::new()
-                .write(true)
-                .open(commands)
-                .expect("a pipe"),
-            answers: BufReader::new(File::open(answers).expect("a pipe")),
+            commands,
+            answers,
+            said,
             session: None,
             last: 0,
             errors: Vec::new(),
@@ -84,15 +84,20 @@ impl Chromium {
         }
         let mut bytes = message.to_string().into_bytes();
         bytes.push(0);
-        self.commands.write_all(&bytes).expect("sent");
+        // If Chromium is gone, no answer comes, and `next` tells.
+        let _ = self.commands.write_all(&bytes);
         self.last
     }
 
     fn next(&mut self) -> Value {
         let mut bytes = Vec::new();
         self.answers.read_until(0, &mut bytes).expect("an answer");
-        bytes.pop();
-        let message: Value = serde_json::from_slice(&bytes).expect("JSON, or Chromium is gone");
+        assert!(
+            bytes.pop() == Some(0),
+            "no Chromium here, or it is gone, or was stopped after {PATIENCE:?}; \
+             scripts/page-test.sh brings one, DMNS_CHROMIUM names one"
+        );
+        let message: Value = serde_json::from_slice(&bytes).expect("JSON");
         let told = match message["method"].as_str() {
             Some("Runtime.exceptionThrown") => Some(&message["params"]["exceptionDetails"]),
             Some("Log.entryAdded") => Some(&message["params"]["entry"]),
@@ -178,9 +183,21 @@ impl Chromium {
 
 impl Drop for Chromium {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        let _ = killpg(group(&self.child), Signal::SIGKILL);
         let _ = self.child.wait();
+        if thread::panicking() {
+            let said = fs::read(&self.said).unwrap_or_default();
+            let said = String::from_utf8_lossy(&said);
+            let lines: Vec<&str> = said.lines().collect();
+            let end = &lines[lines.len().saturating_sub(20)..];
+            eprintln!("Chromium's last words:\n{}", end.join("\n"));
+        }
     }
+}
+
+/// Debian's `chromium` is a script that waits for the program: their group is both.
+fn group(child: &Child) -> Pid {
+    Pid::from_raw(child.id().try_into().expect("a process"))
 }
 
 fn base64(text: &str) -> Vec<u8> {
