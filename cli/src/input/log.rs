@@ -5,7 +5,7 @@
 use super::lines::{Lines, Raw};
 use super::progress::Progress;
 use super::wanted::Wanted;
-use super::{open, order, system};
+use super::{hint, open, order, system};
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, Read};
@@ -38,15 +38,6 @@ impl std::fmt::Display for Problem {
             0 => write!(f, "{}: {}{hint}", self.name, self.error),
             lines => write!(f, "{}: after line {lines}: {}{hint}", self.name, self.error),
         }
-    }
-}
-
-/// What to do about `error`, where that can be told.
-pub(super) fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => " (audit logs are root's: try sudo)",
-        io::ErrorKind::UnexpectedEof => " (it ends too early: was it still being written?)",
-        _ => "",
     }
 }
 

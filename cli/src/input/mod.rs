@@ -18,3 +18,14 @@ pub mod wanted;
 
 pub use log::{Log, Place, Problem, Step};
 pub use wanted::Wanted;
+
+use std::io;
+
+/// What to do about `error`, where that can be told.
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => " (audit logs are root's: try sudo)",
+        io::ErrorKind::UnexpectedEof => " (it ends too early: was it still being written?)",
+        _ => "",
+    }
+}

@@ -2,8 +2,7 @@
 
 //! Where this system keeps its audit log.
 
-use super::log::hint;
-use super::order;
+use super::{hint, order};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -3,16 +3,14 @@
 //! The events inside a container: those whose NS_INFO names one of its namespaces, or one that was cloned
 //! from it.
 
+use super::event::Event;
 use super::show;
 use super::tree::{Namespace, Tree};
-use crate::record::value::{Nested, enriched, text};
 use crate::record::{Head, Type};
 use crate::report::Options;
-use crate::report::id::{Id, Who};
+use crate::report::id::Id;
 use crate::report::spool::Spool;
-use dmns_audit_uapi::line::fields;
 use dmns_audit_uapi::ns::{Kind, relative};
-use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::io::{self, Write};
 
@@ -63,31 +61,6 @@ impl Container {
             Self::Number(kind, number) => (namespace.kind, namespace.number) == (kind, number),
         }
     }
-}
-
-/// An event inside the container.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Event {
-    /// When.
-    pub id: Id,
-    /// `node=`, where the log has it.
-    pub node: Option<String>,
-    /// The types of its records.
-    pub types: Vec<String>,
-    /// Who.
-    pub who: Option<Who>,
-    /// The system call: a name where auditd wrote it, else a number.
-    pub syscall: Option<String>,
-    /// Whether that succeeded.
-    pub success: Option<bool>,
-    /// The rule's key.
-    pub key: Option<String>,
-    /// Paths.
-    pub paths: Vec<String>,
-    /// Namespaces that were created or deleted: `netns=3 (ns_id 17)`.
-    pub namespaces: Vec<String>,
-    /// It is inside the container.
-    inside: bool,
 }
 
 /// Collects the events inside a container.
@@ -210,59 +183,6 @@ impl Inside {
             )?;
         }
         Ok(())
-    }
-}
-
-impl Event {
-    fn new(id: Id, node: Option<String>) -> Self {
-        Self {
-            id,
-            node,
-            types: Vec::new(),
-            who: None,
-            syscall: None,
-            success: None,
-            key: None,
-            paths: Vec::new(),
-            namespaces: Vec::new(),
-            inside: false,
-        }
-    }
-
-    fn add(&mut self, head: &Head<'_>, options: &Options) {
-        let name = head.type_name().into_owned();
-        // A record of a message has its own result and user.
-        let body = text(head.body);
-        let record = Nested::new(&body);
-        let decoded = |name: &str| record.text(name).map(|value| value.into_owned());
-        match head.ty {
-            Type::Syscall => {
-                let number = record.raw("syscall").map(str::to_owned);
-                self.syscall = enriched(head.enrichment, "SYSCALL")
-                    .map(str::to_owned)
-                    .or(number);
-                self.success = record.raw("success").map(|success| success == "yes");
-                self.key = decoded("key").filter(|key| key != "(null)");
-                self.who = Some(Who::of(head, fields(&body), &options.users));
-            }
-            Type::Ours(_) if self.who.is_some() => {}
-            _ => {
-                if name == "PATH" && self.paths.len() < 8 {
-                    self.paths
-                        .extend(decoded("name").filter(|path| path != "(null)"));
-                }
-                if self.who.is_none() && record.raw("uid").is_some() {
-                    let mut who = Who::of(head, fields(&body), &options.users);
-                    who.exe = decoded("exe").unwrap_or_default();
-                    self.who = Some(who);
-                    let result = record.raw("res");
-                    self.success = result.map(|res| matches!(res, "success" | "1"));
-                }
-            }
-        }
-        if !self.types.contains(&name) && self.types.len() < 32 {
-            self.types.push(name);
-        }
     }
 }
 

@@ -3,10 +3,12 @@
 //! `report ns`: the tree of namespaces by kind and ancestry, and what happened inside one.
 //!
 //! - [`tree`]: makes namespaces of records.
+//! - [`event`]: what an event was.
 //! - [`container`]: the events inside a container.
 //! - [`show`]: text and JSON.
 
 pub mod container;
+pub mod event;
 pub mod show;
 pub mod tree;
 

@@ -2,7 +2,7 @@
 
 //! Namespaces in text and JSON: as a tree, or the events inside a container.
 
-use super::container::Event;
+use super::event::Event;
 use super::in_window;
 use super::tree::{Namespace, Tree};
 use crate::report::{Options, json_line};
