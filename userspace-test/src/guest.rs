@@ -3,7 +3,7 @@
 //! A booted guest, as the host talks to it: run a command, see the records, end it.
 
 use crate::initramfs::Initramfs;
-use crate::prepare::Prepared;
+use crate::prepare::{self, Prepared};
 use crate::protocol::{Stream, ToGuest, ToHost, receive, send};
 use crate::vm::{Machine, Vm};
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -130,9 +130,8 @@ impl Guest {
     pub(crate) fn boot(prepared: &Prepared, machine: &Machine, watcher: Watcher) -> Result<Self> {
         let mut initramfs = Initramfs::default();
         initramfs.modules(&prepared.lib_modules())?;
-        let own = std::env::current_exe()?;
-        let tool = program(&own.with_file_name("dmns-audit"))?;
-        let own = program(&own)?;
+        let own = program(&std::env::current_exe()?)?;
+        let tool = program(&prepare::tool()?)?;
         initramfs.file("init", true, &own);
         initramfs.file("dmns/dmns-test", true, &own);
         initramfs.file("dmns/bin/dmns-audit", true, &tool);

@@ -78,6 +78,11 @@ pub(crate) fn project() -> Result<PathBuf> {
     })
 }
 
+/// The `dmns-audit` that was built with this program.
+pub(crate) fn tool() -> Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name("dmns-audit"))
+}
+
 /// Where everything is kept that need not be made twice.
 fn cache() -> Result<PathBuf> {
     let set = |name| {
