@@ -121,7 +121,7 @@ pub(crate) struct Guest {
     ready: bool,
     /// Whether the command that runs is ours, and what it says nobody else's business.
     ours: bool,
-    /// `dmns-audit watch`, which runs all the time.
+    /// `dmns-audit watch`, while it runs beside all else.
     live: Option<u32>,
 }
 
@@ -222,19 +222,20 @@ impl Guest {
         {
             self.next(deadline)
                 .context("dmns-audit watch does not begin")?;
+            ensure!(self.live.is_some(), "dmns-audit watch ended at once");
         }
         Ok(())
     }
 
     /// Ends it, when it has told what there is.
     fn end_watch(&mut self) -> Result<()> {
-        let Some(live) = self.live else {
-            return Ok(());
-        };
-        self.must("pkill -x dmns-audit")?;
+        if self.live.is_some() {
+            self.must("pkill -x dmns-audit || true")?;
+        }
         let deadline = Instant::now() + DELIVERY;
-        while !matches!(self.next(deadline)?, ToHost::Exit { id, .. } if id == live) {}
-        self.live = None;
+        while self.live.is_some() {
+            self.next(deadline)?;
+        }
         Ok(())
     }
 
@@ -388,6 +389,7 @@ impl Guest {
             ToHost::Output { id, bytes, .. } if Some(*id) == self.live => {
                 (self.watcher.tell)(Happening::Event(bytes));
             }
+            ToHost::Exit { id, .. } if Some(*id) == self.live => self.live = None,
             _ => {}
         }
         Ok(message)
