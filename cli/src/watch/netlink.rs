@@ -75,16 +75,23 @@ fn join() -> io::Result<OwnedFd> {
 fn read(socket: &OwnedFd, port: u32, sender: &SyncSender<Message>) {
     let mut buffer = vec![0; 64 * 1024];
     let mut dropped = drops(port).unwrap_or(0);
+    // The queue was full, and has not been empty since: until then the kernel drops without saying so again.
+    let mut congested = false;
     loop {
-        let message = match recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+        let flags = match congested {
+            true => MsgFlags::MSG_DONTWAIT,
+            false => MsgFlags::empty(),
+        };
+        let message = match recv(socket.as_raw_fd(), &mut buffer, flags) {
             Ok(length) => record(&buffer[..length]).map(Message::Record),
             Err(Errno::EINTR) => None,
-            // The queue was full. The kernel counts what it could not put there.
-            Err(Errno::ENOBUFS) => {
-                let now = drops(port).unwrap_or(dropped + 1);
-                let missed = now.saturating_sub(dropped).max(1);
+            // The kernel counts what it could not put there.
+            Err(error @ (Errno::ENOBUFS | Errno::EAGAIN)) => {
+                congested = error == Errno::ENOBUFS;
+                let now = drops(port).unwrap_or(dropped + u64::from(congested));
+                let missed = now.saturating_sub(dropped);
                 dropped = now;
-                Some(Message::Missed(missed))
+                (missed > 0).then_some(Message::Missed(missed))
             }
             Err(error) => {
                 let _ = sender.send(Message::Failed(error.into()));
