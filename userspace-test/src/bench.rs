@@ -49,7 +49,7 @@ impl Measured {
 /// Boots a guest whose clock counts instructions, and measures.
 pub(crate) fn bench(prepared: &Prepared, options: &Bench) -> Result<ExitCode> {
     let machine = Machine {
-        counts: true,
+        icount: true,
         ..Machine::default()
     };
     let mut guest = Guest::boot(

@@ -47,6 +47,9 @@ pub(crate) struct Scenario {
     /// Added to the kernel's command line.
     #[serde(default)]
     pub(crate) kernel_args: String,
+    /// Whether the guest's clock counts instructions: what takes how long then does not depend on the host.
+    #[serde(default)]
+    pub(crate) icount: bool,
     /// Whose guest it runs in.
     #[serde(default)]
     pub(crate) boot: Boot,

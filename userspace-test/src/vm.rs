@@ -26,7 +26,7 @@ pub(crate) struct Machine {
     /// A folder of the host that the guest sees at /mnt/share.
     pub(crate) share: Option<PathBuf>,
     /// Whether the guest's clock counts instructions, one a nanosecond, and nothing else.
-    pub(crate) counts: bool,
+    pub(crate) icount: bool,
     /// Whether the guest gets this terminal as `/dev/hvc0`.
     pub(crate) terminal: bool,
 }
@@ -38,7 +38,7 @@ impl Default for Machine {
             cpus: 1,
             kernel_args: String::new(),
             share: None,
-            counts: false,
+            icount: false,
             terminal: false,
         }
     }
@@ -51,6 +51,7 @@ impl Machine {
             memory: scenario.memory,
             cpus: scenario.cpus,
             kernel_args: scenario.kernel_args.clone(),
+            icount: scenario.icount,
             ..Self::default()
         }
     }
@@ -189,7 +190,7 @@ fn escape(path: &Path) -> String {
 /// Under multi-threaded emulation one boot in thirty dies in the kernel's own text patching
 /// (`Oops: int3`), so several CPUs share a thread there.
 fn accelerator(machine: &Machine) -> Vec<String> {
-    if machine.counts {
+    if machine.icount {
         return [
             "-accel",
             "tcg",
