@@ -99,7 +99,7 @@ fn checking(bencher: Bencher<'_, '_>) {
     bencher
         .counter(BytesCount::of_slice(&log))
         .with_inputs(|| Log::stream("log", Cursor::new(log.clone())))
-        .bench_values(|mut log| check(&mut log, &mut Nobody));
+        .bench_values(|mut log| check(&mut log, false, &mut Nobody));
 }
 
 /// Reports mappings.

@@ -75,6 +75,11 @@ pub struct Check {
     /// Exit with 1 for notes too. Example: check --strict audit.log
     #[arg(long)]
     pub strict: bool,
+
+    /// Records may be missing (`auditctl -s` counts them as lost): what lacks another record of its event is
+    /// only noted. Example: check --lossy audit.log
+    #[arg(long)]
+    pub lossy: bool,
 }
 
 /// How `check` tells what it finds.

@@ -89,7 +89,7 @@ fn run_check(args: &Check, terminal: &Terminal, out: &mut dyn Write) -> io::Resu
             &mut sarif
         }
     };
-    let totals = check(&mut log, reporter)?;
+    let totals = check(&mut log, args.lossy, reporter)?;
     Ok(match totals {
         totals if totals.problems > 0 => ExitCode::from(2),
         totals if totals.errors > 0 || (args.strict && totals.notes > 0) => ExitCode::from(1),

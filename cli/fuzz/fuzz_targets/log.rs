@@ -36,7 +36,7 @@ impl Reporter for Careful {
 
 fuzz_target!(|bytes: &[u8]| {
     let log = || Log::stream("log", Cursor::new(bytes.to_vec()));
-    check(&mut log(), &mut Careful(0)).expect("nothing to write");
+    check(&mut log(), false, &mut Careful(0)).expect("nothing to write");
 
     let text = Options {
         all_events: true,

@@ -48,9 +48,18 @@ pub struct Grouping {
     audited: bool,
     /// The first record that lacked one, while none had any.
     unaudited: Option<Finding>,
+    lossy: bool,
 }
 
 impl Grouping {
+    /// `lossy`: what a record lacks may have been lost.
+    pub fn new(lossy: bool) -> Self {
+        Self {
+            lossy,
+            ..Self::default()
+        }
+    }
+
     /// A record of ours.
     pub fn ours(&mut self, judged: &Judged<'_>, out: &mut Vec<Finding>) {
         let (ty, stamp) = (judged.ty, judged.head.stamp);
@@ -184,6 +193,7 @@ impl Grouping {
                 );
                 out.push(finding);
             }
+            _ if self.lossy => out.push(finding.note()),
             _ => out.push(finding),
         }
     }

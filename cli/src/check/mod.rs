@@ -53,13 +53,16 @@ pub struct Totals {
     pub problems: u64,
 }
 
-/// Judges all of `log`.
+/// Judges all of `log`. `lossy`: records may be missing, so what lacks another one is only noted.
 ///
 /// # Errors
 ///
 /// Where `reporter` cannot write.
-pub fn check(log: &mut Log, reporter: &mut dyn Reporter) -> io::Result<Totals> {
-    let mut check = Check::default();
+pub fn check(log: &mut Log, lossy: bool, reporter: &mut dyn Reporter) -> io::Result<Totals> {
+    let mut check = Check {
+        grouping: Grouping::new(lossy),
+        ..Check::default()
+    };
     let wanted = Wanted::all();
     loop {
         match log.next_step(&wanted) {
