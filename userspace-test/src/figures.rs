@@ -8,8 +8,9 @@ use crate::report::{self, Verdict};
 pub(crate) fn markdown(ours: &[Verdict], c: &[Verdict], versions: &[String]) -> String {
     let mut text = String::from(
         "# What the module does where the C original waits, loses or sleeps\n\n\
-         Made by `dmns-test figures --jobs 1 --markdown FILE`: the same steps with the module and without it, \
-         in guests of the same kind. Without it, the C original writes the device-mapper records. Times are of an emulated machine: only their ratio means something.\n\n",
+         Made by `dmns-test figures --markdown FILE`: the same steps with the module and without it, in guests of \
+         the same kind. Without it, the C original writes the device-mapper records. Times are of guests whose clock \
+         counts instructions, one a nanosecond: only their ratio means something.\n\n",
     );
     text.push_str(&report::version_list(versions));
     for (ours, c) in ours.iter().zip(c) {

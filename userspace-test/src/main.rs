@@ -72,7 +72,7 @@ enum Cmd {
     /// Without the module the C original writes the device-mapper records; what it loses is part of the
     /// figures, and so its records are not judged. Exit status as for run.
     #[command(
-        after_help = "Examples:\n  dmns-test figures --jobs 1 --markdown docs/figures.md\n  \
+        after_help = "Examples:\n  dmns-test figures --markdown docs/figures.md\n  \
                             dmns-test figures storm"
     )]
     Figures(Both),
