@@ -312,7 +312,12 @@ impl Guest {
 
     /// Runs a shell command of ours that has to succeed.
     pub(crate) fn must(&mut self, command: &str) -> Result<String> {
-        let ended = self.quietly(&["sh", "-c", command], Instant::now() + DELIVERY)?;
+        self.must_within(DELIVERY, command)
+    }
+
+    /// The same, for one that may take longer.
+    pub(crate) fn must_within(&mut self, patience: Duration, command: &str) -> Result<String> {
+        let ended = self.quietly(&["sh", "-c", command], Instant::now() + patience)?;
         ensure!(
             ended.status == 0,
             "in the guest, '{command}' failed with status {}: {}",

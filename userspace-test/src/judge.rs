@@ -6,13 +6,13 @@
 use crate::expect::show;
 use crate::guest::Guest;
 use crate::prepare;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use dmns_audit_uapi::line::Line;
 use dmns_audit_uapi::types::RecordType;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::NamedTempFile;
 
 /// Words with which the kernel tells that something is wrong with it.
@@ -147,9 +147,8 @@ fn count(log: &[String]) -> Counts {
 /// What `dmns-audit check` says of `log`, if it says anything.
 fn check(log: &[String], may_lose: bool) -> Result<Option<String>> {
     let mut file = NamedTempFile::with_prefix("audit-log-")?;
-    for line in log {
-        writeln!(file, "{line}")?;
-    }
+    file.write_all(log.join("\n").as_bytes())?;
+    writeln!(file)?;
     let checked = Command::new(prepare::tool()?)
         .args(["--color", "never", "check"])
         .arg(if may_lose { "--lossy" } else { "--strict" })
@@ -216,14 +215,7 @@ fn cross_check(guest: &mut Guest, arrived: &Counts) -> Result<Vec<String>> {
     }
     let numbers: Vec<_> = arrived.keys().map(|ty| ty.number().to_string()).collect();
     let command = format!("ausearch --input-logs --raw -m {}", numbers.join(","));
-    let shell = format!("{command} </dev/null");
-    let found = guest.quietly(&["sh", "-c", &shell], Instant::now() + SEARCH)?;
-    ensure!(
-        found.status == 0,
-        "'{command}' failed: {}",
-        String::from_utf8_lossy(&found.both).trim()
-    );
-    let found = found.text();
+    let found = guest.must_within(SEARCH, &format!("{command} </dev/null"))?;
     // -m selects events; other records of the same event come along.
     let mut counts = Counts::new();
     let mut in_form = Counts::new();
