@@ -69,7 +69,8 @@ impl Event {
             return None;
         }
         // SAFETY: Not in an interrupt; `drop` ends what this begins.
-        unsafe { bindings::dmns_event_begin() }.then_some(Self(NotThreadSafe))
+        let begun = unsafe { bindings::dmns_event_begin() };
+        begun.then(|| Self(NotThreadSafe))
     }
 
     /// Ends it with the record that says so to readers.

@@ -25,12 +25,13 @@ const DELIVERY: Duration = Duration::from_secs(60);
 const TAIL: usize = 30;
 
 /// The commands that scenarios find in the guest beside the real tools.
-const COMMANDS: [(&str, &str); 15] = [
+const COMMANDS: [(&str, &str); 16] = [
     ("auparse", include_str!("../guest/auparse")),
     ("bench", include_str!("../guest/bench")),
     ("counter", include_str!("../guest/counter")),
     ("device", include_str!("../guest/device")),
     ("drained", include_str!("../guest/drained")),
+    ("evade", include_str!("../guest/evade")),
     ("figure", include_str!("../guest/figure")),
     ("flip", include_str!("../guest/flip")),
     (
