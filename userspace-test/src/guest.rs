@@ -25,7 +25,7 @@ const DELIVERY: Duration = Duration::from_secs(60);
 const TAIL: usize = 30;
 
 /// The commands that scenarios find in the guest beside the real tools.
-const COMMANDS: [(&str, &str); 16] = [
+const COMMANDS: [(&str, &str); 17] = [
     ("auparse", include_str!("../guest/auparse")),
     ("bench", include_str!("../guest/bench")),
     ("counter", include_str!("../guest/counter")),
@@ -42,6 +42,7 @@ const COMMANDS: [(&str, &str); 16] = [
     ("milliseconds", include_str!("../guest/milliseconds")),
     ("namespaces", include_str!("../guest/namespaces")),
     ("records", include_str!("../guest/records")),
+    ("stall", include_str!("../guest/stall")),
     ("target", include_str!("../guest/target")),
     ("unload", include_str!("../guest/unload")),
     ("value", include_str!("../guest/value")),
