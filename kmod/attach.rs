@@ -119,6 +119,9 @@ impl Attachment {
         if let Err(e) = to_result(registered) {
             // SAFETY: `ops` is not registered.
             unsafe { bindings::ftrace_free_filter(ops.get()) };
+            // The kernel has the function, ftrace_set_filter() has found it: a filter that is empty all the same
+            // lacks the memory for its entry, of which match_records() does not tell.
+            let e = if e == EINVAL { ENOMEM } else { e };
             refused(function, e);
             return Err(e);
         }
@@ -159,10 +162,39 @@ fn refused(function: &CStr, error: Error) {
     } else if error == EBUSY {
         "a BPF fentry program, a livepatch or another tracer holds it: detach that \
          (bpftool link, /sys/kernel/livepatch), then load again"
+    } else if error == ENOMEM {
+        "the kernel is out of memory: free some, then load again"
     } else {
         "ftrace cannot patch it (see /sys/kernel/tracing/enabled_functions)"
     };
     pr_err!("{}: cannot attach ({:?}): {}\n", function, error, advice);
+}
+
+/// Says which of `files` debugfs lacks in `dir`: where it could not make one, the kernel crate does not tell.
+pub(crate) fn tell_missing_files(dir: &CStr, files: [&CStr; 2]) {
+    // SAFETY: `dir` is NUL-terminated; null asks for the root of debugfs.
+    let found = unsafe { bindings::debugfs_lookup(dir.as_char_ptr(), core::ptr::null_mut()) };
+    for file in files {
+        let mut has = false;
+        if !found.is_null() {
+            // SAFETY: `file` is NUL-terminated, `found` a directory that we hold. dput() takes back what
+            // debugfs_lookup() has given, and null.
+            unsafe {
+                let entry = bindings::debugfs_lookup(file.as_char_ptr(), found);
+                has = !entry.is_null();
+                bindings::dput(entry);
+            }
+        }
+        if !has {
+            pr_err!(
+                "debugfs could not make {}/{}: it is off, or memory is short; unload, then load again\n",
+                dir,
+                file
+            );
+        }
+    }
+    // SAFETY: As above.
+    unsafe { bindings::dput(found) };
 }
 
 /// A set of attachments. All are made, or none.

@@ -141,6 +141,7 @@ impl kernel::InPlaceModule for DmnsAudit {
                 ),
                 _counters <- dir.read_callback_file(c"counters", (), &|(), f| counters::write(f)),
                 _debugfs: {
+                    attach::tell_missing_files(c"dmns_audit", [c"info", c"counters"]);
                     if ns {
                         attach::record_initial_namespaces();
                     }
