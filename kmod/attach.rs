@@ -10,6 +10,7 @@
 //! call"). What it leads to runs in the function's own context: no wrapper disables preemption, and it
 //! may sleep where the function's caller may.
 
+mod calls;
 mod handlers;
 
 use crate::bindings;
@@ -20,73 +21,125 @@ pub(crate) use handlers::{
 };
 use kernel::error::to_result;
 use kernel::prelude::*;
+use kernel::sync::atomic::{
+    Atomic,
+    Relaxed, //
+};
 use kernel::types::Opaque;
 
-/// A kernel function to attach to.
+/// Kernel functions to attach to, in one and the same way.
 #[derive(Clone, Copy)]
 pub(crate) enum Hook {
     /// `dm_audit_log_ti()`, replaced.
     DmTarget,
     /// `dm_audit_log_bio()`, replaced.
     DmBio,
+    /// The ioctls of device mapper, surrounded: they hold locks while they make and destroy targets.
+    DmIoctl,
     /// `__ns_tree_add_raw()`, observed.
     NsAdd,
     /// `__ns_tree_remove()`, observed.
     NsRemove,
+    /// `copy_namespaces()`, surrounded: `clone()` makes namespaces in it, some of them under locks.
+    Clone,
+    /// `ksys_unshare()`, surrounded likewise.
+    Unshare,
+    /// What makes a mount namespace for `open_tree()` and `fsmount()`, surrounded likewise.
+    Mount,
     /// `switch_task_namespaces()`, observed.
     NsSwitch,
     /// `audit_log_exit()`, observed.
     AuditExit,
-    /// `audit_log_common_recv_msg()`, given another audit context.
+    /// `audit_log_common_recv_msg()`, surrounded, to give it another audit context.
     AuditMessage,
+    /// `audit_seccomp()`, surrounded, so that its record belongs to an event.
+    Seccomp,
+    /// `audit_core_dumps()`, surrounded likewise.
+    CoreDump,
+    /// `audit_receive()`, surrounded: after it, audit's configuration may be locked.
+    AuditReceive,
 }
 
 extern "C" {
     /// In `trampoline_*.S`.
+    fn dmns_trampoline_dm_ioctl();
     fn dmns_trampoline_ns_add();
     fn dmns_trampoline_ns_remove();
+    fn dmns_trampoline_clone();
+    fn dmns_trampoline_unshare();
+    fn dmns_trampoline_mount();
     fn dmns_trampoline_ns_switch();
     fn dmns_trampoline_audit_exit();
     fn dmns_trampoline_audit_message();
+    fn dmns_trampoline_seccomp();
+    fn dmns_trampoline_core_dump();
+    fn dmns_trampoline_audit_receive();
 }
 
 impl Hook {
-    fn function(self) -> &'static CStr {
+    fn functions(self) -> &'static [&'static CStr] {
         match self {
-            Self::DmTarget => c"dm_audit_log_ti",
-            Self::DmBio => c"dm_audit_log_bio",
-            Self::NsAdd => c"__ns_tree_add_raw",
-            Self::NsRemove => c"__ns_tree_remove",
-            Self::NsSwitch => c"switch_task_namespaces",
-            Self::AuditExit => c"audit_log_exit",
-            Self::AuditMessage => c"audit_log_common_recv_msg",
+            Self::DmTarget => &[c"dm_audit_log_ti"],
+            Self::DmBio => &[c"dm_audit_log_bio"],
+            Self::DmIoctl => &[
+                c"dm_ctl_ioctl",
+                #[cfg(CONFIG_COMPAT)]
+                c"dm_compat_ctl_ioctl",
+            ],
+            Self::NsAdd => &[c"__ns_tree_add_raw"],
+            Self::NsRemove => &[c"__ns_tree_remove"],
+            Self::Clone => &[c"copy_namespaces"],
+            Self::Unshare => &[c"ksys_unshare"],
+            Self::Mount => &[
+                // fsmount() holds a mutex of its own around it.
+                c"create_new_namespace",
+                c"__x64_sys_fsmount",
+                #[cfg(CONFIG_IA32_EMULATION)]
+                c"__ia32_sys_fsmount",
+            ],
+            Self::NsSwitch => &[c"switch_task_namespaces"],
+            Self::AuditExit => &[c"audit_log_exit"],
+            Self::AuditMessage => &[c"audit_log_common_recv_msg"],
+            Self::Seccomp => &[c"audit_seccomp"],
+            Self::CoreDump => &[c"audit_core_dumps"],
+            Self::AuditReceive => &[c"audit_receive"],
         }
     }
 
-    /// Where ftrace shall lead the function's callers.
+    /// Where ftrace shall lead the callers of the functions.
     ///
     /// Bit 0 asks for a jump: the Rust function gets the arguments and returns to the caller, and the
     /// original never runs. Without it, ftrace calls a trampoline, which returns into the original.
     fn direct(self) -> usize {
-        match self {
-            Self::DmTarget => handlers::replace_dm_audit_log_ti as *const () as usize | 1,
-            Self::DmBio => handlers::replace_dm_audit_log_bio as *const () as usize | 1,
-            Self::NsAdd => dmns_trampoline_ns_add as *const () as usize,
-            Self::NsRemove => dmns_trampoline_ns_remove as *const () as usize,
-            Self::NsSwitch => dmns_trampoline_ns_switch as *const () as usize,
-            Self::AuditExit => dmns_trampoline_audit_exit as *const () as usize,
-            Self::AuditMessage => dmns_trampoline_audit_message as *const () as usize,
-        }
+        let trampoline = match self {
+            Self::DmTarget => return handlers::replace_dm_audit_log_ti as *const () as usize | 1,
+            Self::DmBio => return handlers::replace_dm_audit_log_bio as *const () as usize | 1,
+            Self::DmIoctl => dmns_trampoline_dm_ioctl,
+            Self::NsAdd => dmns_trampoline_ns_add,
+            Self::NsRemove => dmns_trampoline_ns_remove,
+            Self::Clone => dmns_trampoline_clone,
+            Self::Unshare => dmns_trampoline_unshare,
+            Self::Mount => dmns_trampoline_mount,
+            Self::NsSwitch => dmns_trampoline_ns_switch,
+            Self::AuditExit => dmns_trampoline_audit_exit,
+            Self::AuditMessage => dmns_trampoline_audit_message,
+            Self::Seccomp => dmns_trampoline_seccomp,
+            Self::CoreDump => dmns_trampoline_core_dump,
+            Self::AuditReceive => dmns_trampoline_audit_receive,
+        };
+        let trampoline: unsafe extern "C" fn() = trampoline;
+        trampoline as usize
     }
 }
 
-/// One function with our address patched in.
+/// Functions with our address patched in.
 ///
 /// # Invariants
 ///
-/// `ops` is registered with `register_ftrace_direct()` for `hook.direct()`.
+/// `ops` is registered with `register_ftrace_direct()` for `direct`.
 struct Attachment {
-    hook: Hook,
+    functions: &'static [&'static CStr],
+    direct: usize,
     ops: KBox<Opaque<bindings::ftrace_ops>>,
 }
 
@@ -98,36 +151,60 @@ unsafe impl Send for Attachment {}
 unsafe impl Sync for Attachment {}
 
 impl Attachment {
-    fn new(hook: Hook) -> Result<Self> {
-        let function = hook.function();
-        let ops = KBox::new(Opaque::zeroed(), GFP_KERNEL)?;
-        // SAFETY: `ops` is zeroed, which is how C declares one, and stays where it is until it is freed.
-        // ftrace copies the pattern, which is `function` without its NUL, before it returns.
-        to_result(unsafe {
-            bindings::ftrace_set_filter(
-                ops.get(),
-                function.as_char_ptr().cast_mut().cast(),
-                function.count_bytes() as c_int,
-                1,
-            )
-        })
-        .inspect_err(|e| refused(function, *e))?;
-        // SAFETY: `ops` names one function. The address is that of a Rust function with the signature of
-        // the one that it replaces, or of a trampoline that keeps the arguments of the one that it
+    fn new(functions: &'static [&'static CStr], direct: usize) -> Result<Self> {
+        let ops = KBox::new(Opaque::<bindings::ftrace_ops>::zeroed(), GFP_KERNEL)?;
+        // SAFETY: `ops` is ours. Nobody shall switch ftrace off while functions lead to us
+        // (`kernel.ftrace_enabled`).
+        unsafe { (*ops.get()).flags = bindings::FTRACE_OPS_FL_PERMANENT as c_ulong };
+        for (i, function) in functions.iter().enumerate() {
+            // SAFETY: `ops` is zeroed but for its flags, which is how C declares one, and stays where it is until it
+            // is freed. ftrace copies the pattern, which is `function` without its NUL, before it returns.
+            let found = to_result(unsafe {
+                bindings::ftrace_set_filter(
+                    ops.get(),
+                    function.as_char_ptr().cast_mut().cast(),
+                    function.count_bytes() as c_int,
+                    c_int::from(i == 0),
+                )
+            });
+            if let Err(e) = found {
+                // SAFETY: `ops` is not registered.
+                unsafe { bindings::ftrace_free_filter(ops.get()) };
+                refused(function, e);
+                return Err(e);
+            }
+        }
+        // SAFETY: `ops` names these functions. The address is that of a Rust function with the signature of
+        // the one that it replaces, or of a trampoline that keeps the arguments of those that it
         // observes.
-        let registered = unsafe { bindings::register_ftrace_direct(ops.get(), hook.direct()) };
+        let registered = unsafe { bindings::register_ftrace_direct(ops.get(), direct) };
         if let Err(e) = to_result(registered) {
             // SAFETY: `ops` is not registered.
             unsafe { bindings::ftrace_free_filter(ops.get()) };
-            // The kernel has the function, ftrace_set_filter() has found it: a filter that is empty all the same
-            // lacks the memory for its entry, of which match_records() does not tell.
+            // The kernel has the functions, ftrace_set_filter() has found them: a filter that is empty all the same
+            // lacks the memory for its entries, of which match_records() does not tell.
             let e = if e == EINVAL { ENOMEM } else { e };
-            refused(function, e);
+            // Of several, the one that is refused alone is the one.
+            let alone = |function: &&'static [&'static CStr]| Self::new(function, direct).is_err();
+            if functions.len() == 1 || !functions.chunks(1).any(|function| alone(&function)) {
+                refused(functions[0], e);
+            }
             return Err(e);
         }
-        pr_info!("{}: attached\n", function);
         // INVARIANT: Registered just now.
-        Ok(Self { hook, ops })
+        let this = Self {
+            functions,
+            direct,
+            ops,
+        };
+        this.report("attached");
+        Ok(this)
+    }
+
+    fn report(&self, what: &str) {
+        for function in self.functions {
+            pr_info!("{}: {}\n", &**function, what);
+        }
     }
 }
 
@@ -135,14 +212,14 @@ impl Drop for Attachment {
     fn drop(&mut self) {
         // SAFETY: By the type invariants `ops` is registered for this address.
         let unregistered = to_result(unsafe {
-            bindings::unregister_ftrace_direct(self.ops.get(), self.hook.direct(), true)
+            bindings::unregister_ftrace_direct(self.ops.get(), self.direct, true)
         });
         if let Err(e) = unregistered {
             // The function still leads to our code, and nothing can keep a module whose exit function
             // runs already: nothing but the exit function itself.
             pr_emerg!(
                 "{}: ftrace cannot detach ({:?}); this module stays in memory, reboot soon\n",
-                self.hook.function(),
+                self.functions[0],
                 e
             );
             loop {
@@ -152,7 +229,7 @@ impl Drop for Attachment {
         }
         // ftrace has waited until nobody uses `ops` any more: it is not in the kernel's own data
         // (`FTRACE_OPS_FL_DYNAMIC`).
-        pr_info!("{}: detached\n", self.hook.function());
+        self.report("detached");
     }
 }
 
@@ -206,13 +283,14 @@ pub(crate) struct Attachments {
 }
 
 impl Attachments {
-    /// Attaches to each of `hooks`.
-    pub(crate) fn new(hooks: impl IntoIterator<Item = Hook>) -> Result<Self> {
+    /// Attaches to those of `hooks` that are wanted.
+    pub(crate) fn new(hooks: impl IntoIterator<Item = (bool, Hook)>) -> Result<Self> {
         let mut this = Self {
             attached: KVec::new(),
         };
-        for hook in hooks {
-            this.attached.push(Attachment::new(hook)?, GFP_KERNEL)?;
+        for (_, hook) in hooks.into_iter().filter(|(wanted, _)| *wanted) {
+            let attachment = Attachment::new(hook.functions(), hook.direct())?;
+            this.attached.push(attachment, GFP_KERNEL)?;
         }
         Ok(this)
     }
@@ -222,18 +300,33 @@ impl Drop for Attachments {
     fn drop(&mut self) {
         // No new call is led to us from here on.
         while self.attached.pop().is_some() {}
+        // Who was led to us, but is no handler yet, becomes one now or is gone: there is nothing to
+        // sleep on before that. Tasks first.
         // SAFETY: Our caller may sleep.
-        unsafe {
-            // Who was led to us, but is no handler yet, becomes one now or is gone: there is nothing to
-            // sleep on before that. Tasks, then interrupts, which can hit the idle task that RCU-tasks
-            // does not look at.
-            bindings::synchronize_rcu_tasks();
-            bindings::synchronize_rcu();
-            // Handlers, perhaps asleep until audit's backlog has room, come to their end.
-            bindings::dmns_handlers_wait();
-            // Who came to its end has run the last instructions.
-            bindings::synchronize_rcu_tasks();
-            bindings::synchronize_rcu();
-        }
+        unsafe { bindings::synchronize_rcu_tasks() };
+        // Then interrupts, which can hit the idle task that RCU-tasks does not look at.
+        // SAFETY: As above.
+        unsafe { bindings::synchronize_rcu() };
+        // Handlers, and the calls that they surround, come to their end.
+        // SAFETY: As above.
+        unsafe { bindings::dmns_handlers_wait() };
+        // Who came to its end has run the last instructions.
+        // SAFETY: As above.
+        unsafe { bindings::synchronize_rcu_tasks() };
+        // SAFETY: As above.
+        unsafe { bindings::synchronize_rcu() };
     }
+}
+
+/// Whether the module is kept until the next boot.
+static PINNED: Atomic<bool> = Atomic::new(false);
+
+fn pinned() -> bool {
+    PINNED.load(Relaxed)
+}
+
+/// Keeps the module until the next boot. Returns whether it was not kept before.
+pub(crate) fn pin() -> bool {
+    // SAFETY: Code of this module runs: it is loaded, or about to be.
+    !PINNED.xchg(true, Relaxed) && unsafe { bindings::dmns_pin() }
 }

@@ -4,7 +4,18 @@
 //!
 //! C header: [`include/linux/audit.h`](srctree/include/linux/audit.h)
 //!
-//! One of the two places of this module that contain `unsafe`; the other is `attach.rs` with its folder.
+//! - [`Record`]: emitted here and now.
+//! - [`Draft`]: the text of a record, emitted later: by a worker, or by the task itself when it holds no lock any
+//!   more ([`section`]).
+//! - [`event`]: the event that a record belongs to.
+//!
+//! One of the two places of this module that contain `unsafe`, with its folder; the other is `attach.rs` with its
+//! own.
+
+mod deferred;
+mod draft;
+pub(crate) mod event;
+mod section;
 
 use crate::bindings;
 use crate::counters::{
@@ -15,22 +26,24 @@ use crate::uapi::ns::Subject;
 use crate::uapi::text::Sink;
 use crate::uapi::types::RecordType;
 use core::ptr::NonNull;
-use kernel::alloc::AllocError;
+pub(crate) use deferred::Worker;
+pub(crate) use draft::Draft;
 use kernel::prelude::*;
-use kernel::sync::atomic::{
-    Atomic,
-    Relaxed, //
+pub(crate) use section::{
+    in_section,
+    init,
+    section, //
 };
 
 /// Whether emitting a record may wait: for memory, and for room in the audit backlog.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// The caller may sleep, and nobody else waits for it meanwhile.
+    /// The caller may sleep and holds no lock: nobody else waits for it meanwhile. `docs/architecture.md` says
+    /// of each place how that is known.
     Allowed,
     /// The caller must not sleep, or holds a lock or an I/O that others wait for.
     ///
-    /// Where the backlog is full the record is lost: audit counts it in `lost`, and so do
-    /// [`counters`].
+    /// Where the backlog is full, audit refuses the record, and counts it in `lost`.
     Never,
 }
 
@@ -50,7 +63,25 @@ impl Wait {
             Self::Never => bindings::GFP_ATOMIC,
         }
     }
+
+    /// What became of a record that audit refused.
+    fn refused(self) -> Fate {
+        match self {
+            Self::Allowed => Fate::Refused,
+            Self::Never => Fate::RefusedNoWait,
+        }
+    }
 }
+
+/// The type of audit's own record of a change of its configuration.
+///
+/// C: `AUDIT_CONFIG_CHANGE` in `include/uapi/linux/audit.h`.
+const CONFIG_CHANGE: u16 = 1305;
+
+/// The type of the record that ends an event of several records.
+///
+/// C: `AUDIT_EOE` in `include/uapi/linux/audit.h`.
+const EOE: u16 = 1320;
 
 /// An audit record on its way: it starts, takes its fields, and is sent when dropped.
 ///
@@ -76,28 +107,30 @@ impl Record {
     /// Returns `None` where there is no record to write: auditing is off, or audit gave no buffer.
     /// [`counters`] tell which.
     pub(crate) fn start(ty: RecordType, wait: Wait) -> Option<Self> {
+        Self::attempt(ty, wait)
+            .inspect_err(|fate| counters::count(ty, *fate))
+            .ok()
+    }
+
+    /// Starts a record of type `ty`, or says why not. Only what is emitted has been counted.
+    fn attempt(ty: RecordType, wait: Wait) -> Result<Self, Fate> {
         if !enabled() {
-            counters::count(ty, Fate::Disabled);
-            return None;
+            return Err(Fate::Disabled);
         }
         let wait = wait.here();
+        let record = Self::of_type(ty.number(), wait).ok_or(wait.refused())?;
+        counters::count(ty, Fate::Emitted);
+        Ok(record)
+    }
+
+    /// Starts a record that is not one of this module's own.
+    fn of_type(number: u16, wait: Wait) -> Option<Self> {
         // SAFETY: `context()` is null or the audit context of `current`, which stays alive while
         // `current` is here. Both flags of `wait` are valid in the context that it describes.
         let buffer =
-            unsafe { bindings::audit_log_start(context(), wait.gfp(), ty.number().into()) };
-        let Some(buffer) = NonNull::new(buffer) else {
-            counters::count(
-                ty,
-                match wait {
-                    Wait::Allowed => Fate::Refused,
-                    Wait::Never => Fate::RefusedNoWait,
-                },
-            );
-            return None;
-        };
-        counters::count(ty, Fate::Emitted);
+            unsafe { bindings::audit_log_start(event::context(), wait.gfp(), number.into()) };
         // INVARIANT: `buffer` was just given to us, and no text has been put.
-        Some(Self {
+        NonNull::new(buffer).map(|buffer| Self {
             buffer,
             text: [0; 192],
             len: 0,
@@ -114,6 +147,11 @@ impl Record {
     /// Adds `pid= uid= auid= ses= subj=`: who `current` is, in short.
     pub(crate) fn subject(&mut self) {
         subject().head(self);
+        self.task_context();
+    }
+
+    /// Adds ` subj=`: the security label of `current`.
+    fn task_context(&mut self) {
         self.flush();
         // SAFETY: By the type invariants the buffer is valid and ours. An error has been reported by
         // audit itself (`audit_panic()`), and leaves the record without `subj=`.
@@ -160,149 +198,75 @@ impl Drop for Record {
     }
 }
 
-/// A record for a place that must not wait, but need not tell which system call caused it: its text is kept,
-/// and a worker sends it, which may wait. Records that are kept are sent in the order in which they were
-/// dropped.
-///
-/// The record's time and serial number are those of its sending.
-#[must_use = "a record is kept when it is dropped: without its fields it is not worth sending"]
-pub(crate) struct LaterRecord {
-    /// `None` if memory ran out.
-    kept: Option<KBox<Kept>>,
-    ty: RecordType,
-}
-
-/// A record that waits for the worker.
-#[repr(C)]
-struct Kept {
-    node: bindings::llist_node,
-    ty: RecordType,
-    body: KVec<u8>,
-}
-
-/// At most this many records wait at the same time; each takes some 300 bytes.
-const KEEP_AT_MOST: usize = 1 << 16;
-
-/// How many wait.
-static KEPT: Atomic<usize> = Atomic::new(0);
-
-/// Whether the module goes, and the worker must not be held up by auditd any more.
-static LEAVING: Atomic<bool> = Atomic::new(false);
-
-impl LaterRecord {
-    /// Starts a record of type `ty`. Callable from any context.
-    pub(crate) fn start(ty: RecordType) -> Option<Self> {
-        if !enabled() {
-            counters::count(ty, Fate::Disabled);
-            return None;
-        }
-        let kept = || -> Result<KBox<Kept>, AllocError> {
-            let kept = Kept {
-                node: bindings::llist_node::default(),
-                ty,
-                body: KVec::with_capacity(128, GFP_ATOMIC)?,
-            };
-            KBox::new(kept, GFP_ATOMIC)
-        };
-        let room = KEPT.load(Relaxed) < KEEP_AT_MOST;
-        Some(Self {
-            kept: room.then(kept).and_then(Result::ok),
-            ty,
-        })
-    }
-}
-
-impl Sink for LaterRecord {
-    fn put(&mut self, bytes: &[u8]) {
-        let Some(kept) = &mut self.kept else { return };
-        if kept.body.extend_from_slice(bytes, GFP_ATOMIC).is_err() {
-            // Half a record is worse than a count of it.
-            self.kept = None;
-        }
-    }
-}
-
-impl Drop for LaterRecord {
-    fn drop(&mut self) {
-        match self.kept.take() {
-            Some(kept) => {
-                KEPT.fetch_add(1, Relaxed);
-                // SAFETY: `node` is the first member of a `Kept` that nobody else has; the worker takes it
-                // from the list once and makes a box of it again.
-                unsafe { bindings::dmns_keep(KBox::into_raw(kept).cast()) };
-            }
-            None => counters::count(self.ty, Fate::NoRoom),
-        }
-    }
-}
-
-/// The worker: sends what was kept.
-#[no_mangle]
-extern "C" fn dmns_send_kept(_work: *mut bindings::work_struct) {
-    // SAFETY: No requirements; what it returns is ours alone.
-    let mut node = unsafe { bindings::dmns_take_kept() };
-    while !node.is_null() {
-        // SAFETY: Every node in the list is the first member of a boxed `Kept` that was given away in
-        // `LaterRecord::drop`, and each is taken once.
-        let kept = unsafe { KBox::from_raw(node.cast::<Kept>()) };
-        node = kept.node.next;
-        let wait = if LEAVING.load(Relaxed) {
-            Wait::Never
-        } else {
-            Wait::Allowed
-        };
-        if let Some(mut record) = Record::start(kept.ty, wait) {
-            record.put(&kept.body);
-        }
-        KEPT.fetch_sub(1, Relaxed);
-    }
-}
-
-/// Sends what is still kept, without waiting for auditd, and waits until the worker has ended. Nothing may
-/// be kept any more. May sleep.
-pub(crate) fn send_the_rest() {
-    LEAVING.store(true, Relaxed);
-    // SAFETY: May sleep, as does our caller.
-    unsafe { bindings::dmns_flush_kept() };
-}
-
-/// Whether a record that starts here and now would belong to a system call.
-///
-/// With `audit=1` on the kernel's command line, kernel threads have an audit context too, which is never in
-/// use.
-pub(crate) fn in_syscall() -> bool {
-    // SAFETY: `current` is valid; only `current` itself changes its flags.
-    let flags = unsafe { (*kernel::task::Task::current_raw()).flags };
-    flags & bindings::PF_KTHREAD == 0 && !context().is_null()
-}
-
 /// Whether auditing is on.
 pub(crate) fn enabled() -> bool {
+    state() != 0
+}
+
+/// Whether audit's configuration is locked until the next boot (`auditctl -e 2`).
+pub(crate) fn locked() -> bool {
+    state() == bindings::AUDIT_LOCKED
+}
+
+fn state() -> u32 {
     // SAFETY: `audit_enabled` is an integer that lives as long as the kernel; C reads it without a
     // lock too, and an old value does no harm.
-    unsafe { (&raw const bindings::audit_enabled).read_volatile() != 0 }
+    unsafe { (&raw const bindings::audit_enabled).read_volatile() }
 }
 
-/// The audit context of the task that causes what runs now; null in an interrupt.
-pub(crate) fn context() -> *mut bindings::audit_context {
-    // SAFETY: Reads the preemption count; no requirements.
-    if !unsafe { bindings::dmns_in_task() } {
-        return core::ptr::null_mut();
+/// Emits a `CONFIG_CHANGE`, in the event of the system call that did it. `head` writes what changed, up to
+/// ` auid=`. The caller holds no lock.
+pub(crate) fn config_change(result: Result, head: impl FnOnce(&mut Record)) {
+    if !enabled() {
+        return;
     }
-    // SAFETY: `current` is valid, and only `current` itself sets its `audit_context`.
-    unsafe { (*kernel::task::Task::current_raw()).audit_context }
+    match Record::of_type(CONFIG_CHANGE, Wait::Allowed.here()) {
+        Some(mut record) => {
+            head(&mut record);
+            subject().session(&mut record);
+            record.task_context();
+            record.put(if result.is_ok() { b" res=1" } else { b" res=0" });
+        }
+        None => pr_warn!("audit refused the record of a change of this module's configuration\n"),
+    }
 }
 
+/// Who `current` is, as the initial pid and user namespaces see it.
 fn subject() -> Subject {
     let task = kernel::task::Task::current_raw();
-    // SAFETY: `current` is valid. Its thread group id never changes, its credentials, login user id and
-    // session id are changed by `current` alone.
-    unsafe {
-        Subject {
-            pid: (*task).tgid,
-            uid: (*(*task).cred).uid.val,
-            auid: (*task).loginuid.val,
-            ses: (*task).sessionid,
-        }
+    Subject {
+        // SAFETY: `current` is valid, and its thread group id never changes.
+        pid: unsafe { (*task).tgid },
+        // SAFETY: `current` is valid; only it changes its credentials, which live as long as it points to them.
+        uid: unsafe { (*(*task).cred).uid.val },
+        // SAFETY: `current` is valid; only it changes its login user id.
+        auid: unsafe { (*task).loginuid.val },
+        // SAFETY: `current` is valid; only it changes its session id.
+        ses: unsafe { (*task).sessionid },
     }
+}
+
+/// Adds ` subj=`: the security label of `current`, as `audit_log_task_context()` does where one security module
+/// labels tasks; where several do, that of the first. Callable from any context.
+fn label(out: &mut impl Sink) {
+    let mut label = bindings::lsm_prop::default();
+    // SAFETY: `label` is ours to write. What it refers to is valid until `current` changes its label.
+    unsafe { bindings::security_current_getlsmprop_subj(&raw mut label) };
+    let mut text = bindings::lsm_context::default();
+    // SAFETY: `label` was just read, `text` is ours to write.
+    let length = unsafe {
+        bindings::security_lsmprop_to_secctx(
+            &raw mut label,
+            &raw mut text,
+            bindings::LSM_ID_UNDEF as c_int,
+        )
+    };
+    if length < 0 {
+        return;
+    }
+    out.put(b" subj=");
+    // SAFETY: The call succeeded: `context` is a NUL-terminated string, ours until it is released.
+    out.put(unsafe { CStr::from_char_ptr(text.context) }.to_bytes());
+    // SAFETY: `text` came from `security_lsmprop_to_secctx()`, and is released once.
+    unsafe { bindings::security_release_secctx(&raw mut text) };
 }

@@ -5,6 +5,7 @@
 #include <linux/audit.h>
 #include <linux/cgroup_namespace.h>
 #include <linux/device-mapper.h>
+#include <linux/dm-ioctl.h>
 #include <linux/ipc_namespace.h>
 #include <linux/namei.h>
 #include <linux/pid_namespace.h>
@@ -16,8 +17,9 @@
 #include "helpers.h"
 
 enum dmns_constant {
-	/* A macro that bindgen cannot evaluate. */
+	/* Macros that bindgen cannot evaluate. */
 	DMNS_LOOKUP_FOLLOW = LOOKUP_FOLLOW,
+	DMNS_DM_DEV_WAIT = DM_DEV_WAIT,
 
 	/*
 	 * bindgen does not see the anonymous `struct ns_tree` in `struct ns_common` (-fms-extensions): it

@@ -5,16 +5,19 @@
 //! The file holds a line of column names, then one line per record type:
 //!
 //! ```text
-//! type number emitted disabled refused refused_nowait no_room
-//! DM_CTRL 1338 4 0 0 0 0
+//! type number emitted disabled refused refused_nowait no_room retried deferred
+//! DM_CTRL 1338 4 0 0 0 0 0 0
 //! ```
 //!
 //! - `emitted`: handed to audit. Each of these must arrive, or appear in audit's `lost` counter.
 //! - `disabled`: not written, since auditing was off (`auditctl -e 0`).
-//! - `refused`: audit gave no buffer, although the caller could wait: the backlog stayed full for
-//!   `backlog_wait_time`, an exclude rule names the type, or memory ran out.
-//! - `refused_nowait`: the same, where the caller could not wait.
-//! - `no_room`: could not be kept until a worker sends it: 65536 are kept, or memory ran out.
+//! - `refused`: lost: audit gave no buffer, although the caller could wait. An exclude rule names the type, memory
+//!   ran out, or the backlog stayed full and the record could not be deferred (`DM_CTRL`), or audit was told not
+//!   to wait (`backlog_wait_time` 0).
+//! - `refused_nowait`: lost: the same, where the caller could not wait: the module is being unloaded.
+//! - `no_room`: lost: could not be deferred, since 65536 were, or memory ran out.
+//! - `retried`: audit gave no buffer, and counted that as lost; the record was deferred for another try.
+//! - `deferred`: waiting now for the worker to emit them.
 //!
 //! The counts start at zero when the module loads. When it is unloaded, the kernel log keeps those that
 //! are not zero.
@@ -41,21 +44,32 @@ pub(crate) enum Fate {
     Refused,
     /// Refused by audit in a place that cannot wait.
     RefusedNoWait,
-    /// Could not be kept for later.
+    /// Could not be deferred.
     NoRoom,
+    /// Refused by audit, and tried again.
+    Retried,
 }
 
 /// The names of the fates, in order.
-const FATES: [&str; 5] = [
+const FATES: [&str; 6] = [
     "emitted",
     "disabled",
     "refused",
     "refused_nowait",
     "no_room",
+    "retried",
 ];
 
 static COUNTS: [[Atomic<u64>; FATES.len()]; types::COUNT] =
     [const { [const { Atomic::new(0) }; FATES.len()] }; types::COUNT];
+
+/// How many of each type are deferred now.
+static DEFERRED: [Atomic<i64>; types::COUNT] = [const { Atomic::new(0) }; types::COUNT];
+
+/// Notes that `change` more records of type `ty` are deferred. Callable from any context.
+pub(crate) fn deferred(ty: RecordType, change: i64) {
+    DEFERRED[ty.index()].fetch_add(change, Relaxed);
+}
 
 /// Counts a record of type `ty`. Callable from any context.
 pub(crate) fn count(ty: RecordType, fate: Fate) {
@@ -83,13 +97,13 @@ pub(crate) fn write(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for fate in FATES {
         write!(f, " {fate}")?;
     }
-    f.write_str("\n")?;
+    f.write_str(" deferred\n")?;
     for ty in RecordType::ALL {
         write!(f, "{} {}", ty.name(), ty.number())?;
         for (_, count) in counts(ty) {
             write!(f, " {count}")?;
         }
-        f.write_str("\n")?;
+        writeln!(f, " {}", DEFERRED[ty.index()].load(Relaxed))?;
     }
     Ok(())
 }

@@ -2,7 +2,8 @@
 
 //! Audit records for device-mapper targets and namespaces.
 //!
-//! - [`dm`], [`ns`], [`info`]: what to say.
+//! - [`dm`], [`ns`], [`info`], [`config`]: what to say.
+//! - [`level`]: the switch between the levels of [`info`].
 //! - [`audit`], [`attach`]: the safe layer: how to say it, and where from. All `unsafe` is in these two.
 //! - [`uapi`]: the text of the records, the same source that user space is built from.
 //! - [`counters`]: what became of the records.
@@ -18,11 +19,15 @@ compile_error!("without CONFIG_PREEMPT_COUNT nothing tells whether a record may 
 mod attach;
 mod audit;
 #[forbid(unsafe_code)]
+mod config;
+#[forbid(unsafe_code)]
 mod counters;
 #[forbid(unsafe_code)]
 mod dm;
 #[forbid(unsafe_code)]
 mod info;
+#[forbid(unsafe_code)]
+mod level;
 #[forbid(unsafe_code)]
 mod ns;
 
@@ -59,6 +64,7 @@ use attach::{
     Attachments,
     Hook, //
 };
+use audit::Worker;
 use core::borrow::Borrow;
 use info::Level;
 use kernel::debugfs;
@@ -89,21 +95,31 @@ module! {
 /// The loaded module. Fields are dropped in this order: first the functions are given back.
 #[pin_data]
 struct DmnsAudit {
+    _unloading: Unloading,
     _attachments: Attachments,
     #[pin]
-    _info: debugfs::File<info::Switch>,
+    _info: debugfs::File<level::Switch>,
     #[pin]
     _counters: debugfs::File<()>,
     _debugfs: debugfs::Dir,
-    _last: LastWords,
+    _worker: Worker,
+    _counts: Counts,
 }
 
-/// What is left to do when no code of ours runs any more on behalf of others.
-struct LastWords;
+/// Says that the module is being unloaded: the last thing that it does in the open.
+struct Unloading;
 
-impl Drop for LastWords {
+impl Drop for Unloading {
     fn drop(&mut self) {
-        audit::send_the_rest();
+        config::unloaded();
+    }
+}
+
+/// Says what was counted, when nothing is left to count.
+struct Counts;
+
+impl Drop for Counts {
+    fn drop(&mut self) {
         counters::log();
     }
 }
@@ -111,22 +127,25 @@ impl Drop for LastWords {
 impl kernel::InPlaceModule for DmnsAudit {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(|| {
-            let last = LastWords;
             let dm = switch(c"dm", module_parameters::dm.value())?;
             let ns = switch(c"ns", module_parameters::ns.value())?;
             let level = level(module_parameters::info.value())?;
             attach::learn_nsfs_dev()?;
-            let hooks = [
+            let counts = Counts;
+            audit::init();
+            let worker = Worker::start()?;
+            let attachments = Attachments::new([
                 (dm, Hook::DmTarget),
                 (dm, Hook::DmBio),
+                (dm, Hook::DmIoctl),
                 (ns, Hook::NsAdd),
                 (ns, Hook::NsRemove),
-            ];
-            let wanted = hooks
-                .into_iter()
-                .filter_map(|(on, hook)| on.then_some(hook));
-            let not_loaded = |_: &Error| pr_err!("not loaded, nothing is attached\n");
-            let attachments = Attachments::new(wanted).inspect_err(not_loaded)?;
+                (ns, Hook::Clone),
+                (ns, Hook::Unshare),
+                (ns, Hook::Mount),
+                (true, Hook::AuditReceive),
+            ])
+            .inspect_err(|_| pr_err!("not loaded, nothing is attached\n"))?;
             if !audit::enabled() {
                 pr_notice!("auditing is off: records start when it is on (auditctl -e 1)\n");
             }
@@ -135,9 +154,9 @@ impl kernel::InPlaceModule for DmnsAudit {
                 _attachments: attachments,
                 _info <- dir.read_write_callback_file(
                     c"info",
-                    info::Switch::new(level),
-                    &info::Switch::show,
-                    &info::Switch::store,
+                    level::Switch::new(level, ns),
+                    &level::Switch::show,
+                    &level::Switch::store,
                 ),
                 _counters <- dir.read_callback_file(c"counters", (), &|(), f| counters::write(f)),
                 _debugfs: {
@@ -148,9 +167,13 @@ impl kernel::InPlaceModule for DmnsAudit {
                     if level != Level::None {
                         attach::record_first_task();
                     }
+                    config::loaded(dm, ns, level);
+                    config::obey_lock();
                     dir.clone()
                 },
-                _last: last,
+                _unloading: Unloading,
+                _worker: worker,
+                _counts: counts,
             }))
         })
     }

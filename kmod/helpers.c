@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What Rust cannot call: macros and inline functions that the kernel crate does not wrap, or not in every
- * version that this module builds for.
+ * What Rust cannot call or see: macros and inline functions that the kernel crate does not wrap, or not in every
+ * version that this module builds for, and audit's private structure.
  */
-#include <linux/llist.h>
+#include <linux/audit.h>
+#include <linux/module.h>
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/task.h>
-#include <linux/sched/task_stack.h>
 #include <linux/srcu.h>
 #include <linux/workqueue.h>
-#include <asm/syscall.h>
 #include <asm/unistd.h>
+
+#include <kernel/audit.h>
 
 #include "helpers.h"
 
@@ -25,6 +26,12 @@ bool dmns_in_task(void)
 bool dmns_may_sleep(void)
 {
 	return preemptible() && !rcu_preempt_depth();
+}
+
+/* Keeps this module loaded until the next boot. */
+bool dmns_pin(void)
+{
+	return try_module_get(THIS_MODULE);
 }
 
 /* Readers are the handlers of attached functions. The module loader initialises and cleans it up. */
@@ -46,39 +53,105 @@ void dmns_handlers_wait(void)
 }
 
 /*
- * What the system call that current is in, or leaves, may do to namespaces. A 32-bit program has numbers of its
- * own for the older ones.
+ * The event of current: its audit context. Only current itself changes it.
+ *
+ * struct audit_context is private to kernel/. This module is built from the source of the kernel that loads it,
+ * so it knows the layout.
  */
-enum dmns_call dmns_call(void)
-{
-	int nr = syscall_get_nr(current, task_pt_regs(current));
 
-	/* A worker of io_uring is in no system call of its own. */
-	if (current->flags & (PF_KTHREAD | PF_USER_WORKER))
+/*
+ * What the system call of the event, which is about to be written, has done to namespaces.
+ *
+ * By the copy of the call's number that audit took when all who may change it had had their turn: what a tracer
+ * writes into the registers later decides nothing here. An operation of io_uring has no number.
+ */
+enum dmns_call dmns_event_call(void)
+{
+	const struct audit_context *ctx = audit_context();
+	bool succeeded = ctx->return_valid && !ctx->return_code;
+
+	if (ctx->context != AUDIT_CTX_SYSCALL)
 		return DMNS_CALL_OTHER;
 #ifdef CONFIG_IA32_EMULATION
-	if (in_ia32_syscall())
-		nr = nr == 120 ? __NR_clone : nr == 310 ? __NR_unshare : nr == 346 ? __NR_setns :
-		     nr < 424 ? -1 : nr;
+	/* Its own numbers for the older calls; from 424 on, all have the same. */
+	if (ctx->arch == AUDIT_ARCH_I386) {
+		switch (ctx->major) {
+		case 120: /* clone */
+		case 310: /* unshare */
+			return DMNS_CALL_MAKES;
+		case 346: /* setns */
+			return succeeded ? DMNS_CALL_ENTERS : DMNS_CALL_OTHER;
+		case 2: /* fork */
+		case 190: /* vfork */
+			return DMNS_CALL_FORKS;
+		case 11: /* execve */
+		case 358: /* execveat */
+			return DMNS_CALL_EXECS;
+		}
+		if (ctx->major < 424)
+			return DMNS_CALL_OTHER;
+	}
 #endif
-	switch (nr) {
+	/* x32 has a bit of its own in the number. */
+	switch (ctx->major & ~0x40000000) {
 	case __NR_clone:
 	case __NR_clone3:
 	case __NR_unshare:
 	case __NR_open_tree:
+	case __NR_open_tree_attr:
 	case __NR_fsmount:
 		return DMNS_CALL_MAKES;
 	case __NR_setns:
-		return DMNS_CALL_ENTERS;
+		return succeeded ? DMNS_CALL_ENTERS : DMNS_CALL_OTHER;
+	case __NR_fork:
+	case __NR_vfork:
+		return DMNS_CALL_FORKS;
+	case __NR_execve:
+	case __NR_execveat:
+		return DMNS_CALL_EXECS;
 	default:
 		return DMNS_CALL_OTHER;
 	}
 }
 
-/* Whether the system call that current leaves has failed. */
-bool dmns_call_failed(void)
+/* Makes audit write the event of current's system call, as a record of the event would: auditsc_get_stamp(). */
+void dmns_event_record(void)
 {
-	return syscall_get_error(current, task_pt_regs(current));
+	struct audit_context *ctx = audit_context();
+
+	if (!ctx || ctx->context == AUDIT_CTX_UNUSED)
+		return;
+	ctx->dummy = 0;
+	if (!ctx->prio) {
+		ctx->prio = 1;
+		ctx->current_state = AUDIT_STATE_RECORD;
+	}
+}
+
+/*
+ * Outside of any event, begins one: what current emits until dmns_event_end() shares a serial number. Returns
+ * whether it did. As __audit_syscall_entry() and audit_reset_context().
+ */
+bool dmns_event_begin(void)
+{
+	struct audit_context *ctx = audit_context();
+
+	if (!ctx || ctx->context != AUDIT_CTX_UNUSED)
+		return false;
+	ctx->context = AUDIT_CTX_SYSCALL;
+	ctx->stamp.serial = 0;
+	ktime_get_coarse_real_ts64(&ctx->stamp.ctime);
+	return true;
+}
+
+void dmns_event_end(void)
+{
+	struct audit_context *ctx = audit_context();
+
+	ctx->context = AUDIT_CTX_UNUSED;
+	ctx->stamp = (struct audit_stamp){};
+	ctx->current_state = ctx->state;
+	ctx->prio = ctx->state == AUDIT_STATE_RECORD ? ~0ULL : 0;
 }
 
 void dmns_lock_task(struct task_struct *task)
@@ -91,23 +164,30 @@ void dmns_unlock_task(struct task_struct *task)
 	task_unlock(task);
 }
 
-/* Records that wait for a worker to send them: lock-free, since interrupts add to it. */
-static LLIST_HEAD(dmns_kept);
-static DECLARE_WORK(dmns_work, dmns_send_kept);
+/*
+ * The worker that emits deferred records, one at a time and in order. It may wait for auditd, so it has a queue of
+ * its own, with a rescuer for when memory is short.
+ */
+static struct workqueue_struct *dmns_queue;
+static DECLARE_DELAYED_WORK(dmns_work, dmns_emit_deferred);
 
-void dmns_keep(struct llist_node *node)
+bool dmns_worker_start(void)
 {
-	llist_add(node, &dmns_kept);
-	queue_work(system_dfl_wq, &dmns_work);
+	dmns_queue = alloc_ordered_workqueue("dmns_audit", WQ_MEM_RECLAIM);
+	return dmns_queue;
 }
 
-/* All of them, the oldest first. */
-struct llist_node *dmns_take_kept(void)
+void dmns_worker_wake(void)
 {
-	return llist_reverse_order(llist_del_all(&dmns_kept));
+	queue_delayed_work(dmns_queue, &dmns_work, 0);
 }
 
-void dmns_flush_kept(void)
+void dmns_worker_flush(void)
 {
-	flush_work(&dmns_work);
+	flush_delayed_work(&dmns_work);
+}
+
+void dmns_worker_stop(void)
+{
+	destroy_workqueue(dmns_queue);
 }

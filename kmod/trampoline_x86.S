@@ -1,24 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Call-mode trampolines: ftrace calls one at the entry of an observed function. It keeps the function's
- * arguments, of which none has more than three, lets Rust look at them, and returns into the function.
+ * Call-mode trampolines: ftrace calls one at the entry of a function. Models: samples/ftrace/ftrace-direct.c, and
+ * what BPF's fentry and fexit generate (arch/x86/net/bpf_jit_comp.c).
  *
- * Assembly, because no Rust or C function returns with its argument registers unchanged; a .S file,
- * because only here do the kernel's macros for IBT, call depth tracking and return thunks exist.
- * Model: samples/ftrace/ftrace-direct.c.
+ * Assembly, because no Rust or C function returns with its argument registers unchanged; a .S file, because only
+ * here do the kernel's macros for IBT, call depth tracking and return thunks exist.
  *
  * SYM_FUNC_START aligns to 16 bytes, and must: ftrace takes an odd address for a jump-mode one.
  */
 #include <linux/linkage.h>
+#include <linux/objtool.h>
 #include <asm/ibt.h>
 #include <asm/nospec-branch.h>
 
-.macro OBSERVE trampoline:req observer:req lends=0
-SYM_FUNC_START(\trampoline)
+/*
+ * Lets Rust look at the arguments of a function, of which none has more than three. On the stack lies, from the
+ * top: where the function goes on behind its entry (its body), and where it returns to.
+ */
+.macro LOOK observer:req
 	ENDBR
 	pushq	%rbp
 	movq	%rsp, %rbp
-	CALL_DEPTH_ACCOUNT
 	pushq	%rdi
 	pushq	%rsi
 	pushq	%rdx		/* now %rsp is a multiple of 16, as the ABI of a call has it */
@@ -26,16 +28,62 @@ SYM_FUNC_START(\trampoline)
 	popq	%rdx
 	popq	%rsi
 	popq	%rdi
-.if \lends
-	movq	%rax, %rdi	/* another first argument */
-.endif
 	popq	%rbp
+.endm
+
+/* Into the function, as if nothing had been. */
+.macro CONTINUE
+	CALL_DEPTH_ACCOUNT
 	RET
+.endm
+
+/* The function is observed. */
+.macro OBSERVE trampoline:req observer:req
+SYM_FUNC_START(\trampoline)
+	LOOK \observer
+	CONTINUE
 SYM_FUNC_END(\trampoline)
+.endm
+
+/*
+ * The function is surrounded, if the observer returns true: \around gets its arguments and, as the fourth, its body,
+ * which it calls with dmns_body(); it returns to the function's caller.
+ */
+.macro SURROUND trampoline:req observer:req around:req
+SYM_FUNC_START(\trampoline)
+	LOOK \observer
+	testb	%al, %al
+	jnz	\trampoline\()_around
+	CONTINUE
+SYM_FUNC_END(\trampoline)
+
+SYM_FUNC_START_LOCAL(\trampoline\()_around)
+	popq	%rcx
+	jmp	\around
+SYM_FUNC_END(\trampoline\()_around)
+STACK_FRAME_NON_STANDARD \trampoline\()_around
 .endm
 
 OBSERVE dmns_trampoline_ns_add, dmns_observe_ns_add
 OBSERVE dmns_trampoline_ns_remove, dmns_observe_ns_remove
 OBSERVE dmns_trampoline_ns_switch, dmns_observe_ns_switch
 OBSERVE dmns_trampoline_audit_exit, dmns_observe_audit_exit
-OBSERVE dmns_trampoline_audit_message, dmns_observe_audit_message, lends=1
+SURROUND dmns_trampoline_dm_ioctl, dmns_observe_dm_ioctl, dmns_around_section
+SURROUND dmns_trampoline_clone, dmns_observe_clone, dmns_around_section
+SURROUND dmns_trampoline_unshare, dmns_observe_unshare, dmns_around_section
+SURROUND dmns_trampoline_mount, dmns_observe_mount, dmns_around_section
+SURROUND dmns_trampoline_seccomp, dmns_observe_seccomp, dmns_around_event
+SURROUND dmns_trampoline_core_dump, dmns_observe_core_dump, dmns_around_event
+SURROUND dmns_trampoline_audit_message, dmns_observe_audit_message, dmns_around_audit_message
+SURROUND dmns_trampoline_audit_receive, dmns_observe_audit_receive, dmns_around_audit_receive
+
+/*
+ * unsigned long dmns_body(a1, a2, a3, body): calls a surrounded function behind its patched entry, with its arguments in
+ * place and the return address of this call on top of the stack. By a return, since the body does not begin with
+ * ENDBR: an indirect jump there would be a fault.
+ */
+SYM_FUNC_START(dmns_body)
+	pushq	%rcx
+	CONTINUE
+SYM_FUNC_END(dmns_body)
+STACK_FRAME_NON_STANDARD dmns_body

@@ -3,7 +3,6 @@
 //! What the functions that we attach to are handed, turned into plain values for `dm.rs`, `ns.rs` and `info.rs`.
 
 use crate::bindings;
-use crate::info::Call;
 use crate::uapi::dm::{
     Dev,
     Event, //
@@ -12,10 +11,10 @@ use crate::uapi::ns::{
     Info,
     Kind,
     Namespace,
-    NsfsDev, //
+    NsfsDev,
+    FOR_CHILDREN, //
 };
 use crate::{
-    audit,
     dm,
     info,
     ns, //
@@ -27,18 +26,37 @@ use kernel::sync::atomic::{
     Relaxed, //
 };
 use kernel::sync::rcu;
+use kernel::types::NotThreadSafe;
 
 /// The time that a handler runs. [`super::Attachments`] waits for its end before the module goes.
 #[must_use = "the module can go as soon as this is dropped"]
-struct Handling(c_int);
+pub(super) struct Handling(c_int, NotThreadSafe);
 
 impl Handling {
-    fn begin() -> Self {
+    pub(super) fn begin() -> Self {
         // SAFETY: Callable from any context but NMI, where nothing that we attach to is called. `drop` ends
         // what this begins.
-        Self(unsafe { bindings::dmns_handler_begin() })
+        Self(unsafe { bindings::dmns_handler_begin() }, NotThreadSafe)
     }
 }
+
+/// Makes a function callable by its name, and has the compiler hold its signature against the one in `helpers.h`.
+/// What `#[export]` is to the kernel's own code.
+macro_rules! exported {
+    ($($name:ident),* $(,)?) => {
+        $(const _: () = {
+            let _ = if true { $crate::bindings::$name } else { $name };
+        };)*
+    };
+}
+pub(super) use exported;
+
+exported!(
+    dmns_observe_ns_add,
+    dmns_observe_ns_remove,
+    dmns_observe_ns_switch,
+    dmns_observe_audit_exit,
+);
 
 impl Drop for Handling {
     fn drop(&mut self) {
@@ -84,7 +102,7 @@ pub(super) unsafe extern "C" fn replace_dm_audit_log_ti(
             let error = (!error.is_null()).then(|| unsafe { CStr::from_char_ptr(error) });
             dm::control(&event, error.map(CStr::to_bytes));
         }
-        bindings::AUDIT_DM_EVENT => dm::target_violation(&event),
+        bindings::AUDIT_DM_EVENT => dm::violation(&event, None),
         // The original too takes no other type.
         _ => {}
     }
@@ -116,7 +134,7 @@ pub(super) unsafe extern "C" fn replace_dm_audit_log_bio(
         },
         result,
     };
-    dm::io_violation(&event, sector);
+    dm::violation(&event, Some(sector));
 }
 
 /// `__ns_tree_add_raw()` is about to make a namespace visible. Called by the trampoline.
@@ -137,7 +155,7 @@ unsafe extern "C" fn dmns_observe_ns_add(ns: *const bindings::ns_common) {
         let proxy = (*current).nsproxy;
         (*of_task(namespace.kind, Of::Children, current, proxy)).inum
     };
-    ns::created(&namespace, nsfs(), Some(old));
+    ns::created(&namespace, nsfs(), old);
 }
 
 /// `__ns_tree_remove()` is about to make a namespace invisible. Called by the trampoline.
@@ -154,69 +172,35 @@ unsafe extern "C" fn dmns_observe_ns_remove(ns: *const bindings::ns_common) {
     }
 }
 
-/// `switch_task_namespaces()` is about to give a task another `nsproxy`. Called by the trampoline.
-///
-/// # Safety
-///
-/// `task` is `current`, or one that does not run yet; `proxy` is valid, or null for a task that exits.
+/// `switch_task_namespaces()` is about to give a task another `nsproxy`: in `setns()`, `unshare()`, or `execve()`, under
+/// locks. Called by the trampoline.
 #[no_mangle]
 unsafe extern "C" fn dmns_observe_ns_switch(
     task: *mut bindings::task_struct,
     proxy: *const bindings::nsproxy,
 ) {
     let _handling = Handling::begin();
-    if !proxy.is_null() && task == kernel::task::Task::current_raw() && audit::in_syscall() {
-        // SAFETY: `task` is `current`, `proxy` is valid.
-        info::entering(call(), || unsafe { info(task, proxy) });
+    // Without a proxy, it exits.
+    if !proxy.is_null() && task == kernel::task::Task::current_raw() {
+        info::changes();
     }
 }
 
-/// `audit_log_exit()` is about to write the event of a system call. Called by the trampoline.
+/// `audit_log_exit()` is about to write the event of a system call or an io_uring operation. Called by the
+/// trampoline.
 #[no_mangle]
-extern "C" fn dmns_observe_audit_exit() {
+unsafe extern "C" fn dmns_observe_audit_exit() {
     let _handling = Handling::begin();
-    let call = match call() {
-        // SAFETY: `current` leaves its system call, or is a worker of io_uring, which enters nothing.
-        Call::Enters if unsafe { bindings::dmns_call_failed() } => Call::Other,
-        call => call,
-    };
-    let current = kernel::task::Task::current_raw();
-    // SAFETY: `current` is valid, and has its `nsproxy` until long after its last event.
-    info::event(call, || unsafe { info(current, (*current).nsproxy) });
+    info::event(current_info);
 }
 
-/// `audit_log_common_recv_msg()` is about to write a message from user space, with the audit context that it
-/// is handed: with null, the message is an event of its own. Called by the trampoline; what this returns takes
-/// the place of `context`.
-///
-/// # Safety
-///
-/// `context` is null or the audit context of `current`, which sends the message.
-#[no_mangle]
-unsafe extern "C" fn dmns_observe_audit_message(
-    context: *mut bindings::audit_context,
-) -> *mut bindings::audit_context {
-    let _handling = Handling::begin();
-    if !context.is_null() || !audit::in_syscall() {
-        return context;
-    }
+/// The namespaces of the task that runs now, which has not come to its end yet.
+pub(super) fn current_info() -> Info {
     let current = kernel::task::Task::current_raw();
-    // SAFETY: `current` is valid, sends a message, and so has an `nsproxy`.
-    if info::joins_messages(|| unsafe { info(current, (*current).nsproxy) }) {
-        audit::context()
-    } else {
-        context
-    }
-}
-
-/// What the system call that `current` is in does to namespaces.
-fn call() -> Call {
-    // SAFETY: `current` is in a system call, or a worker of io_uring, which says so.
-    match unsafe { bindings::dmns_call() } {
-        bindings::DMNS_CALL_MAKES => Call::Makes,
-        bindings::DMNS_CALL_ENTERS => Call::Enters,
-        _ => Call::Other,
-    }
+    // SAFETY: `current` is valid; only it changes its `nsproxy`, which it has until long after its last event.
+    let proxy = unsafe { (*current).nsproxy };
+    // SAFETY: As above.
+    unsafe { info(current, proxy) }
 }
 
 /// The namespace that `ns` is; `None` for a kind that this module does not know.
@@ -225,12 +209,14 @@ fn call() -> Call {
 ///
 /// `ns` is valid and initialised.
 unsafe fn namespace(ns: *const bindings::ns_common) -> Option<Namespace> {
-    // SAFETY: By the safety requirements. `ns_id` is set once, when the namespace is made, and shares its
-    // place only with the RCU head that frees it, after its removal from the tree.
-    let (ns_type, inum, id) = unsafe {
-        let id: *const u64 = ns.byte_add(bindings::DMNS_NS_ID as usize).cast();
-        ((*ns).ns_type, (*ns).inum, *id)
-    };
+    // SAFETY: By the safety requirements; set once, when the namespace is made.
+    let ns_type = unsafe { (*ns).ns_type };
+    // SAFETY: As above.
+    let inum = unsafe { (*ns).inum };
+    // SAFETY: The offset is that of `ns_id`.
+    let id: *const u64 = unsafe { ns.byte_add(bindings::DMNS_NS_ID as usize) }.cast();
+    // SAFETY: Set before the namespace comes into the tree, and not changed while it is there.
+    let id = unsafe { *id };
     let kind = Kind::from_clone_flag(ns_type);
     if kind.is_none() {
         kernel::pr_warn_once!("namespace of unknown type {:#x}: not recorded\n", ns_type);
@@ -297,11 +283,15 @@ unsafe fn of_task(
 ///
 /// As for [`of_task`].
 unsafe fn info(task: *mut bindings::task_struct, proxy: *const bindings::nsproxy) -> Info {
+    let inum = |kind, of| {
+        // SAFETY: By the safety requirements.
+        let ns = unsafe { of_task(kind, of, task, proxy) };
+        // SAFETY: A namespace is valid as long as who holds it.
+        unsafe { (*ns).inum }
+    };
     Info {
-        inums: Kind::ALL.map(|kind| {
-            // SAFETY: By the safety requirements; a namespace is valid as long as who holds it.
-            unsafe { (*of_task(kind, Of::Itself, task, proxy)).inum }
-        }),
+        inums: Kind::ALL.map(|kind| inum(kind, Of::Itself)),
+        for_children: FOR_CHILDREN.map(|kind| inum(kind, Of::Children)),
     }
 }
 
@@ -335,7 +325,7 @@ pub(crate) fn record_initial_namespaces() {
             namespace(of_task(kind, Of::Children, task, (*task).nsproxy))
         };
         if let Some(initial) = initial {
-            ns::created(&initial, nsfs(), None);
+            ns::initial(&initial, nsfs());
         }
     }
 }

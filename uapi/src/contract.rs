@@ -166,7 +166,8 @@ pub struct Field {
     pub name: Name,
     /// How its value is written.
     pub syntax: Syntax,
-    /// Whether it may be missing: `subj=`, where no security module labels tasks.
+    /// Whether it may be missing: `subj=`, where no security module labels tasks; `pidns_for_children=`, where it is
+    /// that of the task.
     pub optional: bool,
 }
 
@@ -265,13 +266,21 @@ const NS_DEL: [[Field; 9]; Kind::ALL.len()] = {
     all
 };
 
-const NS_INFO: [Field; Kind::ALL.len()] = {
-    let mut all = [field("", Syntax::I32); Kind::ALL.len()];
+const NS_INFO: [Field; Kind::ALL.len() + 2] = {
+    let mut all = [field("", Syntax::I32); Kind::ALL.len() + 2];
     let mut k = 0;
-    while k < all.len() {
+    while k < Kind::ALL.len() {
         all[k].name = Name::Ns(Kind::ALL[k]);
         k += 1;
     }
+    all[k] = Field {
+        optional: true,
+        ..field("pidns_for_children", Syntax::I32)
+    };
+    all[k + 1] = Field {
+        optional: true,
+        ..field("timens_for_children", Syntax::I32)
+    };
     all
 };
 
@@ -279,7 +288,7 @@ const NS_INFO: [Field; Kind::ALL.len()] = {
 pub fn layout(ty: RecordType) -> &'static [Field] {
     static INIT: [[Field; 10]; Kind::ALL.len()] = NS_INIT;
     static DEL: [[Field; 9]; Kind::ALL.len()] = NS_DEL;
-    static INFO: [Field; Kind::ALL.len()] = NS_INFO;
+    static INFO: [Field; Kind::ALL.len() + 2] = NS_INFO;
     match ty {
         RecordType::DmCtrl => DM_CTRL,
         RecordType::DmEvent => DM_EVENT,
@@ -369,7 +378,7 @@ mod tests {
     use super::*;
     extern crate std;
     use super::super::dm;
-    use super::super::ns::{Namespace, NsfsDev, Subject};
+    use super::super::ns::{Info, Namespace, NsfsDev, Subject};
     use super::super::text::tests::text;
     use proptest::prelude::*;
     use std::{format, string::String, string::ToString};
@@ -397,6 +406,12 @@ mod tests {
             prop_assert_eq!(verdict(RecordType::NsDel(kind), &del), Ok(()));
             prop_assert!(verdict(RecordType::NsDel(kind), &init).is_err());
             prop_assert!(verdict(RecordType::NsInit(kind), &del).is_err());
+        }
+
+        #[test]
+        fn every_info_keeps_the_contract(inums: [u32; 8], for_children: [u32; 2]) {
+            let body = text(|out| Info { inums, for_children }.body(out));
+            prop_assert_eq!(verdict(RecordType::NsInfo, &body), Ok(()));
         }
 
         #[test]

@@ -8,7 +8,7 @@
 //!
 //! - [`types`]: the record types, their numbers and their names.
 //! - [`text`]: where text goes ([`text::Sink`]), numbers, the encoding of untrusted strings.
-//! - [`dm`], [`ns`]: the body of each record, field by field.
+//! - [`dm`], [`ns`]: the body of each record, field by field. [`config`]: what the module says of itself.
 //!
 //! User space only:
 //!
@@ -19,6 +19,7 @@
 #![cfg_attr(not(MODULE), no_std)]
 #![cfg_attr(not(MODULE), forbid(unsafe_code))]
 
+pub mod config;
 #[cfg(not(MODULE))]
 pub mod contract;
 pub mod dm;

@@ -114,6 +114,11 @@ impl Subject {
         signed(out, self.pid.into());
         out.put(b" uid=");
         decimal(out, self.uid.into());
+        self.session(out);
+    }
+
+    /// ` auid=1000 ses=3`.
+    pub fn session(&self, out: &mut impl Sink) {
         out.put(b" auid=");
         decimal(out, self.auid.into());
         out.put(b" ses=");
@@ -174,7 +179,13 @@ impl Namespace {
 pub struct Info {
     /// Their inode numbers on nsfs, in the order of [`Kind::ALL`].
     pub inums: [u32; Kind::ALL.len()],
+    /// The pid and the time namespace that its children will be in: `pid_for_children` and `time_for_children` under
+    /// `/proc/PID/ns`.
+    pub for_children: [u32; 2],
 }
+
+/// The kinds of [`Info::for_children`].
+pub const FOR_CHILDREN: [Kind; 2] = [Kind::Pid, Kind::Time];
 
 impl Info {
     /// Whether all are initial ones: the task is not in a container of any kind.
@@ -182,13 +193,38 @@ impl Info {
         self.inums.iter().all(|&inum| relative(inum) < 0)
     }
 
-    /// The body: `mntns=-8 utsns=-2 ... timens=-6`.
+    /// Whether the namespace of this kind is the initial one.
+    pub fn is_initial_of(&self, kind: Kind) -> bool {
+        relative(self.inums[kind as usize]) < 0
+    }
+
+    /// Whether its children will be in another pid or time namespace than the task itself.
+    pub fn children_elsewhere(&self) -> bool {
+        self.elsewhere().next().is_some()
+    }
+
+    /// The namespaces of children that are not the task's own.
+    fn elsewhere(&self) -> impl Iterator<Item = (Kind, u32)> + '_ {
+        FOR_CHILDREN
+            .into_iter()
+            .zip(self.for_children)
+            .filter(|&(kind, inum)| inum != self.inums[kind as usize])
+    }
+
+    /// The body: `mntns=-8 utsns=-2 ... timens=-6`; where children will be elsewhere, also
+    /// ` pidns_for_children=3`, ` timens_for_children=4`.
     pub fn body(&self, out: &mut impl Sink) {
         for (kind, inum) in Kind::ALL.into_iter().zip(self.inums) {
             if kind != Kind::ALL[0] {
                 out.put(b" ");
             }
             number_field(kind, Some(inum), out);
+        }
+        for (kind, inum) in self.elsewhere() {
+            out.put(b" ");
+            out.put(kind.name().as_bytes());
+            out.put(b"ns_for_children=");
+            signed(out, relative(inum).into());
         }
     }
 }
@@ -261,6 +297,7 @@ mod tests {
         // C: `include/uapi/linux/nsfs.h`, IPC_NS_INIT_INO and its siblings.
         let initial = Info {
             inums: [8, 2, 1, 3, 4, 7, 5, 6].map(|n| PROC_DYNAMIC_FIRST - n),
+            for_children: [4, 6].map(|n| PROC_DYNAMIC_FIRST - n),
         };
         assert!(initial.is_initial());
         assert_eq!(
@@ -271,6 +308,23 @@ mod tests {
         contained.inums[Kind::Net as usize] = PROC_DYNAMIC_FIRST;
         assert!(!contained.is_initial());
         assert!(text(|out| contained.body(out)).contains(" netns=0 "));
+    }
+
+    #[test]
+    fn children_elsewhere_are_told() {
+        let mut task = Info {
+            inums: [PROC_DYNAMIC_FIRST; 8],
+            for_children: [PROC_DYNAMIC_FIRST; 2],
+        };
+        assert!(!task.children_elsewhere());
+        task.for_children[0] += 3;
+        assert!(task.children_elsewhere());
+        assert!(text(|out| task.body(out)).ends_with(" timens=0 pidns_for_children=3"));
+        task.for_children[1] += 4;
+        assert!(
+            text(|out| task.body(out))
+                .ends_with(" timens=0 pidns_for_children=3 timens_for_children=4")
+        );
     }
 
     #[test]

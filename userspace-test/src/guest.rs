@@ -26,13 +26,14 @@ const DELIVERY: Duration = Duration::from_secs(60);
 const TAIL: usize = 30;
 
 /// The commands that scenarios find in the guest beside the real tools.
-const COMMANDS: [(&str, &str); 20] = [
+const COMMANDS: [(&str, &str); 21] = [
     ("accounted", include_str!("../guest/accounted")),
     ("auparse", include_str!("../guest/auparse")),
     ("bench", include_str!("../guest/bench")),
     ("counter", include_str!("../guest/counter")),
     ("device", include_str!("../guest/device")),
     ("drained", include_str!("../guest/drained")),
+    ("evade", include_str!("../guest/evade")),
     ("faults", include_str!("../guest/faults")),
     ("figure", include_str!("../guest/figure")),
     ("flip", include_str!("../guest/flip")),

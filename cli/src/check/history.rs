@@ -26,6 +26,9 @@ struct Node {
     namespaces: HashMap<u64, Namespace>,
     /// The same, by kind and number.
     numbers: HashMap<(Kind, i32), u64>,
+    /// Ids of namespaces whose number was given again although they still lived: their deletion may be deferred, and
+    /// come later. What to say if it does not.
+    reused: HashMap<u64, Finding>,
     /// The ids that were ever given.
     given: Ranges,
     /// How many tables of a target are loaded for a device: two, between a reload and its resume.
@@ -43,15 +46,26 @@ struct Namespace {
 
 impl History {
     /// The machine of `head` came up: nothing lives there.
-    pub fn boot(&mut self, head: &Head<'_>) {
+    pub fn boot(&mut self, head: &Head<'_>, out: &mut Vec<Finding>) {
         self.serials.began_anew(head);
-        self.nodes.remove(&head.node.map(Box::from));
+        if let Some(mut node) = self.nodes.remove(&head.node.map(Box::from)) {
+            node.nothing_is_deferred(out);
+        }
+    }
+
+    /// There are no more records.
+    pub fn end(&mut self, out: &mut Vec<Finding>) {
+        let first = out.len();
+        for node in self.nodes.values_mut() {
+            node.nothing_is_deferred(out);
+        }
+        out[first..].sort_by_key(|finding| finding.place);
     }
 
     /// A record of ours.
     pub fn ours(&mut self, judged: &Judged<'_>, out: &mut Vec<Finding>) {
         if self.serials.began_anew(judged.head) {
-            self.boot(judged.head);
+            self.boot(judged.head, out);
         }
         let node = judged.head.node.map(Box::from);
         let node = self.nodes.entry(node).or_default();
@@ -73,6 +87,7 @@ impl Node {
         if judged.value(&format!("old_{name}")) == Some("(none)") {
             // The module was loaded, perhaps again: what went by between is not in the log.
             if self.namespaces.contains_key(&id) {
+                self.nothing_is_deferred(out);
                 self.namespaces.clear();
                 self.numbers.clear();
             }
@@ -88,14 +103,12 @@ impl Node {
             let message = format!("ns_id={id} is given again: a namespace had it that was deleted");
             out.push(judged.finding_in(Rule::ReusedId, "ns_id", message));
         } else if let Some(old) = self.numbers.get(&(kind, number)) {
-            // A mount namespace's number is free before its deletion is told.
-            if kind != Kind::Mnt {
-                let at = self.namespaces.get(old).map_or(0, |old| old.place.line);
-                let message = format!(
-                    "{name}={number} is given again: ns_id={old} of line {at} was not deleted in this log"
-                );
-                out.push(judged.finding_in(Rule::ReusedNumber, &name, message).note());
-            }
+            let at = self.namespaces.get(old).map_or(0, |old| old.place.line);
+            let message = format!(
+                "{name}={number} is given again: ns_id={old} of line {at} is not deleted in this log"
+            );
+            let finding = judged.finding_in(Rule::ReusedNumber, &name, message);
+            self.reused.insert(*old, finding.note());
         }
         self.numbers.insert((kind, number), id);
         let namespace = Namespace {
@@ -111,6 +124,7 @@ impl Node {
         let (Some(id), Some(number)) = (judged.number("ns_id"), judged.number::<i32>(&name)) else {
             return;
         };
+        self.reused.remove(&id);
         match self.namespaces.remove(&id) {
             Some(old) => {
                 if self.numbers.get(&(old.kind, old.number)) == Some(&id) {
@@ -140,6 +154,13 @@ impl Node {
                 out.push(finding);
             }
         }
+    }
+
+    /// Deletions that have not come by now do not come any more.
+    fn nothing_is_deferred(&mut self, out: &mut Vec<Finding>) {
+        let first = out.len();
+        out.extend(self.reused.drain().map(|(_, finding)| finding));
+        out[first..].sort_by_key(|finding| finding.place);
     }
 
     fn mapping(&mut self, judged: &Judged<'_>, out: &mut Vec<Finding>) {

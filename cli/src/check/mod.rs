@@ -117,7 +117,7 @@ impl Check {
             Type::Other if head.name.starts_with(b"DM_") || head.name.starts_with(b"NS_") => {
                 self.findings.push(judge::unknown_type(head, place, raw));
             }
-            Type::SystemBoot => self.history.boot(head),
+            Type::SystemBoot => self.history.boot(head, &mut self.findings),
             ty => self.grouping.other(ty, head, &mut self.findings),
         }
     }
@@ -173,6 +173,7 @@ impl Check {
     fn end(&mut self) {
         self.broken_ends();
         self.grouping.end(&mut self.findings);
+        self.history.end(&mut self.findings);
     }
 
     fn report(&mut self, log: &Log, reporter: &mut dyn Reporter) -> io::Result<()> {

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The module's own configuration: each change is audited, as audit's are, and none is made when audit's is locked
+//! (`auditctl -e 2`).
+
+use crate::attach;
+use crate::audit;
+use crate::info::Level;
+use crate::uapi::config::Change;
+use kernel::prelude::*;
+
+/// The module was loaded.
+pub(crate) fn loaded(dm: bool, ns: bool, level: Level) {
+    let info = level as u32;
+    audit::config_change(Ok(()), |record| {
+        Change::Loaded { dm, ns, info }.head(record);
+    });
+}
+
+/// The module is being unloaded.
+pub(crate) fn unloaded() {
+    audit::config_change(Ok(()), |record| Change::Unloaded.head(record));
+}
+
+/// The level of `NS_INFO` was to be changed, with this result.
+pub(crate) fn level_changed(old: Level, new: Level, result: Result) {
+    let change = Change::Info {
+        new: new as u32,
+        old: old as u32,
+    };
+    audit::config_change(result, |record| change.head(record));
+    if result.is_ok() {
+        pr_info!("info={}\n", new as u32);
+    }
+}
+
+/// Whether the configuration may be changed.
+pub(crate) fn change_allowed() -> Result {
+    if audit::locked() {
+        pr_err!("info: audit's configuration is locked until the next boot (auditctl -e 2); not changed\n");
+        return Err(EPERM);
+    }
+    Ok(())
+}
+
+/// Keeps the module loaded until the next boot, if audit's configuration is locked by now.
+pub(crate) fn obey_lock() {
+    if audit::locked() && attach::pin() {
+        pr_info!("audit's configuration is locked: this module stays until the next boot\n");
+    }
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! What the module says of its own configuration, in a `CONFIG_CHANGE` record (1305) beside audit's own.
+//!
+//! C: `audit_log_config_change()` in `kernel/audit.c`, whose form `op=set` follows.
+
+use super::text::{
+    Sink, //
+    decimal,
+};
+
+/// A change of what the module records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The module was loaded, with these parameters.
+    Loaded {
+        /// Whether it records device-mapper events.
+        dm: bool,
+        /// Whether it records namespaces.
+        ns: bool,
+        /// The level of `NS_INFO`.
+        info: u32,
+    },
+    /// The module is being unloaded.
+    Unloaded,
+    /// The level of `NS_INFO` was to be changed.
+    Info {
+        /// The level that was asked for.
+        new: u32,
+        /// The level before.
+        old: u32,
+    },
+}
+
+impl Change {
+    /// What comes first: `op=set dmns_audit_info=2 old=0`. ` auid= ses= subj= res=` follow.
+    pub fn head(&self, out: &mut impl Sink) {
+        match *self {
+            Self::Loaded { dm, ns, info } => {
+                out.put(b"op=load module=dmns_audit dm=");
+                decimal(out, dm.into());
+                out.put(b" ns=");
+                decimal(out, ns.into());
+                out.put(b" info=");
+                decimal(out, info.into());
+            }
+            Self::Unloaded => out.put(b"op=unload module=dmns_audit"),
+            Self::Info { new, old } => {
+                out.put(b"op=set dmns_audit_info=");
+                decimal(out, new.into());
+                out.put(b" old=");
+                decimal(out, old.into());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::text::tests::text;
+    use super::*;
+
+    #[test]
+    fn each_change_begins_with_its_operation() {
+        for (change, says) in [
+            (
+                Change::Loaded {
+                    dm: true,
+                    ns: false,
+                    info: 2,
+                },
+                "op=load module=dmns_audit dm=1 ns=0 info=2",
+            ),
+            (Change::Unloaded, "op=unload module=dmns_audit"),
+            (
+                Change::Info { new: 2, old: 0 },
+                "op=set dmns_audit_info=2 old=0",
+            ),
+        ] {
+            assert_eq!(text(|out| change.head(out)), says);
+        }
+    }
+}
