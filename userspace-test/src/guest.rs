@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 const BOOT: Duration = Duration::from_secs(120);
 
 /// How long a record may take from the kernel to auditd's log.
-const DELIVERY: Duration = Duration::from_secs(60);
+pub(crate) const DELIVERY: Duration = Duration::from_secs(60);
 
 /// How many lines of the console are shown when a guest hangs or dies.
 const TAIL: usize = 30;
