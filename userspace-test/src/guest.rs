@@ -26,7 +26,7 @@ pub(crate) const DELIVERY: Duration = Duration::from_secs(60);
 const TAIL: usize = 30;
 
 /// The commands that scenarios find in the guest beside the real tools.
-const COMMANDS: [(&str, &str); 21] = [
+const COMMANDS: &[(&str, &str)] = &[
     ("accounted", include_str!("../guest/accounted")),
     ("auparse", include_str!("../guest/auparse")),
     ("bench", include_str!("../guest/bench")),
@@ -48,6 +48,7 @@ const COMMANDS: [(&str, &str); 21] = [
     ("namespaces", include_str!("../guest/namespaces")),
     ("records", include_str!("../guest/records")),
     ("soak", include_str!("../guest/soak")),
+    ("stall", include_str!("../guest/stall")),
     ("target", include_str!("../guest/target")),
     ("unload", include_str!("../guest/unload")),
     ("value", include_str!("../guest/value")),
