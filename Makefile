@@ -6,10 +6,10 @@
 DMNS_TEST := scripts/dmns-test.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench vm module prepare fuzz man update clean
+.PHONY: help demo test test-debug soak bench vm module prepare fuzz man update clean
 
 help: ## Say what there is to do
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || \
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || \
 		grep '##' $(MAKEFILE_LIST)
 
 demo: ## Watch the module catch a real integrity violation at its exact sector, and every namespace
@@ -22,6 +22,25 @@ test: ## Format, lints, host tests, the HTML page in Chromium, and every scenari
 	@$(DMNS_TEST) prepare >/dev/null
 	@scripts/lint.sh
 	@$(DMNS_TEST) run
+
+# What touches lifetimes of memory: the whole suite under KASAN takes hours.
+KASAN := control-kasan control-sleep unshare-all unshare-each-kind ns-ways info-levels refused reload-resume \
+	reload-under-load crypt-softirq crypt-aead-async integrity-hmac
+
+test-debug: ## Every scenario on a kernel that complains, with controls and faults; a third of them under KASAN
+	@DMNS_KERNEL=debug $(DMNS_TEST) run
+	@DMNS_KERNEL=kasan $(DMNS_TEST) run $(KASAN)
+
+CYCLES := 1000
+SECONDS_OF_FUZZ := 3600
+ON_MORE := unshare-all ns-conserved reload-under-load storm io-never-waits
+
+soak: ## Load and unload, more processors, random calls: hours (CYCLES=1000, SECONDS_OF_FUZZ=3600)
+	@DMNS_KERNEL=debug $(DMNS_TEST) run soak --set cycles=$(CYCLES)
+	@$(DMNS_TEST) run soak --repeat 10 --set cycles=$(CYCLES)
+	@$(DMNS_TEST) run --cpus 2 --repeat 50 $(ON_MORE)
+	@$(DMNS_TEST) run --cpus 4 --repeat 50 $(ON_MORE)
+	@DMNS_KERNEL=debug $(DMNS_TEST) run fuzz --set seconds=$(SECONDS_OF_FUZZ)
 
 bench: ## Count the instructions that records cost, and compare (some minutes; not part of the tests)
 	@$(DMNS_TEST) bench

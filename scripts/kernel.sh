@@ -7,10 +7,16 @@
 #   vmlinuz    the kernel                              modules/  lib/modules of the kernel
 #   build/     the prepared source: KDIR for modules
 #
-# DMNS_KERNEL=7.3 takes the newest that begins so.
+# DMNS_KERNEL=7.3 takes the newest that begins so, DMNS_KERNEL=rt the newest with PREEMPT_RT. DMNS_KERNEL=debug and
+# =kasan have one built that complains: scripts/debug-kernel.sh.
 . "$(dirname "$0")/common.sh"
 
 root=$1
+begins=${DMNS_KERNEL:-} flavour=amd64
+case $begins in
+debug | kasan) exec "$PROJECT/scripts/debug-kernel.sh" "$root" "$begins" >&3 ;;
+rt) begins='' flavour=rt-amd64 ;;
+esac
 kernel=$CACHE/kernel/$(basename "$root")-$(hash "$0")${DMNS_KERNEL:+-$DMNS_KERNEL}
 if [ -e "$kernel/release" ]; then
 	result "$kernel"
@@ -26,8 +32,8 @@ version() { apt apt-cache madison "$1" | awk -F ' *[|] *' 'NR == 1 { print $2 }'
 # A kernel is of use if its image, modules, headers and source are on offer in one version. Signed ones
 # come first; a newer series may be there unsigned only.
 choose() {
-	apt apt-cache search --names-only '^linux-headers-[0-9.]+[+]deb[0-9]+-amd64$' |
-		sed -n 's/^linux-headers-\([^ ]*\) .*/\1/p' | grep "^${DMNS_KERNEL:-}" | sort -rV >"$kernel/offered"
+	apt apt-cache search --names-only "^linux-headers-[0-9.]+[+]deb[0-9]+-$flavour\$" |
+		sed -n 's/^linux-headers-\([^ ]*\) .*/\1/p' | grep "^$begins" | sort -rV >"$kernel/offered"
 	for binary in linux-binary linux-binary-unsigned; do
 		while read -r release; do
 			series=$(echo "$release" | cut -d. -f1,2)

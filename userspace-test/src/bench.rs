@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long all measurements may take.
 const PATIENCE: Duration = Duration::from_secs(1200);
@@ -62,7 +62,7 @@ pub(crate) fn bench(prepared: &Prepared, options: &Bench) -> Result<ExitCode> {
         }),
     )?;
     guest.set_up(false)?;
-    let ended = guest.run(&["bench"], &[], Instant::now() + PATIENCE)?;
+    let ended = guest.run(&["bench"], &[], guest.within(PATIENCE))?;
     ensure!(
         ended.status == 0,
         "measuring ended with status {}",

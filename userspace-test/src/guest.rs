@@ -3,6 +3,7 @@
 //! A booted guest, as the host talks to it: run a command, see the records, end it.
 
 use crate::initramfs::Initramfs;
+use crate::kind::{Kind, Patience};
 use crate::prepare::{self, Prepared};
 use crate::protocol::{Stream, ToGuest, ToHost, receive, send};
 use crate::vm::{Machine, Vm};
@@ -19,29 +20,34 @@ use std::time::{Duration, Instant};
 const BOOT: Duration = Duration::from_secs(120);
 
 /// How long a record may take from the kernel to auditd's log.
-const DELIVERY: Duration = Duration::from_secs(60);
+pub(crate) const DELIVERY: Duration = Duration::from_secs(60);
 
 /// How many lines of the console are shown when a guest hangs or dies.
 const TAIL: usize = 30;
 
 /// The commands that scenarios find in the guest beside the real tools.
-const COMMANDS: [(&str, &str); 17] = [
+const COMMANDS: &[(&str, &str)] = &[
+    ("accounted", include_str!("../guest/accounted")),
     ("auparse", include_str!("../guest/auparse")),
     ("bench", include_str!("../guest/bench")),
     ("counter", include_str!("../guest/counter")),
     ("device", include_str!("../guest/device")),
     ("drained", include_str!("../guest/drained")),
     ("evade", include_str!("../guest/evade")),
+    ("faults", include_str!("../guest/faults")),
     ("figure", include_str!("../guest/figure")),
     ("flip", include_str!("../guest/flip")),
+    ("fuzz", include_str!("../guest/fuzz")),
     (
         "integrity-offset",
         include_str!("../guest/integrity-offset"),
     ),
+    ("leaks", include_str!("../guest/leaks")),
     ("load", include_str!("../guest/load")),
     ("milliseconds", include_str!("../guest/milliseconds")),
     ("namespaces", include_str!("../guest/namespaces")),
     ("records", include_str!("../guest/records")),
+    ("soak", include_str!("../guest/soak")),
     ("stall", include_str!("../guest/stall")),
     ("target", include_str!("../guest/target")),
     ("unload", include_str!("../guest/unload")),
@@ -109,6 +115,9 @@ impl Watcher {
 
 /// A running guest.
 pub(crate) struct Guest {
+    /// What kernel it runs.
+    pub(crate) kind: Kind,
+    patience: Patience,
     vm: Vm,
     to: UnixStream,
     from: Receiver<Result<ToHost>>,
@@ -141,6 +150,10 @@ impl Guest {
         let module =
             fs::read(&prepared.module).with_context(|| prepared.module.display().to_string())?;
         initramfs.file("dmns/dmns_audit.ko", false, &module);
+        if let Some(control) = &prepared.control {
+            let control = fs::read(control).with_context(|| control.display().to_string())?;
+            initramfs.file("dmns/dmns_control.ko", false, &control);
+        }
         for (name, script) in COMMANDS {
             initramfs.file(&format!("dmns/bin/{name}"), true, script.as_bytes());
         }
@@ -162,6 +175,8 @@ impl Guest {
             }
         });
         let mut guest = Self {
+            kind: prepared.kind,
+            patience: prepared.patience,
             vm,
             to: port,
             from,
@@ -174,7 +189,7 @@ impl Guest {
             ours: false,
             live: None,
         };
-        match guest.next(Instant::now() + BOOT).context("booting")? {
+        match guest.next(guest.within(BOOT)).context("booting")? {
             ToHost::Ready => {}
             other => bail!("the agent began with {other:?}"),
         }
@@ -199,6 +214,10 @@ impl Guest {
             self.begin_watch()?;
         }
         self.mark()?;
+        if self.kind.complains() {
+            // What the kernel lost while it booted is not what is looked for.
+            self.must("leaks forget")?;
+        }
         if module {
             self.must("load")?;
             self.mark()?;
@@ -216,7 +235,7 @@ impl Guest {
         let argv = ["dmns-audit", "--color", colour, "watch", "--records"];
         self.live = Some(self.start(&argv, &[])?);
         // It listens once the kernel has noted that somebody does. C: `audit_log_multicast()`.
-        let deadline = Instant::now() + DELIVERY;
+        let deadline = self.within(DELIVERY);
         while !self
             .log
             .iter()
@@ -234,11 +253,16 @@ impl Guest {
         if self.live.is_some() {
             self.must("pkill -x dmns-audit || true")?;
         }
-        let deadline = Instant::now() + DELIVERY;
+        let deadline = self.within(DELIVERY);
         while self.live.is_some() {
             self.next(deadline)?;
         }
         Ok(())
+    }
+
+    /// When what takes `usual` on a quiet machine has taken too long.
+    pub(crate) fn within(&self, usual: Duration) -> Instant {
+        Instant::now() + self.patience.of(usual)
     }
 
     /// Tells `watcher` what happens from now on.
@@ -319,7 +343,7 @@ impl Guest {
 
     /// The same, for one that may take longer.
     pub(crate) fn must_within(&mut self, patience: Duration, command: &str) -> Result<String> {
-        let ended = self.quietly(&["sh", "-c", command], Instant::now() + patience)?;
+        let ended = self.quietly(&["sh", "-c", command], self.within(patience))?;
         ensure!(
             ended.status == 0,
             "in the guest, '{command}' failed with status {}: {}",
@@ -336,7 +360,7 @@ impl Guest {
         let mark = format!("dmns-mark-{}", self.marks);
         let from = self.log.len();
         self.must(&format!("auditctl -m {mark}"))?;
-        let deadline = Instant::now() + DELIVERY;
+        let deadline = self.within(DELIVERY);
         let text = format!("text={mark} ");
         let mut seen = from;
         loop {
@@ -358,13 +382,13 @@ impl Guest {
     pub(crate) fn power_off(mut self) -> Result<String> {
         self.end_watch()?;
         self.send(&ToGuest::PowerOff)?;
-        let deadline = Instant::now() + BOOT;
+        let deadline = self.within(BOOT);
         while !matches!(
             self.next(deadline)
                 .context("no \"done\" came from the guest")?,
             ToHost::Done
         ) {}
-        match self.vm.wait(BOOT)? {
+        match self.vm.wait(self.patience.of(BOOT))? {
             Some(status) if status.success() => Ok(self.console()),
             Some(status) => bail!("QEMU ended with {status}"),
             None => Err(self.dead(anyhow!("the guest said \"done\" but did not power off"))),

@@ -6,6 +6,7 @@
 use crate::expect::show;
 use crate::guest::Guest;
 use crate::prepare;
+use crate::scenario::Scenario;
 use anyhow::{Context, Result, bail};
 use dmns_audit_uapi::line::Line;
 use dmns_audit_uapi::types::RecordType;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use tempfile::NamedTempFile;
 
 /// Words with which the kernel tells that something is wrong with it.
-const SPLATS: [&str; 18] = [
+const SPLATS: [&str; 23] = [
     "BUG:",
     "WARNING: ",
     "INFO: task ",
@@ -35,6 +36,12 @@ const SPLATS: [&str; 18] = [
     "soft lockup",
     "refcount_t: ",
     "------------[ cut here ]",
+    // What only a debug kernel says.
+    "Redzone overwritten",
+    "Poison overwritten",
+    "turning off the locking correctness validator",
+    "kmemleak: Cannot ",
+    "new suspected memory leaks",
 ];
 
 /// How long `ausearch` may look for records, of which there may be many.
@@ -175,19 +182,47 @@ pub(crate) fn late(log: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// Looks at a guest whose work is done, before it powers off. Returns what makes the run red.
-///
-/// `module_first`: the module was loaded, with all its parts, before anything else was done. `may_lose`:
-/// audit may lose records, so they are not counted.
-pub(crate) fn examine(
-    guest: &mut Guest,
-    module_first: bool,
-    may_lose: bool,
-) -> Result<Vec<String>> {
+/// What the kernel complains of, held against what a control expects.
+fn complaints(guest: &mut Guest, kernel_log: &str, expected: Option<&str>) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    found.extend(splat(kernel_log).map(|s| format!("the kernel log has a splat:\n{s}")));
+    if guest.kind.complains() {
+        let leaks = guest.must("leaks")?;
+        if !leaks.is_empty() {
+            found.push(format!("kmemleak:\n{}", leaks.trim_end()));
+        }
+        // After its first complaint lockdep looks no more.
+        if found.is_empty() {
+            let asleep = guest.must("grep -s 'debug_locks: *0' /proc/lockdep_stats || true")?;
+            if !asleep.is_empty() {
+                found.push("lockdep has been switched off".to_owned());
+            }
+        }
+    }
+    let Some(expected) = expected else {
+        return Ok(found);
+    };
+    Ok(match found.as_slice() {
+        [] => vec![format!(
+            "the kernel did not complain: \"{expected}\" was expected"
+        )],
+        [splat] if splat.contains(expected) => Vec::new(),
+        _ => found,
+    })
+}
+
+/// Looks at a guest in which `scenario` is done, before it powers off. Returns what makes the run red.
+pub(crate) fn examine(guest: &mut Guest, scenario: &Scenario) -> Result<Vec<String>> {
+    // Whether the module was there, with all its parts, before anything else was done; and whether audit may lose
+    // records, so that they are not counted.
+    let (module_first, may_lose) = (scenario.module, scenario.may_lose);
     guest.mark()?;
     let kernel_log = guest.must("dmesg")?;
-    let mut problems = Vec::new();
-    problems.extend(splat(&kernel_log).map(|s| format!("the kernel log has a splat:\n{s}")));
+    let expected = scenario
+        .expect_splat
+        .as_ref()
+        .map(|text| text.get_ref().as_str());
+    let mut problems = complaints(guest, &kernel_log, expected)?;
 
     let status = guest.must("auditctl -s")?;
     let lost = status.lines().find_map(|line| line.strip_prefix("lost "));

@@ -17,6 +17,7 @@ mod guest;
 mod initramfs;
 mod interactive;
 mod judge;
+mod kind;
 mod live;
 mod pattern;
 mod prepare;
@@ -30,6 +31,7 @@ mod vm;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
 use guest::Watcher;
+use kind::Kind;
 use prepare::Prepared;
 use report::Verdict;
 use scenario::Scenario;
@@ -43,6 +45,10 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Cli {
+    /// How many times longer than on the stock kernel, on a quiet machine, anything may take: boots, records,
+    /// the timeouts of scenarios. By default what is usual for DMNS_KERNEL: 1; rt: 2, debug: 5, kasan: 12.
+    #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u32).range(1..))]
+    patience: Option<u32>,
     #[command(subcommand)]
     command: Cmd,
 }
@@ -121,6 +127,22 @@ struct Run {
     /// Guests at the same time; by default as many as there are processors.
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
+    /// Run each so many times.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    repeat: usize,
+    /// Virtual CPUs of every guest, whatever its scenario says.
+    #[arg(long, value_name = "N")]
+    cpus: Option<u32>,
+    /// A parameter of scenarios: $NAME in their steps, such as the cycles of soak.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
+    set: Vec<(String, String)>,
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
 }
 
 /// How scenarios are run with the module and without it.
@@ -147,7 +169,7 @@ fn main() -> ExitCode {
         Cmd::Exec(_) => 125,
         _ => 2,
     };
-    match act(cli.command) {
+    match act(cli.command, cli.patience) {
         Ok(code) => code,
         Err(e) => {
             eprintln!("dmns-test: {e:#}");
@@ -156,10 +178,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn act(command: Cmd) -> Result<ExitCode> {
+fn act(command: Cmd, patience: Option<u32>) -> Result<ExitCode> {
+    let prepare = || prepare::prepare(patience);
     match command {
         Cmd::Prepare => {
-            let prepared = prepare::prepare()?;
+            let prepared = prepare()?;
             for line in report::versions(&prepared) {
                 println!("{line}");
             }
@@ -174,12 +197,12 @@ fn act(command: Cmd) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Cmd::Run(options) => run_scenarios(&options),
-        Cmd::Diff(options) => diff_scenarios(&options),
-        Cmd::Figures(options) => take_figures(&options),
-        Cmd::Bench(options) => bench::bench(&prepare::prepare()?, &options),
-        Cmd::Shell(options) => interactive::shell(&prepare::prepare()?, &options),
-        Cmd::Exec(options) => interactive::exec(&prepare::prepare()?, &options),
+        Cmd::Run(options) => run_scenarios(&options, &prepare),
+        Cmd::Diff(options) => diff_scenarios(&options, &prepare),
+        Cmd::Figures(options) => take_figures(&options, &prepare),
+        Cmd::Bench(options) => bench::bench(&prepare()?, &options),
+        Cmd::Shell(options) => interactive::shell(&prepare()?, &options),
+        Cmd::Exec(options) => interactive::exec(&prepare()?, &options),
         Cmd::Agent { stage } => {
             agent::run(stage)?;
             Ok(ExitCode::SUCCESS)
@@ -188,8 +211,12 @@ fn act(command: Cmd) -> Result<ExitCode> {
 }
 
 fn find(names: &[String]) -> Result<Vec<Scenario>> {
-    scenario::find(&prepare::project()?.join("userspace-test/scenarios"), names)
+    let folder = prepare::project()?.join("userspace-test/scenarios");
+    scenario::find(&folder, names, Kind::asked())
 }
+
+/// Makes what is missing.
+type Prepare<'a> = &'a dyn Fn() -> Result<Prepared>;
 
 /// How many guests run at the same time.
 fn jobs(asked: Option<usize>) -> Result<usize> {
@@ -239,7 +266,7 @@ fn run_both(
     Ok((ours, c))
 }
 
-fn diff_scenarios(options: &Both) -> Result<ExitCode> {
+fn diff_scenarios(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
     let mut scenarios = find(&options.names)?;
     if options.names.is_empty() {
         scenarios.retain(diff::applies);
@@ -252,7 +279,7 @@ fn diff_scenarios(options: &Both) -> Result<ExitCode> {
             scenario.name
         );
     }
-    let prepared = prepare::prepare()?;
+    let prepared = prepare()?;
     let versions = say_versions(&prepared);
     let (ours, c) = run_both(&prepared, &scenarios, options, true)?;
     let (_, mut red) = report::summary(&ours);
@@ -277,7 +304,7 @@ fn diff_scenarios(options: &Both) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(red > 0)))
 }
 
-fn take_figures(options: &Both) -> Result<ExitCode> {
+fn take_figures(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
     let mut scenarios = find(&options.names)?;
     if options.names.is_empty() {
         scenarios.retain(|scenario| !scenario.figures.is_empty());
@@ -290,7 +317,7 @@ fn take_figures(options: &Both) -> Result<ExitCode> {
             scenario.name
         );
     }
-    let prepared = prepare::prepare()?;
+    let prepared = prepare()?;
     let versions = say_versions(&prepared);
     let (ours, c) = run_both(&prepared, &scenarios, options, false)?;
     let (_, red) = report::summary(&ours);
@@ -301,9 +328,27 @@ fn take_figures(options: &Both) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(red > 0)))
 }
 
-fn run_scenarios(options: &Run) -> Result<ExitCode> {
-    let scenarios = find(&options.names)?;
-    let prepared = prepare::prepare()?;
+/// Each of `scenarios` so many `times`, with a name of its own.
+fn repeated(scenarios: Vec<Scenario>, times: usize) -> Vec<Scenario> {
+    let once = |time| {
+        scenarios.iter().cloned().map(move |mut scenario| {
+            if times > 1 {
+                scenario.name = format!("{}#{time}", scenario.name);
+            }
+            scenario
+        })
+    };
+    (1..=times).flat_map(once).collect()
+}
+
+fn run_scenarios(options: &Run, prepare: Prepare<'_>) -> Result<ExitCode> {
+    let mut scenarios = find(&options.names)?;
+    for scenario in &mut scenarios {
+        scenario.cpus = options.cpus.unwrap_or(scenario.cpus);
+        scenario.parameters.clone_from(&options.set);
+    }
+    let scenarios = repeated(scenarios, options.repeat);
+    let prepared = prepare()?;
     let versions = report::versions(&prepared);
     // Standard output belongs to KTAP where that is asked for.
     let say = |line: &str| {

@@ -5,6 +5,7 @@
 //! The work is done by the scripts of the project, which say on standard output where it is. This file runs
 //! them in order, tells how far they are, and keeps two runs from doing the same at once.
 
+use crate::kind::{Kind, Patience};
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, IsTerminal, Write};
@@ -25,6 +26,12 @@ pub(crate) struct Prepared {
     pub(crate) release: String,
     /// Debian's version of it.
     pub(crate) package: String,
+    /// What kernel it is.
+    pub(crate) kind: Kind,
+    /// The factor for all that is waited for.
+    pub(crate) patience: Patience,
+    /// The module that shows that a debug kernel complains.
+    pub(crate) control: Option<PathBuf>,
 }
 
 impl Prepared {
@@ -34,8 +41,10 @@ impl Prepared {
     }
 }
 
-/// Makes what is missing.
-pub(crate) fn prepare() -> Result<Prepared> {
+/// Makes what is missing. All that is waited for later takes `patience` times as long as on the stock kernel, or
+/// what is usual for the kind of kernel.
+pub(crate) fn prepare(patience: Option<u32>) -> Result<Prepared> {
+    let kind = Kind::asked();
     let project = project()?;
     let cache = cache()?;
     fs::create_dir_all(&cache).with_context(|| cache.display().to_string())?;
@@ -49,6 +58,10 @@ pub(crate) fn prepare() -> Result<Prepared> {
     let kernel = script("kernel", "kernel.sh", &[&root])?;
     let guest = script("guest image", "guest.sh", &[&root, &kernel])?;
     let module = script("module", "module.sh", &[&root, &kernel])?;
+    let control = match kind.complains() {
+        true => Some(script("control", "control.sh", &[&root, &kernel])?),
+        false => None,
+    };
     let read = |name: &str| -> Result<String> {
         let file = kernel.join(name);
         let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
@@ -60,6 +73,9 @@ pub(crate) fn prepare() -> Result<Prepared> {
         kernel,
         guest,
         module,
+        kind,
+        patience: patience.map_or(kind.patience(), Patience),
+        control,
     })
 }
 

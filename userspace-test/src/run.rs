@@ -3,7 +3,7 @@
 //! `dmns-test run`: drives scenarios and judges what comes of them.
 
 use crate::expect::{self, Outcome};
-use crate::guest::{Ended, Guest, Watcher};
+use crate::guest::{DELIVERY, Ended, Guest, Watcher};
 use crate::judge;
 use crate::pattern::Values;
 use crate::prepare::Prepared;
@@ -117,7 +117,10 @@ fn attempt(
         keep(&mut guest, start, &folder.join(&scenario.name))?;
     }
     let splat = |console: &str| {
-        judge::splat(console).map(|splat| format!("the console has a splat:\n{splat}"))
+        // `judge::examine` has judged it where one is expected.
+        judge::splat(console)
+            .filter(|_| scenario.expect_splat.is_none())
+            .map(|splat| format!("the console has a splat:\n{splat}"))
     };
     if let Err(e) = result {
         return Err(match splat(&guest.console()) {
@@ -143,7 +146,7 @@ fn attempt(
 /// Does what a scenario says. What comes of it goes to `verdict`.
 fn drive(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Result<()> {
     guest.set_up(scenario.module)?;
-    let deadline = Instant::now() + scenario.patience();
+    let deadline = guest.within(scenario.patience());
     for need in &scenario.needs {
         if !met(guest, need, deadline)? {
             verdict.skipped = Some(need.what.clone());
@@ -178,9 +181,7 @@ fn drive(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Resul
     }
     if scenario.judged {
         let complete = verdict.problems.is_empty();
-        verdict
-            .problems
-            .extend(judge::examine(guest, scenario.module, scenario.may_lose)?);
+        verdict.problems.extend(judge::examine(guest, scenario)?);
         if complete {
             verdict.problems.extend(judge::late(&guest.log[from..]));
         }
@@ -247,7 +248,8 @@ fn take(
     bound: &Values,
     deadline: Instant,
 ) -> Result<(Vec<String>, Outcome)> {
-    let env: Vec<(String, String)> = values.clone().into_iter().collect();
+    let set = scenario.parameters.iter().cloned();
+    let env: Vec<(String, String)> = set.chain(values.clone()).collect();
     let script = format!("{TELL}{}", step.run);
     let shell: Vec<&str> = SHELL.into_iter().chain([script.as_str()]).collect();
     let ended = guest.run(&shell, &env, deadline)?;
@@ -257,6 +259,8 @@ fn take(
     if !scenario.judged {
         return Ok((problems, Outcome::default()));
     }
+    // A scenario of hours need not wait for hours for what has not come.
+    let deadline = deadline.min(guest.within(DELIVERY));
     let outcome = loop {
         guest.mark()?;
         let log = steps_log(guest, from);

@@ -5,6 +5,7 @@
 //! `docs/scenarios.md` is the manual of the format.
 
 use crate::expect::Order;
+use crate::kind::Kind;
 use crate::pattern::{Expectation, Pattern, Template};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -59,6 +60,12 @@ pub(crate) struct Scenario {
     /// The names of the figures that its steps take.
     #[serde(default)]
     pub(crate) figures: Vec<String>,
+    /// Text of the complaint that the kernel must make. For controls only: they show that it would.
+    #[serde(default)]
+    pub(crate) expect_splat: Option<Spanned<String>>,
+    /// What `--set` sets: variables of all steps.
+    #[serde(skip)]
+    pub(crate) parameters: Vec<(String, String)>,
     /// Whether its records are judged. Not where the C original is measured: it may lose some.
     #[serde(skip, default = "yes")]
     pub(crate) judged: bool,
@@ -150,14 +157,20 @@ impl Scenario {
     /// Reads a scenario's file. An error names the line and what was expected there.
     pub(crate) fn load(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-        let mut scenario = Self::parse(&text).map_err(|fault| {
-            anyhow::anyhow!("{}", fault.show(&path.display().to_string(), &text))
-        })?;
+        let shown =
+            |fault: Fault| anyhow::anyhow!("{}", fault.show(&path.display().to_string(), &text));
+        let mut scenario = Self::parse(&text).map_err(shown)?;
         scenario.name = path
             .file_stem()
             .map(|stem| stem.to_string_lossy().into_owned())
             .unwrap_or_default();
-        Ok(scenario)
+        match &scenario.expect_splat {
+            Some(splat) if !scenario.name.starts_with("control-") => Err(shown(Fault {
+                at: splat.span(),
+                what: "only a scenario called control-... may expect a splat".to_owned(),
+            })),
+            _ => Ok(scenario),
+        }
     }
 
     fn parse(text: &str) -> Result<Self, Fault> {
@@ -286,20 +299,33 @@ fn located<T>(
     })
 }
 
-/// The scenarios that `names` ask for, each a name or a file; all of the project's where there is none.
-pub(crate) fn find(folder: &Path, names: &[String]) -> Result<Vec<Scenario>> {
-    let mut known: BTreeMap<String, PathBuf> = BTreeMap::new();
+/// The scenarios of one folder, by name.
+fn listed(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    let mut listed = BTreeMap::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();
         if path.extension().is_some_and(|e| e == "toml") {
             if let Some(name) = path.file_stem() {
-                known.insert(name.to_string_lossy().into_owned(), path);
+                listed.insert(name.to_string_lossy().into_owned(), path);
             }
         }
     }
+    Ok(listed)
+}
+
+/// The scenarios that `names` ask for, each a name or a file. Where there is none: all of the project's, with those
+/// of `debug/` if the kernel complains; what takes hours is in `soak/`, and has to be asked for.
+pub(crate) fn find(folder: &Path, names: &[String], kind: Kind) -> Result<Vec<Scenario>> {
+    let mut known = listed(folder)?;
+    let debug = listed(&folder.join("debug"))?;
     if names.is_empty() {
+        if kind.complains() {
+            known.extend(debug);
+        }
         return known.values().map(|path| Scenario::load(path)).collect();
     }
+    known.extend(debug);
+    known.extend(listed(&folder.join("soak"))?);
     names
         .iter()
         .map(|name| {
@@ -345,8 +371,25 @@ expect = [
     #[test]
     fn the_scenarios_of_the_project_are_well_formed() -> Result<()> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
-        assert!(find(&folder, &[])?.len() >= 7);
-        assert!(find(&folder, &["nonsense".to_owned()]).is_err());
+        let stock = find(&folder, &[], Kind::Stock)?.len();
+        assert!(stock >= 7);
+        assert!(find(&folder, &[], Kind::Debug)?.len() > stock);
+        for path in listed(&folder.join("soak"))?.values() {
+            Scenario::load(path)?;
+        }
+        assert!(find(&folder, &["nonsense".to_owned()], Kind::Stock).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn only_a_control_may_expect_a_splat() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let text = GOOD.replacen("timeout = 10", "timeout = 10\nexpect_splat = \"BUG: \"", 1);
+        for (name, allowed) in [("control-sleep.toml", true), ("watch.toml", false)] {
+            let path = dir.path().join(name);
+            fs::write(&path, &text)?;
+            assert_eq!(Scenario::load(&path).is_ok(), allowed, "{name}");
+        }
         Ok(())
     }
 

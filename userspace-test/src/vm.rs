@@ -2,6 +2,7 @@
 
 //! QEMU: one process, one guest.
 
+use crate::kind::Kind;
 use crate::prepare::Prepared;
 use crate::protocol::PORT;
 use crate::scenario::Scenario;
@@ -86,8 +87,11 @@ impl Vm {
             "none",
         ])
         .args(["-machine", "q35"])
-        .args(accelerator(machine))
-        .args(["-m", &format!("{}M", machine.memory)])
+        .args(accelerator(machine, prepared.kind))
+        .args([
+            "-m",
+            &format!("{}M", machine.memory.max(prepared.kind.memory())),
+        ])
         .args(["-smp", &machine.cpus.to_string()])
         .arg("-kernel")
         .arg(prepared.kernel.join("vmlinuz"))
@@ -190,13 +194,13 @@ fn escape(path: &Path) -> String {
 ///
 /// Under multi-threaded emulation one boot in thirty dies in the kernel's own text patching
 /// (`Oops: int3`), so several CPUs share a thread there.
-fn accelerator(machine: &Machine) -> Vec<String> {
+fn accelerator(machine: &Machine, kind: Kind) -> Vec<String> {
     if machine.icount {
         return [
             "-accel",
             "tcg",
             "-cpu",
-            "max",
+            kind.cpu(),
             "-icount",
             "shift=0,sleep=off",
         ]
@@ -218,9 +222,9 @@ fn accelerator(machine: &Machine) -> Vec<String> {
     let (accel, cpu) = if virtualizes && usable() {
         ("kvm", "host")
     } else if machine.cpus > 1 {
-        ("tcg,thread=single", "max")
+        ("tcg,thread=single", kind.cpu())
     } else {
-        ("tcg", "max")
+        ("tcg", kind.cpu())
     };
     ["-accel", accel, "-cpu", cpu].map(String::from).to_vec()
 }

@@ -12,6 +12,7 @@ use dmns_audit::watch::events::Events;
 use dmns_audit::watch::tell;
 use libfuzzer_sys::fuzz_target;
 use std::io::{self, Cursor};
+use std::time::Instant;
 
 /// Looks at each finding as the real reporters do.
 struct Careful(u64);
@@ -67,7 +68,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut events = Events::default();
     let mut out = io::sink();
     for line in bytes.split(|&b| b == b'\n') {
-        for event in events.record(line) {
+        for event in events.record(line, Instant::now()) {
             tell::event(&event, &json, &mut out).expect("written");
             tell::event(&event, &text, &mut out).expect("written");
         }

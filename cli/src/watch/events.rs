@@ -1,14 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
 //! Puts records of one event together. They come close to each other, but those of other events between.
+//!
+//! The event of a system call ends with EOE, however long the call takes. What stands alone has no such end: only
+//! that nothing follows. So a clock decides there, and what it decided too early is not told twice.
 
+use super::tell;
 use crate::record::head::{self, Parsed};
 use crate::record::{Head, Type, event};
 use crate::report::Id;
+use dmns_audit_uapi::types::RecordType;
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
-/// How many events may be incomplete at a time.
+/// How many events may be incomplete at a time, and how many are remembered that were told before their end.
 const MOST: usize = 256;
+
+/// How long more is waited for after a record that stands alone more often than not.
+pub const SOON: Duration = Duration::from_millis(200);
+
+/// The same after a record of a system call, whose end comes unless the task has no audit context: as long as
+/// libauparse waits.
+pub const LATER: Duration = Duration::from_secs(2);
 
 /// An event: lines of records that share a stamp.
 #[derive(Clone, Debug)]
@@ -20,6 +33,8 @@ pub struct Event {
     lines: Vec<Vec<u8>>,
     /// All its records came.
     whole: bool,
+    /// When it is taken to be whole if nothing more comes.
+    over: Instant,
 }
 
 impl Event {
@@ -39,35 +54,52 @@ impl Event {
     }
 }
 
-/// Events whose records may not all have come, oldest first.
+/// How long more is waited for after a record of type `ty`.
+fn patience(ty: Type) -> Duration {
+    match ty {
+        Type::Ours(RecordType::NsInit(_) | RecordType::DmCtrl) | Type::Syscall => LATER,
+        _ => SOON,
+    }
+}
+
+/// Events whose records may not all have come.
 #[derive(Debug, Default)]
-pub struct Events(VecDeque<Event>);
+pub struct Events {
+    /// Oldest first.
+    open: VecDeque<Event>,
+    /// What the clock ended: the rest of it may still come.
+    early: VecDeque<(Id, Option<Box<[u8]>>)>,
+}
 
 impl Events {
-    /// A record came. Returns the events that are whole now, in order.
-    pub fn record(&mut self, line: &[u8]) -> Vec<Event> {
+    /// A record came, at `now`. Returns the events that are whole now, in order.
+    pub fn record(&mut self, line: &[u8], now: Instant) -> Vec<Event> {
         let Parsed::Record(head) = head::parse(line) else {
             return Vec::new();
         };
         let id = Id::from(head.stamp);
         let known = self
-            .0
+            .open
             .iter()
             .rposition(|event| event.id == id && event.node.as_deref() == head.node);
         let at = match known {
             Some(at) => at,
-            None if head.ty == Type::Eoe => return Vec::new(),
+            None if head.ty == Type::Eoe || tell::kind(head.ty).is_none() && self.told(&head) => {
+                return Vec::new();
+            }
             None => {
-                self.0.push_back(Event {
+                self.open.push_back(Event {
                     id,
                     node: head.node.map(Box::from),
                     lines: Vec::new(),
                     whole: false,
+                    over: now,
                 });
-                self.0.len() - 1
+                self.open.len() - 1
             }
         };
-        let event = &mut self.0[at];
+        let event = &mut self.open[at];
+        event.over = event.over.max(now + patience(head.ty));
         // The kernel ends the event of a system call with EOE. PROCTITLE is the last before it, and all that
         // auditd hands to plugins of some versions.
         event.whole |= head.ty == Type::Eoe || head.name == b"PROCTITLE" || head.name == b"1327";
@@ -80,20 +112,105 @@ impl Events {
             event.lines.push(line.to_vec());
         }
         // One that is behind by many, or by two seconds, has all that it gets.
-        let crowded = self.0.len() > MOST;
+        let crowded = self.open.len() > MOST;
         let mut whole = Vec::new();
-        while let Some(first) = self.0.front() {
+        while let Some(first) = self.open.front() {
             let old = event::is_over(first.id.seconds, id.seconds);
             if !(first.whole || old || crowded && whole.is_empty()) {
                 break;
             }
-            whole.extend(self.0.pop_front());
+            whole.extend(self.pop());
         }
         whole
     }
 
-    /// Nothing came for a while: all are whole.
+    /// Nothing came until `now`. Returns the events that nothing more is waited for, in order.
+    pub fn quiet(&mut self, now: Instant) -> Vec<Event> {
+        let mut whole = Vec::new();
+        while self
+            .open
+            .front()
+            .is_some_and(|first| first.whole || first.over <= now)
+        {
+            whole.extend(self.pop());
+        }
+        whole
+    }
+
+    /// Nothing more comes: all are whole.
     pub fn all(&mut self) -> Vec<Event> {
-        self.0.drain(..).collect()
+        self.open.drain(..).collect()
+    }
+
+    fn pop(&mut self) -> Option<Event> {
+        let first = self.open.pop_front()?;
+        if !first.whole {
+            if self.early.len() == MOST {
+                self.early.pop_front();
+            }
+            self.early.push_back((first.id, first.node.clone()));
+        }
+        Some(first)
+    }
+
+    /// Whether the event of this record was told before its end.
+    fn told(&self, head: &Head<'_>) -> bool {
+        let id = Id::from(head.stamp);
+        self.early
+            .iter()
+            .rev()
+            .any(|(early, node)| *early == id && node.as_deref() == head.node)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CREATED: &[u8] = b"type=1384 msg=audit(5.000:7): pid=1 old_utsns=-2 utsns=9 res=1";
+    const DELETED: &[u8] = b"type=1393 msg=audit(5.000:8): pid=1 utsns=9 res=1";
+
+    fn call(serial: u64) -> [Vec<u8>; 3] {
+        ["1300", "1327", "1320"]
+            .map(|ty| format!("type={ty} msg=audit(5.000:{serial}): x=1").into_bytes())
+    }
+
+    #[test]
+    fn the_event_of_a_slow_system_call_is_told_once_and_whole() {
+        let (mut events, start) = (Events::default(), Instant::now());
+        assert!(events.record(CREATED, start).is_empty());
+        assert!(events.quiet(start + SOON).is_empty());
+        let told: Vec<_> = call(7)
+            .iter()
+            .flat_map(|line| events.record(line, start + SOON))
+            .collect();
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].records().count(), 3);
+        assert!(events.quiet(start + LATER * 2).is_empty());
+        assert!(events.all().is_empty());
+    }
+
+    #[test]
+    fn what_the_clock_ended_too_early_is_not_told_again() {
+        let (mut events, start) = (Events::default(), Instant::now());
+        events.record(DELETED, start);
+        assert_eq!(events.quiet(start + SOON).len(), 1);
+        for line in call(8) {
+            assert!(events.record(&line, start + SOON).is_empty());
+        }
+        assert!(events.quiet(start + LATER * 2).is_empty());
+        assert!(events.all().is_empty());
+        // What is news is told, late as it is.
+        events.record(DELETED, start + LATER);
+        assert_eq!(events.quiet(start + LATER * 2).len(), 1);
+    }
+
+    #[test]
+    fn one_whose_end_does_not_come_is_told_after_a_while() {
+        let (mut events, start) = (Events::default(), Instant::now());
+        events.record(CREATED, start);
+        events.record(DELETED, start);
+        let told = events.quiet(start + LATER);
+        assert_eq!(told.iter().map(|e| e.id.serial).collect::<Vec<_>>(), [7, 8]);
     }
 }

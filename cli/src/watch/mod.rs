@@ -22,8 +22,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-/// How long the records of an event are waited for when nothing comes. The kernel sends them at once.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long is waited for a record before events that nothing ends are looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How long nothing comes when, after a signal, there is no more on its way.
+const SILENCE: Duration = Duration::from_millis(200);
 
 /// For how long after a signal what is on its way is still taken.
 const LAST_CALL: Duration = Duration::from_secs(2);
@@ -97,17 +100,23 @@ pub fn watch(
         }
         let message = match last_call {
             Some(last_call) if Instant::now() > last_call => Err(RecvTimeoutError::Disconnected),
-            _ => source.recv_timeout(PATIENCE),
+            Some(_) => source.recv_timeout(SILENCE),
+            None => source.recv_timeout(TICK),
         };
+        let now = Instant::now();
         let whole = match message {
-            Ok(Message::Record(line)) => events.record(&line),
+            Ok(Message::Record(line)) => {
+                let mut whole = events.record(&line, now);
+                whole.extend(events.quiet(now));
+                whole
+            }
             Ok(Message::Missed(number)) => {
                 tell::missed(number, options, out)?;
                 out.flush()?;
                 continue;
             }
             Ok(Message::Failed(error)) => return Err(error),
-            Err(RecvTimeoutError::Timeout) if !stops => events.all(),
+            Err(RecvTimeoutError::Timeout) if !stops => events.quiet(now),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 for event in events.all() {
                     tell(&event, out)?;

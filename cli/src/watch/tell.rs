@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 /// What a record tells of; `None` if of nothing that is told.
-fn kind(ty: Type) -> Option<&'static str> {
+pub(super) fn kind(ty: Type) -> Option<&'static str> {
     match ty {
         Type::Ours(RecordType::DmCtrl | RecordType::DmEvent) => Some("dm"),
         Type::Ours(RecordType::NsInit(_) | RecordType::NsDel(_)) => Some("ns"),

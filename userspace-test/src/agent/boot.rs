@@ -24,9 +24,13 @@ const DISK: &str = "/dev/vda";
 pub(super) fn into_root() -> Result<()> {
     mount_at("devtmpfs", "/dev", "devtmpfs", "")?;
     // In the order in which they need each other: see `initramfs.rs`.
-    let mut modules: Vec<_> = fs::read_dir("/modules")?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<_>>()?;
+    let mut modules = Vec::new();
+    // A kernel that has them built in comes without the folder.
+    if Path::new("/modules").exists() {
+        for entry in fs::read_dir("/modules")? {
+            modules.push(entry?.path());
+        }
+    }
     modules.sort();
     for module in modules {
         let file = File::open(&module)?;

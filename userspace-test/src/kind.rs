@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! The kinds of kernel that guests run, as `DMNS_KERNEL` asks for them.
+
+use std::time::Duration;
+
+/// What kernel the guests run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Debian's.
+    Stock,
+    /// Debian's with PREEMPT_RT.
+    Rt,
+    /// One that checks locks, contexts, lists and leaks: `userspace-test/kernels/debug.config`.
+    Debug,
+    /// One that checks every access to memory: `userspace-test/kernels/kasan.config`.
+    Kasan,
+}
+
+impl Kind {
+    /// What the environment asks for. `DMNS_KERNEL=7.3` is a stock kernel too.
+    pub(crate) fn asked() -> Self {
+        match std::env::var("DMNS_KERNEL").as_deref() {
+            Ok("rt") => Self::Rt,
+            Ok("debug") => Self::Debug,
+            Ok("kasan") => Self::Kasan,
+            _ => Self::Stock,
+        }
+    }
+
+    /// Whether it complains of more than a production kernel does.
+    pub(crate) fn complains(self) -> bool {
+        matches!(self, Self::Debug | Self::Kasan)
+    }
+
+    /// How many times longer than on the stock kernel anything may take.
+    pub(crate) fn patience(self) -> Patience {
+        Patience(match self {
+            Self::Stock => 1,
+            Self::Rt => 2,
+            Self::Debug => 5,
+            Self::Kasan => 12,
+        })
+    }
+
+    /// The least memory of a guest, MiB: what watches needs room.
+    pub(crate) fn memory(self) -> u32 {
+        match self {
+            Self::Stock | Self::Rt => 0,
+            Self::Debug => 1536,
+            Self::Kasan => 2048,
+        }
+    }
+
+    /// The processor that is emulated.
+    pub(crate) fn cpu(self) -> &'static str {
+        match self {
+            // With five levels of page tables KASAN floods the console while the kernel boots, before any module.
+            Self::Kasan => "max,la57=off",
+            _ => "max",
+        }
+    }
+}
+
+/// A factor for all that is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Patience(pub(crate) u32);
+
+impl Patience {
+    /// How long to wait for what takes `usual` on a stock kernel on a quiet machine.
+    pub(crate) fn of(self, usual: Duration) -> Duration {
+        usual * self.0
+    }
+}
