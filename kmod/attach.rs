@@ -225,7 +225,7 @@ fn refused(function: &CStr, error: Error) {
         "this kernel lacks it, or has inlined it"
     } else if error == EBUSY {
         "a BPF fentry program, a livepatch or another tracer holds it: detach that \
-         (bpftool link, /sys/kernel/livepatch), then load again"
+         (bpftool link, /sys/kernel/livepatch), then load again; or ftrace is off (kernel.ftrace_enabled)"
     } else if error == ENOMEM {
         "the kernel is out of memory: free some, then load again"
     } else {
