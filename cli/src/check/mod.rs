@@ -3,11 +3,12 @@
 //! Judges every record of ours in a log against the contract.
 //!
 //! - [`finding`]: what is told, and by which rule.
-//! - [`judge`]: a record by itself.
+//! - [`judge`]: a record of the kernel by itself.
 //! - [`grouping`]: a record and its event.
 //! - [`history`]: a record and those before it.
 //! - [`text`], [`json`], [`sarif`]: how it is told.
 
+mod fields;
 pub mod finding;
 pub mod grouping;
 pub mod history;
@@ -112,7 +113,7 @@ impl Check {
                 let judged = Judged::new(ty, head, place, raw);
                 self.grouping.ours(&judged, &mut self.findings);
                 self.history.ours(&judged, &mut self.findings);
-                self.findings.extend(judged.findings);
+                self.findings.extend(judged.findings());
             }
             Type::Other if head.name.starts_with(b"DM_") || head.name.starts_with(b"NS_") => {
                 self.findings.push(judge::unknown_type(head, place, raw));
