@@ -187,6 +187,11 @@ pub struct Virt {
     #[arg(long)]
     pub show_uuid: bool,
 
+    /// Ask this machine what lies beneath the guests' disks (mappings, filesystems, loop devices), where the log
+    /// does not tell. Only for the log of this machine, while the layers are as they were. Example: --layers
+    #[arg(long)]
+    pub layers: bool,
+
     /// Only numbers: starts, stops, resources, AVCs, anomalies, failures. Example: --summary --start today
     #[arg(short, long)]
     pub summary: bool,

@@ -110,6 +110,7 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
             vm: args.vm.clone(),
             uuid: args.uuid.clone(),
             show_uuid: args.show_uuid,
+            layers: args.layers,
             summary: args.summary,
         },
         Report::Dm(_) | Report::Ns(_) => virt::Ask::default(),

@@ -7,11 +7,12 @@
 
 mod resources;
 
-use super::disks::Disks;
+use super::disks::{Disks, by_minor};
+use super::machine::Machine;
 use super::row::{Event, Fate, Row};
 use crate::record::Head;
 use crate::record::users::Users;
-use crate::record::value::Nested;
+use crate::record::value::{Nested, text};
 use crate::report::id::{Id, Proof};
 use std::collections::HashMap;
 
@@ -47,20 +48,28 @@ pub struct Guests {
     guests: HashMap<String, Vec<Guest>>,
     /// Resources are told too, not only sessions.
     resources: bool,
-    /// Some guest may have a mapping as its disk.
-    mappings: bool,
+    /// Which guests, by UUID, may have a disk that is this device or stands on it. A guest that is off no longer
+    /// may, but stays here until its device is looked for.
+    devices: HashMap<String, Vec<String>>,
+    /// Which guests, by UUID, run in a process of this number.
+    pids: HashMap<i64, Vec<String>>,
+    /// What lies beneath disks on this machine, if it is to be asked.
+    machine: Option<Machine>,
     order: u64,
     /// Rows that are over, with their places.
     pub done: Vec<(u64, Row)>,
 }
 
 impl Guests {
-    /// No guests yet. `resources`: tell what they are given, not only their sessions.
-    pub fn new(resources: bool) -> Self {
+    /// No guests yet. `resources`: tell what they are given, not only their sessions. `machine`: where what lies
+    /// beneath disks is looked for, if the log does not tell.
+    pub fn new(resources: bool, machine: Option<Machine>) -> Self {
         Self {
             guests: HashMap::new(),
             resources,
-            mappings: false,
+            devices: HashMap::new(),
+            pids: HashMap::new(),
+            machine,
             order: 0,
             done: Vec::new(),
         }
@@ -68,7 +77,12 @@ impl Guests {
 
     /// Whether some guest may have a mapping as its disk, so that violations matter.
     pub fn have_mappings(&self) -> bool {
-        self.mappings
+        !self.devices.is_empty()
+    }
+
+    /// Whether any guest runs in a process that is known.
+    pub fn run(&self) -> bool {
+        !self.pids.is_empty()
     }
 
     /// A place for a row that others make.
@@ -166,9 +180,24 @@ impl Guests {
             }
             guest.pid = record.raw("vm-pid").and_then(|pid| pid.parse().ok());
             guest.session = Some(Open { order, row });
+            if let (Some(pid), Some(uuid)) = (guest.pid, record.raw("uuid")) {
+                let guests = self.pids.entry(pid).or_default();
+                if !guests.iter().any(|known| known == uuid) {
+                    guests.push(uuid.to_owned());
+                }
+            }
         } else {
+            if guest.session.is_none() {
+                guest.disks = Disks::default();
+            }
             guest.resources = old;
-            ended.extend(of_this.into_iter().map(|open| (open, Fate::Stopped)));
+            for mut open in of_this {
+                // What was opened for a guest that did not start, nobody got.
+                if let Event::Opened { given, .. } = &mut open.row.event {
+                    *given = false;
+                }
+                ended.push((open, Fate::Stopped));
+            }
             self.done.push((order, row));
         }
         for (open, fate) in ended {
@@ -188,14 +217,18 @@ impl Guests {
         // A stop that failed ends nothing.
         if row.success {
             guest.starting = None;
-            guest.pid = None;
+            let pid = guest.pid.take();
             let session = guest.session.take().map(|mut session| {
                 guest.disks.tell(&mut session.row);
                 session
             });
+            guest.disks = Disks::default();
             let mut ended: Vec<Open> = std::mem::take(&mut guest.resources);
             let known = session.is_some();
             ended.extend(session);
+            if let (Some(pid), Some(uuid)) = (pid, record.raw("uuid")) {
+                self.ends(pid, uuid);
+            }
             for open in ended {
                 self.over(open, id, Fate::Stopped);
             }
@@ -221,6 +254,7 @@ impl Guests {
                 guest.disks.tell(&mut session.row);
                 ended.push(session);
             }
+            guest.disks = Disks::default();
             ended.append(&mut guest.resources);
         }
         // A boot after a shutdown has nothing to tell.
@@ -257,13 +291,58 @@ impl Guests {
         self.done.push((open.order, open.row));
     }
 
-    /// A violation was found in the mapping `device`.
-    pub fn violation(&mut self, head: &Head<'_>, device: &str) {
-        for guest in self.guests.values_mut().flatten() {
-            if guest.is_on(head.node) && guest.session.is_some() {
-                guest.disks.violation(head, device);
+    /// The guest `uuid` no longer runs in the process `pid`.
+    fn ends(&mut self, pid: i64, uuid: &str) {
+        if let Some(guests) = self.pids.get_mut(&pid) {
+            guests.retain(|known| known != uuid);
+            if guests.is_empty() {
+                self.pids.remove(&pid);
             }
         }
+    }
+
+    /// A violation was found in the mapping `device`: it concerns those whose disk that is, or stands on it.
+    pub fn violation(&mut self, head: &Head<'_>, device: &str) {
+        let minor = device.split_once(':').map_or("", |(_, minor)| minor);
+        let body = text(head.body);
+        for key in [device.to_owned(), by_minor(minor)] {
+            let Some(mut uuids) = self.devices.remove(&key) else {
+                continue;
+            };
+            uuids.retain(|uuid| self.concerns(head, device, &body, uuid));
+            if !uuids.is_empty() {
+                self.devices.insert(key, uuids);
+            }
+        }
+    }
+
+    /// A violation in `device` may concern the guest `uuid`. Tells whether others still may.
+    fn concerns(&mut self, head: &Head<'_>, device: &str, body: &str, uuid: &str) -> bool {
+        let Some(hosts) = self.guests.get_mut(uuid) else {
+            return false;
+        };
+        let may = hosts
+            .iter()
+            .any(|guest| guest.session.is_some() || guest.starting.is_some());
+        let Some(guest) = hosts.iter_mut().find(|guest| guest.is_on(head.node)) else {
+            return may;
+        };
+        let Some(session) = &guest.session else {
+            return may;
+        };
+        let mut row = session.row.clone();
+        let Some(event) = guest.disks.violation(head, device, body) else {
+            return may;
+        };
+        if self.resources {
+            row.event = event;
+            row.start = Id::from(head.stamp);
+            row.proof = Proof::default();
+            row.proof.add(row.start);
+            self.order += 1;
+            self.done.push((self.order, row));
+        }
+        may
     }
 
     /// The session of the guest `uuid` that runs on `node`.
@@ -275,8 +354,10 @@ impl Guests {
 
     /// The session whose process is `pid` on `node`.
     pub fn with_pid(&self, node: Option<&[u8]>, pid: i64) -> Option<&Row> {
-        self.guests
-            .values()
+        let uuids = self.pids.get(&pid)?;
+        uuids
+            .iter()
+            .filter_map(|uuid| self.guests.get(uuid))
             .flatten()
             .find(|guest| guest.pid == Some(pid) && guest.is_on(node))
             .and_then(|guest| guest.session.as_ref())
