@@ -2,6 +2,7 @@
 
 //! The command line.
 
+use crate::check::finding::Rule;
 use crate::report::ns::container::Container;
 use crate::terminal::Colour;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -76,10 +77,22 @@ pub struct Check {
     #[arg(long)]
     pub strict: bool,
 
+    /// A rule that the log is known to break: what it finds does not count, and it is an error if it finds nothing.
+    /// May be repeated. Example: check --strict --expect net-open audit.log
+    #[arg(long, value_name = "RULE", value_parser = rule)]
+    pub expect: Vec<Rule>,
+
     /// Records may be missing (`auditctl -s` counts them as lost): what lacks another record of its event is
     /// only noted. Example: check --lossy audit.log
     #[arg(long)]
     pub lossy: bool,
+}
+
+fn rule(name: &str) -> Result<Rule, String> {
+    Rule::from_name(name).ok_or_else(|| {
+        let known: Vec<_> = Rule::ALL.iter().map(|rule| rule.name()).collect();
+        format!("no such rule; there are: {}", known.join(", "))
+    })
 }
 
 /// How `check` tells what it finds.

@@ -89,9 +89,10 @@ fn run_check(args: &Check, terminal: &Terminal, out: &mut dyn Write) -> io::Resu
             &mut sarif
         }
     };
-    let totals = check(&mut log, args.lossy, reporter)?;
+    let totals = check(&mut log, args.lossy, &args.expect, reporter)?;
     Ok(match totals {
         totals if totals.problems > 0 => ExitCode::from(2),
+        totals if totals.absent > 0 => ExitCode::from(1),
         totals if totals.errors > 0 || (args.strict && totals.notes > 0) => ExitCode::from(1),
         _ => ExitCode::SUCCESS,
     })

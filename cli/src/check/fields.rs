@@ -146,7 +146,12 @@ impl<'a> Fields<'a> {
             at + span.start..at + span.end,
             message,
         );
-        let Contract { name, source, layout, .. } = self.contract;
+        let Contract {
+            name,
+            source,
+            layout,
+            ..
+        } = self.contract;
         finding.contract = match field {
             Some(i) => {
                 let field = &layout[i];
@@ -291,7 +296,7 @@ impl<'a> Fields<'a> {
         let rule = match field.syntax {
             Syntax::Untrusted | Syntax::UntrustedOrNull | Syntax::UntrustedOrUnknown => {
                 Rule::Encoding
-            },
+            }
             Syntax::Result | Syntax::Success | Syntax::Outcome => Rule::Result,
             _ if out_of_range(field.syntax, found.value) => Rule::ValueRange,
             _ => Rule::ValueSyntax,

@@ -11,6 +11,7 @@ use crate::record::Head;
 use dmns_audit_uapi::contract::layout;
 use dmns_audit_uapi::rules;
 use dmns_audit_uapi::types::RecordType;
+use dmns_audit_uapi::virt::VirtType;
 
 /// A record of ours, judged.
 #[derive(Debug)]
@@ -38,10 +39,11 @@ pub fn unknown_type(head: &Head<'_>, place: Place, raw: &Raw<'_>) -> Finding {
     );
     finding.label = "unknown type".to_owned();
     finding.contract = format!(
-        "the types are DM_CTRL, DM_EVENT, NS_INIT_*, NS_DEL_* and NS_INFO, {} to {} \
-         (uapi/src/types.rs); `dmns-audit spec` lists them",
+        "the types are DM_CTRL, DM_EVENT, NS_INIT_*, NS_DEL_* and NS_INFO, {} to {}, and eight of guests from {} on \
+         (uapi/src/types.rs, uapi/src/virt); `dmns-audit spec` lists them",
         RecordType::DmCtrl.number(),
-        RecordType::NsInfo.number()
+        RecordType::NsInfo.number(),
+        VirtType::Control.number()
     );
     finding
 }
