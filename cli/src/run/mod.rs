@@ -6,6 +6,7 @@
 //! - [`qmp`]: its monitor.
 //! - [`monitor`]: the same for others.
 //! - [`inventory`]: what the guest has.
+//! - `names`: what the monitor says for people.
 //! - [`descriptors`]: what is open for its interfaces.
 //! - [`changes`]: what two inventories differ in.
 //! - [`emitter`]: writes records.
@@ -19,6 +20,7 @@ pub mod descriptors;
 pub mod emitter;
 pub mod inventory;
 pub mod monitor;
+mod names;
 pub mod qmp;
 pub mod session;
 
