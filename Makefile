@@ -6,10 +6,10 @@
 DMNS_TEST := scripts/dmns-test.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench vm module prepare fuzz man update clean
+.PHONY: help demo test test-libvirt test-all bench vm module prepare fuzz man update clean
 
 help: ## Say what there is to do
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || \
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || \
 		grep '##' $(MAKEFILE_LIST)
 
 demo: ## Watch the module catch a real integrity violation at its exact sector, and every namespace
@@ -22,6 +22,11 @@ test: ## Format, lints, host tests, the HTML page in Chromium, and every scenari
 	@$(DMNS_TEST) prepare >/dev/null
 	@scripts/lint.sh
 	@$(DMNS_TEST) run
+
+test-libvirt: ## The scenarios in a guest with libvirt and QEMU of its own (an image of 750 MB)
+	@$(DMNS_TEST) run --image libvirt
+
+test-all: test test-libvirt ## All tests, also those that need a larger guest
 
 bench: ## Count the instructions that records cost, and compare (some minutes; not part of the tests)
 	@$(DMNS_TEST) bench

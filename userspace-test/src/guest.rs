@@ -25,23 +25,29 @@ const DELIVERY: Duration = Duration::from_secs(60);
 const TAIL: usize = 30;
 
 /// The commands that scenarios find in the guest beside the real tools.
-const COMMANDS: [(&str, &str); 15] = [
+const COMMANDS: [(&str, &str); 21] = [
     ("auparse", include_str!("../guest/auparse")),
     ("bench", include_str!("../guest/bench")),
+    ("block-links", include_str!("../guest/block-links")),
     ("counter", include_str!("../guest/counter")),
     ("device", include_str!("../guest/device")),
+    ("domain", include_str!("../guest/domain")),
     ("drained", include_str!("../guest/drained")),
+    ("egd", include_str!("../guest/egd")),
     ("figure", include_str!("../guest/figure")),
     ("flip", include_str!("../guest/flip")),
     (
         "integrity-offset",
         include_str!("../guest/integrity-offset"),
     ),
+    ("libvirt-up", include_str!("../guest/libvirt-up")),
     ("load", include_str!("../guest/load")),
     ("milliseconds", include_str!("../guest/milliseconds")),
     ("namespaces", include_str!("../guest/namespaces")),
+    ("qmp", include_str!("../guest/qmp")),
     ("records", include_str!("../guest/records")),
     ("target", include_str!("../guest/target")),
+    ("tell-guest", include_str!("../guest/tell-guest")),
     ("unload", include_str!("../guest/unload")),
     ("value", include_str!("../guest/value")),
 ];

@@ -33,6 +33,7 @@ use guest::Watcher;
 use prepare::Prepared;
 use report::Verdict;
 use scenario::Scenario;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -106,6 +107,13 @@ struct Run {
     /// Names of scenarios, or files; all of the project's if there is none.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
+    /// All scenarios that run in this guest image, instead of those in the usual one.
+    #[arg(long, value_name = "IMAGE", conflicts_with = "names")]
+    image: Option<String>,
+    /// Start guests through `dmns-audit run-guest`, which appends their records to this file (and to this machine's
+    /// audit, if it may): `dmns-audit report virt FILE` tells them.
+    #[arg(long, value_name = "FILE")]
+    guest_log: Option<PathBuf>,
     /// Write a JUnit report here too.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -169,8 +177,10 @@ fn act(command: Cmd) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Cmd::List => {
-            for scenario in find(&[])? {
-                println!("{:<24} {}", scenario.name, scenario.title);
+            for image in [None, Some("libvirt")] {
+                for scenario in find(&[], image)? {
+                    println!("{:<24} {}", scenario.name, scenario.title);
+                }
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -187,8 +197,18 @@ fn act(command: Cmd) -> Result<ExitCode> {
     }
 }
 
-fn find(names: &[String]) -> Result<Vec<Scenario>> {
-    scenario::find(&prepare::project()?.join("userspace-test/scenarios"), names)
+fn find(names: &[String], image: Option<&str>) -> Result<Vec<Scenario>> {
+    let folder = prepare::project()?.join("userspace-test/scenarios");
+    scenario::find(&folder, names, image)
+}
+
+/// Makes what `scenarios` need.
+fn prepare_for(scenarios: &[Scenario]) -> Result<Prepared> {
+    let images: BTreeSet<&str> = scenarios
+        .iter()
+        .filter_map(|scenario| scenario.image.as_deref())
+        .collect();
+    prepare::prepare_with(&images.into_iter().collect::<Vec<_>>())
 }
 
 /// How many guests run at the same time.
@@ -240,7 +260,7 @@ fn run_both(
 }
 
 fn diff_scenarios(options: &Both) -> Result<ExitCode> {
-    let mut scenarios = find(&options.names)?;
+    let mut scenarios = find(&options.names, None)?;
     if options.names.is_empty() {
         scenarios.retain(diff::applies);
     }
@@ -278,7 +298,7 @@ fn diff_scenarios(options: &Both) -> Result<ExitCode> {
 }
 
 fn take_figures(options: &Both) -> Result<ExitCode> {
-    let mut scenarios = find(&options.names)?;
+    let mut scenarios = find(&options.names, None)?;
     if options.names.is_empty() {
         scenarios.retain(|scenario| !scenario.figures.is_empty());
     }
@@ -302,8 +322,9 @@ fn take_figures(options: &Both) -> Result<ExitCode> {
 }
 
 fn run_scenarios(options: &Run) -> Result<ExitCode> {
-    let scenarios = find(&options.names)?;
-    let prepared = prepare::prepare()?;
+    let scenarios = find(&options.names, options.image.as_deref())?;
+    let mut prepared = prepare_for(&scenarios)?;
+    prepared.guest_log.clone_from(&options.guest_log);
     let versions = report::versions(&prepared);
     // Standard output belongs to KTAP where that is asked for.
     let say = |line: &str| {

@@ -6,6 +6,7 @@
 //! them in order, tells how far they are, and keeps two runs from doing the same at once.
 
 use anyhow::{Context, Result, bail};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,10 @@ pub(crate) struct Prepared {
     pub(crate) kernel: PathBuf,
     /// The guest's disk.
     pub(crate) guest: PathBuf,
+    /// The disks of the guests that ask for one of their own (`image = "libvirt"`), by name.
+    pub(crate) images: BTreeMap<String, PathBuf>,
+    /// Where `dmns-audit run-guest` records the guests, if they are to be.
+    pub(crate) guest_log: Option<PathBuf>,
     /// `dmns_audit.ko`.
     pub(crate) module: PathBuf,
     /// The kernel's version, as `uname -r` says it.
@@ -28,6 +33,18 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
+    /// The disk of a guest that asks for `image`.
+    pub(crate) fn disk(&self, image: Option<&str>) -> Result<&Path> {
+        match image {
+            None => Ok(&self.guest),
+            Some(name) => self
+                .images
+                .get(name)
+                .map(PathBuf::as_path)
+                .with_context(|| format!("the guest image {name} was not made")),
+        }
+    }
+
     /// The kernel's modules, the folder with `modules.dep`.
     pub(crate) fn lib_modules(&self) -> PathBuf {
         self.kernel.join("modules/lib/modules").join(&self.release)
@@ -36,6 +53,11 @@ impl Prepared {
 
 /// Makes what is missing.
 pub(crate) fn prepare() -> Result<Prepared> {
+    prepare_with(&[])
+}
+
+/// The same, and these images of guests.
+pub(crate) fn prepare_with(images: &[&str]) -> Result<Prepared> {
     let project = project()?;
     let cache = cache()?;
     fs::create_dir_all(&cache).with_context(|| cache.display().to_string())?;
@@ -48,6 +70,14 @@ pub(crate) fn prepare() -> Result<Prepared> {
     let root = script("build root", "build-root.sh", &[])?;
     let kernel = script("kernel", "kernel.sh", &[&root])?;
     let guest = script("guest image", "guest.sh", &[&root, &kernel])?;
+    let images = images
+        .iter()
+        .map(|&name| {
+            let what = format!("guest image {name}");
+            let disk = script(&what, "guest.sh", &[&root, &kernel, Path::new(name)])?;
+            Ok((name.to_owned(), disk))
+        })
+        .collect::<Result<_>>()?;
     let module = script("module", "module.sh", &[&root, &kernel])?;
     let read = |name: &str| -> Result<String> {
         let file = kernel.join(name);
@@ -59,6 +89,8 @@ pub(crate) fn prepare() -> Result<Prepared> {
         package: read("package")?,
         kernel,
         guest,
+        images,
+        guest_log: None,
         module,
     })
 }

@@ -178,9 +178,12 @@ fn drive(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Resul
     }
     if scenario.judged {
         let complete = verdict.problems.is_empty();
-        verdict
-            .problems
-            .extend(judge::examine(guest, scenario.module, scenario.may_lose)?);
+        verdict.problems.extend(judge::examine(
+            guest,
+            scenario.module,
+            scenario.may_lose,
+            &scenario.findings,
+        )?);
         if complete {
             verdict.problems.extend(judge::late(&guest.log[from..]));
         }

@@ -38,6 +38,13 @@ pub(crate) struct Scenario {
     /// Whether audit may lose records, and refuse the module's: not where losing is the point.
     #[serde(default)]
     pub(crate) may_lose: bool,
+    /// The guest image it runs in, if not the usual one. Only whoever asks for that image, or for the
+    /// scenario by name, runs it.
+    #[serde(default)]
+    pub(crate) image: Option<String>,
+    /// Rules of `dmns-audit check` that the log must break: what a program in the guest writes wrongly.
+    #[serde(default)]
+    pub(crate) findings: Vec<String>,
     /// Memory of the guest, MiB.
     #[serde(default = "default_memory")]
     pub(crate) memory: u32,
@@ -286,8 +293,9 @@ fn located<T>(
     })
 }
 
-/// The scenarios that `names` ask for, each a name or a file; all of the project's where there is none.
-pub(crate) fn find(folder: &Path, names: &[String]) -> Result<Vec<Scenario>> {
+/// The scenarios that `names` ask for, each a name or a file; all of the project's that run in `image` where
+/// there is none.
+pub(crate) fn find(folder: &Path, names: &[String], image: Option<&str>) -> Result<Vec<Scenario>> {
     let mut known: BTreeMap<String, PathBuf> = BTreeMap::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();
@@ -298,7 +306,15 @@ pub(crate) fn find(folder: &Path, names: &[String]) -> Result<Vec<Scenario>> {
         }
     }
     if names.is_empty() {
-        return known.values().map(|path| Scenario::load(path)).collect();
+        let mut all = known
+            .values()
+            .map(|path| Scenario::load(path))
+            .collect::<Result<Vec<_>>>()?;
+        all.retain(|scenario| scenario.image.as_deref() == image);
+        if all.is_empty() {
+            bail!("no scenario runs in the image {}", image.unwrap_or("guest"));
+        }
+        return Ok(all);
     }
     names
         .iter()
@@ -345,8 +361,11 @@ expect = [
     #[test]
     fn the_scenarios_of_the_project_are_well_formed() -> Result<()> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
-        assert!(find(&folder, &[])?.len() >= 7);
-        assert!(find(&folder, &["nonsense".to_owned()]).is_err());
+        let usual = find(&folder, &[], None)?;
+        assert!(usual.len() >= 7 && usual.iter().all(|scenario| scenario.image.is_none()));
+        assert!(find(&folder, &["nonsense".to_owned()], None).is_err());
+        assert!(find(&folder, &[], Some("nonsense")).is_err());
+        find(&folder, &[], Some("libvirt"))?;
         Ok(())
     }
 
