@@ -13,6 +13,9 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// How long what a QEMU that has gone has said may be on its way.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// No line of QEMU's is longer.
 const LONGEST: u64 = 64 << 20;
 
@@ -144,6 +147,14 @@ impl Qmp {
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err(Trouble::Gone),
         }
+    }
+
+    /// What QEMU said and nobody has heard, now that it has gone: events, perhaps an answer.
+    pub fn last_words(&mut self) -> Option<Value> {
+        let rest = &self.lines;
+        self.events
+            .pop_front()
+            .or_else(|| rest.recv_timeout(LAST_WORDS).ok())
     }
 
     fn receive(&mut self, deadline: Instant) -> Result<Value, Trouble> {

@@ -163,7 +163,12 @@ impl<'a> Session<'a> {
         loop {
             match self.turn(&mut looked) {
                 Ok(Ok(())) => {}
-                Ok(Err(Trouble::Gone)) => return self.wait_only(signalled),
+                Ok(Err(Trouble::Gone)) => {
+                    while let Some(said) = self.qmp.last_words() {
+                        self.says_why(&said);
+                    }
+                    return self.wait_only(signalled);
+                }
                 Ok(Err(trouble)) => {
                     eprintln!(
                         "dmns-audit: {trouble}: what is plugged from now on is not recorded, until the guest stops"
@@ -231,16 +236,8 @@ impl<'a> Session<'a> {
     }
 
     fn happened(&mut self, event: &Value) -> io::Result<Result<(), Trouble>> {
-        let why = event.pointer("/data/reason").and_then(Value::as_str);
+        self.says_why(event);
         match event.get("event").and_then(Value::as_str) {
-            Some("SHUTDOWN") => {
-                self.reason.get_or_insert(match why {
-                    Some("guest-shutdown" | "guest-reset") => "shutdown",
-                    Some("guest-panic") => "crashed",
-                    _ => "destroyed",
-                });
-                Ok(Ok(()))
-            }
             Some(
                 "DEVICE_DELETED"
                 | "DEVICE_TRAY_MOVED"
@@ -254,6 +251,18 @@ impl<'a> Session<'a> {
                 Ok(Ok(()))
             }
             _ => Ok(Ok(())),
+        }
+    }
+
+    /// SHUTDOWN tells why the guest ends.
+    fn says_why(&mut self, event: &Value) {
+        if event.get("event").and_then(Value::as_str) == Some("SHUTDOWN") {
+            let why = event.pointer("/data/reason").and_then(Value::as_str);
+            self.reason.get_or_insert(match why {
+                Some("guest-shutdown" | "guest-reset") => "shutdown",
+                Some("guest-panic") => "crashed",
+                _ => "destroyed",
+            });
         }
     }
 
