@@ -4,7 +4,10 @@
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
-use dmns_audit::check::{Problem, Reporter, Totals, check, finding::Finding};
+use dmns_audit::check::{
+    Problem, Reporter, Totals, check,
+    finding::{Finding, Rule},
+};
 use dmns_audit::input::lines::Lines;
 use dmns_audit::input::{Log, Wanted};
 use dmns_audit::ranges::Ranges;
@@ -84,6 +87,9 @@ impl Reporter for Nobody {
     fn finding(&mut self, _: &str, _: &Finding) -> io::Result<()> {
         Ok(())
     }
+    fn absent(&mut self, _: Rule) -> io::Result<()> {
+        Ok(())
+    }
     fn problem(&mut self, _: &Problem) -> io::Result<()> {
         Ok(())
     }
@@ -99,7 +105,7 @@ fn checking(bencher: Bencher<'_, '_>) {
     bencher
         .counter(BytesCount::of_slice(&log))
         .with_inputs(|| Log::stream("log", Cursor::new(log.clone())))
-        .bench_values(|mut log| check(&mut log, false, &mut Nobody));
+        .bench_values(|mut log| check(&mut log, false, &[], &mut Nobody));
 }
 
 /// Reports mappings.

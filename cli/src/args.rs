@@ -2,6 +2,7 @@
 
 //! The command line.
 
+use crate::check::finding::Rule;
 use crate::report::ns::container::Container;
 use crate::terminal::Colour;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -53,12 +54,61 @@ pub enum Command {
                             Records come from the kernel's audit multicast group, which needs CAP_AUDIT_READ \
                             and works beside auditd. As a plugin of auditd: see dmns-audit.conf.")]
     Watch(Watch),
+    /// Start a QEMU without libvirt, and record what libvirt would: its start, what it is given, its stop
+    #[command(after_help = "Examples:\n  \
+                            dmns-audit run-guest --name web -- qemu-system-x86_64 -m 512 -drive file=web.img,if=virtio\n  \
+                            dmns-audit run-guest --monitor web.sock --strict -- qemu-system-x86_64 ...\n  \
+                            dmns-audit report virt --vm web --all-events\n\n\
+                            Needs CAP_AUDIT_WRITE. Without it, the guest runs unrecorded, unless --strict. What is \
+                            plugged through --monitor is recorded at once; what through another monitor of that QEMU, \
+                            when it is looked for (--poll).\n\n\
+                            Exit status: QEMU's own; 128 and the signal's number if a signal ended it; 2 if the guest \
+                            did not start.")]
+    RunGuest(RunGuest),
     /// Print the contract: every record, its fields, and how they are written
     #[command(after_help = "Examples:\n  \
                             dmns-audit spec\n  \
                             dmns-audit spec --format markdown >contract.md\n  \
                             dmns-audit spec --format json | jq '.records[].name'")]
     Spec(Spec),
+}
+
+/// `dmns-audit run-guest`.
+#[derive(Args, Debug)]
+pub struct RunGuest {
+    /// The guest's name in its records; without it, that of QEMU's -name. Example: --name web
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<OsString>,
+
+    /// The guest's UUID in its records; without it, that of QEMU's -uuid, or one made up.
+    /// Example: --uuid 11111111-2222-3333-4444-555555555555
+    #[arg(long, value_name = "UUID")]
+    pub uuid: Option<String>,
+
+    /// Do not run what cannot be recorded. Example: run-guest --strict -- qemu-system-x86_64 ...
+    #[arg(long)]
+    pub strict: bool,
+
+    /// Offer QEMU's monitor (QMP) at this UNIX socket; what is plugged through it is recorded.
+    /// Example: --monitor web.sock
+    #[arg(long, value_name = "SOCKET")]
+    pub monitor: Option<PathBuf>,
+
+    /// Append the records to this file too, as auditd would: where there is no audit. Example: --log guests.log
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+
+    /// Seconds that QEMU may take to answer. Example: --timeout 120
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub timeout: u64,
+
+    /// How often to look for what was plugged through another monitor, in seconds; 0: never. Example: --poll 1
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub poll: u64,
+
+    /// QEMU and its arguments. Example: -- qemu-system-x86_64 -m 512
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
 }
 
 /// `dmns-audit check`.
@@ -76,10 +126,22 @@ pub struct Check {
     #[arg(long)]
     pub strict: bool,
 
+    /// A rule that the log is known to break: what it finds does not count, and it is an error if it finds nothing.
+    /// May be repeated. Example: check --strict --expect net-open audit.log
+    #[arg(long, value_name = "RULE", value_parser = rule)]
+    pub expect: Vec<Rule>,
+
     /// Records may be missing (`auditctl -s` counts them as lost): what lacks another record of its event is
     /// only noted. Example: check --lossy audit.log
     #[arg(long)]
     pub lossy: bool,
+}
+
+fn rule(name: &str) -> Result<Rule, String> {
+    Rule::from_name(name).ok_or_else(|| {
+        let known: Vec<_> = Rule::ALL.iter().map(|rule| rule.name()).collect();
+        format!("no such rule; there are: {}", known.join(", "))
+    })
 }
 
 /// How `check` tells what it finds.
@@ -186,6 +248,11 @@ pub struct Virt {
     /// Show the guests' UUIDs. Example: report virt --show-uuid --vm web1
     #[arg(long)]
     pub show_uuid: bool,
+
+    /// Ask this machine what lies beneath the guests' disks (mappings, filesystems, loop devices), where the log
+    /// does not tell. Only for the log of this machine, while the layers are as they were. Example: --layers
+    #[arg(long)]
+    pub layers: bool,
 
     /// Only numbers: starts, stops, resources, AVCs, anomalies, failures. Example: --summary --start today
     #[arg(short, long)]

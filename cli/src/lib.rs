@@ -9,6 +9,7 @@
 //! - [`ranges`]: sets of sectors and ids.
 //! - [`report`]: lives of mappings, namespaces and guests.
 //! - [`html`]: the same as a page.
+//! - [`run`]: starts a QEMU, and records it.
 //! - [`watch`]: what happens, as it happens.
 //! - [`spec`]: prints the contract.
 //! - [`table`], [`terminal`], [`when`]: text and times for people.
@@ -21,6 +22,7 @@ pub mod input;
 pub mod ranges;
 pub mod record;
 pub mod report;
+pub mod run;
 pub mod spec;
 pub mod table;
 pub mod terminal;

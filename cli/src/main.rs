@@ -4,7 +4,8 @@
 
 use clap::Parser;
 use dmns_audit::args::{
-    self, Check, CheckFormat, Cli, Command, Common, Report, ReportFormat, SpecFormat, Watch,
+    self, Check, CheckFormat, Cli, Command, Common, Report, ReportFormat, RunGuest, SpecFormat,
+    Watch,
 };
 use dmns_audit::check::json::Json;
 use dmns_audit::check::sarif::Sarif;
@@ -14,6 +15,7 @@ use dmns_audit::html::{self, Both, Page};
 use dmns_audit::input::Log;
 use dmns_audit::record::users::Users;
 use dmns_audit::report::{self, Collector, Options, dm, ns, virt};
+use dmns_audit::run;
 use dmns_audit::spec;
 use dmns_audit::terminal::Terminal;
 use dmns_audit::watch;
@@ -23,6 +25,7 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 fn main() -> ExitCode {
     let cli = Cli::parse_from(args::modern(std::env::args_os()));
@@ -52,6 +55,7 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
             run_watch(args, terminal, &mut out)?;
             ExitCode::SUCCESS
         }
+        Command::RunGuest(args) => run_guest(args)?,
         Command::Spec(args) => {
             match args.format {
                 SpecFormat::Text => spec::text(&terminal, &mut out)?,
@@ -89,9 +93,10 @@ fn run_check(args: &Check, terminal: &Terminal, out: &mut dyn Write) -> io::Resu
             &mut sarif
         }
     };
-    let totals = check(&mut log, args.lossy, reporter)?;
+    let totals = check(&mut log, args.lossy, &args.expect, reporter)?;
     Ok(match totals {
         totals if totals.problems > 0 => ExitCode::from(2),
+        totals if totals.absent > 0 => ExitCode::from(1),
         totals if totals.errors > 0 || (args.strict && totals.notes > 0) => ExitCode::from(1),
         _ => ExitCode::SUCCESS,
     })
@@ -110,6 +115,7 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
             vm: args.vm.clone(),
             uuid: args.uuid.clone(),
             show_uuid: args.show_uuid,
+            layers: args.layers,
             summary: args.summary,
         },
         Report::Dm(_) | Report::Ns(_) => virt::Ask::default(),
@@ -208,6 +214,20 @@ fn open(common: &Common) -> io::Result<Log> {
         files.push("-".into());
     }
     Log::open(&files)
+}
+
+fn run_guest(args: &RunGuest) -> io::Result<ExitCode> {
+    let ask = run::Ask {
+        name: args.name.clone(),
+        uuid: args.uuid.clone(),
+        strict: args.strict,
+        monitor: args.monitor.clone(),
+        log: args.log.clone(),
+        timeout: Duration::from_secs(args.timeout),
+        poll: Duration::from_secs(args.poll),
+        command: args.command.clone(),
+    };
+    run::run(&ask).map(ExitCode::from)
 }
 
 fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Result<()> {

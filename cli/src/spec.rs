@@ -4,17 +4,20 @@
 
 use crate::table::{Table, plain, styled};
 use crate::terminal::{FAINT, NAME, TITLE, Terminal};
+use dmns_audit_uapi::contract::Field;
 use dmns_audit_uapi::contract::layout;
 use dmns_audit_uapi::rules::{self, Dev, OPS, Unit};
 use dmns_audit_uapi::types::RecordType;
+use dmns_audit_uapi::virt::layout::{OUTER, SHAPES, Shape};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
 /// Notes that no field shows.
-const NOTES: [&str; 4] = [
+const NOTES: [&str; 5] = [
     "Fields stand in this order, one space between them; new ones come before res=, which is last.",
     "An optional field may be missing as a whole.",
     "Untrusted text is \"quoted\" if every byte is 0x21 to 0x7e and none is a quote, else in upper-case hex.",
+    "A record of a guest begins with the kernel's pid= uid= auid= ses= subj=; its own fields stand in msg='...'.",
     "The number of a namespace is its inode number minus 4026531840; it is recycled, ns_id never is.",
 ];
 
@@ -41,8 +44,8 @@ fn dev(dev: Dev) -> &'static str {
 /// Where `out` cannot be written to.
 pub fn text(terminal: &Terminal, out: &mut dyn Write) -> io::Result<()> {
     let mut fields = Table::new(&["", "field", "value", "example", ""], &[]);
-    let rows = |ty: RecordType| {
-        layout(ty).iter().map(|field| {
+    let rows = |layout: &'static [Field]| {
+        layout.iter().map(|field| {
             [
                 plain("   "),
                 styled(NAME, field.name.to_string()),
@@ -52,16 +55,26 @@ pub fn text(terminal: &Terminal, out: &mut dyn Write) -> io::Result<()> {
             ]
         })
     };
-    RecordType::ALL
-        .into_iter()
-        .for_each(|ty| rows(ty).for_each(|row| fields.measure(&row)));
+    let layouts = RecordType::ALL.into_iter().map(layout);
+    layouts
+        .chain(SHAPES.iter().map(|shape| shape.fields))
+        .for_each(|layout| rows(layout).for_each(|row| fields.measure(&row)));
     fields.fit(terminal);
     for ty in RecordType::ALL {
         let title = terminal.paint(TITLE, &format!("{} {}", ty.number(), ty.name()));
         writeln!(out, "{title}: {}", rules::meaning(ty))?;
         writeln!(out, "     {}", rules::describe_grouping(ty))?;
         writeln!(out, "     {}", terminal.paint(FAINT, rules::source(ty)))?;
-        for row in rows(ty) {
+        for row in rows(layout(ty)) {
+            fields.row(&row, terminal, out)?;
+        }
+        writeln!(out)?;
+    }
+    for shape in &SHAPES {
+        let title = terminal.paint(TITLE, &title(shape));
+        writeln!(out, "{title}: {}", shape.meaning)?;
+        writeln!(out, "     {}", terminal.paint(FAINT, shape.source))?;
+        for row in rows(shape.fields) {
             fields.row(&row, terminal, out)?;
         }
         writeln!(out)?;
@@ -98,13 +111,57 @@ pub fn text(terminal: &Terminal, out: &mut dyn Write) -> io::Result<()> {
     NOTES.iter().try_for_each(|note| writeln!(out, "{note}"))
 }
 
+/// What a record of a guest is called.
+fn title(shape: &Shape) -> String {
+    let ty = shape.ty;
+    format!("{} {} {}", ty.number(), ty.name(), shape.about)
+        .trim_end()
+        .to_owned()
+}
+
+/// The fields of a record in Markdown.
+fn table(layout: &[Field], out: &mut dyn Write) -> io::Result<()> {
+    let cell = |text: &str| text.replace('|', "\\|");
+    writeln!(
+        out,
+        "| # | field | value | example |\n| --- | --- | --- | --- |"
+    )?;
+    for (i, field) in layout.iter().enumerate() {
+        let optional = if field.optional { " (optional)" } else { "" };
+        writeln!(
+            out,
+            "| {} | `{}`{optional} | {} | `{}` |",
+            i + 1,
+            field.name,
+            cell(field.syntax.describe()),
+            cell(rules::example(field))
+        )?;
+    }
+    Ok(())
+}
+
+/// A record's fields in JSON.
+fn objects(layout: &[Field]) -> Vec<Value> {
+    layout
+        .iter()
+        .map(|field| {
+            json!({
+                "name": field.name.to_string(),
+                "syntax": format!("{:?}", field.syntax),
+                "value": field.syntax.describe(),
+                "example": rules::example(field),
+                "optional": field.optional,
+            })
+        })
+        .collect()
+}
+
 /// For a page of documentation.
 ///
 /// # Errors
 ///
 /// Where `out` cannot be written to.
 pub fn markdown(out: &mut dyn Write) -> io::Result<()> {
-    let cell = |text: &str| text.replace('|', "\\|");
     writeln!(
         out,
         "# The contract of the records\n\nMade by `dmns-audit spec --format markdown`.\n"
@@ -121,21 +178,22 @@ pub fn markdown(out: &mut dyn Write) -> io::Result<()> {
             rules::describe_grouping(ty),
             rules::source(ty)
         )?;
+        table(layout(ty), out)?;
+    }
+    for shape in &SHAPES {
+        writeln!(out, "\n## {}\n", title(shape))?;
+        let names: Vec<_> = OUTER
+            .iter()
+            .map(|field| format!("`{}`", field.name))
+            .collect();
         writeln!(
             out,
-            "| # | field | value | example |\n| --- | --- | --- | --- |"
+            "It tells of {}. Source: `{}`. After {}, in `msg='...'`:\n",
+            shape.meaning,
+            shape.source,
+            names.join(", ")
         )?;
-        for (i, field) in layout(ty).iter().enumerate() {
-            let optional = if field.optional { " (optional)" } else { "" };
-            writeln!(
-                out,
-                "| {} | `{}`{optional} | {} | `{}` |",
-                i + 1,
-                field.name,
-                cell(field.syntax.describe()),
-                cell(rules::example(field))
-            )?;
-        }
+        table(shape.fields, out)?;
     }
     writeln!(
         out,
@@ -163,25 +221,27 @@ pub fn json(out: &mut dyn Write) -> io::Result<()> {
     let types: Vec<Value> = RecordType::ALL
         .into_iter()
         .map(|ty| {
-            let fields: Vec<Value> = layout(ty)
-                .iter()
-                .map(|field| {
-                    json!({
-                        "name": field.name.to_string(),
-                        "syntax": format!("{:?}", field.syntax),
-                        "value": field.syntax.describe(),
-                        "example": rules::example(field),
-                        "optional": field.optional,
-                    })
-                })
-                .collect();
             json!({
                 "number": ty.number(),
                 "name": ty.name(),
                 "meaning": rules::meaning(ty),
                 "event": rules::describe_grouping(ty),
                 "source": rules::source(ty),
-                "fields": fields,
+                "fields": objects(layout(ty)),
+            })
+        })
+        .collect();
+    let guests: Vec<Value> = SHAPES
+        .iter()
+        .map(|shape| {
+            json!({
+                "number": shape.ty.number(),
+                "name": shape.ty.name(),
+                "about": shape.about,
+                "meaning": shape.meaning,
+                "source": shape.source,
+                "outer": objects(OUTER),
+                "fields": objects(shape.fields),
             })
         })
         .collect();
@@ -198,7 +258,7 @@ pub fn json(out: &mut dyn Write) -> io::Result<()> {
             })
         })
         .collect();
-    let all = json!({ "records": types, "operations": ops, "notes": NOTES });
+    let all = json!({ "records": types, "guests": guests, "operations": ops, "notes": NOTES });
     serde_json::to_writer_pretty(&mut *out, &all)?;
     writeln!(out)
 }
@@ -206,6 +266,7 @@ pub fn json(out: &mut dyn Write) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dmns_audit_uapi::virt::VirtType;
 
     fn printed(print: impl Fn(&mut dyn Write) -> io::Result<()>) -> String {
         let mut out = Vec::new();
@@ -228,6 +289,19 @@ mod tests {
                     field.name.to_string()
                 );
             }
+        }
+        for (i, shape) in SHAPES.iter().enumerate() {
+            let title = title(shape);
+            assert!(
+                text.contains(&title) && markdown.contains(&title),
+                "{title}"
+            );
+            assert_eq!(json["guests"][i]["about"], shape.about);
+            let fields = json["guests"][i]["fields"].as_array().expect("fields");
+            assert_eq!(fields.len(), shape.fields.len());
+        }
+        for ty in VirtType::ALL {
+            assert!(SHAPES.iter().any(|shape| shape.ty == ty));
         }
         for op in &OPS {
             assert!(text.contains(op.name) && markdown.contains(op.name));

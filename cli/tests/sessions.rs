@@ -61,6 +61,12 @@ sessions! {
         "report virt -ts 01/25/2012 12:00:00 -te 01/25/2012 virt.log",
         "report virt --start tomorrow virt.log", "report virt --start today --end yesterday virt.log",
         "report virt --vm nobody virt.log", "report virt --uuid x virt.log";
+    check_libvirt: "check --format json libvirt.log", "check --strict --expect net-open --expect never-given \
+        --expect encoding --expect guest-stop libvirt.log";
+    report_libvirt: "report virt libvirt.log", "report virt --all-events libvirt.log",
+        "report virt --summary libvirt.log";
+    report_libvirt_json: "report virt --format json --all-events --vm qtest libvirt.log",
+        "report virt --format json --all-events --vm layered libvirt.log";
     report_virt_migration: "report virt --all-events migration.log";
     report_virt_json: "report virt --format json --all-events virt.log",
         "report virt --format json --summary virt.log";
@@ -74,7 +80,7 @@ sessions! {
         "--color always report ns ns.log";
     check_good_logs: "check dm.log", "check ns.log";
     help: "--help", "check --help", "spec --help", "report --help", "report virt --help", "report dm --help",
-        "report ns --help", "watch --help";
+        "report ns --help", "watch --help", "run-guest --help";
     watch_nothing: "watch --stdin", "watch --stdin --plugin=x --output=y";
 }
 
@@ -104,7 +110,9 @@ fn json_fields_are_documented() {
         "report ns --format json -a --proof ns.log",
         "report ns --format json --container 11 ns.log",
         "report virt --format json -a --proof virt.log",
+        "report virt --format json -a --proof libvirt.log",
         "report virt --format json --summary virt.log",
+        "check --format json --expect no-ctr libvirt.log",
     ] {
         for line in session(arguments)
             .lines()

@@ -42,6 +42,23 @@ pub enum Syntax {
     Result,
     /// Always 1.
     Success,
+    /// Decimal, -2^63 to 2^63 - 1.
+    I64,
+    /// A UUID, in lower case.
+    Uuid,
+    /// `52:54:00:00:00:01`: the address of an interface, in lower case.
+    Mac,
+    /// `0A:C8`: major and minor number in upper-case hexadecimal, of two digits or more, or `?` for what is no
+    /// device.
+    Rdev,
+    /// `88`: a major number in upper-case hexadecimal, of two digits or more.
+    MajorHex,
+    /// Some of `r`, `w` and `m`.
+    Acl,
+    /// [`Syntax::Untrusted`], or `?` where it is not known.
+    UntrustedOrUnknown,
+    /// `success` or `failed`.
+    Outcome,
 }
 
 impl Syntax {
@@ -61,6 +78,14 @@ impl Syntax {
             Self::OldNamespace => "a signed decimal number or (none)",
             Self::Result => "0 or 1",
             Self::Success => "1",
+            Self::I64 => "a signed decimal number of 64 bits",
+            Self::Uuid => "a UUID in lower case",
+            Self::Mac => "a MAC address in lower case",
+            Self::Rdev => "MAJOR:MINOR in upper-case hexadecimal, two digits or more each, or ?",
+            Self::MajorHex => "a number in upper-case hexadecimal, two digits or more",
+            Self::Acl => "some of r, w and m",
+            Self::UntrustedOrUnknown => "\"text\", upper-case hex or ?",
+            Self::Outcome => "success or failed",
         }
     }
 
@@ -87,6 +112,20 @@ impl Syntax {
             Self::OldNamespace => value == "(none)" || signed(value),
             Self::Result => matches!(value, "0" | "1"),
             Self::Success => value == "1",
+            Self::I64 => {
+                unsigned::<u64>(value.strip_prefix('-').unwrap_or(value))
+                    && value != "-0"
+                    && value.parse::<i64>().is_ok()
+            }
+            Self::Uuid => groups(value, '-', &[8, 4, 4, 4, 12]),
+            Self::Mac => groups(value, ':', &[2; 6]),
+            Self::Rdev => value == "?" || pair(value, upper_hex),
+            Self::MajorHex => upper_hex(value),
+            Self::Acl => {
+                !value.is_empty() && value.bytes().all(|b| matches!(b, b'r' | b'w' | b'm'))
+            }
+            Self::UntrustedOrUnknown => value == "?" || untrusted(value),
+            Self::Outcome => matches!(value, "success" | "failed"),
         }
     }
 }
@@ -101,6 +140,29 @@ fn unsigned<T: core::str::FromStr>(value: &str) -> bool {
 fn signed(value: &str) -> bool {
     let digits = value.strip_prefix('-').unwrap_or(value);
     unsigned::<u32>(digits) && value != "-0" && value.parse::<i32>().is_ok()
+}
+
+/// Whether `value` is a number as `%02X` writes it.
+fn upper_hex(value: &str) -> bool {
+    matches!(value.len(), 2..=8)
+        && value
+            .bytes()
+            .all(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F'))
+        && (value.len() == 2 || !value.starts_with('0'))
+}
+
+/// Whether `value` is groups of so many lower-case hexadecimal digits, with `between` between.
+fn groups(value: &str, between: char, lengths: &[usize]) -> bool {
+    let mut groups = value.split(between);
+    let each = lengths.iter().all(|&length| {
+        groups.next().is_some_and(|group| {
+            group.len() == length
+                && group
+                    .bytes()
+                    .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        })
+    });
+    each && groups.next().is_none()
 }
 
 fn pair(value: &str, half: impl Fn(&str) -> bool) -> bool {

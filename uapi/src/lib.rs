@@ -15,6 +15,7 @@
 //! - [`line`]: takes a line of an audit log apart.
 //! - [`contract`]: which fields each record has, in which order, with which syntax.
 //! - [`rules`]: operations, events, and where the format comes from.
+//! - [`virt`]: the records of guests, which user space writes: their text and their contract.
 
 #![cfg_attr(not(MODULE), no_std)]
 #![cfg_attr(not(MODULE), forbid(unsafe_code))]
@@ -30,3 +31,5 @@ pub mod ns;
 pub mod rules;
 pub mod text;
 pub mod types;
+#[cfg(not(MODULE))]
+pub mod virt;

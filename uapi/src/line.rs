@@ -7,7 +7,7 @@
 //! ```
 
 use super::types::RecordType;
-use memchr::memchr;
+use memchr::{memchr, memmem, memrchr};
 
 /// Separates the record from the names that auditd adds to it (`log_format = ENRICHED`).
 const ENRICHMENT: char = '\x1d';
@@ -83,10 +83,25 @@ impl<'a> Line<'a> {
         fields(self.body)
     }
 
+    /// The same of the fields in `msg='...'`, which records from user space have.
+    pub fn inner_field(&self, name: &str) -> Option<&'a str> {
+        let (_, text) = inner(self.body)?;
+        inner_fields(text).find(|f| f.name == name).map(|f| f.value)
+    }
+
     /// The value of the first field called `name`, with its quotes, if any.
     pub fn field(&self, name: &str) -> Option<&'a str> {
         self.fields().find(|f| f.name == name).map(|f| f.value)
     }
+}
+
+/// What stands in `msg='...'` of a record from user space, and where in `body` it begins. A single quote is a
+/// letter there, so the last one ends it.
+pub fn inner(body: &str) -> Option<(usize, &str)> {
+    let from = memmem::find(body.as_bytes(), b" msg='")? + " msg='".len();
+    let text = &body[from..];
+    let end = memrchr(b'\'', text.as_bytes()).unwrap_or(text.len());
+    Some((from, &text[..end]))
 }
 
 /// The fields of `body`, in order. A value in quotes, double or single, ends at the next quote of its kind,

@@ -35,6 +35,7 @@ use kind::Kind;
 use prepare::Prepared;
 use report::Verdict;
 use scenario::Scenario;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -112,6 +113,13 @@ struct Run {
     /// Names of scenarios, or files; all of the project's if there is none.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
+    /// All scenarios that run in this guest image, instead of those in the usual one.
+    #[arg(long, value_name = "IMAGE", conflicts_with = "names")]
+    image: Option<String>,
+    /// Start guests through `dmns-audit run-guest`, which appends their records to this file (and to this machine's
+    /// audit, if it may): `dmns-audit report virt FILE` tells them.
+    #[arg(long, value_name = "FILE")]
+    guest_log: Option<PathBuf>,
     /// Write a JUnit report here too.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -179,10 +187,10 @@ fn main() -> ExitCode {
 }
 
 fn act(command: Cmd, patience: Option<u32>) -> Result<ExitCode> {
-    let prepare = || prepare::prepare(patience);
+    let prepare = |images: &[&str]| prepare::prepare(images, patience);
     match command {
         Cmd::Prepare => {
-            let prepared = prepare()?;
+            let prepared = prepare(&[])?;
             for line in report::versions(&prepared) {
                 println!("{line}");
             }
@@ -192,17 +200,19 @@ fn act(command: Cmd, patience: Option<u32>) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Cmd::List => {
-            for scenario in find(&[])? {
-                println!("{:<24} {}", scenario.name, scenario.title);
+            for image in [None, Some("libvirt")] {
+                for scenario in find(&[], image)? {
+                    println!("{:<24} {}", scenario.name, scenario.title);
+                }
             }
             Ok(ExitCode::SUCCESS)
         }
         Cmd::Run(options) => run_scenarios(&options, &prepare),
         Cmd::Diff(options) => diff_scenarios(&options, &prepare),
         Cmd::Figures(options) => take_figures(&options, &prepare),
-        Cmd::Bench(options) => bench::bench(&prepare()?, &options),
-        Cmd::Shell(options) => interactive::shell(&prepare()?, &options),
-        Cmd::Exec(options) => interactive::exec(&prepare()?, &options),
+        Cmd::Bench(options) => bench::bench(&prepare(&[])?, &options),
+        Cmd::Shell(options) => interactive::shell(&prepare(&[])?, &options),
+        Cmd::Exec(options) => interactive::exec(&prepare(&[])?, &options),
         Cmd::Agent { stage } => {
             agent::run(stage)?;
             Ok(ExitCode::SUCCESS)
@@ -210,13 +220,22 @@ fn act(command: Cmd, patience: Option<u32>) -> Result<ExitCode> {
     }
 }
 
-fn find(names: &[String]) -> Result<Vec<Scenario>> {
+fn find(names: &[String], image: Option<&str>) -> Result<Vec<Scenario>> {
     let folder = prepare::project()?.join("userspace-test/scenarios");
-    scenario::find(&folder, names, Kind::asked())
+    scenario::find(&folder, names, image, Kind::asked())
+}
+
+/// Makes what `scenarios` need.
+fn prepare_for(scenarios: &[Scenario], prepare: Prepare<'_>) -> Result<Prepared> {
+    let images: BTreeSet<&str> = scenarios
+        .iter()
+        .filter_map(|scenario| scenario.image.as_deref())
+        .collect();
+    prepare(&images.into_iter().collect::<Vec<_>>())
 }
 
 /// Makes what is missing.
-type Prepare<'a> = &'a dyn Fn() -> Result<Prepared>;
+type Prepare<'a> = &'a dyn Fn(&[&str]) -> Result<Prepared>;
 
 /// How many guests run at the same time.
 fn jobs(asked: Option<usize>) -> Result<usize> {
@@ -267,7 +286,7 @@ fn run_both(
 }
 
 fn diff_scenarios(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
-    let mut scenarios = find(&options.names)?;
+    let mut scenarios = find(&options.names, None)?;
     if options.names.is_empty() {
         scenarios.retain(diff::applies);
     }
@@ -279,7 +298,7 @@ fn diff_scenarios(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
             scenario.name
         );
     }
-    let prepared = prepare()?;
+    let prepared = prepare(&[])?;
     let versions = say_versions(&prepared);
     let (ours, c) = run_both(&prepared, &scenarios, options, true)?;
     let (_, mut red) = report::summary(&ours);
@@ -305,7 +324,7 @@ fn diff_scenarios(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
 }
 
 fn take_figures(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
-    let mut scenarios = find(&options.names)?;
+    let mut scenarios = find(&options.names, None)?;
     if options.names.is_empty() {
         scenarios.retain(|scenario| !scenario.figures.is_empty());
     }
@@ -317,7 +336,7 @@ fn take_figures(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
             scenario.name
         );
     }
-    let prepared = prepare()?;
+    let prepared = prepare(&[])?;
     let versions = say_versions(&prepared);
     let (ours, c) = run_both(&prepared, &scenarios, options, false)?;
     let (_, red) = report::summary(&ours);
@@ -342,13 +361,14 @@ fn repeated(scenarios: Vec<Scenario>, times: usize) -> Vec<Scenario> {
 }
 
 fn run_scenarios(options: &Run, prepare: Prepare<'_>) -> Result<ExitCode> {
-    let mut scenarios = find(&options.names)?;
+    let mut scenarios = find(&options.names, options.image.as_deref())?;
     for scenario in &mut scenarios {
         scenario.cpus = options.cpus.unwrap_or(scenario.cpus);
         scenario.parameters.clone_from(&options.set);
     }
     let scenarios = repeated(scenarios, options.repeat);
-    let prepared = prepare()?;
+    let mut prepared = prepare_for(&scenarios, prepare)?;
+    prepared.guest_log.clone_from(&options.guest_log);
     let versions = report::versions(&prepared);
     // Standard output belongs to KTAP where that is asked for.
     let say = |line: &str| {

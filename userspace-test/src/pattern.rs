@@ -152,7 +152,11 @@ pub(crate) fn has_fields(
     bound: &mut Values,
 ) -> Result<bool, String> {
     for field in fields {
-        match line.field(&field.name) {
+        // A record from user space has its own fields in one more level: msg='...'.
+        let found = line
+            .field(&field.name)
+            .or_else(|| line.inner_field(&field.name));
+        match found {
             Some(value) if field.value.matches(value, values, bound)? => {}
             _ => return Ok(false),
         }

@@ -7,6 +7,7 @@
 
 use crate::kind::{Kind, Patience};
 use anyhow::{Context, Result, bail};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,10 @@ pub(crate) struct Prepared {
     pub(crate) kernel: PathBuf,
     /// The guest's disk.
     pub(crate) guest: PathBuf,
+    /// The disks of the guests that ask for one of their own (`image = "libvirt"`), by name.
+    pub(crate) images: BTreeMap<String, PathBuf>,
+    /// Where `dmns-audit run-guest` records the guests, if they are to be.
+    pub(crate) guest_log: Option<PathBuf>,
     /// `dmns_audit.ko`.
     pub(crate) module: PathBuf,
     /// The kernel's version, as `uname -r` says it.
@@ -35,15 +40,27 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
+    /// The disk of a guest that asks for `image`.
+    pub(crate) fn disk(&self, image: Option<&str>) -> Result<&Path> {
+        match image {
+            None => Ok(&self.guest),
+            Some(name) => self
+                .images
+                .get(name)
+                .map(PathBuf::as_path)
+                .with_context(|| format!("the guest image {name} was not made")),
+        }
+    }
+
     /// The kernel's modules, the folder with `modules.dep`.
     pub(crate) fn lib_modules(&self) -> PathBuf {
         self.kernel.join("modules/lib/modules").join(&self.release)
     }
 }
 
-/// Makes what is missing. All that is waited for later takes `patience` times as long as on the stock kernel, or
-/// what is usual for the kind of kernel.
-pub(crate) fn prepare(patience: Option<u32>) -> Result<Prepared> {
+/// Makes what is missing, with these images of guests beside the usual one. All that is waited for later takes
+/// `patience` times as long as on the stock kernel, or what is usual for the kind of kernel.
+pub(crate) fn prepare(images: &[&str], patience: Option<u32>) -> Result<Prepared> {
     let kind = Kind::asked();
     let project = project()?;
     let cache = cache()?;
@@ -57,6 +74,14 @@ pub(crate) fn prepare(patience: Option<u32>) -> Result<Prepared> {
     let root = script("build root", "build-root.sh", &[])?;
     let kernel = script("kernel", "kernel.sh", &[&root])?;
     let guest = script("guest image", "guest.sh", &[&root, &kernel])?;
+    let images = images
+        .iter()
+        .map(|&name| {
+            let what = format!("guest image {name}");
+            let disk = script(&what, "guest.sh", &[&root, &kernel, Path::new(name)])?;
+            Ok((name.to_owned(), disk))
+        })
+        .collect::<Result<_>>()?;
     let module = script("module", "module.sh", &[&root, &kernel])?;
     let control = match kind.complains() {
         true => Some(script("control", "control.sh", &[&root, &kernel])?),
@@ -72,6 +97,8 @@ pub(crate) fn prepare(patience: Option<u32>) -> Result<Prepared> {
         package: read("package")?,
         kernel,
         guest,
+        images,
+        guest_log: None,
         module,
         kind,
         patience: patience.map_or(kind.patience(), Patience),

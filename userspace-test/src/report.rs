@@ -106,8 +106,11 @@ pub(crate) enum Outcome<'a> {
 
 /// The versions that a verdict holds for, a line each.
 pub(crate) fn versions(prepared: &Prepared) -> Vec<String> {
-    let packages =
+    let mut packages =
         fs::read_to_string(prepared.guest.with_extension("packages")).unwrap_or_default();
+    for image in prepared.images.values() {
+        packages += &fs::read_to_string(image.with_extension("packages")).unwrap_or_default();
+    }
     let package = |name: &str| {
         let version = packages
             .lines()
@@ -127,13 +130,19 @@ pub(crate) fn versions(prepared: &Prepared) -> Vec<String> {
         .find_map(|line| line.strip_prefix("CONFIG_RUSTC_VERSION_TEXT=\"rustc "))
         .and_then(|rest| rest.split(' ').next())
         .unwrap_or("?");
+    let mut tools = vec!["auditd", "cryptsetup-bin", "dmsetup", "util-linux"];
+    if prepared.images.contains_key("libvirt") {
+        tools.extend(["libvirt-daemon", "qemu-system-x86"]);
+    }
     vec![
         format!(
             "kernel {} (Debian {}), module by rustc {rustc}",
             prepared.release, prepared.package
         ),
-        ["auditd", "cryptsetup-bin", "dmsetup", "util-linux"]
+        tools
+            .into_iter()
             .map(package)
+            .collect::<Vec<_>>()
             .join(", "),
         format!("dmns-test {}, QEMU {qemu}", env!("CARGO_PKG_VERSION")),
     ]

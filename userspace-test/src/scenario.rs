@@ -39,6 +39,13 @@ pub(crate) struct Scenario {
     /// Whether audit may lose records, and refuse the module's: not where losing is the point.
     #[serde(default)]
     pub(crate) may_lose: bool,
+    /// The guest image it runs in, if not the usual one. Only whoever asks for that image, or for the
+    /// scenario by name, runs it.
+    #[serde(default)]
+    pub(crate) image: Option<String>,
+    /// Rules of `dmns-audit check` that the log must break: what a program in the guest writes wrongly.
+    #[serde(default)]
+    pub(crate) findings: Vec<String>,
     /// Memory of the guest, MiB.
     #[serde(default = "default_memory")]
     pub(crate) memory: u32,
@@ -313,16 +320,29 @@ fn listed(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
     Ok(listed)
 }
 
-/// The scenarios that `names` ask for, each a name or a file. Where there is none: all of the project's, with those
-/// of `debug/` if the kernel complains; what takes hours is in `soak/`, and has to be asked for.
-pub(crate) fn find(folder: &Path, names: &[String], kind: Kind) -> Result<Vec<Scenario>> {
+/// The scenarios that `names` ask for, each a name or a file. Where there is none: all of the project's that run in
+/// `image`, with those of `debug/` if the kernel complains; what takes hours is in `soak/`, and has to be asked for.
+pub(crate) fn find(
+    folder: &Path,
+    names: &[String],
+    image: Option<&str>,
+    kind: Kind,
+) -> Result<Vec<Scenario>> {
     let mut known = listed(folder)?;
     let debug = listed(&folder.join("debug"))?;
     if names.is_empty() {
         if kind.complains() {
             known.extend(debug);
         }
-        return known.values().map(|path| Scenario::load(path)).collect();
+        let mut all = known
+            .values()
+            .map(|path| Scenario::load(path))
+            .collect::<Result<Vec<_>>>()?;
+        all.retain(|scenario| scenario.image.as_deref() == image);
+        if all.is_empty() {
+            bail!("no scenario runs in the image {}", image.unwrap_or("guest"));
+        }
+        return Ok(all);
     }
     known.extend(debug);
     known.extend(listed(&folder.join("soak"))?);
@@ -371,13 +391,15 @@ expect = [
     #[test]
     fn the_scenarios_of_the_project_are_well_formed() -> Result<()> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
-        let stock = find(&folder, &[], Kind::Stock)?.len();
-        assert!(stock >= 7);
-        assert!(find(&folder, &[], Kind::Debug)?.len() > stock);
+        let stock = find(&folder, &[], None, Kind::Stock)?;
+        assert!(stock.len() >= 7 && stock.iter().all(|scenario| scenario.image.is_none()));
+        assert!(find(&folder, &[], None, Kind::Debug)?.len() > stock.len());
         for path in listed(&folder.join("soak"))?.values() {
             Scenario::load(path)?;
         }
-        assert!(find(&folder, &["nonsense".to_owned()], Kind::Stock).is_err());
+        assert!(find(&folder, &["nonsense".to_owned()], None, Kind::Stock).is_err());
+        assert!(find(&folder, &[], Some("nonsense"), Kind::Stock).is_err());
+        find(&folder, &[], Some("libvirt"), Kind::Stock)?;
         Ok(())
     }
 

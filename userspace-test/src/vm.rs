@@ -3,10 +3,12 @@
 //! QEMU: one process, one guest.
 
 use crate::kind::Kind;
-use crate::prepare::Prepared;
+use crate::prepare::{self, Prepared};
 use crate::protocol::PORT;
 use crate::scenario::Scenario;
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs::{self, File};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+const QEMU: &str = "qemu-system-x86_64";
+
+/// How long `dmns-audit run-guest` may take to end its guest.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// What a guest looks like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +37,8 @@ pub(crate) struct Machine {
     pub(crate) icount: bool,
     /// Whether the guest gets this terminal as `/dev/hvc0`.
     pub(crate) terminal: bool,
+    /// Which disk it has, if not the usual one.
+    pub(crate) image: Option<String>,
 }
 
 impl Default for Machine {
@@ -41,6 +50,7 @@ impl Default for Machine {
             share: None,
             icount: false,
             terminal: false,
+            image: None,
         }
     }
 }
@@ -53,6 +63,7 @@ impl Machine {
             cpus: scenario.cpus,
             kernel_args: scenario.kernel_args.clone(),
             icount: scenario.icount,
+            image: scenario.image.clone(),
             ..Self::default()
         }
     }
@@ -61,6 +72,8 @@ impl Machine {
 /// A running QEMU. It ends with this value.
 pub(crate) struct Vm {
     qemu: Child,
+    /// It was started by `dmns-audit run-guest`.
+    recorded: bool,
     /// Initramfs, console log, socket.
     dir: TempDir,
 }
@@ -78,7 +91,10 @@ impl Vm {
         fs::write(&initrd, initramfs)?;
         let socket = dir.path().join("port");
 
-        let mut qemu = Command::new("qemu-system-x86_64");
+        let mut qemu = match &prepared.guest_log {
+            Some(log) => recorded(log, dir.path())?,
+            None => Command::new(QEMU),
+        };
         qemu.args([
             "-nodefaults",
             "-no-user-config",
@@ -109,7 +125,7 @@ impl Vm {
         .arg("-drive")
         .arg(format!(
             "if=none,id=disk,format=raw,readonly=on,file={}",
-            escape(&prepared.guest)
+            escape(prepared.disk(machine.image.as_deref())?)
         ))
         .args(["-device", "virtio-blk-pci,drive=disk"])
         .args(["-device", "virtio-serial-pci"])
@@ -136,7 +152,8 @@ impl Vm {
         }
         qemu.stderr(File::create(dir.path().join("qemu"))?);
         let mut vm = Self {
-            qemu: qemu.spawn().context("starting qemu-system-x86_64")?,
+            qemu: qemu.spawn().with_context(|| format!("starting {QEMU}"))?,
+            recorded: prepared.guest_log.is_some(),
             dir,
         };
         let deadline = Instant::now() + Duration::from_secs(30);
@@ -175,10 +192,28 @@ impl Vm {
 
 impl Drop for Vm {
     fn drop(&mut self) {
+        if self.recorded {
+            // So that QEMU ends with it.
+            let pid = Pid::from_raw(self.qemu.id() as i32);
+            let _ = kill(pid, Signal::SIGTERM);
+            let _ = self.wait(LAST_WORDS);
+        }
         // An error means that it has ended already.
         let _ = self.qemu.kill();
         let _ = self.qemu.wait();
     }
+}
+
+/// QEMU, started by `dmns-audit run-guest`, which calls the guest as its folder `dir` is called.
+fn recorded(log: &Path, dir: &Path) -> Result<Command> {
+    let mut command = Command::new(prepare::tool()?);
+    command
+        .args(["run-guest", "--timeout", "120", "--name"])
+        .arg(dir.file_name().unwrap_or(dir.as_os_str()))
+        .arg("--log")
+        .arg(log)
+        .args(["--", QEMU]);
+    Ok(command)
 }
 
 fn console(dir: &Path) -> PathBuf {

@@ -5,6 +5,8 @@
 use crate::Log;
 use crate::host::syscall;
 use crate::random::Random;
+use dmns_audit_uapi::text::Sink;
+use dmns_audit_uapi::virt::text::{self, Devices, Which};
 use std::io::{self, Write};
 
 /// A guest, and how far its start is.
@@ -17,10 +19,14 @@ struct Guest {
     /// 0: off. Up to [`STEPS`]: being started. Then: on.
     step: u64,
     memory: u64,
+    iothreads: u64,
+    /// Interfaces that were plugged, by number.
+    plugged: Vec<u64>,
+    macs: u64,
 }
 
 /// Records of a start before VIRT_CONTROL.
-const STEPS: u64 = 8;
+const STEPS: u64 = 16;
 
 #[derive(Debug)]
 pub(crate) struct Guests(Vec<Guest>);
@@ -39,6 +45,9 @@ impl Guests {
             pid: 0,
             step: 0,
             memory: 1 << 20,
+            iothreads: 1,
+            plugged: Vec::new(),
+            macs: 0,
         };
         Self((0..count).map(|i| guest(i, random)).collect())
     }
@@ -47,105 +56,165 @@ impl Guests {
     pub(crate) fn event<W: Write>(&mut self, log: &mut Log<W>) -> io::Result<()> {
         let at = log.random.below(self.0.len() as u64) as usize;
         let guest = &mut self.0[at];
-        let stamp = log.event();
         match guest.step {
             0 => {
                 guest.pid = 5000 + log.random.below(25000);
                 guest.step = 1;
-                let level = &guest.level;
-                let own = format!(
-                    "vm-ctx=system_u:system_r:svirt_t:{level} img-ctx=system_u:object_r:svirt_image_t:{level} \
-                     model=selinux"
-                );
-                guest.user(log, &stamp, "VIRT_MACHINE_ID", &own, true)
+                let process = format!("system_u:system_r:svirt_t:{}", guest.level);
+                let images = format!("system_u:object_r:svirt_image_t:{}", guest.level);
+                guest.user(log, "VIRT_MACHINE_ID", |guest, out| {
+                    guest.machine_id(out, &process, &images, "selinux");
+                })
             }
             1..STEPS => {
-                let own = guest.resource(log.plain);
                 guest.step += 1;
-                guest.user(log, &stamp, "VIRT_RESOURCE", &own, true)
+                guest.given(log)
             }
             STEPS => {
                 let ok = log.random.below(8) > 0;
                 guest.step = if ok { STEPS + 1 } else { 0 };
-                let own = format!("op=start reason=booted vm-pid={}", guest.pid);
-                guest.user(log, &stamp, "VIRT_CONTROL", &own, ok)
+                let pid = if ok { guest.pid as i64 } else { 0 };
+                guest.user(log, "VIRT_CONTROL", |guest, out| {
+                    guest.control(out, "start", "booted", pid, ok);
+                })
             }
-            _ => guest.runs(log, &stamp),
+            _ => guest.runs(log),
         }
     }
 }
 
+struct Text(Vec<u8>);
+
+impl Sink for Text {
+    fn put(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+}
+
 impl Guest {
-    /// What libvirt tells; `own` are the record's own fields.
+    /// What libvirt tells, in an event of its own.
     fn user<W: Write>(
         &self,
         log: &mut Log<W>,
-        stamp: &str,
         ty: &str,
-        own: &str,
-        ok: bool,
+        write: impl FnOnce(&text::Guest<'_>, &mut Text),
     ) -> io::Result<()> {
-        let result = if ok { "success" } else { "failed" };
-        let (name, uuid) = (&self.name, &self.uuid);
-        let (virt, own) = ("virt=kvm", own);
-        // op and reason come before vm, the rest after it.
-        let (before, after) = match own
-            .find(" vm-pid")
-            .or(own.find(" old-").or(own.find(" cgroup")))
-        {
-            Some(at) => own.split_at(at),
-            None => ("", own),
+        let guest = text::Guest {
+            virt: "kvm",
+            name: self.name.as_bytes(),
+            uuid: &self.uuid,
+            exe: b"/usr/sbin/libvirtd",
         };
+        let mut out = Text(Vec::new());
+        write(&guest, &mut out);
+        let stamp = log.event();
         let body = format!(
-            "pid=1022 uid=0 auid=4294967295 ses=4294967295 subj=system_u:system_r:virtd_t:s0-s0:c0.c1023 \
-             msg='{virt}{}{before} vm=\"{name}\" uuid={uuid}{}{after} exe=\"/usr/sbin/libvirtd\" hostname=? addr=? \
-             terminal=? res={result}'",
-            if before.is_empty() { "" } else { " " },
-            if after.starts_with(' ') { "" } else { " " },
+            "pid=1022 uid=0 auid=4294967295 ses=4294967295 subj=system_u:system_r:virtd_t:s0-s0:c0.c1023 msg='{}'",
+            String::from_utf8_lossy(&out.0)
         );
-        log.record(ty, stamp, &body)
+        log.record(ty, &stamp, &body)
     }
 
-    fn resource(&self, plain: bool) -> String {
-        match self.step {
-            1 => format!(
-                "resrc=disk reason=start old-disk=\"?\" new-disk=\"/var/lib/libvirt/images/{}.img\"",
-                self.name
-            ),
-            2 => "resrc=net reason=start old-net=\"?\" new-net=\"52:54:00:DB:AE:B4\"".to_owned(),
-            3 => format!("resrc=mem reason=start old-mem=0 new-mem={}", self.memory),
-            4 => "resrc=vcpu reason=start old-vcpu=0 new-vcpu=2".to_owned(),
-            5 => format!(
-                "resrc=cgroup reason=deny cgroup=\"/machine/{}\" class=all",
-                self.name
-            ),
-            6 if plain => format!(
-                "resrc=cgroup reason=allow cgroup=\"/machine/{}\" class=major category=pty maj=88 acl=rw",
-                self.name
-            ),
-            _ => format!(
-                "resrc=cgroup reason=allow cgroup=\"/machine/{}\" class=path path=\"/dev/kvm\" rdev=0A:E8 acl=rw",
-                self.name
-            ),
+    /// A change of something of which a guest may have several.
+    fn change<W: Write>(
+        &self,
+        log: &mut Log<W>,
+        (kind, reason): (&str, &str),
+        old: Option<&str>,
+        new: Option<&str>,
+    ) -> io::Result<()> {
+        let values = (old.map(str::as_bytes), new.map(str::as_bytes));
+        self.user(log, "VIRT_RESOURCE", |guest, out| {
+            guest.change(out, kind, reason, values, true);
+        })
+    }
+
+    fn amount<W: Write>(
+        &self,
+        log: &mut Log<W>,
+        (kind, reason): (&str, &str),
+        values: (u64, u64),
+    ) -> io::Result<()> {
+        self.user(log, "VIRT_RESOURCE", |guest, out| {
+            guest.amount(out, kind, reason, values, true);
+        })
+    }
+
+    fn opens<W: Write>(
+        &self,
+        log: &mut Log<W>,
+        mac: &str,
+        path: &str,
+        minor: u32,
+        ok: bool,
+    ) -> io::Result<()> {
+        self.user(log, "VIRT_RESOURCE", |guest, out| {
+            guest.net_open(out, mac, path.as_bytes(), Some((10, minor)), ok);
+        })
+    }
+
+    fn cgroup<W: Write>(&self, log: &mut Log<W>, reason: &str, which: Which<'_>) -> io::Result<()> {
+        let cgroup = format!("/machine/{}", self.name);
+        let devices = Devices {
+            cgroup: cgroup.as_bytes(),
+            which,
+        };
+        self.user(log, "VIRT_RESOURCE", |guest, out| {
+            guest.cgroup(out, reason, &devices, true);
+        })
+    }
+
+    /// What a guest is given at its start, in libvirt's order.
+    fn given<W: Write>(&self, log: &mut Log<W>) -> io::Result<()> {
+        let image = format!("/var/lib/libvirt/images/{}.img", self.name);
+        let line = format!("/var/lib/libvirt/{}.serial", self.name);
+        let mac = "52:54:00:db:ae:b4";
+        match self.step - 1 {
+            1 => self.opens(log, mac, "/dev/net/tun", 200, true),
+            2 => self.opens(log, mac, "/dev/vhost-net", 238, true),
+            3 => self.cgroup(log, "deny", Which::All),
+            4 => self.cgroup(log, "allow", Which::Path(b"/dev/kvm", (10, 232), "rw")),
+            5 => self.cgroup(log, "allow", Which::Major("pty", 136, "rw")),
+            6 => self.change(log, ("disk", "start"), None, Some(&image)),
+            7 => self.change(log, ("net", "start"), None, Some(mac)),
+            8 => self.user(log, "VIRT_RESOURCE", |guest, out| {
+                guest.device(out, "start", "pci", b"0000:01:00.0", true);
+            }),
+            9 => self.user(log, "VIRT_RESOURCE", |guest, out| {
+                guest.device(out, "start", "usb", b"USB redirdev", true);
+            }),
+            10 => self.change(log, ("chardev", "start"), None, Some(&line)),
+            11 => self.change(log, ("rng", "start"), None, Some("/dev/random")),
+            12 => self.user(log, "VIRT_RESOURCE", |guest, out| {
+                guest.at(out, ("evdev", "path"), "start", b"/dev/input/event0", true);
+            }),
+            13 => self.amount(log, ("mem", "start"), (0, self.memory)),
+            14 => self.amount(log, ("vcpu", "start"), (0, 2)),
+            _ => self.amount(log, ("iothread", "start"), (0, self.iothreads)),
         }
     }
 
+    /// An interface is plugged: something is opened for it, and it is given, or not.
+    fn plugs<W: Write>(&mut self, log: &mut Log<W>) -> io::Result<()> {
+        self.macs += 1;
+        let mac = mac(self.macs);
+        let ok = log.random.below(8) > 0;
+        self.opens(log, &mac, "/dev/net/tun", 200, ok)?;
+        if !ok {
+            return Ok(());
+        }
+        self.plugged.push(self.macs);
+        self.change(log, ("net", "attach"), None, Some(&mac))
+    }
+
     /// Something that happens to a guest that is on.
-    fn runs<W: Write>(&mut self, log: &mut Log<W>, stamp: &str) -> io::Result<()> {
-        match log.random.below(20) {
-            0..=3 => {
-                self.step = 0;
-                let own = format!("op=stop reason=shutdown vm-pid={}", self.pid);
-                self.user(log, stamp, "VIRT_CONTROL", &own, true)
-            }
+    fn runs<W: Write>(&mut self, log: &mut Log<W>) -> io::Result<()> {
+        match log.random.below(24) {
+            0..=3 => self.stops(log),
             4..=9 => {
                 let old = self.memory;
                 self.memory = (1 << 19) + log.random.below(8) * (1 << 17);
-                let own = format!(
-                    "resrc=mem reason=update old-mem={old} new-mem={}",
-                    self.memory
-                );
-                self.user(log, stamp, "VIRT_RESOURCE", &own, true)
+                self.amount(log, ("mem", "update"), (old, self.memory))
             }
             10..=15 => {
                 let level = &self.level;
@@ -155,9 +224,10 @@ impl Guest {
                      permissive=0",
                     self.pid
                 );
-                log.record("AVC", stamp, &own)?;
+                let stamp = log.event();
+                log.record("AVC", &stamp, &own)?;
                 let exe = "/usr/bin/qemu-system-x86_64";
-                syscall(log, stamp, 257, self.pid, "qemu-system-x86", exe, 0)
+                syscall(log, &stamp, 257, self.pid, "qemu-system-x86", exe, 0)
             }
             16 if !log.plain => {
                 let (pid, level) = (self.pid, &self.level);
@@ -165,11 +235,12 @@ impl Guest {
                     "auid=4294967295 uid=107 gid=107 ses=4294967295 subj=system_u:system_r:svirt_t:{level} \
                      pid={pid} comm=\"qemu-system-x86\" exe=\"/usr/bin/qemu-system-x86_64\" sig=11 res=1"
                 );
-                log.record("ANOM_ABEND", stamp, &own)
+                let stamp = log.event();
+                log.record("ANOM_ABEND", &stamp, &own)
             }
             // libvirtd was away: the stop is lost.
             17 if !log.plain => {
-                self.step = 0;
+                self.off();
                 Ok(())
             }
             18 if !log.plain => {
@@ -177,19 +248,52 @@ impl Guest {
                            comm=\"systemd-update-utmp\" exe=\"/usr/lib/systemd/systemd-update-utmp\" hostname=? \
                            addr=? terminal=? res=success'";
                 if log.random.below(50) == 0 {
-                    self.step = 0;
-                    log.record("SYSTEM_SHUTDOWN", stamp, own)
+                    self.off();
+                    let stamp = log.event();
+                    log.record("SYSTEM_SHUTDOWN", &stamp, own)
                 } else {
                     Ok(())
                 }
             }
+            // libvirt writes nothing when an rng is plugged, but when it is unplugged.
+            19 if !log.plain => self.change(log, ("rng", "detach"), Some("/dev/urandom"), None),
+            20 => {
+                let old = self.iothreads;
+                self.iothreads = 1 + log.random.below(4);
+                self.amount(log, ("iothread", "update"), (old, self.iothreads))
+            }
+            21..=22 => match self.plugged.pop() {
+                Some(number) => self.change(log, ("net", "detach"), Some(&mac(number)), None),
+                None => self.plugs(log),
+            },
             _ => {
-                let own = format!("op=stop reason=shutdown vm-pid={}", self.pid);
-                self.user(log, stamp, "VIRT_CONTROL", &own, false)?;
-                self.step = 0;
-                let stamp = log.event();
-                self.user(log, &stamp, "VIRT_CONTROL", &own, true)
+                self.user(log, "VIRT_CONTROL", |guest, out| {
+                    guest.control(out, "stop", "shutdown", 0, false);
+                })?;
+                self.stops(log)
             }
         }
     }
+
+    fn stops<W: Write>(&mut self, log: &mut Log<W>) -> io::Result<()> {
+        self.off();
+        self.user(log, "VIRT_CONTROL", |guest, out| {
+            guest.control(out, "stop", "shutdown", 0, true);
+        })
+    }
+
+    fn off(&mut self) {
+        self.step = 0;
+        self.plugged.clear();
+    }
+}
+
+/// An address that no other interface of the guest has.
+fn mac(number: u64) -> String {
+    format!(
+        "52:54:01:{:02x}:{:02x}:{:02x}",
+        (number >> 16) & 0xff,
+        (number >> 8) & 0xff,
+        number & 0xff
+    )
 }

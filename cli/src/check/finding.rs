@@ -67,11 +67,19 @@ pub enum Rule {
     ReusedNumber,
     /// A namespace is deleted twice.
     DeletedTwice,
+    /// A guest is started, and what a start begins with is not there.
+    GuestStart,
+    /// A guest is stopped, or started, twice.
+    GuestStop,
+    /// An interface is given for which nothing was opened.
+    NetOpen,
+    /// A guest loses what it was not given.
+    NeverGiven,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::NotARecord,
         Self::UnknownType,
         Self::Bytes,
@@ -92,7 +100,16 @@ impl Rule {
         Self::ReusedId,
         Self::ReusedNumber,
         Self::DeletedTwice,
+        Self::GuestStart,
+        Self::GuestStop,
+        Self::NetOpen,
+        Self::NeverGiven,
     ];
+
+    /// The rule that is called `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|rule| rule.name() == name)
+    }
 
     /// What it is called.
     pub const fn name(self) -> &'static str {
@@ -109,7 +126,7 @@ impl Rule {
             Self::NotARecord => ("not-a-record", "every line of a log is an audit record"),
             Self::UnknownType => (
                 "unknown-type",
-                "every DM_ and NS_ type is one of the contract",
+                "every DM_, NS_ and VIRT_ type is one of the contract",
             ),
             Self::Bytes => ("bytes", "a record is printable ASCII"),
             Self::MissingField => ("missing-field", "a record has all its fields"),
@@ -141,6 +158,13 @@ impl Rule {
                 "a namespace's number is free when it is given",
             ),
             Self::DeletedTwice => ("deleted-twice", "a namespace is deleted once"),
+            Self::GuestStart => ("guest-start", "a guest's start begins with VIRT_MACHINE_ID"),
+            Self::GuestStop => ("guest-stop", "a guest is stopped once for each start"),
+            Self::NetOpen => (
+                "net-open",
+                "a guest is given an interface after something was opened for it",
+            ),
+            Self::NeverGiven => ("never-given", "a guest loses what it was given"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 //! `--format json`: one object a line. docs/cli.md has its fields.
 
-use super::finding::Finding;
+use super::finding::{Finding, Rule};
 use super::{Problem, Reporter, Totals};
 use serde_json::json;
 use std::io::{self, Write};
@@ -25,6 +25,15 @@ impl<W: Write> Reporter for Json<W> {
             "contract": finding.contract,
             "help": finding.help,
             "record": finding.line,
+        });
+        writeln!(self.0, "{object}")
+    }
+
+    fn absent(&mut self, rule: Rule) -> io::Result<()> {
+        let object = json!({
+            "kind": "absent",
+            "rule": rule.name(),
+            "message": format!("--expect {0}: nothing was found by {0}", rule.name()),
         });
         writeln!(self.0, "{object}")
     }

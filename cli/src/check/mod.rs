@@ -3,13 +3,18 @@
 //! Judges every record of ours in a log against the contract.
 //!
 //! - [`finding`]: what is told, and by which rule.
-//! - [`judge`]: a record by itself.
+//! - [`judge`]: a record of the kernel by itself.
+//! - `virt`: a record of a guest by itself.
+//! - `fields`: fields, held against those of the contract.
 //! - [`grouping`]: a record and its event.
 //! - [`history`]: a record and those before it.
+//! - `guests`: the same of guests.
 //! - [`text`], [`json`], [`sarif`]: how it is told.
 
+mod fields;
 pub mod finding;
 pub mod grouping;
+mod guests;
 pub mod history;
 pub mod json;
 pub mod judge;
@@ -17,6 +22,7 @@ mod meaning;
 mod repair;
 pub mod sarif;
 pub mod text;
+mod virt;
 
 pub use crate::input::Problem;
 use crate::input::lines::{End, Raw};
@@ -24,14 +30,18 @@ use crate::input::{Log, Place, Step, Wanted};
 use crate::record::{Head, Parsed, Type, head};
 use finding::{Finding, Rule, Severity};
 use grouping::Grouping;
+use guests::Guests;
 use history::History;
 use judge::Judged;
 use std::io;
+use virt::JudgedGuest;
 
 /// Takes what is found, as it is found.
 pub trait Reporter {
     /// A finding, in the file called `name`.
     fn finding(&mut self, name: &str, finding: &Finding) -> io::Result<()>;
+    /// The rule was expected to find something, and did not.
+    fn absent(&mut self, rule: Rule) -> io::Result<()>;
     /// A log that could not be read to its end.
     fn problem(&mut self, problem: &Problem) -> io::Result<()>;
     /// There is no more.
@@ -51,16 +61,26 @@ pub struct Totals {
     pub notes: u64,
     /// Logs that could not be read to their end.
     pub problems: u64,
+    /// Rules that were expected to find something, and did not.
+    pub absent: u64,
 }
 
-/// Judges all of `log`. `lossy`: records may be missing, so what lacks another one is only noted.
+/// Judges all of `log`. `lossy`: records may be missing, so what lacks another one is only noted. What is found by
+/// the rules `expected` is left out; one that finds nothing is told in [`Totals::absent`].
 ///
 /// # Errors
 ///
 /// Where `reporter` cannot write.
-pub fn check(log: &mut Log, lossy: bool, reporter: &mut dyn Reporter) -> io::Result<Totals> {
+pub fn check(
+    log: &mut Log,
+    lossy: bool,
+    expected: &[Rule],
+    reporter: &mut dyn Reporter,
+) -> io::Result<Totals> {
     let mut check = Check {
         grouping: Grouping::new(lossy),
+        guests: Guests::new(lossy),
+        expected: expected.iter().map(|&rule| (rule, false)).collect(),
         ..Check::default()
     };
     let wanted = Wanted::all();
@@ -78,6 +98,11 @@ pub fn check(log: &mut Log, lossy: bool, reporter: &mut dyn Reporter) -> io::Res
     }
     check.end();
     check.report(log, reporter)?;
+    let absent = check.expected.iter().filter(|(_, found)| !found);
+    check.totals.absent = absent.clone().count() as u64;
+    for (rule, _) in absent {
+        reporter.absent(*rule)?;
+    }
     reporter.end(&check.totals)?;
     Ok(check.totals)
 }
@@ -88,6 +113,9 @@ struct Check {
     findings: Vec<Finding>,
     grouping: Grouping,
     history: History,
+    guests: Guests,
+    /// Rules that are expected to find something, and whether they did.
+    expected: Vec<(Rule, bool)>,
     /// Lines that are no records and follow each other: the first one's finding, and the last line.
     broken: Option<(Finding, Place)>,
 }
@@ -112,12 +140,24 @@ impl Check {
                 let judged = Judged::new(ty, head, place, raw);
                 self.grouping.ours(&judged, &mut self.findings);
                 self.history.ours(&judged, &mut self.findings);
-                self.findings.extend(judged.findings);
+                self.findings.extend(judged.findings());
             }
-            Type::Other if head.name.starts_with(b"DM_") || head.name.starts_with(b"NS_") => {
+            Type::Virt(ty) => {
+                self.totals.judged += 1;
+                let judged = JudgedGuest::new(ty, head, place, raw);
+                self.guests.record(&judged, &mut self.findings);
+                self.findings.extend(judged.findings());
+                self.grouping.other(head.ty, head, &mut self.findings);
+            }
+            Type::Other if is_of_contract(head.name) => {
                 self.findings.push(judge::unknown_type(head, place, raw));
             }
-            Type::SystemBoot => self.history.boot(head, &mut self.findings),
+            Type::SystemBoot | Type::SystemShutdown => {
+                self.guests.down(head);
+                if head.ty == Type::SystemBoot {
+                    self.history.boot(head, &mut self.findings);
+                }
+            }
             ty => self.grouping.other(ty, head, &mut self.findings),
         }
     }
@@ -180,6 +220,11 @@ impl Check {
         if self.findings.is_empty() {
             return Ok(());
         }
+        for (rule, found) in &mut self.expected {
+            let before = self.findings.len();
+            self.findings.retain(|finding| finding.rule != *rule);
+            *found |= self.findings.len() < before;
+        }
         log.aside(|| {
             for finding in self.findings.drain(..) {
                 match finding.severity {
@@ -191,6 +236,13 @@ impl Check {
             Ok(())
         })
     }
+}
+
+/// Whether a type of this name should be known.
+fn is_of_contract(name: &[u8]) -> bool {
+    [&b"DM_"[..], b"NS_", b"VIRT_"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
 }
 
 /// `type=SYSCALL msg=audit(11/21/2026 04:17:59.123:45) : ...` of `ausearch -i`.

@@ -84,6 +84,13 @@ impl<W: Write> Reporter for Sarif<W> {
         write!(self.out, "{comma}\n{object}")
     }
 
+    fn absent(&mut self, rule: Rule) -> io::Result<()> {
+        let name = rule.name();
+        self.problems
+            .push(format!("--expect {name}: nothing was found by {name}"));
+        Ok(())
+    }
+
     fn problem(&mut self, problem: &Problem) -> io::Result<()> {
         self.problems.push(problem.to_string());
         Ok(())

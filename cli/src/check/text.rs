@@ -2,7 +2,7 @@
 
 //! `--format text`: like a compiler, with the place underlined.
 
-use super::finding::{Finding, Severity};
+use super::finding::{Finding, Rule, Severity};
 use super::{Problem, Reporter, Totals};
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
@@ -64,6 +64,12 @@ impl<W: Write> Reporter for Text<W> {
         if let Some(help) = &finding.help {
             group = group.element(Level::HELP.message(help.as_str()));
         }
+        writeln!(self.out, "{}\n", self.renderer.render(&[group]))
+    }
+
+    fn absent(&mut self, rule: Rule) -> io::Result<()> {
+        let text = format!("--expect {0}: nothing was found by {0}", rule.name());
+        let group = annotate_snippets::Group::with_title(Level::ERROR.primary_title(text.as_str()));
         writeln!(self.out, "{}\n", self.renderer.render(&[group]))
     }
 

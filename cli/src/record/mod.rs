@@ -6,10 +6,12 @@
 //! - [`types`]: what its type is.
 //! - [`event`]: which records may still be of its event, and of its boot.
 //! - [`value`]: fields and their values, decoded.
+//! - [`resource`]: what a guest was given or lost.
 //! - [`users`]: names for user ids.
 
 pub mod event;
 pub mod head;
+pub mod resource;
 pub mod types;
 pub mod users;
 pub mod value;

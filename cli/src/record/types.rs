@@ -3,6 +3,7 @@
 //! The types of record that this program knows: its own, and what stands beside them in a log.
 
 use dmns_audit_uapi::types::RecordType;
+use dmns_audit_uapi::virt::VirtType;
 
 /// The type of a record. Numbers: C, `include/uapi/linux/audit.h` and libaudit's `audit-records.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,12 +18,8 @@ pub enum Type {
     Avc,
     /// 1700 to 1799 and 2100 to 2199: something unusual, such as a crash.
     Anomaly,
-    /// 2500: a guest was started or stopped.
-    VirtControl,
-    /// 2501: a guest was given or lost something.
-    VirtResource,
-    /// 2502: the security label of a guest.
-    VirtMachineId,
+    /// 2500 to 2507: of guests.
+    Virt(VirtType),
     /// 1127: the machine came up.
     SystemBoot,
     /// 1128: the machine goes down.
@@ -49,11 +46,11 @@ impl Type {
             b"SYSCALL" => Self::Syscall,
             b"EOE" => Self::Eoe,
             b"AVC" => Self::Avc,
-            b"VIRT_CONTROL" => Self::VirtControl,
-            b"VIRT_RESOURCE" => Self::VirtResource,
-            b"VIRT_MACHINE_ID" => Self::VirtMachineId,
             b"SYSTEM_BOOT" => Self::SystemBoot,
             b"SYSTEM_SHUTDOWN" => Self::SystemShutdown,
+            _ if name.starts_with(b"VIRT_") => {
+                VirtType::from_name(name).map_or(Self::Other, Self::Virt)
+            }
             _ if name.starts_with(b"ANOM_") => Self::Anomaly,
             _ if name.starts_with(b"DM_") || name.starts_with(b"NS_") => std::str::from_utf8(name)
                 .ok()
@@ -70,9 +67,7 @@ impl Type {
             Self::Syscall => "SYSCALL",
             Self::Eoe => "EOE",
             Self::Avc => "AVC",
-            Self::VirtControl => "VIRT_CONTROL",
-            Self::VirtResource => "VIRT_RESOURCE",
-            Self::VirtMachineId => "VIRT_MACHINE_ID",
+            Self::Virt(ty) => ty.name(),
             Self::SystemBoot => "SYSTEM_BOOT",
             Self::SystemShutdown => "SYSTEM_SHUTDOWN",
             Self::Anomaly | Self::Other => return None,
@@ -86,9 +81,7 @@ impl Type {
             1320 => Self::Eoe,
             1400 => Self::Avc,
             1700..=1799 | 2100..=2199 => Self::Anomaly,
-            2500 => Self::VirtControl,
-            2501 => Self::VirtResource,
-            2502 => Self::VirtMachineId,
+            2500..=2507 => VirtType::from_number(number).map_or(Self::Other, Self::Virt),
             1127 => Self::SystemBoot,
             1128 => Self::SystemShutdown,
             _ => RecordType::from_number(number).map_or(Self::Other, Self::Ours),
@@ -106,7 +99,7 @@ mod tests {
             (["SYSCALL", "1300", "UNKNOWN[1300]"], Type::Syscall),
             (
                 ["VIRT_RESOURCE", "2501", "UNKNOWN[2501]"],
-                Type::VirtResource,
+                Type::Virt(VirtType::Resource),
             ),
             (["ANOM_ABEND", "1701", "UNKNOWN[2100]"], Type::Anomaly),
             (

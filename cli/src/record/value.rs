@@ -5,8 +5,7 @@
 //! The kernel's records are `name=value` all along. Records from user space, such as libvirt's, have their
 //! own fields in one more level: `pid=1 ... msg='op=start vm="x" ... res=success'`.
 
-use dmns_audit_uapi::line::{Field, fields, inner_fields};
-use memchr::{memmem, memrchr};
+use dmns_audit_uapi::line::{Field, fields, inner, inner_fields};
 use std::borrow::Cow;
 
 /// The body of a record as text. What is no UTF-8 is replaced.
@@ -27,13 +26,8 @@ pub struct Nested<'a> {
 impl<'a> Nested<'a> {
     /// Takes `body` apart. A record of the kernel has no inner fields.
     pub fn new(body: &'a str) -> Self {
-        let (outer, inner) = match memmem::find(body.as_bytes(), b" msg='") {
-            Some(at) => {
-                let inner = &body[at + 6..];
-                // Names may have a quote in them (a guest called it's), so the last one ends it.
-                let end = memrchr(b'\'', inner.as_bytes()).unwrap_or(inner.len());
-                (&body[..at], &inner[..end])
-            }
+        let (outer, inner) = match inner(body) {
+            Some((from, inner)) => (&body[..from - " msg='".len()], inner),
             None => (body, ""),
         };
         let mut all = Vec::with_capacity(24);

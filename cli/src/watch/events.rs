@@ -104,10 +104,7 @@ impl Events {
         // auditd hands to plugins of some versions.
         event.whole |= head.ty == Type::Eoe || head.name == b"PROCTITLE" || head.name == b"1327";
         // What user space tells is an event by itself.
-        event.whole |= matches!(
-            head.ty,
-            Type::VirtControl | Type::VirtResource | Type::VirtMachineId
-        );
+        event.whole |= matches!(head.ty, Type::Virt(_));
         if head.ty != Type::Eoe {
             event.lines.push(line.to_vec());
         }

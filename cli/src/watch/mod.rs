@@ -6,8 +6,10 @@
 //! - [`plugin`]: records from auditd.
 //! - [`events`]: puts records of one event together.
 //! - [`tell`]: an event in a sentence, or JSON.
+//! - [`guest`]: a record of a guest in a sentence.
 
 pub mod events;
+pub mod guest;
 pub mod netlink;
 pub mod plugin;
 pub mod tell;

@@ -3,7 +3,8 @@
 //! An event in a sentence, or as JSON.
 
 use super::events::Event;
-use crate::record::value::{Nested, decoded, text};
+use super::guest::guest;
+use crate::record::value::{Nested, text};
 use crate::record::{Head, Type};
 use crate::report::dm::record::Record;
 use crate::report::{Id, Options, Who};
@@ -12,7 +13,6 @@ use dmns_audit_uapi::line::fields;
 use dmns_audit_uapi::rules::{self, Unit};
 use dmns_audit_uapi::types::RecordType;
 use serde_json::{Map, Value, json};
-use std::borrow::Cow;
 use std::io::{self, Write};
 
 /// What a record tells of; `None` if of nothing that is told.
@@ -20,7 +20,7 @@ pub(super) fn kind(ty: Type) -> Option<&'static str> {
     match ty {
         Type::Ours(RecordType::DmCtrl | RecordType::DmEvent) => Some("dm"),
         Type::Ours(RecordType::NsInit(_) | RecordType::NsDel(_)) => Some("ns"),
-        Type::VirtControl | Type::VirtResource | Type::VirtMachineId => Some("virt"),
+        Type::Virt(_) => Some("virt"),
         _ => None,
     }
 }
@@ -121,7 +121,7 @@ fn sentence(event: &Event, options: &Options) -> String {
         let part = match head.ty {
             Type::Ours(ty @ (RecordType::DmCtrl | RecordType::DmEvent)) => mapping(ty, &body),
             Type::Ours(ty @ (RecordType::NsInit(_) | RecordType::NsDel(_))) => namespace(ty, &body),
-            Type::VirtControl | Type::VirtResource | Type::VirtMachineId => guest(&head, &body),
+            Type::Virt(ty) => guest(ty, &body),
             _ => None,
         };
         let Some(part) = part else { continue };
@@ -192,47 +192,6 @@ fn namespace(ty: RecordType, body: &str) -> Option<String> {
         }
         _ => None,
     }
-}
-
-fn guest(head: &Head<'_>, body: &str) -> Option<String> {
-    let record = Nested::new(body);
-    let vm = record.text("vm")?;
-    let reason = record.raw("reason").map(|reason| format!(" ({reason})"));
-    let reason = reason.unwrap_or_default();
-    let failed = match record.raw("res") {
-        Some("success" | "1") => "",
-        _ => "fails to ",
-    };
-    let verb = |plain: &str, base: &str| match failed {
-        "" => plain.to_owned(),
-        failed => format!("{failed}{base}"),
-    };
-    Some(match head.ty {
-        Type::VirtControl => match record.raw("op")? {
-            "start" => format!("{} guest {vm}{reason}", verb("starts", "start")),
-            "stop" => format!("{} guest {vm}{reason}", verb("stops", "stop")),
-            op => format!("{op} of guest {vm}{reason}"),
-        },
-        Type::VirtResource => {
-            let kind = record.raw("resrc")?;
-            let new = record.raw(&format!("new-{kind}")).map(|value| match kind {
-                // A number reads as hex too.
-                "mem" | "vcpu" => Cow::Borrowed(value),
-                _ => decoded(value),
-            });
-            let what = new
-                .or_else(|| record.text("path"))
-                .filter(|what| !matches!(what.as_ref(), "?" | "0"))
-                .map(|what| format!(" {what}"));
-            let what = what.unwrap_or_default();
-            let verb = match record.raw("reason") {
-                Some("deny") => verb("denies", "deny"),
-                _ => verb("gives", "give"),
-            };
-            format!("{verb} guest {vm} {kind}{what}{reason}")
-        }
-        _ => format!("{} guest {vm}", verb("labels", "label")),
-    })
 }
 
 /// A record as an object: its type, and its fields as they are written.

@@ -117,36 +117,62 @@ impl Blame {
         Some(row(head, guest, event))
     }
 
-    /// `ANOM_*`: what a guest's process did, if it runs.
+    /// `ANOM_*`: what a process did, if a guest runs in it.
     pub fn anomaly(
         &self,
         head: &Head<'_>,
         record: &Nested<'_>,
         guests: &Guests,
         users: &Users,
-    ) -> Option<Row> {
-        let pid = record.raw("pid").and_then(|pid| pid.parse().ok());
-        let session = pid
-            .and_then(|pid| guests.with_pid(head.node, pid))
-            .or_else(|| {
-                let guest = self.by_level(head, record.raw("subj"))?;
-                guests.running(head.node, &guest.uuid)
-            })?;
-        let guest = Labelled {
-            vm: session.vm.clone(),
-            uuid: session.uuid.clone(),
-            proof: session.proof.clone(),
+    ) -> Anomaly {
+        let nobody = Labelled {
+            vm: String::new(),
+            uuid: String::new(),
+            proof: Proof::default(),
         };
         let event = Event::Anomaly {
             what: String::from_utf8_lossy(head.name).into_owned(),
             signal: record.raw("sig").and_then(|signal| signal.parse().ok()),
         };
-        let mut row = row(head, guest, event);
+        let mut row = row(head, nobody, event);
         if let Some(uid) = record.raw("uid") {
             row.user = users.of_field(head.enrichment, "uid", uid);
         }
-        Some(row)
+        let pid = record.raw("pid").and_then(|pid| pid.parse().ok());
+        let of_process = pid.and_then(|pid| guests.with_pid(head.node, pid));
+        let session = of_process.or_else(|| {
+            let guest = self.by_level(head, record.raw("subj"))?;
+            guests.running(head.node, &guest.uuid)
+        });
+        match session {
+            Some(session) => {
+                owned_by(&mut row, session);
+                Anomaly::Of(row)
+            }
+            // ANOM_PROMISCUOUS has no pid: its event's SYSCALL does.
+            None if pid.is_none() && guests.run() => Anomaly::Waits(row),
+            None => Anomaly::OfNobody,
+        }
     }
+}
+
+/// Whose an anomaly is.
+#[derive(Debug)]
+pub enum Anomaly {
+    /// A guest's.
+    Of(Row),
+    /// That of the process of its event's SYSCALL, which is still to come.
+    Waits(Row),
+    /// No guest's.
+    OfNobody,
+}
+
+/// `row` is about the guest of `session`.
+pub fn owned_by(row: &mut Row, session: &Row) {
+    row.vm.clone_from(&session.vm);
+    row.uuid.clone_from(&session.uuid);
+    let own = std::mem::replace(&mut row.proof, session.proof.clone());
+    row.proof.extend(&own);
 }
 
 fn row(head: &Head<'_>, guest: Labelled, event: Event) -> Row {

@@ -5,9 +5,11 @@
 //! A start of a guest is told in this order: `VIRT_MACHINE_ID`, a `VIRT_RESOURCE` for each thing that the
 //! guest is given, `VIRT_CONTROL op=start`. So what was given before the start belongs to it.
 
+mod index;
 mod resources;
 
 use super::disks::Disks;
+use super::machine::Machine;
 use super::row::{Event, Fate, Row};
 use crate::record::Head;
 use crate::record::users::Users;
@@ -47,28 +49,31 @@ pub struct Guests {
     guests: HashMap<String, Vec<Guest>>,
     /// Resources are told too, not only sessions.
     resources: bool,
-    /// Some guest may have a mapping as its disk.
-    mappings: bool,
+    /// Which guests, by UUID, may have a disk that is this device or stands on it. A guest that is off no longer
+    /// may, but stays here until its device is looked for.
+    devices: HashMap<String, Vec<String>>,
+    /// Which guests, by UUID, run in a process of this number.
+    pids: HashMap<i64, Vec<String>>,
+    /// What lies beneath disks on this machine, if it is to be asked.
+    machine: Option<Machine>,
     order: u64,
     /// Rows that are over, with their places.
     pub done: Vec<(u64, Row)>,
 }
 
 impl Guests {
-    /// No guests yet. `resources`: tell what they are given, not only their sessions.
-    pub fn new(resources: bool) -> Self {
+    /// No guests yet. `resources`: tell what they are given, not only their sessions. `machine`: where what lies
+    /// beneath disks is looked for, if the log does not tell.
+    pub fn new(resources: bool, machine: Option<Machine>) -> Self {
         Self {
             guests: HashMap::new(),
             resources,
-            mappings: false,
+            devices: HashMap::new(),
+            pids: HashMap::new(),
+            machine,
             order: 0,
             done: Vec::new(),
         }
-    }
-
-    /// Whether some guest may have a mapping as its disk, so that violations matter.
-    pub fn have_mappings(&self) -> bool {
-        self.mappings
     }
 
     /// A place for a row that others make.
@@ -166,9 +171,24 @@ impl Guests {
             }
             guest.pid = record.raw("vm-pid").and_then(|pid| pid.parse().ok());
             guest.session = Some(Open { order, row });
+            if let (Some(pid), Some(uuid)) = (guest.pid, record.raw("uuid")) {
+                let guests = self.pids.entry(pid).or_default();
+                if !guests.iter().any(|known| known == uuid) {
+                    guests.push(uuid.to_owned());
+                }
+            }
         } else {
+            if guest.session.is_none() {
+                guest.disks = Disks::default();
+            }
             guest.resources = old;
-            ended.extend(of_this.into_iter().map(|open| (open, Fate::Stopped)));
+            for mut open in of_this {
+                // What was opened for a guest that did not start, nobody got.
+                if let Event::Opened { given, .. } = &mut open.row.event {
+                    *given = false;
+                }
+                ended.push((open, Fate::Stopped));
+            }
             self.done.push((order, row));
         }
         for (open, fate) in ended {
@@ -188,14 +208,18 @@ impl Guests {
         // A stop that failed ends nothing.
         if row.success {
             guest.starting = None;
-            guest.pid = None;
+            let pid = guest.pid.take();
             let session = guest.session.take().map(|mut session| {
                 guest.disks.tell(&mut session.row);
                 session
             });
+            guest.disks = Disks::default();
             let mut ended: Vec<Open> = std::mem::take(&mut guest.resources);
             let known = session.is_some();
             ended.extend(session);
+            if let (Some(pid), Some(uuid)) = (pid, record.raw("uuid")) {
+                self.ends(pid, uuid);
+            }
             for open in ended {
                 self.over(open, id, Fate::Stopped);
             }
@@ -221,6 +245,7 @@ impl Guests {
                 guest.disks.tell(&mut session.row);
                 ended.push(session);
             }
+            guest.disks = Disks::default();
             ended.append(&mut guest.resources);
         }
         // A boot after a shutdown has nothing to tell.
@@ -255,45 +280,6 @@ impl Guests {
         open.row.fate = fate;
         open.row.proof.add(id);
         self.done.push((open.order, open.row));
-    }
-
-    /// A violation was found in the mapping `device`.
-    pub fn violation(&mut self, head: &Head<'_>, device: &str) {
-        for guest in self.guests.values_mut().flatten() {
-            if guest.is_on(head.node) && guest.session.is_some() {
-                guest.disks.violation(head, device);
-            }
-        }
-    }
-
-    /// The session of the guest `uuid` that runs on `node`.
-    pub fn running(&self, node: Option<&[u8]>, uuid: &str) -> Option<&Row> {
-        let mut hosts = self.guests.get(uuid)?.iter();
-        let guest = hosts.find(|guest| guest.is_on(node))?;
-        guest.session.as_ref().map(|session| &session.row)
-    }
-
-    /// The session whose process is `pid` on `node`.
-    pub fn with_pid(&self, node: Option<&[u8]>, pid: i64) -> Option<&Row> {
-        self.guests
-            .values()
-            .flatten()
-            .find(|guest| guest.pid == Some(pid) && guest.is_on(node))
-            .and_then(|guest| guest.session.as_ref())
-            .map(|session| &session.row)
-    }
-
-    /// The guest on `node` that has the file `path`.
-    pub fn with_resource(&self, node: Option<&[u8]>, path: &str) -> Option<&Row> {
-        let has =
-            |open: &&Open| matches!(&open.row.event, Event::Resource { what, .. } if what == path);
-        self.guests
-            .values()
-            .flatten()
-            .filter(|guest| guest.is_on(node))
-            .filter_map(|guest| guest.resources.iter().rfind(has))
-            .max_by_key(|open| open.order)
-            .map(|open| &open.row)
     }
 
     /// The log ends: what is open stays so.

@@ -6,12 +6,14 @@
 //! - [`guests`]: makes rows of libvirt's records.
 //! - [`blame`]: whose a refusal or an anomaly is.
 //! - [`disks`]: which disks of guests are mappings, and what was found in those.
+//! - [`machine`]: what lies beneath disks on this machine.
 //! - [`summary`]: numbers of all.
 //! - [`show`]: text and JSON.
 
 pub mod blame;
 pub mod disks;
 pub mod guests;
+pub mod machine;
 pub mod row;
 pub mod show;
 pub mod summary;
@@ -22,13 +24,16 @@ use super::{Collector, Id, Options};
 use crate::input::Wanted;
 use crate::record::value::Nested;
 use crate::record::{Head, Type, event, value};
-use blame::Blame;
+use blame::{Anomaly, Blame};
 use dmns_audit_uapi::types::RecordType;
+use dmns_audit_uapi::virt::VirtType;
 use guests::Guests;
+use machine::Machine;
 use row::Row;
 use show::Columns;
 use std::collections::VecDeque;
 use std::io::{self, Write};
+use std::path::Path;
 use summary::Summary;
 
 /// Which guest, and how.
@@ -42,14 +47,26 @@ pub struct Ask {
     pub show_uuid: bool,
     /// Numbers only.
     pub summary: bool,
+    /// Ask this machine what lies beneath disks, where the log does not tell.
+    pub layers: bool,
 }
 
-/// A refusal that waits for the SYSCALL of its event, and its place among all rows.
+/// A refusal or an anomaly that waits for the SYSCALL of its event, and its place among all rows.
 #[derive(Debug)]
 struct Waiting {
     node: Option<Box<[u8]>>,
     order: u64,
     row: Row,
+    lacks: Lacks,
+}
+
+/// What the SYSCALL of an event has to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lacks {
+    /// The user.
+    User,
+    /// The process, and with it the guest.
+    Guest,
 }
 
 /// Collects what befell guests.
@@ -84,7 +101,10 @@ impl<'a> Report<'a> {
             ask,
             few,
             more: Wanted::types(&types),
-            guests: Guests::new(options.all_events || ask.summary),
+            guests: Guests::new(
+                options.all_events || ask.summary,
+                ask.layers.then(|| Machine::at(Path::new("/"))),
+            ),
             blame: Blame::default(),
             waiting: VecDeque::new(),
             mappings: dm::lives::Lives::new(options.window),
@@ -101,7 +121,7 @@ impl<'a> Report<'a> {
     /// Where `out` cannot be written to, or rows cannot be read back.
     pub fn end(mut self, out: &mut dyn Write, mut each: impl FnMut(&Row)) -> io::Result<()> {
         while let Some(waiting) = self.waiting.pop_front() {
-            self.keep(waiting.order, waiting.row)?;
+            self.give_up(waiting)?;
         }
         self.guests.end();
         self.take()?;
@@ -176,8 +196,36 @@ impl<'a> Report<'a> {
             node: head.node.map(Box::from),
             order,
             row,
+            lacks: Lacks::User,
         });
         Ok(())
+    }
+
+    fn anomaly(&mut self, head: &Head<'_>, record: &Nested<'_>) -> io::Result<()> {
+        let users = &self.options.users;
+        let found = self.blame.anomaly(head, record, &self.guests, users);
+        let order = self.guests.next_order();
+        match found {
+            Anomaly::Of(row) => self.keep(order, row),
+            Anomaly::Waits(row) => {
+                self.waiting.push_back(Waiting {
+                    node: head.node.map(Box::from),
+                    order,
+                    row,
+                    lacks: Lacks::Guest,
+                });
+                Ok(())
+            }
+            Anomaly::OfNobody => Ok(()),
+        }
+    }
+
+    /// No SYSCALL came for it: a refusal has no user, an anomaly is nobody's.
+    fn give_up(&mut self, waiting: Waiting) -> io::Result<()> {
+        match waiting.lacks {
+            Lacks::User => self.keep(waiting.order, waiting.row),
+            Lacks::Guest => Ok(()),
+        }
     }
 
     /// The system call of an event in which something may have been refused.
@@ -188,9 +236,21 @@ impl<'a> Report<'a> {
         while let Some(at) = self.waiting.iter().position(of_event) {
             if let Some(mut waiting) = self.waiting.remove(at) {
                 let body = value::text(head.body);
-                if let Some(uid) = Nested::new(&body).raw("uid") {
-                    let users = &self.options.users;
-                    waiting.row.user = users.of_field(head.enrichment, "uid", uid);
+                let call = Nested::new(&body);
+                match waiting.lacks {
+                    Lacks::User => {
+                        if let Some(uid) = call.raw("uid") {
+                            let users = &self.options.users;
+                            waiting.row.user = users.of_field(head.enrichment, "uid", uid);
+                        }
+                    }
+                    Lacks::Guest => {
+                        let pid = call.raw("pid").and_then(|pid| pid.parse().ok());
+                        match pid.and_then(|pid| self.guests.with_pid(head.node, pid)) {
+                            Some(session) => blame::owned_by(&mut waiting.row, session),
+                            None => continue,
+                        }
+                    }
                 }
                 self.keep(waiting.order, waiting.row)?;
             }
@@ -198,7 +258,7 @@ impl<'a> Report<'a> {
         let late = |waiting: &Waiting| event::is_over(waiting.row.start.seconds, id.seconds);
         while self.waiting.front().is_some_and(late) {
             if let Some(waiting) = self.waiting.pop_front() {
-                self.keep(waiting.order, waiting.row)?;
+                self.give_up(waiting)?;
             }
         }
         Ok(())
@@ -227,13 +287,9 @@ impl Collector for Report<'_> {
         }
         let body = match head.ty {
             Type::Syscall => return self.syscall(head),
-            Type::VirtControl
-            | Type::VirtResource
-            | Type::VirtMachineId
-            | Type::Avc
-            | Type::Anomaly
-            | Type::SystemShutdown
-            | Type::SystemBoot => value::text(head.body),
+            Type::Virt(_) | Type::Avc | Type::Anomaly | Type::SystemShutdown | Type::SystemBoot => {
+                value::text(head.body)
+            }
             _ => return Ok(()),
         };
         let record = Nested::new(&body);
@@ -242,24 +298,20 @@ impl Collector for Report<'_> {
                 self.guests.down(head, &record, &self.options.users);
             }
             _ if !self.is_asked_for(&record) => {}
-            Type::VirtMachineId => {
+            Type::Virt(VirtType::MachineId) => {
                 self.blame.machine_id(head, &record);
                 self.guests.machine_id(head, &record);
             }
-            Type::VirtResource => self.guests.resource(head, &record, &self.options.users),
-            Type::VirtControl => {
+            Type::Virt(VirtType::Resource) => {
+                self.guests.resource(head, &record, &self.options.users);
+            }
+            Type::Virt(VirtType::Control) => {
                 self.guests.control(head, &record, &self.options.users);
             }
+            // What the SPEC has besides: nobody writes it yet.
+            Type::Virt(_) => {}
             Type::Avc => self.refusal(head, &body)?,
-            _ => {
-                if let Some(row) =
-                    self.blame
-                        .anomaly(head, &record, &self.guests, &self.options.users)
-                {
-                    let order = self.guests.next_order();
-                    self.keep(order, row)?;
-                }
-            }
+            _ => self.anomaly(head, &record)?,
         }
         self.take()
     }

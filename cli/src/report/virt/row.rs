@@ -68,6 +68,32 @@ pub enum Event {
         /// What: a path, an address, a number.
         what: String,
     },
+    /// A descriptor was opened for one of its interfaces, before it got the interface.
+    Opened {
+        /// The interface.
+        mac: String,
+        /// What was opened: `/dev/net/tun`.
+        path: String,
+        /// Which device that is, `0A:C8`, if it is one.
+        rdev: Option<String>,
+        /// Whether the guest got the interface.
+        given: bool,
+    },
+    /// A violation was found in a mapping that one of its disks is, or stands on.
+    Violation {
+        /// The target that found it.
+        target: String,
+        /// `op=`.
+        operation: String,
+        /// The mapping: `253:0`.
+        device: String,
+        /// The guest's disk.
+        path: String,
+        /// Where, in the target's unit.
+        sector: Option<u64>,
+        /// How the disk and the mapping are tied.
+        tie: Tie,
+    },
     /// Its cgroup was allowed or refused something.
     Cgroup {
         /// `allow` or `deny`.
@@ -103,6 +129,17 @@ pub enum Event {
     Down,
 }
 
+/// How a disk of a guest and a mapping are tied. None of these tells who read: the guest, or the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Tie {
+    /// The disk is the mapping.
+    Is,
+    /// The mapping is beneath the disk, as libvirt found it when the guest was given the disk.
+    Beneath,
+    /// The disk is the mapping or stands on it now, on this machine.
+    Now,
+}
+
 /// What was found in a mapping.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violations {
@@ -110,6 +147,8 @@ pub struct Violations {
     pub device: String,
     /// The path that the guest has as its disk.
     pub path: String,
+    /// How the two are tied.
+    pub tie: Tie,
     /// How many records.
     pub count: u64,
     /// Where, in the target's unit.
@@ -129,7 +168,8 @@ impl Row {
         match self.event {
             Event::Start { .. } => "start",
             Event::Stop { .. } => "stop",
-            Event::Resource { .. } | Event::Cgroup { .. } => "res",
+            Event::Resource { .. } | Event::Opened { .. } | Event::Cgroup { .. } => "res",
+            Event::Violation { .. } => "viol",
             Event::Avc { .. } => "avc",
             Event::Anomaly { .. } => "anom",
             Event::Down => "down",
@@ -138,6 +178,10 @@ impl Row {
 
     /// Whether it is one of those that can fail, and did.
     pub fn failed(&self) -> bool {
-        !self.success && !matches!(self.event, Event::Avc { .. } | Event::Anomaly { .. })
+        !self.success
+            && !matches!(
+                self.event,
+                Event::Avc { .. } | Event::Anomaly { .. } | Event::Violation { .. }
+            )
     }
 }

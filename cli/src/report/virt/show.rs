@@ -3,7 +3,7 @@
 //! Rows in text and JSON. The columns and their words are auvirt's, so that who knows it knows this.
 
 use super::Ask;
-use super::row::{Event, Fate, Row, Violations};
+use super::row::{Event, Fate, Row, Tie, Violations};
 use crate::report::{Options, json_line};
 use crate::table::{Cell, Table, plain, styled};
 use crate::terminal::{BAD, LIVE, NAME};
@@ -110,6 +110,41 @@ impl Columns {
                     plain(what.as_str()),
                 ]);
             }
+            Event::Opened {
+                mac,
+                path,
+                rdev,
+                given,
+            } => {
+                let rdev = rdev.as_ref().map(|rdev| format!(" ({rdev})"));
+                let given = match (row.success, given) {
+                    (false, _) | (true, true) => "",
+                    (true, false) => ", never given",
+                };
+                let what = format!("{path}{} for {mac}{given}", rdev.unwrap_or_default());
+                cells.extend([plain("net"), plain("open"), plain(what)]);
+            }
+            Event::Violation {
+                target,
+                operation,
+                device,
+                path,
+                sector,
+                tie,
+            } => {
+                let sector = sector.map_or(String::new(), |sector| format!("sector {sector} of "));
+                let time = options.clock.full(row.start.seconds);
+                let millis = row.start.millis;
+                let disk = tied(*tie, path);
+                let what = format!(
+                    "{sector}{device}, {disk}, at {time}.{millis:03} (guest or host read it)"
+                );
+                cells.extend([
+                    styled(BAD, target.as_str()),
+                    styled(BAD, operation.as_str()),
+                    plain(what),
+                ]);
+            }
             Event::Cgroup {
                 reason,
                 class,
@@ -171,17 +206,39 @@ fn period<'a>(row: &Row, options: &Options, minutes: &mut Minutes) -> Cell<'a> {
     }
 }
 
+/// How a mapping and the disk `path` are tied. That it was the guest who read, no record tells.
+fn tied(tie: Tie, path: &str) -> String {
+    match tie {
+        Tie::Is => format!("disk {path}"),
+        Tie::Beneath => format!("beneath disk {path}"),
+        Tie::Now => format!("beneath disk {path} as it is now"),
+    }
+}
+
 /// `3 violations in /dev/mapper/x (253:0): sectors 5-7`
 fn violation(found: &Violations, options: &Options) -> String {
     let s = if found.count == 1 { "" } else { "s" };
     let count = options
         .terminal
         .paint(BAD, &format!("{} violation{s}", found.count));
-    let mut text = format!("{count} in {} ({})", found.path, found.device);
+    let beneath = match found.tie {
+        Tie::Is => "in",
+        Tie::Beneath | Tie::Now => "beneath",
+    };
+    let mut text = format!("{count} {beneath} {} ({})", found.path, found.device);
     if !found.sectors.is_empty() {
         text.push_str(&format!(": at {}", found.sectors.show(RANGES)));
     }
     text
+}
+
+/// For JSON: how a mapping and a disk are tied.
+fn word(tie: Tie) -> &'static str {
+    match tie {
+        Tie::Is => "is",
+        Tie::Beneath => "beneath",
+        Tie::Now => "now",
+    }
 }
 
 /// Writes `row` as one object.
@@ -208,6 +265,7 @@ pub fn object(row: &Row, options: &Options) -> Value {
                     json!({
                         "device": found.device,
                         "path": found.path,
+                        "tie": word(found.tie),
                         "count": found.count,
                         "sectors": ranges,
                         "proof": options.proof.then(|| found.proof.json()),
@@ -220,6 +278,34 @@ pub fn object(row: &Row, options: &Options) -> Value {
         Event::Resource { kind, reason, what } => {
             json!({ "resource": kind, "reason": reason, "what": what })
         }
+        Event::Opened {
+            mac,
+            path,
+            rdev,
+            given,
+        } => json!({
+            "resource": "net",
+            "reason": "open",
+            "what": path,
+            "rdev": rdev,
+            "mac": mac,
+            "given": given,
+        }),
+        Event::Violation {
+            target,
+            operation,
+            device,
+            path,
+            sector,
+            tie,
+        } => json!({
+            "target": target,
+            "operation": operation,
+            "device": device,
+            "path": path,
+            "sector": sector,
+            "tie": word(*tie),
+        }),
         Event::Cgroup {
             reason,
             class,
@@ -254,7 +340,7 @@ pub fn object(row: &Row, options: &Options) -> Value {
     // Only what can last has a state.
     let lasts = matches!(
         row.event,
-        Event::Start { .. } | Event::Resource { .. } | Event::Cgroup { .. }
+        Event::Start { .. } | Event::Resource { .. } | Event::Opened { .. } | Event::Cgroup { .. }
     );
     json!({
         "kind": "guest",

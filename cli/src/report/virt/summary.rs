@@ -25,6 +25,10 @@ pub struct Summary {
 impl Summary {
     /// Counts `row`.
     pub fn count(&mut self, row: &Row) {
+        // No assignment yet; counted with the session.
+        if matches!(row.event, Event::Opened { .. } | Event::Violation { .. }) {
+            return;
+        }
         for id in [Some(row.start), row.end].into_iter().flatten() {
             self.first = Some(self.first.map_or(id, |first| first.min(id)));
             self.last = Some(self.last.map_or(id, |last| last.max(id)));
@@ -37,6 +41,7 @@ impl Summary {
             Event::Start { .. } => self.starts += 1,
             Event::Stop { .. } => self.stops += 1,
             Event::Resource { .. } | Event::Cgroup { .. } => self.resources += 1,
+            Event::Opened { .. } | Event::Violation { .. } => {}
             Event::Avc { .. } => self.refusals += 1,
             Event::Anomaly { .. } => self.anomalies += 1,
             Event::Down => self.downs += 1,

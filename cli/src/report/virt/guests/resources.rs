@@ -3,14 +3,12 @@
 //! What guests are given and lose.
 
 use super::super::row::{Event, Fate};
-use super::{Guests, Open};
+use super::{Guest, Guests, Open};
 use crate::record::Head;
+use crate::record::resource::{Opened, Resource, succeeded};
 use crate::record::users::Users;
 use crate::record::value::Nested;
 use crate::report::id::Id;
-
-/// The resources that have an old and a new value, after which their fields are named.
-const CHANGES: [&str; 6] = ["disk", "vcpu", "mem", "rng", "net", "fs"];
 
 impl Guests {
     /// `VIRT_RESOURCE`: the guest is given something, loses something, or both.
@@ -22,49 +20,24 @@ impl Guests {
         if !self.resources {
             return;
         }
-        let reason = record.raw("reason").unwrap_or_default().to_owned();
-        let id = Id::from(head.stamp);
-        let event = if kind == "cgroup" {
-            let class = record.raw("class").unwrap_or_default();
-            let what = match class {
-                "path" => record.text("path").unwrap_or_default().into_owned(),
-                "major" => record.raw("category").unwrap_or_default().to_owned(),
-                _ => String::new(),
-            };
-            Some(Event::Cgroup {
-                reason,
-                class: class.to_owned(),
-                acl: record.raw("acl").unwrap_or_default().to_owned(),
-                what,
-            })
-        } else if CHANGES.contains(&kind) {
-            let old = value(record, &format!("old-{kind}"));
-            let new = value(record, &format!("new-{kind}"));
-            let success = matches!(record.raw("res"), Some("success" | "1" | "yes"));
-            if let (Some(old), true) = (&old, success) {
-                self.taken(head, record, kind, old, id);
-            }
-            new.map(|what| Event::Resource {
-                kind: kind.to_owned(),
-                reason,
-                what,
-            })
-        } else {
-            // Host devices, redirected ones, character devices, TPMs, ...: what auvirt passed over.
-            let what = ["device", "new-chardev", "path", "backend"]
-                .iter()
-                .find_map(|name| value(record, name));
-            Some(Event::Resource {
-                kind: kind.to_owned(),
-                reason,
-                what: what.unwrap_or_default(),
-            })
-        };
-        let Some(row) = event.and_then(|event| Self::row(head, record, users, event)) else {
+        let Some(resource) = Resource::of(record) else {
             return;
         };
-        // The place that `prepares` took.
+        if resource.kind == "cgroup" {
+            self.cgroup(head, record, users, &resource);
+        } else if let Some(opened) = Opened::of(record) {
+            self.opened(head, record, users, &opened);
+        } else {
+            self.change(head, record, users, &resource);
+        }
+    }
+
+    /// Where nothing else is said: the place that `prepares` took.
+    fn keep(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users, event: Event) {
         let order = self.order;
+        let Some(row) = Self::row(head, record, users, event) else {
+            return;
+        };
         let Some(guest) = self.guest(head, record) else {
             return;
         };
@@ -74,58 +47,222 @@ impl Guests {
         }
     }
 
-    /// The guest no longer has `old`.
-    fn taken(&mut self, head: &Head<'_>, record: &Nested<'_>, kind: &str, old: &str, id: Id) {
-        let Some(guest) = self.guest(head, record) else {
-            return;
+    fn change(
+        &mut self,
+        head: &Head<'_>,
+        record: &Nested<'_>,
+        users: &Users,
+        resource: &Resource<'_>,
+    ) {
+        let id = Id::from(head.stamp);
+        let kind = resource.kind;
+        let mut known = false;
+        if let (Some(old), true) = (&resource.old, resource.success) {
+            known = self.taken(head, record, kind, old, id);
+        }
+        let event = |what: &str| Event::Resource {
+            kind: kind.to_owned(),
+            reason: resource.reason.to_owned(),
+            what: what.to_owned(),
         };
+        match (&resource.old, &resource.new) {
+            (_, Some(new)) => {
+                if kind == "net" {
+                    if let Some(guest) = self.guest(head, record) {
+                        guest.gets_interface(new, resource.success, id);
+                    }
+                }
+                self.keep(head, record, users, event(new));
+            }
+            // It was given without a record, as libvirt plugs an rng.
+            (Some(old), None) if resource.success && !known && resource.reason == "detach" => {
+                if let Some(mut row) = Self::row(head, record, users, event(old)) {
+                    row.end = Some(id);
+                    row.fate = Fate::Stopped;
+                    self.done.push((self.order, row));
+                }
+            }
+            (Some(_), None) => {}
+            (None, None) => self.keep(head, record, users, event("")),
+        }
+    }
+
+    /// The guest no longer has `old`. Tells whether it was known to have it.
+    fn taken(
+        &mut self,
+        head: &Head<'_>,
+        record: &Nested<'_>,
+        kind: &str,
+        old: &str,
+        id: Id,
+    ) -> bool {
+        let Some(guest) = self.guest(head, record) else {
+            return false;
+        };
+        let mut ended = Vec::new();
         let is_it = |open: &Open| matches!(&open.row.event, Event::Resource { kind: k, what, .. } if k == kind && what == old);
         if let Some(at) = guest.resources.iter().rposition(is_it) {
-            let open = guest.resources.remove(at);
+            ended.push(guest.resources.remove(at));
+        }
+        let known = !ended.is_empty();
+        if kind == "net" {
+            // The descriptors go with the interface.
+            let of_it = |open: &mut Open| matches!(&open.row.event, Event::Opened { mac, given: true, .. } if mac == old);
+            ended.extend(guest.resources.extract(of_it));
+        }
+        for open in ended {
             self.over(open, id, Fate::Stopped);
         }
+        known
+    }
+
+    fn opened(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users, opened: &Opened<'_>) {
+        let event = Event::Opened {
+            mac: opened.mac.to_owned(),
+            path: opened.path.clone().into_owned(),
+            rdev: opened.rdev.map(str::to_owned),
+            given: false,
+        };
+        self.keep(head, record, users, event);
+    }
+
+    fn cgroup(
+        &mut self,
+        head: &Head<'_>,
+        record: &Nested<'_>,
+        users: &Users,
+        resource: &Resource<'_>,
+    ) {
+        let class = record.raw("class").unwrap_or_default();
+        let what = match class {
+            "path" => record.text("path").unwrap_or_default().into_owned(),
+            "major" => record.raw("category").unwrap_or_default().to_owned(),
+            _ => String::new(),
+        };
+        let acl = record.raw("acl").unwrap_or_default();
+        if resource.reason == "deny" && resource.success {
+            let id = Id::from(head.stamp);
+            let ended = match self.guest(head, record) {
+                Some(guest) => guest.is_denied(class, &what, acl),
+                None => Vec::new(),
+            };
+            for open in ended {
+                self.over(open, id, Fate::Stopped);
+            }
+        }
+        let event = Event::Cgroup {
+            reason: resource.reason.to_owned(),
+            class: class.to_owned(),
+            acl: acl.to_owned(),
+            what,
+        };
+        self.keep(head, record, users, event);
     }
 
     /// What a resource record tells that concerns sessions.
     fn prepares(&mut self, head: &Head<'_>, record: &Nested<'_>, kind: &str) {
         let order = self.next_order();
-        let mapping = |path: &str| path.starts_with("/dev/");
-        let mut mappings = false;
+        let disk = match kind {
+            "disk" => Resource::of(record).filter(|disk| disk.success),
+            _ => None,
+        };
+        let new = disk.as_ref().and_then(|disk| disk.new.as_deref());
+        let beneath = match (&mut self.machine, new) {
+            (Some(machine), Some(new)) => machine.beneath(new).to_vec(),
+            _ => Vec::new(),
+        };
         let Some(guest) = self.guest(head, record) else {
             return;
         };
         // Without a machine id (no security model), the first resource of a start is its beginning.
-        if record.raw("reason") == Some("start") {
+        let reason = record.raw("reason");
+        if reason == Some("start") {
             guest.starting.get_or_insert(order);
         }
-        let success = matches!(record.raw("res"), Some("success" | "1" | "yes"));
-        if kind == "disk" && success {
-            if let Some(old) = value(record, "old-disk").filter(|path| mapping(path)) {
-                guest.disks.taken(&old);
+        let Some(uuid) = record.raw("uuid") else {
+            return;
+        };
+        if let Some(disk) = &disk {
+            if let Some(old) = &disk.old {
+                guest.disks.taken(old);
             }
-            if let Some(new) = value(record, "new-disk").filter(|path| mapping(path)) {
-                guest.disks.given(&new);
-                mappings = true;
+            if let Some(new) = &disk.new {
+                let devices = guest.disks.given(new, beneath);
+                self.may_have(devices, uuid);
             }
-        }
-        if let ("cgroup", Some("path"), Some(rdev)) =
+        } else if let ("cgroup", Some("path"), Some(rdev)) =
             (kind, record.raw("class"), record.raw("rdev"))
         {
             if let Some(path) = record.text("path") {
-                guest.disks.is_device(&path, rdev);
+                if reason != Some("deny") && succeeded(record) {
+                    let device = guest.disks.is_device(&path, rdev);
+                    self.may_have(device, uuid);
+                }
             }
         }
-        self.mappings |= mappings;
+    }
+
+    /// Violations in these devices may concern the guest `uuid`.
+    fn may_have(&mut self, devices: impl IntoIterator<Item = String>, uuid: &str) {
+        for device in devices {
+            let guests = self.devices.entry(device).or_default();
+            if !guests.iter().any(|known| known == uuid) {
+                guests.push(uuid.to_owned());
+            }
+        }
     }
 }
 
-/// The value of `name`, decoded, unless it says that there is none.
-fn value(record: &Nested<'_>, name: &str) -> Option<String> {
-    let raw = record.raw(name)?;
-    let number = raw.bytes().all(|b| b.is_ascii_digit());
-    let text = match number {
-        true => raw.to_owned(),
-        false => record.text(name)?.into_owned(),
-    };
-    (!matches!(text.as_str(), "" | "0" | "?")).then_some(text)
+impl Guest {
+    /// It got the interface `mac`, or did not: what was opened for it is its own, or was opened in vain.
+    fn gets_interface(&mut self, mac: &str, success: bool, id: Id) {
+        if !success {
+            return;
+        }
+        for open in &mut self.resources {
+            if let Event::Opened { mac: of, given, .. } = &mut open.row.event {
+                if of == mac && !*given {
+                    *given = true;
+                    open.row.proof.add(id);
+                }
+            }
+        }
+    }
+
+    /// Its cgroup is denied something: what ends with that.
+    fn is_denied(&mut self, class: &str, what: &str, acl: &str) -> Vec<Open> {
+        let ends = |open: &mut Open| match &open.row.event {
+            Event::Cgroup {
+                reason,
+                class: c,
+                acl: allowed,
+                what: w,
+            } if reason == "allow" => {
+                class == "all"
+                    || (c == class
+                        && w == what
+                        && allowed.chars().all(|letter| acl.contains(letter)))
+            }
+            _ => false,
+        };
+        self.resources.extract(ends)
+    }
+}
+
+/// Takes out what is asked for, and keeps the order of the rest.
+trait Extract<T> {
+    fn extract(&mut self, is_it: impl FnMut(&mut T) -> bool) -> Vec<T>;
+}
+
+impl<T> Extract<T> for Vec<T> {
+    fn extract(&mut self, mut is_it: impl FnMut(&mut T) -> bool) -> Vec<T> {
+        let mut out = Vec::new();
+        for mut item in std::mem::take(self) {
+            match is_it(&mut item) {
+                true => out.push(item),
+                false => self.push(item),
+            }
+        }
+        out
+    }
 }

@@ -3,6 +3,8 @@
 use super::*;
 use std::io::Cursor;
 
+mod guests;
+
 #[derive(Default)]
 struct Collected(Vec<String>);
 
@@ -19,6 +21,10 @@ impl Reporter for Collected {
         ));
         Ok(())
     }
+    fn absent(&mut self, rule: Rule) -> io::Result<()> {
+        self.0.push(format!("absent: {}", rule.name()));
+        Ok(())
+    }
     fn problem(&mut self, problem: &Problem) -> io::Result<()> {
         self.0.push(problem.to_string());
         Ok(())
@@ -31,7 +37,7 @@ impl Reporter for Collected {
 fn told(log: &[u8], lossy: bool) -> Vec<String> {
     let mut collected = Collected::default();
     let mut log = Log::stream("log", Cursor::new(log.to_vec()));
-    check(&mut log, lossy, &mut collected).expect("no error");
+    check(&mut log, lossy, &[], &mut collected).expect("no error");
     collected.0
 }
 

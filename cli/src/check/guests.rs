@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! A record of a guest and those before it: what a start begins with, one stop for each start, what was opened before
+//! it was given, what was given before it was taken.
+//!
+//! What is asked of a record costs the same however many guests there are.
+
+use super::finding::{Finding, Rule};
+use super::virt::JudgedGuest;
+use crate::record::Head;
+use dmns_audit_uapi::virt::VirtType;
+use std::collections::HashMap;
+
+/// What is known of guests.
+#[derive(Debug, Default)]
+pub(super) struct Guests {
+    /// By UUID: on each host, what it does there.
+    guests: HashMap<String, Vec<Guest>>,
+    /// Records may be missing.
+    lossy: bool,
+}
+
+#[derive(Debug, Default)]
+struct Guest {
+    node: Option<Box<[u8]>>,
+    /// How often it runs: twice, while it moves from one libvirt of the host to another.
+    runs: u32,
+    /// A record of this log told whether it ran: what is missing since then is missing indeed.
+    known: bool,
+    /// VIRT_MACHINE_ID came since it was last started.
+    named: bool,
+    /// Interfaces for which something was opened and that it was not given yet.
+    opened: Vec<String>,
+    /// What it has, and how often: kind and value. Only of what is given and taken by one value.
+    has: HashMap<(String, String), u32>,
+}
+
+impl Guests {
+    /// `lossy`: what is missing may have been lost.
+    pub(super) fn new(lossy: bool) -> Self {
+        Self {
+            lossy,
+            ..Self::default()
+        }
+    }
+
+    /// The machine of `head` goes down or came up: no guest runs there.
+    pub(super) fn down(&mut self, head: &Head<'_>) {
+        for hosts in self.guests.values_mut() {
+            for guest in hosts.iter_mut() {
+                if guest.node.as_deref() == head.node {
+                    *guest = Guest {
+                        node: guest.node.take(),
+                        known: true,
+                        ..Guest::default()
+                    };
+                }
+            }
+        }
+    }
+
+    /// A record of a guest.
+    pub(super) fn record(&mut self, judged: &JudgedGuest<'_>, out: &mut Vec<Finding>) {
+        let Some(uuid) = judged.value("uuid") else {
+            return;
+        };
+        if !self.guests.contains_key(uuid) {
+            self.guests.insert(uuid.to_owned(), Vec::new());
+        }
+        let Some(hosts) = self.guests.get_mut(uuid) else {
+            return;
+        };
+        let node = judged.head.node;
+        let at = match hosts.iter().position(|guest| guest.node.as_deref() == node) {
+            Some(at) => at,
+            None => {
+                hosts.push(Guest {
+                    node: node.map(Box::from),
+                    ..Guest::default()
+                });
+                hosts.len() - 1
+            }
+        };
+        let guest = &mut hosts[at];
+        let before = out.len();
+        let success = judged.value("res") == Some("success");
+        match (judged.ty, judged.value("op")) {
+            (VirtType::MachineId, _) => {
+                guest.named = true;
+                if guest.runs == 0 {
+                    guest.has.clear();
+                    guest.opened.clear();
+                }
+            }
+            (VirtType::Control, Some("start")) => guest.starts(judged, success, out),
+            (VirtType::Control, Some("stop")) if success => guest.stops(judged, out),
+            (VirtType::Resource, _) if success => guest.resource(judged, out),
+            _ => {}
+        }
+        if self.lossy {
+            for finding in &mut out[before..] {
+                *finding = finding.clone().note();
+            }
+        }
+    }
+}
+
+impl Guest {
+    fn starts(&mut self, judged: &JudgedGuest<'_>, success: bool, out: &mut Vec<Finding>) {
+        if !self.named {
+            let message = "no VIRT_MACHINE_ID of this guest comes before its start".to_owned();
+            let finding = judged.finding(Rule::GuestStart, "op", message);
+            out.push(self.weigh(finding));
+        }
+        let moves = judged.value("reason") == Some("migrated");
+        if self.runs > 0 && success && !moves {
+            let message = "it is started a second time, and was not stopped".to_owned();
+            out.push(judged.finding(Rule::GuestStop, "op", message));
+            self.runs = 0;
+        }
+        self.named = false;
+        self.known = true;
+        self.runs += u32::from(success);
+        if self.runs == 0 {
+            self.has.clear();
+        }
+        // What was opened and not given by now is not given any more.
+        self.opened.clear();
+    }
+
+    fn stops(&mut self, judged: &JudgedGuest<'_>, out: &mut Vec<Finding>) {
+        if self.runs == 0 {
+            let message = match self.known {
+                true => "it is stopped a second time".to_owned(),
+                false => "its start is not in this log".to_owned(),
+            };
+            let finding = judged.finding(Rule::GuestStop, "op", message);
+            out.push(self.weigh(finding));
+        }
+        self.runs = self.runs.saturating_sub(1);
+        self.known = true;
+        self.named = false;
+        if self.runs == 0 {
+            self.has.clear();
+            self.opened.clear();
+        }
+    }
+
+    fn resource(&mut self, judged: &JudgedGuest<'_>, out: &mut Vec<Finding>) {
+        let (Some(kind), Some(reason)) = (judged.value("resrc"), judged.value("reason")) else {
+            return;
+        };
+        if (kind, reason) == ("net", "open") {
+            self.opened.extend(judged.value("net").map(str::to_owned));
+            return;
+        }
+        // Numbers grow and shrink; a device is told by what it is.
+        if matches!(kind, "mem" | "vcpu" | "iothread" | "cgroup") {
+            return;
+        }
+        let value = |prefix: &str| {
+            let name = format!("{prefix}{kind}");
+            let value = judged.value(&name).filter(|value| *value != "\"?\"")?;
+            Some((kind.to_owned(), value.to_owned()))
+        };
+        let (old, new) = (value("old-"), value("new-"));
+        if let Some((_, mac)) = &new {
+            let mac = mac.trim_matches('"');
+            let known = self.opened.len();
+            self.opened.retain(|opened| opened != mac);
+            if kind == "net" && known == self.opened.len() && reason != "update" {
+                let message = format!("nothing was opened for {mac} in this log");
+                let mut finding = judged.finding(Rule::NetOpen, "new-net", message).note();
+                finding.help = Some(
+                    "an interface in user space (passt, vhost-user) needs nothing; libvirt tells interfaces of a \
+                     start that failed early too"
+                        .to_owned(),
+                );
+                out.push(finding);
+            }
+        }
+        if let Some(old) = old {
+            match self.has.get_mut(&old) {
+                Some(number) if *number > 0 => *number -= 1,
+                // Only of a guest whose start this log has.
+                _ if self.runs > 0 => {
+                    let message = format!("{} is taken, but was not given in this log", old.1);
+                    let name = format!("old-{kind}");
+                    out.push(judged.finding(Rule::NeverGiven, &name, message).note());
+                }
+                _ => {}
+            }
+        }
+        if let Some(new) = new {
+            *self.has.entry(new).or_default() += 1;
+        }
+    }
+
+    /// What the log had before its first record of this guest may be what is missing.
+    fn weigh(&self, finding: Finding) -> Finding {
+        match self.known {
+            true => finding,
+            false => finding.note(),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! A record of a guest by itself: what the kernel wrote, and what stands in `msg='...'`.
+
+use super::fields::{Contract, Fields};
+use super::finding::{Finding, Rule, printable};
+use super::judge::bytes;
+use crate::input::Place;
+use crate::input::lines::Raw;
+use crate::record::Head;
+use dmns_audit_uapi::line::{inner, inner_fields};
+use dmns_audit_uapi::virt::VirtType;
+use dmns_audit_uapi::virt::layout::{OUTER, OUTER_SOURCE, SHAPES, shape};
+
+/// A record of a guest, judged.
+#[derive(Debug)]
+pub(super) struct JudgedGuest<'a> {
+    /// Its type.
+    pub(super) ty: VirtType,
+    /// Where it stands.
+    pub(super) place: Place,
+    /// What it begins with.
+    pub(super) head: &'a Head<'a>,
+    raw: &'a Raw<'a>,
+    /// The fields in `msg='...'`, if it is about something that the contract knows.
+    fields: Option<Fields<'a>>,
+    findings: Vec<Finding>,
+}
+
+impl<'a> JudgedGuest<'a> {
+    /// Judges the record `head` of type `ty`, which is the line `raw`.
+    pub(super) fn new(ty: VirtType, head: &'a Head<'a>, place: Place, raw: &'a Raw<'a>) -> Self {
+        let mut judged = Self {
+            ty,
+            place,
+            head,
+            raw,
+            fields: None,
+            findings: Vec::new(),
+        };
+        let body = printable(head.body);
+        judged
+            .findings
+            .extend(bytes(head, place, raw, (ty.name(), OUTER_SOURCE)));
+        match inner(&body) {
+            Some((from, text)) => {
+                judged.outer(&body, from - " msg='".len());
+                judged.ends(&body, from + text.len());
+                judged.inner(from, text);
+            }
+            None => judged.findings.push(judged.at(
+                Rule::MissingField,
+                body.len()..body.len() + 1,
+                "msg= is missing: found the end of the record".to_owned(),
+                "what user space writes stands in msg='...'",
+            )),
+        }
+        judged.meaning();
+        judged
+    }
+
+    /// The value of the field called `name` in `msg='...'`, as it is written.
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        self.fields.as_ref()?.value(name)
+    }
+
+    /// A finding about the field called `name`, by `rule`.
+    pub(super) fn finding(&self, rule: Rule, name: &str, message: String) -> Finding {
+        let span = match &self.fields {
+            Some(fields) => fields.span(name),
+            None => self.head.body_at..self.head.body_at + self.head.body.len(),
+        };
+        let mut finding = Finding::new(rule, self.place, self.raw.text, span, message);
+        finding.contract = format!("{} (docs/virt.md)", rule.summary());
+        finding
+    }
+
+    /// What is wrong with it.
+    pub(super) fn findings(self) -> Vec<Finding> {
+        let mut findings = self.findings;
+        findings.extend(
+            self.fields
+                .map(|fields| fields.findings)
+                .unwrap_or_default(),
+        );
+        findings
+    }
+
+    fn at(
+        &self,
+        rule: Rule,
+        span: std::ops::Range<usize>,
+        message: String,
+        contract: &str,
+    ) -> Finding {
+        let at = self.head.body_at;
+        let span = at + span.start..at + span.end;
+        let mut finding = Finding::new(rule, self.place, self.raw.text, span, message);
+        finding.contract = format!("{contract} (docs/virt.md)");
+        finding
+    }
+
+    /// What the kernel wrote before `msg=`.
+    fn outer(&mut self, body: &str, end: usize) {
+        let contract = Contract {
+            name: self.ty.name(),
+            source: OUTER_SOURCE,
+            layout: OUTER,
+            inner: false,
+        };
+        let at = self.head.body_at;
+        let outer = Fields::judge(
+            contract,
+            self.place,
+            self.raw,
+            at,
+            body[..end].to_owned(),
+            false,
+        );
+        self.findings.extend(outer.findings);
+    }
+
+    /// The last quote, and nothing after it.
+    fn ends(&mut self, body: &str, at: usize) {
+        let rest = body[at..].trim_end();
+        if rest == "'" {
+            return;
+        }
+        let message = match rest.strip_prefix('\'') {
+            None => "msg=' has no end: was the record cut?".to_owned(),
+            Some(rest) => format!("{} stands after the last field", rest.trim_start()),
+        };
+        let finding = self.at(
+            Rule::UnexpectedField,
+            at..at + rest.len().max(1),
+            message,
+            "msg='...' is the last field",
+        );
+        self.findings.push(finding);
+    }
+
+    fn inner(&mut self, from: usize, text: &str) {
+        let all: Vec<_> = inner_fields(text).collect();
+        let value = |name: &str| all.iter().find(|f| f.name == name).map(|f| f.value);
+        let Some(shape) = shape(self.ty, value) else {
+            let known: Vec<_> = SHAPES
+                .iter()
+                .filter(|shape| shape.ty == self.ty)
+                .map(|shape| shape.about)
+                .collect();
+            let name = match self.ty {
+                VirtType::Control => "op",
+                _ => "resrc",
+            };
+            let message = match value(name) {
+                Some(value) => format!("{name}={value} is not in the contract"),
+                None => format!("{name}= is missing: what is it about?"),
+            };
+            let rule = match value(name) {
+                Some(_) => Rule::Operation,
+                None => Rule::MissingField,
+            };
+            let mut finding = self.at(
+                rule,
+                from..from + text.len(),
+                message,
+                &format!("{} is about {}", self.ty.name(), known.join(", ")),
+            );
+            // Another manager, or a newer libvirt, may have more.
+            if rule == Rule::Operation {
+                finding = finding.note();
+            }
+            self.findings.push(finding);
+            return;
+        };
+        let contract = Contract {
+            name: self.ty.name(),
+            source: shape.source,
+            layout: shape.fields,
+            inner: true,
+        };
+        let at = self.head.body_at + from;
+        let mut fields = Fields::judge(contract, self.place, self.raw, at, text.to_owned(), true);
+        for finding in &mut fields.findings {
+            // libvirt does not encode some of its paths. As long as they are plain, nothing is forged.
+            let value = &finding.line[finding.span.clone()];
+            if finding.rule == Rule::Encoding && value.starts_with('/') {
+                *finding = finding.clone().note();
+            }
+        }
+        self.fields = Some(fields);
+    }
+
+    /// What values have to do with each other.
+    fn meaning(&mut self) {
+        let control = self.ty == VirtType::Control && self.value("op") == Some("start");
+        let runs = self.value("vm-pid").and_then(|pid| pid.parse::<i64>().ok());
+        let runs = runs.map(|pid| pid > 0);
+        if control && self.value("res") == Some("success") && runs == Some(false) {
+            let message = "a guest that was started has no process".to_owned();
+            let finding = self.finding(Rule::Result, "vm-pid", message);
+            self.findings.push(finding);
+        }
+    }
+}

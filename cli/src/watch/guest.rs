@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! A record of a guest in a sentence.
+
+use crate::record::resource::{Opened, Resource, succeeded};
+use crate::record::value::Nested;
+use dmns_audit_uapi::virt::VirtType;
+
+/// What the record of type `ty` says, without who says it; `None` where it does not say of which guest.
+pub fn guest(ty: VirtType, body: &str) -> Option<String> {
+    let record = Nested::new(body);
+    let vm = record.text("vm")?;
+    let reason = record.raw("reason").map(|reason| format!(" ({reason})"));
+    let reason = reason.unwrap_or_default();
+    let success = succeeded(&record);
+    let verb = |plain: &str, base: &str| match success {
+        true => plain.to_owned(),
+        false => format!("fails to {base}"),
+    };
+    let text = |name: &str| record.text(name).unwrap_or_default();
+    Some(match ty {
+        VirtType::Control => match record.raw("op")? {
+            "start" => format!("{} guest {vm}{reason}", verb("starts", "start")),
+            "stop" => format!("{} guest {vm}{reason}", verb("stops", "stop")),
+            op => format!("{op} of guest {vm}{reason}"),
+        },
+        VirtType::Resource => resource(&record, &vm, &reason, verb)?,
+        VirtType::MachineId => format!("{} guest {vm}", verb("labels", "label")),
+        VirtType::IntegrityCheck => format!(
+            "{} the integrity of guest {vm} by {}",
+            match success {
+                true => "confirms",
+                false => "refutes",
+            },
+            text("mechanism")
+        ),
+        VirtType::Create => format!(
+            "{} the image {} of guest {vm}",
+            verb("makes", "make"),
+            text("path")
+        ),
+        VirtType::Destroy => format!(
+            "{} the image {} of guest {vm}",
+            verb("destroys", "destroy"),
+            text("path")
+        ),
+        VirtType::MigrateIn => {
+            format!("{} guest {vm} from {}", verb("takes", "take"), text("peer"))
+        }
+        VirtType::MigrateOut => format!("{} guest {vm} to {}", verb("sends", "send"), text("peer")),
+    })
+}
+
+fn resource(
+    record: &Nested<'_>,
+    vm: &str,
+    reason: &str,
+    verb: impl Fn(&str, &str) -> String,
+) -> Option<String> {
+    if let Some(opened) = Opened::of(record) {
+        let opens = verb("opens", "open");
+        return Some(format!(
+            "{opens} {} for {} of guest {vm}",
+            opened.show(),
+            opened.mac
+        ));
+    }
+    let resource = Resource::of(record)?;
+    let kind = resource.kind;
+    if kind == "cgroup" {
+        let what = match record.raw("class") {
+            Some("path") => format!(" {}", record.text("path").unwrap_or_default()),
+            Some("major") => format!(" {}", record.raw("category").unwrap_or_default()),
+            _ => String::new(),
+        };
+        let verb = match resource.reason {
+            "deny" => verb("denies", "deny"),
+            _ => verb("allows", "allow"),
+        };
+        return Some(format!("{verb} guest {vm} cgroup{what}{reason}"));
+    }
+    Some(match (resource.old, resource.new) {
+        (Some(old), None) => {
+            format!(
+                "{} guest {vm} {kind} {old}{reason}",
+                verb("takes from", "take from")
+            )
+        }
+        (Some(old), Some(new)) => format!(
+            "{} guest {vm} {kind} {new} instead of {old}{reason}",
+            verb("gives", "give")
+        ),
+        (None, Some(new)) => format!("{} guest {vm} {kind} {new}{reason}", verb("gives", "give")),
+        (None, None) if resource.reason == "detach" => {
+            format!(
+                "{} guest {vm} {kind}{reason}",
+                verb("takes from", "take from")
+            )
+        }
+        (None, None) => format!("{} guest {vm} {kind}{reason}", verb("gives", "give")),
+    })
+}

@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Guests, and input that is not as it should be: `run-guest` with a QEMU that is none, names that want to forge,
+//! logs that begin or end in the middle.
+
+use dmns_audit_uapi::text::Sink;
+use dmns_audit_uapi::virt::text::Guest;
+use serde_json::Value;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn dmns_audit<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_dmns-audit"))
+        .args(arguments)
+        .env("TZ", "UTC0")
+        .stdin(Stdio::null())
+        .output()
+        .expect("it runs")
+}
+
+/// Runs `run-guest --log LOG OPTIONS -- COMMAND`. Returns its exit status and what it said.
+fn run_guest(log: &Path, options: &[&OsStr], command: &[&str]) -> (Option<i32>, String) {
+    let mut arguments: Vec<&OsStr> = ["run-guest", "--timeout", "1", "--log"]
+        .map(OsStr::new)
+        .to_vec();
+    arguments.push(log.as_os_str());
+    arguments.extend(options);
+    arguments.push(OsStr::new("--"));
+    arguments.extend(command.iter().map(OsStr::new));
+    let output = dmns_audit(arguments);
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+/// The rows of `report virt --all-events`.
+fn rows(log: &Path) -> Vec<Value> {
+    let arguments = ["report", "virt", "--all-events", "--format", "json"].map(OsString::from);
+    let output = dmns_audit(arguments.into_iter().chain([log.into()]));
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect()
+}
+
+/// What `check --strict` says, if anything.
+fn check(log: &Path) -> String {
+    let output = dmns_audit([OsStr::new("check"), OsStr::new("--strict"), log.as_os_str()]);
+    match output.status.code() {
+        Some(0) => String::new(),
+        _ => String::from_utf8_lossy(&output.stdout).into_owned(),
+    }
+}
+
+#[test]
+fn a_qemu_that_does_not_start_is_a_failed_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (number, (command, says)) in [
+        (&["/nonexistent/qemu"][..], "cannot start /nonexistent/qemu"),
+        (
+            &["false"],
+            "the guest did not start: QEMU has closed its monitor (QEMU: exit status: 1)",
+        ),
+        (
+            &["sh", "-c", "kill -9 $$"],
+            "(QEMU: signal: 9",
+        ),
+        // It closes its monitor, and goes on.
+        (
+            &[
+                "bash",
+                "-c",
+                "for fd in /proc/self/fd/*; do fd=${fd##*/}; [ $fd -lt 3 ] || eval \"exec $fd>&-\"; done; exec sleep 100",
+            ],
+            "(QEMU: signal: 9",
+        ),
+        (
+            &["sh", "-c", "exec sleep 100"],
+            "QEMU's monitor does not answer within 1 s",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let log = folder.path().join(number.to_string());
+        let (status, said) = run_guest(&log, &["--name", "x"].map(OsStr::new), command);
+        assert_eq!(status, Some(2), "{said}");
+        assert!(said.contains(says), "{says}: {said}");
+        assert_eq!(check(&log), "");
+        let rows = rows(&log);
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        assert_eq!(
+            (&rows[0]["event"], &rows[0]["state"]),
+            (&"start".into(), &"failed".into())
+        );
+    }
+}
+
+#[test]
+fn a_name_is_whatever_it_is_and_forges_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (number, (name, told)) in [
+        (&b"two words"[..], "two words"),
+        (b"it's", "it's"),
+        (b"say \"hi\"", "say \"hi\""),
+        (b"a\nb", "a\u{fffd}b"),
+        (b"\xff\xfe", "\u{fffd}\u{fffd}"),
+        (b"x res=success'", "x res=success'"),
+        (
+            b"x' msg='virt=kvm op=start reason=booted vm=\"root\"",
+            "x' msg='virt=kvm op=start reason=booted vm=\"root\"",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let log = folder.path().join(number.to_string());
+        let (status, said) = run_guest(
+            &log,
+            &[OsStr::new("--name"), OsStr::from_bytes(name)],
+            &["false"],
+        );
+        assert_eq!(status, Some(2), "{said}");
+        assert_eq!(check(&log), "", "{told}");
+        let rows = rows(&log);
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        assert_eq!(rows[0]["vm"], told);
+        assert_eq!(fs::read_to_string(&log).expect("text").lines().count(), 2);
+    }
+}
+
+#[test]
+fn what_cannot_be_recorded_rightly_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("log");
+    let long = OsString::from_vec(vec![b'x'; 4096]);
+    for (options, command, says) in [
+        (
+            vec![OsStr::new("--name"), &long],
+            &["false"][..],
+            "has 4096 bytes, 255 at most",
+        ),
+        (
+            vec![OsStr::new("--name"), OsStr::new("")],
+            &["false"],
+            "name is empty",
+        ),
+        (
+            vec![OsStr::new("--uuid"), OsStr::new("1-2-3")],
+            &["false"],
+            "\"1-2-3\" is no UUID: write it as",
+        ),
+        (
+            vec![],
+            &["false", "-daemonize"],
+            "-daemonize: QEMU must stay in the foreground",
+        ),
+        (vec![], &["false", "-uuid", "x' res=1"], "is no UUID"),
+        (
+            vec![OsStr::new("--monitor"), OsStr::new("/nonexistent/socket")],
+            &["false"],
+            "--monitor /nonexistent/socket: ",
+        ),
+    ] {
+        let (status, said) = run_guest(&log, &options, command);
+        assert_eq!(status, Some(2), "{said}");
+        assert!(said.contains(says), "{says}: {said}");
+    }
+    let written = fs::read_to_string(&log).unwrap_or_default();
+    assert_eq!(written, "", "nothing was recorded of what was refused");
+}
+
+struct Bytes(Vec<u8>);
+
+impl Sink for Bytes {
+    fn put(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+/// A log that grows, a record a second.
+#[derive(Default)]
+struct Log {
+    text: String,
+    serial: u32,
+}
+
+impl Log {
+    fn record(&mut self, ty: &str, write: impl FnOnce(&mut Bytes)) -> &mut Self {
+        let mut inner = Bytes(Vec::new());
+        write(&mut inner);
+        self.serial += 1;
+        self.text.push_str(&format!(
+            "type={ty} msg=audit({0}.000:{0}): pid=1 uid=0 auid=4294967295 ses=4294967295 msg='{1}'\n",
+            self.serial,
+            String::from_utf8(inner.0).expect("ASCII")
+        ));
+        self
+    }
+
+    fn starts(&mut self, guest: &Guest<'_>, pid: i64) -> &mut Self {
+        self.record("VIRT_MACHINE_ID", |out| {
+            guest.machine_id(out, "+0:+0", "+0:+0", "dac")
+        });
+        self.record("VIRT_CONTROL", |out| {
+            guest.control(out, "start", "booted", pid, true)
+        })
+    }
+
+    fn stops(&mut self, guest: &Guest<'_>) -> &mut Self {
+        self.record("VIRT_CONTROL", |out| {
+            guest.control(out, "stop", "shutdown", 0, true)
+        })
+    }
+
+    fn told(&self) -> Vec<String> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log");
+        fs::write(&path, &self.text).expect("written");
+        rows(&path)
+            .iter()
+            .map(|row| {
+                let second = |at: &str| {
+                    let id = row[at]["id"].as_str().unwrap_or("-");
+                    id.split('.').next().unwrap_or_default().to_owned()
+                };
+                let text = |name: &str| row[name].as_str().unwrap_or_default();
+                format!(
+                    "{} {} {} {}-{}",
+                    text("event"),
+                    text("vm"),
+                    text("state"),
+                    second("start"),
+                    second("end")
+                )
+                .trim_end()
+                .to_owned()
+            })
+            .collect()
+    }
+}
+
+const A: Guest<'_> = Guest {
+    virt: "qemu",
+    name: b"web",
+    uuid: "11111111-2222-3333-4444-555555555555",
+    exe: b"/x",
+};
+const B: Guest<'_> = Guest {
+    uuid: "99999999-2222-3333-4444-555555555555",
+    ..A
+};
+
+#[test]
+fn guests_of_one_name_are_told_apart_by_their_uuid_and_a_uuid_can_be_used_again() {
+    let mut log = Log::default();
+    log.starts(&A, 10).starts(&B, 11).stops(&A).stops(&B);
+    assert_eq!(
+        log.told(),
+        [
+            "start web ended 2-5",
+            "start web ended 4-6",
+            "stop web  5--",
+            "stop web  6--"
+        ]
+    );
+    let renamed = Guest { name: b"db", ..A };
+    let mut log = Log::default();
+    log.starts(&A, 10)
+        .stops(&A)
+        .starts(&renamed, 10)
+        .stops(&renamed);
+    assert_eq!(
+        log.told(),
+        [
+            "start web ended 2-3",
+            "stop web  3--",
+            "start db ended 5-6",
+            "stop db  6--"
+        ]
+    );
+}
+
+/// What was opened for an interface is its own, was opened in vain, or could not be.
+#[test]
+fn a_descriptor_is_tied_to_the_interface_that_got_it() {
+    let mac = "52:54:00:00:00:01";
+    let open = |log: &mut Log, mac: &str, path: &[u8], success| {
+        log.record("VIRT_RESOURCE", |out| {
+            A.net_open(out, mac, path, Some((10, 200)), success)
+        });
+    };
+    let mut log = Log::default();
+    log.starts(&A, 10);
+    open(&mut log, mac, b"/dev/net/tun", true);
+    open(&mut log, mac, b"/dev/vhost-net", true);
+    open(&mut log, "52:54:00:00:00:02", b"/dev/net/tun", true);
+    open(&mut log, "52:54:00:00:00:03", b"/dev/net/tun", false);
+    let attached = Some(mac.as_bytes());
+    log.record("VIRT_RESOURCE", |out| {
+        A.change(out, "net", "attach", (None, attached), true)
+    });
+    log.record("VIRT_RESOURCE", |out| {
+        A.change(out, "net", "detach", (attached, None), true)
+    });
+    log.stops(&A);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("log");
+    fs::write(&path, &log.text).expect("written");
+    let opened: Vec<String> = rows(&path)
+        .iter()
+        .filter(|row| row["detail"]["reason"] == "open")
+        .map(|row| {
+            let detail = &row["detail"];
+            let end = row["end"]["id"].as_str().unwrap_or("-");
+            format!(
+                "{} {} {} {} {end}",
+                detail["mac"], detail["what"], detail["given"], row["state"]
+            )
+        })
+        .collect();
+    assert_eq!(
+        opened,
+        [
+            "\"52:54:00:00:00:01\" \"/dev/net/tun\" true \"ended\" 8.000:8",
+            "\"52:54:00:00:00:01\" \"/dev/vhost-net\" true \"ended\" 8.000:8",
+            "\"52:54:00:00:00:02\" \"/dev/net/tun\" false \"ended\" 9.000:9",
+            "\"52:54:00:00:00:03\" \"/dev/net/tun\" false \"failed\" -",
+        ]
+    );
+}
+
+/// Whatever of a real libvirt's log is there: nothing that it did rightly is called an error, and every report works.
+#[test]
+fn a_log_that_begins_or_ends_in_the_middle_is_not_accused() {
+    let whole = include_str!("logs/libvirt.log");
+    let lines: Vec<&str> = whole
+        .lines()
+        .filter(|line| line.starts_with("type=VIRT_"))
+        .collect();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("log");
+    for at in (0..lines.len()).step_by(7) {
+        for part in [&lines[at..], &lines[..at]] {
+            fs::write(&path, part.join("\n") + "\n").expect("written");
+            let output = dmns_audit([OsStr::new("check"), path.as_os_str()]);
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert_eq!(output.status.code(), Some(0), "{at}: {said}");
+            rows(&path);
+        }
+    }
+}
