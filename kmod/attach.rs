@@ -27,15 +27,18 @@ use kernel::sync::atomic::{
 };
 use kernel::types::Opaque;
 
-/// Kernel functions to attach to, in one and the same way.
+/// A kernel function to attach to.
 #[derive(Clone, Copy)]
 pub(crate) enum Hook {
     /// `dm_audit_log_ti()`, replaced.
     DmTarget,
     /// `dm_audit_log_bio()`, replaced.
     DmBio,
-    /// The ioctls of device mapper, surrounded: they hold locks while they make and destroy targets.
+    /// `dm_ctl_ioctl()`, surrounded: ioctls hold locks while they make and destroy targets.
     DmIoctl,
+    /// `dm_compat_ctl_ioctl()`, likewise.
+    #[cfg(CONFIG_COMPAT)]
+    DmCompatIoctl,
     /// `__ns_tree_add_raw()`, observed.
     NsAdd,
     /// `__ns_tree_remove()`, observed.
@@ -44,8 +47,13 @@ pub(crate) enum Hook {
     Clone,
     /// `ksys_unshare()`, surrounded likewise.
     Unshare,
-    /// What makes a mount namespace for `open_tree()` and `fsmount()`, surrounded likewise.
+    /// `create_new_namespace()`, surrounded likewise: it makes a mount namespace for `open_tree()` and `fsmount()`.
     Mount,
+    /// `fsmount()` itself, surrounded likewise: it holds a mutex around that.
+    Fsmount,
+    /// The same for programs of i386.
+    #[cfg(CONFIG_IA32_EMULATION)]
+    Fsmount32,
     /// `switch_task_namespaces()`, observed.
     NsSwitch,
     /// `audit_log_exit()`, observed.
@@ -77,36 +85,31 @@ extern "C" {
 }
 
 impl Hook {
-    fn functions(self) -> &'static [&'static CStr] {
+    fn function(self) -> &'static CStr {
         match self {
-            Self::DmTarget => &[c"dm_audit_log_ti"],
-            Self::DmBio => &[c"dm_audit_log_bio"],
-            Self::DmIoctl => &[
-                c"dm_ctl_ioctl",
-                #[cfg(CONFIG_COMPAT)]
-                c"dm_compat_ctl_ioctl",
-            ],
-            Self::NsAdd => &[c"__ns_tree_add_raw"],
-            Self::NsRemove => &[c"__ns_tree_remove"],
-            Self::Clone => &[c"copy_namespaces"],
-            Self::Unshare => &[c"ksys_unshare"],
-            Self::Mount => &[
-                // fsmount() holds a mutex of its own around it.
-                c"create_new_namespace",
-                c"__x64_sys_fsmount",
-                #[cfg(CONFIG_IA32_EMULATION)]
-                c"__ia32_sys_fsmount",
-            ],
-            Self::NsSwitch => &[c"switch_task_namespaces"],
-            Self::AuditExit => &[c"audit_log_exit"],
-            Self::AuditMessage => &[c"audit_log_common_recv_msg"],
-            Self::Seccomp => &[c"audit_seccomp"],
-            Self::CoreDump => &[c"audit_core_dumps"],
-            Self::AuditReceive => &[c"audit_receive"],
+            Self::DmTarget => c"dm_audit_log_ti",
+            Self::DmBio => c"dm_audit_log_bio",
+            Self::DmIoctl => c"dm_ctl_ioctl",
+            #[cfg(CONFIG_COMPAT)]
+            Self::DmCompatIoctl => c"dm_compat_ctl_ioctl",
+            Self::NsAdd => c"__ns_tree_add_raw",
+            Self::NsRemove => c"__ns_tree_remove",
+            Self::Clone => c"copy_namespaces",
+            Self::Unshare => c"ksys_unshare",
+            Self::Mount => c"create_new_namespace",
+            Self::Fsmount => c"__x64_sys_fsmount",
+            #[cfg(CONFIG_IA32_EMULATION)]
+            Self::Fsmount32 => c"__ia32_sys_fsmount",
+            Self::NsSwitch => c"switch_task_namespaces",
+            Self::AuditExit => c"audit_log_exit",
+            Self::AuditMessage => c"audit_log_common_recv_msg",
+            Self::Seccomp => c"audit_seccomp",
+            Self::CoreDump => c"audit_core_dumps",
+            Self::AuditReceive => c"audit_receive",
         }
     }
 
-    /// Where ftrace shall lead the callers of the functions.
+    /// Where ftrace shall lead the function's callers.
     ///
     /// Bit 0 asks for a jump: the Rust function gets the arguments and returns to the caller, and the
     /// original never runs. Without it, ftrace calls a trampoline, which returns into the original.
@@ -115,11 +118,15 @@ impl Hook {
             Self::DmTarget => return handlers::replace_dm_audit_log_ti as *const () as usize | 1,
             Self::DmBio => return handlers::replace_dm_audit_log_bio as *const () as usize | 1,
             Self::DmIoctl => dmns_trampoline_dm_ioctl,
+            #[cfg(CONFIG_COMPAT)]
+            Self::DmCompatIoctl => dmns_trampoline_dm_ioctl,
             Self::NsAdd => dmns_trampoline_ns_add,
             Self::NsRemove => dmns_trampoline_ns_remove,
             Self::Clone => dmns_trampoline_clone,
             Self::Unshare => dmns_trampoline_unshare,
-            Self::Mount => dmns_trampoline_mount,
+            Self::Mount | Self::Fsmount => dmns_trampoline_mount,
+            #[cfg(CONFIG_IA32_EMULATION)]
+            Self::Fsmount32 => dmns_trampoline_mount,
             Self::NsSwitch => dmns_trampoline_ns_switch,
             Self::AuditExit => dmns_trampoline_audit_exit,
             Self::AuditMessage => dmns_trampoline_audit_message,
@@ -132,14 +139,13 @@ impl Hook {
     }
 }
 
-/// Functions with our address patched in.
+/// A function with our address patched in.
 ///
 /// # Invariants
 ///
-/// `ops` is registered with `register_ftrace_direct()` for `direct`.
+/// `ops` is registered with `register_ftrace_direct()` for `hook.direct()`.
 struct Attachment {
-    functions: &'static [&'static CStr],
-    direct: usize,
+    hook: Hook,
     ops: KBox<Opaque<bindings::ftrace_ops>>,
 }
 
@@ -151,60 +157,41 @@ unsafe impl Send for Attachment {}
 unsafe impl Sync for Attachment {}
 
 impl Attachment {
-    fn new(functions: &'static [&'static CStr], direct: usize) -> Result<Self> {
-        let ops = KBox::new(Opaque::<bindings::ftrace_ops>::zeroed(), GFP_KERNEL)?;
+    fn new(hook: Hook) -> Result<Self> {
+        let function = hook.function();
+        let ops = KBox::new(Opaque::<bindings::ftrace_ops>::zeroed(), GFP_KERNEL)
+            .map_err(Error::from)
+            .inspect_err(|e| refused(function, *e))?;
         // SAFETY: `ops` is ours. Nobody shall switch ftrace off while functions lead to us
         // (`kernel.ftrace_enabled`).
         unsafe { (*ops.get()).flags = bindings::FTRACE_OPS_FL_PERMANENT as c_ulong };
-        for (i, function) in functions.iter().enumerate() {
-            // SAFETY: `ops` is zeroed but for its flags, which is how C declares one, and stays where it is until it
-            // is freed. ftrace copies the pattern, which is `function` without its NUL, before it returns.
-            let found = to_result(unsafe {
-                bindings::ftrace_set_filter(
-                    ops.get(),
-                    function.as_char_ptr().cast_mut().cast(),
-                    function.count_bytes() as c_int,
-                    c_int::from(i == 0),
-                )
-            });
-            if let Err(e) = found {
-                // SAFETY: `ops` is not registered.
-                unsafe { bindings::ftrace_free_filter(ops.get()) };
-                refused(function, e);
-                return Err(e);
-            }
-        }
-        // SAFETY: `ops` names these functions. The address is that of a Rust function with the signature of
-        // the one that it replaces, or of a trampoline that keeps the arguments of those that it
+        // SAFETY: `ops` is zeroed but for its flags, which is how C declares one, and stays where it is until it is
+        // freed. ftrace copies the pattern, which is `function` without its NUL, before it returns.
+        to_result(unsafe {
+            bindings::ftrace_set_filter(
+                ops.get(),
+                function.as_char_ptr().cast_mut().cast(),
+                function.count_bytes() as c_int,
+                1,
+            )
+        })
+        .inspect_err(|e| refused(function, *e))?;
+        // SAFETY: `ops` names one function. The address is that of a Rust function with the signature of
+        // the one that it replaces, or of a trampoline that keeps the arguments of the one that it
         // observes.
-        let registered = unsafe { bindings::register_ftrace_direct(ops.get(), direct) };
+        let registered = unsafe { bindings::register_ftrace_direct(ops.get(), hook.direct()) };
         if let Err(e) = to_result(registered) {
             // SAFETY: `ops` is not registered.
             unsafe { bindings::ftrace_free_filter(ops.get()) };
-            // The kernel has the functions, ftrace_set_filter() has found them: a filter that is empty all the same
-            // lacks the memory for its entries, of which match_records() does not tell.
+            // The kernel has the function, ftrace_set_filter() has found it: a filter that is empty all the same
+            // lacks the memory for its entry, of which match_records() does not tell.
             let e = if e == EINVAL { ENOMEM } else { e };
-            // Of several, the one that is refused alone is the one.
-            let alone = |function: &&'static [&'static CStr]| Self::new(function, direct).is_err();
-            if functions.len() == 1 || !functions.chunks(1).any(|function| alone(&function)) {
-                refused(functions[0], e);
-            }
+            refused(function, e);
             return Err(e);
         }
+        pr_info!("{}: attached\n", function);
         // INVARIANT: Registered just now.
-        let this = Self {
-            functions,
-            direct,
-            ops,
-        };
-        this.report("attached");
-        Ok(this)
-    }
-
-    fn report(&self, what: &str) {
-        for function in self.functions {
-            pr_info!("{}: {}\n", &**function, what);
-        }
+        Ok(Self { hook, ops })
     }
 }
 
@@ -212,14 +199,14 @@ impl Drop for Attachment {
     fn drop(&mut self) {
         // SAFETY: By the type invariants `ops` is registered for this address.
         let unregistered = to_result(unsafe {
-            bindings::unregister_ftrace_direct(self.ops.get(), self.direct, true)
+            bindings::unregister_ftrace_direct(self.ops.get(), self.hook.direct(), true)
         });
         if let Err(e) = unregistered {
             // The function still leads to our code, and nothing can keep a module whose exit function
             // runs already: nothing but the exit function itself.
             pr_emerg!(
                 "{}: ftrace cannot detach ({:?}); this module stays in memory, reboot soon\n",
-                self.functions[0],
+                self.hook.function(),
                 e
             );
             loop {
@@ -229,7 +216,7 @@ impl Drop for Attachment {
         }
         // ftrace has waited until nobody uses `ops` any more: it is not in the kernel's own data
         // (`FTRACE_OPS_FL_DYNAMIC`).
-        self.report("detached");
+        pr_info!("{}: detached\n", self.hook.function());
     }
 }
 
@@ -252,23 +239,20 @@ pub(crate) fn tell_missing_files(dir: &CStr, files: [&CStr; 2]) {
     // SAFETY: `dir` is NUL-terminated; null asks for the root of debugfs.
     let found = unsafe { bindings::debugfs_lookup(dir.as_char_ptr(), core::ptr::null_mut()) };
     for file in files {
-        let mut has = false;
+        let mut entry = core::ptr::null_mut();
         if !found.is_null() {
-            // SAFETY: `file` is NUL-terminated, `found` a directory that we hold. dput() takes back what
-            // debugfs_lookup() has given, and null.
-            unsafe {
-                let entry = bindings::debugfs_lookup(file.as_char_ptr(), found);
-                has = !entry.is_null();
-                bindings::dput(entry);
-            }
+            // SAFETY: `file` is NUL-terminated, `found` a directory that we hold.
+            entry = unsafe { bindings::debugfs_lookup(file.as_char_ptr(), found) };
         }
-        if !has {
+        if entry.is_null() {
             pr_err!(
                 "debugfs could not make {}/{}: it is off, or memory is short; unload, then load again\n",
                 dir,
                 file
             );
         }
+        // SAFETY: What debugfs_lookup() has given, or null.
+        unsafe { bindings::dput(entry) };
     }
     // SAFETY: As above.
     unsafe { bindings::dput(found) };
@@ -289,8 +273,7 @@ impl Attachments {
             attached: KVec::new(),
         };
         for (_, hook) in hooks.into_iter().filter(|(wanted, _)| *wanted) {
-            let attachment = Attachment::new(hook.functions(), hook.direct())?;
-            this.attached.push(attachment, GFP_KERNEL)?;
+            this.attached.push(Attachment::new(hook)?, GFP_KERNEL)?;
         }
         Ok(this)
     }

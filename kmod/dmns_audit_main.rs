@@ -138,11 +138,16 @@ impl kernel::InPlaceModule for DmnsAudit {
                 (dm, Hook::DmTarget),
                 (dm, Hook::DmBio),
                 (dm, Hook::DmIoctl),
+                #[cfg(CONFIG_COMPAT)]
+                (dm, Hook::DmCompatIoctl),
                 (ns, Hook::NsAdd),
                 (ns, Hook::NsRemove),
                 (ns, Hook::Clone),
                 (ns, Hook::Unshare),
                 (ns, Hook::Mount),
+                (ns, Hook::Fsmount),
+                #[cfg(CONFIG_IA32_EMULATION)]
+                (ns, Hook::Fsmount32),
                 (true, Hook::AuditReceive),
             ])
             .inspect_err(|_| pr_err!("not loaded, nothing is attached\n"))?;

@@ -166,7 +166,8 @@ void dmns_unlock_task(struct task_struct *task)
 
 /*
  * The worker that emits deferred records, one at a time and in order. It may wait for auditd, so it has a queue of
- * its own, with a rescuer for when memory is short.
+ * its own, with a rescuer for when memory is short. It begins with the next tick: what is deferred until then, it emits
+ * together, and kauditd and auditd take it together.
  */
 static struct workqueue_struct *dmns_queue;
 static DECLARE_DELAYED_WORK(dmns_work, dmns_emit_deferred);
@@ -179,7 +180,7 @@ bool dmns_worker_start(void)
 
 void dmns_worker_wake(void)
 {
-	queue_delayed_work(dmns_queue, &dmns_work, 0);
+	queue_delayed_work(dmns_queue, &dmns_work, 1);
 }
 
 void dmns_worker_flush(void)

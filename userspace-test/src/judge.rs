@@ -44,6 +44,10 @@ const SPLATS: [&str; 23] = [
     "new suspected memory leaks",
 ];
 
+/// Waits until the module has deferred no record any more.
+const EMITTED: &str = "while awk 'NR > 1 { n += $NF } END { exit n == 0 }' \
+    /sys/kernel/debug/dmns_audit/counters 2>/dev/null; do sleep 0.1; done";
+
 /// How long `ausearch` may look for records, of which there may be many.
 const SEARCH: Duration = Duration::from_secs(300);
 
@@ -216,6 +220,8 @@ pub(crate) fn examine(guest: &mut Guest, scenario: &Scenario) -> Result<Vec<Stri
     // Whether the module was there, with all its parts, before anything else was done; and whether audit may lose
     // records, so that they are not counted.
     let (module_first, may_lose) = (scenario.module, scenario.may_lose);
+    // What the module has deferred is not counted as emitted yet.
+    guest.must(EMITTED)?;
     guest.mark()?;
     let kernel_log = guest.must("dmesg")?;
     let expected = scenario
