@@ -54,6 +54,10 @@ const NEW: u64 = {
 };
 
 /// Device mapper is about to serve an ioctl. All but one come to their end by themselves.
+///
+/// # Safety
+///
+/// To be called by the trampoline, at the entry of that function.
 #[no_mangle]
 unsafe extern "C" fn dmns_observe_dm_ioctl(_file: *mut bindings::file, command: c_uint) -> bool {
     let _handling = Handling::begin();
@@ -61,6 +65,10 @@ unsafe extern "C" fn dmns_observe_dm_ioctl(_file: *mut bindings::file, command: 
 }
 
 /// `copy_namespaces()`: `current` makes a child.
+///
+/// # Safety
+///
+/// To be called by the trampoline, at the entry of that function.
 #[no_mangle]
 unsafe extern "C" fn dmns_observe_clone(flags: u64) -> bool {
     let _handling = Handling::begin();
@@ -71,14 +79,22 @@ unsafe extern "C" fn dmns_observe_clone(flags: u64) -> bool {
 }
 
 /// `ksys_unshare()`.
+///
+/// # Safety
+///
+/// To be called by the trampoline, at the entry of that function.
 #[no_mangle]
 unsafe extern "C" fn dmns_observe_unshare(flags: c_ulong) -> bool {
     let _handling = Handling::begin();
     // `UNSHARE_EMPTY_MNTNS` makes a mount namespace too.
-    flags as u64 & (NEW | bindings::CLONE_PARENT_SETTID as u64) != 0
+    flags as u64 & (NEW | u64::from(bindings::CLONE_PARENT_SETTID)) != 0
 }
 
 /// What makes a mount namespace that its maker need not enter.
+///
+/// # Safety
+///
+/// To be called by the trampoline, at the entry of that function.
 #[no_mangle]
 unsafe extern "C" fn dmns_observe_mount() -> bool {
     let _handling = Handling::begin();
@@ -87,6 +103,10 @@ unsafe extern "C" fn dmns_observe_mount() -> bool {
 
 /// `audit_log_common_recv_msg()` is about to start the record of a message from user space, with the audit context that
 /// it is handed: with null, the message is an event of its own.
+///
+/// # Safety
+///
+/// To be called by the trampoline, at the entry of that function.
 #[no_mangle]
 unsafe extern "C" fn dmns_observe_audit_message(context: *mut bindings::audit_context) -> bool {
     let _handling = Handling::begin();
@@ -94,6 +114,10 @@ unsafe extern "C" fn dmns_observe_audit_message(context: *mut bindings::audit_co
 }
 
 /// `audit_seccomp()`: before audit's entry into a system call.
+///
+/// # Safety
+///
+/// To be called by the trampoline, at the entry of that function.
 #[no_mangle]
 unsafe extern "C" fn dmns_observe_seccomp() -> bool {
     let _handling = Handling::begin();
@@ -101,6 +125,10 @@ unsafe extern "C" fn dmns_observe_seccomp() -> bool {
 }
 
 /// `audit_core_dumps()`: behind audit's exit from a system call.
+///
+/// # Safety
+///
+/// To be called by the trampoline, at the entry of that function.
 #[no_mangle]
 unsafe extern "C" fn dmns_observe_core_dump(signal: c_long) -> bool {
     let _handling = Handling::begin();
@@ -109,6 +137,10 @@ unsafe extern "C" fn dmns_observe_core_dump(signal: c_long) -> bool {
 }
 
 /// `audit_receive()`: a message to audit, which may lock its configuration.
+///
+/// # Safety
+///
+/// To be called by the trampoline, at the entry of that function.
 #[no_mangle]
 unsafe extern "C" fn dmns_observe_audit_receive() -> bool {
     let _handling = Handling::begin();

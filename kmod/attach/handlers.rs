@@ -173,7 +173,11 @@ unsafe extern "C" fn dmns_observe_ns_remove(ns: *const bindings::ns_common) {
 }
 
 /// `switch_task_namespaces()` is about to give a task another `nsproxy`: in `setns()`, `unshare()`, or `execve()`, under
-/// locks. Called by the trampoline.
+/// locks.
+///
+/// # Safety
+///
+/// To be called by the trampoline, at the entry of that function.
 #[no_mangle]
 unsafe extern "C" fn dmns_observe_ns_switch(
     task: *mut bindings::task_struct,
@@ -186,8 +190,11 @@ unsafe extern "C" fn dmns_observe_ns_switch(
     }
 }
 
-/// `audit_log_exit()` is about to write the event of a system call or an io_uring operation. Called by the
-/// trampoline.
+/// `audit_log_exit()` is about to write the event of a system call or an io_uring operation.
+///
+/// # Safety
+///
+/// To be called by the trampoline, at the entry of that function.
 #[no_mangle]
 unsafe extern "C" fn dmns_observe_audit_exit() {
     let _handling = Handling::begin();
