@@ -29,8 +29,8 @@ impl Switch {
     /// Starts at `level`, with what it needs attached.
     pub(crate) fn new(level: Level, ns: bool) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
-            let attached = attach(level, ns)
-                .inspect_err(|_| pr_err!("not loaded, nothing is attached\n"))?;
+            let attached =
+                attach(level, ns).inspect_err(|_| pr_err!("not loaded, nothing is attached\n"))?;
             level.set();
             Ok(try_pin_init!(Self { ns, attached <- new_mutex!(attached) }))
         })
