@@ -7,6 +7,7 @@ use crate::audit::event::{
     Call, //
 };
 use crate::audit::{
+    self,
     Record,
     Wait, //
 };
@@ -100,7 +101,7 @@ pub(crate) fn changes() {
 
 /// Whether a record of a task in the namespaces `info` that belongs to no event shall get one, with `NS_INFO`.
 pub(crate) fn joins(info: impl FnOnce() -> Info) -> bool {
-    Level::now() == Level::Contained && !info().is_initial()
+    audit::enabled() && Level::now() == Level::Contained && !info().is_initial()
 }
 
 /// Tells the namespaces of a task, in the event of what runs now. The caller holds no lock.
