@@ -165,6 +165,14 @@ unsafe extern "C" fn dmns_around_section(
     section(|| unsafe { bindings::dmns_body(a1, a2, a3, body) })
 }
 
+/// Begins an event, unless `current` is in one, with `NS_INFO` first: readers take some types of record for the last of
+/// their event.
+fn event_with_info() -> Option<Event> {
+    let event = Event::begin()?;
+    info::record(&current_info());
+    Some(event)
+}
+
 /// A call that emits a record outside of any event: it gets one, with `NS_INFO`.
 ///
 /// # Safety
@@ -178,11 +186,7 @@ unsafe extern "C" fn dmns_around_event(
     body: *const c_void,
 ) -> c_ulong {
     let _handling = Handling::begin();
-    let event = Event::begin();
-    if event.is_some() {
-        // First: readers take some types of record for the last of their event.
-        info::record(&current_info());
-    }
+    let event = event_with_info();
     // SAFETY: By the safety requirements.
     let result = unsafe { bindings::dmns_body(a1, a2, a3, body) };
     if let Some(event) = event {
@@ -205,10 +209,7 @@ unsafe extern "C" fn dmns_around_audit_message(
 ) -> c_ulong {
     let _handling = Handling::begin();
     // The record that is started takes its stamp along.
-    let event = Event::begin();
-    if event.is_some() {
-        info::record(&current_info());
-    }
+    let _event = event_with_info();
     // SAFETY: By the safety requirements; the context is that of `current`, or null.
     unsafe { bindings::dmns_body(event::context() as c_ulong, a2, a3, body) }
 }
