@@ -42,10 +42,33 @@ impl Call {
     }
 }
 
+/// Whether the task that runs now causes what runs: no interrupt does.
+pub(crate) fn in_task() -> bool {
+    // SAFETY: Reads the preemption count; no requirements.
+    unsafe { bindings::dmns_in_task() }
+}
+
+/// Whether `current` is in an event.
+pub(crate) fn current() -> bool {
+    // SAFETY: Only `current` changes its audit context.
+    unsafe { bindings::dmns_event_current() }
+}
+
+/// The event that `current` is in, if any, is left out.
+pub(crate) fn leave_out() {
+    // SAFETY: As above.
+    unsafe { bindings::dmns_event_leave_out() };
+}
+
+/// Whether the event that `current` is in is left out; `None` if it is in none.
+pub(crate) fn left_out() -> Option<bool> {
+    // SAFETY: As above; in an event, `current` has an audit context.
+    current().then(|| unsafe { bindings::dmns_event_left_out() })
+}
+
 /// The audit context of the task that causes what runs now; null in an interrupt.
 pub(crate) fn context() -> *mut bindings::audit_context {
-    // SAFETY: Reads the preemption count; no requirements.
-    if !unsafe { bindings::dmns_in_task() } {
+    if !in_task() {
         return core::ptr::null_mut();
     }
     // SAFETY: `current` is valid, and only `current` itself sets its `audit_context`.
