@@ -324,6 +324,17 @@ pub(crate) fn wait_for_handlers() {
     unsafe { bindings::synchronize_rcu() };
 }
 
+/// Reads a number at once, after all that was read so before. For what is read at every system call:
+/// [`Atomic::load`] is a call of a C function each time.
+///
+/// C: `READ_ONCE()`. That loads are not reordered is x86's promise.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+pub(crate) fn read_once(number: &Atomic<u64>) -> u64 {
+    // SAFETY: Valid and aligned; nobody writes it but whole.
+    unsafe { number.as_ptr().read_volatile() }
+}
+
 /// Whether the module is kept until the next boot.
 static PINNED: Atomic<bool> = Atomic::new(false);
 

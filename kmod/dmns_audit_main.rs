@@ -147,6 +147,7 @@ impl kernel::InPlaceModule for DmnsAudit {
                 (dm, Hook::DmCompatIoctl),
                 (ns, Hook::NsAdd),
                 (ns, Hook::NsRemove),
+                (ns, Hook::NsSwitch),
                 (ns, Hook::Clone),
                 (ns, Hook::Unshare),
                 (ns, Hook::Mount),

@@ -128,32 +128,6 @@ void dmns_event_record(void)
 	}
 }
 
-/* Whether current is in an event. */
-bool dmns_event_current(void)
-{
-	const struct audit_context *ctx = audit_context();
-
-	return ctx && ctx->context != AUDIT_CTX_UNUSED;
-}
-
-/*
- * An event that is left out: audit does for it what it does where there are no rules. Audit itself knows 0 and 1;
- * it makes 0 of it for the first record that its filter lets through.
- */
-#define DMNS_LEFT_OUT 2
-
-void dmns_event_leave_out(void)
-{
-	if (dmns_event_current())
-		audit_context()->dummy = DMNS_LEFT_OUT;
-}
-
-/* Whether the event that current is in is left out. */
-bool dmns_event_left_out(void)
-{
-	return audit_context()->dummy == DMNS_LEFT_OUT;
-}
-
 /*
  * Outside of any event, begins one: what current emits until dmns_event_end() shares a serial number. Returns
  * whether it did. As __audit_syscall_entry() and audit_reset_context().

@@ -32,9 +32,6 @@ enum dmns_call {
 };
 
 /* The audit context of current: its event. */
-bool dmns_event_current(void);
-void dmns_event_leave_out(void);
-bool dmns_event_left_out(void);
 enum dmns_call dmns_event_call(void);
 void dmns_event_record(void);
 bool dmns_event_begin(void);

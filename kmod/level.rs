@@ -97,7 +97,7 @@ fn attach(level: Level, ns: bool) -> Result<Option<Attachments>> {
     }
     let hooks = [
         (!ns, Hook::Clone),
-        (true, Hook::NsSwitch),
+        (!ns, Hook::NsSwitch),
         (true, Hook::AuditExit),
         (true, Hook::AuditMessage),
         (true, Hook::Seccomp),

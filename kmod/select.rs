@@ -10,14 +10,15 @@
 
 mod control;
 mod members;
+mod memo;
 
+use crate::attach::read_once;
 use crate::uapi::ns::Kind;
 use crate::uapi::select::Mode;
 use crate::uapi::types::RecordType;
 pub(crate) use control::Control;
 use kernel::prelude::*;
 use kernel::sync::atomic::{
-    Acquire,
     Atomic,
     Relaxed,
     Release, //
@@ -61,33 +62,45 @@ const ORDER: PerKind<Kind> = [
 pub(crate) trait Namespaces {
     /// The ns_id of the one of this kind that the task is in itself.
     fn id(&self, kind: Kind) -> u64;
+
+    /// Where the task and its `nsproxy` are.
+    fn addresses(&self) -> (usize, usize);
 }
 
 /// Whether anything is selected.
 pub(crate) fn any() -> bool {
-    SELECTED.load(Relaxed) != 0
+    read_once(&SELECTED) != 0
 }
 
 /// Of the containers in `set`, the ones that a task is in.
 fn containers(mut set: Set, task: &impl Namespaces) -> Set {
     for kind in ORDER {
+        let without = read_once(&WITHOUT[kind as usize]);
         if set == 0 {
             break;
         }
-        set &= WITHOUT[kind as usize].load(Relaxed) | MEMBERS.get(task.id(kind));
+        if set & !without != 0 {
+            set &= without | MEMBERS.get(task.id(kind));
+        }
     }
     set
 }
 
 /// Whether the records that a task causes are left out.
 pub(crate) fn left_out(task: &impl Namespaces) -> bool {
-    let selected = SELECTED.load(Acquire);
-    if selected == 0 {
-        return false;
+    memo::answer(task, |task| {
+        let selected = read_once(&SELECTED);
+        let only = read_once(&ONLY) & selected;
+        let within = containers(selected, task);
+        within & !only != 0 || (only != 0 && within & only == 0)
+    })
+}
+
+/// A task is about to get another `nsproxy`, or to give its own back at its end. Callable under any lock.
+pub(crate) fn switched() {
+    if any() {
+        memo::forget();
     }
-    let only = ONLY.load(Relaxed) & selected;
-    let within = containers(selected, task);
-    within & !only != 0 || (only != 0 && within & only == 0)
 }
 
 /// Whether records of this type are never left out.
@@ -100,7 +113,7 @@ pub(crate) fn is_kept(number: u16) -> bool {
 
 /// A task makes a namespace, which belongs to the containers that the task is in. Callable under any lock.
 pub(crate) fn born(kind: Kind, id: u64, maker: &impl Namespaces) {
-    let within = containers(SELECTED.load(Acquire), maker);
+    let within = containers(read_once(&SELECTED), maker);
     let set = within & !WITHOUT[kind as usize].load(Relaxed);
     if set == 0 || belongs(kind, id, set) {
         return;
@@ -133,6 +146,7 @@ fn belongs(kind: Kind, id: u64, set: Set) -> bool {
     for (_, alive) in of(added.unwrap_or(0)) {
         alive[kind as usize].add(1, Relaxed);
     }
+    memo::forget();
     added.is_some()
 }
 
@@ -150,6 +164,7 @@ fn change(set: &Atomic<Set>, add: Set, take: Set) {
     while let Err(now) = set.cmpxchg(before, (before | add) & !take, Release) {
         before = now;
     }
+    memo::forget();
 }
 
 /// Selects a container that has the namespaces `ids`, 0 where it has none of a kind, under the number `container`, which

@@ -193,6 +193,7 @@ unsafe extern "C" fn dmns_observe_ns_switch(
     proxy: *const bindings::nsproxy,
 ) {
     let _handling = Handling::begin();
+    select::switched();
     // Without a proxy, it exits.
     if !proxy.is_null() && task == kernel::task::Task::current_raw() {
         // SAFETY: `task` is `current`, and holds `proxy` from here on.

@@ -147,11 +147,16 @@ impl Namespaces for TaskNamespaces {
         // SAFETY: By the type invariants.
         unsafe { ns_id(of_task(kind, Of::Itself, self.task, self.proxy)) }
     }
+
+    fn addresses(&self) -> (usize, usize) {
+        (self.task as usize, self.proxy as usize)
+    }
 }
 
 /// Whether what the task that runs now causes is left out.
+#[inline]
 pub(super) fn current_left_out() -> bool {
-    select::any() && TaskNamespaces::current().is_some_and(|task| select::left_out(&task))
+    TaskNamespaces::current().is_some_and(|task| select::left_out(&task))
 }
 
 /// Calls `f` with the namespaces of the task with this number in the initial pid namespace. `f` must not sleep.

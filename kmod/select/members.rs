@@ -2,6 +2,7 @@
 
 //! Which containers a namespace belongs to: a table that is read at every system call, without a lock.
 
+use crate::attach::read_once;
 use kernel::sync::atomic::{
     Acquire,
     Atomic,
@@ -50,11 +51,8 @@ impl Members {
     /// The containers that the namespace belongs to.
     pub(super) fn get(&self, id: u64) -> Set {
         let bucket = self.bucket(id);
-        let place = bucket
-            .ids
-            .iter()
-            .position(|taken| taken.load(Acquire) == id);
-        place.map_or(0, |place| bucket.sets[place].load(Relaxed))
+        let place = bucket.ids.iter().position(|taken| read_once(taken) == id);
+        place.map_or(0, |place| read_once(&bucket.sets[place]))
     }
 
     /// The namespace belongs to these containers too. Returns to which it did not before; `None` where there is no
