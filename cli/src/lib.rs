@@ -9,6 +9,7 @@
 //! - [`ranges`]: sets of sectors and ids.
 //! - [`report`]: lives of mappings, namespaces and guests.
 //! - [`html`]: the same as a page.
+//! - [`audit`]: writes records of guests.
 //! - [`run`]: starts a QEMU, and records it.
 //! - [`watch`]: what happens, as it happens.
 //! - [`spec`]: prints the contract.
@@ -16,6 +17,7 @@
 //! - [`args`]: the command line.
 
 pub mod args;
+pub mod audit;
 pub mod check;
 pub mod html;
 pub mod input;
