@@ -11,6 +11,7 @@
 //! - [`html`]: the same as a page.
 //! - [`audit`]: writes records of guests.
 //! - [`run`]: starts a QEMU, and records it.
+//! - [`oci`]: a hook of container runtimes.
 //! - [`watch`]: what happens, as it happens.
 //! - [`spec`]: prints the contract.
 //! - [`table`], [`terminal`], [`when`]: text and times for people.
@@ -21,6 +22,7 @@ pub mod audit;
 pub mod check;
 pub mod html;
 pub mod input;
+pub mod oci;
 pub mod ranges;
 pub mod record;
 pub mod report;
