@@ -9,16 +9,20 @@
 //! - [`ranges`]: sets of sectors and ids.
 //! - [`report`]: lives of mappings, namespaces and guests.
 //! - [`html`]: the same as a page.
+//! - [`audit`]: writes records of guests.
 //! - [`run`]: starts a QEMU, and records it.
+//! - [`oci`]: a hook of container runtimes.
 //! - [`watch`]: what happens, as it happens.
 //! - [`spec`]: prints the contract.
 //! - [`table`], [`terminal`], [`when`]: text and times for people.
 //! - [`args`]: the command line.
 
 pub mod args;
+pub mod audit;
 pub mod check;
 pub mod html;
 pub mod input;
+pub mod oci;
 pub mod ranges;
 pub mod record;
 pub mod report;

@@ -4,8 +4,8 @@
 
 use clap::Parser;
 use dmns_audit::args::{
-    self, Check, CheckFormat, Cli, Command, Common, Report, ReportFormat, RunGuest, SpecFormat,
-    Watch,
+    self, Check, CheckFormat, Cli, Command, Common, OciPaths, Report, ReportFormat, RunGuest,
+    SpecFormat, Watch,
 };
 use dmns_audit::check::json::Json;
 use dmns_audit::check::sarif::Sarif;
@@ -13,6 +13,7 @@ use dmns_audit::check::text::Text;
 use dmns_audit::check::{Reporter, check};
 use dmns_audit::html::{self, Both, Page};
 use dmns_audit::input::Log;
+use dmns_audit::oci;
 use dmns_audit::record::users::Users;
 use dmns_audit::report::{self, Collector, Options, dm, ns, virt};
 use dmns_audit::run;
@@ -56,6 +57,34 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
             ExitCode::SUCCESS
         }
         Command::RunGuest(args) => run_guest(args)?,
+        Command::OciHook(args) => {
+            let OciPaths { socket, state, log } = args.paths.clone();
+            let ask = oci::Ask {
+                strict: args.strict,
+                socket,
+                state,
+                log,
+            };
+            oci::hook(&ask, io::stdin().lock())?;
+            ExitCode::SUCCESS
+        }
+        Command::OciForward(args) => {
+            let OciPaths { socket, state, log } = args.paths.clone();
+            oci::forward::run(&oci::forward::Ask {
+                socket,
+                state,
+                log,
+                only_log: args.no_audit,
+            })?;
+            ExitCode::SUCCESS
+        }
+        Command::OciWrap(args) => {
+            oci::wrap::run(&oci::wrap::Ask {
+                strict: args.strict,
+                command: args.command.clone(),
+            })?;
+            ExitCode::SUCCESS
+        }
         Command::Spec(args) => {
             match args.format {
                 SpecFormat::Text => spec::text(&terminal, &mut out)?,

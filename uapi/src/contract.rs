@@ -59,6 +59,10 @@ pub enum Syntax {
     UntrustedOrUnknown,
     /// `success` or `failed`.
     Outcome,
+    /// What a container runtime calls a container: see [`is_identifier`]; else [`Syntax::Untrusted`].
+    Identifier,
+    /// Decimal, 0 to 2^64 - 1, or `?` where it is not known.
+    U64OrUnknown,
 }
 
 impl Syntax {
@@ -86,6 +90,8 @@ impl Syntax {
             Self::Acl => "some of r, w and m",
             Self::UntrustedOrUnknown => "\"text\", upper-case hex or ?",
             Self::Outcome => "success or failed",
+            Self::Identifier => "letters, digits and . _ + : -, else \"text\" or upper-case hex",
+            Self::U64OrUnknown => "a decimal number of 64 bits or ?",
         }
     }
 
@@ -126,8 +132,20 @@ impl Syntax {
             }
             Self::UntrustedOrUnknown => value == "?" || untrusted(value),
             Self::Outcome => matches!(value, "success" | "failed"),
+            Self::Identifier => is_identifier(value) || untrusted(value),
+            Self::U64OrUnknown => value == "?" || unsigned::<u64>(value),
         }
     }
+}
+
+/// Whether `value` is written as it is where an identifier is expected: letters, digits and `. _ + : -`, and nothing
+/// that reads as text in hexadecimal.
+pub fn is_identifier(value: &str) -> bool {
+    !value.is_empty()
+        && value
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'+' | b':' | b'-'))
+        && !untrusted(value)
 }
 
 /// Whether `value` is a number as `%u` writes it: no sign, no leading zero.

@@ -10,6 +10,9 @@ use dmns_audit_uapi::virt::VirtType;
 pub fn guest(ty: VirtType, body: &str) -> Option<String> {
     let record = Nested::new(body);
     let vm = record.text("vm")?;
+    if ty == VirtType::Control && record.raw("virt") == Some("oci") {
+        return container(&record, &vm);
+    }
     let reason = record.raw("reason").map(|reason| format!(" ({reason})"));
     let reason = reason.unwrap_or_default();
     let success = succeeded(&record);
@@ -48,6 +51,33 @@ pub fn guest(ty: VirtType, body: &str) -> Option<String> {
             format!("{} guest {vm} from {}", verb("takes", "take"), text("peer"))
         }
         VirtType::MigrateOut => format!("{} guest {vm} to {}", verb("sends", "send"), text("peer")),
+    })
+}
+
+/// A container was made, or has ended.
+fn container(record: &Nested<'_>, name: &str) -> Option<String> {
+    let text = |field: &str, before: &str| match record.text(field) {
+        Some(value) => format!("{before}{value}"),
+        None => String::new(),
+    };
+    let claim = text("claim-uid", ", as user ")
+        + if record.raw("claim-uid").is_some() {
+            " claims"
+        } else {
+            ""
+        };
+    Some(match record.raw("op")? {
+        "start" => format!(
+            "creates container {name}{}{}{}{claim}",
+            text("image", " from "),
+            text("pod", " in pod "),
+            text("runtime", " by "),
+        ),
+        "stop" => format!(
+            "ends container {name}{}{claim}",
+            text("status", ", status ")
+        ),
+        op => format!("{op} of container {name}"),
     })
 }
 
