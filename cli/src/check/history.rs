@@ -81,8 +81,7 @@ impl History {
 
     /// A record of a guest, which may name namespaces.
     pub(super) fn guest(&mut self, judged: &JudgedGuest<'_>, out: &mut Vec<Finding>) {
-        let node = judged.head.node.map(Box::from);
-        let Some(node) = self.nodes.get(&node) else {
+        let Some(node) = self.nodes.known(judged.head.node) else {
             return;
         };
         match judged.value("op") {
