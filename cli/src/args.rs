@@ -9,6 +9,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+/// Where the OCI hook keeps what a stop needs.
+const STATE: &str = "/run/dmns-audit/oci";
+
 /// Reads the audit records of device mapper, of namespaces and of guests.
 #[derive(Debug, Parser)]
 #[command(
@@ -92,6 +95,19 @@ pub enum Command {
                             dockerd --add-runtime dmns=/usr/lib/dmns-audit/dmns-runc\n\n\
                             Exit status: the runtime's own; 2 if it cannot be run.")]
     OciWrap(OciWrap),
+    /// Let the module leave out what a container causes, or all but that
+    #[command(after_help = "Examples:\n  \
+                            dmns-audit select exclude web\n  \
+                            dmns-audit select only pid:4711\n  \
+                            dmns-audit select list\n  \
+                            dmns-audit select clear web\n\n\
+                            CONTAINER is a name or id that the OCI hook or a control group tells, the ns_id of a \
+                            namespace, or pid:N for a process in it. Records are left out at their source: they cost nothing, \
+                            and nobody can find them later. Never left out: device mapper, births and deaths of \
+                            namespaces, changes of audit's configuration, and a task that has left the container. A selection \
+                            ends with the container. Needs CAP_AUDIT_CONTROL in the initial namespaces, writes CONFIG_CHANGE, \
+                            and is frozen by auditctl -e 2.")]
+    Select(Select),
     /// Print the contract: every record, its fields, and how they are written
     #[command(after_help = "Examples:\n  \
                             dmns-audit spec\n  \
@@ -150,7 +166,7 @@ pub struct OciPaths {
     pub socket: PathBuf,
 
     /// Where a start leaves what the stop has to know. Example: --state /run/dmns-audit/oci
-    #[arg(long, value_name = "FOLDER", default_value = "/run/dmns-audit/oci")]
+    #[arg(long, value_name = "FOLDER", default_value = STATE)]
     pub state: PathBuf,
 
     /// Append the records to this file too, as auditd would. Example: --log containers.log
@@ -192,6 +208,52 @@ pub struct OciWrap {
     /// The runtime and its arguments. Example: -- runc create --bundle /run/web web
     #[arg(required = true, last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
+}
+
+/// `dmns-audit select`.
+#[derive(Args, Debug)]
+pub struct Select {
+    /// What to do.
+    #[command(subcommand)]
+    pub what: What,
+
+    /// The module's file. Example: --control /sys/kernel/debug/dmns_audit/select
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "/sys/kernel/debug/dmns_audit/select"
+    )]
+    pub control: PathBuf,
+
+    /// Where the OCI hook keeps the names of containers. Example: --state /run/dmns-audit/oci
+    #[arg(long, global = true, value_name = "FOLDER", default_value = STATE)]
+    pub state: PathBuf,
+}
+
+/// What to select.
+#[derive(Debug, Subcommand)]
+pub enum What {
+    /// Leave out what tasks in this container cause
+    Exclude {
+        /// A container's name or id, an ns_id, or pid:N. Example: exclude web
+        #[arg(value_name = "CONTAINER")]
+        container: String,
+    },
+    /// Leave out what tasks outside of this container cause; several may be kept so
+    Only {
+        /// A container's name or id, an ns_id, or pid:N. Example: only web
+        #[arg(value_name = "CONTAINER")]
+        container: String,
+    },
+    /// Print what is selected
+    List,
+    /// End the selection of one container, or of all
+    Clear {
+        /// A container's name or id, an ns_id, or pid:N; none: all. Example: clear web
+        #[arg(value_name = "CONTAINER")]
+        container: Option<String>,
+    },
 }
 
 /// `dmns-audit check`.

@@ -12,6 +12,7 @@
 //! - [`audit`]: writes records of guests.
 //! - [`run`]: starts a QEMU, and records it.
 //! - [`oci`]: a hook of container runtimes.
+//! - [`select`]: whose records the module leaves out.
 //! - [`watch`]: what happens, as it happens.
 //! - [`spec`]: prints the contract.
 //! - [`table`], [`terminal`], [`when`]: text and times for people.
@@ -27,6 +28,7 @@ pub mod ranges;
 pub mod record;
 pub mod report;
 pub mod run;
+pub mod select;
 pub mod spec;
 pub mod table;
 pub mod terminal;

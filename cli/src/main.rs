@@ -5,7 +5,7 @@
 use clap::Parser;
 use dmns_audit::args::{
     self, Check, CheckFormat, Cli, Command, Common, OciPaths, Report, ReportFormat, RunGuest,
-    SpecFormat, Watch,
+    Select, SpecFormat, Watch, What,
 };
 use dmns_audit::check::json::Json;
 use dmns_audit::check::sarif::Sarif;
@@ -17,10 +17,12 @@ use dmns_audit::oci;
 use dmns_audit::record::users::Users;
 use dmns_audit::report::{self, Collector, Options, dm, ns, virt};
 use dmns_audit::run;
+use dmns_audit::select;
 use dmns_audit::spec;
 use dmns_audit::terminal::Terminal;
 use dmns_audit::watch;
 use dmns_audit::when::{self, Bound, Clock, Window};
+use dmns_audit_uapi::select::Mode;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -83,6 +85,10 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
                 strict: args.strict,
                 command: args.command.clone(),
             })?;
+            ExitCode::SUCCESS
+        }
+        Command::Select(args) => {
+            run_select(args, &mut out)?;
             ExitCode::SUCCESS
         }
         Command::Spec(args) => {
@@ -257,6 +263,20 @@ fn run_guest(args: &RunGuest) -> io::Result<ExitCode> {
         command: args.command.clone(),
     };
     run::run(&ask).map(ExitCode::from)
+}
+
+fn run_select(args: &Select, out: &mut dyn Write) -> io::Result<()> {
+    let task = match &args.what {
+        What::Exclude { container } => select::Task::Select(Mode::Exclude, container.clone()),
+        What::Only { container } => select::Task::Select(Mode::Only, container.clone()),
+        What::List => select::Task::List,
+        What::Clear { container } => select::Task::Clear(container.clone()),
+    };
+    let ask = select::Ask {
+        control: args.control.clone(),
+        state: args.state.clone(),
+    };
+    select::run(&ask, &task, out)
 }
 
 fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Result<()> {
