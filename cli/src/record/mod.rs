@@ -4,11 +4,13 @@
 //!
 //! - [`head`]: node, type, stamp, and where the fields begin.
 //! - [`types`]: what its type is.
+//! - [`cgroup`]: which container a control group is of.
 //! - [`event`]: which records may still be of its event, and of its boot.
 //! - [`value`]: fields and their values, decoded.
 //! - [`resource`]: what a guest was given or lost.
 //! - [`users`]: names for user ids.
 
+pub mod cgroup;
 pub mod event;
 pub mod head;
 pub mod resource;
