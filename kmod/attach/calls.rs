@@ -169,7 +169,7 @@ unsafe extern "C" fn dmns_around_section(
 /// their event.
 fn event_with_info() -> Option<Event> {
     let event = Event::begin()?;
-    info::record(&current_info());
+    info::record_current(&current_info());
     Some(event)
 }
 
