@@ -154,6 +154,7 @@ bool dmns_event_begin(void)
 	if (!ctx || ctx->context != AUDIT_CTX_UNUSED)
 		return false;
 	ctx->context = AUDIT_CTX_SYSCALL;
+	ctx->dummy = 0;
 	ctx->stamp.serial = 0;
 	ktime_get_coarse_real_ts64(&ctx->stamp.ctime);
 	return true;

@@ -92,9 +92,9 @@ pub(crate) fn wanted() -> bool {
 }
 
 /// The task that runs now enters namespaces, or makes a child where it is not itself: its event must be written, and
-/// [`event`] tells where. Callable under any lock.
-pub(crate) fn changes() {
-    if wanted() {
+/// [`event`] tells where. If it is left out, so is this, unless the task `leaves` the container. Callable under any lock.
+pub(crate) fn changes(leaves: impl FnOnce() -> bool) {
+    if wanted() && (event::left_out() != Some(true) || leaves()) {
         event::must_be_written();
     }
 }

@@ -8,8 +8,9 @@ use super::virt::JudgedGuest;
 use crate::input::Place;
 use crate::ranges::Ranges;
 use crate::record::Head;
-use crate::record::event::{self, Serials};
-use dmns_audit_uapi::line::Stamp;
+use crate::record::event::Serials;
+use crate::record::host::PerHost;
+use crate::record::pending::Pending;
 use dmns_audit_uapi::ns::Kind;
 use dmns_audit_uapi::types::RecordType;
 use std::collections::HashMap;
@@ -21,7 +22,7 @@ const FIRST_INODE: i64 = 0xF000_0000;
 #[derive(Debug, Default)]
 pub struct History {
     serials: Serials,
-    nodes: HashMap<Option<Box<[u8]>>, Node>,
+    nodes: PerHost<Node>,
 }
 
 #[derive(Debug, Default)]
@@ -38,7 +39,7 @@ struct Node {
     /// How many tables of a target are loaded for a device: two, between a reload and its resume.
     mappings: HashMap<(String, String), u32>,
     /// Constructors that failed, and whose destructor is still to come.
-    failed: Vec<(Stamp, String, String)>,
+    failed: Pending<(String, String)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -52,15 +53,13 @@ impl History {
     /// The machine of `head` came up: nothing lives there.
     pub fn boot(&mut self, head: &Head<'_>, out: &mut Vec<Finding>) {
         self.serials.began_anew(head);
-        if let Some(mut node) = self.nodes.remove(&head.node.map(Box::from)) {
-            node.nothing_is_deferred(out);
-        }
+        std::mem::take(self.nodes.of(head.node)).nothing_is_deferred(out);
     }
 
     /// There are no more records.
     pub fn end(&mut self, out: &mut Vec<Finding>) {
         let first = out.len();
-        for node in self.nodes.values_mut() {
+        for node in self.nodes.all_mut() {
             node.nothing_is_deferred(out);
         }
         out[first..].sort_by_key(|finding| finding.place);
@@ -71,8 +70,7 @@ impl History {
         if self.serials.began_anew(judged.head) {
             self.boot(judged.head, out);
         }
-        let node = judged.head.node.map(Box::from);
-        let node = self.nodes.entry(node).or_default();
+        let node = self.nodes.of(judged.head.node);
         match judged.ty {
             RecordType::NsInit(kind) => node.created(kind, judged, out),
             RecordType::NsDel(kind) => node.deleted(kind, judged, out),
@@ -83,8 +81,7 @@ impl History {
 
     /// A record of a guest, which may name namespaces.
     pub(super) fn guest(&mut self, judged: &JudgedGuest<'_>, out: &mut Vec<Finding>) {
-        let node = judged.head.node.map(Box::from);
-        let Some(node) = self.nodes.get(&node) else {
+        let Some(node) = self.nodes.known(judged.head.node) else {
             return;
         };
         match judged.value("op") {
@@ -243,18 +240,19 @@ impl Node {
         let mapping = (module.to_owned(), dev.to_owned());
         match (judged.value("op"), judged.value("res")) {
             (Some("ctr"), Some("0")) => {
-                self.failed
-                    .retain(|(then, ..)| !event::is_over(then.seconds, stamp.seconds));
-                self.failed.push((stamp, mapping.0, mapping.1));
+                while self.failed.overdue(stamp.seconds).is_some() {}
+                self.failed.push((0, stamp), mapping);
             }
             (Some("ctr"), _) => *self.mappings.entry(mapping).or_default() += 1,
             (Some("dtr"), _) => {
-                let failed = self
-                    .failed
-                    .iter()
-                    .position(|f| f == &(stamp, mapping.0.clone(), mapping.1.clone()));
-                if let Some(at) = failed {
-                    self.failed.swap_remove(at);
+                // One destructor for each constructor that failed.
+                let mut none = true;
+                self.failed.take(&(0, stamp), |failed| {
+                    let first = none && *failed == mapping;
+                    none &= !first;
+                    first
+                });
+                if !none {
                     return;
                 }
                 match self.mappings.get_mut(&mapping) {
