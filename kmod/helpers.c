@@ -4,6 +4,7 @@
  * version that this module builds for, and audit's private structure.
  */
 #include <linux/audit.h>
+#include <linux/cgroup.h>
 #include <linux/module.h>
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
@@ -32,6 +33,20 @@ bool dmns_may_sleep(void)
 bool dmns_pin(void)
 {
 	return try_module_get(THIS_MODULE);
+}
+
+/*
+ * The path of the control group of current in the hierarchy of version 2, as its root sees it. Takes no lock: nodes of that
+ * hierarchy keep their parents (KERNFS_ROOT_INVARIANT_PARENT), and RCU keeps the group of a task that is moved meanwhile.
+ */
+ssize_t dmns_cgroup_path(char *buffer, size_t size)
+{
+#ifdef CONFIG_CGROUPS
+	guard(rcu)();
+	return cgroup_path(task_dfl_cgroup(current), buffer, size);
+#else
+	return -ENOENT;
+#endif
 }
 
 /* Readers are the handlers of attached functions. The module loader initialises and cleans it up. */

@@ -40,6 +40,9 @@ void dmns_event_end(void);
 void dmns_lock_task(struct task_struct *task);
 void dmns_unlock_task(struct task_struct *task);
 
+/* The path of the control group of current: its length, or an error. */
+ssize_t dmns_cgroup_path(char *buffer, size_t size);
+
 /* The worker that emits deferred records. */
 bool dmns_worker_start(void);
 void dmns_worker_wake(void);

@@ -82,7 +82,7 @@ pub(crate) fn event(info: impl FnOnce() -> Info) {
         Call::Other => false,
     };
     if told || (level == Level::Contained && !info.is_initial()) {
-        record(&info);
+        record_current(&info);
     }
 }
 
@@ -102,6 +102,17 @@ pub(crate) fn changes(leaves: impl FnOnce() -> bool) {
 /// Whether a record of a task in the namespaces `info` that belongs to no event shall get one, with `NS_INFO`.
 pub(crate) fn joins(info: impl FnOnce() -> Info) -> bool {
     audit::enabled() && Level::now() == Level::Contained && !info().is_initial()
+}
+
+/// Tells the namespaces of the task that runs now, and at level 2 the control group of one in a container. The caller
+/// holds no lock.
+pub(crate) fn record_current(info: &Info) {
+    if let Some(mut record) = Record::start(RecordType::NsInfo, Wait::Allowed) {
+        info.body(&mut record);
+        if Level::now() == Level::Contained && !info.is_initial() {
+            record.cgroup();
+        }
+    }
 }
 
 /// Tells the namespaces of a task, in the event of what runs now. The caller holds no lock.

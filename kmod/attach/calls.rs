@@ -175,7 +175,7 @@ fn joins() -> bool {
 /// their event.
 fn event_with_info() -> Option<Event> {
     let event = Event::begin()?;
-    info::record(&current_info());
+    info::record_current(&current_info());
     Some(event)
 }
 

@@ -346,8 +346,8 @@ const NS_DEL: [[Field; 9]; Kind::ALL.len()] = {
     all
 };
 
-const NS_INFO: [Field; Kind::ALL.len() + 2] = {
-    let mut all = [field("", Syntax::I32); Kind::ALL.len() + 2];
+const NS_INFO: [Field; Kind::ALL.len() + 3] = {
+    let mut all = [field("", Syntax::I32); Kind::ALL.len() + 3];
     let mut k = 0;
     while k < Kind::ALL.len() {
         all[k].name = Name::Ns(Kind::ALL[k]);
@@ -361,6 +361,10 @@ const NS_INFO: [Field; Kind::ALL.len() + 2] = {
         optional: true,
         ..field("timens_for_children", Syntax::I32)
     };
+    all[k + 2] = Field {
+        optional: true,
+        ..field("cgroup", Syntax::UntrustedOrUnknown)
+    };
     all
 };
 
@@ -368,7 +372,7 @@ const NS_INFO: [Field; Kind::ALL.len() + 2] = {
 pub fn layout(ty: RecordType) -> &'static [Field] {
     static INIT: [[Field; 10]; Kind::ALL.len()] = NS_INIT;
     static DEL: [[Field; 9]; Kind::ALL.len()] = NS_DEL;
-    static INFO: [Field; Kind::ALL.len() + 2] = NS_INFO;
+    static INFO: [Field; Kind::ALL.len() + 3] = NS_INFO;
     match ty {
         RecordType::DmCtrl => DM_CTRL,
         RecordType::DmEvent => DM_EVENT,
@@ -458,7 +462,7 @@ mod tests {
     use super::*;
     extern crate std;
     use super::super::dm;
-    use super::super::ns::{Info, Namespace, NsfsDev, Subject};
+    use super::super::ns::{Info, Namespace, NsfsDev, Subject, cgroup_field};
     use super::super::text::tests::text;
     use proptest::prelude::*;
     use std::{format, string::String, string::ToString};
@@ -489,8 +493,14 @@ mod tests {
         }
 
         #[test]
-        fn every_info_keeps_the_contract(inums: [u32; 8], for_children: [u32; 2]) {
-            let body = text(|out| Info { inums, for_children }.body(out));
+        fn every_info_keeps_the_contract(
+            inums: [u32; 8], for_children: [u32; 2], cgroup: Option<std::string::String>,
+        ) {
+            let info = Info { inums, for_children };
+            let body = text(|out| info.body(out));
+            prop_assert_eq!(verdict(RecordType::NsInfo, &body), Ok(()));
+            let path = cgroup.as_ref().map(String::as_bytes);
+            let body = text(|out| { info.body(out); cgroup_field(path, out); });
             prop_assert_eq!(verdict(RecordType::NsInfo, &body), Ok(()));
         }
 

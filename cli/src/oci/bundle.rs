@@ -116,11 +116,11 @@ impl Bundle {
         }
     }
 
-    /// What the container called `id` is given of the host, `process` being its first.
-    pub fn resources(&self, id: &str, process: Option<&Process>) -> Vec<Resource> {
+    /// What the container with this `state` is given of the host, `process` being its first.
+    pub fn resources(&self, state: &State, process: Option<&Process>) -> Vec<Resource> {
         let mut all = Vec::new();
         for mount in self.list("/mounts") {
-            self::mount(mount, id, &mut all);
+            self::mount(mount, state, &mut all);
         }
         if self.list("/linux/resources/devices").any(allows_all) {
             all.push(Resource::AllDevices);
@@ -128,6 +128,11 @@ impl Bundle {
         for device in self.list("/linux/devices") {
             self::device(device, &mut all);
         }
+        // Those of another container are told with that: in a pod.
+        let joins = self.list("/linux/namespaces").any(|namespace| {
+            text(namespace, "type") == "network" && text(namespace, "path").starts_with("/proc/")
+        });
+        let process = process.filter(|_| !joins);
         let interfaces = process.map(Process::interfaces).unwrap_or_default();
         all.extend(
             interfaces
@@ -148,13 +153,18 @@ fn text<'v>(value: &'v Value, name: &str) -> &'v str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// A mount of the host's: what the engine itself puts into each container is kept in a folder called as its `id`.
-fn mount(mount: &Value, id: &str, all: &mut Vec<Resource>) {
+/// A mount of the host's: what the engine itself puts into each container is kept in a folder called as its id, or, by
+/// podman, beside its bundle.
+fn mount(mount: &Value, state: &State, all: &mut Vec<Resource>) {
     let source = text(mount, "source");
-    if !source.starts_with('/') || (id.len() >= 12 && source.contains(id)) {
+    let path = Path::new(source);
+    let storage = state.bundle.ancestors().nth(2);
+    let storage = storage.filter(|_| state.bundle.ends_with("userdata"));
+    let own = (state.id.len() >= 12 && source.contains(&state.id))
+        || storage.is_some_and(|storage| path.starts_with(storage));
+    if !path.is_absolute() || own {
         return;
     }
-    let path = Path::new(source);
     let Ok(of) = stat(path) else {
         return;
     };

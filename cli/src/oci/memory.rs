@@ -101,11 +101,16 @@ impl Memory {
         let file = self.file(of, id);
         let explain =
             |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.0)
-            .map_err(explain)?;
+        // The socket of the forwarder is in the same folder, for everybody; these files are nobody else's.
+        if let Some(parent) = self.0.parent() {
+            fs::create_dir_all(parent).map_err(explain)?;
+        }
+        match DirBuilder::new().mode(0o700).create(&self.0) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(explain(error));
+            }
+            _ => {}
+        }
         let text = serde_json::to_vec(started)?;
         fs::write(&file, text).map_err(explain)
     }

@@ -108,7 +108,7 @@ fn record(ask: &Ask, state: &State) -> io::Result<()> {
             if let Some(then) = then {
                 writer.stopped(then, UNREPORTED, None)?;
             }
-            start(&mut writer, about, &bundle, &origin)?;
+            start(&mut writer, state, about, &bundle, &origin)?;
         }
         Stage::Poststop => {
             let started = Started::new(&origin.name, 0, conmon.as_ref());
@@ -156,6 +156,7 @@ fn is_refusal(error: &io::Error) -> bool {
 
 fn start(
     writer: &mut Writer,
+    state: &State,
     about: About<'_>,
     bundle: &Bundle,
     origin: &Origin,
@@ -179,7 +180,7 @@ fn start(
             namespaces: &namespaces.unwrap_or_default(),
             origin,
             labels: &bundle.labels(),
-            resources: &bundle.resources(about.id, process.as_ref()),
+            resources: &bundle.resources(state, process.as_ref()),
             cgroup: &cgroup.unwrap_or_default(),
         },
     )

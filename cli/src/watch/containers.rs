@@ -4,10 +4,12 @@
 //!
 //! A container's start names its namespaces by ids, which are never given again ([`dmns_audit_uapi::virt::container`]).
 //! A task's NS_INFO has numbers, which are; the creation of a namespace has both. A task is in the container whose mount
-//! or pid namespace it is in: others may be shared, by a pod or with the host.
+//! or pid namespace it is in: others may be shared, by a pod or with the host. Where no start names it, its control group
+//! may.
 
 use super::events::Event;
 use crate::record::Type;
+use crate::record::cgroup::{self, Named};
 use crate::record::value::{Nested, text};
 use dmns_audit_uapi::ns::Kind;
 use dmns_audit_uapi::types::RecordType;
@@ -56,8 +58,10 @@ impl Told {
 /// Something that is done to a container from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FromOutside {
-    /// A task enters it, or some of its namespaces.
+    /// A task enters it.
     Enters(Rc<str>),
+    /// A task enters a namespace of it, and is not in it.
+    Touches(Rc<str>),
     /// A task takes hold of one in it.
     Traces(Rc<str>, String),
 }
@@ -67,6 +71,7 @@ impl FromOutside {
     pub fn show(&self) -> String {
         match self {
             Self::Enters(name) => format!("enters container {name}"),
+            Self::Touches(name) => format!("enters a namespace of container {name}"),
             Self::Traces(name, pid) => format!("traces process {pid} of container {name}"),
         }
     }
@@ -74,7 +79,7 @@ impl FromOutside {
     /// The container.
     pub fn name(&self) -> &Rc<str> {
         match self {
-            Self::Enters(name) | Self::Traces(name, _) => name,
+            Self::Enters(name) | Self::Touches(name) | Self::Traces(name, _) => name,
         }
     }
 }
@@ -89,8 +94,19 @@ struct Host {
     numbers: HashMap<(Kind, i32), u64>,
     /// Its container, by id: of all namespaces that the container does not share with the host or another.
     of: HashMap<u64, Rc<str>>,
+    /// By what the runtime calls it.
+    by_id: HashMap<String, Rc<str>>,
     /// Tasks that were seen in a container, oldest first.
-    tasks: VecDeque<(String, Rc<str>)>,
+    tasks: VecDeque<Seen>,
+}
+
+/// A task that was seen in a container.
+#[derive(Debug)]
+struct Seen {
+    pid: String,
+    name: Rc<str>,
+    /// Not only in a namespace of it.
+    inside: bool,
 }
 
 impl Containers {
@@ -124,26 +140,26 @@ impl Containers {
                 _ => {}
             }
         }
-        told.inside = info.as_ref().and_then(|place| place.inside.clone());
+        told.inside = info.as_ref().and_then(|place| {
+            let inside = place.inside.as_ref();
+            inside.or(place.group.as_ref()).cloned()
+        });
         let tells = event
             .records()
             .any(|head| super::tell::kind(head.ty).is_some());
         told.from_outside = match (&call, told.from_outside.take()) {
             _ if tells => None,
             (Some(call), traced) if call.name == PTRACE && told.inside.is_none() => {
-                traced.filter(|_| call.takes_hold)
+                traced.filter(|_| call.takes_hold && call.success)
             }
-            (Some(call), _) if call.name == SETNS => {
-                let touched = info.as_ref().and_then(|place| place.touched.clone());
-                touched
-                    .filter(|name| !host.seen(&call.pid, name))
-                    .map(FromOutside::Enters)
+            (Some(call), _) if call.name == SETNS && call.success => {
+                let place = info.as_ref();
+                place.and_then(|place| host.entered(&call.pid, place))
             }
             _ => None,
         };
-        let place = info.and_then(|place| place.touched.or(place.inside));
-        if let (Some(call), Some(name)) = (call, place) {
-            host.sees(call.pid, name);
+        if let (Some(call), Some(place)) = (call, info) {
+            host.sees(call.pid, place);
         }
         told
     }
@@ -153,6 +169,7 @@ impl Containers {
 struct Call {
     name: String,
     pid: String,
+    success: bool,
     /// PTRACE_ATTACH or PTRACE_SEIZE.
     takes_hold: bool,
 }
@@ -163,8 +180,8 @@ impl Call {
         Self {
             name: of("syscall"),
             pid: of("pid"),
-            takes_hold: matches!(record.raw("a0"), Some("10" | "4206"))
-                && record.raw("success") == Some("yes"),
+            success: record.raw("success") == Some("yes"),
+            takes_hold: matches!(record.raw("a0"), Some("10" | "4206")),
         }
     }
 }
@@ -173,6 +190,8 @@ impl Call {
 struct Place {
     /// The container that it is in.
     inside: Option<Rc<str>>,
+    /// The container whose control group it is in, where nothing else is known: a runtime is there too, for a while.
+    group: Option<Rc<str>>,
     /// A container of which it is in some namespace, or makes its children be.
     touched: Option<Rc<str>>,
 }
@@ -215,7 +234,11 @@ impl Host {
         let number = inode.and_then(|inode| i32::try_from(inode - FIRST_INODE).ok());
         match record.raw("op") {
             Some("start") => {
-                for kind in Kind::ALL {
+                if let Some(id) = record.raw("uuid") {
+                    self.by_id.insert(id.to_owned(), Rc::clone(&name));
+                }
+                // A user namespace may be that of all of a user's containers, and of their engine.
+                for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::User) {
                     let id = record.raw(&format!("{}ns_id", kind.name()));
                     let Some(id) = id.and_then(|id| id.parse().ok()) else {
                         continue;
@@ -234,9 +257,23 @@ impl Host {
                     self.of.insert(id, Rc::clone(&name));
                 }
             }
+            Some("stop") => {
+                self.by_id.remove(record.raw("uuid").unwrap_or_default());
+            }
             _ => {}
         }
         Some(name)
+    }
+
+    /// The container whose control group a task is in: what its runtime calls it, where nothing else is known.
+    fn by_cgroup(&self, record: &Nested<'_>) -> Option<Rc<str>> {
+        match cgroup::container(&record.text("cgroup")?)? {
+            Named::Name(name) => Some(Rc::from(name)),
+            Named::Id(id) => match self.by_id.get(id) {
+                Some(name) => Some(Rc::clone(name)),
+                None => id.get(..12).map(Rc::from),
+            },
+        }
     }
 
     fn inside(&self, record: &Nested<'_>) -> Place {
@@ -256,30 +293,41 @@ impl Host {
         };
         Place {
             touched: inside.clone().or_else(rest),
+            group: self.by_cgroup(record),
             inside,
         }
     }
 
-    /// Whether the task `pid` was in the container called `name` before.
-    fn seen(&self, pid: &str, name: &str) -> bool {
-        let last = self.tasks.iter().rev().find(|(known, _)| known == pid);
-        last.is_some_and(|(_, known)| known.as_ref() == name)
+    /// What the task `pid` has done that is now at `place`, if that is news: who is inside may enter what is his.
+    fn entered(&self, pid: &str, place: &Place) -> Option<FromOutside> {
+        let now = place.touched.as_ref()?;
+        let inside = place.inside.is_some();
+        let before = self.tasks.iter().rev().find(|seen| seen.pid == pid);
+        match before.filter(|seen| seen.name == *now) {
+            Some(seen) if seen.inside || !inside => None,
+            _ if inside => Some(FromOutside::Enters(Rc::clone(now))),
+            _ => Some(FromOutside::Touches(Rc::clone(now))),
+        }
     }
 
-    fn sees(&mut self, pid: String, name: Rc<str>) {
-        if self.seen(&pid, &name) {
+    fn sees(&mut self, pid: String, place: Place) {
+        let Some(name) = place.touched else {
             return;
-        }
-        self.tasks.retain(|(known, _)| *known != pid);
+        };
+        self.tasks.retain(|seen| seen.pid != pid);
         if self.tasks.len() == MOST {
             self.tasks.pop_front();
         }
-        self.tasks.push_back((pid, name));
+        self.tasks.push_back(Seen {
+            pid,
+            name,
+            inside: place.inside.is_some(),
+        });
     }
 
     fn traced(&self, pid: &str) -> Option<FromOutside> {
-        let (_, name) = self.tasks.iter().rev().find(|(known, _)| known == pid)?;
-        Some(FromOutside::Traces(Rc::clone(name), pid.to_owned()))
+        let seen = self.tasks.iter().rev().find(|seen| seen.pid == pid)?;
+        Some(FromOutside::Traces(Rc::clone(&seen.name), pid.to_owned()))
     }
 }
 
@@ -404,13 +452,31 @@ mod tests {
             told(&log)[3..],
             [
                 "web []",
-                "- [\"web\"] enters container web",
-                "web []",
-                "- [\"web\"] enters container web",
+                "- [\"web\"] enters a namespace of container web",
+                "web [\"web\"] enters container web",
+                "- [\"web\"] enters a namespace of container web",
                 "- [\"web\"] traces process 7 of container web",
                 "- []",
                 "- []",
             ]
+        );
+    }
+
+    #[test]
+    fn without_a_start_the_control_group_names_it() {
+        let id = "a".repeat(64);
+        let in_group = |serial, group: &str| {
+            let info = format!("{} cgroup=\"{group}\"", info(90, 91, 92));
+            event(serial, &["SYSCALL syscall=2 pid=8", &info])
+        };
+        let log = in_group(1, "/lxc.payload.lx1")
+            + &in_group(2, &format!("/libpod_parent/libpod-{id}"))
+            + &start(3, "web", 30, (31, 50), 34).replace("uuid=u3", &format!("uuid={id}"))
+            + &in_group(4, &format!("/libpod_parent/libpod-{id}"))
+            + &in_group(5, "/user.slice");
+        assert_eq!(
+            told(&log),
+            ["lx1 []", "aaaaaaaaaaaa []", "- [\"web\"]", "web []", "- []"]
         );
     }
 

@@ -151,7 +151,9 @@ fn sentence(event: &Event, told: &Told, options: &Options) -> String {
         }
         parts.push(part);
     }
-    if let Some(name) = told.inside.as_ref().filter(|_| !actor.is_empty()) {
+    let comes = told.from_outside.is_some();
+    let inside = told.inside.as_ref();
+    if let Some(name) = inside.filter(|_| !actor.is_empty() && !comes) {
         actor.push_str(&format!(" in container {name}"));
     }
     // The same verb is said once.
