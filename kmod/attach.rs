@@ -10,14 +10,14 @@
 //! call"). What it leads to runs in the function's own context: no wrapper disables preemption, and it
 //! may sleep where the function's caller may.
 
+pub(crate) mod alive;
 mod calls;
 mod handlers;
 
 use crate::bindings;
 pub(crate) use handlers::{
     learn_nsfs_dev,
-    record_first_task,
-    record_initial_namespaces, //
+    record_first_task, //
 };
 use kernel::error::to_result;
 use kernel::prelude::*;
