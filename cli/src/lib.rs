@@ -11,6 +11,7 @@
 //! - [`html`]: the same as a page.
 //! - [`run`]: starts a QEMU, and records it.
 //! - [`watch`]: what happens, as it happens.
+//! - [`module`]: the version of the module that is loaded.
 //! - [`spec`]: prints the contract.
 //! - [`table`], [`terminal`], [`when`]: text and times for people.
 //! - [`args`]: the command line.
@@ -19,6 +20,7 @@ pub mod args;
 pub mod check;
 pub mod html;
 pub mod input;
+pub mod module;
 pub mod ranges;
 pub mod record;
 pub mod report;

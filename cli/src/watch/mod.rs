@@ -5,17 +5,25 @@
 //! - [`netlink`]: records from the kernel.
 //! - [`plugin`]: records from auditd.
 //! - [`events`]: puts records of one event together.
+//! - [`devices`]: what a device is called, and what lies above it.
 //! - [`tell`]: an event in a sentence, or JSON.
+//! - [`ecs`]: an event as the Elastic Common Schema has it.
+//! - [`metrics`]: figures for Prometheus.
 //! - [`guest`]: a record of a guest in a sentence.
 
+pub mod devices;
+pub mod ecs;
 pub mod events;
 pub mod guest;
+pub mod metrics;
 pub mod netlink;
 pub mod plugin;
 pub mod tell;
 
 use crate::report::Options;
+use devices::Devices;
 use events::{Event, Events};
+use metrics::Metrics;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::io::{self, Write};
@@ -54,8 +62,33 @@ pub struct Ask {
     pub count: Option<u64>,
     /// Write an event's records beneath it. JSON always has them.
     pub records: bool,
+    /// As the Elastic Common Schema has it.
+    pub ecs: bool,
     /// End when this is set; what is on its way is told first.
     pub stop: Arc<AtomicBool>,
+}
+
+/// What is done with each record beside telling it.
+#[derive(Debug, Default)]
+pub struct Beside {
+    /// Where devices are looked up: where records come as they are emitted.
+    pub devices: Option<Devices>,
+    /// Where figures are kept.
+    pub metrics: Option<Metrics>,
+}
+
+impl Beside {
+    /// A record came. Returns the device that it names.
+    fn record(&mut self, line: &[u8], now: Instant) -> Option<devices::Device> {
+        let device = self
+            .devices
+            .as_mut()
+            .and_then(|devices| devices.of(line, now));
+        if let Some(metrics) = &mut self.metrics {
+            metrics.record(line, device.as_ref());
+        }
+        device
+    }
 }
 
 /// What SIGINT and SIGTERM set, with which auditd ends its plugins. A second signal ends the process at once.
@@ -81,15 +114,21 @@ pub fn watch(
     source: &Receiver<Message>,
     options: &Options,
     ask: &Ask,
+    mut beside: Beside,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let mut events = Events::default();
     let mut last_call = None;
     let mut left = ask.count.unwrap_or(u64::MAX);
     let mut tell = |event: &Event, out: &mut dyn Write| -> io::Result<bool> {
-        if left > 0 && tell::event(event, options, out)? {
+        let told = left > 0
+            && match ask.ecs {
+                true => ecs::event(event, options, out)?,
+                false => tell::event(event, options, out)?,
+            };
+        if told {
             left -= 1;
-            if ask.records && !options.json {
+            if ask.records && !options.json && !ask.ecs {
                 tell::records(event, options, out)?;
             }
         }
@@ -106,14 +145,24 @@ pub fn watch(
             None => source.recv_timeout(TICK),
         };
         let now = Instant::now();
+        if let Some(metrics) = &mut beside.metrics {
+            metrics.tick(now)?;
+        }
         let whole = match message {
             Ok(Message::Record(line)) => {
-                let mut whole = events.record(&line, now);
+                let device = beside.record(&line, now);
+                let mut whole = events.record(&line, device, now);
                 whole.extend(events.quiet(now));
                 whole
             }
             Ok(Message::Missed(number)) => {
-                tell::missed(number, options, out)?;
+                if let Some(metrics) = &mut beside.metrics {
+                    metrics.missed(number);
+                }
+                match ask.ecs {
+                    true => ecs::missed(number, out)?,
+                    false => tell::missed(number, options, out)?,
+                }
                 out.flush()?;
                 continue;
             }
@@ -122,6 +171,9 @@ pub fn watch(
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 for event in events.all() {
                     tell(&event, out)?;
+                }
+                if let Some(metrics) = &mut beside.metrics {
+                    metrics.write(now)?;
                 }
                 return out.flush();
             }
@@ -165,7 +217,7 @@ mod tests {
             records: true,
             ..Ask::default()
         };
-        watch(&source, &options, &ask, &mut out).expect("no error");
+        watch(&source, &options, &ask, Beside::default(), &mut out).expect("no error");
         String::from_utf8(out).expect("text")
     }
 
@@ -180,7 +232,14 @@ mod tests {
         let ask = Ask::default();
         ask.stop.store(true, Ordering::Relaxed);
         let mut out = Vec::new();
-        watch(&source, &Options::default(), &ask, &mut out).expect("no error");
+        watch(
+            &source,
+            &Options::default(),
+            &ask,
+            Beside::default(),
+            &mut out,
+        )
+        .expect("no error");
         let told = String::from_utf8(out).expect("text");
         let all = watched(log, false, None);
         let sentences = all.lines().filter(|line| line.contains(" dm  "));
