@@ -26,6 +26,7 @@ sources=$(git ls-files --cached --others --exclude-standard Cargo.toml Cargo.loc
 image=$CACHE/guest/packages-$release-$( (echo "$PACKAGES $second" && cat $sources) | hash - "$0").erofs
 if [ ! -e "$image" ]; then
 	"$PROJECT/scripts/host-tools.sh"
+	export DEB_BUILD_OPTIONS=noopt
 	packages=$("$PROJECT/scripts/packages.sh")
 	next=$("$PROJECT/scripts/packages.sh" "$next")
 	mkdir -p "$CACHE/guest"

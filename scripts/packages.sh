@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 # packages.sh [VERSION] - builds the Debian packages with Debian's own tools, in a root of theirs, and lets lintian
 # judge them. Prints the folder with the .deb files. VERSION is another one than Cargo.toml's: what an upgrade is
-# tried with; it lacks dmns-audit-test.
+# tried with; it lacks dmns-audit-test. DEB_BUILD_OPTIONS=noopt makes it faster, and the programs slower.
 . "$(dirname "$0")/common.sh"
 
 root=$("$PROJECT/scripts/packaging-root.sh")
@@ -11,7 +11,7 @@ cd "$PROJECT"
 files=$(git ls-files --cached --others --exclude-standard | grep -v -e '^cli/fuzz/' -e '^cli/tests/' -e '^docs/upstream/' -e '/snapshots/')
 was=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml)
 version=${1:-$was}
-packages=$CACHE/packages/$version-$( (echo "$version $root" && cat $files) | hash -)
+packages=$CACHE/packages/$version-$( (echo "$version $root ${DEB_BUILD_OPTIONS:-}" && cat $files) | hash -)
 if [ ! -d "$packages" ]; then
 	# Always the same folder: cargo makes anew what is somewhere else.
 	build=$CACHE/packages/build
@@ -33,7 +33,7 @@ if [ ! -d "$packages" ]; then
 	[ "$(sed -n '1s/.*(\(.*\)).*/\1/p' "$work/debian/changelog")" = "$version" ] ||
 		die "scripts/debian/changelog does not begin with $version, the version of Cargo.toml"
 	"$PROJECT/scripts/in-root.sh" "$root" sh -eu -c '
-		export CARGO_HOME=$1/cargo CARGO_TARGET_DIR=$1/target/packages
+		export CARGO_HOME=$1/cargo CARGO_TARGET_DIR=$1/target/packages${DEB_BUILD_OPTIONS:+-$DEB_BUILD_OPTIONS}
 		cd "$2"
 		dpkg-buildpackage --build=binary --no-sign ${3:+--build-profiles=$3}
 		cd ..

@@ -9,7 +9,10 @@
 //! - [`ranges`]: sets of sectors and ids.
 //! - [`report`]: lives of mappings, namespaces and guests.
 //! - [`html`]: the same as a page.
+//! - [`audit`]: writes records of guests.
 //! - [`run`]: starts a QEMU, and records it.
+//! - [`oci`]: a hook of container runtimes.
+//! - [`select`]: whose records the module leaves out.
 //! - [`watch`]: what happens, as it happens.
 //! - [`module`]: the version of the module that is loaded.
 //! - [`spec`]: prints the contract.
@@ -17,14 +20,17 @@
 //! - [`args`]: the command line.
 
 pub mod args;
+pub mod audit;
 pub mod check;
 pub mod html;
 pub mod input;
 pub mod module;
+pub mod oci;
 pub mod ranges;
 pub mod record;
 pub mod report;
 pub mod run;
+pub mod select;
 pub mod spec;
 pub mod table;
 pub mod terminal;

@@ -62,6 +62,39 @@ impl Ranges {
         }
     }
 
+    /// Adds all of `other`. Where that is not exact, neither is the sum.
+    pub fn merge(&mut self, other: &Self) {
+        if self.is_empty() {
+            self.clone_from(other);
+            return;
+        }
+        if other.is_exact() {
+            self.extend(other.iter().flatten());
+            return;
+        }
+        let distinct = self.distinct.max(other.distinct);
+        let mut ranges = std::mem::take(&mut self.ranges);
+        for (&first, &last) in &other.ranges {
+            let end = ranges.entry(first).or_insert(last);
+            *end = last.max(*end);
+        }
+        let mut joined: Vec<(u64, u64)> = Vec::with_capacity(ranges.len());
+        self.gap = self.gap.max(other.gap);
+        for (first, last) in ranges {
+            match joined.last_mut() {
+                Some((_, end)) if first <= end.saturating_add(self.gap + 1) => {
+                    *end = last.max(*end)
+                }
+                _ => joined.push((first, last)),
+            }
+        }
+        self.ranges = joined.into_iter().collect();
+        self.distinct = distinct;
+        if self.ranges.len() > LIMIT {
+            self.coarsen();
+        }
+    }
+
     /// Whether `number` is in the set. Once it is not [exact](Self::is_exact), numbers near one that is
     /// are taken for it.
     pub fn contains(&self, number: u64) -> bool {

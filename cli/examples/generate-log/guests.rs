@@ -3,7 +3,7 @@
 //! What libvirt and the kernel tell of guests.
 
 use crate::Log;
-use crate::host::syscall;
+use crate::host::{syscall, violation};
 use crate::random::Random;
 use dmns_audit_uapi::text::Sink;
 use dmns_audit_uapi::virt::text::{self, Devices, Which};
@@ -23,16 +23,36 @@ struct Guest {
     /// Interfaces that were plugged, by number.
     plugged: Vec<u64>,
     macs: u64,
+    /// The minor number of the mapping that is its disk.
+    disk: Option<u32>,
 }
+
+/// How the guests of a host are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sort {
+    /// How many.
+    pub(crate) count: usize,
+    /// Their disks are mappings, in which violations are found: on so many mappings. 0: on none.
+    pub(crate) disks: usize,
+    /// A start is told by few records.
+    pub(crate) brief: bool,
+}
+
+/// Minor numbers of guests' disks begin here, those of the host's own mappings end below.
+const DISKS: u32 = 1 << 19;
 
 /// Records of a start before VIRT_CONTROL.
 const STEPS: u64 = 16;
 
+/// The guests of a host.
 #[derive(Debug)]
-pub(crate) struct Guests(Vec<Guest>);
+pub(crate) struct Guests {
+    all: Vec<Guest>,
+    sort: Sort,
+}
 
 impl Guests {
-    pub(crate) fn new(count: usize, random: &mut Random) -> Self {
+    pub(crate) fn new(sort: Sort, random: &mut Random) -> Self {
         let guest = |i: usize, random: &mut Random| Guest {
             name: format!("guest-{i:03}"),
             uuid: format!(
@@ -48,15 +68,65 @@ impl Guests {
             iothreads: 1,
             plugged: Vec::new(),
             macs: 0,
+            disk: (sort.disks > 0).then(|| DISKS + (i % sort.disks) as u32),
         };
-        Self((0..count).map(|i| guest(i, random)).collect())
+        Self {
+            all: (0..sort.count).map(|i| guest(i, random)).collect(),
+            sort,
+        }
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// The host went down.
+    pub(crate) fn off(&mut self) {
+        self.all.iter_mut().for_each(Guest::off);
+    }
+
+    /// A guest that runs leaves for another host, whose log is the next.
+    pub(crate) fn leaves<W: Write>(&mut self, log: &mut Log<W>) -> io::Result<Option<Moving>> {
+        let at = log.random.below(self.all.len() as u64) as usize;
+        if self.all[at].step <= STEPS {
+            return Ok(None);
+        }
+        self.all[at].user(log, "VIRT_CONTROL", |guest, out| {
+            guest.control(out, "stop", "migrated", 0, true);
+        })?;
+        Ok(Some(Moving(self.all.swap_remove(at))))
+    }
+
+    /// It arrives.
+    pub(crate) fn arrives<W: Write>(&mut self, log: &mut Log<W>, moving: Moving) -> io::Result<()> {
+        let mut guest = moving.0;
+        guest.pid = 5000 + log.random.below(25000);
+        let pid = guest.pid as i64;
+        guest.user(log, "VIRT_CONTROL", |guest, out| {
+            guest.control(out, "start", "migrated", pid, true);
+        })?;
+        self.all.push(guest);
+        Ok(())
     }
 
     /// The next thing that happens to some guest.
     pub(crate) fn event<W: Write>(&mut self, log: &mut Log<W>) -> io::Result<()> {
-        let at = log.random.below(self.0.len() as u64) as usize;
-        let guest = &mut self.0[at];
+        let at = log.random.below(self.all.len() as u64) as usize;
+        let brief = self.sort.brief;
+        let guest = &mut self.all[at];
         match guest.step {
+            1 if brief => {
+                guest.step = 2;
+                guest.disk(log)
+            }
+            2 if brief => {
+                guest.step = STEPS;
+                guest.allowed(log)
+            }
+            s if s > STEPS && guest.disk.is_some() && log.random.below(2) == 0 => {
+                violation(log, 0, u64::from(guest.disk.unwrap_or(DISKS)))
+            }
             0 => {
                 guest.pid = 5000 + log.random.below(25000);
                 guest.step = 1;
@@ -82,6 +152,10 @@ impl Guests {
         }
     }
 }
+
+/// A guest between two hosts.
+#[derive(Debug)]
+pub(crate) struct Moving(Guest);
 
 struct Text(Vec<u8>);
 
@@ -164,18 +238,41 @@ impl Guest {
         })
     }
 
+    /// The path of its disk.
+    fn path(&self) -> String {
+        match self.disk {
+            Some(minor) => format!("/dev/mapper/disk-{minor}"),
+            None => format!("/var/lib/libvirt/images/{}.img", self.name),
+        }
+    }
+
+    fn disk<W: Write>(&self, log: &mut Log<W>) -> io::Result<()> {
+        self.change(log, ("disk", "start"), None, Some(&self.path()))
+    }
+
+    /// Its control group is allowed what it has.
+    fn allowed<W: Write>(&self, log: &mut Log<W>) -> io::Result<()> {
+        let path = self.path();
+        match self.disk {
+            Some(minor) => {
+                let which = Which::Path(path.as_bytes(), (253, minor), "rw");
+                self.cgroup(log, "allow", which)
+            }
+            None => self.cgroup(log, "allow", Which::Path(b"/dev/kvm", (10, 232), "rw")),
+        }
+    }
+
     /// What a guest is given at its start, in libvirt's order.
     fn given<W: Write>(&self, log: &mut Log<W>) -> io::Result<()> {
-        let image = format!("/var/lib/libvirt/images/{}.img", self.name);
         let line = format!("/var/lib/libvirt/{}.serial", self.name);
         let mac = "52:54:00:db:ae:b4";
         match self.step - 1 {
             1 => self.opens(log, mac, "/dev/net/tun", 200, true),
             2 => self.opens(log, mac, "/dev/vhost-net", 238, true),
             3 => self.cgroup(log, "deny", Which::All),
-            4 => self.cgroup(log, "allow", Which::Path(b"/dev/kvm", (10, 232), "rw")),
+            4 => self.allowed(log),
             5 => self.cgroup(log, "allow", Which::Major("pty", 136, "rw")),
-            6 => self.change(log, ("disk", "start"), None, Some(&image)),
+            6 => self.disk(log),
             7 => self.change(log, ("net", "start"), None, Some(mac)),
             8 => self.user(log, "VIRT_RESOURCE", |guest, out| {
                 guest.device(out, "start", "pci", b"0000:01:00.0", true);

@@ -4,6 +4,7 @@
 
 use crate::Log;
 use dmns_audit_uapi::ns::Kind;
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 const PROGRAMS: [(&str, &str); 6] = [
@@ -22,17 +23,50 @@ const TARGETS: [(&str, &str, &str); 3] = [
 ];
 
 /// What lives on the host.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Host {
     /// Target and minor number of each mapping.
     mappings: Vec<(usize, u64)>,
+    /// The minor numbers that are taken.
+    minors: HashSet<u64>,
     minor: u64,
+    /// How many mappings and namespaces live at a time.
+    most: (usize, usize),
     /// Kind, number and id of each namespace.
     namespaces: Vec<(Kind, i64, u64)>,
     last_id: u64,
 }
 
 impl Host {
+    /// `most`: how many mappings and how many namespaces live at a time.
+    pub(crate) fn new(most: (usize, usize)) -> Self {
+        Self {
+            mappings: Vec::new(),
+            minors: HashSet::new(),
+            minor: 0,
+            most,
+            namespaces: Vec::new(),
+            last_id: 0,
+        }
+    }
+
+    /// It comes up: nothing lives, and serial numbers begin anew. Where it crashed, no shutdown was told.
+    pub(crate) fn boots<W: Write>(&mut self, log: &mut Log<W>, crashed: bool) -> io::Result<()> {
+        let body = "pid=1 uid=0 auid=4294967295 ses=4294967295 subj=unconfined msg=' comm=\"systemd-update-utmp\" \
+                    exe=\"/usr/lib/systemd/systemd-update-utmp\" hostname=? addr=? terminal=? res=success'";
+        if !crashed {
+            let stamp = log.event();
+            log.record("SYSTEM_SHUTDOWN", &stamp, body)?;
+        }
+        self.mappings.clear();
+        self.minors.clear();
+        self.namespaces.clear();
+        self.last_id = 0;
+        log.serial = 0;
+        let stamp = log.event();
+        log.record("SYSTEM_BOOT", &stamp, body)
+    }
+
     pub(crate) fn system_call<W: Write>(&mut self, log: &mut Log<W>) -> io::Result<()> {
         let stamp = log.event();
         let (comm, exe) = *log.random.pick(&PROGRAMS);
@@ -53,31 +87,31 @@ impl Host {
         log.record("PROCTITLE", &stamp, &format!("proctitle={title}"))
     }
 
+    /// A constructor, a destructor, or what was found in a mapping: in the same shares however many mappings live.
     pub(crate) fn device_mapper<W: Write>(&mut self, log: &mut Log<W>) -> io::Result<()> {
-        let few = self.mappings.len() < 8;
+        let number = self.mappings.len();
         match log.random.below(10) {
-            0 if few => self.ctr(log),
-            1 if self.mappings.len() > 4 => self.dtr(log),
-            _ if self.mappings.is_empty() => self.ctr(log),
+            0 | 1 if number < self.most.0 => self.ctr(log),
+            0 | 1 => self.dtr(log),
+            _ if number == 0 => self.ctr(log),
             _ => {
                 let (target, minor) = *log.random.pick(&self.mappings);
-                let (module, op, _) = TARGETS[target];
-                let sector = log.random.below(1 << 12) * 8;
-                let stamp = log.event();
-                let body = format!("module={module} op={op} dev=253:{minor} sector={sector} res=0");
-                log.record("DM_EVENT", &stamp, &body)
+                violation(log, target, minor)
             }
         }
     }
 
     fn ctr<W: Write>(&mut self, log: &mut Log<W>) -> io::Result<()> {
         let target = log.random.below(3) as usize;
-        self.minor = (self.minor + 1) % 64;
-        while self.mappings.iter().any(|&(_, minor)| minor == self.minor) {
-            self.minor = (self.minor + 1) % 64;
+        loop {
+            self.minor = (self.minor + 1) % (64 + 2 * self.most.0 as u64);
+            if self.minors.insert(self.minor) {
+                break;
+            }
         }
         let stamp = log.event();
         if log.random.below(20) == 0 {
+            self.minors.remove(&self.minor);
             ctrl(
                 log,
                 &stamp,
@@ -99,6 +133,7 @@ impl Host {
     fn dtr<W: Write>(&mut self, log: &mut Log<W>) -> io::Result<()> {
         let at = log.random.below(self.mappings.len() as u64) as usize;
         let (target, minor) = self.mappings.swap_remove(at);
+        self.minors.remove(&minor);
         let stamp = log.event();
         ctrl(log, &stamp, target, "dtr", minor, "success", 1)?;
         syscall(
@@ -114,7 +149,8 @@ impl Host {
 
     pub(crate) fn namespace<W: Write>(&mut self, log: &mut Log<W>) -> io::Result<()> {
         let stamp = log.event();
-        if self.namespaces.len() > 30 || (self.namespaces.len() > 3 && log.random.below(2) == 0) {
+        let number = self.namespaces.len();
+        if number >= self.most.1 && log.random.below(2) == 0 || number > self.most.1 {
             let at = log.random.below(self.namespaces.len() as u64) as usize;
             let (kind, number, id) = self.namespaces.swap_remove(at);
             let name = kind.name();
@@ -131,6 +167,7 @@ impl Host {
         let old = self
             .namespaces
             .iter()
+            .take(64)
             .find(|(other, ..)| *other == kind)
             .map_or(-3, |&(_, number, _)| number);
         self.namespaces.push((kind, number, id));
@@ -141,6 +178,15 @@ impl Host {
         log.record(&format!("UNKNOWN[{}]", 1380 + kind as u16), &stamp, &body)?;
         syscall(log, &stamp, 272, 4100, "unshare", "/usr/bin/unshare", 0)
     }
+}
+
+/// A violation in the mapping `minor`, of the target that has this place in [`TARGETS`].
+pub(crate) fn violation<W: Write>(log: &mut Log<W>, target: usize, minor: u64) -> io::Result<()> {
+    let (module, op, _) = TARGETS[target];
+    let sector = log.random.below(1 << 12) * 8;
+    let stamp = log.event();
+    let body = format!("module={module} op={op} dev=253:{minor} sector={sector} res=0");
+    log.record("DM_EVENT", &stamp, &body)
 }
 
 pub(crate) fn syscall<W: Write>(

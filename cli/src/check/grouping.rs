@@ -6,24 +6,16 @@
 
 use super::finding::{Finding, Rule};
 use super::judge::Judged;
-use crate::record::{Head, Type, event};
+use crate::record::host::Hosts;
+use crate::record::pending::{Event, Pending};
+use crate::record::{Head, Type};
 use dmns_audit_uapi::line::Stamp;
 use dmns_audit_uapi::rules;
 use dmns_audit_uapi::types::RecordType;
 use std::collections::VecDeque;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// How many events are kept at most.
 const MOST: usize = 1024;
-
-/// An event: its node, and its stamp.
-type Event = (u64, Stamp);
-
-fn event(head: &Head<'_>) -> Event {
-    let mut hasher = DefaultHasher::new();
-    head.node.hash(&mut hasher);
-    (hasher.finish(), head.stamp)
-}
 
 /// What an event has to have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +31,9 @@ enum Lack {
 /// Judges events.
 #[derive(Debug, Default)]
 pub struct Grouping {
-    /// What waits for a record of its event, oldest first.
-    waiting: VecDeque<(Event, Lack, Finding)>,
+    hosts: Hosts,
+    /// What waits for a record of its event.
+    waiting: Pending<(Lack, Finding)>,
     /// The last events that had a system call, and the last that had any record.
     syscalls: VecDeque<Event>,
     events: VecDeque<Event>,
@@ -63,7 +56,7 @@ impl Grouping {
     /// A record of ours.
     pub fn ours(&mut self, judged: &Judged<'_>, out: &mut Vec<Finding>) {
         let (ty, stamp) = (judged.ty, judged.head.stamp);
-        let event = event(judged.head);
+        let event = (self.hosts.number(judged.head.node), stamp);
         self.expire(stamp, out);
         let name = ty.name();
         let lacks = |rule, message: String, contract: &str| {
@@ -91,7 +84,7 @@ impl Grouping {
                 format!("no dtr of {dev} follows the failed ctr in its event"),
                 "a constructor that fails is followed by a dtr of the same event",
             );
-            self.waiting.push_back((event, dtr(), finding.note()));
+            self.waiting.push(event, (dtr(), finding.note()));
         }
         let grouping = rules::grouping(ty, op);
         // The initial namespaces are told when the module loads, which the kernel may do by itself.
@@ -107,7 +100,7 @@ impl Grouping {
                         format!("{name} shares its event with no SYSCALL"),
                         grouping.describe(),
                     );
-                    self.waiting.push_back((event, Lack::Syscall, finding));
+                    self.waiting.push(event, (Lack::Syscall, finding));
                 }
             }
             rules::Grouping::Companion if !self.events.contains(&event) => {
@@ -116,18 +109,19 @@ impl Grouping {
                     format!("{name} shares its event with no other record"),
                     grouping.describe(),
                 );
-                self.waiting.push_back((event, Lack::Other, finding));
+                self.waiting.push(event, (Lack::Other, finding));
             }
             _ => {}
         }
         while self.waiting.len() > MOST {
-            self.overdue(false, out);
+            let oldest = self.waiting.pop();
+            self.never_came(oldest, false, out);
         }
     }
 
     /// Any other record.
     pub fn other(&mut self, ty: Type, head: &Head<'_>, out: &mut Vec<Finding>) {
-        let event = event(head);
+        let event = (self.hosts.number(head.node), head.stamp);
         self.expire(event.1, out);
         if ty == Type::Syscall {
             self.audited |= self.came(event, &Lack::Syscall);
@@ -141,8 +135,8 @@ impl Grouping {
 
     /// The log ends: what still lacks something may have been cut off.
     pub fn end(&mut self, out: &mut Vec<Finding>) {
-        while !self.waiting.is_empty() {
-            self.overdue(true, out);
+        while let Some(oldest) = self.waiting.pop() {
+            self.never_came(Some(oldest), true, out);
         }
         if let Some(mut finding) = self.unaudited.take().filter(|_| !self.audited) {
             finding.message = format!(
@@ -159,27 +153,21 @@ impl Grouping {
     }
 
     fn came(&mut self, event: Event, what: &Lack) -> bool {
-        let before = self.waiting.len();
-        if before > 0 {
-            self.waiting
-                .retain(|(waits, lack, _)| (waits, lack) != (&event, what));
-        }
-        self.waiting.len() < before
+        !self
+            .waiting
+            .take(&event, |(lack, _)| lack == what)
+            .is_empty()
     }
 
     fn expire(&mut self, now: Stamp, out: &mut Vec<Finding>) {
-        while self
-            .waiting
-            .front()
-            .is_some_and(|((_, then), _, _)| event::is_over(then.seconds, now.seconds))
-        {
-            self.overdue(false, out);
+        while let Some(oldest) = self.waiting.overdue(now.seconds) {
+            self.never_came(Some(oldest), false, out);
         }
     }
 
-    /// The oldest that waits has waited long enough.
-    fn overdue(&mut self, at_end: bool, out: &mut Vec<Finding>) {
-        let Some((_, lack, finding)) = self.waiting.pop_front() else {
+    /// What was lacking has not come, and does not come any more.
+    fn never_came(&mut self, lacks: Option<(Lack, Finding)>, at_end: bool, out: &mut Vec<Finding>) {
+        let Some((lack, finding)) = lacks else {
             return;
         };
         match lack {

@@ -8,21 +8,29 @@
 use super::finding::{Finding, Rule};
 use super::virt::JudgedGuest;
 use crate::record::Head;
+use crate::record::host::PerHost;
 use dmns_audit_uapi::virt::VirtType;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What is known of guests.
 #[derive(Debug, Default)]
 pub(super) struct Guests {
-    /// By UUID: on each host, what it does there.
-    guests: HashMap<String, Vec<Guest>>,
+    hosts: PerHost<Host>,
     /// Records may be missing.
     lossy: bool,
 }
 
+/// What is known of the guests of a host.
+#[derive(Debug, Default)]
+struct Host {
+    /// By UUID.
+    guests: HashMap<String, Guest>,
+    /// Guests of which nothing is known but that they were off when the host came up.
+    off: HashSet<String>,
+}
+
 #[derive(Debug, Default)]
 struct Guest {
-    node: Option<Box<[u8]>>,
     /// How often it runs: twice, while it moves from one libvirt of the host to another.
     runs: u32,
     /// A record of this log told whether it ran: what is missing since then is missing indeed.
@@ -46,17 +54,9 @@ impl Guests {
 
     /// The machine of `head` goes down or came up: no guest runs there.
     pub(super) fn down(&mut self, head: &Head<'_>) {
-        for hosts in self.guests.values_mut() {
-            for guest in hosts.iter_mut() {
-                if guest.node.as_deref() == head.node {
-                    *guest = Guest {
-                        node: guest.node.take(),
-                        known: true,
-                        ..Guest::default()
-                    };
-                }
-            }
-        }
+        let host = self.hosts.of(head.node);
+        // Those that the log told of before are known to be off; of others it has nothing yet.
+        host.off.extend(host.guests.drain().map(|(uuid, _)| uuid));
     }
 
     /// A record of a guest.
@@ -64,24 +64,17 @@ impl Guests {
         let Some(uuid) = judged.value("uuid") else {
             return;
         };
-        if !self.guests.contains_key(uuid) {
-            self.guests.insert(uuid.to_owned(), Vec::new());
+        let host = self.hosts.of(judged.head.node);
+        if !host.guests.contains_key(uuid) {
+            let guest = Guest {
+                known: host.off.remove(uuid),
+                ..Guest::default()
+            };
+            host.guests.insert(uuid.to_owned(), guest);
         }
-        let Some(hosts) = self.guests.get_mut(uuid) else {
+        let Some(guest) = host.guests.get_mut(uuid) else {
             return;
         };
-        let node = judged.head.node;
-        let at = match hosts.iter().position(|guest| guest.node.as_deref() == node) {
-            Some(at) => at,
-            None => {
-                hosts.push(Guest {
-                    node: node.map(Box::from),
-                    ..Guest::default()
-                });
-                hosts.len() - 1
-            }
-        };
-        let guest = &mut hosts[at];
         let before = out.len();
         let success = judged.value("res") == Some("success");
         match (judged.ty, judged.value("op")) {
@@ -94,6 +87,7 @@ impl Guests {
             }
             (VirtType::Control, Some("start")) => guest.starts(judged, success, out),
             (VirtType::Control, Some("stop")) if success => guest.stops(judged, out),
+            (VirtType::Control, Some("init")) if success => guest.init(judged, out),
             (VirtType::Resource, _) if success => guest.resource(judged, out),
             _ => {}
         }
@@ -126,6 +120,15 @@ impl Guest {
         }
         // What was opened and not given by now is not given any more.
         self.opened.clear();
+    }
+
+    /// A container's first process runs: libvirt tells it while, or right after, the container is started.
+    fn init(&mut self, judged: &JudgedGuest<'_>, out: &mut Vec<Finding>) {
+        if self.runs == 0 && !self.named {
+            let message = "its first process runs, but it was not started".to_owned();
+            let finding = judged.finding(Rule::GuestStart, "op", message);
+            out.push(self.weigh(finding));
+        }
     }
 
     fn stops(&mut self, judged: &JudgedGuest<'_>, out: &mut Vec<Finding>) {
@@ -168,7 +171,9 @@ impl Guest {
             let mac = mac.trim_matches('"');
             let known = self.opened.len();
             self.opened.retain(|opened| opened != mac);
-            if kind == "net" && known == self.opened.len() && reason != "update" {
+            // Of a container, nothing is told of what is opened.
+            let vm = judged.value("virt") != Some("oci");
+            if vm && kind == "net" && known == self.opened.len() && reason != "update" {
                 let message = format!("nothing was opened for {mac} in this log");
                 let mut finding = judged.finding(Rule::NetOpen, "new-net", message).note();
                 finding.help = Some(

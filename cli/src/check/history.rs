@@ -5,14 +5,19 @@
 use super::baseline::Baseline;
 use super::finding::{Finding, Rule};
 use super::judge::Judged;
+use super::virt::JudgedGuest;
 use crate::input::Place;
 use crate::ranges::Ranges;
 use crate::record::Head;
-use crate::record::event::{self, Serials};
-use dmns_audit_uapi::line::Stamp;
+use crate::record::event::Serials;
+use crate::record::host::PerHost;
+use crate::record::pending::Pending;
 use dmns_audit_uapi::ns::Kind;
 use dmns_audit_uapi::types::RecordType;
 use std::collections::HashMap;
+
+/// C: `PROC_DYNAMIC_FIRST`: the inode number of namespace 0.
+const FIRST_INODE: i64 = 0xF000_0000;
 
 /// What lives, for each node.
 #[derive(Debug, Default)]
@@ -20,7 +25,7 @@ pub struct History {
     /// What is missing may have been lost.
     lossy: bool,
     serials: Serials,
-    nodes: HashMap<Option<Box<[u8]>>, Node>,
+    nodes: PerHost<Node>,
 }
 
 #[derive(Debug, Default)]
@@ -42,7 +47,7 @@ struct Node {
     /// How many tables of a target are loaded for a device: two, between a reload and its resume.
     mappings: HashMap<(String, String), u32>,
     /// Constructors that failed, and whose destructor is still to come.
-    failed: Vec<(Stamp, String, String)>,
+    failed: Pending<(String, String)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -64,15 +69,13 @@ impl History {
     /// The machine of `head` came up: nothing lives there.
     pub fn boot(&mut self, head: &Head<'_>, out: &mut Vec<Finding>) {
         self.serials.began_anew(head);
-        if let Some(mut node) = self.nodes.remove(&head.node.map(Box::from)) {
-            node.nothing_is_deferred(out);
-        }
+        std::mem::take(self.nodes.of(head.node)).nothing_is_deferred(out);
     }
 
     /// There are no more records.
     pub fn end(&mut self, out: &mut Vec<Finding>) {
         let first = out.len();
-        for node in self.nodes.values_mut() {
+        for node in self.nodes.all_mut() {
             node.nothing_is_deferred(out);
             node.baseline_ends(out);
         }
@@ -84,8 +87,7 @@ impl History {
         if self.serials.began_anew(judged.head) {
             self.boot(judged.head, out);
         }
-        let node = judged.head.node.map(Box::from);
-        let node = self.nodes.entry(node).or_default();
+        let node = self.nodes.of(judged.head.node);
         let alive = matches!(judged.ty, RecordType::NsInit(kind)
             if judged.value(&format!("old_{}ns", kind.name())) == Some("(none)"));
         if !alive {
@@ -96,6 +98,18 @@ impl History {
             RecordType::NsDel(kind) => node.deleted(kind, judged, self.lossy, out),
             RecordType::DmCtrl => node.mapping(judged, out),
             RecordType::DmEvent | RecordType::NsInfo => {}
+        }
+    }
+
+    /// A record of a guest, which may name namespaces.
+    pub(super) fn guest(&mut self, judged: &JudgedGuest<'_>, out: &mut Vec<Finding>) {
+        let Some(node) = self.nodes.known(judged.head.node) else {
+            return;
+        };
+        match judged.value("op") {
+            Some("start") => node.container(judged, out),
+            Some("init") => node.init(judged, out),
+            _ => {}
         }
     }
 }
@@ -212,6 +226,61 @@ impl Node {
         out.extend(self.baseline.as_mut().and_then(Baseline::gap));
     }
 
+    /// A container was started in namespaces with these ids. One that this log does not know is older than the module.
+    fn container(&self, judged: &JudgedGuest<'_>, out: &mut Vec<Finding>) {
+        let finding =
+            |name: &str, message: String| judged.finding(Rule::GuestNamespace, name, message);
+        for kind in Kind::ALL {
+            let name = format!("{}ns_id", kind.name());
+            let Some(id) = judged.value(&name).and_then(|id| id.parse().ok()) else {
+                continue;
+            };
+            match self.namespaces.get(&id) {
+                Some(known) if known.kind != kind => {
+                    let message = format!(
+                        "{name}={id} is the {}ns={} of line {}",
+                        known.kind.name(),
+                        known.number,
+                        known.place.line
+                    );
+                    out.push(finding(&name, message));
+                }
+                Some(known) if kind == Kind::Pid => {
+                    let inode = i64::from(known.number) + FIRST_INODE;
+                    let told = judged.value("pid-ns").and_then(|inode| inode.parse().ok());
+                    if told.is_some_and(|told: i64| told != inode) {
+                        let message = format!("the pid namespace with ns_id={id} is {inode}");
+                        out.push(finding("pid-ns", message));
+                    }
+                }
+                Some(_) => {}
+                None if self.given.contains(id) && self.given.is_exact() => {
+                    let message = format!("{name}={id}: this namespace was deleted before");
+                    out.push(finding(&name, message));
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// A container's first process is in the pid namespace with this inode number.
+    fn init(&self, judged: &JudgedGuest<'_>, out: &mut Vec<Finding>) {
+        let inode: Option<i64> = judged.value("pid-ns").and_then(|inode| inode.parse().ok());
+        let number = inode.and_then(|inode| i32::try_from(inode - FIRST_INODE).ok());
+        // Only a log that has had the initial namespaces has all.
+        let all = self
+            .namespaces
+            .values()
+            .any(|known| known.kind == Kind::Pid && known.number < 0);
+        if let Some(number) = number.filter(|_| all) {
+            if !self.numbers.contains_key(&(Kind::Pid, number)) {
+                let message = format!("no pidns={number} lives in this log");
+                let finding = judged.finding(Rule::GuestNamespace, "pid-ns", message);
+                out.push(finding.note());
+            }
+        }
+    }
+
     /// Deletions that have not come by now do not come any more.
     fn nothing_is_deferred(&mut self, out: &mut Vec<Finding>) {
         let first = out.len();
@@ -227,18 +296,19 @@ impl Node {
         let mapping = (module.to_owned(), dev.to_owned());
         match (judged.value("op"), judged.value("res")) {
             (Some("ctr"), Some("0")) => {
-                self.failed
-                    .retain(|(then, ..)| !event::is_over(then.seconds, stamp.seconds));
-                self.failed.push((stamp, mapping.0, mapping.1));
+                while self.failed.overdue(stamp.seconds).is_some() {}
+                self.failed.push((0, stamp), mapping);
             }
             (Some("ctr"), _) => *self.mappings.entry(mapping).or_default() += 1,
             (Some("dtr"), _) => {
-                let failed = self
-                    .failed
-                    .iter()
-                    .position(|f| f == &(stamp, mapping.0.clone(), mapping.1.clone()));
-                if let Some(at) = failed {
-                    self.failed.swap_remove(at);
+                // One destructor for each constructor that failed.
+                let mut none = true;
+                self.failed.take(&(0, stamp), |failed| {
+                    let first = none && *failed == mapping;
+                    none &= !first;
+                    first
+                });
+                if !none {
                     return;
                 }
                 match self.mappings.get_mut(&mapping) {

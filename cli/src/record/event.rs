@@ -5,7 +5,7 @@
 //! The records of an event come close together, but not in a row: those of other processors come between.
 
 use super::Head;
-use std::collections::HashMap;
+use super::host::PerHost;
 
 /// How long the records of an event may take to come, in seconds of the log: as long as libauparse waits.
 const PATIENCE: u64 = 2;
@@ -20,14 +20,14 @@ pub fn is_over(then: u64, now: u64) -> bool {
 
 /// The last serial number of each node. Where they begin anew, the machine came up in between.
 #[derive(Debug, Default)]
-pub struct Serials(HashMap<Option<Box<[u8]>>, u64>);
+pub struct Serials(PerHost<u64>);
 
 impl Serials {
     /// A record came. Tells whether its machine came up since the one before.
     pub fn began_anew(&mut self, head: &Head<'_>) -> bool {
         let serial = head.stamp.serial;
-        let last = self.0.insert(head.node.map(Box::from), serial);
-        last.is_some_and(|last| serial.saturating_add(BACK) < last)
+        let last = std::mem::replace(self.0.of(head.node), serial);
+        serial.saturating_add(BACK) < last
     }
 }
 

@@ -4,6 +4,7 @@
 //!
 //! The test below holds every field, its type and its values against the schema's own lists (`cli/tests/ecs/`).
 
+use super::containers::Told;
 use super::events::Event;
 use super::tell::{kind, object, sentence};
 use crate::record::value::{Nested, text};
@@ -18,19 +19,28 @@ use std::io::{self, Write};
 /// The version of the schema.
 pub const VERSION: &str = "9.4.0";
 
-/// Tells `event`, if it is of device mapper, of namespaces or of guests, as one line. Says whether it was.
+/// Tells `event`, if it is of device mapper, of namespaces or of guests, as one line; `told` is what it is to containers.
+/// Says whether it was.
 ///
 /// # Errors
 ///
 /// Where `out` cannot be written to.
-pub fn event(event: &Event, options: &Options, out: &mut dyn Write) -> io::Result<bool> {
-    let Some((first, module)) =
-        (event.records()).find_map(|head| kind(head.ty).map(|kind| (head, kind)))
-    else {
+pub fn event(
+    event: &Event,
+    told: &Told,
+    options: &Options,
+    out: &mut dyn Write,
+) -> io::Result<bool> {
+    let own = event
+        .records()
+        .find_map(|head| kind(head.ty).map(|kind| (head, kind)));
+    // What somebody does to a container from outside has no record of ours.
+    let outside = told.from_outside.as_ref().and(event.records().next());
+    let Some((first, module)) = own.or(outside.map(|head| (head, "ns"))) else {
         return Ok(false);
     };
     let mut all = base(event.id, options, module);
-    all.insert("message".to_owned(), sentence(event, options).into());
+    all.insert("message".to_owned(), sentence(event, told, options).into());
     all["event"]
         .as_object_mut()
         .into_iter()
@@ -42,11 +52,16 @@ pub fn event(event: &Event, options: &Options, out: &mut dyn Write) -> io::Resul
     let (process, user) = actor(event, &first, options);
     all.extend(process.map(|process| ("process".to_owned(), process)));
     all.extend(user.map(|user| ("user".to_owned(), user)));
-    all.extend(container(&first).map(|container| ("container".to_owned(), container)));
+    let inside = || told.inside.as_ref().map(|name| json!({ "name": **name }));
+    all.extend(
+        container(&first)
+            .or_else(inside)
+            .map(|container| ("container".to_owned(), container)),
+    );
     let records: Vec<Value> = event.records().map(|head| object(&head)).collect();
     all.insert(
         "dmns".to_owned(),
-        json!({ "audit_id": event.id.to_string(), "records": records, "devices": event.devices() }),
+        json!({ "audit_id": event.id.to_string(), "records": records, "devices": event.devices(), "containers": told.containers() }),
     );
     writeln!(out, "{}", Value::Object(all))?;
     Ok(true)
@@ -143,6 +158,7 @@ fn class(head: &Head<'_>) -> Map<String, Value> {
             };
             ("event", "host", ty, format!("guest-{op}"))
         }
+        Type::Syscall => ("event", "process", "access", "container-entered".to_owned()),
         _ => (
             "event",
             "host",
@@ -270,7 +286,7 @@ mod tests {
             .collect();
         all.extend(events.all());
         for one in &all {
-            event(one, &Options::default(), &mut out).expect("written");
+            event(one, &Told::default(), &Options::default(), &mut out).expect("written");
         }
         missed(3, &mut out).expect("written");
         let text = String::from_utf8(out).expect("text");

@@ -5,12 +5,14 @@
 //! - [`netlink`]: records from the kernel.
 //! - [`plugin`]: records from auditd.
 //! - [`events`]: puts records of one event together.
+//! - [`containers`]: which container an event happened in.
 //! - [`devices`]: what a device is called, and what lies above it.
 //! - [`tell`]: an event in a sentence, or JSON.
 //! - [`ecs`]: an event as the Elastic Common Schema has it.
 //! - [`metrics`]: figures for Prometheus.
 //! - [`guest`]: a record of a guest in a sentence.
 
+pub mod containers;
 pub mod devices;
 pub mod ecs;
 pub mod events;
@@ -21,6 +23,7 @@ pub mod plugin;
 pub mod tell;
 
 use crate::report::Options;
+use containers::Containers;
 use devices::Devices;
 use events::{Event, Events};
 use metrics::Metrics;
@@ -118,15 +121,17 @@ pub fn watch(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let mut events = Events::default();
+    let mut containers = Containers::default();
     let mut last_call = None;
     let mut left = ask.count.unwrap_or(u64::MAX);
     let mut tell = |event: &Event, out: &mut dyn Write| -> io::Result<bool> {
-        let told = left > 0
+        let told = containers.look(event);
+        let shown = left > 0
             && match ask.ecs {
-                true => ecs::event(event, options, out)?,
-                false => tell::event(event, options, out)?,
+                true => ecs::event(event, &told, options, out)?,
+                false => tell::event(event, &told, options, out)?,
             };
-        if told {
+        if shown {
             left -= 1;
             if ask.records && !options.json && !ask.ecs {
                 tell::records(event, options, out)?;

@@ -2,6 +2,7 @@
 
 //! A life of a mapping, as it is told.
 
+use super::record::Record;
 use crate::ranges::Ranges;
 use crate::report::id::{Id, Proof, Who};
 use dmns_audit_uapi::rules::{self, Unit};
@@ -71,6 +72,33 @@ pub struct Found {
 }
 
 impl Life {
+    /// A violation was found, in the event `id`.
+    pub(super) fn violation(&mut self, id: Id, record: &Record<'_>) {
+        self.violations += 1;
+        self.sectors.extend(record.sector);
+        let same = |found: &Found| found.op == record.op && found.device == record.dev;
+        let at = match self.found.iter().position(same) {
+            Some(at) => at,
+            None => {
+                self.found.push(Found {
+                    op: record.op.to_owned(),
+                    device: record.dev.to_owned(),
+                    count: 0,
+                    first: id,
+                    last: id,
+                    sectors: Default::default(),
+                    proof: Proof::default(),
+                });
+                self.found.len() - 1
+            }
+        };
+        let found = &mut self.found[at];
+        found.count += 1;
+        found.last = id;
+        found.sectors.extend(record.sector);
+        found.proof.add(id);
+    }
+
     /// What `sectors` counts.
     pub fn unit(&self) -> &'static str {
         match self.target.as_str() {

@@ -10,41 +10,45 @@
 //!   mode. Which mapping stands on it is taken from the order of constructors (`cryptsetup luksOpen` makes the
 //!   integrity device, then the crypt one, in one process), or is plain where only one can be meant.
 
-use super::life::{Fate, Found, Life};
+use super::life::{Fate, Life};
+use super::mappings::{Key, Mappings};
 use super::record::Record;
-use crate::record::event::{self, Serials};
+use crate::record::event::Serials;
+use crate::record::host::PerHost;
+use crate::record::pending::Pending;
 use crate::record::users::Users;
 use crate::record::value::text;
 use crate::record::{Head, Type};
 use crate::report::id::{Id, Proof, Who};
 use crate::when::Window;
 use dmns_audit_uapi::line::fields;
-use dmns_audit_uapi::rules::{self, Dev};
 use dmns_audit_uapi::types::RecordType;
-use std::collections::HashMap;
-
-/// Node, target and device.
-type Key = (Option<String>, String, String);
 
 #[derive(Debug)]
-struct Open {
+pub(super) struct Open {
     order: u64,
-    life: Life,
+    pub(super) life: Life,
     /// How many tables are loaded: two, between a reload and its resume.
-    tables: u32,
+    pub(super) tables: u32,
     /// The device beneath, if it is known.
-    beneath: Option<String>,
+    pub(super) beneath: Option<String>,
+}
+
+/// What lives on a host.
+#[derive(Debug, Default)]
+struct Host {
+    open: Mappings,
+    /// Constructors that failed, whose destructor is still to come.
+    failed: Pending<Key>,
+    /// The integrity device that was made last, and by which process.
+    last_integrity: Option<(Option<i32>, String)>,
 }
 
 /// Lives that go on, and those that ended.
 #[derive(Debug)]
 pub struct Lives {
     window: Window,
-    open: HashMap<Key, Open>,
-    /// Constructors that failed, whose destructor is still to come.
-    failed: Vec<(Id, Key)>,
-    /// The last integrity device that was made on each node, and by which process.
-    last_integrity: HashMap<Option<String>, (Option<i32>, String)>,
+    hosts: PerHost<Host>,
     serials: Serials,
     order: u64,
     /// What ended, with its place among all lives.
@@ -56,9 +60,7 @@ impl Lives {
     pub fn new(window: Window) -> Self {
         Self {
             window,
-            open: HashMap::new(),
-            failed: Vec::new(),
-            last_integrity: HashMap::new(),
+            hosts: PerHost::default(),
             serials: Serials::default(),
             order: 0,
             done: Vec::new(),
@@ -67,13 +69,12 @@ impl Lives {
 
     /// A record of any type. Tells the mapped device of a violation.
     pub fn record(&mut self, head: &Head<'_>, users: &Users) -> Option<String> {
-        let node = head.node_name();
         let id = Id::from(head.stamp);
         match head.ty {
             Type::Ours(RecordType::DmCtrl | RecordType::DmEvent) => {}
             Type::SystemBoot | Type::SystemShutdown => {
                 self.serials.began_anew(head);
-                self.down(&node, id);
+                self.down(head.node, id);
                 return None;
             }
             _ => return None,
@@ -81,187 +82,125 @@ impl Lives {
         let body = text(head.body);
         let record = Record::parse(&body)?;
         if self.serials.began_anew(head) {
-            self.down(&node, id);
+            self.down(head.node, id);
         }
         if head.ty == Type::Ours(RecordType::DmEvent) {
-            return self.violation(node, id, &record);
+            return self.violation(head, id, &record);
         }
-        let key = (node, record.module.to_owned(), record.dev.to_owned());
         match record.op {
             "ctr" => {
                 let who = Who::of(head, fields(&body), users);
-                self.ctr(key, id, &record, who);
+                self.ctr(head, id, &record, who);
             }
-            "dtr" => self.dtr(key, id),
+            "dtr" => self.dtr(head, id, &record),
             _ => {}
         }
         None
     }
 
-    fn ctr(&mut self, key: Key, id: Id, record: &Record<'_>, who: Who) {
+    fn ctr(&mut self, head: &Head<'_>, id: Id, record: &Record<'_>, who: Who) {
+        let key = Key::of(record);
         if !record.success {
-            self.failed
-                .retain(|(then, _)| !event::is_over(then.seconds, id.seconds));
-            self.failed.push((id, key.clone()));
-            let mut open = self.begin(&key, Some(id), Some(who));
+            let host = self.hosts.of(head.node);
+            while host.failed.overdue(id.seconds).is_some() {}
+            host.failed.push((0, head.stamp), key.clone());
+            let mut open = self.begin(head, key, Some(id), Some(who));
             open.life.end = Some(id);
             open.life.fate = Fate::Failed(record.error.to_owned());
             self.finish(open);
             return;
         }
-        if let Some(open) = self.open.get_mut(&key) {
-            if open.tables > 0 {
-                open.tables += 1;
-                open.life.reloads += 1;
-                open.life.proof.add(id);
-                return;
-            }
+        let host = self.hosts.of(head.node);
+        if let Some(open) = host.open.get_mut(&key).filter(|open| open.tables > 0) {
+            open.tables += 1;
+            open.life.reloads += 1;
+            open.life.proof.add(id);
+            return;
         }
         let beneath = match record.module {
             "integrity" => {
-                let made = (record.pid, record.dev.to_owned());
-                self.last_integrity.insert(key.0.clone(), made);
+                host.last_integrity = Some((record.pid, record.dev.to_owned()));
                 None
             }
-            "crypt" => self
+            "crypt" => host
                 .last_integrity
-                .get(&key.0)
+                .as_ref()
                 .filter(|(pid, dev)| *pid == record.pid && dev != record.dev)
                 .map(|(_, dev)| dev.clone()),
             _ => None,
         };
-        let mut open = self.begin(&key, Some(id), Some(who));
+        let mut open = self.begin(head, key, Some(id), Some(who));
         open.tables = 1;
         open.beneath = beneath;
-        if let Some(old) = self.open.insert(key, open) {
+        if let Some(old) = self.hosts.of(head.node).open.insert(open) {
             // Violations of a life whose constructor was not seen, and now another one: they were two.
             self.finish(old);
         }
     }
 
-    fn dtr(&mut self, key: Key, id: Id) {
-        if let Some(at) = self.failed.iter().position(|f| (f.0, &f.1) == (id, &key)) {
-            self.failed.swap_remove(at);
+    fn dtr(&mut self, head: &Head<'_>, id: Id, record: &Record<'_>) {
+        let key = Key::of(record);
+        let host = self.hosts.of(head.node);
+        // One destructor for each constructor that failed.
+        let mut none = true;
+        host.failed.take(&(0, head.stamp), |failed| {
+            let first = none && *failed == key;
+            none &= !first;
+            first
+        });
+        if !none {
             return;
         }
-        let mut open = match self.open.remove(&key) {
+        if let Some(open) = host.open.get_mut(&key).filter(|open| open.tables > 1) {
+            open.life.proof.add(id);
+            open.tables -= 1;
+            return;
+        }
+        let mut open = match host.open.remove(&key) {
             Some(open) => open,
-            None => self.begin(&key, None, None),
+            None => self.begin(head, key, None, None),
         };
         open.life.proof.add(id);
-        open.tables = open.tables.saturating_sub(1);
-        if open.tables > 0 {
-            self.open.insert(key, open);
-            return;
-        }
         open.life.end = Some(id);
         open.life.fate = Fate::Destroyed;
         self.finish(open);
     }
 
-    fn violation(&mut self, node: Option<String>, id: Id, record: &Record<'_>) -> Option<String> {
-        let (key, beneath) = self.above(node, record);
-        if !self.open.contains_key(&key) {
-            let mut open = self.begin(&key, None, None);
+    fn violation(&mut self, head: &Head<'_>, id: Id, record: &Record<'_>) -> Option<String> {
+        let (key, beneath) = self.hosts.of(head.node).open.above(record);
+        if self.hosts.of(head.node).open.get_mut(&key).is_none() {
+            let mut open = self.begin(head, key.clone(), None, None);
             open.life.beneath = beneath;
-            self.open.insert(key.clone(), open);
+            self.hosts.of(head.node).open.insert(open);
         }
-        let open = self.open.get_mut(&key)?;
         if !self.window.has(id.seconds) {
             return None;
         }
-        let life = &mut open.life;
-        life.violations += 1;
-        life.sectors.extend(record.sector);
-        let same = |found: &&mut Found| found.op == record.op && found.device == record.dev;
-        match life.found.iter_mut().find(same) {
-            Some(found) => {
-                found.count += 1;
-                found.last = id;
-                found.sectors.extend(record.sector);
-                found.proof.add(id);
-            }
-            None => {
-                let mut found = Found {
-                    op: record.op.to_owned(),
-                    device: record.dev.to_owned(),
-                    count: 1,
-                    first: id,
-                    last: id,
-                    sectors: Default::default(),
-                    proof: Proof::default(),
-                };
-                found.sectors.extend(record.sector);
-                found.proof.add(id);
-                life.found.push(found);
-            }
-        }
+        let life = &mut self.hosts.of(head.node).open.get_mut(&key)?.life;
+        life.violation(id, record);
         (!life.beneath).then(|| life.device.clone())
     }
 
-    /// The mapping that a violation is of; and whether only the device beneath it is known.
-    fn above(&mut self, node: Option<String>, record: &Record<'_>) -> (Key, bool) {
-        let named = (node, record.module.to_owned(), record.dev.to_owned());
-        let dev = rules::op(record.module, record.op).map_or(Dev::Mapped, |op| op.dev);
-        let lives = self.open.get(&named).is_some_and(|open| open.tables > 0);
-        if dev == Dev::Mapped || (dev == Dev::Either && lives) {
-            return (named, false);
+    /// The machine called `node` goes down or came up: nothing lives.
+    fn down(&mut self, node: Option<&[u8]>, id: Id) {
+        let host = std::mem::take(self.hosts.of(node));
+        for mut open in host.open.into_all() {
+            open.life.end = Some(id);
+            open.life.fate = Fate::Down;
+            open.life.proof.add(id);
+            self.finish(open);
         }
-        let of_module = |key: &Key, open: &Open| {
-            key.0 == named.0 && key.1 == named.1 && key.2 != named.2 && open.tables > 0
-        };
-        let mut known = Vec::new();
-        let mut free = Vec::new();
-        for (key, open) in self.open.iter().filter(|(key, open)| of_module(key, open)) {
-            match &open.beneath {
-                Some(beneath) if *beneath == named.2 => known.push(key.clone()),
-                Some(_) => {}
-                None => free.push(key.clone()),
-            }
-        }
-        if let [only] = &known[..] {
-            return (only.clone(), false);
-        }
-        match &free[..] {
-            [only] => {
-                let only = only.clone();
-                if let Some(open) = self.open.get_mut(&only) {
-                    open.beneath = Some(named.2);
-                }
-                (only, false)
-            }
-            // Nothing of the module lives: this may be the mapping itself, if it can be.
-            [] if dev == Dev::Either => (named, false),
-            _ => (named, true),
-        }
-    }
-
-    /// The machine of `node` goes down or came up: nothing lives.
-    fn down(&mut self, node: &Option<String>, id: Id) {
-        let gone: Vec<Key> = self
-            .open
-            .keys()
-            .filter(|key| key.0 == *node)
-            .cloned()
-            .collect();
-        for key in gone {
-            if let Some(mut open) = self.open.remove(&key) {
-                open.life.end = Some(id);
-                open.life.fate = Fate::Down;
-                open.life.proof.add(id);
-                self.finish(open);
-            }
-        }
-        self.failed.clear();
     }
 
     /// The log ends: what lives, lives.
     pub fn end(&mut self) {
-        let open: Vec<Open> = self.open.drain().map(|(_, open)| open).collect();
-        open.into_iter().for_each(|open| self.finish(open));
+        let hosts: Vec<Host> = self.hosts.all_mut().map(std::mem::take).collect();
+        for open in hosts.into_iter().flat_map(|host| host.open.into_all()) {
+            self.finish(open);
+        }
     }
 
-    fn begin(&mut self, key: &Key, start: Option<Id>, maker: Option<Who>) -> Open {
+    fn begin(&mut self, head: &Head<'_>, key: Key, start: Option<Id>, who: Option<Who>) -> Open {
         self.order += 1;
         let mut proof = Proof::default();
         if let Some(id) = start {
@@ -272,11 +211,11 @@ impl Lives {
             tables: 0,
             beneath: None,
             life: Life {
-                target: key.1.clone(),
-                device: key.2.clone(),
+                target: key.target,
+                device: key.device,
                 beneath: false,
-                node: key.0.clone(),
-                maker,
+                node: head.node_name(),
+                maker: who,
                 start,
                 end: None,
                 fate: Fate::Lives,

@@ -5,10 +5,12 @@
 //! - [`record`]: what a device-mapper record says.
 //! - [`life`]: a life, as it is told.
 //! - [`lives`]: makes lives of records.
+//! - `mappings`: what lives on a host, by index.
 //! - [`show`]: text and JSON.
 
 pub mod life;
 pub mod lives;
+mod mappings;
 pub mod record;
 pub mod show;
 

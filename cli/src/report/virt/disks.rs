@@ -11,11 +11,9 @@
 //!
 //! Each ties by device and time. That it was the guest who read, and not the host, no record tells.
 
+use super::guests::devices::{Devices, Hold, merge};
 use super::row::{Event, Row, Tie, Violations};
-use crate::record::Head;
-use crate::report::dm::record::Record;
-use crate::report::id::{Id, Proof};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// The disks of a guest.
 #[derive(Debug, Default)]
@@ -30,7 +28,10 @@ pub(super) struct Disks {
     beneath: HashMap<String, String>,
     /// The same, as this machine has it.
     now: HashMap<String, String>,
-    found: Vec<Violations>,
+    /// What of those is told about in `Devices`, while the guest runs.
+    holds: Vec<Hold>,
+    /// What was found before, in devices that the guest no longer has, and when that began.
+    found: Vec<(u64, Violations)>,
 }
 
 /// Devices of these major numbers are no disks: `/dev/null`, terminals, `/dev/kvm`.
@@ -91,43 +92,85 @@ impl Disks {
         None
     }
 
-    /// A violation in the mapping `device`: the event that it is to the guest, if it concerns it.
-    pub(super) fn violation(&mut self, head: &Head<'_>, device: &str, body: &str) -> Option<Event> {
-        let record = Record::parse(body)?;
-        let (path, tie) = self.tied(device)?;
-        let at = match self.found.iter().position(|found| found.device == device) {
-            Some(at) => at,
-            None => {
-                self.found.push(Violations {
-                    device: device.to_owned(),
-                    path: path.clone(),
-                    tie,
-                    count: 0,
-                    sectors: Default::default(),
-                    proof: Proof::default(),
-                });
-                self.found.len() - 1
+    /// The devices that disks are or stand on: what each is found by, the disk's path, and how they are tied.
+    fn ties(&self) -> Vec<(String, String, Tie)> {
+        let of = [&self.beneath, &self.now];
+        let of = of.into_iter().flat_map(HashMap::keys);
+        let known: BTreeSet<&String> = self.devices.values().chain(of).collect();
+        let mut ties = Vec::new();
+        for device in known {
+            if let Some((path, tie)) = self.tied(device) {
+                ties.push((device.clone(), path, tie));
             }
-        };
-        let found = &mut self.found[at];
-        found.count += 1;
-        found.proof.add(Id::from(head.stamp));
-        found.sectors.extend(record.sector);
-        Some(Event::Violation {
-            target: record.module.to_owned(),
-            operation: record.op.to_owned(),
-            device: device.to_owned(),
-            path,
-            sector: record.sector,
-            tie,
-        })
+        }
+        for path in &self.paths {
+            let minor = path.strip_prefix("/dev/dm-");
+            let Some(minor) = minor.filter(|_| !self.devices.contains_key(path)) else {
+                continue;
+            };
+            let is_it = |device: &str| device.split_once(':').is_some_and(|(_, m)| m == minor);
+            if !ties.iter().any(|(device, ..)| is_it(device)) {
+                ties.push((by_minor(minor), path.clone(), Tie::Is));
+            }
+        }
+        ties
     }
 
-    /// The session `row` is over: tells it what was found. The guest has no disks.
-    pub(super) fn tell(&mut self, row: &mut Row) {
-        if let Event::Start { violations, .. } = &mut row.event {
-            violations.append(&mut self.found);
+    /// What is found in its disks from now on is told to the guest whose session this is, if it runs.
+    pub(super) fn tie(&mut self, devices: &mut Devices, session: Option<&Row>) {
+        let Some(session) = session else {
+            return;
+        };
+        let mut ties = self.ties();
+        for hold in std::mem::take(&mut self.holds) {
+            let as_before = |(key, path, tie): &(String, String, Tie)| {
+                (key, path, *tie) == (&hold.key, &hold.path, hold.tie)
+            };
+            match ties.iter().position(as_before) {
+                Some(at) => {
+                    ties.remove(at);
+                    self.holds.push(hold);
+                }
+                None => self.release(devices, hold),
+            }
         }
+        for (key, path, tie) in ties {
+            self.holds.push(devices.hold(key, path, tie, &session.uuid));
+        }
+    }
+
+    fn release(&mut self, devices: &mut Devices, hold: Hold) {
+        for (since, found) in devices.release(hold) {
+            merge(&mut self.found, since, &found);
+        }
+    }
+
+    /// A violation by way of the hold `number`: the disk, and how the two are tied.
+    pub(super) fn held(&self, number: u64) -> Option<(&str, Tie)> {
+        let hold = self.holds.iter().find(|hold| hold.number == number)?;
+        Some((&hold.path, hold.tie))
+    }
+
+    /// The session `row` is over: tells it what was found.
+    pub(super) fn tell(&mut self, devices: &mut Devices, row: &mut Row) {
+        for hold in std::mem::take(&mut self.holds) {
+            self.release(devices, hold);
+        }
+        self.found.sort_by_key(|(since, _)| *since);
+        let found = self.found.drain(..).map(|(_, found)| found);
+        if let Event::Start { violations, .. } = &mut row.event {
+            violations.extend(found);
+        }
+    }
+
+    /// Whether nothing is known.
+    pub(super) fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+            && self.devices.is_empty()
+            && self.beneath.is_empty()
+            && self.now.is_empty()
+            && self.holds.is_empty()
+            && self.found.is_empty()
     }
 }
 

@@ -5,6 +5,8 @@
 //! A start of a guest is told in this order: `VIRT_MACHINE_ID`, a `VIRT_RESOURCE` for each thing that the
 //! guest is given, `VIRT_CONTROL op=start`. So what was given before the start belongs to it.
 
+pub(super) mod devices;
+mod holders;
 mod index;
 mod resources;
 
@@ -12,9 +14,12 @@ use super::disks::Disks;
 use super::machine::Machine;
 use super::row::{Event, Fate, Row};
 use crate::record::Head;
+use crate::record::host::PerHost;
 use crate::record::users::Users;
 use crate::record::value::Nested;
 use crate::report::id::{Id, Proof};
+use devices::Devices;
+use holders::Holders;
 use std::collections::HashMap;
 
 /// A row that is not over, and its place among all.
@@ -26,7 +31,6 @@ struct Open {
 
 #[derive(Debug, Default)]
 struct Guest {
-    node: Option<Box<[u8]>>,
     session: Option<Open>,
     /// libvirt's process id of the guest that runs.
     pid: Option<i64>,
@@ -36,24 +40,30 @@ struct Guest {
     disks: Disks,
 }
 
-impl Guest {
-    fn is_on(&self, node: Option<&[u8]>) -> bool {
-        self.node.as_deref() == node
-    }
+/// What runs on a host, and what it may be asked by.
+#[derive(Debug, Default)]
+struct Host {
+    /// By UUID. One that is off and has nothing is not here.
+    guests: HashMap<String, Guest>,
+    /// What is found in the devices that are disks of guests that run.
+    devices: Devices,
+    /// Which guests, by UUID, run in a process of this number.
+    pids: HashMap<i64, Vec<String>>,
+    /// Who has a file.
+    holders: Holders,
 }
 
 /// All guests.
 #[derive(Debug)]
 pub struct Guests {
-    /// By UUID. While a guest moves from host to host, it runs on both.
-    guests: HashMap<String, Vec<Guest>>,
+    /// While a guest moves from host to host, it runs on both.
+    hosts: PerHost<Host>,
     /// Resources are told too, not only sessions.
     resources: bool,
-    /// Which guests, by UUID, may have a disk that is this device or stands on it. A guest that is off no longer
-    /// may, but stays here until its device is looked for.
-    devices: HashMap<String, Vec<String>>,
-    /// Which guests, by UUID, run in a process of this number.
-    pids: HashMap<i64, Vec<String>>,
+    /// Some guest had a disk that may be a mapping.
+    mappings: bool,
+    /// Some guest ran in a process that is known.
+    processes: bool,
     /// What lies beneath disks on this machine, if it is to be asked.
     machine: Option<Machine>,
     order: u64,
@@ -66,10 +76,10 @@ impl Guests {
     /// beneath disks is looked for, if the log does not tell.
     pub fn new(resources: bool, machine: Option<Machine>) -> Self {
         Self {
-            guests: HashMap::new(),
+            hosts: PerHost::default(),
             resources,
-            devices: HashMap::new(),
-            pids: HashMap::new(),
+            mappings: false,
+            processes: false,
             machine,
             order: 0,
             done: Vec::new(),
@@ -92,21 +102,11 @@ impl Guests {
 
     fn guest(&mut self, head: &Head<'_>, record: &Nested<'_>) -> Option<&mut Guest> {
         let uuid = record.raw("uuid")?;
-        if !self.guests.contains_key(uuid) {
-            self.guests.insert(uuid.to_owned(), Vec::new());
+        let guests = &mut self.hosts.of(head.node).guests;
+        if !guests.contains_key(uuid) {
+            guests.insert(uuid.to_owned(), Guest::default());
         }
-        let hosts = self.guests.get_mut(uuid)?;
-        let at = match hosts.iter().position(|guest| guest.is_on(head.node)) {
-            Some(at) => at,
-            None => {
-                hosts.push(Guest {
-                    node: head.node.map(Box::from),
-                    ..Guest::default()
-                });
-                hosts.len() - 1
-            }
-        };
-        hosts.get_mut(at)
+        guests.get_mut(uuid)
     }
 
     /// A row about the guest of `record`; `None` where a field is missing that tells which.
@@ -165,18 +165,10 @@ impl Guests {
             // A session that is still open was not stopped in this log, but it is over.
             guest.resources = of_this;
             ended.extend(old.into_iter().map(|open| (open, Fate::Restarted)));
-            if let Some(mut session) = guest.session.take() {
-                guest.disks.tell(&mut session.row);
-                ended.push((session, Fate::Restarted));
-            }
-            guest.pid = record.raw("vm-pid").and_then(|pid| pid.parse().ok());
-            guest.session = Some(Open { order, row });
-            if let (Some(pid), Some(uuid)) = (guest.pid, record.raw("uuid")) {
-                let guests = self.pids.entry(pid).or_default();
-                if !guests.iter().any(|known| known == uuid) {
-                    guests.push(uuid.to_owned());
-                }
-            }
+            let session = self.session_ends(head.node, &row.uuid);
+            ended.extend(session.map(|session| (session, Fate::Restarted)));
+            let pid = record.raw("vm-pid").and_then(|pid| pid.parse().ok());
+            self.session_begins(head.node, pid, Open { order, row });
         } else {
             if guest.session.is_none() {
                 guest.disks = Disks::default();
@@ -189,10 +181,11 @@ impl Guests {
                 }
                 ended.push((open, Fate::Stopped));
             }
+            self.forget(head.node, &row.uuid);
             self.done.push((order, row));
         }
         for (open, fate) in ended {
-            self.over(open, id, fate);
+            self.over(head.node, open, id, fate);
         }
     }
 
@@ -208,53 +201,87 @@ impl Guests {
         // A stop that failed ends nothing.
         if row.success {
             guest.starting = None;
-            let pid = guest.pid.take();
-            let session = guest.session.take().map(|mut session| {
-                guest.disks.tell(&mut session.row);
-                session
-            });
-            guest.disks = Disks::default();
             let mut ended: Vec<Open> = std::mem::take(&mut guest.resources);
+            let session = self.session_ends(head.node, &row.uuid);
+            if let Some(guest) = self.hosts.of(head.node).guests.get_mut(&row.uuid) {
+                guest.disks = Disks::default();
+            }
             let known = session.is_some();
             ended.extend(session);
-            if let (Some(pid), Some(uuid)) = (pid, record.raw("uuid")) {
-                self.ends(pid, uuid);
-            }
+            self.forget(head.node, &row.uuid);
             for open in ended {
-                self.over(open, id, Fate::Stopped);
+                self.over(head.node, open, id, Fate::Stopped);
             }
             // Of a session that began before, nothing is told, as auvirt has it.
             if !known {
                 return;
             }
         } else if guest.session.is_none() {
+            self.forget(head.node, &row.uuid);
             return;
         }
         self.done.push((order, row));
     }
 
+    /// A session begins, in the process `pid`.
+    fn session_begins(&mut self, node: Option<&[u8]>, pid: Option<i64>, session: Open) {
+        let host = self.hosts.of(node);
+        let Some(guest) = host.guests.get_mut(&session.row.uuid) else {
+            return;
+        };
+        guest.pid = pid;
+        if let Some(pid) = pid {
+            self.processes = true;
+            host.pids
+                .entry(pid)
+                .or_default()
+                .push(session.row.uuid.clone());
+        }
+        guest.session = Some(session);
+        let row = guest.session.as_ref().map(|session| &session.row);
+        guest.disks.tie(&mut host.devices, row);
+    }
+
+    /// The session of the guest `uuid` ends, if it has one: what was found in its disks is told in it.
+    fn session_ends(&mut self, node: Option<&[u8]>, uuid: &str) -> Option<Open> {
+        let host = self.hosts.of(node);
+        let guest = host.guests.get_mut(uuid)?;
+        if let Some(pid) = guest.pid.take() {
+            if let Some(guests) = host.pids.get_mut(&pid) {
+                guests.retain(|known| known != uuid);
+                if guests.is_empty() {
+                    host.pids.remove(&pid);
+                }
+            }
+        }
+        let mut session = guest.session.take()?;
+        guest.disks.tell(&mut host.devices, &mut session.row);
+        Some(session)
+    }
+
+    /// A guest of which nothing is known any more needs no room.
+    fn forget(&mut self, node: Option<&[u8]>, uuid: &str) {
+        let guests = &mut self.hosts.of(node).guests;
+        let nothing = |guest: &Guest| {
+            let idle = guest.session.is_none() && guest.starting.is_none();
+            idle && guest.resources.is_empty() && guest.disks.is_empty()
+        };
+        if guests.get(uuid).is_some_and(nothing) {
+            guests.remove(uuid);
+        }
+    }
+
     /// `SYSTEM_SHUTDOWN`, or `SYSTEM_BOOT` without one: no guest runs.
     pub fn down(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users) {
         let id = Id::from(head.stamp);
-        let mut ended = Vec::new();
-        let guests = self.guests.values_mut().flatten();
-        for guest in guests.filter(|guest| guest.is_on(head.node)) {
-            guest.pid = None;
-            guest.starting = None;
-            if let Some(mut session) = guest.session.take() {
-                guest.disks.tell(&mut session.row);
-                ended.push(session);
-            }
-            guest.disks = Disks::default();
-            ended.append(&mut guest.resources);
-        }
+        let ended = std::mem::take(self.hosts.of(head.node)).end();
         // A boot after a shutdown has nothing to tell.
         let shutdown = head.ty == crate::record::Type::SystemShutdown;
         if !shutdown && ended.is_empty() {
             return;
         }
         for open in ended {
-            self.over(open, id, Fate::Down);
+            self.over(head.node, open, id, Fate::Down);
         }
         let uid = record.raw("uid").unwrap_or("?");
         let mut proof = Proof::default();
@@ -275,7 +302,8 @@ impl Guests {
         self.done.push((order, row));
     }
 
-    fn over(&mut self, mut open: Open, id: Id, fate: Fate) {
+    fn over(&mut self, node: Option<&[u8]>, mut open: Open, id: Id, fate: Fate) {
+        self.hosts.of(node).holders.lost(&open);
         open.row.end = Some(id);
         open.row.fate = fate;
         open.row.proof.add(id);
@@ -284,13 +312,24 @@ impl Guests {
 
     /// The log ends: what is open stays so.
     pub fn end(&mut self) {
-        for mut guest in self.guests.drain().flat_map(|(_, hosts)| hosts) {
-            if let Some(mut session) = guest.session.take() {
-                guest.disks.tell(&mut session.row);
-                self.done.push((session.order, session.row));
-            }
-            let open = guest.resources.into_iter();
-            self.done.extend(open.map(|open| (open.order, open.row)));
+        let hosts: Vec<Host> = self.hosts.all_mut().map(std::mem::take).collect();
+        for open in hosts.into_iter().flat_map(Host::end) {
+            self.done.push((open.order, open.row));
         }
+    }
+}
+
+impl Host {
+    /// All that is open on it.
+    fn end(mut self) -> Vec<Open> {
+        let mut open = Vec::new();
+        for mut guest in self.guests.into_values() {
+            if let Some(mut session) = guest.session.take() {
+                guest.disks.tell(&mut self.devices, &mut session.row);
+                open.push(session);
+            }
+            open.append(&mut guest.resources);
+        }
+        open
     }
 }

@@ -20,10 +20,12 @@ pub mod summary;
 
 use super::dm;
 use super::spool::Spool;
-use super::{Collector, Id, Options};
+use super::{Collector, Options};
 use crate::input::Wanted;
+use crate::record::host::Hosts;
+use crate::record::pending::Pending;
 use crate::record::value::Nested;
-use crate::record::{Head, Type, event, value};
+use crate::record::{Head, Type, value};
 use blame::{Anomaly, Blame};
 use dmns_audit_uapi::types::RecordType;
 use dmns_audit_uapi::virt::VirtType;
@@ -31,7 +33,6 @@ use guests::Guests;
 use machine::Machine;
 use row::Row;
 use show::Columns;
-use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::path::Path;
 use summary::Summary;
@@ -54,7 +55,6 @@ pub struct Ask {
 /// A refusal or an anomaly that waits for the SYSCALL of its event, and its place among all rows.
 #[derive(Debug)]
 struct Waiting {
-    node: Option<Box<[u8]>>,
     order: u64,
     row: Row,
     lacks: Lacks,
@@ -79,8 +79,9 @@ pub struct Report<'a> {
     more: Wanted,
     guests: Guests,
     blame: Blame,
-    /// Refusals that wait for the user, whom their event's SYSCALL tells, oldest first.
-    waiting: VecDeque<Waiting>,
+    /// Refusals that wait for the user, whom their event's SYSCALL tells.
+    waiting: Pending<Waiting>,
+    hosts: Hosts,
     mappings: dm::lives::Lives,
     rows: Spool<Row>,
     columns: Columns,
@@ -106,7 +107,8 @@ impl<'a> Report<'a> {
                 ask.layers.then(|| Machine::at(Path::new("/"))),
             ),
             blame: Blame::default(),
-            waiting: VecDeque::new(),
+            waiting: Pending::default(),
+            hosts: Hosts::default(),
             mappings: dm::lives::Lives::new(options.window),
             rows: Spool::default(),
             columns: Columns::new(ask, options),
@@ -120,7 +122,7 @@ impl<'a> Report<'a> {
     ///
     /// Where `out` cannot be written to, or rows cannot be read back.
     pub fn end(mut self, out: &mut dyn Write, mut each: impl FnMut(&Row)) -> io::Result<()> {
-        while let Some(waiting) = self.waiting.pop_front() {
+        while let Some(waiting) = self.waiting.pop() {
             self.give_up(waiting)?;
         }
         self.guests.end();
@@ -192,12 +194,7 @@ impl<'a> Report<'a> {
             row.user = self.options.users.of_field(head.enrichment, "uid", uid);
             return self.keep(order, row);
         }
-        self.waiting.push_back(Waiting {
-            node: head.node.map(Box::from),
-            order,
-            row,
-            lacks: Lacks::User,
-        });
+        self.wait(head, order, row, Lacks::User);
         Ok(())
     }
 
@@ -208,16 +205,16 @@ impl<'a> Report<'a> {
         match found {
             Anomaly::Of(row) => self.keep(order, row),
             Anomaly::Waits(row) => {
-                self.waiting.push_back(Waiting {
-                    node: head.node.map(Box::from),
-                    order,
-                    row,
-                    lacks: Lacks::Guest,
-                });
+                self.wait(head, order, row, Lacks::Guest);
                 Ok(())
             }
             Anomaly::OfNobody => Ok(()),
         }
+    }
+
+    fn wait(&mut self, head: &Head<'_>, order: u64, row: Row, lacks: Lacks) {
+        let event = (self.hosts.number(head.node), head.stamp);
+        self.waiting.push(event, Waiting { order, row, lacks });
     }
 
     /// No SYSCALL came for it: a refusal has no user, an anomaly is nobody's.
@@ -230,36 +227,29 @@ impl<'a> Report<'a> {
 
     /// The system call of an event in which something may have been refused.
     fn syscall(&mut self, head: &Head<'_>) -> io::Result<()> {
-        let id = Id::from(head.stamp);
-        let of_event =
-            |waiting: &Waiting| waiting.row.start == id && waiting.node.as_deref() == head.node;
-        while let Some(at) = self.waiting.iter().position(of_event) {
-            if let Some(mut waiting) = self.waiting.remove(at) {
-                let body = value::text(head.body);
-                let call = Nested::new(&body);
-                match waiting.lacks {
-                    Lacks::User => {
-                        if let Some(uid) = call.raw("uid") {
-                            let users = &self.options.users;
-                            waiting.row.user = users.of_field(head.enrichment, "uid", uid);
-                        }
-                    }
-                    Lacks::Guest => {
-                        let pid = call.raw("pid").and_then(|pid| pid.parse().ok());
-                        match pid.and_then(|pid| self.guests.with_pid(head.node, pid)) {
-                            Some(session) => blame::owned_by(&mut waiting.row, session),
-                            None => continue,
-                        }
+        let event = (self.hosts.number(head.node), head.stamp);
+        for mut waiting in self.waiting.take(&event, |_| true) {
+            let body = value::text(head.body);
+            let call = Nested::new(&body);
+            match waiting.lacks {
+                Lacks::User => {
+                    if let Some(uid) = call.raw("uid") {
+                        let users = &self.options.users;
+                        waiting.row.user = users.of_field(head.enrichment, "uid", uid);
                     }
                 }
-                self.keep(waiting.order, waiting.row)?;
+                Lacks::Guest => {
+                    let pid = call.raw("pid").and_then(|pid| pid.parse().ok());
+                    match pid.and_then(|pid| self.guests.with_pid(head.node, pid)) {
+                        Some(session) => blame::owned_by(&mut waiting.row, session),
+                        None => continue,
+                    }
+                }
             }
+            self.keep(waiting.order, waiting.row)?;
         }
-        let late = |waiting: &Waiting| event::is_over(waiting.row.start.seconds, id.seconds);
-        while self.waiting.front().is_some_and(late) {
-            if let Some(waiting) = self.waiting.pop_front() {
-                self.give_up(waiting)?;
-            }
+        while let Some(waiting) = self.waiting.overdue(head.stamp.seconds) {
+            self.give_up(waiting)?;
         }
         Ok(())
     }

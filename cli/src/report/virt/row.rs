@@ -157,10 +157,37 @@ pub struct Violations {
     pub proof: Proof,
 }
 
+impl Violations {
+    /// None yet, in `device`.
+    pub fn none(device: &str) -> Self {
+        Self {
+            device: device.to_owned(),
+            path: String::new(),
+            tie: Tie::Is,
+            count: 0,
+            sectors: Ranges::default(),
+            proof: Proof::default(),
+        }
+    }
+}
+
 impl Row {
     /// Whether it is a session, told also without `--all-events`.
     pub fn is_session(&self) -> bool {
         matches!(self.event, Event::Start { .. })
+    }
+
+    /// Another row about the same guest, of which nothing else is known yet.
+    pub fn like(&self) -> Self {
+        Self {
+            event: Event::Down,
+            node: self.node.clone(),
+            vm: self.vm.clone(),
+            uuid: self.uuid.clone(),
+            user: self.user.clone(),
+            proof: Proof::default(),
+            ..*self
+        }
     }
 
     /// In one word, as the manual has it.

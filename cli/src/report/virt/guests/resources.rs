@@ -38,12 +38,14 @@ impl Guests {
         let Some(row) = Self::row(head, record, users, event) else {
             return;
         };
-        let Some(guest) = self.guest(head, record) else {
+        if !row.success {
+            self.done.push((order, row));
             return;
-        };
-        match row.success {
-            true => guest.resources.push(Open { order, row }),
-            false => self.done.push((order, row)),
+        }
+        let open = Open { order, row };
+        self.hosts.of(head.node).holders.got(&open);
+        if let Some(guest) = self.guest(head, record) {
+            guest.resources.push(open);
         }
     }
 
@@ -111,7 +113,7 @@ impl Guests {
             ended.extend(guest.resources.extract(of_it));
         }
         for open in ended {
-            self.over(open, id, Fate::Stopped);
+            self.over(head.node, open, id, Fate::Stopped);
         }
         known
     }
@@ -147,7 +149,7 @@ impl Guests {
                 None => Vec::new(),
             };
             for open in ended {
-                self.over(open, id, Fate::Stopped);
+                self.over(head.node, open, id, Fate::Stopped);
             }
         }
         let event = Event::Cgroup {
@@ -182,33 +184,31 @@ impl Guests {
         let Some(uuid) = record.raw("uuid") else {
             return;
         };
+        let mut devices = Vec::new();
         if let Some(disk) = &disk {
             if let Some(old) = &disk.old {
                 guest.disks.taken(old);
             }
             if let Some(new) = &disk.new {
-                let devices = guest.disks.given(new, beneath);
-                self.may_have(devices, uuid);
+                devices = guest.disks.given(new, beneath);
             }
         } else if let ("cgroup", Some("path"), Some(rdev)) =
             (kind, record.raw("class"), record.raw("rdev"))
         {
-            if let Some(path) = record.text("path") {
-                if reason != Some("deny") && succeeded(record) {
-                    let device = guest.disks.is_device(&path, rdev);
-                    self.may_have(device, uuid);
-                }
+            let path = record.text("path");
+            let allowed = |_: &_| reason != Some("deny") && succeeded(record);
+            match path.filter(allowed) {
+                Some(path) => devices.extend(guest.disks.is_device(&path, rdev)),
+                None => return,
             }
+        } else {
+            return;
         }
-    }
-
-    /// Violations in these devices may concern the guest `uuid`.
-    fn may_have(&mut self, devices: impl IntoIterator<Item = String>, uuid: &str) {
-        for device in devices {
-            let guests = self.devices.entry(device).or_default();
-            if !guests.iter().any(|known| known == uuid) {
-                guests.push(uuid.to_owned());
-            }
+        self.mappings |= !devices.is_empty();
+        let host = self.hosts.of(head.node);
+        if let Some(guest) = host.guests.get_mut(uuid) {
+            let session = guest.session.as_ref().map(|session| &session.row);
+            guest.disks.tie(&mut host.devices, session);
         }
     }
 }

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! The mappings that live on a host, and which of them stands on a device: found by index, however many live.
+
+use super::lives::Open;
+use super::record::Record;
+use dmns_audit_uapi::rules::{self, Dev};
+use std::collections::{HashMap, HashSet};
+
+/// What tells a mapping on its host.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    /// The target: `integrity`.
+    pub(super) target: String,
+    /// The device: `254:3`.
+    pub(super) device: String,
+}
+
+impl Key {
+    /// That of what `record` names.
+    pub(super) fn of(record: &Record<'_>) -> Self {
+        Self::new(record.module, record.dev)
+    }
+
+    fn new(target: &str, device: &str) -> Self {
+        Self {
+            target: target.to_owned(),
+            device: device.to_owned(),
+        }
+    }
+}
+
+/// Mappings, and violations of which no mapping is known.
+#[derive(Debug, Default)]
+pub(super) struct Mappings {
+    all: HashMap<Key, Open>,
+    /// By target and the device beneath: the devices of mappings whose table is loaded.
+    above: HashMap<Key, HashSet<String>>,
+    /// By target: those of which the device beneath is not known.
+    free: HashMap<String, HashSet<String>>,
+}
+
+impl Mappings {
+    pub(super) fn get_mut(&mut self, key: &Key) -> Option<&mut Open> {
+        self.all.get_mut(key)
+    }
+
+    /// Keeps `open`; tells what was there before.
+    pub(super) fn insert(&mut self, open: Open) -> Option<Open> {
+        let key = Key::new(&open.life.target, &open.life.device);
+        let old = self.remove(&key);
+        if open.tables > 0 {
+            self.place(&open).insert(key.device.clone());
+        }
+        self.all.insert(key, open);
+        old
+    }
+
+    pub(super) fn remove(&mut self, key: &Key) -> Option<Open> {
+        let open = self.all.remove(key)?;
+        if open.tables > 0 {
+            let place = self.place(&open);
+            place.remove(&key.device);
+            if place.is_empty() {
+                match &open.beneath {
+                    Some(beneath) => self.above.remove(&Key::new(&key.target, beneath)),
+                    None => self.free.remove(&key.target),
+                };
+            }
+        }
+        Some(open)
+    }
+
+    /// All, in no order.
+    pub(super) fn into_all(self) -> impl Iterator<Item = Open> {
+        self.all.into_values()
+    }
+
+    /// Where `open` is in the indexes.
+    fn place(&mut self, open: &Open) -> &mut HashSet<String> {
+        let target = &open.life.target;
+        match &open.beneath {
+            Some(beneath) => self.above.entry(Key::new(target, beneath)).or_default(),
+            None => self.free.entry(target.clone()).or_default(),
+        }
+    }
+
+    /// The mapping that a violation is of; and whether only the device beneath it is known.
+    pub(super) fn above(&mut self, record: &Record<'_>) -> (Key, bool) {
+        let named = Key::of(record);
+        let dev = rules::op(record.module, record.op).map_or(Dev::Mapped, |op| op.dev);
+        let lives = self.all.get(&named).is_some_and(|open| open.tables > 0);
+        if dev == Dev::Mapped || (dev == Dev::Either && lives) {
+            return (named, false);
+        }
+        if let (Some(device), _) = only(self.above.get(&named), &named.device) {
+            return (Key::new(&named.target, device), false);
+        }
+        match only(self.free.get(&named.target), &named.device) {
+            (Some(device), _) => {
+                let key = Key::new(&named.target, device);
+                // From the index of those whose device beneath is not known to that of the others.
+                if let Some(mut open) = self.remove(&key) {
+                    open.beneath = Some(named.device);
+                    self.insert(open);
+                }
+                (key, false)
+            }
+            // Nothing of the module lives: this may be the mapping itself, if it can be.
+            (None, 0) if dev == Dev::Either => (named, false),
+            _ => (named, true),
+        }
+    }
+}
+
+/// The only one of `devices` but `named`, if there is just one; and how many there are.
+fn only<'a>(devices: Option<&'a HashSet<String>>, named: &str) -> (Option<&'a String>, usize) {
+    let Some(devices) = devices else {
+        return (None, 0);
+    };
+    let number = devices.len() - usize::from(devices.contains(named));
+    match number {
+        1 => (devices.iter().find(|device| *device != named), 1),
+        number => (None, number),
+    }
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! What is found in the devices that are disks of guests.
+//!
+//! A device may be beneath the disks of thousands of guests, so a violation is written down once, with the device:
+//! in its newest epoch. An epoch begins where a guest gets the device and something was found since the one before.
+//! What was found while the guest had it is what is in the epochs since.
+
+use super::super::row::{Tie, Violations};
+use crate::report::id::Id;
+use std::collections::{BTreeMap, HashMap};
+
+/// That a guest has a device.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    /// What the device is found by: `253:0`, or `dm-0`.
+    pub(crate) key: String,
+    /// The guest's disk.
+    pub(crate) path: String,
+    /// How the two are tied.
+    pub(crate) tie: Tie,
+    /// Which one this is.
+    pub(crate) number: u64,
+    epoch: u64,
+}
+
+#[derive(Debug, Default)]
+struct Epoch {
+    /// How many guests have had the device since its beginning.
+    holds: u32,
+    /// In the order in which it was found; path and tie are those of no guest.
+    found: Vec<(u64, Violations)>,
+}
+
+#[derive(Debug, Default)]
+struct Device {
+    /// By number: the newest is the last.
+    epochs: BTreeMap<u64, Epoch>,
+    /// UUIDs of those who have it now, in the order in which they got it.
+    guests: BTreeMap<u64, String>,
+}
+
+/// The devices of a host that guests have.
+#[derive(Debug, Default)]
+pub(crate) struct Devices {
+    devices: HashMap<String, Device>,
+    next: u64,
+}
+
+impl Devices {
+    /// The guest `uuid` has the device `key` from now on.
+    pub(crate) fn hold(&mut self, key: String, path: String, tie: Tie, uuid: &str) -> Hold {
+        self.next += 1;
+        let device = self.devices.entry(key.clone()).or_default();
+        device.guests.insert(self.next, uuid.to_owned());
+        let newest = device.epochs.last_key_value();
+        let epoch = match newest.filter(|(_, epoch)| epoch.found.is_empty()) {
+            Some((&number, _)) => number,
+            None => self.next,
+        };
+        device.epochs.entry(epoch).or_default().holds += 1;
+        Hold {
+            key,
+            path,
+            tie,
+            number: self.next,
+            epoch,
+        }
+    }
+
+    /// A guest no longer has a device: what was found in it meanwhile, and when that began.
+    pub(crate) fn release(&mut self, hold: Hold) -> Vec<(u64, Violations)> {
+        let Some(device) = self.devices.get_mut(&hold.key) else {
+            return Vec::new();
+        };
+        device.guests.remove(&hold.number);
+        let mut all: Vec<(u64, Violations)> = Vec::new();
+        for (since, found) in device
+            .epochs
+            .range(hold.epoch..)
+            .flat_map(|(_, epoch)| &epoch.found)
+        {
+            merge(&mut all, *since, found);
+        }
+        for (_, found) in &mut all {
+            found.path.clone_from(&hold.path);
+            found.tie = hold.tie;
+        }
+        device.forget(hold.epoch);
+        if device.guests.is_empty() {
+            self.devices.remove(&hold.key);
+        }
+        all
+    }
+
+    /// A violation was found in `device`, which is known as `keys`.
+    pub(crate) fn violation(&mut self, keys: [&str; 2], device: &str, id: Id, sector: Option<u64>) {
+        self.next += 1;
+        let now = self.next;
+        for key in keys {
+            let known = self.devices.get_mut(key);
+            if let Some(epoch) = known.and_then(|device| device.epochs.last_entry()) {
+                epoch.into_mut().add(now, device, id, sector);
+            }
+        }
+    }
+
+    /// Who has the device that is known as `keys`: UUIDs, and by which [`Hold::number`].
+    pub(crate) fn holders(&self, keys: [&str; 2]) -> impl Iterator<Item = (u64, &str)> {
+        let devices = keys.into_iter().filter_map(|key| self.devices.get(key));
+        devices.flat_map(|device| {
+            let guests = device.guests.iter();
+            guests.map(|(&number, uuid)| (number, uuid.as_str()))
+        })
+    }
+}
+
+impl Device {
+    /// One guest less has had the device since `epoch`. If that was the last, whoever needs that epoch needs the
+    /// one before too.
+    fn forget(&mut self, epoch: u64) {
+        let Some(of) = self.epochs.get_mut(&epoch) else {
+            return;
+        };
+        of.holds -= 1;
+        if of.holds > 0 {
+            return;
+        }
+        let Some(of) = self.epochs.remove(&epoch) else {
+            return;
+        };
+        if let Some((_, before)) = self.epochs.range_mut(..epoch).next_back() {
+            for (since, found) in &of.found {
+                merge(&mut before.found, *since, found);
+            }
+        }
+    }
+}
+
+impl Epoch {
+    fn add(&mut self, now: u64, device: &str, id: Id, sector: Option<u64>) {
+        let at = self.found.iter().position(|(_, f)| f.device == device);
+        let at = match at {
+            Some(at) => at,
+            None => {
+                self.found.push((now, Violations::none(device)));
+                self.found.len() - 1
+            }
+        };
+        let found = &mut self.found[at].1;
+        found.count += 1;
+        found.proof.add(id);
+        found.sectors.extend(sector);
+    }
+}
+
+/// Adds what was `found` to what was found before.
+pub(crate) fn merge(all: &mut Vec<(u64, Violations)>, since: u64, found: &Violations) {
+    match all.iter_mut().find(|(_, f)| f.device == found.device) {
+        Some((_, known)) => {
+            known.count += found.count;
+            known.sectors.merge(&found.sectors);
+            known.proof.extend(&found.proof);
+        }
+        None => all.push((since, found.clone())),
+    }
+}
