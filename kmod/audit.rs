@@ -29,7 +29,10 @@ use crate::uapi::ns::{
 use crate::uapi::text::Sink;
 use crate::uapi::types::RecordType;
 use core::ptr::NonNull;
-pub(crate) use deferred::Worker;
+pub(crate) use deferred::{
+    hold_back,
+    Worker, //
+};
 pub(crate) use draft::Draft;
 use kernel::prelude::*;
 pub(crate) use section::{

@@ -400,6 +400,7 @@ expect = [
         assert!(find(&folder, &["nonsense".to_owned()], None, Kind::Stock).is_err());
         assert!(find(&folder, &[], Some("nonsense"), Kind::Stock).is_err());
         find(&folder, &[], Some("libvirt"), Kind::Stock)?;
+        find(&folder, &[], Some("packages"), Kind::Stock)?;
         Ok(())
     }
 

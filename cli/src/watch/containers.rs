@@ -342,7 +342,7 @@ mod tests {
         let (mut events, mut containers) = (Events::default(), Containers::default());
         let mut whole = Vec::new();
         for line in log.lines() {
-            whole.extend(events.record(line.trim().as_bytes(), Instant::now()));
+            whole.extend(events.record(line.trim().as_bytes(), None, Instant::now()));
         }
         whole.extend(events.all());
         let told = whole.iter().map(|event| containers.look(event));
