@@ -67,7 +67,7 @@ void dmns_emit_deferred(struct work_struct *work);
 /* In trampoline_*.S. */
 unsigned long dmns_body(unsigned long a1, unsigned long a2, unsigned long a3, const void *body);
 
-/* In attach/*.rs, called by the trampolines. */
+/* In attach/, called by the trampolines. */
 void dmns_observe_ns_add(const struct ns_common *ns);
 void dmns_observe_ns_remove(const struct ns_common *ns);
 void dmns_observe_ns_switch(struct task_struct *task, const struct nsproxy *proxy);
