@@ -37,6 +37,18 @@ void dmns_event_record(void);
 bool dmns_event_begin(void);
 void dmns_event_end(void);
 
+/* A namespace as the kernel's list has it. */
+struct dmns_namespace {
+	u64 id;
+	/* The id of the user namespace that owns it; 0 for the initial user namespace. */
+	u64 owner;
+	u32 type;
+	u32 inum;
+};
+
+size_t dmns_namespaces(struct dmns_namespace *found, size_t room);
+u64 dmns_owner(const struct ns_common *ns);
+
 void dmns_lock_task(struct task_struct *task);
 void dmns_unlock_task(struct task_struct *task);
 

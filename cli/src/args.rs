@@ -9,6 +9,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+/// Where the OCI hook keeps what a stop needs.
+const STATE: &str = "/run/dmns-audit/oci";
+
 /// Reads the audit records of device mapper, of namespaces and of guests.
 #[derive(Debug, Parser)]
 #[command(
@@ -16,7 +19,7 @@ use std::path::PathBuf;
     version,
     max_term_width = 100,
     after_help = "Logs may be raw or enriched, compressed (gz, xz, zst), rotated, the output of \
-                  `ausearch --raw`, or the kernel's own log (dmesg). Without FILE, the system's audit \
+                  `ausearch --raw`, `journalctl -o export` or `-o json`, or the kernel's own log (dmesg). Without FILE, the system's audit \
                   log is read; `-` is standard input.\n\n\
                   Exit status: 0 all is well; 1 `check` found something; 2 something could not be read, \
                   or the command line is wrong."
@@ -92,6 +95,19 @@ pub enum Command {
                             dockerd --add-runtime dmns=/usr/lib/dmns-audit/dmns-runc\n\n\
                             Exit status: the runtime's own; 2 if it cannot be run.")]
     OciWrap(OciWrap),
+    /// Let the module leave out what a container causes, or all but that
+    #[command(after_help = "Examples:\n  \
+                            dmns-audit select exclude web\n  \
+                            dmns-audit select only pid:4711\n  \
+                            dmns-audit select list\n  \
+                            dmns-audit select clear web\n\n\
+                            CONTAINER is a name or id that the OCI hook or a control group tells, the ns_id of a \
+                            namespace, or pid:N for a process in it. Records are left out at their source: they cost nothing, \
+                            and nobody can find them later. Never left out: device mapper, births and deaths of \
+                            namespaces, changes of audit's configuration, and a task that has left the container. A selection \
+                            ends with the container. Needs CAP_AUDIT_CONTROL in the initial namespaces, writes CONFIG_CHANGE, \
+                            and is frozen by auditctl -e 2.")]
+    Select(Select),
     /// Print the contract: every record, its fields, and how they are written
     #[command(after_help = "Examples:\n  \
                             dmns-audit spec\n  \
@@ -150,7 +166,7 @@ pub struct OciPaths {
     pub socket: PathBuf,
 
     /// Where a start leaves what the stop has to know. Example: --state /run/dmns-audit/oci
-    #[arg(long, value_name = "FOLDER", default_value = "/run/dmns-audit/oci")]
+    #[arg(long, value_name = "FOLDER", default_value = STATE)]
     pub state: PathBuf,
 
     /// Append the records to this file too, as auditd would. Example: --log containers.log
@@ -194,12 +210,62 @@ pub struct OciWrap {
     pub command: Vec<OsString>,
 }
 
+/// `dmns-audit select`.
+#[derive(Args, Debug)]
+pub struct Select {
+    /// What to do.
+    #[command(subcommand)]
+    pub what: What,
+
+    /// The module's file. Example: --control /sys/kernel/debug/dmns_audit/select
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "/sys/kernel/debug/dmns_audit/select"
+    )]
+    pub control: PathBuf,
+
+    /// Where the OCI hook keeps the names of containers. Example: --state /run/dmns-audit/oci
+    #[arg(long, global = true, value_name = "FOLDER", default_value = STATE)]
+    pub state: PathBuf,
+}
+
+/// What to select.
+#[derive(Debug, Subcommand)]
+pub enum What {
+    /// Leave out what tasks in this container cause
+    Exclude {
+        /// A container's name or id, an ns_id, or pid:N. Example: exclude web
+        #[arg(value_name = "CONTAINER")]
+        container: String,
+    },
+    /// Leave out what tasks outside of this container cause; several may be kept so
+    Only {
+        /// A container's name or id, an ns_id, or pid:N. Example: only web
+        #[arg(value_name = "CONTAINER")]
+        container: String,
+    },
+    /// Print what is selected
+    List,
+    /// End the selection of one container, or of all
+    Clear {
+        /// A container's name or id, an ns_id, or pid:N; none: all. Example: clear web
+        #[arg(value_name = "CONTAINER")]
+        container: Option<String>,
+    },
+}
+
 /// `dmns-audit check`.
 #[derive(Args, Debug)]
 pub struct Check {
     /// Logs; `-` is standard input. None: the system's. Example: audit.log.1 audit.log
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
+
+    /// Read the journal (`journalctl _TRANSPORT=audit`): where there is no auditd. Example: check --journal
+    #[arg(long, conflicts_with = "files")]
+    pub journal: bool,
 
     /// How to tell what is found. Example: --format json
     #[arg(long, value_name = "FORMAT", default_value = "text")]
@@ -277,6 +343,10 @@ pub struct Common {
     /// Read standard input. Example: ausearch --raw -m VIRT_CONTROL | dmns-audit report virt --stdin
     #[arg(long)]
     pub stdin: bool,
+
+    /// Read the journal (`journalctl _TRANSPORT=audit`): where there is no auditd. Example: report dm --journal
+    #[arg(long, conflicts_with_all = ["files", "file", "stdin"])]
+    pub journal: bool,
 
     /// From when on: a word (now, recent, boot, today, yesterday, this-week, week-ago, this-month,
     /// this-year), a date, a time of day, or both; -ts is the same. Example: --start 2026-11-21 18:00
@@ -362,6 +432,10 @@ pub struct Watch {
     #[arg(long)]
     pub stdin: bool,
 
+    /// Read records from the journal as they come, not from the kernel. Example: watch --journal
+    #[arg(long, conflicts_with_all = ["stdin", "plugin"])]
+    pub journal: bool,
+
     /// As a plugin of auditd: --stdin --format json --output FILE. Example: --plugin=/var/log/dmns-audit.json
     #[arg(long, value_name = "FILE", conflicts_with = "output")]
     pub plugin: Option<PathBuf>,
@@ -370,9 +444,15 @@ pub struct Watch {
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// How to tell it: a sentence, or one JSON object a line. Example: --format json
+    /// How to tell it: a sentence, or one JSON object a line, as docs/cli.md or the Elastic Common Schema has it.
+    /// Example: --format json
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub format: ReportFormat,
+    pub format: WatchFormat,
+
+    /// Keep figures for Prometheus in this file, which node_exporter's textfile collector reads.
+    /// Example: --metrics /var/lib/prometheus/node-exporter/dmns.prom
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
 
     /// Write the records beneath each sentence, as a log has them. Example: watch --records
     #[arg(long)]
@@ -385,6 +465,17 @@ pub struct Watch {
     /// End after so many events. Example: --count 1
     #[arg(long, value_name = "NUMBER")]
     pub count: Option<u64>,
+}
+
+/// How `watch` tells an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WatchFormat {
+    /// A sentence.
+    Text,
+    /// One object a line.
+    Json,
+    /// One object a line, in the fields of the Elastic Common Schema.
+    Ecs,
 }
 
 /// Whether `text` is written as RFC 4122 has it.

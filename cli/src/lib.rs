@@ -12,7 +12,9 @@
 //! - [`audit`]: writes records of guests.
 //! - [`run`]: starts a QEMU, and records it.
 //! - [`oci`]: a hook of container runtimes.
+//! - [`select`]: whose records the module leaves out.
 //! - [`watch`]: what happens, as it happens.
+//! - [`module`]: the version of the module that is loaded.
 //! - [`spec`]: prints the contract.
 //! - [`table`], [`terminal`], [`when`]: text and times for people.
 //! - [`args`]: the command line.
@@ -22,11 +24,13 @@ pub mod audit;
 pub mod check;
 pub mod html;
 pub mod input;
+pub mod module;
 pub mod oci;
 pub mod ranges;
 pub mod record;
 pub mod report;
 pub mod run;
+pub mod select;
 pub mod spec;
 pub mod table;
 pub mod terminal;

@@ -5,7 +5,7 @@
 use clap::Parser;
 use dmns_audit::args::{
     self, Check, CheckFormat, Cli, Command, Common, OciPaths, Report, ReportFormat, RunGuest,
-    SpecFormat, Watch,
+    Select, SpecFormat, Watch, WatchFormat, What,
 };
 use dmns_audit::check::json::Json;
 use dmns_audit::check::sarif::Sarif;
@@ -13,14 +13,17 @@ use dmns_audit::check::text::Text;
 use dmns_audit::check::{Reporter, check};
 use dmns_audit::html::{self, Both, Page};
 use dmns_audit::input::Log;
+use dmns_audit::module;
 use dmns_audit::oci;
 use dmns_audit::record::users::Users;
 use dmns_audit::report::{self, Collector, Options, dm, ns, virt};
 use dmns_audit::run;
+use dmns_audit::select;
 use dmns_audit::spec;
 use dmns_audit::terminal::Terminal;
 use dmns_audit::watch;
 use dmns_audit::when::{self, Bound, Clock, Window};
+use dmns_audit_uapi::select::Mode;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -49,6 +52,11 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
         Some(_) => Box::new(stdout),
         None => Box::new(BufWriter::new(stdout)),
     };
+    if matches!(&cli.command, Command::Watch(args) if !args.stdin) {
+        if let Some(difference) = module::difference(Path::new("/")) {
+            eprintln!("dmns-audit: {difference}");
+        }
+    }
     let code = match &cli.command {
         Command::Check(args) => run_check(args, &terminal, &mut out)?,
         Command::Report(report) => run_report(report, terminal, &mut out)?,
@@ -87,6 +95,10 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
             })?;
             ExitCode::SUCCESS
         }
+        Command::Select(args) => {
+            run_select(args, &mut out)?;
+            ExitCode::SUCCESS
+        }
         Command::Spec(args) => {
             match args.format {
                 SpecFormat::Text => spec::text(&terminal, &mut out)?,
@@ -106,7 +118,10 @@ fn at(path: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
 }
 
 fn run_check(args: &Check, terminal: &Terminal, out: &mut dyn Write) -> io::Result<ExitCode> {
-    let mut log = Log::open(&args.files)?;
+    let mut log = match args.journal {
+        true => Log::journal()?,
+        false => Log::open(&args.files)?,
+    };
     let mut text;
     let mut json;
     let mut sarif;
@@ -239,6 +254,9 @@ fn options(common: &Common, terminal: Terminal) -> io::Result<Options> {
 }
 
 fn open(common: &Common) -> io::Result<Log> {
+    if common.journal {
+        return Log::journal();
+    }
     let mut files = common.files.clone();
     files.extend(common.file.iter().cloned());
     if common.stdin {
@@ -261,10 +279,25 @@ fn run_guest(args: &RunGuest) -> io::Result<ExitCode> {
     run::run(&ask).map(ExitCode::from)
 }
 
+fn run_select(args: &Select, out: &mut dyn Write) -> io::Result<()> {
+    let task = match &args.what {
+        What::Exclude { container } => select::Task::Select(Mode::Exclude, container.clone()),
+        What::Only { container } => select::Task::Select(Mode::Only, container.clone()),
+        What::List => select::Task::List,
+        What::Clear { container } => select::Task::Clear(container.clone()),
+    };
+    let ask = select::Ask {
+        control: args.control.clone(),
+        state: args.state.clone(),
+    };
+    select::run(&ask, &task, out)
+}
+
 fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Result<()> {
     let file = args.plugin.as_ref().or(args.output.as_ref());
     let options = Options {
-        json: args.plugin.is_some() || args.format == ReportFormat::Json,
+        json: args.plugin.is_some() && args.format != WatchFormat::Ecs
+            || args.format == WatchFormat::Json,
         proof: args.proof,
         terminal: if file.is_some() {
             Terminal::FILE
@@ -277,11 +310,22 @@ fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Resul
     let ask = watch::Ask {
         count: args.count,
         records: args.records,
+        ecs: args.format == WatchFormat::Ecs,
         stop: watch::stop_on_signals()?,
     };
-    let source = match args.stdin || args.plugin.is_some() {
-        true => watch::plugin::start()?,
-        false => watch::netlink::start()?,
+    let source = match () {
+        () if args.journal => watch::plugin::journal()?,
+        () if args.stdin || args.plugin.is_some() => watch::plugin::start()?,
+        () => watch::netlink::start()?,
+    };
+    let root = Path::new("/");
+    let beside = watch::Beside {
+        // What comes by a pipe may be of another time, or another machine.
+        devices: (!args.stdin).then(|| watch::devices::Devices::at(root)),
+        metrics: args
+            .metrics
+            .as_ref()
+            .map(|path| watch::metrics::Metrics::new(path, root)),
     };
     match file {
         Some(path) => {
@@ -292,8 +336,8 @@ fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Resul
                 .mode(0o600)
                 .open(path)
                 .map_err(at(path))?;
-            watch::watch(&source, &options, &ask, &mut BufWriter::new(file))
+            watch::watch(&source, &options, &ask, beside, &mut BufWriter::new(file))
         }
-        None => watch::watch(&source, &options, &ask, out),
+        None => watch::watch(&source, &options, &ask, beside, out),
     }
 }

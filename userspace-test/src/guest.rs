@@ -63,6 +63,9 @@ const COMMANDS: &[(&str, &str)] = &[
     ("whose", include_str!("../guest/whose")),
 ];
 
+/// The image whose guests run systemd as PID 1.
+const SYSTEMD: &str = "packages";
+
 /// How auditd is told to run `dmns-audit`.
 const PLUGIN: &[u8] = include_bytes!("../../cli/plugin/dmns-audit.conf");
 
@@ -175,6 +178,9 @@ impl Guest {
             let control = fs::read(control).with_context(|| control.display().to_string())?;
             initramfs.file("dmns/dmns_control.ko", false, &control);
         }
+        if machine.image.as_deref() == Some(SYSTEMD) {
+            initramfs.file("systemd", false, b"");
+        }
         for (name, script) in COMMANDS {
             initramfs.file(&format!("dmns/bin/{name}"), true, script.as_bytes());
         }
@@ -223,13 +229,14 @@ impl Guest {
     }
 
     /// Makes a booted guest ready, unless it is: starts auditd as Debian configures it, with the backlog of
-    /// Debian's rules, and loads the module if `module`.
+    /// Debian's rules, unless systemd did, and loads the module if `module`.
     pub(crate) fn set_up(&mut self, module: bool) -> Result<()> {
         if self.ready {
             return Ok(());
         }
         self.must(
-            "auditd && auditctl -R /etc/audit/audit.rules >/dev/null && auditctl -e 1 >/dev/null",
+            "pgrep -x auditd >/dev/null || \
+             { auditd && auditctl -R /etc/audit/audit.rules && auditctl -e 1; } >/dev/null",
         )?;
         if self.watcher.live {
             self.begin_watch()?;

@@ -200,7 +200,7 @@ fn act(command: Cmd, patience: Option<u32>) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Cmd::List => {
-            for image in [None, Some("libvirt"), Some("runtimes")] {
+            for image in [None, Some("libvirt"), Some("runtimes"), Some("packages")] {
                 for scenario in find(&[], image)? {
                     println!("{:<24} {}", scenario.name, scenario.title);
                 }

@@ -399,7 +399,7 @@ expect = [
         }
         assert!(find(&folder, &["nonsense".to_owned()], None, Kind::Stock).is_err());
         assert!(find(&folder, &[], Some("nonsense"), Kind::Stock).is_err());
-        for image in ["libvirt", "runtimes"] {
+        for image in ["libvirt", "runtimes", "packages"] {
             find(&folder, &[], Some(image), Kind::Stock)?;
         }
         Ok(())

@@ -4,10 +4,12 @@
 //!
 //! - [`lines`]: cuts a stream into lines.
 //! - [`open`]: plain, gzip, xz or zstd, by content.
+//! - [`journal`]: what journald has of audit.
 //! - [`order`]: rotated files, oldest first.
 //! - [`system`]: where this system keeps its log.
 //! - [`log`]: all of that as one sequence.
 
+pub mod journal;
 pub mod lines;
 pub mod log;
 pub mod open;

@@ -2,6 +2,7 @@
 
 //! Opens a log, compressed or not. What it is, its first bytes tell: names lie, and a pipe has none.
 
+use super::journal::{self, Records};
 use super::progress::Progress;
 use flate2::read::MultiGzDecoder;
 use lzma_rust2::XzReader;
@@ -19,8 +20,23 @@ pub fn file(path: &Path, progress: &Progress) -> io::Result<Box<dyn Read>> {
     stream(progress.watch(file))
 }
 
-/// The bytes of the log that `source` brings, decompressed.
-pub fn stream(mut source: impl Read + 'static) -> io::Result<Box<dyn Read>> {
+/// The bytes of the log that `source` brings, decompressed. What `journalctl` wrote becomes records.
+pub fn stream(source: impl Read + 'static) -> io::Result<Box<dyn Read>> {
+    let mut source = decompressed(source)?;
+    let mut begin = Vec::new();
+    source
+        .by_ref()
+        .take(journal::Format::MAGIC as u64)
+        .read_to_end(&mut begin)?;
+    let format = journal::Format::of(&begin);
+    let whole = Cursor::new(begin).chain(source);
+    Ok(match format {
+        Some(format) => Box::new(Records::new(whole, format)),
+        None => Box::new(whole),
+    })
+}
+
+fn decompressed(mut source: impl Read + 'static) -> io::Result<Box<dyn Read>> {
     let mut magic = Vec::new();
     source.by_ref().take(6).read_to_end(&mut magic)?;
     let format = Format::of(&magic);

@@ -115,6 +115,22 @@ impl Memory {
         fs::write(&file, text).map_err(explain)
     }
 
+    /// The ids, as far as a file's name has them, and what was kept of each.
+    pub fn all(&self) -> Vec<(String, Started)> {
+        let Ok(folder) = fs::read_dir(&self.0) else {
+            return Vec::new();
+        };
+        let started = folder.filter_map(|entry| {
+            let path = entry.ok()?.path();
+            let started = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
+            // A user's number stands before the id of a rootless container.
+            let stem = path.file_stem()?.to_str()?;
+            let id = stem.rsplit('.').next()?;
+            Some((id.to_owned(), started))
+        });
+        started.collect()
+    }
+
     /// Takes it back.
     pub fn take(&self, of: Option<u32>, id: &str) -> Option<Started> {
         let file = self.file(of, id);

@@ -8,13 +8,14 @@ use nix::ifaddrs::getifaddrs;
 use nix::sched::{CloneFlags, setns};
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 mod ioctls {
     //! C: `include/uapi/linux/nsfs.h`.
     nix::ioctl_read!(ns_get_id, 0xb7, 13, u64);
+    nix::ioctl_none_bad!(ns_get_parent, nix::request_code_none!(0xb7, 2));
     nix::ioctl_read_bad!(ns_get_owner_uid, nix::request_code_none!(0xb7, 4), u32);
 }
 
@@ -54,6 +55,18 @@ impl Process {
             }
         }
         namespaces
+    }
+
+    /// Whether its pid namespace, or one that this was made in, is the one with this id.
+    pub fn is_within(&self, pid_namespace: u64) -> bool {
+        let mut next = self.namespace(Kind::Pid).ok();
+        while let Some(namespace) = next {
+            if id(&namespace) == Some(pid_namespace) {
+                return true;
+            }
+            next = parent(&namespace);
+        }
+        false
     }
 
     /// Whether this process shares its namespace of `kind` with it.
@@ -119,6 +132,14 @@ fn id(namespace: &File) -> Option<u64> {
     // SAFETY: The descriptor is open, and the ioctl writes 64 bits to where `id` is.
     unsafe { ioctls::ns_get_id(namespace.as_raw_fd(), &mut id) }.ok()?;
     Some(id)
+}
+
+/// The pid namespace that a pid namespace was made in; none beyond that of this process.
+fn parent(namespace: &File) -> Option<File> {
+    // SAFETY: The descriptor is open, and the ioctl takes nothing.
+    let parent = unsafe { ioctls::ns_get_parent(namespace.as_raw_fd()) }.ok()?;
+    // SAFETY: The ioctl has just opened it, for us alone.
+    Some(unsafe { File::from_raw_fd(parent) })
 }
 
 #[cfg(test)]

@@ -119,9 +119,12 @@ impl Tree {
         let mut namespace = Namespace::new(kind, number, node.clone());
         namespace.id = id;
         namespace.parent = parent;
-        namespace.initial = initial;
-        namespace.start = Some(stamp);
-        namespace.maker = Some(Box::new(Who::of(head, fields(&body), users)));
+        // One that is found alive, and is no initial one, was made before the log begins.
+        namespace.initial = initial && number < 0;
+        if namespace.initial || !initial {
+            namespace.start = Some(stamp);
+            namespace.maker = Some(Box::new(Who::of(head, fields(&body), users)));
+        }
         let at = self.add(namespace);
         if !initial {
             self.expire(stamp);
