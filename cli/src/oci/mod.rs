@@ -141,8 +141,12 @@ fn record(ask: &Ask, state: &State) -> io::Result<()> {
     if stage == Stage::CreateRuntime {
         let started = Started::new(&origin.name, state.pid, conmon.as_ref());
         match memory.keep(None, &state.id, &started) {
-            // Rootless, or with CAP_AUDIT_WRITE alone: the stop then looks names up anew.
-            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+            // A rootless one's stop looks names up anew; so does any other.
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
+                tell(&format!(
+                    "{error}: the stop of this container may lack its process"
+                ));
+            }
             _ => {}
         }
     }
