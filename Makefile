@@ -6,7 +6,7 @@
 DMNS_TEST := scripts/dmns-test.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-libvirt test-packages test-debug test-all soak bench vm module prepare packages fuzz man update clean
+.PHONY: help demo test test-libvirt test-runtimes test-packages test-debug test-all soak bench vm module prepare packages fuzz man update clean
 
 help: ## Say what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || \
@@ -26,6 +26,9 @@ test: ## Format, lints, host tests, the HTML page in Chromium, and every scenari
 test-libvirt: ## The scenarios in a guest with libvirt and QEMU of its own (an image of 750 MB)
 	@$(DMNS_TEST) run --image libvirt
 
+test-runtimes: ## The scenarios in a guest with podman, Docker, nspawn, LXC (an image of 1 GB)
+	@$(DMNS_TEST) run --image runtimes
+
 test-packages: ## The Debian packages: lintian, a guest with systemd that they are installed in, the jobs of docs/ci.md
 	@scripts/packages.sh >/dev/null
 	@scripts/ci-test.sh
@@ -39,7 +42,7 @@ test-debug: ## Every scenario on a kernel that complains, with controls and faul
 	@DMNS_KERNEL=debug $(DMNS_TEST) run
 	@DMNS_KERNEL=kasan $(DMNS_TEST) run $(KASAN)
 
-test-all: test test-libvirt test-packages test-debug ## All tests, also those that need a larger guest or a debug kernel
+test-all: test test-libvirt test-runtimes test-packages test-debug ## All tests, also those that need a larger guest or a debug kernel
 
 CYCLES := 1000
 SECONDS_OF_FUZZ := 3600

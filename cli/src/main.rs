@@ -73,8 +73,10 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
                 state,
                 log,
             };
-            oci::hook(&ask, io::stdin().lock())?;
-            ExitCode::SUCCESS
+            match oci::hook(&ask, io::stdin().lock()) {
+                true => ExitCode::SUCCESS,
+                false => ExitCode::from(2),
+            }
         }
         Command::OciForward(args) => {
             let OciPaths { socket, state, log } = args.paths.clone();

@@ -399,8 +399,9 @@ expect = [
         }
         assert!(find(&folder, &["nonsense".to_owned()], None, Kind::Stock).is_err());
         assert!(find(&folder, &[], Some("nonsense"), Kind::Stock).is_err());
-        find(&folder, &[], Some("libvirt"), Kind::Stock)?;
-        find(&folder, &[], Some("packages"), Kind::Stock)?;
+        for image in ["libvirt", "runtimes", "packages"] {
+            find(&folder, &[], Some(image), Kind::Stock)?;
+        }
         Ok(())
     }
 
