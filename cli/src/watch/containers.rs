@@ -369,15 +369,11 @@ mod tests {
     }
 
     fn event(serial: u32, records: &[&str]) -> String {
-        let eoe = ["EOE"];
-        records
-            .iter()
-            .chain(&eoe)
-            .map(|record| {
-                let (ty, body) = record.split_once(' ').unwrap_or((record, ""));
-                format!("type={ty} msg=audit(1.000:{serial}): {body}\n")
-            })
-            .collect()
+        let lines = records.iter().chain(&["EOE"]).map(|record| {
+            let (ty, body) = record.split_once(' ').unwrap_or((record, ""));
+            format!("type={ty} msg=audit(1.000:{serial}): {body}\n")
+        });
+        lines.collect::<Vec<_>>().concat()
     }
 
     fn info(mnt: i32, pid: i32, net: i32) -> String {
