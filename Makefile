@@ -28,6 +28,7 @@ test-libvirt: ## The scenarios in a guest with libvirt and QEMU of its own (an i
 
 test-packages: ## The Debian packages: lintian, a guest with systemd that they are installed in, the jobs of docs/ci.md
 	@scripts/packages.sh >/dev/null
+	@scripts/dkms-test.sh
 	@scripts/ci-test.sh
 	@$(DMNS_TEST) run --image packages
 
