@@ -31,6 +31,7 @@ test-runtimes: ## The scenarios in a guest with podman, Docker, nspawn, LXC (an 
 
 test-packages: ## The Debian packages: lintian, a guest with systemd that they are installed in, the jobs of docs/ci.md
 	@scripts/packages.sh >/dev/null
+	@scripts/dkms-test.sh
 	@scripts/ci-test.sh
 	@$(DMNS_TEST) run --image packages
 

@@ -5,6 +5,9 @@
 #
 # Debian's headers have no rust/, so the kernel's own source package is prepared, once for each kernel. The result is
 # kept in /var/lib/dmns-audit (DMNS_KERNELS) as long as the kernel is installed.
+
+# Maintainer scripts may run without.
+export HOME="${HOME:-/root}"
 . "$(dirname "$0")/common.sh"
 
 release=$1 headers=${2:-/lib/modules/$1/build}

@@ -42,10 +42,12 @@ if [ ! -e "$image" ]; then
 		# The kernel as it is installed, but for the image, which QEMU starts.
 		$install "linux-modules-$release=$version" "linux-headers-$release=$version"
 		$install /srv/this/dmns-audit_*.deb /srv/this/dmns-audit-dkms_*.deb
-		dkms status
+		# In a chroot dkms cannot know which kernel is meant.
+		dkms autoinstall -k "$release"
 		dkms status -k "$release" | grep -q ': installed'
 		if [ -n "$second" ]; then
 			$install "linux-source-$(echo "$second" | cut -d. -f1,2)" "linux-modules-$second" "linux-headers-$second"
+			dkms autoinstall -k "$second"
 			dkms status -k "$second" | grep -q ': installed'
 		fi
 		# promtool judges metrics; the rest of its package is a service.

@@ -12,6 +12,9 @@ files=$(git ls-files --cached --others --exclude-standard | grep -v -e '^cli/fuz
 was=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml)
 version=${1:-$was}
 packages=$CACHE/packages/$version-$( (echo "$version $root ${DEB_BUILD_OPTIONS:-}" && cat $files) | hash -)
+mkdir -p "$CACHE/packages"
+exec 7>"$CACHE/packages/lock"
+flock 7
 if [ ! -d "$packages" ]; then
 	# Always the same folder: cargo makes anew what is somewhere else.
 	build=$CACHE/packages/build

@@ -406,6 +406,18 @@ expect = [
     }
 
     #[test]
+    fn the_scenario_in_the_documentation_of_ci_is_well_formed() {
+        let page = include_str!("../../docs/ci.md");
+        let blocks: Vec<_> = page
+            .split("```")
+            .filter_map(|b| b.strip_prefix("toml\n"))
+            .collect();
+        assert_eq!(blocks.len(), 1);
+        let scenario = Scenario::parse(blocks[0]).map_err(|f| f.show("docs/ci.md", blocks[0]));
+        assert_eq!(scenario.expect("well formed").steps.len(), 1);
+    }
+
+    #[test]
     fn only_a_control_may_expect_a_splat() -> Result<()> {
         let dir = tempfile::tempdir()?;
         let text = GOOD.replacen("timeout = 10", "timeout = 10\nexpect_splat = \"BUG: \"", 1);

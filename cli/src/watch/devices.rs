@@ -318,9 +318,9 @@ mod tests {
             Some("web")
         );
         assert_eq!(
-            guest_name(b"qemu\0-name\0web\0-m\0001").as_deref(),
+            guest_name(b"qemu\0-name\0web\0-enable-kvm").as_deref(),
             Some("web")
         );
-        assert_eq!(guest_name(b"qemu\0-m\0001"), None);
+        assert_eq!(guest_name(b"qemu\0-enable-kvm"), None);
     }
 }
