@@ -9,6 +9,7 @@
 //! - [`ranges`]: sets of sectors and ids.
 //! - [`report`]: lives of mappings, namespaces and guests.
 //! - [`html`]: the same as a page.
+//! - [`export`]: records as typed rows.
 //! - [`run`]: starts a QEMU, and records it.
 //! - [`watch`]: what happens, as it happens.
 //! - [`spec`]: prints the contract.
@@ -17,6 +18,7 @@
 
 pub mod args;
 pub mod check;
+pub mod export;
 pub mod html;
 pub mod input;
 pub mod ranges;
