@@ -6,7 +6,7 @@
 DMNS_TEST := scripts/dmns-test.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-libvirt test-debug test-all soak bench vm module prepare fuzz man update clean
+.PHONY: help demo test test-libvirt test-debug test-fleet test-all soak bench vm module prepare fuzz man update clean
 
 help: ## Say what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || \
@@ -34,7 +34,10 @@ test-debug: ## Every scenario on a kernel that complains, with controls and faul
 	@DMNS_KERNEL=debug $(DMNS_TEST) run
 	@DMNS_KERNEL=kasan $(DMNS_TEST) run $(KASAN)
 
-test-all: test test-libvirt test-debug ## All tests, also those that need a larger guest or a debug kernel
+test-fleet: ## The views of cli/clickhouse/ against the reports, in ClickHouse's embedded engine (180 MB)
+	@scripts/fleet-test.sh
+
+test-all: test test-libvirt test-debug test-fleet ## All tests, also those that need a larger guest or a debug kernel
 
 CYCLES := 1000
 SECONDS_OF_FUZZ := 3600
