@@ -12,6 +12,7 @@
 
 mod calls;
 mod handlers;
+mod selection;
 
 use crate::bindings;
 pub(crate) use handlers::{
@@ -26,6 +27,10 @@ use kernel::sync::atomic::{
     Relaxed, //
 };
 use kernel::types::Opaque;
+pub(crate) use selection::{
+    may_control,
+    with_namespaces, //
+};
 
 /// A kernel function to attach to.
 #[derive(Clone, Copy)]
@@ -66,6 +71,12 @@ pub(crate) enum Hook {
     CoreDump,
     /// `audit_receive()`, surrounded: after it, audit's configuration may be locked.
     AuditReceive,
+    /// `__audit_syscall_entry()`, followed, to leave out the event that begins.
+    AuditSyscallEntry,
+    /// `__audit_uring_entry()`, likewise.
+    AuditUringEntry,
+    /// `audit_filter()`, surrounded, to answer in its place.
+    AuditFilter,
 }
 
 extern "C" {
@@ -82,6 +93,8 @@ extern "C" {
     fn dmns_trampoline_seccomp();
     fn dmns_trampoline_core_dump();
     fn dmns_trampoline_audit_receive();
+    fn dmns_trampoline_audit_entry();
+    fn dmns_trampoline_audit_filter();
 }
 
 impl Hook {
@@ -106,6 +119,9 @@ impl Hook {
             Self::Seccomp => c"audit_seccomp",
             Self::CoreDump => c"audit_core_dumps",
             Self::AuditReceive => c"audit_receive",
+            Self::AuditSyscallEntry => c"__audit_syscall_entry",
+            Self::AuditUringEntry => c"__audit_uring_entry",
+            Self::AuditFilter => c"audit_filter",
         }
     }
 
@@ -133,6 +149,8 @@ impl Hook {
             Self::Seccomp => dmns_trampoline_seccomp,
             Self::CoreDump => dmns_trampoline_core_dump,
             Self::AuditReceive => dmns_trampoline_audit_receive,
+            Self::AuditSyscallEntry | Self::AuditUringEntry => dmns_trampoline_audit_entry,
+            Self::AuditFilter => dmns_trampoline_audit_filter,
         };
         let trampoline: unsafe extern "C" fn() = trampoline;
         trampoline as usize
@@ -235,7 +253,7 @@ fn refused(function: &CStr, error: Error) {
 }
 
 /// Says which of `files` debugfs lacks in `dir`: where it could not make one, the kernel crate does not tell.
-pub(crate) fn tell_missing_files(dir: &CStr, files: [&CStr; 2]) {
+pub(crate) fn tell_missing_files(dir: &CStr, files: [&CStr; 3]) {
     // SAFETY: `dir` is NUL-terminated; null asks for the root of debugfs.
     let found = unsafe { bindings::debugfs_lookup(dir.as_char_ptr(), core::ptr::null_mut()) };
     for file in files {
@@ -283,22 +301,38 @@ impl Drop for Attachments {
     fn drop(&mut self) {
         // No new call is led to us from here on.
         while self.attached.pop().is_some() {}
-        // Who was led to us, but is no handler yet, becomes one now or is gone: there is nothing to
-        // sleep on before that. Tasks first.
-        // SAFETY: Our caller may sleep.
-        unsafe { bindings::synchronize_rcu_tasks() };
-        // Then interrupts, which can hit the idle task that RCU-tasks does not look at.
-        // SAFETY: As above.
-        unsafe { bindings::synchronize_rcu() };
-        // Handlers, and the calls that they surround, come to their end.
-        // SAFETY: As above.
-        unsafe { bindings::dmns_handlers_wait() };
-        // Who came to its end has run the last instructions.
-        // SAFETY: As above.
-        unsafe { bindings::synchronize_rcu_tasks() };
-        // SAFETY: As above.
-        unsafe { bindings::synchronize_rcu() };
+        wait_for_handlers();
     }
+}
+
+/// Waits until all handlers that run now have come to their end. May sleep.
+pub(crate) fn wait_for_handlers() {
+    // Who was led to us, but is no handler yet, becomes one now or is gone: there is nothing to
+    // sleep on before that. Tasks first.
+    // SAFETY: Our caller may sleep.
+    unsafe { bindings::synchronize_rcu_tasks() };
+    // Then interrupts, which can hit the idle task that RCU-tasks does not look at.
+    // SAFETY: As above.
+    unsafe { bindings::synchronize_rcu() };
+    // Handlers, and the calls that they surround, come to their end.
+    // SAFETY: As above.
+    unsafe { bindings::dmns_handlers_wait() };
+    // Who came to its end has run the last instructions.
+    // SAFETY: As above.
+    unsafe { bindings::synchronize_rcu_tasks() };
+    // SAFETY: As above.
+    unsafe { bindings::synchronize_rcu() };
+}
+
+/// Reads a number at once, after all that was read so before. For what is read at every system call:
+/// [`Atomic::load`] is a call of a C function each time.
+///
+/// C: `READ_ONCE()`. That loads are not reordered is x86's promise.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+pub(crate) fn read_once(number: &Atomic<u64>) -> u64 {
+    // SAFETY: Valid and aligned; nobody writes it but whole.
+    unsafe { number.as_ptr().read_volatile() }
 }
 
 /// Whether the module is kept until the next boot.

@@ -22,7 +22,10 @@ use crate::counters::{
     self,
     Fate, //
 };
-use crate::uapi::ns::Subject;
+use crate::uapi::ns::{
+    cgroup_field,
+    Subject, //
+};
 use crate::uapi::text::Sink;
 use crate::uapi::types::RecordType;
 use core::ptr::NonNull;
@@ -83,6 +86,9 @@ const CONFIG_CHANGE: u16 = 1305;
 /// C: `AUDIT_EOE` in `include/uapi/linux/audit.h`.
 const EOE: u16 = 1320;
 
+/// How long the path of a control group may be, in bytes: Kubernetes has some 200.
+const LONGEST_CGROUP: usize = 512;
+
 /// An audit record on its way: it starts, takes its fields, and is sent when dropped.
 ///
 /// Text is gathered here and handed to the audit buffer in as few calls as possible.
@@ -142,6 +148,16 @@ impl Record {
         self.flush();
         // SAFETY: By the type invariants the buffer is valid and ours.
         unsafe { bindings::audit_log_task_info(self.buffer.as_ptr()) };
+    }
+
+    /// Adds ` cgroup=`: the control group that `current` is in.
+    pub(crate) fn cgroup(&mut self) {
+        let mut path = [0; LONGEST_CGROUP];
+        // SAFETY: The path is written to the buffer, at most as many bytes as it has; `current` has a group.
+        let length = unsafe { bindings::dmns_cgroup_path(path.as_mut_ptr(), path.len()) };
+        // One that fills the buffer has been cut: what tells containers apart stands last.
+        let whole = usize::try_from(length).ok().filter(|&length| length < path.len() - 1);
+        cgroup_field(whole.and_then(|length| path.get(..length)), self);
     }
 
     /// Adds `pid= uid= auid= ses= subj=`: who `current` is, in short.

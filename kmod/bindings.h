@@ -14,6 +14,8 @@
 #include <linux/utsname.h>
 #include <net/net_namespace.h>
 
+#include <kernel/audit.h>
+
 #include "helpers.h"
 
 enum dmns_constant {
@@ -34,4 +36,9 @@ enum dmns_constant {
 	DMNS_NET_NS	= offsetof(struct net, ns),
 	DMNS_CGROUP_NS	= offsetof(struct cgroup_namespace, ns),
 	DMNS_TIME_NS	= offsetof(struct time_namespace, ns),
+
+	/* Private to kernel/, see helpers.c. */
+	DMNS_AUDIT_DUMMY	= offsetof(struct audit_context, dummy),
+	DMNS_AUDIT_CONTEXT	= offsetof(struct audit_context, context),
+	DMNS_AUDIT_UNUSED	= AUDIT_CTX_UNUSED,
 };

@@ -7,6 +7,10 @@ use crate::attach;
 use crate::audit;
 use crate::info::Level;
 use crate::uapi::config::Change;
+use crate::uapi::select::{
+    Command,
+    Ids, //
+};
 use kernel::prelude::*;
 
 /// The module was loaded.
@@ -34,10 +38,36 @@ pub(crate) fn level_changed(old: Level, new: Level, result: Result) {
     }
 }
 
-/// Whether the configuration may be changed.
-pub(crate) fn change_allowed() -> Result {
+/// A command of selectable audit was given, with this result.
+pub(crate) fn selected(command: &Command, result: Result) {
+    let (what, ids) = match *command {
+        Command::Select { mode, ids, .. } => (mode.name(), ids),
+        Command::Join { id, .. } => ("join", one(id)),
+        Command::Clear(id) => ("clear", one(id.unwrap_or(0))),
+    };
+    audit::config_change(result, |record| Change::Select { what, ids }.head(record));
+}
+
+fn one(id: u64) -> Ids {
+    let mut ids = Ids::default();
+    ids[0] = id;
+    ids
+}
+
+/// Whether the configuration may be changed, as audit lets its own be: in the file `file`.
+pub(crate) fn change_allowed(file: &str) -> Result {
+    if !attach::may_control() {
+        pr_err!(
+            "{}: needs CAP_AUDIT_CONTROL in the initial namespaces; not changed\n",
+            file
+        );
+        return Err(EPERM);
+    }
     if audit::locked() {
-        pr_err!("info: audit's configuration is locked until the next boot (auditctl -e 2); not changed\n");
+        pr_err!(
+            "{}: audit's configuration is locked until the next boot (auditctl -e 2); not changed\n",
+            file
+        );
         return Err(EPERM);
     }
     Ok(())

@@ -4,6 +4,7 @@
 //!
 //! - [`dm`], [`ns`], [`info`], [`config`]: what to say.
 //! - [`level`]: the switch between the levels of [`info`].
+//! - [`select`]: selectable audit: whose records are left out.
 //! - [`audit`], [`attach`]: the safe layer: how to say it, and where from. All `unsafe` is in these two.
 //! - [`uapi`]: the text of the records, the same source that user space is built from.
 //! - [`counters`]: what became of the records.
@@ -30,6 +31,8 @@ mod info;
 mod level;
 #[forbid(unsafe_code)]
 mod ns;
+#[forbid(unsafe_code)]
+mod select;
 
 #[forbid(unsafe_code)]
 #[path = "../uapi/src/lib.rs"]
@@ -100,6 +103,8 @@ struct DmnsAudit {
     #[pin]
     _info: debugfs::File<level::Switch>,
     #[pin]
+    _select: debugfs::File<select::Control>,
+    #[pin]
     _counters: debugfs::File<()>,
     _debugfs: debugfs::Dir,
     _worker: Worker,
@@ -142,6 +147,7 @@ impl kernel::InPlaceModule for DmnsAudit {
                 (dm, Hook::DmCompatIoctl),
                 (ns, Hook::NsAdd),
                 (ns, Hook::NsRemove),
+                (ns, Hook::NsSwitch),
                 (ns, Hook::Clone),
                 (ns, Hook::Unshare),
                 (ns, Hook::Mount),
@@ -163,9 +169,15 @@ impl kernel::InPlaceModule for DmnsAudit {
                     &level::Switch::show,
                     &level::Switch::store,
                 ),
+                _select <- dir.read_write_callback_file(
+                    c"select",
+                    select::Control::new(ns),
+                    &select::Control::show,
+                    &select::Control::store,
+                ),
                 _counters <- dir.read_callback_file(c"counters", (), &|(), f| counters::write(f)),
                 _debugfs: {
-                    attach::tell_missing_files(c"dmns_audit", [c"info", c"counters"]);
+                    attach::tell_missing_files(c"dmns_audit", [c"info", c"select", c"counters"]);
                     if ns {
                         attach::record_initial_namespaces();
                     }

@@ -4,6 +4,7 @@
  * version that this module builds for, and audit's private structure.
  */
 #include <linux/audit.h>
+#include <linux/cgroup.h>
 #include <linux/module.h>
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
@@ -32,6 +33,20 @@ bool dmns_may_sleep(void)
 bool dmns_pin(void)
 {
 	return try_module_get(THIS_MODULE);
+}
+
+/*
+ * The path of the control group of current in the hierarchy of version 2, as its root sees it. Takes no lock: nodes of that
+ * hierarchy keep their parents (KERNFS_ROOT_INVARIANT_PARENT), and RCU keeps the group of a task that is moved meanwhile.
+ */
+ssize_t dmns_cgroup_path(char *buffer, size_t size)
+{
+#ifdef CONFIG_CGROUPS
+	guard(rcu)();
+	return cgroup_path(task_dfl_cgroup(current), buffer, size);
+#else
+	return -ENOENT;
+#endif
 }
 
 /* Readers are the handlers of attached functions. The module loader initialises and cleans it up. */
@@ -139,6 +154,7 @@ bool dmns_event_begin(void)
 	if (!ctx || ctx->context != AUDIT_CTX_UNUSED)
 		return false;
 	ctx->context = AUDIT_CTX_SYSCALL;
+	ctx->dummy = 0;
 	ctx->stamp.serial = 0;
 	ktime_get_coarse_real_ts64(&ctx->stamp.ctime);
 	return true;

@@ -40,6 +40,9 @@ void dmns_event_end(void);
 void dmns_lock_task(struct task_struct *task);
 void dmns_unlock_task(struct task_struct *task);
 
+/* The path of the control group of current: its length, or an error. */
+ssize_t dmns_cgroup_path(char *buffer, size_t size);
+
 /* The worker that emits deferred records. */
 bool dmns_worker_start(void);
 void dmns_worker_wake(void);
@@ -52,7 +55,7 @@ void dmns_emit_deferred(struct work_struct *work);
 /* In trampoline_*.S. */
 unsigned long dmns_body(unsigned long a1, unsigned long a2, unsigned long a3, const void *body);
 
-/* In attach/handlers.rs and attach/calls.rs, called by the trampolines. */
+/* In attach/*.rs, called by the trampolines. */
 void dmns_observe_ns_add(const struct ns_common *ns);
 void dmns_observe_ns_remove(const struct ns_common *ns);
 void dmns_observe_ns_switch(struct task_struct *task, const struct nsproxy *proxy);
@@ -65,9 +68,13 @@ bool dmns_observe_audit_message(struct audit_context *context);
 bool dmns_observe_seccomp(void);
 bool dmns_observe_core_dump(long signal);
 bool dmns_observe_audit_receive(void);
+bool dmns_observe_audit_entry(void);
+bool dmns_observe_audit_filter(int number, unsigned int list);
 unsigned long dmns_around_section(unsigned long a1, unsigned long a2, unsigned long a3, const void *body);
 unsigned long dmns_around_event(unsigned long a1, unsigned long a2, unsigned long a3, const void *body);
 unsigned long dmns_around_audit_message(unsigned long a1, unsigned long a2, unsigned long a3, const void *body);
+int dmns_around_audit_filter(void);
+void dmns_after_audit_entry(void);
 unsigned long dmns_around_audit_receive(unsigned long a1, unsigned long a2, unsigned long a3, const void *body);
 
 #endif

@@ -82,7 +82,7 @@ pub(crate) fn event(info: impl FnOnce() -> Info) {
         Call::Other => false,
     };
     if told || (level == Level::Contained && !info.is_initial()) {
-        record(&info);
+        record_current(&info);
     }
 }
 
@@ -92,9 +92,9 @@ pub(crate) fn wanted() -> bool {
 }
 
 /// The task that runs now enters namespaces, or makes a child where it is not itself: its event must be written, and
-/// [`event`] tells where. Callable under any lock.
-pub(crate) fn changes() {
-    if wanted() {
+/// [`event`] tells where. If it is left out, so is this, unless the task `leaves` the container. Callable under any lock.
+pub(crate) fn changes(leaves: impl FnOnce() -> bool) {
+    if wanted() && (event::left_out() != Some(true) || leaves()) {
         event::must_be_written();
     }
 }
@@ -102,6 +102,17 @@ pub(crate) fn changes() {
 /// Whether a record of a task in the namespaces `info` that belongs to no event shall get one, with `NS_INFO`.
 pub(crate) fn joins(info: impl FnOnce() -> Info) -> bool {
     audit::enabled() && Level::now() == Level::Contained && !info().is_initial()
+}
+
+/// Tells the namespaces of the task that runs now, and at level 2 the control group of one in a container. The caller
+/// holds no lock.
+pub(crate) fn record_current(info: &Info) {
+    if let Some(mut record) = Record::start(RecordType::NsInfo, Wait::Allowed) {
+        info.body(&mut record);
+        if Level::now() == Level::Contained && !info.is_initial() {
+            record.cgroup();
+        }
+    }
 }
 
 /// Tells the namespaces of a task, in the event of what runs now. The caller holds no lock.

@@ -39,7 +39,7 @@ impl Switch {
     /// Goes to another level. If what it needs cannot be attached, or audit's configuration is locked, the level
     /// stays.
     fn set(&self, level: Level) -> Result {
-        let before = config::change_allowed().and_then(|()| self.attach_for(level));
+        let before = config::change_allowed("info").and_then(|()| self.attach_for(level));
         let result = before.map(drop);
         let before = before.unwrap_or_else(|_| Level::now());
         config::level_changed(before, level, result);
@@ -97,7 +97,7 @@ fn attach(level: Level, ns: bool) -> Result<Option<Attachments>> {
     }
     let hooks = [
         (!ns, Hook::Clone),
-        (true, Hook::NsSwitch),
+        (!ns, Hook::NsSwitch),
         (true, Hook::AuditExit),
         (true, Hook::AuditMessage),
         (true, Hook::Seccomp),

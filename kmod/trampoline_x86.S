@@ -14,7 +14,7 @@
 #include <asm/nospec-branch.h>
 
 /*
- * Lets Rust look at the arguments of a function, of which none has more than three. On the stack lies, from the
+ * Lets Rust look at the arguments of a function, of which none has more than five. On the stack lies, from the
  * top: where the function goes on behind its entry (its body), and where it returns to.
  */
 .macro LOOK observer:req
@@ -23,8 +23,12 @@
 	movq	%rsp, %rbp
 	pushq	%rdi
 	pushq	%rsi
-	pushq	%rdx		/* now %rsp is a multiple of 16, as the ABI of a call has it */
+	pushq	%rdx
+	pushq	%rcx
+	pushq	%r8		/* now %rsp is a multiple of 16, as the ABI of a call has it */
 	call	\observer
+	popq	%r8
+	popq	%rcx
 	popq	%rdx
 	popq	%rsi
 	popq	%rdi
@@ -46,7 +50,7 @@ SYM_FUNC_END(\trampoline)
 .endm
 
 /*
- * The function is surrounded, if the observer returns true: \around gets its arguments and, as the fourth, its body,
+ * The function is surrounded, if the observer returns true: \around gets its first three arguments and, as the fourth, its body,
  * which it calls with dmns_body(); it returns to the function's caller.
  */
 .macro SURROUND trampoline:req observer:req around:req
@@ -64,6 +68,29 @@ SYM_FUNC_END(\trampoline\()_around)
 STACK_FRAME_NON_STANDARD \trampoline\()_around
 .endm
 
+/*
+ * The function, which returns nothing, is followed by \after, if the observer returns true. Neither may sleep: nothing
+ * but RCU-tasks waits for them.
+ */
+.macro FOLLOW trampoline:req observer:req after:req
+SYM_FUNC_START(\trampoline)
+	LOOK \observer
+	testb	%al, %al
+	jnz	\trampoline\()_followed
+	CONTINUE
+SYM_FUNC_END(\trampoline)
+
+SYM_FUNC_START_LOCAL(\trampoline\()_followed)
+	popq	%rax
+	pushq	%rbp
+	movq	%rsp, %rbp
+	call	dmns_body_rax
+	popq	%rbp
+	jmp	\after
+SYM_FUNC_END(\trampoline\()_followed)
+STACK_FRAME_NON_STANDARD \trampoline\()_followed
+.endm
+
 OBSERVE dmns_trampoline_ns_add, dmns_observe_ns_add
 OBSERVE dmns_trampoline_ns_remove, dmns_observe_ns_remove
 OBSERVE dmns_trampoline_ns_switch, dmns_observe_ns_switch
@@ -76,6 +103,8 @@ SURROUND dmns_trampoline_seccomp, dmns_observe_seccomp, dmns_around_event
 SURROUND dmns_trampoline_core_dump, dmns_observe_core_dump, dmns_around_event
 SURROUND dmns_trampoline_audit_message, dmns_observe_audit_message, dmns_around_audit_message
 SURROUND dmns_trampoline_audit_receive, dmns_observe_audit_receive, dmns_around_audit_receive
+SURROUND dmns_trampoline_audit_filter, dmns_observe_audit_filter, dmns_around_audit_filter
+FOLLOW dmns_trampoline_audit_entry, dmns_observe_audit_entry, dmns_after_audit_entry
 
 /*
  * unsigned long dmns_body(a1, a2, a3, body): calls a surrounded function behind its patched entry, with its arguments in
@@ -87,3 +116,10 @@ SYM_FUNC_START(dmns_body)
 	CONTINUE
 SYM_FUNC_END(dmns_body)
 STACK_FRAME_NON_STANDARD dmns_body
+
+/* The same for FOLLOW: the body is in a register that holds no argument. */
+SYM_FUNC_START_LOCAL(dmns_body_rax)
+	pushq	%rax
+	CONTINUE
+SYM_FUNC_END(dmns_body_rax)
+STACK_FRAME_NON_STANDARD dmns_body_rax

@@ -9,6 +9,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+/// Where the OCI hook keeps what a stop needs.
+const STATE: &str = "/run/dmns-audit/oci";
+
 /// Reads the audit records of device mapper, of namespaces and of guests.
 #[derive(Debug, Parser)]
 #[command(
@@ -74,6 +77,46 @@ pub enum Command {
                             Exit status: QEMU's own; 128 and the signal's number if a signal ended it; 2 if the guest \
                             did not start.")]
     RunGuest(RunGuest),
+    /// As a hook of a container runtime: name the container in the audit log, with its namespaces
+    #[command(
+        after_help = "A container runtime runs it at createRuntime and poststop, with the container's state on \
+                            standard input; docs/containers.md has the files for podman, CRI-O, Docker and containerd.\n\n\
+                            Examples:\n  \
+                            dmns-audit oci-hook <state.json\n  \
+                            dmns-audit oci-hook --strict <state.json\n  \
+                            dmns-audit report virt --vm web\n\n\
+                            Needs CAP_AUDIT_WRITE, or `dmns-audit oci-forward`. Without either, the container runs \
+                            unrecorded, unless --strict.\n\n\
+                            Exit status: 0; with --strict, 2 where the container is not recorded, so that it does not \
+                            start."
+    )]
+    OciHook(OciHook),
+    /// Write records for hooks that may not: of rootless containers. Each says whose claim it is
+    #[command(after_help = "Examples:\n  \
+                            dmns-audit oci-forward                        as root; a service does it too\n  \
+                            dmns-audit oci-forward --socket /tmp/x --log claims.log\n\n\
+                            The user is known by SO_PEERCRED, and stands in the record as claim-uid=. A claim is refused \
+                            for a process in a user namespace that the user did not make. It runs until it is killed.")]
+    OciForward(OciForward),
+    /// As the runtime of an engine without hooks.d (Docker): add the hook, and become the real runtime
+    #[command(after_help = "Examples:\n  \
+                            dmns-audit oci-wrap -- runc create --bundle /run/web web\n  \
+                            dockerd --add-runtime dmns=/usr/lib/dmns-audit/dmns-runc\n\n\
+                            Exit status: the runtime's own; 2 if it cannot be run.")]
+    OciWrap(OciWrap),
+    /// Let the module leave out what a container causes, or all but that
+    #[command(after_help = "Examples:\n  \
+                            dmns-audit select exclude web\n  \
+                            dmns-audit select only pid:4711\n  \
+                            dmns-audit select list\n  \
+                            dmns-audit select clear web\n\n\
+                            CONTAINER is a name or id that the OCI hook or a control group tells, the ns_id of a \
+                            namespace, or pid:N for a process in it. Records are left out at their source: they cost nothing, \
+                            and nobody can find them later. Never left out: device mapper, births and deaths of \
+                            namespaces, changes of audit's configuration, and a task that has left the container. A selection \
+                            ends with the container. Needs CAP_AUDIT_CONTROL in the initial namespaces, writes CONFIG_CHANGE, \
+                            and is frozen by auditctl -e 2.")]
+    Select(Select),
     /// Print the contract: every record, its fields, and how they are written
     #[command(after_help = "Examples:\n  \
                             dmns-audit spec\n  \
@@ -118,6 +161,108 @@ pub struct RunGuest {
     /// QEMU and its arguments. Example: -- qemu-system-x86_64 -m 512
     #[arg(required = true, last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
+}
+
+/// Where the parts of `oci-*` meet.
+#[derive(Args, Clone, Debug)]
+pub struct OciPaths {
+    /// Where `dmns-audit oci-forward` listens. Example: --socket /run/dmns-audit/oci.sock
+    #[arg(
+        long,
+        value_name = "SOCKET",
+        default_value = "/run/dmns-audit/oci.sock"
+    )]
+    pub socket: PathBuf,
+
+    /// Where a start leaves what the stop has to know. Example: --state /run/dmns-audit/oci
+    #[arg(long, value_name = "FOLDER", default_value = STATE)]
+    pub state: PathBuf,
+
+    /// Append the records to this file too, as auditd would. Example: --log containers.log
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+}
+
+/// `dmns-audit oci-hook`.
+#[derive(Args, Debug)]
+pub struct OciHook {
+    /// Do not let a container start that cannot be recorded. Example: oci-hook --strict
+    #[arg(long)]
+    pub strict: bool,
+
+    /// Where the parts meet.
+    #[command(flatten)]
+    pub paths: OciPaths,
+}
+
+/// `dmns-audit oci-forward`.
+#[derive(Args, Debug)]
+pub struct OciForward {
+    /// Where the parts meet.
+    #[command(flatten)]
+    pub paths: OciPaths,
+
+    /// Write to --log only, not to audit: to try it out. Example: --no-audit --log claims.log
+    #[arg(long, requires = "log")]
+    pub no_audit: bool,
+}
+
+/// `dmns-audit oci-wrap`.
+#[derive(Args, Debug)]
+pub struct OciWrap {
+    /// Do not let a container start that cannot be recorded. Example: oci-wrap --strict -- runc create web
+    #[arg(long)]
+    pub strict: bool,
+
+    /// The runtime and its arguments. Example: -- runc create --bundle /run/web web
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// `dmns-audit select`.
+#[derive(Args, Debug)]
+pub struct Select {
+    /// What to do.
+    #[command(subcommand)]
+    pub what: What,
+
+    /// The module's file. Example: --control /sys/kernel/debug/dmns_audit/select
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "/sys/kernel/debug/dmns_audit/select"
+    )]
+    pub control: PathBuf,
+
+    /// Where the OCI hook keeps the names of containers. Example: --state /run/dmns-audit/oci
+    #[arg(long, global = true, value_name = "FOLDER", default_value = STATE)]
+    pub state: PathBuf,
+}
+
+/// What to select.
+#[derive(Debug, Subcommand)]
+pub enum What {
+    /// Leave out what tasks in this container cause
+    Exclude {
+        /// A container's name or id, an ns_id, or pid:N. Example: exclude web
+        #[arg(value_name = "CONTAINER")]
+        container: String,
+    },
+    /// Leave out what tasks outside of this container cause; several may be kept so
+    Only {
+        /// A container's name or id, an ns_id, or pid:N. Example: only web
+        #[arg(value_name = "CONTAINER")]
+        container: String,
+    },
+    /// Print what is selected
+    List,
+    /// End the selection of one container, or of all
+    Clear {
+        /// A container's name or id, an ns_id, or pid:N; none: all. Example: clear web
+        #[arg(value_name = "CONTAINER")]
+        container: Option<String>,
+    },
 }
 
 /// `dmns-audit check`.

@@ -10,21 +10,27 @@
 //! - [`report`]: lives of mappings, namespaces and guests.
 //! - [`html`]: the same as a page.
 //! - [`export`]: records as typed rows.
+//! - [`audit`]: writes records of guests.
 //! - [`run`]: starts a QEMU, and records it.
+//! - [`oci`]: a hook of container runtimes.
+//! - [`select`]: whose records the module leaves out.
 //! - [`watch`]: what happens, as it happens.
 //! - [`spec`]: prints the contract.
 //! - [`table`], [`terminal`], [`when`]: text and times for people.
 //! - [`args`]: the command line.
 
 pub mod args;
+pub mod audit;
 pub mod check;
 pub mod export;
 pub mod html;
 pub mod input;
+pub mod oci;
 pub mod ranges;
 pub mod record;
 pub mod report;
 pub mod run;
+pub mod select;
 pub mod spec;
 pub mod table;
 pub mod terminal;

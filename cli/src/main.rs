@@ -4,8 +4,8 @@
 
 use clap::Parser;
 use dmns_audit::args::{
-    self, Check, CheckFormat, Cli, Command, Common, Export, Report, ReportFormat, RunGuest,
-    SpecFormat, Watch,
+    self, Check, CheckFormat, Cli, Command, Common, Export, OciPaths, Report, ReportFormat,
+    RunGuest, Select, SpecFormat, Watch, What,
 };
 use dmns_audit::check::json::Json;
 use dmns_audit::check::sarif::Sarif;
@@ -14,13 +14,16 @@ use dmns_audit::check::{Reporter, check};
 use dmns_audit::export;
 use dmns_audit::html::{self, Both, Page};
 use dmns_audit::input::Log;
+use dmns_audit::oci;
 use dmns_audit::record::users::Users;
 use dmns_audit::report::{self, Collector, Options, Unread, dm, ns, virt};
 use dmns_audit::run;
+use dmns_audit::select;
 use dmns_audit::spec;
 use dmns_audit::terminal::Terminal;
 use dmns_audit::watch;
 use dmns_audit::when::{self, Bound, Clock, Window};
+use dmns_audit_uapi::select::Mode;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -58,6 +61,38 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
             ExitCode::SUCCESS
         }
         Command::RunGuest(args) => run_guest(args)?,
+        Command::OciHook(args) => {
+            let OciPaths { socket, state, log } = args.paths.clone();
+            let ask = oci::Ask {
+                strict: args.strict,
+                socket,
+                state,
+                log,
+            };
+            oci::hook(&ask, io::stdin().lock())?;
+            ExitCode::SUCCESS
+        }
+        Command::OciForward(args) => {
+            let OciPaths { socket, state, log } = args.paths.clone();
+            oci::forward::run(&oci::forward::Ask {
+                socket,
+                state,
+                log,
+                only_log: args.no_audit,
+            })?;
+            ExitCode::SUCCESS
+        }
+        Command::OciWrap(args) => {
+            oci::wrap::run(&oci::wrap::Ask {
+                strict: args.strict,
+                command: args.command.clone(),
+            })?;
+            ExitCode::SUCCESS
+        }
+        Command::Select(args) => {
+            run_select(args, &mut out)?;
+            ExitCode::SUCCESS
+        }
         Command::Spec(args) => {
             match args.format {
                 SpecFormat::Text => spec::text(&terminal, &mut out)?,
@@ -285,6 +320,20 @@ fn run_guest(args: &RunGuest) -> io::Result<ExitCode> {
         command: args.command.clone(),
     };
     run::run(&ask).map(ExitCode::from)
+}
+
+fn run_select(args: &Select, out: &mut dyn Write) -> io::Result<()> {
+    let task = match &args.what {
+        What::Exclude { container } => select::Task::Select(Mode::Exclude, container.clone()),
+        What::Only { container } => select::Task::Select(Mode::Only, container.clone()),
+        What::List => select::Task::List,
+        What::Clear { container } => select::Task::Clear(container.clone()),
+    };
+    let ask = select::Ask {
+        control: args.control.clone(),
+        state: args.state.clone(),
+    };
+    select::run(&ask, &task, out)
 }
 
 fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Result<()> {

@@ -11,6 +11,7 @@ use super::handlers::{
     Handling, //
 };
 use super::pinned;
+use super::selection::current_left_out;
 use crate::audit::event::{
     self,
     Event, //
@@ -73,7 +74,7 @@ unsafe extern "C" fn dmns_observe_dm_ioctl(_file: *mut bindings::file, command: 
 unsafe extern "C" fn dmns_observe_clone(flags: u64) -> bool {
     let _handling = Handling::begin();
     if info::wanted() && current_info().children_elsewhere() {
-        info::changes();
+        info::changes(|| false);
     }
     flags & NEW != 0
 }
@@ -110,7 +111,7 @@ unsafe extern "C" fn dmns_observe_mount() -> bool {
 #[no_mangle]
 unsafe extern "C" fn dmns_observe_audit_message(context: *mut bindings::audit_context) -> bool {
     let _handling = Handling::begin();
-    context.is_null() && info::joins(current_info)
+    context.is_null() && joins()
 }
 
 /// `audit_seccomp()`: before audit's entry into a system call.
@@ -121,7 +122,7 @@ unsafe extern "C" fn dmns_observe_audit_message(context: *mut bindings::audit_co
 #[no_mangle]
 unsafe extern "C" fn dmns_observe_seccomp() -> bool {
     let _handling = Handling::begin();
-    info::joins(current_info)
+    joins()
 }
 
 /// `audit_core_dumps()`: behind audit's exit from a system call.
@@ -133,7 +134,7 @@ unsafe extern "C" fn dmns_observe_seccomp() -> bool {
 unsafe extern "C" fn dmns_observe_core_dump(signal: c_long) -> bool {
     let _handling = Handling::begin();
     // It records none of these.
-    signal != bindings::SIGQUIT as c_long && info::joins(current_info)
+    signal != bindings::SIGQUIT as c_long && joins()
 }
 
 /// `audit_receive()`: a message to audit, which may lock its configuration.
@@ -165,11 +166,16 @@ unsafe extern "C" fn dmns_around_section(
     section(|| unsafe { bindings::dmns_body(a1, a2, a3, body) })
 }
 
+/// Whether a record outside of any event gets one, with `NS_INFO`.
+fn joins() -> bool {
+    !current_left_out() && info::joins(current_info)
+}
+
 /// Begins an event, unless `current` is in one, with `NS_INFO` first: readers take some types of record for the last of
 /// their event.
 fn event_with_info() -> Option<Event> {
     let event = Event::begin()?;
-    info::record(&current_info());
+    info::record_current(&current_info());
     Some(event)
 }
 

@@ -2,6 +2,10 @@
 
 //! What the functions that we attach to are handed, turned into plain values for `dm.rs`, `ns.rs` and `info.rs`.
 
+use super::selection::{
+    ns_id,
+    TaskNamespaces, //
+};
 use crate::bindings;
 use crate::uapi::dm::{
     Dev,
@@ -17,7 +21,8 @@ use crate::uapi::ns::{
 use crate::{
     dm,
     info,
-    ns, //
+    ns,
+    select, //
 };
 use kernel::error::to_result;
 use kernel::prelude::*;
@@ -156,6 +161,9 @@ unsafe extern "C" fn dmns_observe_ns_add(ns: *const bindings::ns_common) {
         (*of_task(namespace.kind, Of::Children, current, proxy)).inum
     };
     ns::created(&namespace, nsfs(), old);
+    if let Some(maker) = TaskNamespaces::current() {
+        select::born(namespace.kind, namespace.id, &maker);
+    }
 }
 
 /// `__ns_tree_remove()` is about to make a namespace invisible. Called by the trampoline.
@@ -169,6 +177,7 @@ unsafe extern "C" fn dmns_observe_ns_remove(ns: *const bindings::ns_common) {
     // SAFETY: By the safety requirements.
     if let Some(namespace) = unsafe { namespace(ns) } {
         ns::deleted(&namespace, nsfs());
+        select::died(namespace.kind, namespace.id);
     }
 }
 
@@ -184,9 +193,11 @@ unsafe extern "C" fn dmns_observe_ns_switch(
     proxy: *const bindings::nsproxy,
 ) {
     let _handling = Handling::begin();
+    select::switched();
     // Without a proxy, it exits.
     if !proxy.is_null() && task == kernel::task::Task::current_raw() {
-        info::changes();
+        // SAFETY: `task` is `current`, and holds `proxy` from here on.
+        info::changes(|| !select::left_out(&unsafe { TaskNamespaces::with(task, proxy) }));
     }
 }
 
@@ -220,10 +231,8 @@ unsafe fn namespace(ns: *const bindings::ns_common) -> Option<Namespace> {
     let ns_type = unsafe { (*ns).ns_type };
     // SAFETY: As above.
     let inum = unsafe { (*ns).inum };
-    // SAFETY: The offset is that of `ns_id`.
-    let id: *const u64 = unsafe { ns.byte_add(bindings::DMNS_NS_ID as usize) }.cast();
-    // SAFETY: Set before the namespace comes into the tree, and not changed while it is there.
-    let id = unsafe { *id };
+    // SAFETY: As above.
+    let id = unsafe { ns_id(ns) };
     let kind = Kind::from_clone_flag(ns_type);
     if kind.is_none() {
         kernel::pr_warn_once!("namespace of unknown type {:#x}: not recorded\n", ns_type);
@@ -233,7 +242,7 @@ unsafe fn namespace(ns: *const bindings::ns_common) -> Option<Namespace> {
 
 /// The namespaces that a task is in; an `nsproxy` also holds those that it would clone.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Of {
+pub(super) enum Of {
     /// Which its children are made in, or cloned from.
     Children,
     /// Which it is in itself: as under `/proc/PID/ns`.
@@ -245,7 +254,7 @@ enum Of {
 /// # Safety
 ///
 /// `task` is `current`, or one whose namespaces do not change meanwhile; `proxy` is valid.
-unsafe fn of_task(
+pub(super) unsafe fn of_task(
     kind: Kind,
     of: Of,
     task: *mut bindings::task_struct,

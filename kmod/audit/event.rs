@@ -10,6 +10,7 @@ use super::{
     EOE, //
 };
 use crate::bindings;
+use kernel::prelude::*;
 use kernel::types::NotThreadSafe;
 
 /// What a system call did to namespaces.
@@ -42,10 +43,70 @@ impl Call {
     }
 }
 
+/// Whether the task that runs now causes what runs: no interrupt does.
+pub(crate) fn in_task() -> bool {
+    // SAFETY: Reads the preemption count; no requirements.
+    unsafe { bindings::dmns_in_task() }
+}
+
+/// The event of `current`, in its audit context.
+///
+/// # Invariants
+///
+/// The audit context of `current`, which only `current` changes.
+struct Current(*mut bindings::audit_context);
+
+impl Current {
+    /// `None` if `current` is in no event.
+    #[inline]
+    fn get() -> Option<Self> {
+        // SAFETY: `current` is valid, and only `current` itself sets its `audit_context`.
+        let context = unsafe { (*kernel::task::Task::current_raw()).audit_context };
+        if context.is_null() {
+            return None;
+        }
+        // SAFETY: At this offset is an enum.
+        let state: c_uint = unsafe {
+            *context
+                .byte_add(bindings::DMNS_AUDIT_CONTEXT as usize)
+                .cast()
+        };
+        // INVARIANT: As read above.
+        (state != bindings::DMNS_AUDIT_UNUSED).then_some(Self(context))
+    }
+
+    fn dummy(&mut self) -> &mut c_int {
+        // SAFETY: At this offset is an int; by the type invariants nobody else looks at it.
+        unsafe { &mut *self.0.byte_add(bindings::DMNS_AUDIT_DUMMY as usize).cast() }
+    }
+}
+
+/// Whether `current` is in an event.
+#[inline]
+pub(crate) fn current() -> bool {
+    Current::get().is_some()
+}
+
+/// An event that is left out: audit does for it what it does where there are no rules. Audit itself knows 0 and 1; it
+/// makes 0 of it for the first record that its filter lets through.
+const LEFT_OUT: c_int = 2;
+
+/// The event that `current` is in, if any, is left out.
+#[inline]
+pub(crate) fn leave_out() {
+    if let Some(mut event) = Current::get() {
+        *event.dummy() = LEFT_OUT;
+    }
+}
+
+/// Whether the event that `current` is in is left out; `None` if it is in none.
+pub(crate) fn left_out() -> Option<bool> {
+    Current::get().map(|mut event| *event.dummy() == LEFT_OUT)
+}
+
 /// The audit context of the task that causes what runs now; null in an interrupt.
 pub(crate) fn context() -> *mut bindings::audit_context {
-    // SAFETY: Reads the preemption count; no requirements.
-    if !unsafe { bindings::dmns_in_task() } {
+    if !in_task() {
         return core::ptr::null_mut();
     }
     // SAFETY: `current` is valid, and only `current` itself sets its `audit_context`.

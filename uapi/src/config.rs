@@ -4,6 +4,10 @@
 //!
 //! C: `audit_log_config_change()` in `kernel/audit.c`, whose form `op=set` follows.
 
+use super::select::{
+    self,
+    Ids, //
+};
 use super::text::{
     Sink, //
     decimal,
@@ -30,6 +34,13 @@ pub enum Change {
         /// The level before.
         old: u32,
     },
+    /// A container was to be selected, or not any more.
+    Select {
+        /// `exclude`, `only`, `join`, `clear`.
+        what: &'static str,
+        /// The namespaces it was given by; none where all selections end.
+        ids: Ids,
+    },
 }
 
 impl Change {
@@ -50,6 +61,15 @@ impl Change {
                 decimal(out, new.into());
                 out.put(b" old=");
                 decimal(out, old.into());
+            }
+            Self::Select { what, ids } => {
+                out.put(b"op=set dmns_audit_select=");
+                out.put(what.as_bytes());
+                out.put(b" ns_id=");
+                if ids.iter().all(|id| *id == 0) {
+                    out.put(b"?");
+                }
+                select::list(out, &ids);
             }
         }
     }
@@ -75,6 +95,20 @@ mod tests {
             (
                 Change::Info { new: 2, old: 0 },
                 "op=set dmns_audit_info=2 old=0",
+            ),
+            (
+                Change::Select {
+                    what: "exclude",
+                    ids: [7, 12, 0, 0, 0, 0, 0, 0],
+                },
+                "op=set dmns_audit_select=exclude ns_id=7,12",
+            ),
+            (
+                Change::Select {
+                    what: "clear",
+                    ids: [0; 8],
+                },
+                "op=set dmns_audit_select=clear ns_id=?",
             ),
         ] {
             assert_eq!(text(|out| change.head(out)), says);

@@ -9,6 +9,7 @@
 //! - [`types`]: the record types, their numbers and their names.
 //! - [`text`]: where text goes ([`text::Sink`]), numbers, the encoding of untrusted strings.
 //! - [`dm`], [`ns`]: the body of each record, field by field. [`config`]: what the module says of itself.
+//! - [`select`]: the commands of selectable audit.
 //!
 //! User space only:
 //!
@@ -29,6 +30,7 @@ pub mod line;
 pub mod ns;
 #[cfg(not(MODULE))]
 pub mod rules;
+pub mod select;
 pub mod text;
 pub mod types;
 #[cfg(not(MODULE))]

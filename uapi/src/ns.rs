@@ -8,6 +8,7 @@ use super::text::{
     decimal,
     hex2,
     signed,
+    untrusted,
 };
 
 /// The first inode number of a namespace that was made after boot.
@@ -226,6 +227,16 @@ impl Info {
             out.put(b"ns_for_children=");
             signed(out, relative(inum).into());
         }
+    }
+}
+
+/// The end of NS_INFO of a task in a container: ` cgroup="/machine.slice/libpod-1.scope"`, the path of the task's
+/// control group as the first cgroup namespace sees it; ` cgroup=?` where it is not known.
+pub fn cgroup_field(path: Option<&[u8]>, out: &mut impl Sink) {
+    out.put(b" cgroup=");
+    match path {
+        Some(path) => untrusted(out, path),
+        None => out.put(b"?"),
     }
 }
 

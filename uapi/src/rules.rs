@@ -258,6 +258,11 @@ pub const fn example(field: &Field) -> &'static str {
         (b"category", _) => "pty",
         (b"model", _) => "dac",
         (b"mechanism", _) => "dm-verity",
+        (b"runtime", _) => "\"crun\"",
+        (b"image", _) => "\"docker.io/library/nginx:1\"",
+        (b"pod", _) => "\"shop\"",
+        (b"pid-ns", _) => "4026532535",
+        (b"status", _) => "137",
         (b"action", _) => "none",
         (b"vm-ctx" | b"img-ctx", _) => "+0:+0",
         (b"hostname" | b"addr" | b"terminal", _) => "?",
@@ -286,6 +291,10 @@ pub const fn example(field: &Field) -> &'static str {
         (_, Syntax::Acl) => "rw",
         (_, Syntax::UntrustedOrUnknown) => "?",
         (_, Syntax::Outcome) => "success",
+        (_, Syntax::Identifier) => {
+            "9a1d9f7b3d1c5e60f1b2a3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708"
+        }
+        (_, Syntax::U64OrUnknown) => "21",
     }
 }
 

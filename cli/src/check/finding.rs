@@ -75,11 +75,13 @@ pub enum Rule {
     NetOpen,
     /// A guest loses what it was not given.
     NeverGiven,
+    /// A container names namespaces that it cannot have.
+    GuestNamespace,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::NotARecord,
         Self::UnknownType,
         Self::Bytes,
@@ -104,6 +106,7 @@ impl Rule {
         Self::GuestStop,
         Self::NetOpen,
         Self::NeverGiven,
+        Self::GuestNamespace,
     ];
 
     /// The rule that is called `name`.
@@ -165,6 +168,7 @@ impl Rule {
                 "a guest is given an interface after something was opened for it",
             ),
             Self::NeverGiven => ("never-given", "a guest loses what it was given"),
+            Self::GuestNamespace => ("guest-namespace", "a container names namespaces that live"),
         }
     }
 }

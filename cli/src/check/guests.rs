@@ -87,6 +87,7 @@ impl Guests {
             }
             (VirtType::Control, Some("start")) => guest.starts(judged, success, out),
             (VirtType::Control, Some("stop")) if success => guest.stops(judged, out),
+            (VirtType::Control, Some("init")) if success => guest.init(judged, out),
             (VirtType::Resource, _) if success => guest.resource(judged, out),
             _ => {}
         }
@@ -119,6 +120,15 @@ impl Guest {
         }
         // What was opened and not given by now is not given any more.
         self.opened.clear();
+    }
+
+    /// A container's first process runs: libvirt tells it while, or right after, the container is started.
+    fn init(&mut self, judged: &JudgedGuest<'_>, out: &mut Vec<Finding>) {
+        if self.runs == 0 && !self.named {
+            let message = "its first process runs, but it was not started".to_owned();
+            let finding = judged.finding(Rule::GuestStart, "op", message);
+            out.push(self.weigh(finding));
+        }
     }
 
     fn stops(&mut self, judged: &JudgedGuest<'_>, out: &mut Vec<Finding>) {
@@ -161,7 +171,9 @@ impl Guest {
             let mac = mac.trim_matches('"');
             let known = self.opened.len();
             self.opened.retain(|opened| opened != mac);
-            if kind == "net" && known == self.opened.len() && reason != "update" {
+            // Of a container, nothing is told of what is opened.
+            let vm = judged.value("virt") != Some("oci");
+            if vm && kind == "net" && known == self.opened.len() && reason != "update" {
                 let message = format!("nothing was opened for {mac} in this log");
                 let mut finding = judged.finding(Rule::NetOpen, "new-net", message).note();
                 finding.help = Some(

@@ -4,6 +4,7 @@
 
 use super::finding::{Finding, Rule};
 use super::judge::Judged;
+use super::virt::JudgedGuest;
 use crate::input::Place;
 use crate::ranges::Ranges;
 use crate::record::Head;
@@ -13,6 +14,9 @@ use crate::record::pending::Pending;
 use dmns_audit_uapi::ns::Kind;
 use dmns_audit_uapi::types::RecordType;
 use std::collections::HashMap;
+
+/// C: `PROC_DYNAMIC_FIRST`: the inode number of namespace 0.
+const FIRST_INODE: i64 = 0xF000_0000;
 
 /// What lives, for each node.
 #[derive(Debug, Default)]
@@ -72,6 +76,18 @@ impl History {
             RecordType::NsDel(kind) => node.deleted(kind, judged, out),
             RecordType::DmCtrl => node.mapping(judged, out),
             RecordType::DmEvent | RecordType::NsInfo => {}
+        }
+    }
+
+    /// A record of a guest, which may name namespaces.
+    pub(super) fn guest(&mut self, judged: &JudgedGuest<'_>, out: &mut Vec<Finding>) {
+        let Some(node) = self.nodes.known(judged.head.node) else {
+            return;
+        };
+        match judged.value("op") {
+            Some("start") => node.container(judged, out),
+            Some("init") => node.init(judged, out),
+            _ => {}
         }
     }
 }
@@ -150,6 +166,61 @@ impl Node {
                     "it was made before the log begins, or before the module was loaded".to_owned(),
                 );
                 out.push(finding);
+            }
+        }
+    }
+
+    /// A container was started in namespaces with these ids. One that this log does not know is older than the module.
+    fn container(&self, judged: &JudgedGuest<'_>, out: &mut Vec<Finding>) {
+        let finding =
+            |name: &str, message: String| judged.finding(Rule::GuestNamespace, name, message);
+        for kind in Kind::ALL {
+            let name = format!("{}ns_id", kind.name());
+            let Some(id) = judged.value(&name).and_then(|id| id.parse().ok()) else {
+                continue;
+            };
+            match self.namespaces.get(&id) {
+                Some(known) if known.kind != kind => {
+                    let message = format!(
+                        "{name}={id} is the {}ns={} of line {}",
+                        known.kind.name(),
+                        known.number,
+                        known.place.line
+                    );
+                    out.push(finding(&name, message));
+                }
+                Some(known) if kind == Kind::Pid => {
+                    let inode = i64::from(known.number) + FIRST_INODE;
+                    let told = judged.value("pid-ns").and_then(|inode| inode.parse().ok());
+                    if told.is_some_and(|told: i64| told != inode) {
+                        let message = format!("the pid namespace with ns_id={id} is {inode}");
+                        out.push(finding("pid-ns", message));
+                    }
+                }
+                Some(_) => {}
+                None if self.given.contains(id) && self.given.is_exact() => {
+                    let message = format!("{name}={id}: this namespace was deleted before");
+                    out.push(finding(&name, message));
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// A container's first process is in the pid namespace with this inode number.
+    fn init(&self, judged: &JudgedGuest<'_>, out: &mut Vec<Finding>) {
+        let inode: Option<i64> = judged.value("pid-ns").and_then(|inode| inode.parse().ok());
+        let number = inode.and_then(|inode| i32::try_from(inode - FIRST_INODE).ok());
+        // Only a log that has had the initial namespaces has all.
+        let all = self
+            .namespaces
+            .values()
+            .any(|known| known.kind == Kind::Pid && known.number < 0);
+        if let Some(number) = number.filter(|_| all) {
+            if !self.numbers.contains_key(&(Kind::Pid, number)) {
+                let message = format!("no pidns={number} lives in this log");
+                let finding = judged.finding(Rule::GuestNamespace, "pid-ns", message);
+                out.push(finding.note());
             }
         }
     }

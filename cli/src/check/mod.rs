@@ -147,6 +147,7 @@ impl Check {
                 self.totals.judged += 1;
                 let judged = JudgedGuest::new(ty, head, place, raw);
                 self.guests.record(&judged, &mut self.findings);
+                self.history.guest(&judged, &mut self.findings);
                 self.findings.extend(judged.findings());
                 self.grouping.other(head.ty, head, &mut self.findings);
             }

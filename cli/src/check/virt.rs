@@ -196,6 +196,15 @@ impl<'a> JudgedGuest<'a> {
         let control = self.ty == VirtType::Control && self.value("op") == Some("start");
         let runs = self.value("vm-pid").and_then(|pid| pid.parse::<i64>().ok());
         let runs = runs.map(|pid| pid > 0);
+        let init = self.ty == VirtType::Control && self.value("op") == Some("init");
+        let pid = self.value("init-pid").and_then(|pid| pid.parse().ok());
+        if init && self.value("res") == Some("success") && pid.is_some_and(|pid: i64| pid <= 0) {
+            let message = "a container's first process has no number".to_owned();
+            let finding = self.finding(Rule::Result, "init-pid", message);
+            self.findings.push(finding);
+        }
+        // A hook may not know it.
+        let control = control && self.value("virt") != Some("oci");
         if control && self.value("res") == Some("success") && runs == Some(false) {
             let message = "a guest that was started has no process".to_owned();
             let finding = self.finding(Rule::Result, "vm-pid", message);

@@ -4,6 +4,7 @@
 //!
 //! - [`head`]: node, type, stamp, and where the fields begin.
 //! - [`types`]: what its type is.
+//! - [`cgroup`]: which container a control group is of.
 //! - [`event`]: which records may still be of its event, and of its boot.
 //! - [`pending`]: what waits for another record of its event.
 //! - [`host`]: hosts by number.
@@ -11,6 +12,7 @@
 //! - [`resource`]: what a guest was given or lost.
 //! - [`users`]: names for user ids.
 
+pub mod cgroup;
 pub mod event;
 pub mod head;
 pub mod host;

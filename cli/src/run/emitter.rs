@@ -2,25 +2,16 @@
 
 //! Writes what libvirt would: to audit, and to a file if one is asked for.
 
-use super::audit::Audit;
 use super::changes::Change;
 use super::descriptors;
 use super::inventory::{Inventory, Item, Kind};
-use dmns_audit_uapi::text::Sink;
+use crate::audit::kernel::Audit;
+use crate::audit::recorder::{Recorder, Text, Trouble, exe};
 use dmns_audit_uapi::virt::VirtType;
 use dmns_audit_uapi::virt::text::Guest;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs::File;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::time::{SystemTime, UNIX_EPOCH};
-
-struct Text(Vec<u8>);
-
-impl Sink for Text {
-    fn put(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
-    }
-}
 
 /// Writes about one guest.
 #[derive(Debug)]
@@ -29,11 +20,9 @@ pub struct Emitter {
     uuid: String,
     exe: Vec<u8>,
     virt: &'static str,
-    audit: Option<Audit>,
     /// What is not recorded stops the guest.
     strict: bool,
-    log: Option<File>,
-    serial: u64,
+    recorder: Recorder,
 }
 
 impl Emitter {
@@ -43,16 +32,13 @@ impl Emitter {
     ///
     /// Where audit is not there, and has to be.
     pub fn new(name: Vec<u8>, uuid: String, strict: bool, log: Option<File>) -> io::Result<Self> {
-        let exe = fs::read_link("/proc/self/exe").unwrap_or_default();
         let mut emitter = Self {
             name,
             uuid,
-            exe: exe.as_os_str().as_bytes().to_vec(),
+            exe: exe(),
             virt: "qemu",
-            audit: None,
             strict,
-            log,
-            serial: 0,
+            recorder: Recorder::new(log),
         };
         match Audit::connect() {
             Ok(mut audit) => {
@@ -60,7 +46,7 @@ impl Emitter {
                     let off = "audit is off: `auditctl -e 1` turns it on";
                     emitter.without(io::Error::other(off))?;
                 }
-                emitter.audit = Some(audit);
+                emitter.recorder.audit = Some(audit);
             }
             Err(error) => emitter.without(error)?,
         }
@@ -72,7 +58,7 @@ impl Emitter {
         if self.strict {
             return Err(error);
         }
-        self.audit = None;
+        self.recorder.audit = None;
         eprintln!(
             "dmns-audit: {error}; the guest runs all the same, and nothing of it is in the audit log"
         );
@@ -85,49 +71,17 @@ impl Emitter {
     }
 
     fn write(&mut self, ty: VirtType, text: impl FnOnce(&Guest<'_>, &mut Text)) -> io::Result<()> {
-        let mut out = Text(Vec::new());
         let guest = Guest {
             virt: self.virt,
             name: &self.name,
             uuid: &self.uuid,
             exe: &self.exe,
         };
-        text(&guest, &mut out);
-        self.append(ty, &out.0)?;
-        if let Some(audit) = &mut self.audit {
-            if let Err(error) = audit.write(ty.number(), &out.0) {
-                self.without(error)?;
-            }
+        match self.recorder.write(ty, |out| text(&guest, out)) {
+            Ok(()) => Ok(()),
+            Err(Trouble::Log(error)) => Err(error),
+            Err(Trouble::Audit(error)) => self.without(error),
         }
-        Ok(())
-    }
-
-    /// The record as auditd would have it in its log.
-    fn append(&mut self, ty: VirtType, text: &[u8]) -> io::Result<()> {
-        let Some(log) = &mut self.log else {
-            return Ok(());
-        };
-        self.serial += 1;
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u32>().ok();
-        let unset = u32::MAX;
-        let mut line = format!(
-            "type={} msg=audit({}.{:03}:{}): pid={} uid={} auid={} ses={} msg='",
-            ty.name(),
-            now.as_secs(),
-            now.subsec_millis(),
-            self.serial,
-            std::process::id(),
-            nix::unistd::getuid(),
-            number("/proc/self/loginuid").unwrap_or(unset),
-            number("/proc/self/sessionid").unwrap_or(unset),
-        )
-        .into_bytes();
-        line.extend_from_slice(text);
-        line.extend_from_slice(b"'\n");
-        log.write_all(&line)
     }
 
     /// A start begins.

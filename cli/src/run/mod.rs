@@ -10,11 +10,9 @@
 //! - [`descriptors`]: what is open for its interfaces.
 //! - [`changes`]: what two inventories differ in.
 //! - [`emitter`]: writes records.
-//! - [`audit`]: hands them to the kernel.
 //! - [`session`]: from the start to the stop.
 
 pub mod arguments;
-pub mod audit;
 pub mod changes;
 pub mod descriptors;
 pub mod emitter;
@@ -24,6 +22,7 @@ mod names;
 pub mod qmp;
 pub mod session;
 
+use crate::audit::recorder;
 use arguments::Arguments;
 use dmns_audit_uapi::contract::Syntax;
 use dmns_audit_uapi::virt::text::LONGEST_NAME;
@@ -31,10 +30,9 @@ use emitter::Emitter;
 use monitor::Monitor;
 use session::Session;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -83,16 +81,7 @@ pub fn run(ask: &Ask) -> io::Result<u8> {
     let name = name(ask, &known, program)?;
     let uuid = uuid(ask, &known)?;
     let log = match &ask.log {
-        Some(path) => Some(
-            OpenOptions::new()
-                .append(true)
-                .create(true)
-                .mode(0o600)
-                .open(path)
-                .map_err(|error| {
-                    io::Error::new(error.kind(), format!("--log {}: {error}", path.display()))
-                })?,
-        ),
+        Some(path) => Some(recorder::log(path)?),
         None => None,
     };
     let monitor = ask.monitor.as_deref().map(Monitor::listen).transpose()?;

@@ -9,7 +9,15 @@ use dmns_audit_uapi::virt::VirtType;
 /// What the record of type `ty` says, without who says it; `None` where it does not say of which guest.
 pub fn guest(ty: VirtType, body: &str) -> Option<String> {
     let record = Nested::new(body);
-    let vm = record.text("vm")?;
+    let name = record.text("vm")?;
+    if ty == VirtType::Control && record.raw("virt") == Some("oci") {
+        return container(&record, &name);
+    }
+    let of = match record.raw("virt") {
+        Some("oci" | "lxc") => "container",
+        _ => "guest",
+    };
+    let vm = format!("{of} {name}");
     let reason = record.raw("reason").map(|reason| format!(" ({reason})"));
     let reason = reason.unwrap_or_default();
     let success = succeeded(&record);
@@ -20,14 +28,14 @@ pub fn guest(ty: VirtType, body: &str) -> Option<String> {
     let text = |name: &str| record.text(name).unwrap_or_default();
     Some(match ty {
         VirtType::Control => match record.raw("op")? {
-            "start" => format!("{} guest {vm}{reason}", verb("starts", "start")),
-            "stop" => format!("{} guest {vm}{reason}", verb("stops", "stop")),
-            op => format!("{op} of guest {vm}{reason}"),
+            "start" => format!("{} {vm}{reason}", verb("starts", "start")),
+            "stop" => format!("{} {vm}{reason}", verb("stops", "stop")),
+            op => format!("{op} of {vm}{reason}"),
         },
         VirtType::Resource => resource(&record, &vm, &reason, verb)?,
-        VirtType::MachineId => format!("{} guest {vm}", verb("labels", "label")),
+        VirtType::MachineId => format!("{} {vm}", verb("labels", "label")),
         VirtType::IntegrityCheck => format!(
-            "{} the integrity of guest {vm} by {}",
+            "{} the integrity of {vm} by {}",
             match success {
                 true => "confirms",
                 false => "refutes",
@@ -35,19 +43,46 @@ pub fn guest(ty: VirtType, body: &str) -> Option<String> {
             text("mechanism")
         ),
         VirtType::Create => format!(
-            "{} the image {} of guest {vm}",
+            "{} the image {} of {vm}",
             verb("makes", "make"),
             text("path")
         ),
         VirtType::Destroy => format!(
-            "{} the image {} of guest {vm}",
+            "{} the image {} of {vm}",
             verb("destroys", "destroy"),
             text("path")
         ),
         VirtType::MigrateIn => {
-            format!("{} guest {vm} from {}", verb("takes", "take"), text("peer"))
+            format!("{} {vm} from {}", verb("takes", "take"), text("peer"))
         }
-        VirtType::MigrateOut => format!("{} guest {vm} to {}", verb("sends", "send"), text("peer")),
+        VirtType::MigrateOut => format!("{} {vm} to {}", verb("sends", "send"), text("peer")),
+    })
+}
+
+/// A container was made, or has ended.
+fn container(record: &Nested<'_>, name: &str) -> Option<String> {
+    let text = |field: &str, before: &str| match record.text(field) {
+        Some(value) => format!("{before}{value}"),
+        None => String::new(),
+    };
+    // Numbers: they would read as text in hexadecimal too.
+    let number = |field: &str, before: &str| match record.raw(field) {
+        Some(value) => format!("{before}{value}"),
+        None => String::new(),
+    };
+    let claim = number("claim-uid", ", by the word of user ");
+    Some(match record.raw("op")? {
+        "start" => format!(
+            "creates container {name}{}{}{}{claim}",
+            text("image", " from "),
+            text("pod", " in pod "),
+            text("runtime", " by "),
+        ),
+        "stop" => format!(
+            "ends container {name}{}{claim}",
+            number("status", ", status ")
+        ),
+        op => format!("{op} of container {name}"),
     })
 }
 
@@ -60,7 +95,7 @@ fn resource(
     if let Some(opened) = Opened::of(record) {
         let opens = verb("opens", "open");
         return Some(format!(
-            "{opens} {} for {} of guest {vm}",
+            "{opens} {} for {} of {vm}",
             opened.show(),
             opened.mac
         ));
@@ -77,26 +112,23 @@ fn resource(
             "deny" => verb("denies", "deny"),
             _ => verb("allows", "allow"),
         };
-        return Some(format!("{verb} guest {vm} cgroup{what}{reason}"));
+        return Some(format!("{verb} {vm} cgroup{what}{reason}"));
     }
     Some(match (resource.old, resource.new) {
         (Some(old), None) => {
             format!(
-                "{} guest {vm} {kind} {old}{reason}",
+                "{} {vm} {kind} {old}{reason}",
                 verb("takes from", "take from")
             )
         }
         (Some(old), Some(new)) => format!(
-            "{} guest {vm} {kind} {new} instead of {old}{reason}",
+            "{} {vm} {kind} {new} instead of {old}{reason}",
             verb("gives", "give")
         ),
-        (None, Some(new)) => format!("{} guest {vm} {kind} {new}{reason}", verb("gives", "give")),
+        (None, Some(new)) => format!("{} {vm} {kind} {new}{reason}", verb("gives", "give")),
         (None, None) if resource.reason == "detach" => {
-            format!(
-                "{} guest {vm} {kind}{reason}",
-                verb("takes from", "take from")
-            )
+            format!("{} {vm} {kind}{reason}", verb("takes from", "take from"))
         }
-        (None, None) => format!("{} guest {vm} {kind}{reason}", verb("gives", "give")),
+        (None, None) => format!("{} {vm} {kind}{reason}", verb("gives", "give")),
     })
 }

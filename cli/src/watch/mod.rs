@@ -5,9 +5,11 @@
 //! - [`netlink`]: records from the kernel.
 //! - [`plugin`]: records from auditd.
 //! - [`events`]: puts records of one event together.
+//! - [`containers`]: which container an event happened in.
 //! - [`tell`]: an event in a sentence, or JSON.
 //! - [`guest`]: a record of a guest in a sentence.
 
+pub mod containers;
 pub mod events;
 pub mod guest;
 pub mod netlink;
@@ -15,6 +17,7 @@ pub mod plugin;
 pub mod tell;
 
 use crate::report::Options;
+use containers::Containers;
 use events::{Event, Events};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -84,10 +87,12 @@ pub fn watch(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let mut events = Events::default();
+    let mut containers = Containers::default();
     let mut last_call = None;
     let mut left = ask.count.unwrap_or(u64::MAX);
     let mut tell = |event: &Event, out: &mut dyn Write| -> io::Result<bool> {
-        if left > 0 && tell::event(event, options, out)? {
+        let told = containers.look(event);
+        if left > 0 && tell::event(event, &told, options, out)? {
             left -= 1;
             if ask.records && !options.json {
                 tell::records(event, options, out)?;

@@ -2,6 +2,7 @@
 
 //! An event in a sentence, or as JSON.
 
+use super::containers::Told;
 use super::events::Event;
 use super::guest::guest;
 use crate::record::value::{Nested, text};
@@ -25,16 +26,23 @@ pub(super) fn kind(ty: Type) -> Option<&'static str> {
     }
 }
 
-/// Tells `event`, if it is of device mapper, of namespaces or of guests. Says whether it was.
+/// Tells `event`, if it is of device mapper, of namespaces or of guests, or what somebody does to a container from
+/// outside; `told` is what it is to containers. Says whether it was.
 ///
 /// # Errors
 ///
 /// Where `out` cannot be written to.
-pub fn event(event: &Event, options: &Options, out: &mut dyn Write) -> io::Result<bool> {
-    let Some(kind) = event.records().find_map(|head| kind(head.ty)) else {
+pub fn event(
+    event: &Event,
+    told: &Told,
+    options: &Options,
+    out: &mut dyn Write,
+) -> io::Result<bool> {
+    let own = event.records().find_map(|head| kind(head.ty));
+    let Some(kind) = own.or(told.from_outside.as_ref().map(|_| "ns")) else {
         return Ok(false);
     };
-    let sentence = sentence(event, options);
+    let sentence = sentence(event, told, options);
     let id = event.id;
     if options.json {
         let records: Vec<Value> = event.records().map(|head| object(&head)).collect();
@@ -44,6 +52,8 @@ pub fn event(event: &Event, options: &Options, out: &mut dyn Write) -> io::Resul
             "id": id.to_string(),
             "node": event.node().map(text),
             "text": sentence,
+            "inside": told.inside.as_deref(),
+            "containers": told.containers(),
             "records": records,
         });
         writeln!(out, "{object}")?;
@@ -108,7 +118,7 @@ pub fn missed(number: u64, options: &Options, out: &mut dyn Write) -> io::Result
     writeln!(out, "{}", options.terminal.paint(BAD, &what))
 }
 
-fn sentence(event: &Event, options: &Options) -> String {
+fn sentence(event: &Event, told: &Told, options: &Options) -> String {
     // The system call knows the program, where a record does not.
     let caller = event.records().find_map(|head| {
         let body = text(head.body);
@@ -116,11 +126,18 @@ fn sentence(event: &Event, options: &Options) -> String {
     });
     let mut actor = String::new();
     let mut parts: Vec<String> = Vec::new();
-    for head in event.records() {
+    if let Some(what) = &told.from_outside {
+        actor = caller.as_ref().map(Who::show).unwrap_or_default();
+        parts.push(what.show());
+    }
+    for (head, about) in event.records().zip(&told.about) {
         let body = text(head.body);
         let part = match head.ty {
             Type::Ours(ty @ (RecordType::DmCtrl | RecordType::DmEvent)) => mapping(ty, &body),
-            Type::Ours(ty @ (RecordType::NsInit(_) | RecordType::NsDel(_))) => namespace(ty, &body),
+            Type::Ours(ty @ (RecordType::NsInit(_) | RecordType::NsDel(_))) => {
+                let of = about.as_ref().map(|name| format!(" of container {name}"));
+                namespace(ty, &body).map(|part| part + &of.unwrap_or_default())
+            }
             Type::Virt(ty) => guest(ty, &body),
             _ => None,
         };
@@ -133,6 +150,11 @@ fn sentence(event: &Event, options: &Options) -> String {
             };
         }
         parts.push(part);
+    }
+    let comes = told.from_outside.is_some();
+    let inside = told.inside.as_ref();
+    if let Some(name) = inside.filter(|_| !actor.is_empty() && !comes) {
+        actor.push_str(&format!(" in container {name}"));
     }
     // The same verb is said once.
     let mut sentence = actor;

@@ -3,14 +3,20 @@
 //! The records of guests, which user space writes: a virtualization manager such as libvirt, or
 //! `dmns-audit run-guest`.
 //!
-//! - [`layout`]: which fields each record has, in which order, with which syntax.
+//! - [`layout`]: which fields each record has, in which order, with which syntax; made of
+//!   `libvirt`, `oci` and what both need, `shape`.
 //! - [`text`]: writes them.
+//! - [`container`]: writes those of a container.
 //!
 //! Which records there must be, and in which order, the audit project's "SPEC Virtualization Manager Guest
 //! Lifecycle Events" says; how libvirt writes them, its `src/conf/domain_audit.c`. libaudit adds what stands
 //! after them, and the kernel puts the whole into `msg='...'`.
 
+pub mod container;
 pub mod layout;
+mod libvirt;
+mod oci;
+mod shape;
 pub mod text;
 
 /// The type of a record of guests. Numbers: libaudit's `audit-records.h`.

@@ -3,6 +3,7 @@
 use super::*;
 use std::io::Cursor;
 
+mod containers;
 mod guests;
 
 #[derive(Default)]

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Writes records of guests, as libaudit does.
+//!
+//! - [`kernel`]: hands them to the kernel's audit.
+//! - [`recorder`]: the same, and to a file if one is asked for.
+
+pub mod kernel;
+pub mod recorder;

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Which container a control group is of, by its path: runtimes call theirs after the container.
+
+use std::borrow::Cow;
+
+/// What the path of a control group says of a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named<'a> {
+    /// Its name.
+    Name(Cow<'a, str>),
+    /// What its runtime calls it: 64 hexadecimal digits.
+    Id(&'a str),
+}
+
+/// The innermost container that `path` names, if it names one.
+///
+/// Source: lxc `lxc.cgroup.dir.container`; systemd `systemd-nspawn@.service` and machined's scopes; libvirt
+/// `virSystemdMakeScopeName()`; podman, CRI-O, Docker and containerd call theirs after the id, with systemd's names or
+/// without.
+pub fn container(path: &str) -> Option<Named<'_>> {
+    path.rsplit('/').find_map(part)
+}
+
+fn part(part: &str) -> Option<Named<'_>> {
+    let between = |before: &str, after: &str| part.strip_prefix(before)?.strip_suffix(after);
+    if let Some(name) = part.strip_prefix("lxc.payload.") {
+        return Some(Named::Name(name.into()));
+    }
+    if let Some(name) = between("systemd-nspawn@", ".service") {
+        return Some(Named::Name(unescaped(name)));
+    }
+    if let Some(name) = between("machine-", ".scope") {
+        // libvirt has `machine-lxc\x2d715\x2dweb.scope`: its driver, a number, the name.
+        let name = unescaped(name);
+        let mut rest = name.splitn(3, '-');
+        return Some(Named::Name(match (rest.next(), rest.next(), rest.next()) {
+            (Some("lxc"), Some(number), Some(guest)) if number.parse::<u32>().is_ok() => {
+                guest.to_owned().into()
+            }
+            _ => name,
+        }));
+    }
+    let stem = part.strip_suffix(".scope").unwrap_or(part);
+    let id = stem.rsplit('-').next()?;
+    let is_id = id.len() == 64 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    // conmon has a group of its own, beside the container's.
+    (is_id && !stem.contains("conmon")).then_some(Named::Id(id))
+}
+
+/// What systemd writes as `\x2d`.
+fn unescaped(name: &str) -> Cow<'_, str> {
+    if !name.contains("\\x") {
+        return name.into();
+    }
+    let mut parts = name.split("\\x");
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let code = part
+            .get(..2)
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match code {
+            Some(code) => {
+                bytes.push(code);
+                bytes.extend_from_slice(&part.as_bytes()[2..]);
+            }
+            None => {
+                bytes.extend_from_slice(b"\\x");
+                bytes.extend_from_slice(part.as_bytes());
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_runtime_calls_its_groups_otherwise() {
+        let id = "9a1d9f7b3d1c5e60f1b2a3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708";
+        for (path, name) in [
+            ("/lxc.payload.lx1", "lx1"),
+            ("/lxc.payload.lx1/system.slice/ssh.service", "lx1"),
+            (
+                "/machine.slice/systemd-nspawn@my\\x2dbox.service/payload",
+                "my-box",
+            ),
+            ("/machine.slice/machine-web.scope", "web"),
+            (
+                "/machine.slice/machine-lxc\\x2d715\\x2dlv\\x2dweb.scope/libvirt",
+                "lv-web",
+            ),
+            ("/machine.slice/machine-a\\x.scope", "a\\x"),
+        ] {
+            assert_eq!(container(path), Some(Named::Name(name.into())), "{path}");
+        }
+        for path in [
+            format!("/machine.slice/libpod-{id}.scope/container"),
+            format!("/libpod_parent/libpod-{id}"),
+            format!("/docker/{id}"),
+            format!("/system.slice/docker-{id}.scope/init.scope"),
+            format!("/kubepods.slice/kubepods-pod1.slice/cri-containerd-{id}.scope"),
+            format!("/kubepods/besteffort/pod1/{id}"),
+        ] {
+            assert_eq!(container(&path), Some(Named::Id(id)), "{path}");
+        }
+        for path in [
+            "/",
+            "",
+            "/payload",
+            "/user.slice/user-1000.slice/session-2.scope",
+            &format!("/machine.slice/libpod-conmon-{id}.scope"),
+            &format!("/docker/{}", &id[1..]),
+        ] {
+            assert_eq!(container(path), None, "{path}");
+        }
+        // The innermost is meant: a container in a container.
+        let nested = format!("/docker/{id}/lxc.payload.in");
+        assert_eq!(container(&nested), Some(Named::Name("in".into())));
+    }
+}

@@ -1,0 +1,494 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Which container an event happened in, and which it is about.
+//!
+//! A container's start names its namespaces by ids, which are never given again ([`dmns_audit_uapi::virt::container`]).
+//! A task's NS_INFO has numbers, which are; the creation of a namespace has both. A task is in the container whose mount
+//! or pid namespace it is in: others may be shared, by a pod or with the host. Where no start names it, its control group
+//! may.
+
+use super::events::Event;
+use crate::record::Type;
+use crate::record::cgroup::{self, Named};
+use crate::record::value::{Nested, text};
+use dmns_audit_uapi::ns::Kind;
+use dmns_audit_uapi::types::RecordType;
+use dmns_audit_uapi::virt::VirtType;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+
+/// C: `PROC_DYNAMIC_FIRST`: the inode number of namespace 0.
+const FIRST_INODE: i64 = 0xF000_0000;
+
+/// The greatest id of an initial namespace: one of each kind is made before all others.
+const INITIAL: u64 = Kind::ALL.len() as u64;
+
+/// How many tasks are remembered that entered a container, or that were seen in one.
+const MOST: usize = 4096;
+
+/// `setns()` and `ptrace()` on x86-64. C: `arch/x86/entry/syscalls/syscall_64.tbl`.
+const SETNS: &str = "308";
+const PTRACE: &str = "101";
+
+/// What an event is to containers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The container that its task is in.
+    pub inside: Option<Rc<str>>,
+    /// The container that it is about, in the order of its records: that a namespace is of, that was entered.
+    pub about: Vec<Option<Rc<str>>>,
+    /// What was done to a container from outside, if that is all that it tells.
+    pub from_outside: Option<FromOutside>,
+}
+
+impl Told {
+    /// The containers that the event is about, each once.
+    pub fn containers(&self) -> Vec<&str> {
+        let outside = self.from_outside.as_ref().map(FromOutside::name);
+        let mut all: Vec<&str> = Vec::new();
+        for name in self.about.iter().flatten().chain(outside) {
+            if !all.contains(&name.as_ref()) {
+                all.push(name);
+            }
+        }
+        all
+    }
+}
+
+/// Something that is done to a container from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FromOutside {
+    /// A task enters it.
+    Enters(Rc<str>),
+    /// A task enters a namespace of it, and is not in it.
+    Touches(Rc<str>),
+    /// A task takes hold of one in it.
+    Traces(Rc<str>, String),
+}
+
+impl FromOutside {
+    /// In words.
+    pub fn show(&self) -> String {
+        match self {
+            Self::Enters(name) => format!("enters container {name}"),
+            Self::Touches(name) => format!("enters a namespace of container {name}"),
+            Self::Traces(name, pid) => format!("traces process {pid} of container {name}"),
+        }
+    }
+
+    /// The container.
+    pub fn name(&self) -> &Rc<str> {
+        match self {
+            Self::Enters(name) | Self::Touches(name) | Self::Traces(name, _) => name,
+        }
+    }
+}
+
+/// What is known of containers, for each machine.
+#[derive(Debug, Default)]
+pub struct Containers(HashMap<Option<Box<[u8]>>, Host>);
+
+#[derive(Debug, Default)]
+struct Host {
+    /// The id of the namespace that has a number now.
+    numbers: HashMap<(Kind, i32), u64>,
+    /// Its container, by id: of all namespaces that the container does not share with the host or another.
+    of: HashMap<u64, Rc<str>>,
+    /// By what the runtime calls it.
+    by_id: HashMap<String, Rc<str>>,
+    /// Tasks that were seen in a container, oldest first.
+    tasks: VecDeque<Seen>,
+}
+
+/// A task that was seen in a container.
+#[derive(Debug)]
+struct Seen {
+    pid: String,
+    name: Rc<str>,
+    /// Not only in a namespace of it.
+    inside: bool,
+}
+
+impl Containers {
+    /// Looks at `event`, and learns from it.
+    pub fn look(&mut self, event: &Event) -> Told {
+        let host = self.0.entry(event.node().map(Box::from)).or_default();
+        let mut told = Told::default();
+        let mut call = None;
+        let mut info = None;
+        for head in event.records() {
+            let body = text(head.body);
+            let record = Nested::new(&body);
+            let about = match head.ty {
+                Type::Ours(RecordType::NsInit(kind)) => {
+                    host.created(kind, &record);
+                    host.of_id(&record)
+                }
+                Type::Ours(RecordType::NsDel(kind)) => host.deleted(kind, &record),
+                Type::Virt(VirtType::Control) => host.control(&record),
+                Type::Virt(_) => container(&record),
+                _ => None,
+            };
+            told.about.push(about);
+            match head.ty {
+                Type::Ours(RecordType::NsInfo) => info = Some(host.inside(&record)),
+                Type::Syscall => call = Some(Call::of(&record)),
+                _ if head.name == b"OBJ_PID" || head.name == b"1318" => {
+                    let target = record.raw("opid").unwrap_or_default();
+                    told.from_outside = host.traced(target);
+                }
+                _ => {}
+            }
+        }
+        told.inside = info.as_ref().and_then(|place| {
+            let inside = place.inside.as_ref();
+            inside.or(place.group.as_ref()).cloned()
+        });
+        let tells = event
+            .records()
+            .any(|head| super::tell::kind(head.ty).is_some());
+        told.from_outside = match (&call, told.from_outside.take()) {
+            _ if tells => None,
+            (Some(call), traced) if call.name == PTRACE && told.inside.is_none() => {
+                traced.filter(|_| call.takes_hold && call.success)
+            }
+            (Some(call), _) if call.name == SETNS && call.success => {
+                let place = info.as_ref();
+                place.and_then(|place| host.entered(&call.pid, place))
+            }
+            _ => None,
+        };
+        if let (Some(call), Some(place)) = (call, info) {
+            host.sees(call.pid, place);
+        }
+        told
+    }
+}
+
+/// A system call, as far as it matters here.
+struct Call {
+    name: String,
+    pid: String,
+    success: bool,
+    /// PTRACE_ATTACH or PTRACE_SEIZE.
+    takes_hold: bool,
+}
+
+impl Call {
+    fn of(record: &Nested<'_>) -> Self {
+        let of = |name| record.raw(name).unwrap_or_default().to_owned();
+        Self {
+            name: of("syscall"),
+            pid: of("pid"),
+            success: record.raw("success") == Some("yes"),
+            takes_hold: matches!(record.raw("a0"), Some("10" | "4206")),
+        }
+    }
+}
+
+/// Where a task is.
+struct Place {
+    /// The container that it is in.
+    inside: Option<Rc<str>>,
+    /// The container whose control group it is in, where nothing else is known: a runtime is there too, for a while.
+    group: Option<Rc<str>>,
+    /// A container of which it is in some namespace, or makes its children be.
+    touched: Option<Rc<str>>,
+}
+
+/// The container that a record of a container's manager is about.
+fn container(record: &Nested<'_>) -> Option<Rc<str>> {
+    let is = matches!(record.raw("virt"), Some("oci" | "lxc"));
+    is.then(|| record.text("vm"))?.map(Rc::from)
+}
+
+impl Host {
+    fn created(&mut self, kind: Kind, record: &Nested<'_>) {
+        let number = record.raw(&format!("{}ns", kind.name()));
+        let number = number.and_then(|number| number.parse().ok());
+        let id = record.raw("ns_id").and_then(|id| id.parse().ok());
+        if let (Some(number), Some(id)) = (number, id) {
+            self.numbers.insert((kind, number), id);
+        }
+    }
+
+    fn of_id(&self, record: &Nested<'_>) -> Option<Rc<str>> {
+        let id: u64 = record.raw("ns_id")?.parse().ok()?;
+        self.of.get(&id).cloned()
+    }
+
+    fn deleted(&mut self, kind: Kind, record: &Nested<'_>) -> Option<Rc<str>> {
+        let id: u64 = record.raw("ns_id")?.parse().ok()?;
+        let number = record.raw(&format!("{}ns", kind.name()))?.parse().ok()?;
+        // The number may be another's by now.
+        if self.numbers.get(&(kind, number)) == Some(&id) {
+            self.numbers.remove(&(kind, number));
+        }
+        self.of.remove(&id)
+    }
+
+    /// A container starts. libvirt's LXC driver tells the number of its pid namespace only.
+    fn control(&mut self, record: &Nested<'_>) -> Option<Rc<str>> {
+        let name = container(record)?;
+        let inode: Option<i64> = record.raw("pid-ns").and_then(|inode| inode.parse().ok());
+        let number = inode.and_then(|inode| i32::try_from(inode - FIRST_INODE).ok());
+        match record.raw("op") {
+            Some("start") => {
+                if let Some(id) = record.raw("uuid") {
+                    self.by_id.insert(id.to_owned(), Rc::clone(&name));
+                }
+                // A user namespace may be that of all of a user's containers, and of their engine.
+                for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::User) {
+                    let id = record.raw(&format!("{}ns_id", kind.name()));
+                    let Some(id) = id.and_then(|id| id.parse().ok()) else {
+                        continue;
+                    };
+                    if let Some(number) = number.filter(|_| kind == Kind::Pid) {
+                        self.numbers.insert((kind, number), id);
+                    }
+                    if id > INITIAL && !self.of.contains_key(&id) {
+                        self.of.insert(id, Rc::clone(&name));
+                    }
+                }
+            }
+            Some("init") => {
+                let id = number.and_then(|number| self.numbers.get(&(Kind::Pid, number)));
+                if let Some(&id) = id.filter(|id| **id > INITIAL) {
+                    self.of.insert(id, Rc::clone(&name));
+                }
+            }
+            Some("stop") => {
+                self.by_id.remove(record.raw("uuid").unwrap_or_default());
+            }
+            _ => {}
+        }
+        Some(name)
+    }
+
+    /// The container whose control group a task is in: what its runtime calls it, where nothing else is known.
+    fn by_cgroup(&self, record: &Nested<'_>) -> Option<Rc<str>> {
+        match cgroup::container(&record.text("cgroup")?)? {
+            Named::Name(name) => Some(Rc::from(name)),
+            Named::Id(id) => match self.by_id.get(id) {
+                Some(name) => Some(Rc::clone(name)),
+                None => id.get(..12).map(Rc::from),
+            },
+        }
+    }
+
+    fn inside(&self, record: &Nested<'_>) -> Place {
+        let of = |kind: Kind, field: &str| {
+            let number = record.raw(field)?.parse().ok()?;
+            self.of.get(self.numbers.get(&(kind, number))?).cloned()
+        };
+        let own = [(Kind::Mnt, "mntns"), (Kind::Pid, "pidns")];
+        let inside = own.iter().find_map(|(kind, field)| of(*kind, field));
+        let rest = || {
+            let children = of(Kind::Pid, "pidns_for_children");
+            children.or_else(|| {
+                Kind::ALL
+                    .into_iter()
+                    .find_map(|kind| of(kind, &format!("{}ns", kind.name())))
+            })
+        };
+        Place {
+            touched: inside.clone().or_else(rest),
+            group: self.by_cgroup(record),
+            inside,
+        }
+    }
+
+    /// What the task `pid` has done that is now at `place`, if that is news: who is inside may enter what is his.
+    fn entered(&self, pid: &str, place: &Place) -> Option<FromOutside> {
+        let now = place.touched.as_ref()?;
+        let inside = place.inside.is_some();
+        let before = self.tasks.iter().rev().find(|seen| seen.pid == pid);
+        match before.filter(|seen| seen.name == *now) {
+            Some(seen) if seen.inside || !inside => None,
+            _ if inside => Some(FromOutside::Enters(Rc::clone(now))),
+            _ => Some(FromOutside::Touches(Rc::clone(now))),
+        }
+    }
+
+    fn sees(&mut self, pid: String, place: Place) {
+        let Some(name) = place.touched else {
+            return;
+        };
+        self.tasks.retain(|seen| seen.pid != pid);
+        if self.tasks.len() == MOST {
+            self.tasks.pop_front();
+        }
+        self.tasks.push_back(Seen {
+            pid,
+            name,
+            inside: place.inside.is_some(),
+        });
+    }
+
+    fn traced(&self, pid: &str) -> Option<FromOutside> {
+        let seen = self.tasks.iter().rev().find(|seen| seen.pid == pid)?;
+        Some(FromOutside::Traces(Rc::clone(&seen.name), pid.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::events::Events;
+    use super::*;
+    use std::time::Instant;
+
+    /// What each event of `log` is to containers, as text.
+    fn told(log: &str) -> Vec<String> {
+        let (mut events, mut containers) = (Events::default(), Containers::default());
+        let mut whole = Vec::new();
+        for line in log.lines() {
+            whole.extend(events.record(line.trim().as_bytes(), Instant::now()));
+        }
+        whole.extend(events.all());
+        let told = whole.iter().map(|event| containers.look(event));
+        told.map(|told| {
+            let inside = told.inside.as_deref().unwrap_or("-");
+            let outside = told.from_outside.as_ref().map(FromOutside::show);
+            let outside = outside.unwrap_or_default();
+            format!("{inside} {:?} {outside}", told.containers())
+                .trim_end()
+                .to_owned()
+        })
+        .collect()
+    }
+
+    fn start(serial: u32, name: &str, mnt: u64, pid: (u64, i64), net: u64) -> String {
+        format!(
+            "type=VIRT_CONTROL msg=audit(1.000:{serial}): pid=1 msg='virt=oci op=start reason=createRuntime \
+             vm=\"{name}\" uuid=u{serial} vm-pid=9 pid-ns={} mntns_id={mnt} utsns_id=2 ipcns_id=1 userns_id=3 \
+             pidns_id={} netns_id={net} cgroupns_id=5 timens_id=6 exe=\"/x\" hostname=? addr=? terminal=? \
+             res=success'\n",
+            pid.1 + FIRST_INODE,
+            pid.0
+        )
+    }
+
+    fn event(serial: u32, records: &[&str]) -> String {
+        let eoe = ["EOE"];
+        records
+            .iter()
+            .chain(&eoe)
+            .map(|record| {
+                let (ty, body) = record.split_once(' ').unwrap_or((record, ""));
+                format!("type={ty} msg=audit(1.000:{serial}): {body}\n")
+            })
+            .collect()
+    }
+
+    fn info(mnt: i32, pid: i32, net: i32) -> String {
+        format!(
+            "NS_INFO mntns={mnt} utsns=-2 ipcns=-1 userns=-3 pidns={pid} netns={net} cgroupns=-5 timens=-6"
+        )
+    }
+
+    #[test]
+    fn a_task_is_in_the_container_whose_ids_its_numbers_have_now() {
+        let created = |serial, number, id| {
+            event(
+                serial,
+                &[&format!(
+                    "NS_INIT_MNT old_mntns=-8 mntns={number} ns_id={id} res=1"
+                )],
+            )
+        };
+        let in_mnt = |serial, mnt| event(serial, &["SYSCALL syscall=2 pid=7", &info(mnt, -4, -7)]);
+        let log = created(1, 40, 30)
+            + &start(2, "web", 30, (31, 50), 7)
+            + &in_mnt(3, 40)
+            // The host's net namespace, which web has too, is nobody's.
+            + &in_mnt(4, -8)
+            + "type=NS_DEL_MNT msg=audit(1.000:5): mntns=40 ns_id=30 res=1\n"
+            // The number is another's.
+            + &created(6, 40, 32)
+            + &in_mnt(7, 40)
+            + &start(8, "db", 32, (33, 51), 7)
+            + &in_mnt(9, 40)
+            // By the pid namespace, of which the start alone tells the number.
+            + &event(10, &["SYSCALL syscall=2 pid=8", &info(-8, 50, -7)]);
+        assert_eq!(
+            told(&log),
+            [
+                "- []",
+                "- [\"web\"]",
+                "web []",
+                "- []",
+                "- [\"web\"]",
+                "- []",
+                "- []",
+                "- [\"db\"]",
+                "db []",
+                "web []",
+            ]
+        );
+    }
+
+    #[test]
+    fn who_enters_from_outside_is_told_once_and_who_was_inside_is_not() {
+        let setns = |serial, pid, info: &str| {
+            event(
+                serial,
+                &[&format!("SYSCALL syscall=308 success=yes pid={pid}"), info],
+            )
+        };
+        let log = start(1, "web", 30, (31, 50), 34)
+            + &event(2, &["NS_INIT_NET old_netns=-7 netns=60 ns_id=34 res=1"])
+            + &event(3, &["SYSCALL syscall=2 pid=7", &info(-8, 50, 60)])
+            // One of its own.
+            + &setns(4, 7, &info(-8, 50, 60))
+            // nsenter -n: the net namespace only; then the next one.
+            + &setns(5, 8, &info(-8, -4, 60))
+            + &setns(6, 8, &info(-8, 50, 60))
+            // nsenter -p: its children.
+            + &setns(7, 9, &(info(-8, -4, -7) + " pidns_for_children=50"))
+            + &event(8, &["SYSCALL syscall=101 success=yes a0=10 pid=9", "OBJ_PID opid=7 ocomm=\"sh\""])
+            + &event(9, &["SYSCALL syscall=101 success=yes a0=10 pid=9", "OBJ_PID opid=99 ocomm=\"sh\""])
+            + &event(10, &["SYSCALL syscall=101 success=yes a0=3 pid=9", "OBJ_PID opid=7 ocomm=\"sh\""]);
+        assert_eq!(
+            told(&log)[3..],
+            [
+                "web []",
+                "- [\"web\"] enters a namespace of container web",
+                "web [\"web\"] enters container web",
+                "- [\"web\"] enters a namespace of container web",
+                "- [\"web\"] traces process 7 of container web",
+                "- []",
+                "- []",
+            ]
+        );
+    }
+
+    #[test]
+    fn without_a_start_the_control_group_names_it() {
+        let id = "a".repeat(64);
+        let in_group = |serial, group: &str| {
+            let info = format!("{} cgroup=\"{group}\"", info(90, 91, 92));
+            event(serial, &["SYSCALL syscall=2 pid=8", &info])
+        };
+        let log = in_group(1, "/lxc.payload.lx1")
+            + &in_group(2, &format!("/libpod_parent/libpod-{id}"))
+            + &start(3, "web", 30, (31, 50), 34).replace("uuid=u3", &format!("uuid={id}"))
+            + &in_group(4, &format!("/libpod_parent/libpod-{id}"))
+            + &in_group(5, "/user.slice");
+        assert_eq!(
+            told(&log),
+            ["lx1 []", "aaaaaaaaaaaa []", "- [\"web\"]", "web []", "- []"]
+        );
+    }
+
+    #[test]
+    fn libvirts_lxc_names_the_pid_namespace() {
+        let log = event(1, &["NS_INIT_PID old_pidns=-4 pidns=50 ns_id=31 res=1"])
+            + &format!(
+                "type=VIRT_CONTROL msg=audit(1.000:2): pid=1 msg='virt=lxc op=init vm=\"lv web\" uuid=u vm-pid=7 \
+                 init-pid=9 pid-ns={} exe=\"/x\" hostname=? addr=? terminal=? res=success'\n",
+                50 + FIRST_INODE
+            )
+            + &event(3, &["SYSCALL syscall=2 pid=9", &info(-8, 50, -7)]);
+        assert_eq!(told(&log)[2], "lv web []");
+    }
+}

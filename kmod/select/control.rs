@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The file `/sys/kernel/debug/dmns_audit/select`: see [`crate::uapi::select`].
+
+use super::{
+    PerKind,
+    Set,
+    ALIVE,
+    MAX,
+    MEMBERS,
+    SELECTED, //
+};
+use crate::attach::{
+    self,
+    Attachments,
+    Hook, //
+};
+use crate::config;
+use crate::uapi::ns::Kind;
+use crate::uapi::select::{
+    Command,
+    Ids,
+    Mode,
+    MAX_COMMAND, //
+};
+use kernel::fmt;
+use kernel::new_mutex;
+use kernel::prelude::*;
+use kernel::sync::atomic::Relaxed;
+use kernel::sync::Mutex;
+use kernel::uaccess::UserSliceReader;
+
+/// What the file controls.
+#[pin_data]
+pub(crate) struct Control {
+    /// Whether the records of namespaces are on, whose handlers tell what is made inside.
+    ns: bool,
+    #[pin]
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Audit's entry into a system call: attached while anything is selected, and until all is cleared.
+    entry: Option<Attachments>,
+    /// Audit's filter: attached from the first selection on. Who was inside an event when the selection ended still leaves
+    /// out all of it.
+    filter: Option<Attachments>,
+    containers: [Option<Container>; MAX],
+    /// Numbers of which a handler may still know what they meant.
+    stale: Set,
+}
+
+#[derive(Clone, Copy)]
+struct Container {
+    mode: Mode,
+    /// The namespaces that it was selected with.
+    ids: PerKind<u64>,
+}
+
+impl Control {
+    /// Starts with nothing selected, and nothing attached.
+    pub(crate) fn new(ns: bool) -> impl PinInit<Self, Error> {
+        let state = State {
+            entry: None,
+            filter: None,
+            containers: [None; MAX],
+            stale: 0,
+        };
+        try_pin_init!(Self { ns, state <- new_mutex!(state) })
+    }
+
+    /// Writes a line for each container that is selected, and lives.
+    pub(crate) fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.lock();
+        for (number, container) in state.selected() {
+            write!(f, "{} ns_id=", container.mode.name())?;
+            let mut before = "";
+            for id in container.ids.iter().filter(|id| **id != 0) {
+                write!(f, "{before}{id}")?;
+                before = ",";
+            }
+            let members: u32 = ALIVE[number].iter().map(|alive| alive.load(Relaxed)).sum();
+            writeln!(f, " members={members}")?;
+        }
+        Ok(())
+    }
+
+    /// Reads a command, and carries it out.
+    pub(crate) fn store(&self, from: &mut UserSliceReader) -> Result {
+        let mut text = [0; MAX_COMMAND + 1];
+        let text = text.get_mut(..from.len()).ok_or(EINVAL)?;
+        from.read_slice(text)?;
+        let Some(command) = Command::parse(text) else {
+            pr_err!("select: not a command (exclude|only PID NS_ID[,NS_ID...], join PID NS_ID, clear [NS_ID])\n");
+            return Err(EINVAL);
+        };
+        let result = config::change_allowed("select").and_then(|()| match command {
+            Command::Select { mode, pid, ids } => self.select(mode, pid, &ids),
+            Command::Join { pid, id } => self.join(pid, id),
+            Command::Clear(Some(id)) => self.clear(id),
+            Command::Clear(None) => {
+                self.clear_all();
+                Ok(())
+            }
+        });
+        config::selected(&command, result);
+        result
+    }
+
+    fn select(&self, mode: Mode, pid: i32, ids: &Ids) -> Result {
+        if !self.ns {
+            pr_err!(
+                "select: the module was loaded with ns=0, and does not see what is made inside\n"
+            );
+            return Err(EOPNOTSUPP);
+        }
+        let mut state = self.state.lock();
+        state.attach()?;
+        let number = state.next_number()?;
+        let mut own = [0; Kind::ALL.len()];
+        let mut room = false;
+        attach::with_namespaces(pid, |task| {
+            for kind in Kind::ALL {
+                let id = task.id_unless_initial(kind);
+                own[kind as usize] = if ids.contains(&id) { id } else { 0 };
+            }
+            let found = own.iter().filter(|id| **id != 0).count();
+            if found == ids.iter().filter(|id| **id != 0).count() {
+                room = super::select(number, mode, &own);
+                Ok(())
+            } else {
+                Err(ESRCH)
+            }
+        })
+        .inspect_err(|_| pr_err!("select: task {} does not exist, or is not in all of these namespaces, or one is an initial one\n", pid))?;
+        if !room {
+            return Err(ENOSPC);
+        }
+        state.containers[number] = Some(Container { mode, ids: own });
+        Ok(())
+    }
+
+    fn join(&self, pid: i32, id: u64) -> Result {
+        let state = self.state.lock();
+        let number = state.find(id)?;
+        let mut room = false;
+        attach::with_namespaces(pid, |task| {
+            let inside = |ancestor: u64| MEMBERS.get(ancestor) >> number & 1 != 0;
+            if !task.pid_namespace_within(inside) {
+                return Err(ESRCH);
+            }
+            room = super::join(number, &Kind::ALL.map(|kind| task.id_unless_initial(kind)));
+            Ok(())
+        })
+        .inspect_err(|_| {
+            pr_err!(
+                "select: task {} does not exist, or its pid namespace is not inside\n",
+                pid
+            )
+        })?;
+        if room {
+            Ok(())
+        } else {
+            Err(ENOSPC)
+        }
+    }
+
+    fn clear(&self, id: u64) -> Result {
+        let mut state = self.state.lock();
+        let number = state.find(id)?;
+        super::clear(1 << number);
+        state.containers[number] = None;
+        state.stale |= 1 << number;
+        Ok(())
+    }
+
+    fn clear_all(&self) {
+        let mut state = self.state.lock();
+        super::clear(Set::MAX);
+        state.containers = [None; MAX];
+        // This waits for the handlers of system calls, not for those of births.
+        state.entry = None;
+        state.stale = Set::MAX;
+    }
+}
+
+impl State {
+    fn attach(&mut self) -> Result {
+        if self.filter.is_none() {
+            self.filter = Some(Attachments::new([(true, Hook::AuditFilter)])?);
+        }
+        if self.entry.is_none() {
+            self.entry = Some(Attachments::new([
+                (true, Hook::AuditSyscallEntry),
+                (true, Hook::AuditUringEntry),
+            ])?);
+        }
+        Ok(())
+    }
+
+    /// The containers that are selected, and live.
+    fn selected(&self) -> impl Iterator<Item = (usize, &Container)> {
+        let selected = SELECTED.load(Relaxed);
+        self.containers
+            .iter()
+            .enumerate()
+            .filter(move |(number, _)| selected >> number & 1 != 0)
+            .filter_map(|(number, container)| Some((number, container.as_ref()?)))
+    }
+
+    /// The container that was selected with this namespace.
+    fn find(&self, id: u64) -> Result<usize> {
+        let found = self
+            .selected()
+            .find(|(_, container)| container.ids.contains(&id));
+        found.map(|(number, _)| number).ok_or(ENOENT)
+    }
+
+    /// A number that no container has. May sleep.
+    fn next_number(&mut self) -> Result<usize> {
+        let free = |state: &Self| {
+            (0..MAX).find(|number| {
+                state.containers[*number].is_none() && state.stale >> number & 1 == 0
+            })
+        };
+        if free(self).is_none() {
+            let selected = SELECTED.load(Relaxed);
+            attach::wait_for_handlers();
+            self.stale = 0;
+            for (number, container) in self.containers.iter_mut().enumerate() {
+                if selected >> number & 1 == 0 {
+                    *container = None;
+                }
+            }
+        }
+        free(self).ok_or(ENOSPC)
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        // Before the functions are given back: nothing is left out in between.
+        super::clear(Set::MAX);
+    }
+}

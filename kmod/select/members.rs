@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Which containers a namespace belongs to: a table that is read at every system call, without a lock.
+
+use crate::attach::read_once;
+use kernel::sync::atomic::{
+    Acquire,
+    Atomic,
+    Relaxed,
+    Release, //
+};
+
+/// A set of containers: a bit for each.
+pub(super) type Set = u64;
+
+/// Namespaces whose ns_id has the same hash: the ids fill a cache line.
+const WAYS: usize = 8;
+/// A power of two. With a quarter of the places taken, one new namespace in 100,000 finds its bucket full.
+const BUCKETS: usize = 1024;
+
+struct Bucket {
+    /// 0 where a place is free.
+    ids: [Atomic<u64>; WAYS],
+    sets: [Atomic<Set>; WAYS],
+}
+
+/// The containers that namespaces belong to, by ns_id.
+///
+/// A place is taken by its id, and set free with it. ns_ids are never used again: who finds the id of a namespace that he
+/// is in reads the set of that namespace, since it lives.
+pub(super) struct Members([Bucket; BUCKETS]);
+
+impl Members {
+    pub(super) const fn new() -> Self {
+        Self(
+            [const {
+                Bucket {
+                    ids: [const { Atomic::new(0) }; WAYS],
+                    sets: [const { Atomic::new(0) }; WAYS],
+                }
+            }; BUCKETS],
+        )
+    }
+
+    fn bucket(&self, id: u64) -> &Bucket {
+        // Fibonacci hashing: ids are given out in order.
+        let hash = id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        &self.0[hash as usize % BUCKETS]
+    }
+
+    /// The containers that the namespace belongs to.
+    pub(super) fn get(&self, id: u64) -> Set {
+        let bucket = self.bucket(id);
+        let place = bucket.ids.iter().position(|taken| read_once(taken) == id);
+        place.map_or(0, |place| read_once(&bucket.sets[place]))
+    }
+
+    /// The namespace belongs to these containers too. Returns to which it did not before; `None` where there is no
+    /// room. For one namespace it is not called twice at the same time.
+    pub(super) fn add(&self, id: u64, set: Set) -> Option<Set> {
+        let bucket = self.bucket(id);
+        if let Some(place) = bucket
+            .ids
+            .iter()
+            .position(|taken| taken.load(Relaxed) == id)
+        {
+            let before = bucket.sets[place].load(Relaxed);
+            bucket.sets[place].store(before | set, Relaxed);
+            return Some(set & !before);
+        }
+        let place = bucket
+            .ids
+            .iter()
+            .position(|taken| taken.cmpxchg(0, id, Acquire).is_ok())?;
+        bucket.sets[place].store(set, Relaxed);
+        Some(set)
+    }
+
+    /// The namespace is gone. Returns the containers that it belonged to.
+    pub(super) fn remove(&self, id: u64) -> Set {
+        let bucket = self.bucket(id);
+        let place = bucket
+            .ids
+            .iter()
+            .position(|taken| taken.load(Relaxed) == id);
+        place.map_or(0, |place| {
+            let set = bucket.sets[place].xchg(0, Relaxed);
+            bucket.ids[place].store(0, Release);
+            set
+        })
+    }
+
+    /// No namespace belongs to the containers of `set` any more.
+    pub(super) fn forget(&self, set: Set) {
+        for bucket in &self.0 {
+            for (taken, members) in bucket.ids.iter().zip(&bucket.sets) {
+                let id = taken.load(Relaxed);
+                let before = members.load(Relaxed);
+                let left = before & !set;
+                // The namespace can die meanwhile, and a new one take its place: if that belongs to the same
+                // containers, the same holds for it, and its place becomes free when it dies.
+                if left != before && members.cmpxchg(before, left, Relaxed).is_ok() && left == 0 {
+                    let _ = taken.cmpxchg(id, 0, Release);
+                }
+            }
+        }
+    }
+}
