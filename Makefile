@@ -6,7 +6,7 @@
 DMNS_TEST := scripts/dmns-test.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-libvirt test-runtimes test-packages test-debug test-all soak bench vm module prepare packages fuzz man update clean
+.PHONY: help demo test test-libvirt test-runtimes test-packages test-fleet test-debug test-all soak bench vm module prepare packages fuzz man update clean
 
 help: ## Say what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || \
@@ -43,7 +43,10 @@ test-debug: ## Every scenario on a kernel that complains, with controls and faul
 	@DMNS_KERNEL=debug $(DMNS_TEST) run
 	@DMNS_KERNEL=kasan $(DMNS_TEST) run $(KASAN)
 
-test-all: test test-libvirt test-runtimes test-packages test-debug ## All tests, also those that need a larger guest or a debug kernel
+test-fleet: ## The views of cli/clickhouse/ against the reports, in ClickHouse's embedded engine (180 MB)
+	@scripts/fleet-test.sh
+
+test-all: test test-libvirt test-runtimes test-packages test-fleet test-debug ## All tests, also those that need a larger guest or a debug kernel
 
 CYCLES := 1000
 SECONDS_OF_FUZZ := 3600

@@ -3,7 +3,7 @@
 //! The command line.
 
 use crate::check::finding::Rule;
-use crate::report::ns::container::Container;
+use crate::report::ns::container::Which;
 use crate::terminal::Colour;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -49,6 +49,15 @@ pub enum Command {
     /// Tell the lives of mappings, namespaces or guests
     #[command(subcommand)]
     Report(Report),
+    /// Write every record of ours as a typed row, an object a line: for an engine that keeps the logs of many hosts
+    #[command(after_help = "Examples:\n  \
+                            dmns-audit export >rows.ndjson\n  \
+                            dmns-audit export --host db1 audit.log.1 audit.log | gzip >rows.ndjson.gz\n  \
+                            dmns-audit export | clickhouse-client --query 'INSERT INTO dmns_audit.records FORMAT JSONEachRow'\n\n\
+                            cli/clickhouse/ has a schema for ClickHouse, docs/fleet.md how to set up a fleet. A row that \
+                            is loaded twice counts once.\n\n\
+                            Exit status: 0; 2 a log could not be read to its end.")]
+    Export(Export),
     /// Show events of device mapper, namespaces and guests as they happen
     #[command(after_help = "Examples:\n  \
                             dmns-audit watch --records\n  \
@@ -304,6 +313,18 @@ pub enum CheckFormat {
     Sarif,
 }
 
+/// `dmns-audit export`.
+#[derive(Args, Debug)]
+pub struct Export {
+    /// Logs; `-` is standard input. None: the system's. Example: audit.log.1 audit.log
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// The host of records without `node=`; without it, this machine's name. Example: --host db1
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
+}
+
 /// `dmns-audit report`.
 #[derive(Debug, Subcommand)]
 pub enum Report {
@@ -321,9 +342,12 @@ pub enum Report {
                             dmns-audit report dm --all-events --start yesterday\n  \
                             dmns-audit report dm --format json audit.log | jq 'select(.violations > 0)'")]
     Dm(Common),
-    /// Namespaces: their tree, who created them, and what happened inside one
+    /// Containers and namespaces: who made them, from when to when, and what happened inside one
     #[command(after_help = "Examples:\n  \
                             dmns-audit report ns\n  \
+                            dmns-audit report ns --alive --by root --program crun\n  \
+                            dmns-audit report ns --tree\n  \
+                            dmns-audit report ns --container web\n  \
                             dmns-audit report ns --container 17\n  \
                             dmns-audit report ns --container net:[4026532160] --proof audit.log")]
     Ns(Ns),
@@ -419,10 +443,30 @@ pub struct Ns {
     #[command(flatten)]
     pub common: Common,
 
-    /// The events inside a container and those nested in it: an ns_id, or kind and number of one of its
-    /// namespaces. Example: --container 17, --container netns=3
-    #[arg(long, value_name = "ID", value_parser = Container::parse)]
-    pub container: Option<Container>,
+    /// The events inside a container and those nested in it: its name, what its runtime's id begins with, an ns_id, or
+    /// kind and number of one of its namespaces. Example: --container web, --container 17, --container netns=3
+    #[arg(long, value_name = "CONTAINER", value_parser = Which::parse)]
+    pub container: Option<Which>,
+
+    /// Single namespaces, as a tree by kind and by what each was cloned from. Example: report ns --tree
+    #[arg(long, conflicts_with = "container")]
+    pub tree: bool,
+
+    /// Only what lives. Example: report ns --alive
+    #[arg(long)]
+    pub alive: bool,
+
+    /// Only what this user made: a name, or a user id. Example: --by root
+    #[arg(long, value_name = "USER")]
+    pub by: Option<String>,
+
+    /// Only what this program made. Example: --program crun
+    #[arg(long, value_name = "NAME")]
+    pub program: Option<String>,
+
+    /// Only numbers: containers, by program; namespaces, by kind. Example: --summary --start today
+    #[arg(short, long, conflicts_with_all = ["container", "tree"])]
+    pub summary: bool,
 }
 
 /// `dmns-audit watch`.

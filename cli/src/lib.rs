@@ -9,6 +9,7 @@
 //! - [`ranges`]: sets of sectors and ids.
 //! - [`report`]: lives of mappings, namespaces and guests.
 //! - [`html`]: the same as a page.
+//! - [`export`]: records as typed rows.
 //! - [`audit`]: writes records of guests.
 //! - [`run`]: starts a QEMU, and records it.
 //! - [`oci`]: a hook of container runtimes.
@@ -22,6 +23,7 @@
 pub mod args;
 pub mod audit;
 pub mod check;
+pub mod export;
 pub mod html;
 pub mod input;
 pub mod module;

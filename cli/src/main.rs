@@ -4,19 +4,20 @@
 
 use clap::Parser;
 use dmns_audit::args::{
-    self, Check, CheckFormat, Cli, Command, Common, OciPaths, Report, ReportFormat, RunGuest,
-    Select, SpecFormat, Watch, WatchFormat, What,
+    self, Check, CheckFormat, Cli, Command, Common, Export, OciPaths, Report, ReportFormat,
+    RunGuest, Select, SpecFormat, Watch, WatchFormat, What,
 };
 use dmns_audit::check::json::Json;
 use dmns_audit::check::sarif::Sarif;
 use dmns_audit::check::text::Text;
 use dmns_audit::check::{Reporter, check};
+use dmns_audit::export;
 use dmns_audit::html::{self, Both, Page};
 use dmns_audit::input::Log;
 use dmns_audit::module;
 use dmns_audit::oci;
 use dmns_audit::record::users::Users;
-use dmns_audit::report::{self, Collector, Options, dm, ns, virt};
+use dmns_audit::report::{self, Collector, Options, Unread, dm, ns, virt};
 use dmns_audit::run;
 use dmns_audit::select;
 use dmns_audit::spec;
@@ -59,6 +60,7 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
     }
     let code = match &cli.command {
         Command::Check(args) => run_check(args, &terminal, &mut out)?,
+        Command::Export(args) => run_export(args, &mut out)?,
         Command::Report(report) => run_report(report, terminal, &mut out)?,
         Command::Watch(args) => {
             run_watch(args, terminal, &mut out)?;
@@ -148,6 +150,29 @@ fn run_check(args: &Check, terminal: &Terminal, out: &mut dyn Write) -> io::Resu
     })
 }
 
+fn run_export(args: &Export, out: &mut dyn Write) -> io::Result<ExitCode> {
+    let host = match &args.host {
+        Some(host) => host.clone(),
+        None => std::fs::read_to_string("/proc/sys/kernel/hostname")?
+            .trim_end()
+            .to_owned(),
+    };
+    let ask = export::Ask {
+        host,
+        users: Users::default(),
+        live: args.files.iter().any(|file| file == Path::new("-")),
+    };
+    let mut log = Log::open(&args.files)?;
+    let totals = export::export(&mut log, &ask, out, |problem| {
+        eprintln!("dmns-audit: {problem}");
+    })?;
+    tell_unread(&log, &totals.unread);
+    Ok(match totals.problems {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(2),
+    })
+}
+
 fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::Result<ExitCode> {
     let common = match report {
         Report::Virt(args) => &args.common,
@@ -167,13 +192,14 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
         Report::Dm(_) | Report::Ns(_) => virt::Ask::default(),
     };
     let every = virt::Ask::default();
+    let every_namespace = ns::Ask::default();
     let mut read = Reading::new(open(common)?);
     // Whether it can be written is known before a long log is read.
     let file = match &common.html {
         Some(path) => Some(File::create(path).map_err(at(path))?),
         None => None,
     };
-    let mut page = file.map(|file| (file, Page::new(&page_options, &every)));
+    let mut page = file.map(|file| (file, Page::new(&page_options, &every, &every_namespace)));
     match report {
         Report::Virt(_) => {
             let mut report = virt::Report::new(&options, &ask);
@@ -186,11 +212,20 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
             report.end(out, |_| {})?;
         }
         Report::Ns(args) => {
-            let mut report = ns::Report::new(&options, args.container);
+            let ask = ns::Ask {
+                container: args.container.clone(),
+                tree: args.tree,
+                alive: args.alive,
+                by: args.by.clone(),
+                program: args.program.clone(),
+                summary: args.summary,
+            };
+            let mut report = ns::Report::new(&options, &ask);
             read.all(&mut report, page.as_mut().map(|(_, page)| page))?;
             report.end(out)?;
         }
     }
+    read.tell();
     if let Some((file, page)) = page {
         page.write(read.log.names(), &mut BufWriter::new(file))?;
     }
@@ -205,11 +240,16 @@ struct Reading {
     log: Log,
     /// Nothing was out of reach.
     whole: bool,
+    unread: Unread,
 }
 
 impl Reading {
     fn new(log: Log) -> Self {
-        Self { log, whole: true }
+        Self {
+            log,
+            whole: true,
+            unread: Unread::default(),
+        }
     }
 
     fn all(&mut self, report: &mut impl Collector, page: Option<&mut Page<'_>>) -> io::Result<()> {
@@ -217,10 +257,27 @@ impl Reading {
             eprintln!("dmns-audit: {problem}");
             self.whole = false;
         };
-        match page {
-            Some(page) => report::collect(&mut self.log, &mut Both(report, page), problem),
-            None => report::collect(&mut self.log, report, problem),
-        }
+        self.unread = match page {
+            Some(page) => report::collect(&mut self.log, &mut Both(report, page), problem)?,
+            None => report::collect(&mut self.log, report, problem)?,
+        };
+        Ok(())
+    }
+
+    /// Says what stands in the log and could not be read.
+    fn tell(&self) {
+        tell_unread(&self.log, &self.unread);
+    }
+}
+
+fn tell_unread(log: &Log, unread: &Unread) {
+    if let Some(first) = unread.first {
+        let lines = match unread.lines {
+            1 => "1 line is no record".to_owned(),
+            lines => format!("{lines} lines are no records, the first"),
+        };
+        let (name, line) = (log.name(first.file), first.line);
+        eprintln!("dmns-audit: {lines}: {name}:{line}; `dmns-audit check` tells more");
     }
 }
 

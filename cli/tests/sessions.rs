@@ -70,11 +70,14 @@ sessions! {
     report_virt_migration: "report virt --all-events migration.log";
     report_virt_json: "report virt --format json --all-events virt.log",
         "report virt --format json --summary virt.log";
-    report_ns: "report ns ns.log", "report ns --all-events --proof ns.log", "report ns dm.log";
+    report_ns: "report ns ns.log", "report ns --all-events --proof ns.log", "report ns dm.log", "report ns --summary ns.log",
+        "report ns --alive --by root ns.log", "report ns --program crun ns.log";
+    report_ns_tree: "report ns --tree ns.log", "report ns --tree --all-events --proof ns.log", "report ns --tree dm.log",
+        "report ns --tree --alive ns.log";
     report_ns_container: "report ns --container 11 ns.log", "report ns --container netns=330 --proof ns.log",
         "report ns --container net:[4026532170] ns.log", "report ns --container 99 ns.log",
         "report ns --container x ns.log";
-    report_ns_json: "report ns --format json ns.log", "report ns --container 11 --format json ns.log";
+    report_ns_json: "report ns --format json ns.log", "report ns --tree --format json ns.log", "report ns --summary --format json ns.log", "report ns --container 11 --format json ns.log";
     report_html: "report virt --html /nonexistent/page.html clean.log";
     report_colour: "--color always report dm dm.log", "--color always report virt --all-events virt.log",
         "--color always report ns ns.log";
@@ -93,7 +96,9 @@ fn json_fields_are_documented() {
                 for (name, value) in fields {
                     found.insert(name.clone());
                     // The fields of a record are what the kernel calls them.
-                    if name != "fields" {
+                    // So are programs and kinds of a summary.
+                    let names = name == "programs" || (name == "namespaces" && value.is_object());
+                    if name != "fields" && !names {
                         keys(value, found);
                     }
                 }
@@ -108,6 +113,8 @@ fn json_fields_are_documented() {
         "check --format json broken.log absent.log",
         "report dm --format json -a --proof dm.log",
         "report ns --format json -a --proof ns.log",
+        "report ns --tree --format json -a --proof ns.log",
+        "report ns --summary --format json ns.log",
         "report ns --format json --container 11 ns.log",
         "report virt --format json -a --proof virt.log",
         "report virt --format json -a --proof libvirt.log",

@@ -7,7 +7,7 @@ use dmns_audit::check::finding::{Finding, Rule};
 use dmns_audit::check::{Problem, Reporter, Totals, check};
 use dmns_audit::html::{self, Page};
 use dmns_audit::input::Log;
-use dmns_audit::report::ns::container::Container;
+use dmns_audit::report::ns::container::Which;
 use dmns_audit::report::{Options, collect, dm, ns, virt};
 use dmns_audit::watch::events::Events;
 use dmns_audit::watch::tell;
@@ -60,13 +60,29 @@ fuzz_target!(|bytes: &[u8]| {
         let mut report = virt::Report::new(options, &ask);
         collect(&mut log(), &mut report, |_| {}).expect("kept");
         report.end(&mut io::sink(), |_| {}).expect("written");
-        for container in [None, Some(Container::Id(11))] {
-            let mut report = ns::Report::new(options, container);
+        let (inside, tree) = (Some(Which::Id(11)), true);
+        for ask in [
+            ns::Ask::default(),
+            ns::Ask {
+                container: inside,
+                ..ns::Ask::default()
+            },
+            ns::Ask {
+                container: Some(Which::Name("web".to_owned())),
+                ..ns::Ask::default()
+            },
+            ns::Ask {
+                tree,
+                ..ns::Ask::default()
+            },
+        ] {
+            let mut report = ns::Report::new(options, &ask);
             collect(&mut log(), &mut report, |_| {}).expect("kept");
             report.end(&mut io::sink()).expect("written");
         }
     }
-    let mut page = Page::new(&text, &ask);
+    let namespaces = ns::Ask::default();
+    let mut page = Page::new(&text, &ask, &namespaces);
     collect(&mut log(), &mut page, |_| {}).expect("kept");
 
     let mut events = Events::default();

@@ -86,9 +86,10 @@ pub fn check(
         ..Check::default()
     };
     let wanted = Wanted::all();
+    log.search_ahead(&wanted, &wanted);
     loop {
         match log.next_step(&wanted) {
-            Some(Step::Line(place, raw)) => check.line(place, &raw),
+            Some(Step::Line(place, raw, parsed)) => check.line(place, &raw, parsed),
             Some(Step::Problem(problem)) => {
                 check.totals.problems += 1;
                 reporter.problem(&problem)?;
@@ -123,8 +124,8 @@ struct Check {
 }
 
 impl Check {
-    fn line(&mut self, place: Place, raw: &Raw<'_>) {
-        match head::parse(raw.text) {
+    fn line(&mut self, place: Place, raw: &Raw<'_>, parsed: Parsed<'_>) {
+        match parsed {
             Parsed::Record(head) => {
                 self.broken_ends();
                 self.totals.records += 1;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
 //! `--html FILE`: one page that needs nothing else, with a timeline of lives, a map of each damaged device, the
-//! tree of namespaces, and the guests.
+//! containers, the tree of namespaces, and the guests.
 //!
 //! The page is `page.html`, and the data is written into it; its script draws it.
 
@@ -9,6 +9,7 @@ use crate::input::Wanted;
 use crate::record::Head;
 use crate::report::{Collector, Options, dm, ns, virt};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 const PAGE: &str = include_str!("page.html");
@@ -39,14 +40,14 @@ pub struct Page<'a> {
 
 impl<'a> Page<'a> {
     /// A page with rows as [`options`] ask for.
-    pub fn new(options: &'a Options, ask: &'a virt::Ask) -> Self {
+    pub fn new(options: &'a Options, ask: &'a virt::Ask, namespaces: &'a ns::Ask) -> Self {
         Self {
             options,
             wanted: Wanted::types(&[
                 "DM_C", "DM_E", "NS_I", "NS_D", "SYST", "SYSC", "VIRT", "AVC ", "ANOM",
             ]),
             dm: dm::Report::new(options),
-            ns: ns::Report::new(options, None),
+            ns: ns::Report::new(options, namespaces).with_namespaces(),
             virt: virt::Report::new(options, ask),
         }
     }
@@ -66,18 +67,28 @@ impl<'a> Page<'a> {
         self.virt.end(&mut io::sink(), |row| {
             guests.add(|| virt::show::object(row, options));
         })?;
+        let mut containers = Rows::new("containers");
         let mut namespaces = Rows::new("namespaces");
-        let tree = self.ns.tree();
-        for (at, namespace) in tree.all().iter().enumerate() {
-            namespaces.add(|| {
-                let mut object = ns::show::object(namespace, tree, options);
-                object["at"] = json!(at);
-                // An ancestor that has no room leaves its descendants as roots.
-                object["parent_at"] = json!(namespace.parent.filter(|&parent| parent < MOST));
-                object
-            });
-        }
-        let left_out: Vec<String> = [&lives, &guests, &namespaces]
+        let mut places = HashSet::new();
+        self.ns.visit(
+            |container| containers.add(|| ns::show_containers::object(container, options)),
+            |namespace| {
+                namespaces.add(|| {
+                    let mut object = ns::show::object(namespace, options);
+                    object["at"] = json!(namespace.order);
+                    object["in_container"] = json!(namespace.container.is_some());
+                    places.insert(namespace.order);
+                    // An ancestor that has no room leaves its descendants as roots.
+                    let parent = namespace
+                        .ancestors
+                        .last()
+                        .filter(|above| places.contains(above));
+                    object["parent_at"] = json!(parent);
+                    object
+                });
+            },
+        )?;
+        let left_out: Vec<String> = [&lives, &guests, &containers, &namespaces]
             .into_iter()
             .filter_map(Rows::left_out)
             .collect();
@@ -87,6 +98,7 @@ impl<'a> Page<'a> {
             "made": options.clock.iso(u64::try_from(made).unwrap_or(0), 0),
             "lives": lives.rows,
             "guests": guests.rows,
+            "containers": containers.rows,
             "namespaces": namespaces.rows,
             "left_out": left_out,
         });
@@ -159,6 +171,13 @@ impl<A: Collector, B: Collector> Collector for Both<&mut A, &mut B> {
         }
     }
 
+    fn ever(&self) -> &Wanted {
+        match self.0.ever() {
+            all if all.is_all() => all,
+            _ => self.1.ever(),
+        }
+    }
+
     fn record(&mut self, head: &Head<'_>) -> io::Result<()> {
         self.0.record(head)?;
         self.1.record(head)
@@ -176,7 +195,8 @@ mod tests {
         let log = include_str!("../../tests/logs/virt.log").replace("Arch", "</script><b>");
         let options = options(&Options::default());
         let ask = virt::Ask::default();
-        let mut page = Page::new(&options, &ask);
+        let namespaces = ns::Ask::default();
+        let mut page = Page::new(&options, &ask, &namespaces);
         let mut log = Log::stream("log", io::Cursor::new(log));
         collect(&mut log, &mut page, |_| {}).expect("read");
         let mut out = Vec::new();

@@ -89,6 +89,10 @@ impl<R: Read> Lines<R> {
                         continue;
                     }
                     self.number += 1;
+                    if length > LONGEST {
+                        self.found = (from, from + LONGEST, End::Cut);
+                        return Ok(true);
+                    }
                     if wanted.may_want(&self.buffer[from..from + length]) {
                         self.found = (from, from + length, End::Newline);
                         return Ok(true);

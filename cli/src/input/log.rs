@@ -2,10 +2,12 @@
 
 //! All logs that were asked for, as one sequence of lines.
 
+use super::beside::{Ahead, Beside, How};
 use super::lines::{Lines, Raw};
 use super::progress::Progress;
 use super::wanted::Wanted;
 use super::{hint, open, order, system};
+use crate::record::head::{self, Parsed};
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, Read};
@@ -44,21 +46,58 @@ impl std::fmt::Display for Problem {
 /// What a log brings next.
 #[derive(Debug)]
 pub enum Step<'a> {
-    /// A line.
-    Line(Place, Raw<'a>),
+    /// A line, and what it is.
+    Line(Place, Raw<'a>, Parsed<'a>),
     /// The rest of a file is out of reach. The next file comes next.
     Problem(Problem),
 }
 
+/// From this many bytes on, a file is searched on more than one processor.
+const LARGE: u64 = 4 << 20;
+
 enum Source {
     File(PathBuf),
-    Stream(Box<dyn Read>),
+    Stream(Box<dyn Read + Send>),
+}
+
+/// A file that is read, or a stream.
+enum Current {
+    Here(Lines<Box<dyn Read + Send>>),
+    Beside(Beside),
+}
+
+impl Current {
+    fn seek(&mut self, wanted: &Wanted) -> io::Result<bool> {
+        match self {
+            Self::Here(lines) => lines.seek(wanted),
+            Self::Beside(lines) => lines.seek(wanted),
+        }
+    }
+
+    fn found(&self) -> (Raw<'_>, Parsed<'_>) {
+        match self {
+            Self::Here(lines) => {
+                let raw = lines.found();
+                (raw, head::parse(raw.text))
+            }
+            Self::Beside(lines) => lines.found(),
+        }
+    }
+
+    fn number(&self) -> u64 {
+        match self {
+            Self::Here(lines) => lines.number(),
+            Self::Beside(lines) => lines.number(),
+        }
+    }
 }
 
 /// Lines of several logs.
 pub struct Log {
     waiting: VecDeque<(String, Source)>,
-    current: Option<Lines<Box<dyn Read>>>,
+    current: Option<Current>,
+    /// What may ever be wanted, where large files are searched on more than one processor.
+    ahead: Option<(Ahead, How)>,
     names: Vec<String>,
     progress: Progress,
 }
@@ -90,7 +129,7 @@ impl Log {
             .into_iter()
             .map(|path| {
                 if path == Path::new("-") {
-                    let stdin = progress.watch(io::stdin().lock());
+                    let stdin = progress.watch(io::stdin());
                     ("<stdin>".to_owned(), Source::Stream(Box::new(stdin)))
                 } else {
                     (path.display().to_string(), Source::File(path))
@@ -100,6 +139,7 @@ impl Log {
         Ok(Self {
             waiting,
             current: None,
+            ahead: None,
             names: Vec::new(),
             progress,
         })
@@ -118,12 +158,49 @@ impl Log {
     }
 
     /// One log, called `name`, that `source` brings.
-    pub fn stream(name: &str, source: impl Read + 'static) -> Self {
+    pub fn stream(name: &str, source: impl Read + Send + 'static) -> Self {
         Self {
             waiting: [(name.to_owned(), Source::Stream(Box::new(source)))].into(),
             current: None,
+            ahead: None,
             names: Vec::new(),
             progress: Progress::none(),
+        }
+    }
+
+    /// From the next file on, searches large ones on all processors, ahead of who asks. No more than `ever` is found
+    /// then: that has to be all that [`Log::next_step`] is ever asked for. Of what is `likely` asked for, records are
+    /// parsed ahead too.
+    pub fn search_ahead(&mut self, ever: &Wanted, likely: &Wanted) {
+        let ahead = Ahead {
+            ever: ever.clone(),
+            likely: likely.clone(),
+        };
+        self.ahead = How::here().map(|how| (ahead, how));
+    }
+
+    fn open_next(&self, source: Source) -> io::Result<Current> {
+        let (path, ahead) = match (source, &self.ahead) {
+            (Source::File(path), ahead) => (path, ahead),
+            (Source::Stream(stream), _) => {
+                return Ok(Current::Here(Lines::new(open::stream(stream)?)));
+            }
+        };
+        let (file, plain) = open::file(&path)?;
+        let large = file.metadata()?.len() >= LARGE;
+        match ahead.as_ref().filter(|_| large) {
+            Some((ever, how)) if plain => {
+                let lines = Beside::file(file, ever, *how, &self.progress)?;
+                Ok(Current::Beside(lines))
+            }
+            Some((ever, _)) => {
+                let stream = open::stream(self.progress.watch(file))?;
+                Ok(Current::Beside(Beside::stream(stream, ever)))
+            }
+            None => {
+                let stream = open::stream(self.progress.watch(file))?;
+                Ok(Current::Here(Lines::new(stream)))
+            }
         }
     }
 
@@ -151,12 +228,8 @@ impl Log {
                     return None;
                 };
                 self.names.push(name);
-                let opened = match source {
-                    Source::File(path) => open::file(&path, &self.progress),
-                    Source::Stream(stream) => open::stream(stream),
-                };
-                match opened {
-                    Ok(source) => self.current = Some(Lines::new(source)),
+                match self.open_next(source) {
+                    Ok(lines) => self.current = Some(lines),
                     Err(error) => return Some(self.problem(error)),
                 }
             }
@@ -169,17 +242,17 @@ impl Log {
             }
         }
         let file = self.names.len() - 1;
-        let raw = self.current.as_ref()?.found();
+        let (raw, parsed) = self.current.as_ref()?.found();
         let place = Place {
             file,
             line: raw.number,
         };
-        Some(Step::Line(place, raw))
+        Some(Step::Line(place, raw, parsed))
     }
 
     /// What was read of the file before the error stays, and comes next.
     fn problem(&mut self, error: io::Error) -> Step<'static> {
-        let lines = self.current.as_ref().map_or(0, Lines::number);
+        let lines = self.current.as_ref().map_or(0, Current::number);
         Step::Problem(Problem {
             name: self.names.last().cloned().unwrap_or_default(),
             lines,
@@ -209,7 +282,7 @@ mod tests {
         let mut seen = Vec::new();
         while let Some(step) = log.next_step(&Wanted::all()) {
             seen.push(match step {
-                Step::Line(place, raw) => format!(
+                Step::Line(place, raw, _) => format!(
                     "{}:{} {}",
                     place.file,
                     place.line,

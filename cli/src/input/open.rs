@@ -3,25 +3,35 @@
 //! Opens a log, compressed or not. What it is, its first bytes tell: names lie, and a pipe has none.
 
 use super::journal::{self, Records};
-use super::progress::Progress;
 use flate2::read::MultiGzDecoder;
 use lzma_rust2::XzReader;
 use ruzstd::decoding::StreamingDecoder;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// The bytes of the log at `path`.
-pub fn file(path: &Path, progress: &Progress) -> io::Result<Box<dyn Read>> {
+/// The log at `path`, and whether it is plain.
+pub fn file(path: &Path) -> io::Result<(File, bool)> {
     let file = File::open(path)?;
     if file.metadata()?.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    stream(progress.watch(file))
+    let mut magic = [0; journal::Format::MAGIC];
+    // Of a pipe nothing is taken here: it cannot be read at a place.
+    let plain = match file.metadata()?.is_file() {
+        true => {
+            let length = file.read_at(&mut magic, 0)?;
+            let begin = &magic[..length];
+            Format::of(begin) == Format::Plain && journal::Format::of(begin).is_none()
+        }
+        false => false,
+    };
+    Ok((file, plain))
 }
 
 /// The bytes of the log that `source` brings, decompressed. What `journalctl` wrote becomes records.
-pub fn stream(source: impl Read + 'static) -> io::Result<Box<dyn Read>> {
+pub fn stream(source: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let mut source = decompressed(source)?;
     let mut begin = Vec::new();
     source
@@ -36,7 +46,7 @@ pub fn stream(source: impl Read + 'static) -> io::Result<Box<dyn Read>> {
     })
 }
 
-fn decompressed(mut source: impl Read + 'static) -> io::Result<Box<dyn Read>> {
+fn decompressed(mut source: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let mut magic = Vec::new();
     source.by_ref().take(6).read_to_end(&mut magic)?;
     let format = Format::of(&magic);

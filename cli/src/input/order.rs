@@ -5,7 +5,6 @@
 
 use super::lines::Lines;
 use super::open;
-use super::progress::Progress;
 use super::wanted::Wanted;
 use crate::record::head::{self, Parsed};
 use std::collections::HashMap;
@@ -54,7 +53,8 @@ pub(super) fn belongs(name: &str, log: &str) -> bool {
 
 /// When the first record of the log at `path` was made: seconds and milliseconds since 1970.
 fn first_time(path: &Path) -> Option<(u64, u16)> {
-    let mut lines = Lines::new(open::file(path, &Progress::none()).ok()?);
+    let (file, _) = open::file(path).ok()?;
+    let mut lines = Lines::new(open::stream(file).ok()?);
     for _ in 0..1000 {
         let raw = lines.next_line(&Wanted::all()).ok()??;
         if let Parsed::Record(head) = head::parse(raw.text) {

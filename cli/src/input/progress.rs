@@ -48,6 +48,11 @@ impl Progress {
         }
     }
 
+    /// Counts `bytes` that were read.
+    pub fn add(&self, bytes: u64) {
+        self.0.inc(bytes);
+    }
+
     /// Takes the bar away while `work` writes.
     pub fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
         self.0.suspend(work)

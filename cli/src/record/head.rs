@@ -73,6 +73,76 @@ impl Head<'_> {
     }
 }
 
+/// What [`parse`] told of a line, without the line: for who keeps the two apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts(Kept);
+
+#[derive(Clone, Copy, Debug)]
+enum Kept {
+    /// Places in the line, which is shorter than 2^32 bytes. `node` is the length of the name.
+    Record {
+        ty: Type,
+        stamp: Stamp,
+        node: Option<u32>,
+        name: (u32, u32),
+        body: (u32, u32),
+        /// Where the names begin that auditd adds, and how long they are.
+        enrichment: (u32, u32),
+    },
+    Foreign,
+    Broken(Broken),
+}
+
+impl Parts {
+    /// What is kept of `parsed`.
+    pub fn of(parsed: &Parsed<'_>) -> Self {
+        Self(match parsed {
+            Parsed::Record(head) => {
+                let body = (head.body_at as u32, head.body.len() as u32);
+                Kept::Record {
+                    ty: head.ty,
+                    stamp: head.stamp,
+                    node: head.node.map(|node| node.len() as u32),
+                    name: (head.name_at as u32, head.name.len() as u32),
+                    body,
+                    enrichment: match head.enrichment.len() {
+                        0 => (0, 0),
+                        length => (body.0 + body.1 + 1, length as u32),
+                    },
+                }
+            }
+            Parsed::Foreign => Kept::Foreign,
+            Parsed::Broken(broken) => Kept::Broken(*broken),
+        })
+    }
+
+    /// What [`parse`] told of `line`, which is the same line.
+    pub fn parsed<'a>(&self, line: &'a [u8]) -> Parsed<'a> {
+        let part = |(at, length): (u32, u32)| &line[at as usize..][..length as usize];
+        match self.0 {
+            Kept::Record {
+                ty,
+                stamp,
+                node,
+                name,
+                body,
+                enrichment,
+            } => Parsed::Record(Head {
+                node: node.map(|length| part(("node=".len() as u32, length))),
+                name: part(name),
+                ty,
+                stamp,
+                body: part(body),
+                name_at: name.0 as usize,
+                body_at: body.0 as usize,
+                enrichment: part(enrichment),
+            }),
+            Kept::Foreign => Parsed::Foreign,
+            Kept::Broken(broken) => Parsed::Broken(broken),
+        }
+    }
+}
+
 /// Takes `line` apart, which has no newline.
 pub fn parse(line: &[u8]) -> Parsed<'_> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);

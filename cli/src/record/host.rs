@@ -10,8 +10,10 @@ pub type Host = usize;
 /// The hosts of a log, as `node=` names them. A log without has one, that has no name.
 #[derive(Debug, Default)]
 pub struct Hosts {
-    numbers: HashMap<Option<Box<[u8]>>, Host>,
+    numbers: HashMap<Box<[u8]>, Host>,
     names: Vec<Option<Box<[u8]>>>,
+    /// That of records without `node=`.
+    unnamed: Option<Host>,
     /// The one asked for last: records of a host come in a row.
     last: Host,
 }
@@ -23,7 +25,10 @@ impl Hosts {
             Some(host) => self.last = host,
             None => {
                 self.last = self.names.len();
-                self.numbers.insert(node.map(Box::from), self.last);
+                match node {
+                    Some(node) => drop(self.numbers.insert(node.into(), self.last)),
+                    None => self.unnamed = Some(self.last),
+                }
                 self.names.push(node.map(Box::from));
             }
         }
@@ -34,11 +39,10 @@ impl Hosts {
     pub fn known(&self, node: Option<&[u8]>) -> Option<Host> {
         match self.names.get(self.last) {
             Some(name) if name.as_deref() == node => Some(self.last),
-            _ => {
-                // A map of Option<Box> cannot be asked by a slice.
-                let name: Option<Box<[u8]>> = node.map(Box::from);
-                self.numbers.get(&name).copied()
-            }
+            _ => match node {
+                Some(node) => self.numbers.get(node).copied(),
+                None => self.unnamed,
+            },
         }
     }
 }

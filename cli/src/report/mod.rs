@@ -13,8 +13,8 @@ pub mod ns;
 pub mod spool;
 pub mod virt;
 
-use crate::input::{Log, Problem, Step, Wanted};
-use crate::record::head::{self, Head, Parsed};
+use crate::input::{Log, Place, Problem, Step, Wanted};
+use crate::record::head::{Head, Parsed};
 use crate::record::users::Users;
 use crate::terminal::Terminal;
 use crate::when::{Clock, Window};
@@ -61,6 +61,11 @@ pub trait Collector {
     /// Which records it wants now. That may change: an event of which a part came wants its rest.
     fn wanted(&self) -> &Wanted;
 
+    /// Which records it may ever want.
+    fn ever(&self) -> &Wanted {
+        self.wanted()
+    }
+
     /// A record.
     ///
     /// # Errors
@@ -69,7 +74,24 @@ pub trait Collector {
     fn record(&mut self, head: &Head<'_>) -> io::Result<()>;
 }
 
-/// Shows `collector` all of `log`. What cannot be read is told to `problem`.
+/// What stands in a log and could not be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unread {
+    /// How many lines are neither a record nor anything that stands beside records.
+    pub lines: u64,
+    /// The first of them.
+    pub first: Option<Place>,
+}
+
+impl Unread {
+    pub(crate) fn add(&mut self, place: Place) {
+        self.lines += 1;
+        self.first.get_or_insert(place);
+    }
+}
+
+/// Shows `collector` all of `log`. A log that cannot be read, or not to its end, is told to `problem`. Tells which
+/// lines were no records, as far as they were looked at: one of a type that is not wanted is not.
 ///
 /// # Errors
 ///
@@ -78,16 +100,16 @@ pub fn collect(
     log: &mut Log,
     collector: &mut dyn Collector,
     mut problem: impl FnMut(Problem),
-) -> io::Result<()> {
+) -> io::Result<Unread> {
+    let mut unread = Unread::default();
+    log.search_ahead(collector.ever(), collector.wanted());
     loop {
         match log.next_step(collector.wanted()) {
-            Some(Step::Line(_, raw)) => {
-                if let Parsed::Record(head) = head::parse(raw.text) {
-                    collector.record(&head)?;
-                }
-            }
+            Some(Step::Line(_, _, Parsed::Record(head))) => collector.record(&head)?,
+            Some(Step::Line(place, _, Parsed::Broken(_))) => unread.add(place),
+            Some(Step::Line(..)) => {}
             Some(Step::Problem(found)) => problem(found),
-            None => return Ok(()),
+            None => return Ok(unread),
         }
     }
 }

@@ -10,117 +10,158 @@ use serde::de::DeserializeOwned;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::marker::PhantomData;
+use std::os::unix::fs::FileExt;
 
 /// How many bytes of rows stay in memory.
 const ROOM: usize = 8 << 20;
 
-/// Rows of type `T`, each with a number that orders them.
+/// What a row is ordered by.
+pub trait Key: Ord + Serialize + DeserializeOwned {}
+
+impl<K: Ord + Serialize + DeserializeOwned> Key for K {}
+
+/// Rows of type `T`, each with a key that orders them.
 #[derive(Debug)]
-pub struct Spool<T> {
+pub struct Spool<T, K = u64> {
     bytes: Vec<u8>,
-    /// Order, and where the row is in `bytes`.
-    index: Vec<(u64, u32, u32)>,
-    runs: Vec<File>,
+    /// Key, and where the row is in `bytes`.
+    index: Vec<(K, u32, u32)>,
+    /// Sorted runs in a file, one after the other: where each begins and ends.
+    runs: Vec<(u64, u64)>,
+    file: Option<File>,
     room: usize,
     rows: PhantomData<T>,
 }
 
-impl<T: Serialize + DeserializeOwned> Default for Spool<T> {
+impl<T: Serialize + DeserializeOwned, K: Key> Default for Spool<T, K> {
     fn default() -> Self {
         Self::with_room(ROOM)
     }
 }
 
-impl<T: Serialize + DeserializeOwned> Spool<T> {
+impl<T: Serialize + DeserializeOwned, K: Key> Spool<T, K> {
     fn with_room(room: usize) -> Self {
         Self {
             bytes: Vec::new(),
             index: Vec::new(),
             runs: Vec::new(),
+            file: None,
             room,
             rows: PhantomData,
         }
     }
 
-    /// Keeps `row`, whose place is `order`.
+    /// Keeps `row`, whose place is `key`.
     ///
     /// # Errors
     ///
     /// Where the temporary file cannot be written.
-    pub fn push(&mut self, order: u64, row: &T) -> io::Result<()> {
+    pub fn push(&mut self, key: K, row: &T) -> io::Result<()> {
         let from = self.bytes.len();
         let bytes = std::mem::take(&mut self.bytes);
         self.bytes = postcard::to_extend(row, bytes).map_err(io::Error::other)?;
         let length = self.bytes.len() - from;
         // Both are below the room and a row: far from 2^32.
-        self.index.push((order, from as u32, length as u32));
-        if self.bytes.len() + self.index.len() * size_of::<(u64, u32, u32)>() > self.room {
+        self.index.push((key, from as u32, length as u32));
+        if self.bytes.len() + self.index.len() * size_of::<(K, u32, u32)>() > self.room {
             self.spill()?;
         }
         Ok(())
     }
 
-    /// Writes what is in memory to a file, in order.
+    /// Writes what is in memory to the file, in order.
     fn spill(&mut self) -> io::Result<()> {
-        self.index.sort_by_key(|&(order, ..)| order);
-        let mut out = BufWriter::new(tempfile::tempfile()?);
-        for &(order, from, length) in &self.index {
-            out.write_all(&order.to_ne_bytes())?;
+        self.index.sort_by(|a, b| a.0.cmp(&b.0));
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => tempfile::tempfile()?,
+        };
+        let start = self.runs.last().map_or(0, |&(_, end)| end);
+        let mut end = start;
+        let mut out = BufWriter::with_capacity(1 << 16, file);
+        for (key, from, length) in &self.index {
+            let key = postcard::to_stdvec(key).map_err(io::Error::other)?;
+            out.write_all(&(key.len() as u32).to_ne_bytes())?;
             out.write_all(&length.to_ne_bytes())?;
-            let from = from as usize;
-            out.write_all(&self.bytes[from..from + length as usize])?;
+            out.write_all(&key)?;
+            let from = *from as usize;
+            out.write_all(&self.bytes[from..from + *length as usize])?;
+            end += 8 + key.len() as u64 + u64::from(*length);
         }
-        let mut file = out.into_inner().map_err(|error| error.into_error())?;
-        file.seek(SeekFrom::Start(0))?;
-        self.runs.push(file);
+        self.file = Some(out.into_inner().map_err(|error| error.into_error())?);
+        self.runs.push((start, end));
         self.bytes.clear();
         self.index.clear();
         Ok(())
     }
 
-    /// Hands out all rows in order.
+    /// Hands out all rows in order. Of those with equal keys, the first first.
     ///
     /// # Errors
     ///
     /// What `each` returns, or where the temporary file cannot be read.
     pub fn drain(mut self, mut each: impl FnMut(T) -> io::Result<()>) -> io::Result<()> {
-        self.index.sort_by_key(|&(order, ..)| order);
-        if self.runs.is_empty() {
-            for &(_, from, length) in &self.index {
-                let from = from as usize;
-                let row = &self.bytes[from..from + length as usize];
+        if self.file.is_some() {
+            self.spill()?;
+        }
+        let Some(file) = &self.file else {
+            self.index.sort_by(|a, b| a.0.cmp(&b.0));
+            for (_, from, length) in &self.index {
+                let from = *from as usize;
+                let row = &self.bytes[from..from + *length as usize];
                 each(postcard::from_bytes(row).map_err(io::Error::other)?)?;
             }
             return Ok(());
-        }
-        self.spill()?;
-        let mut runs: Vec<_> = self.runs.drain(..).map(BufReader::new).collect();
+        };
+        // As much as rows had before, for all runs together.
+        let room = (self.room / self.runs.len()).clamp(4 << 10, 64 << 10);
+        let part = |&(at, end): &(u64, u64)| BufReader::with_capacity(room, Part { file, at, end });
+        let mut runs: Vec<_> = self.runs.iter().map(part).collect();
         let mut heads = BinaryHeap::new();
-        for (run, file) in runs.iter_mut().enumerate() {
-            heads.extend(next(file)?.map(|(order, row)| Reverse((order, run, row))));
+        for (run, part) in runs.iter_mut().enumerate() {
+            heads.extend(next(part)?.map(|(key, row)| Reverse((key, run, row))));
         }
         while let Some(Reverse((_, run, row))) = heads.pop() {
             each(postcard::from_bytes(&row).map_err(io::Error::other)?)?;
-            heads.extend(next(&mut runs[run])?.map(|(order, row)| Reverse((order, run, row))));
+            heads.extend(next::<K>(&mut runs[run])?.map(|(key, row)| Reverse((key, run, row))));
         }
         Ok(())
     }
 }
 
-/// The next row of a run, with its order.
-fn next(run: &mut BufReader<File>) -> io::Result<Option<(u64, Vec<u8>)>> {
-    let mut order = [0; 8];
-    match run.read_exact(&mut order) {
+/// A part of a file.
+struct Part<'a> {
+    file: &'a File,
+    at: u64,
+    end: u64,
+}
+
+impl Read for Part<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
+        let most = most.min(out.len());
+        let length = self.file.read_at(&mut out[..most], self.at)?;
+        self.at += length as u64;
+        Ok(length)
+    }
+}
+
+/// The next row of a run, with its key.
+fn next<K: Key>(run: &mut impl Read) -> io::Result<Option<(K, Vec<u8>)>> {
+    let mut lengths = [0; 8];
+    match run.read_exact(&mut lengths) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         result => result?,
     }
-    let mut length = [0; 4];
-    run.read_exact(&mut length)?;
-    let mut row = vec![0; u32::from_ne_bytes(length) as usize];
+    let [a, b, c, d, rest @ ..] = lengths;
+    let mut key = vec![0; u32::from_ne_bytes([a, b, c, d]) as usize];
+    run.read_exact(&mut key)?;
+    let mut row = vec![0; u32::from_ne_bytes(rest) as usize];
     run.read_exact(&mut row)?;
-    Ok(Some((u64::from_ne_bytes(order), row)))
+    let key = postcard::from_bytes(&key).map_err(io::Error::other)?;
+    Ok(Some((key, row)))
 }
 
 #[cfg(test)]
@@ -133,7 +174,7 @@ mod tests {
         fn rows_come_in_order_also_through_files(rows: Vec<(u16, String)>, room in 200usize..4000) {
             let mut spool = Spool::with_room(room);
             for row in &rows {
-                spool.push(row.0.into(), row).expect("kept");
+                spool.push(u64::from(row.0), row).expect("kept");
             }
             let mut found = Vec::new();
             spool.drain(|row: (u16, String)| { found.push(row); Ok(()) }).expect("read");

@@ -41,7 +41,7 @@ fn read(source: impl Read + Send + 'static) -> io::Result<Receiver<Message>> {
 
 /// Reads what `open` opens, which may take until the first bytes come.
 fn read_later(
-    open: impl FnOnce() -> io::Result<Box<dyn Read>> + Send + 'static,
+    open: impl FnOnce() -> io::Result<Box<dyn Read + Send>> + Send + 'static,
 ) -> io::Result<Receiver<Message>> {
     let (sender, messages) = mpsc::sync_channel(AHEAD);
     thread::Builder::new()

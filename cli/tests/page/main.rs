@@ -47,8 +47,10 @@ fn the_page_is_drawn_and_answers_clicks() {
     let folder = tempfile::tempdir().expect("a folder");
     let page = folder.path().join("page.html");
     report("dm", &["--html", page.to_str().expect("UTF-8")]);
-    let [lives, namespaces, guests] = ["dm", "ns", "virt"].map(|what| {
-        let told = report(what, &["--format", "json"]);
+    let all = [("dm", ""), ("ns", ""), ("ns", "--tree"), ("virt", "")];
+    let [lives, containers, namespaces, guests] = all.map(|(what, option)| {
+        let options = ["--format", "json", option].map(str::trim);
+        let told = report(what, &options[..if option.is_empty() { 2 } else { 3 }]);
         let rows = told.lines().map(serde_json::from_str);
         rows.collect::<Result<Vec<Value>, _>>().expect("JSON")
     });
@@ -62,6 +64,7 @@ fn the_page_is_drawn_and_answers_clicks() {
     for (number, what) in [
         (lives.len() as u64, "lives of mappings"),
         (violations.sum(), "violations"),
+        (containers.len() as u64, "containers"),
         (made.clone().count() as u64, "namespaces"),
         (guests.len() as u64, "sessions of guests"),
     ] {
@@ -69,10 +72,17 @@ fn the_page_is_drawn_and_answers_clicks() {
     }
 
     // The timeline: bars in three colours, with the violations in red. A click tells the life.
-    let dated = made.filter(|ns| !ns["start"].is_null()).count();
+    let own: Vec<&Value> = containers
+        .iter()
+        .filter_map(|container| container["namespaces"].as_array())
+        .flatten()
+        .map(|namespace| &namespace["ns_id"])
+        .collect();
+    let alone = |ns: &&Value| !ns["start"].is_null() && !own.contains(&&ns["ns_id"]);
+    let dated = made.filter(alone).count();
     assert_eq!(
         browser.number("document.querySelectorAll('#timeline .bar').length"),
-        (lives.len() + dated + guests.len()) as f64
+        (lives.len() + containers.len() + dated + guests.len()) as f64
     );
     let picture = browser.screenshot();
     assert!(red(&picture) > 20, "violations are seen");
@@ -85,6 +95,25 @@ fn the_page_is_drawn_and_answers_clicks() {
     assert!(
         details.contains("of 254:5") && details.contains("1630425300.100:221"),
         "{details}"
+    );
+
+    // A period: what lived within it is shown, in every view. The wheel zooms, `all` shows all.
+    let bars = "document.querySelectorAll('#timeline .bar').length";
+    let rows = "document.querySelectorAll('#guests tr:not(.out)').length";
+    let (all_bars, all_rows) = (browser.number(bars), browser.number(rows));
+    browser.text(
+        "String(setRange(Date.parse('2021-08-31T00:00:00Z'), Date.parse('2021-09-02T00:00:00Z')))",
+    );
+    assert!(browser.number(bars) < all_bars && browser.number(bars) > 0.0);
+    assert!(browser.number(rows) < all_rows);
+    let span = "range.to - range.from";
+    let before = browser.number(span);
+    browser.text("String(chart.dispatchEvent(new WheelEvent('wheel', { deltaY: -1, clientX: chart.getBoundingClientRect().right - 100, cancelable: true })))");
+    assert!(browser.number(span) < before);
+    browser.click("whole");
+    assert_eq!(
+        (browser.number(bars), browser.number(rows)),
+        (all_bars, all_rows)
     );
 
     // The map of a device: a mark for each range; zoomed, they spread.
@@ -138,7 +167,7 @@ fn the_page_is_drawn_and_answers_clicks() {
     );
     assert_eq!(browser.errors(), [""; 0], "the console is silent");
     if let Ok(keep) = std::env::var("DMNS_PAGE_PICTURES") {
-        for tab in ["timeline", "devices", "namespaces", "guests"] {
+        for tab in ["timeline", "devices", "containers", "namespaces", "guests"] {
             browser.click(&format!("$('tab-{tab}')"));
             fs::write(format!("{keep}/{tab}.png"), browser.screenshot()).expect("written");
         }

@@ -75,7 +75,6 @@ impl Life {
     /// A violation was found, in the event `id`.
     pub(super) fn violation(&mut self, id: Id, record: &Record<'_>) {
         self.violations += 1;
-        self.sectors.extend(record.sector);
         let same = |found: &Found| found.op == record.op && found.device == record.dev;
         let at = match self.found.iter().position(same) {
             Some(at) => at,
@@ -97,6 +96,13 @@ impl Life {
         found.last = id;
         found.sectors.extend(record.sector);
         found.proof.add(id);
+    }
+
+    /// It is over: what was found by each operation and device is put together.
+    pub(super) fn sum(&mut self) {
+        for found in &self.found {
+            self.sectors.merge(&found.sectors);
+        }
     }
 
     /// What `sectors` counts.

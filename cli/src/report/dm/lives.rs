@@ -34,6 +34,18 @@ pub(super) struct Open {
     pub(super) beneath: Option<String>,
 }
 
+#[cfg(test)]
+impl Open {
+    pub(super) fn new(order: u64, tables: u32, beneath: Option<String>, life: Life) -> Self {
+        Self {
+            order,
+            life,
+            tables,
+            beneath,
+        }
+    }
+}
+
 /// What lives on a host.
 #[derive(Debug, Default)]
 struct Host {
@@ -48,6 +60,8 @@ struct Host {
 #[derive(Debug)]
 pub struct Lives {
     window: Window,
+    /// Only which mapping a violation is of is asked: they are not counted.
+    only_mappings: bool,
     hosts: PerHost<Host>,
     serials: Serials,
     order: u64,
@@ -60,10 +74,19 @@ impl Lives {
     pub fn new(window: Window) -> Self {
         Self {
             window,
+            only_mappings: false,
             hosts: PerHost::default(),
             serials: Serials::default(),
             order: 0,
             done: Vec::new(),
+        }
+    }
+
+    /// Those that only tell of which mapping a violation is: nothing is counted, and nothing [`Lives::done`].
+    pub fn mappings(window: Window) -> Self {
+        Self {
+            only_mappings: true,
+            ..Self::new(window)
         }
     }
 
@@ -177,7 +200,9 @@ impl Lives {
             return None;
         }
         let life = &mut self.hosts.of(head.node).open.get_mut(&key)?.life;
-        life.violation(id, record);
+        if !self.only_mappings {
+            life.violation(id, record);
+        }
         (!life.beneath).then(|| life.device.clone())
     }
 
@@ -228,7 +253,11 @@ impl Lives {
         }
     }
 
-    fn finish(&mut self, open: Open) {
+    fn finish(&mut self, mut open: Open) {
+        if self.only_mappings {
+            return;
+        }
+        open.life.sum();
         let life = &open.life;
         let window = self.window;
         let before = life.end.is_some_and(|end| {

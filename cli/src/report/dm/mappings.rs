@@ -124,3 +124,93 @@ fn only<'a>(devices: Option<&'a HashSet<String>>, named: &str) -> (Option<&'a St
         number => (None, number),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::dm::life::{Fate, Life};
+    use crate::report::id::Proof;
+    use proptest::prelude::*;
+
+    fn open(target: &str, device: &str, tables: u32, beneath: Option<String>) -> Open {
+        let life = Life {
+            target: target.to_owned(),
+            device: device.to_owned(),
+            beneath: false,
+            node: None,
+            maker: None,
+            start: None,
+            end: None,
+            fate: Fate::Lives,
+            reloads: 0,
+            violations: 0,
+            sectors: Default::default(),
+            found: Vec::new(),
+            proof: Proof::default(),
+        };
+        Open::new(0, tables, beneath, life)
+    }
+
+    /// The same, by looking at each mapping.
+    fn above(all: &mut [(Key, u32, Option<String>)], record: &Record<'_>) -> (Key, bool) {
+        let named = Key::of(record);
+        let dev = rules::op(record.module, record.op).map_or(Dev::Mapped, |op| op.dev);
+        let lives = all
+            .iter()
+            .any(|(key, tables, _)| *key == named && *tables > 0);
+        if dev == Dev::Mapped || (dev == Dev::Either && lives) {
+            return (named, false);
+        }
+        let on = |wanted: Option<&str>, all: &[(Key, u32, Option<String>)]| -> Vec<usize> {
+            let other = |key: &Key| key.target == named.target && key.device != named.device;
+            (0..all.len())
+                .filter(|&at| other(&all[at].0) && all[at].1 > 0)
+                .filter(|&at| all[at].2.as_deref() == wanted)
+                .collect()
+        };
+        if let [only] = on(Some(&named.device), all)[..] {
+            return (all[only].0.clone(), false);
+        }
+        match on(None, all)[..] {
+            [only] => {
+                all[only].2 = Some(named.device);
+                (all[only].0.clone(), false)
+            }
+            [] if dev == Dev::Either => (named, false),
+            _ => (named, true),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_index_finds_what_a_search_finds(
+            ops in prop::collection::vec((0usize..3, 0u8..5, 0usize..4, prop::option::of(0u8..5)), 0..80),
+        ) {
+            let mut mappings = Mappings::default();
+            let mut list: Vec<(Key, u32, Option<String>)> = Vec::new();
+            for (target, device, what, beneath) in ops {
+                let (module, op) = [("integrity", "integrity-checksum"), ("crypt", "integrity-aead"),
+                                    ("verity", "verify-data")][target];
+                let dev = format!("253:{device}");
+                let key = Key::new(module, &dev);
+                match what {
+                    0 => {
+                        let beneath = beneath.map(|minor| format!("253:{minor}"));
+                        mappings.insert(open(module, &dev, 1, beneath.clone()));
+                        list.retain(|(known, ..)| *known != key);
+                        list.push((key, 1, beneath));
+                    }
+                    1 => {
+                        let removed = mappings.remove(&key).is_some();
+                        prop_assert_eq!(removed, list.iter().any(|(known, ..)| *known == key));
+                        list.retain(|(known, ..)| *known != key);
+                    }
+                    _ => {
+                        let record = Record { module, op, dev: &dev, ..Record::default() };
+                        prop_assert_eq!(mappings.above(&record), above(&mut list, &record));
+                    }
+                }
+            }
+        }
+    }
+}

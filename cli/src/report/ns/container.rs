@@ -3,31 +3,36 @@
 //! The events inside a container: those whose NS_INFO names one of its namespaces, or one that was cloned
 //! from it.
 
+use super::containers::Container;
 use super::event::Event;
+use super::namespace::Namespace;
 use super::show;
-use super::tree::{Namespace, Tree};
+use super::tree::Tree;
 use crate::record::{Head, Type};
 use crate::report::Options;
 use crate::report::id::Id;
 use crate::report::spool::Spool;
 use dmns_audit_uapi::ns::{Kind, relative};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io::{self, Write};
 
 /// How many events are put together at a time.
 const MOST: usize = 256;
 
 /// What tells a container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Container {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
     /// The `ns_id` of one of its namespaces.
     Id(u64),
     /// The kind and number of one of its namespaces.
     Number(Kind, i32),
+    /// Its name, or what its runtime's id begins with.
+    Name(String),
 }
 
-impl Container {
-    /// Reads `17` (an `ns_id`), `netns=3`, `net:3`, or `net:[4026531843]` as `/proc/PID/ns` shows it.
+impl Which {
+    /// Reads `17` (an `ns_id`), `netns=3`, `net:3`, or `net:[4026531843]` as `/proc/PID/ns` shows it; what is none of
+    /// these is a name.
     ///
     /// # Errors
     ///
@@ -38,10 +43,15 @@ impl Container {
         }
         let explain = || {
             format!(
-                "'{value}' is no container: an ns_id (17), netns=3, net:3 or net:[4026531843] expected"
+                "'{value}' is no container: a name, an ns_id (17), netns=3, net:3 or net:[4026531843] expected"
             )
         };
-        let (kind, number) = value.split_once(['=', ':']).ok_or_else(explain)?;
+        let Some((kind, number)) = value.split_once(['=', ':']) else {
+            return match value {
+                "" => Err(explain()),
+                name => Ok(Self::Name(name.to_owned())),
+            };
+        };
         let kind = kind.strip_suffix("ns").unwrap_or(kind);
         let kind = Kind::ALL
             .into_iter()
@@ -58,46 +68,87 @@ impl Container {
     fn is(&self, namespace: &Namespace) -> bool {
         match *self {
             Self::Id(id) => namespace.id == Some(id),
-            Self::Number(kind, number) => (namespace.kind, namespace.number) == (kind, number),
+            Self::Number(kind, number) => (namespace.kind(), namespace.number) == (kind, number),
+            Self::Name(_) => false,
         }
+    }
+
+    fn is_container(&self, container: &Container) -> bool {
+        let Self::Name(name) = self else {
+            return false;
+        };
+        let begins = |uuid: &String| name.len() >= 8 && uuid.starts_with(name);
+        container.name.as_ref() == Some(name) || container.uuid.as_ref().is_some_and(begins)
     }
 }
 
 /// Collects the events inside a container.
 #[derive(Debug)]
 pub struct Inside {
-    container: Container,
-    /// Events of which more may come, oldest first.
-    growing: VecDeque<Event>,
+    which: Which,
+    /// Events of which more may come, oldest first; the places of the namespaces that each was in.
+    growing: VecDeque<(Event, Vec<u64>)>,
     order: u64,
     rows: Spool<Event>,
     columns: show::Events,
     /// What NS_INFO said of the record that comes now.
-    seen: Option<Vec<usize>>,
-    /// A namespace of the container was seen; any NS_INFO was.
-    found: bool,
+    seen: Option<Vec<u64>>,
+    /// The places of the container's namespaces, and of those that were cloned from them.
+    own: HashSet<u64>,
+    /// The same by what tells them apart, where the place is not known yet.
+    ids: HashSet<u64>,
+    /// Any NS_INFO was seen.
     informed: bool,
 }
 
 impl Inside {
-    /// Events inside `container`.
-    pub fn new(container: Container) -> Self {
+    /// Events inside `which`.
+    pub fn new(which: Which) -> Self {
         Self {
-            container,
+            which,
             growing: VecDeque::new(),
             order: 0,
             rows: Spool::default(),
             columns: show::Events::default(),
             seen: None,
-            found: false,
+            own: HashSet::new(),
+            ids: HashSet::new(),
             informed: false,
         }
     }
 
     /// The record that comes now is an NS_INFO that names the namespaces `seen`.
-    pub fn info(&mut self, seen: Vec<usize>) {
+    pub fn info(&mut self, seen: Vec<u64>) {
         self.informed = true;
         self.seen = Some(seen);
+    }
+
+    /// A runtime told of `container`: this may be the one.
+    pub(super) fn named(&mut self, container: &Container) {
+        if self.which.is_container(container) {
+            let ids = container.namespaces.iter().filter_map(|(.., id)| *id);
+            self.ids.extend(ids);
+        }
+    }
+
+    /// Whether `order` is a namespace of the container, or was cloned from one.
+    fn is_own(&mut self, order: u64, tree: &Tree) -> bool {
+        if self.own.contains(&order) {
+            return true;
+        }
+        let Some(namespace) = tree.get(order) else {
+            return false;
+        };
+        let own = self.which.is(namespace)
+            || namespace.id.is_some_and(|id| self.ids.contains(&id))
+            || namespace
+                .ancestors
+                .iter()
+                .any(|above| self.own.contains(above));
+        if own {
+            self.own.insert(order);
+        }
+        own
     }
 
     /// A record of any type; `ours` is the namespace that it created or deleted.
@@ -108,11 +159,15 @@ impl Inside {
     pub fn record(
         &mut self,
         head: &Head<'_>,
-        ours: Option<usize>,
+        ours: Option<u64>,
         tree: &Tree,
         options: &Options,
     ) -> io::Result<()> {
         let seen = self.seen.take().unwrap_or_default();
+        // Also outside the period: what is cloned from it is its own.
+        for order in seen.iter().copied().chain(ours) {
+            self.is_own(order, tree);
+        }
         if head.ty == Type::Eoe || !options.window.has(head.stamp.seconds) {
             return Ok(());
         }
@@ -121,37 +176,43 @@ impl Inside {
         let at = self
             .growing
             .iter()
-            .rposition(|event| event.id == id && event.node == node);
+            .rposition(|(event, _)| event.id == id && event.node == node);
         let at = match at {
             Some(at) => at,
             None => {
                 if self.growing.len() == MOST {
-                    self.grown(options)?;
+                    self.grown(tree, options)?;
                 }
-                self.growing.push_back(Event::new(id, node));
+                self.growing.push_back((Event::new(id, node), Vec::new()));
                 self.growing.len() - 1
             }
         };
-        let container = self.container;
-        let inside = |&at: &usize| tree.descends(at, |namespace| container.is(namespace));
-        let event = &mut self.growing[at];
+        let (event, places) = &mut self.growing[at];
         event.add(head, options);
-        event
-            .namespaces
-            .extend(ours.map(|at| show::name(&tree.all()[at])));
-        if seen.iter().chain(&ours).any(inside) {
-            event.inside = true;
-            self.found = true;
-        }
+        let name = ours.and_then(|order| tree.get(order)).map(show::name);
+        event.namespaces.extend(name);
+        places.extend(seen.into_iter().chain(ours));
         Ok(())
     }
 
     /// The oldest event is whole.
-    fn grown(&mut self, options: &Options) -> io::Result<()> {
-        if let Some(event) = self.growing.pop_front().filter(|event| event.inside) {
+    fn grown(&mut self, tree: &Tree, options: &Options) -> io::Result<()> {
+        let Some((event, places)) = self.growing.pop_front() else {
+            return Ok(());
+        };
+        // A runtime names its container only when that is made.
+        if places.iter().any(|order| self.is_own(*order, tree)) {
             self.order += 1;
             self.columns.measure(&event, options);
             self.rows.push(self.order, &event)?;
+        }
+        Ok(())
+    }
+
+    /// No more events come.
+    pub(super) fn close(&mut self, tree: &Tree, options: &Options) -> io::Result<()> {
+        while !self.growing.is_empty() {
+            self.grown(tree, options)?;
         }
         Ok(())
     }
@@ -162,16 +223,16 @@ impl Inside {
     ///
     /// Where `out` cannot be written to, or rows cannot be read back.
     pub fn end(mut self, options: &Options, out: &mut dyn Write) -> io::Result<()> {
-        while !self.growing.is_empty() {
-            self.grown(options)?;
-        }
         if options.json {
             return self
                 .rows
                 .drain(|event| show::json_event(&event, options, out));
         }
-        if !self.found {
-            return writeln!(out, "no namespace of this container is in the log");
+        if self.own.is_empty() {
+            return match &self.which {
+                Which::Name(name) => writeln!(out, "no container called {name} is in the log"),
+                _ => writeln!(out, "no namespace of this container is in the log"),
+            };
         }
         self.columns.begin(options, out)?;
         let columns = self.columns;
@@ -193,16 +254,17 @@ mod tests {
     #[test]
     fn a_container_is_told_by_id_or_number() {
         for (text, container) in [
-            ("17", Container::Id(17)),
-            ("netns=3", Container::Number(Kind::Net, 3)),
-            ("net:3", Container::Number(Kind::Net, 3)),
-            ("net:[4026531843]", Container::Number(Kind::Net, 3)),
-            ("user:-3", Container::Number(Kind::User, -3)),
+            ("17", Which::Id(17)),
+            ("netns=3", Which::Number(Kind::Net, 3)),
+            ("net:3", Which::Number(Kind::Net, 3)),
+            ("net:[4026531843]", Which::Number(Kind::Net, 3)),
+            ("user:-3", Which::Number(Kind::User, -3)),
+            ("web", Which::Name("web".to_owned())),
         ] {
-            assert_eq!(Container::parse(text), Ok(container), "{text}");
+            assert_eq!(Which::parse(text), Ok(container), "{text}");
         }
-        for wrong in ["", "net", "foo:3", "net:x", "net:[x]"] {
-            assert!(Container::parse(wrong).expect_err(wrong).contains("ns_id"));
+        for wrong in ["", "foo:3", "net:x", "net:[x]"] {
+            assert!(Which::parse(wrong).expect_err(wrong).contains("ns_id"));
         }
     }
 }

@@ -30,8 +30,6 @@ pub struct Event {
     pub paths: Vec<String>,
     /// Namespaces that were created or deleted: `netns=3 (ns_id 17)`.
     pub namespaces: Vec<String>,
-    /// It is inside the container that was asked for.
-    pub(super) inside: bool,
 }
 
 impl Event {
@@ -46,7 +44,6 @@ impl Event {
             key: None,
             paths: Vec::new(),
             namespaces: Vec::new(),
-            inside: false,
         }
     }
 

@@ -1,53 +1,98 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `report ns`: the tree of namespaces by kind and ancestry, and what happened inside one.
+//! `report ns`: containers, namespaces by kind and ancestry, and what happened inside one.
 //!
+//! - [`ask`]: what is asked for.
+//! - [`namespace`]: a namespace.
 //! - [`tree`]: makes namespaces of records.
+//! - [`containers`]: makes containers of namespaces, and of what runtimes record.
+//! - `making`: which namespaces were made for one container.
 //! - [`event`]: what an event was.
 //! - [`container`]: the events inside a container.
-//! - [`show`]: text and JSON.
+//! - [`branches`]: all namespaces, as a tree.
+//! - [`show`], [`show_containers`]: text and JSON.
 
+pub mod ask;
+pub mod branches;
 pub mod container;
+pub mod containers;
 pub mod event;
+mod making;
+pub mod namespace;
 pub mod show;
+pub mod show_containers;
 pub mod tree;
 
-use super::{Collector, Id, Options};
+use super::spool::Spool;
+use super::{Collector, Options};
 use crate::input::Wanted;
+use crate::record::host::Hosts;
+use crate::record::pending::Pending;
 use crate::record::{Head, Type};
-use container::{Container, Inside};
+use branches::All;
+use container::Inside;
+use containers::{Container, Containers};
 use dmns_audit_uapi::types::RecordType;
+use dmns_audit_uapi::virt::VirtType;
+use namespace::Namespace;
+use show_containers::{Columns, Summary};
 use std::io::{self, Write};
-use tree::{Namespace, Tree};
+use tree::Tree;
 
-/// Collects namespaces.
+pub use ask::Ask;
+
+/// How many violations may wait for the container of their event.
+const MOST: usize = 256;
+
+/// Collects containers and namespaces.
 #[derive(Debug)]
 pub struct Report<'a> {
     options: &'a Options,
+    ask: &'a Ask,
     few: Wanted,
     /// The same and system calls, while a creation waits for its own.
     more: Wanted,
     all: Wanted,
     tree: Tree,
+    containers: Containers,
     inside: Option<Inside>,
+    hosts: Hosts,
+    /// Violations, until NS_INFO tells where.
+    violations: Pending<()>,
+    /// Single namespaces are told too.
+    singles: bool,
+    namespaces: All,
+    rows: Spool<Container>,
+    columns: Columns,
+    summary: Summary,
 }
 
 impl<'a> Report<'a> {
-    /// A report as `options` ask for it; with `container`, of what happened inside that.
-    pub fn new(options: &'a Options, container: Option<Container>) -> Self {
+    /// A report as `options` and `ask` say.
+    pub fn new(options: &'a Options, ask: &'a Ask) -> Self {
         Self {
             options,
-            few: Wanted::types(&["NS_I", "NS_D", "SYST"]),
-            more: Wanted::types(&["NS_I", "NS_D", "SYST", "SYSC"]),
+            ask,
+            few: Wanted::types(&["NS_I", "NS_D", "SYST", "VIRT", "DM_E"]),
+            more: Wanted::types(&["NS_I", "NS_D", "SYST", "VIRT", "DM_E", "SYSC"]),
             all: Wanted::all(),
             tree: Tree::default(),
-            inside: container.map(Inside::new),
+            containers: Containers::default(),
+            inside: ask.container.clone().map(Inside::new),
+            hosts: Hosts::default(),
+            violations: Pending::default(),
+            singles: ask.tree,
+            namespaces: All::default(),
+            rows: Spool::default(),
+            columns: Columns::default(),
+            summary: Summary::default(),
         }
     }
 
-    /// What was collected so far.
-    pub fn tree(&self) -> &Tree {
-        &self.tree
+    /// Single namespaces are asked for too, for [`Report::visit`].
+    pub fn with_namespaces(mut self) -> Self {
+        self.singles = true;
+        self
     }
 
     /// Writes the report.
@@ -55,26 +100,116 @@ impl<'a> Report<'a> {
     /// # Errors
     ///
     /// Where `out` cannot be written to, or rows cannot be read back.
-    pub fn end(self, out: &mut dyn Write) -> io::Result<()> {
-        let options = self.options;
-        match self.inside {
-            Some(inside) => inside.end(options, out),
-            None if options.json => show::json_tree(&self.tree, options, out),
-            None => show::tree(&self.tree, options, out),
+    pub fn end(mut self, out: &mut dyn Write) -> io::Result<()> {
+        self.close()?;
+        let (options, ask) = (self.options, self.ask);
+        if let Some(inside) = self.inside {
+            return inside.end(options, out);
+        }
+        if ask.summary {
+            return match options.json {
+                true => self.summary.json(out),
+                false => self.summary.text(out),
+            };
+        }
+        match (ask.tree, options.json) {
+            (true, true) => return self.namespaces.json(options, ask, out),
+            (true, false) => return self.namespaces.text(options, ask, out),
+            (false, true) => {
+                return self.rows.drain(|container| {
+                    super::json_line(out, &show_containers::object(&container, options))
+                });
+            }
+            (false, false) => {}
+        }
+        self.columns.begin(options, out)?;
+        let columns = self.columns;
+        self.rows
+            .drain(|container| columns.row(&container, options, out))?;
+        match self.summary.alone() {
+            0 => Ok(()),
+            1 => writeln!(out, "1 namespace more is in no container: --tree shows it"),
+            alone => writeln!(
+                out,
+                "{alone} namespaces more are in no container: --tree shows them"
+            ),
         }
     }
-}
 
-/// Whether `namespace` lived in the period that was asked for.
-fn in_window(namespace: &Namespace, options: &Options) -> bool {
-    let window = options.window;
-    let before = |id: Id| {
-        window
-            .start
-            .is_some_and(|start| (id.seconds as i64) < start)
-    };
-    let after = |id: Id| window.end.is_some_and(|end| id.seconds as i64 > end);
-    !namespace.end.is_some_and(before) && !namespace.start.is_some_and(after)
+    /// Hands out all containers and all namespaces, and writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Where rows cannot be read back.
+    pub fn visit(
+        mut self,
+        mut container: impl FnMut(&Container),
+        namespace: impl FnMut(&Namespace),
+    ) -> io::Result<()> {
+        self.close()?;
+        self.rows.drain(|row| {
+            container(&row);
+            Ok(())
+        })?;
+        self.namespaces.visit(self.options, self.ask, namespace)
+    }
+
+    /// The log ends: what lives, lives.
+    fn close(&mut self) -> io::Result<()> {
+        if let Some(inside) = &mut self.inside {
+            inside.close(&self.tree, self.options)?;
+        }
+        let ended = self.tree.take_ended();
+        let left = self.tree.end();
+        for namespace in ended.iter().chain(&left) {
+            self.told(namespace)?;
+        }
+        self.containers.end();
+        self.take()
+    }
+
+    fn told(&mut self, namespace: &Namespace) -> io::Result<()> {
+        if self.inside.is_some() {
+            return Ok(());
+        }
+        if self.ask.has(namespace, self.options) {
+            self.summary.namespace(namespace);
+        }
+        match self.singles {
+            true => self.namespaces.push(namespace),
+            false => Ok(()),
+        }
+    }
+
+    fn take(&mut self) -> io::Result<()> {
+        for container in std::mem::take(&mut self.containers.done) {
+            if self.ask.has_container(&container, self.options) {
+                self.summary.container(&container);
+                self.columns.measure(&container, self.options);
+                self.rows.push(container.order, &container)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What ended with the records before leaves memory.
+    fn leave(&mut self, head: &Head<'_>) -> io::Result<()> {
+        for namespace in self.tree.take_ended() {
+            self.containers.ended(head, &namespace);
+            self.told(&namespace)?;
+        }
+        self.take()
+    }
+
+    /// `NS_INFO`: the event was in the namespaces `seen`.
+    fn informed(&mut self, head: &Head<'_>, seen: &[u64]) {
+        let event = (self.hosts.number(head.node), head.stamp);
+        let found = self.violations.take(&event, |()| true).len() as u64;
+        if let Some(order) = self.containers.inside(seen, &self.tree) {
+            let counts = self.options.window.has(head.stamp.seconds);
+            self.containers.count(order, u64::from(counts), found);
+        }
+    }
 }
 
 impl Collector for Report<'_> {
@@ -86,29 +221,50 @@ impl Collector for Report<'_> {
         }
     }
 
+    fn ever(&self) -> &Wanted {
+        match &self.inside {
+            Some(_) => &self.all,
+            None => &self.more,
+        }
+    }
+
     fn record(&mut self, head: &Head<'_>) -> io::Result<()> {
+        self.leave(head)?;
+        while self.tree.overdue(head.stamp.seconds).is_some() {}
         let users = &self.options.users;
-        let ours = match head.ty {
-            Type::Ours(RecordType::NsInit(kind)) => self.tree.created(kind, head, users),
-            Type::Ours(RecordType::NsDel(kind)) => self.tree.deleted(kind, head, users),
+        let mut ours = None;
+        match head.ty {
+            Type::Ours(RecordType::NsInit(kind)) => ours = self.tree.created(kind, head, users),
+            Type::Ours(RecordType::NsDel(kind)) => ours = self.tree.deleted(kind, head, users),
             Type::Ours(RecordType::NsInfo) => {
                 let count = self.options.window.has(head.stamp.seconds);
                 let seen = self.tree.info(head, count);
+                self.informed(head, &seen);
                 if let Some(inside) = &mut self.inside {
                     inside.info(seen);
                 }
-                None
+            }
+            Type::Ours(RecordType::DmEvent) => {
+                let event = (self.hosts.number(head.node), head.stamp);
+                self.violations.push(event, ());
+                if self.violations.len() > MOST {
+                    self.violations.pop();
+                }
             }
             Type::Syscall => {
-                self.tree.syscall(head);
-                None
+                let created = self.tree.syscall(head);
+                self.containers.made(head, &created, &mut self.tree);
             }
-            Type::SystemBoot | Type::SystemShutdown => {
-                self.tree.down(head);
-                None
+            Type::Virt(VirtType::Control) => {
+                let named = self.containers.control(head, &mut self.tree, users);
+                let named = named.and_then(|order| self.containers.get(order));
+                if let (Some(inside), Some(container)) = (&mut self.inside, named) {
+                    inside.named(container);
+                }
             }
-            _ => None,
-        };
+            Type::SystemBoot | Type::SystemShutdown => self.tree.down(head),
+            _ => {}
+        }
         match &mut self.inside {
             Some(inside) => inside.record(head, ours, &self.tree, self.options),
             None => Ok(()),

@@ -3,8 +3,7 @@
 //! Namespaces in text and JSON: as a tree, or the events inside a container.
 
 use super::event::Event;
-use super::in_window;
-use super::tree::{Namespace, Tree};
+use super::namespace::Namespace;
 use crate::report::{Options, json_line};
 use crate::table::{Cell, Table, plain, styled};
 use crate::terminal::{BAD, FAINT, LIVE, NAME, TITLE};
@@ -14,60 +13,11 @@ use std::io::{self, Write};
 
 /// `netns=3 (ns_id 17)`
 pub fn name(namespace: &Namespace) -> String {
-    let number = format!("{}ns={}", namespace.kind.name(), namespace.number);
+    let number = format!("{}ns={}", namespace.kind().name(), namespace.number);
     match namespace.id {
         Some(id) => format!("{number} (ns_id {id})"),
         None => number,
     }
-}
-
-/// Visits the namespaces of `kind` that are shown, parents first; `branch` is what is drawn before each.
-fn walk<'t>(
-    tree: &'t Tree,
-    kind: Kind,
-    options: &Options,
-    visit: &mut dyn FnMut(&'t Namespace, &str) -> io::Result<()>,
-) -> io::Result<()> {
-    let all = tree.all();
-    // An ancestor is shown for the sake of those that are.
-    let mut shown = vec![false; all.len()];
-    for (at, namespace) in all.iter().enumerate() {
-        if namespace.kind == kind && in_window(namespace, options) {
-            let mut next = Some(at);
-            while let Some(at) = next.filter(|&at| !shown[at]) {
-                shown[at] = true;
-                next = all[at].parent;
-            }
-        }
-    }
-    let mut children = vec![Vec::new(); all.len()];
-    let mut roots = Vec::new();
-    for (at, namespace) in all.iter().enumerate().filter(|&(at, _)| shown[at]) {
-        match namespace.parent {
-            Some(parent) => children[parent].push(at),
-            None => roots.push(at),
-        }
-    }
-    // Depth first, without recursion: a log may nest as deep as it likes.
-    let mut stack: Vec<(usize, String, String)> = roots
-        .iter()
-        .rev()
-        .map(|&at| (at, String::new(), String::new()))
-        .collect();
-    while let Some((at, branch, below)) = stack.pop() {
-        visit(&all[at], &branch)?;
-        let deep = below.len() > 200;
-        for (i, &child) in children[at].iter().enumerate().rev() {
-            let last = i + 1 == children[at].len();
-            let (fork, line) = match last {
-                _ if deep => ("", ""),
-                true => ("└─ ", "   "),
-                false => ("├─ ", "│  "),
-            };
-            stack.push((child, format!("{below}{fork}"), format!("{below}{line}")));
-        }
-    }
-    Ok(())
 }
 
 fn cells<'a>(namespace: &Namespace, branch: &str, options: &Options) -> [Cell<'a>; 6] {
@@ -110,64 +60,64 @@ fn cells<'a>(namespace: &Namespace, branch: &str, options: &Options) -> [Cell<'a
     ]
 }
 
-/// Writes the tree of each kind.
-///
-/// # Errors
-///
-/// Where `out` cannot be written to.
-pub fn tree(tree: &Tree, options: &Options, out: &mut dyn Write) -> io::Result<()> {
-    let titles = &["number", "ns_id", "made by", "from", "to", "events"];
-    let mut table = Table::new(titles, &["ns_id", "events"]);
-    for kind in Kind::ALL {
-        walk(tree, kind, options, &mut |namespace, branch| {
-            table.measure(&cells(namespace, branch, options));
-            Ok(())
-        })?;
-    }
-    table.fit(&options.terminal);
-    let mut any = false;
-    for kind in Kind::ALL {
-        let mut first = true;
-        walk(tree, kind, options, &mut |namespace, branch| {
-            if std::mem::take(&mut first) {
-                if any {
-                    writeln!(out)?;
-                }
-                any = true;
-                writeln!(out, "{}", options.terminal.paint(TITLE, kind.name()))?;
-                table.head(&options.terminal, out)?;
-            }
-            table.row(&cells(namespace, branch, options), &options.terminal, out)?;
-            if let Some(who) = namespace.deleter.as_ref().filter(|_| options.all_events) {
-                let pid = who.pid.map_or("?".to_owned(), |pid| pid.to_string());
-                writeln!(out, "    deleted by process {pid} of {}", who.user)?;
-            }
-            namespace.proof().text(options, out)
-        })?;
-    }
-    match any {
-        true => Ok(()),
-        false => writeln!(out, "no namespace records"),
+/// The table of the tree.
+#[derive(Debug)]
+pub struct Branches {
+    table: Table,
+    kind: Option<Kind>,
+}
+
+impl Default for Branches {
+    fn default() -> Self {
+        let titles = &["number", "ns_id", "made by", "from", "to", "events"];
+        Self {
+            table: Table::new(titles, &["ns_id", "events"]),
+            kind: None,
+        }
     }
 }
 
-/// Writes each namespace as an object, parents first.
-///
-/// # Errors
-///
-/// Where `out` cannot be written to.
-pub fn json_tree(tree: &Tree, options: &Options, out: &mut dyn Write) -> io::Result<()> {
-    for kind in Kind::ALL {
-        walk(tree, kind, options, &mut |namespace, _| {
-            json_line(out, &object(namespace, tree, options))
-        })?;
+impl Branches {
+    /// Makes room for `namespace`, which is so deep in the tree.
+    pub fn measure(&mut self, namespace: &Namespace, depth: usize, options: &Options) {
+        let branch = "   ".repeat(depth);
+        self.table.measure(&cells(namespace, &branch, options));
     }
-    Ok(())
+
+    /// Writes `namespace`, with `branch` drawn before it; titles before the first of its kind.
+    ///
+    /// # Errors
+    ///
+    /// Where `out` cannot be written to.
+    pub fn row(
+        &mut self,
+        namespace: &Namespace,
+        branch: &str,
+        options: &Options,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let kind = namespace.kind();
+        if self.kind != Some(kind) {
+            match self.kind {
+                None => self.table.fit(&options.terminal),
+                Some(_) => writeln!(out)?,
+            }
+            self.kind = Some(kind);
+            writeln!(out, "{}", options.terminal.paint(TITLE, kind.name()))?;
+            self.table.head(&options.terminal, out)?;
+        }
+        self.table
+            .row(&cells(namespace, branch, options), &options.terminal, out)?;
+        if let Some(who) = namespace.deleter.as_ref().filter(|_| options.all_events) {
+            let pid = who.pid.map_or("?".to_owned(), |pid| pid.to_string());
+            writeln!(out, "    deleted by process {pid} of {}", who.user)?;
+        }
+        namespace.proof().text(options, out)
+    }
 }
 
 /// `namespace` as an object. docs/cli.md has its fields.
-pub fn object(namespace: &Namespace, tree: &Tree, options: &Options) -> Value {
-    let parent = namespace.parent.map(|parent| &tree.all()[parent]);
+pub fn object(namespace: &Namespace, options: &Options) -> Value {
     let state = match namespace.end {
         Some(_) if namespace.down => "host-down",
         Some(_) => "deleted",
@@ -175,13 +125,13 @@ pub fn object(namespace: &Namespace, tree: &Tree, options: &Options) -> Value {
     };
     json!({
         "kind": "namespace",
-        "type": namespace.kind.name(),
+        "type": namespace.kind().name(),
         "number": namespace.number,
         "inode": i64::from(namespace.number) + i64::from(dmns_audit_uapi::ns::PROC_DYNAMIC_FIRST),
         "ns_id": namespace.id,
         "node": namespace.node,
         "initial": namespace.initial,
-        "parent": parent.map(|parent| json!({ "number": parent.number, "ns_id": parent.id })),
+        "parent": namespace.parent.map(|(number, id)| json!({ "number": number, "ns_id": id })),
         "by": namespace.maker.as_ref().map(|who| who.json()),
         "deleted_by": namespace.deleter.as_ref().map(|who| who.json()),
         "start": namespace.start.map(|id| id.json(options)),

@@ -1,59 +1,52 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Makes namespaces of records, and knows which one has a number now.
+//! Makes namespaces of records, and knows which one has a number now. What ended leaves it.
 
+use super::namespace::Namespace;
 use crate::record::Head;
-use crate::record::event::{self, Serials};
+use crate::record::event::Serials;
+use crate::record::host::{Host, Hosts, PerHost};
+use crate::record::pending::Pending;
 use crate::record::users::Users;
 use crate::record::value::{decoded, text};
-use crate::report::id::{Id, Proof, Who};
+use crate::report::id::{Id, Who};
 use dmns_audit_uapi::line::fields;
 use dmns_audit_uapi::ns::Kind;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet};
 
 /// How many creations may wait for their SYSCALL.
-const MOST: usize = 256;
+const MOST: usize = 4096;
 
-/// A namespace, from its creation to its deletion.
-#[derive(Clone, Debug)]
-pub struct Namespace {
-    /// Its kind.
-    pub kind: Kind,
-    /// Its number: the inode number minus `PROC_DYNAMIC_FIRST`. Recycled.
-    pub number: i32,
-    /// Its id, which is not recycled; `None` where the log has only its number.
-    pub id: Option<u64>,
-    /// `node=`, where the log has it.
-    pub node: Option<Box<str>>,
-    /// The one it was cloned from, by its place in [`Tree::all`].
-    pub parent: Option<usize>,
-    /// It was there when the machine came up.
-    pub initial: bool,
-    /// Who created it.
-    pub maker: Option<Box<Who>>,
-    /// Who ran its deletion, which is often not who caused it.
-    pub deleter: Option<Box<Who>>,
-    /// When it was created; `None` if that is not in the log. Of an initial one, when it was told.
-    pub start: Option<Id>,
-    /// When it was deleted, or the machine went down.
-    pub end: Option<Id>,
-    /// It ended with the machine.
-    pub down: bool,
-    /// How many events happened inside it.
-    pub events: u64,
+/// What lives on a host: the places of namespaces.
+#[derive(Debug, Default)]
+struct Living {
+    by_id: HashMap<u64, u64>,
+    by_number: HashMap<(Kind, i32), u64>,
 }
 
-type Node = Option<Box<str>>;
+/// A namespace that lives, or is still to be told of.
+#[derive(Debug)]
+struct Kept {
+    namespace: Namespace,
+    host: Host,
+    /// Its creation waits for its SYSCALL.
+    waits: bool,
+}
 
-/// All namespaces.
+/// All namespaces that live.
 #[derive(Debug, Default)]
 pub struct Tree {
-    all: Vec<Namespace>,
-    by_id: HashMap<(Node, u64), usize>,
-    by_number: HashMap<(Node, Kind, i32), usize>,
+    hosts: Hosts,
+    living: PerHost<Living>,
+    kept: HashMap<u64, Kept>,
+    /// By host: all of [`Tree::kept`] that live there.
+    of_host: Vec<HashSet<u64>>,
     serials: Serials,
     /// Creations that wait for their SYSCALL, which tells the program.
-    waiting: VecDeque<(Node, Id, usize)>,
+    waiting: Pending<u64>,
+    /// Those that ended with the record that came last: they may still be asked for.
+    ended: Vec<u64>,
+    order: u64,
 }
 
 /// The values that are needed of a namespace record.
@@ -82,14 +75,19 @@ fn values(kind: Kind, body: &str) -> Values {
     values
 }
 
-fn node(head: &Head<'_>) -> Node {
+fn node(head: &Head<'_>) -> Option<Box<str>> {
     head.node_name().map(Into::into)
 }
 
 impl Tree {
-    /// All namespaces, in the order in which they were created.
-    pub fn all(&self) -> &[Namespace] {
-        &self.all
+    /// The namespace at the place `order`, if it lives or ended just now.
+    pub fn get(&self, order: u64) -> Option<&Namespace> {
+        self.kept.get(&order).map(|kept| &kept.namespace)
+    }
+
+    /// The same, to change it.
+    pub(super) fn get_mut(&mut self, order: u64) -> Option<&mut Namespace> {
+        self.kept.get_mut(&order).map(|kept| &mut kept.namespace)
     }
 
     /// Whether a creation waits for its SYSCALL.
@@ -97,8 +95,19 @@ impl Tree {
         !self.waiting.is_empty()
     }
 
+    /// The living namespace of `head`'s host with this id.
+    pub(super) fn with_id(&mut self, head: &Head<'_>, id: u64) -> Option<u64> {
+        self.living.of(head.node).by_id.get(&id).copied()
+    }
+
+    /// The same with this kind and number, if it is known.
+    pub(super) fn known(&mut self, head: &Head<'_>, kind: Kind, number: i32) -> Option<u64> {
+        let living = self.living.of(head.node);
+        living.by_number.get(&(kind, number)).copied()
+    }
+
     /// `NS_INIT_*`. Tells the namespace.
-    pub fn created(&mut self, kind: Kind, head: &Head<'_>, users: &Users) -> Option<usize> {
+    pub fn created(&mut self, kind: Kind, head: &Head<'_>, users: &Users) -> Option<u64> {
         let body = text(head.body);
         let Values {
             number,
@@ -107,209 +116,218 @@ impl Tree {
             id,
         } = values(kind, &body);
         let number = number?;
-        let node = self.node_of(head);
-        let stamp = Id::from(head.stamp);
+        self.boots(head);
         // The module was loaded again: the initial ones are told again.
-        if let Some(known) = id.and_then(|id| self.by_id.get(&(node.clone(), id))) {
+        if let Some(known) = id.and_then(|id| self.with_id(head, id)) {
             if initial {
-                return Some(*known);
+                return Some(known);
             }
         }
-        let parent = old.map(|old| self.with_number(&node, kind, old));
-        let mut namespace = Namespace::new(kind, number, node.clone());
+        let parent = old.map(|old| self.with_number(head, kind, old));
+        let mut namespace = Namespace::new(self.next(), kind, number, node(head));
+        if let Some(parent) = parent.and_then(|parent| self.get(parent)) {
+            namespace.descends_from(parent);
+        }
         namespace.id = id;
-        namespace.parent = parent;
         // One that is found alive, and is no initial one, was made before the log begins.
         namespace.initial = initial && number < 0;
         if namespace.initial || !initial {
-            namespace.start = Some(stamp);
+            namespace.start = Some(Id::from(head.stamp));
             namespace.maker = Some(Box::new(Who::of(head, fields(&body), users)));
         }
-        let at = self.add(namespace);
+        let order = self.add(head, namespace);
         if !initial {
-            self.expire(stamp);
-            self.waiting.push_back((node, stamp, at));
+            let event = (self.hosts.number(head.node), head.stamp);
+            self.waiting.push(event, order);
+            if let Some(kept) = self.kept.get_mut(&order) {
+                kept.waits = true;
+            }
         }
-        Some(at)
+        Some(order)
     }
 
     /// `NS_DEL_*`. Tells the namespace.
-    pub fn deleted(&mut self, kind: Kind, head: &Head<'_>, users: &Users) -> Option<usize> {
+    pub fn deleted(&mut self, kind: Kind, head: &Head<'_>, users: &Users) -> Option<u64> {
         let body = text(head.body);
         let Values { number, id, .. } = values(kind, &body);
-        let (number, node) = (number?, self.node_of(head));
-        let stamp = Id::from(head.stamp);
-        let known = id.and_then(|id| self.by_id.remove(&(node.clone(), id)));
-        let at = match known {
-            Some(at) => at,
+        let number = number?;
+        self.boots(head);
+        let living = self.living.of(head.node);
+        let known = id.and_then(|id| living.by_id.remove(&id));
+        let at = living.by_number.get(&(kind, number)).copied();
+        // Made before the log begins: perhaps already known as an ancestor.
+        let unnamed = at.filter(|at| self.get(*at).is_some_and(|known| known.id.is_none()));
+        let order = match known.or(unnamed) {
+            Some(order) => order,
             None => {
-                // Made before the log begins: perhaps already known as an ancestor.
-                let unnamed = self
-                    .by_number
-                    .get(&(node.clone(), kind, number))
-                    .copied()
-                    .filter(|&at| self.all[at].id.is_none());
-                match unnamed {
-                    Some(at) => at,
-                    None => self.add(Namespace::new(kind, number, node.clone())),
-                }
+                let namespace = Namespace::new(self.next(), kind, number, node(head));
+                self.add(head, namespace)
             }
         };
-        if self.by_number.get(&(node.clone(), kind, number)) == Some(&at) {
-            self.by_number.remove(&(node, kind, number));
+        let living = self.living.of(head.node);
+        if living.by_number.get(&(kind, number)) == Some(&order) {
+            living.by_number.remove(&(kind, number));
         }
-        let namespace = &mut self.all[at];
-        namespace.id = id;
-        namespace.end = Some(stamp);
-        namespace.deleter = Some(Box::new(Who::of(head, fields(&body), users)));
-        Some(at)
+        let who = Who::of(head, fields(&body), users);
+        if let Some(namespace) = self.get_mut(order) {
+            namespace.id = id.or(namespace.id);
+            namespace.end = Some(Id::from(head.stamp));
+            namespace.deleter = Some(Box::new(who));
+        }
+        self.ended.push(order);
+        Some(order)
     }
 
     /// `NS_INFO`: the namespaces of a task, as they are now. `count`: the event counts as one inside them.
-    pub fn info(&mut self, head: &Head<'_>, count: bool) -> Vec<usize> {
+    pub fn info(&mut self, head: &Head<'_>, count: bool) -> Vec<u64> {
         let body = text(head.body);
-        let node = self.node_of(head);
+        self.boots(head);
         let mut seen = Vec::new();
         for field in fields(&body) {
             let name = field.name.strip_suffix("ns").unwrap_or_default();
             let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
             if let (Some(kind), Ok(number)) = (kind, field.value.parse()) {
-                let at = self.with_number(&node, kind, number);
-                self.all[at].events += u64::from(count);
-                seen.push(at);
+                let order = self.with_number(head, kind, number);
+                if let Some(namespace) = self.get_mut(order) {
+                    namespace.events += u64::from(count);
+                }
+                seen.push(order);
             }
         }
         seen
     }
 
-    /// The system call of an event in which a namespace may have been created.
-    pub fn syscall(&mut self, head: &Head<'_>) {
-        let id = Id::from(head.stamp);
+    /// The system call of an event in which namespaces may have been created: tells those.
+    pub fn syscall(&mut self, head: &Head<'_>) -> Vec<u64> {
         if self.waiting.is_empty() {
-            return;
+            return Vec::new();
         }
-        let node = node(head);
+        let event = (self.hosts.number(head.node), head.stamp);
+        let created = self.waiting.take(&event, |_| true);
         let body = text(head.body);
-        let of_event = |(n, i, _): &(Node, Id, usize)| *i == id && *n == node;
-        let places: Vec<usize> = self
-            .waiting
-            .iter()
-            .filter(|waits| of_event(waits))
-            .map(|(.., at)| *at)
-            .collect();
-        self.waiting.retain(|waits| !of_event(waits));
-        for at in places {
-            if let Some(maker) = &mut self.all[at].maker {
-                for field in fields(&body) {
-                    match field.name {
-                        "comm" => maker.comm = decoded(field.value).into_owned(),
-                        "exe" => maker.exe = decoded(field.value).into_owned(),
-                        _ => {}
-                    }
+        for order in &created {
+            self.resolved(*order);
+            let Some(maker) = self.get_mut(*order).and_then(|made| made.maker.as_mut()) else {
+                continue;
+            };
+            for field in fields(&body) {
+                match field.name {
+                    "comm" => maker.comm = decoded(field.value).into_owned(),
+                    "exe" => maker.exe = decoded(field.value).into_owned(),
+                    _ => {}
                 }
             }
         }
-        self.expire(id);
+        created
     }
 
-    fn expire(&mut self, now: Id) {
-        while self.waiting.len() > MOST
-            || self
-                .waiting
-                .front()
-                .is_some_and(|(_, then, _)| event::is_over(then.seconds, now.seconds))
-        {
-            self.waiting.pop_front();
+    /// Creations that have waited long enough at the second `now`: they have no SYSCALL.
+    pub(super) fn overdue(&mut self, now: u64) -> Option<u64> {
+        let order = match self.waiting.len() > MOST {
+            true => self.waiting.pop(),
+            false => self.waiting.overdue(now),
+        }?;
+        self.resolved(order);
+        Some(order)
+    }
+
+    /// It no longer waits; if it ended meanwhile, it can be told.
+    fn resolved(&mut self, order: u64) {
+        if let Some(kept) = self.kept.get_mut(&order) {
+            kept.waits = false;
+            if kept.namespace.end.is_some() {
+                self.ended.push(order);
+            }
         }
     }
 
     /// The machine goes down or came up: nothing lives.
     pub fn down(&mut self, head: &Head<'_>) {
         self.serials.began_anew(head);
-        self.ends(&node(head), Id::from(head.stamp));
+        self.ends(head);
     }
 
-    fn ends(&mut self, node: &Node, id: Id) {
-        let living = self.by_id.values().chain(self.by_number.values());
-        for &at in living {
-            let namespace = &mut self.all[at];
-            if namespace.node == *node && namespace.end.is_none() {
-                namespace.end = Some(id);
-                namespace.down = true;
+    fn ends(&mut self, head: &Head<'_>) {
+        *self.living.of(head.node) = Living::default();
+        let id = Id::from(head.stamp);
+        let host = self.hosts.number(head.node);
+        for order in self.of_host.get(host).into_iter().flatten() {
+            let Some(kept) = self.kept.get_mut(order) else {
+                continue;
+            };
+            if kept.namespace.end.is_none() {
+                kept.namespace.end = Some(id);
+                kept.namespace.down = true;
+                self.ended.push(*order);
             }
         }
-        self.by_id.retain(|(of, _), _| of != node);
-        self.by_number.retain(|(of, ..), _| of != node);
     }
 
-    /// The node of `head`; if its serial numbers began anew, it came up in between.
-    fn node_of(&mut self, head: &Head<'_>) -> Node {
-        let node = node(head);
+    /// If the serial numbers of `head`'s host began anew, it came up in between.
+    fn boots(&mut self, head: &Head<'_>) {
         if self.serials.began_anew(head) {
-            self.ends(&node, Id::from(head.stamp));
+            self.ends(head);
         }
-        node
     }
 
     /// The namespace that has `number` now; one that was there before the log, if none is known.
-    fn with_number(&mut self, node: &Node, kind: Kind, number: i32) -> usize {
-        match self.by_number.get(&(node.clone(), kind, number)) {
-            Some(&at) => at,
-            None => self.add(Namespace::new(kind, number, node.clone())),
-        }
-    }
-
-    fn add(&mut self, namespace: Namespace) -> usize {
-        let at = self.all.len();
-        let node = namespace.node.clone();
-        if let Some(id) = namespace.id {
-            self.by_id.insert((node.clone(), id), at);
-        }
-        let number = (node, namespace.kind, namespace.number);
-        self.by_number.insert(number, at);
-        self.all.push(namespace);
-        at
-    }
-
-    /// Whether `at` or one that it descends from is such as `is` says.
-    pub fn descends(&self, at: usize, is: impl Fn(&Namespace) -> bool) -> bool {
-        let mut next = Some(at);
-        while let Some(at) = next {
-            if is(&self.all[at]) {
-                return true;
+    fn with_number(&mut self, head: &Head<'_>, kind: Kind, number: i32) -> u64 {
+        match self.known(head, kind, number) {
+            Some(order) => order,
+            None => {
+                let namespace = Namespace::new(self.next(), kind, number, node(head));
+                self.add(head, namespace)
             }
-            next = self.all[at].parent;
         }
-        false
-    }
-}
-
-impl Namespace {
-    /// The events that it was made from.
-    pub fn proof(&self) -> Proof {
-        let mut proof = Proof::default();
-        self.start
-            .into_iter()
-            .chain(self.end)
-            .for_each(|id| proof.add(id));
-        proof
     }
 
-    fn new(kind: Kind, number: i32, node: Node) -> Self {
-        Self {
-            kind,
-            number,
-            id: None,
-            node,
-            parent: None,
-            // Those made before any task have the numbers below the first dynamic one.
-            initial: number < 0,
-            maker: None,
-            deleter: None,
-            start: None,
-            end: None,
-            down: false,
-            events: 0,
+    fn next(&mut self) -> u64 {
+        self.order += 1;
+        self.order
+    }
+
+    fn add(&mut self, head: &Head<'_>, namespace: Namespace) -> u64 {
+        let order = namespace.order;
+        let living = self.living.of(head.node);
+        if let Some(id) = namespace.id {
+            living.by_id.insert(id, order);
         }
+        let number = (namespace.kind(), namespace.number);
+        living.by_number.insert(number, order);
+        let host = self.hosts.number(head.node);
+        if self.of_host.len() <= host {
+            self.of_host.resize_with(host + 1, HashSet::default);
+        }
+        self.of_host[host].insert(order);
+        let kept = Kept {
+            namespace,
+            host,
+            waits: false,
+        };
+        self.kept.insert(order, kept);
+        order
+    }
+
+    /// Takes what ended with the records before this one: it is asked for no more.
+    pub(super) fn take_ended(&mut self) -> Vec<Namespace> {
+        let mut taken = Vec::new();
+        for order in std::mem::take(&mut self.ended) {
+            if self.kept.get(&order).is_some_and(|kept| kept.waits) {
+                continue;
+            }
+            if let Some(kept) = self.kept.remove(&order) {
+                self.of_host[kept.host].remove(&order);
+                taken.push(kept.namespace);
+            }
+        }
+        taken
+    }
+
+    /// The log ends: takes all that is left, what was created first first.
+    pub(super) fn end(&mut self) -> Vec<Namespace> {
+        let kept = std::mem::take(&mut self.kept).into_values();
+        let mut left: Vec<Namespace> = kept.map(|kept| kept.namespace).collect();
+        left.sort_by_key(|namespace| namespace.order);
+        left
     }
 }

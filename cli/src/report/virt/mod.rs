@@ -109,7 +109,7 @@ impl<'a> Report<'a> {
             blame: Blame::default(),
             waiting: Pending::default(),
             hosts: Hosts::default(),
-            mappings: dm::lives::Lives::new(options.window),
+            mappings: dm::lives::Lives::mappings(options.window),
             rows: Spool::default(),
             columns: Columns::new(ask, options),
             summary: Summary::default(),
@@ -263,11 +263,14 @@ impl Collector for Report<'_> {
         }
     }
 
+    fn ever(&self) -> &Wanted {
+        &self.more
+    }
+
     fn record(&mut self, head: &Head<'_>) -> io::Result<()> {
         let violation = head.ty == Type::Ours(RecordType::DmEvent);
         if dm::is_ours(head.ty) && (!violation || self.guests.have_mappings()) {
             let mapped = self.mappings.record(head, &self.options.users);
-            self.mappings.done.clear();
             if let Some(device) = mapped {
                 self.guests.violation(head, &device);
             }

@@ -165,3 +165,69 @@ pub(crate) fn merge(all: &mut Vec<(u64, Violations)>, since: u64, found: &Violat
         None => all.push((since, found.clone())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Hold(u8),
+        Release(usize),
+        Violation(u8, u64),
+    }
+
+    fn key(device: u8) -> String {
+        format!("253:{device}")
+    }
+
+    proptest! {
+        /// It tells what each guest would have written down for itself.
+        #[test]
+        fn each_guest_is_told_what_was_found_while_it_had_the_device(
+            ops in prop::collection::vec(prop_oneof![
+                3 => (0u8..3).prop_map(Op::Hold),
+                2 => (0usize..9).prop_map(Op::Release),
+                4 => (0u8..3, 0u64..40).prop_map(|(device, sector)| Op::Violation(device, sector)),
+            ], 0..120),
+        ) {
+            let mut devices = Devices::default();
+            let mut held: Vec<(Hold, Vec<(u64, Violations)>)> = Vec::new();
+            for (serial, op) in ops.into_iter().enumerate() {
+                match op {
+                    Op::Hold(device) => {
+                        let hold = devices.hold(key(device), "/disk".to_owned(), Tie::Is, "uuid");
+                        held.push((hold, Vec::new()));
+                    }
+                    Op::Release(at) if at < held.len() => {
+                        let (hold, own) = held.remove(at);
+                        let told: Vec<_> = devices.release(hold).into_iter().map(|(_, v)| v).collect();
+                        let own: Vec<_> = own.into_iter().map(|(_, v)| v).collect();
+                        prop_assert_eq!(told, own);
+                    }
+                    Op::Release(_) => {}
+                    Op::Violation(device, sector) => {
+                        let id = Id { seconds: 1, millis: 0, serial: serial as u64 };
+                        let device = key(device);
+                        devices.violation([&device, "dm-9"], &device, id, Some(sector));
+                        for (hold, own) in held.iter_mut().filter(|(hold, _)| hold.key == device) {
+                            let mut found = Violations::none(&device);
+                            found.path.clone_from(&hold.path);
+                            found.count = 1;
+                            found.sectors.insert(sector);
+                            found.proof.add(id);
+                            merge(own, 0, &found);
+                        }
+                        let holders = devices.holders([&device, "dm-9"]).count();
+                        prop_assert_eq!(holders, held.iter().filter(|(hold, _)| hold.key == device).count());
+                    }
+                }
+            }
+            for (hold, _) in held {
+                devices.release(hold);
+            }
+            prop_assert!(devices.devices.is_empty(), "nothing is kept that nobody has");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Any bytes as a log, exported: each record of ours is a row, each row is JSON and says which record it is.
+#![no_main]
+
+use dmns_audit::export::{Ask, export};
+use dmns_audit::input::{Log, Step, Wanted};
+use dmns_audit::record::{Parsed, Type};
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+use std::collections::HashSet;
+use std::io::Cursor;
+
+fuzz_target!(|bytes: &[u8]| {
+    let log = || Log::stream("log", Cursor::new(bytes.to_vec()));
+    let (mut records, all, mut read) = (0, Wanted::all(), log());
+    while let Some(step) = read.next_step(&all) {
+        if let Step::Line(_, _, Parsed::Record(head)) = step {
+            let boot = matches!(head.ty, Type::SystemBoot | Type::SystemShutdown);
+            records += u64::from(boot || matches!(head.ty, Type::Ours(_) | Type::Virt(_)));
+        }
+    }
+    let mut out = Vec::new();
+    let totals = export(&mut log(), &Ask::default(), &mut out, |_| {}).expect("written");
+    assert_eq!(totals.rows, records);
+    let mut rows = 0;
+    for line in out.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
+        let row: Value = serde_json::from_slice(line).expect("JSON");
+        let columns: HashSet<&String> = row.as_object().expect("an object").keys().collect();
+        let names = ["host", "time", "serial", "type", "n", "hash", "copy"];
+        assert!(
+            names
+                .iter()
+                .all(|name| columns.contains(&(*name).to_owned()))
+        );
+        rows += 1;
+    }
+    assert_eq!(rows, totals.rows);
+});

@@ -1,0 +1,479 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Searches a log on more than one processor: its blocks are searched, and what is found in them parsed, beside each
+//! other, and handed out in order. What comes out is what [`Lines`] would have handed out, to the byte.
+//!
+//! Threads of the standard library do: each worker takes every nth block and has a channel of its own, so that the
+//! order is that of asking them in turn, and each may be ahead by as many blocks as its channel holds. A pool for
+//! stealing work would have to sort what comes.
+
+use super::lines::{End, LONGEST, Lines, Raw};
+use super::progress::Progress;
+use super::wanted::Wanted;
+use crate::record::head::{self, Parsed, Parts};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread;
+
+/// How much a worker searches at a time. It fits the second-level cache.
+const BLOCK: usize = 512 * 1024;
+
+/// How many blocks a worker may be ahead.
+const AHEAD: usize = 2;
+
+/// How a file is searched.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct How {
+    /// How many workers there are.
+    pub(super) workers: usize,
+    /// How much each takes at a time, in bytes.
+    pub(super) block: usize,
+}
+
+impl How {
+    /// As this machine can; `None` where it has one processor only.
+    pub(super) fn here() -> Option<Self> {
+        let workers = thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(8);
+        (workers > 1).then_some(Self {
+            workers,
+            block: BLOCK,
+        })
+    }
+}
+
+/// What is looked for.
+#[derive(Clone, Debug)]
+pub(super) struct Ahead {
+    /// All that may ever be wanted.
+    pub(super) ever: Wanted,
+    /// What most likely is.
+    pub(super) likely: Wanted,
+}
+
+/// A line that was found in a block.
+#[derive(Debug)]
+struct Found {
+    from: u32,
+    length: u32,
+    /// Which line of the block; the first is 1.
+    number: u32,
+    end: End,
+    /// `None` of what is wanted at times only: whoever wants it parses it.
+    parts: Option<Parts>,
+}
+
+/// A block that was searched.
+#[derive(Debug, Default)]
+struct Block {
+    bytes: Vec<u8>,
+    found: Vec<Found>,
+    /// How many lines begin in it.
+    lines: u64,
+    /// What came after them.
+    error: Option<io::Error>,
+}
+
+impl Block {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.found.clear();
+        self.lines = 0;
+        self.error = None;
+    }
+
+    /// Its next line is `bytes[from..from + length]`.
+    fn line(&mut self, from: usize, length: usize, end: End, wanted: &Ahead) {
+        self.lines += 1;
+        let text = &self.bytes[from..from + length];
+        // What is no whole line is told in any case, as `Lines` does.
+        if end == End::Newline && !wanted.ever.may_want(text) {
+            return;
+        }
+        let likely = wanted.likely.may_want(text);
+        let parts = likely.then(|| Parts::of(&head::parse(text)));
+        // A block and a line are far from 2^32 bytes.
+        self.found.push(Found {
+            from: from as u32,
+            length: length as u32,
+            number: self.lines as u32,
+            end,
+            parts,
+        });
+    }
+}
+
+/// A worker, and where it takes blocks back to use them again.
+#[derive(Debug)]
+struct Worker {
+    blocks: Receiver<Block>,
+    back: Sender<Block>,
+}
+
+/// Lines of a file or a stream, searched ahead.
+#[derive(Debug)]
+pub(super) struct Beside {
+    workers: Vec<Worker>,
+    /// Whose block comes next.
+    turn: usize,
+    block: Block,
+    /// How many lines were in the blocks before.
+    before: u64,
+    next: usize,
+}
+
+impl Beside {
+    /// The lines of `file` that `wanted` may want.
+    pub(super) fn file(
+        file: File,
+        wanted: &Ahead,
+        how: How,
+        progress: &Progress,
+    ) -> io::Result<Self> {
+        let size = file.metadata()?.len();
+        let file = Arc::new(file);
+        let workers = (0..how.workers).map(|at| {
+            let (file, wanted, progress) = (file.clone(), wanted.clone(), progress.clone());
+            worker(move |out, back| {
+                let mut start = (at * how.block) as u64;
+                while start < size {
+                    let mut block = back.try_recv().unwrap_or_default();
+                    block.clear();
+                    let end = size.min(start + how.block as u64);
+                    if let Err(error) = search(&file, (start, end, size), &wanted, &mut block) {
+                        block.error = Some(error);
+                    }
+                    progress.add(end - start);
+                    if out.send(block).is_err() {
+                        return;
+                    }
+                    start += (how.workers * how.block) as u64;
+                }
+            })
+        });
+        Ok(Self::of(workers.collect()))
+    }
+
+    /// The lines of `source` that `wanted` may want: read and searched in one thread, beside whoever asks for them.
+    pub(super) fn stream(source: Box<dyn Read + Send>, wanted: &Ahead) -> Self {
+        let wanted = wanted.clone();
+        let worker = worker(move |out, back| {
+            let mut lines = Lines::new(source);
+            let mut more = true;
+            while more {
+                let mut block: Block = back.try_recv().unwrap_or_default();
+                block.clear();
+                let before = lines.number();
+                // Also where few lines are wanted, whoever waits hears of them.
+                while more && block.bytes.len() < BLOCK && lines.number() - before < 100_000 {
+                    match lines.seek(&wanted.ever) {
+                        Ok(true) => {
+                            let raw = lines.found();
+                            block.lines = raw.number - before - 1;
+                            let from = block.bytes.len();
+                            block.bytes.extend_from_slice(raw.text);
+                            block.line(from, raw.text.len(), raw.end, &wanted);
+                        }
+                        Ok(false) => more = false,
+                        Err(error) => {
+                            block.error = Some(error);
+                            break;
+                        }
+                    }
+                }
+                block.lines = lines.number() - before;
+                if out.send(block).is_err() {
+                    return;
+                }
+            }
+        });
+        Self::of(vec![worker])
+    }
+
+    fn of(workers: Vec<Worker>) -> Self {
+        Self {
+            workers,
+            turn: 0,
+            block: Block::default(),
+            before: 0,
+            next: 0,
+        }
+    }
+
+    /// How many lines there were so far.
+    pub(super) fn number(&self) -> u64 {
+        match self.next {
+            0 => self.before,
+            next if next > self.block.found.len() => self.before + self.block.lines,
+            next => self.before + u64::from(self.block.found[next - 1].number),
+        }
+    }
+
+    /// Goes to the next line that `wanted` may want, of those that were looked for; `false` at the end.
+    pub(super) fn seek(&mut self, wanted: &Wanted) -> io::Result<bool> {
+        loop {
+            while let Some(found) = self.block.found.get(self.next) {
+                self.next += 1;
+                if found.end != End::Newline || wanted.may_want(self.text(found)) {
+                    return Ok(true);
+                }
+            }
+            // All of its lines were handed out, or left out.
+            self.next = self.block.found.len() + 1;
+            if let Some(error) = self.block.error.take() {
+                return Err(error);
+            }
+            if !self.advance() {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn text(&self, found: &Found) -> &[u8] {
+        &self.block.bytes[found.from as usize..][..found.length as usize]
+    }
+
+    /// The line that [`Beside::seek`] found last, and what it is.
+    pub(super) fn found(&self) -> (Raw<'_>, Parsed<'_>) {
+        let found = &self.block.found[self.next - 1];
+        let text = self.text(found);
+        let raw = Raw {
+            text,
+            number: self.before + u64::from(found.number),
+            end: found.end,
+        };
+        let parsed = match &found.parts {
+            Some(parts) => parts.parsed(text),
+            None => head::parse(text),
+        };
+        (raw, parsed)
+    }
+
+    /// Takes the next block. `false` where there is none.
+    fn advance(&mut self) -> bool {
+        let worker = &self.workers[self.turn];
+        let Ok(block) = worker.blocks.recv() else {
+            return false;
+        };
+        self.turn = (self.turn + 1) % self.workers.len();
+        self.before += self.block.lines;
+        let old = std::mem::replace(&mut self.block, block);
+        // Whose it was does not matter. A worker that is done needs none.
+        let _ = worker.back.send(old);
+        self.next = 0;
+        true
+    }
+}
+
+fn worker(work: impl FnOnce(SyncSender<Block>, Receiver<Block>) + Send + 'static) -> Worker {
+    let (out, blocks) = sync_channel(AHEAD);
+    let (back, returned) = channel();
+    thread::spawn(move || work(out, returned));
+    Worker { blocks, back }
+}
+
+/// Finds the lines that begin at `start` or later, and before `end`, in a file of `size` bytes.
+fn search(
+    file: &File,
+    (start, end, size): (u64, u64, u64),
+    wanted: &Ahead,
+    block: &mut Block,
+) -> io::Result<()> {
+    // The byte before tells whether a line begins at `start`.
+    let first = start.saturating_sub(1);
+    let region = (end - first) as usize;
+    let error = read(file, first, region, &mut block.bytes).err();
+    // Where the file became shorter meanwhile, it ends here.
+    let (region, whole) = match block.bytes.len() {
+        read if read < region => (read, true),
+        _ => (region, end == size),
+    };
+    let mut at = match start {
+        0 => 0,
+        _ => match memchr::memchr(b'\n', &block.bytes) {
+            Some(newline) => newline + 1,
+            None => region,
+        },
+    };
+    while at < region {
+        let newline = memchr::memchr(b'\n', &block.bytes[at..]);
+        let newline = match newline {
+            None if !whole => {
+                // The last line goes on in the next block.
+                while block.bytes.len() - at <= LONGEST {
+                    let from = first + block.bytes.len() as u64;
+                    let length = block.bytes.len();
+                    let more = (size - from).min(4096) as usize;
+                    read(file, from, more, &mut block.bytes)?;
+                    let new = &block.bytes[length..];
+                    if new.is_empty() || new.contains(&b'\n') {
+                        break;
+                    }
+                }
+                memchr::memchr(b'\n', &block.bytes[at..])
+            }
+            newline => newline,
+        };
+        let (length, end) = match newline {
+            Some(length) => (length, End::Newline),
+            // Not read to its end.
+            None if error.is_some() => break,
+            None => (block.bytes.len() - at, End::File),
+        };
+        match length > LONGEST {
+            true => block.line(at, LONGEST, End::Cut, wanted),
+            false => block.line(at, length, end, wanted),
+        }
+        at += length + 1;
+    }
+    error.map_or(Ok(()), Err)
+}
+
+/// Reads `length` bytes from `from` on to the end of `bytes`; fewer where the file ends.
+fn read(file: &File, from: u64, length: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let mut at = bytes.len();
+    let first = at;
+    bytes.resize(at + length, 0);
+    let result = loop {
+        match file.read_at(&mut bytes[at..], from + (at - first) as u64) {
+            Ok(0) => break Ok(()),
+            Ok(read) => at += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => break Err(error),
+        }
+        if at == bytes.len() {
+            break Ok(());
+        }
+    };
+    bytes.truncate(at);
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::{Seek, Write};
+
+    type Told = Vec<(Vec<u8>, u64, End, String)>;
+
+    fn serial(text: &[u8], wanted: &Wanted) -> Told {
+        let mut lines = Lines::new(text);
+        let mut told = Vec::new();
+        while lines.seek(wanted).expect("no error") {
+            let raw = lines.found();
+            let parsed = format!("{:?}", head::parse(raw.text));
+            told.push((raw.text.to_vec(), raw.number, raw.end, parsed));
+        }
+        told
+    }
+
+    fn beside(mut lines: Beside, wanted: &Wanted) -> Told {
+        let mut told = Vec::new();
+        while lines.seek(wanted).expect("no error") {
+            let (raw, parsed) = lines.found();
+            assert_eq!(lines.number(), raw.number);
+            let parsed = format!("{parsed:?}");
+            told.push((raw.text.to_vec(), raw.number, raw.end, parsed));
+        }
+        told
+    }
+
+    fn file(text: &[u8]) -> File {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(text).expect("written");
+        file.rewind().expect("rewound");
+        file
+    }
+
+    fn same(text: &[u8], how: How) -> Result<(), TestCaseError> {
+        let all = Wanted::types(&["DM_C", "DM_E", "SYSC"]);
+        for (wide, narrow) in [
+            (Wanted::all(), Wanted::all()),
+            (all.clone(), all.clone()),
+            (all, Wanted::types(&["DM_C", "DM_E"])),
+        ] {
+            let expected = serial(text, &narrow);
+            let none = Progress::none();
+            let wide = Ahead {
+                ever: wide,
+                likely: Wanted::types(&["DM_C"]),
+            };
+            let lines = Beside::file(file(text), &wide, how, &none).expect("opened");
+            prop_assert_eq!(&beside(lines, &narrow), &expected);
+            let stream = Beside::stream(Box::new(io::Cursor::new(text.to_vec())), &wide);
+            prop_assert_eq!(&beside(stream, &narrow), &expected);
+        }
+        Ok(())
+    }
+
+    fn line() -> impl Strategy<Value = String> {
+        let body = "module=crypt op=ctr dev=1:2 res=1(\u{1d}UID=\"a\")?\r?";
+        prop_oneof![
+            "(node=[ab]{1,3} )?type=(DM_CTRL|DM_EVENT|SYSCALL|PATH|1338|UNKNOWN\\[1385\\]) msg=audit\\([0-9]{1,4}\\.[0-9]{3}:[0-9]{1,6}\\): "
+                .prop_flat_map(move |head| body.prop_map(move |body| format!("{head}{body}"))),
+            "\\[ 1.2\\] audit: type=1339 audit\\(1\\.000:5\\): a=b",
+            "[a-z=\u{0} ]{0,12}",
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn wherever_blocks_end_the_lines_are_the_same(lines in prop::collection::vec(line(), 0..40), open: bool,
+                                                       workers in 1usize..4, block in 1usize..300) {
+            let mut text = lines.join("\n").into_bytes();
+            if !open {
+                text.push(b'\n');
+            }
+            same(&text, How { workers, block })?;
+        }
+    }
+
+    #[test]
+    fn long_lines_are_cut_alike() {
+        for length in [LONGEST - 1, LONGEST, LONGEST + 1, 3 * LONGEST] {
+            for end in ["", "\n", "\nnext", "\nnext\n"] {
+                let mut text = b"type=DM_CTRL first\n".to_vec();
+                text.resize(text.len() + length, b'x');
+                text.extend_from_slice(end.as_bytes());
+                for block in [1000, LONGEST, LONGEST + 7, 1 << 20] {
+                    same(&text, How { workers: 2, block }).expect("the same");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_comes_after_what_could_be_read() {
+        struct Broken(bool);
+        impl Read for Broken {
+            fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+                if std::mem::replace(&mut self.0, true) {
+                    return Err(io::Error::other("bad disk"));
+                }
+                out[..4].copy_from_slice(b"a\nbc");
+                Ok(4)
+            }
+        }
+        let all = Wanted::all();
+        let ahead = Ahead {
+            ever: all.clone(),
+            likely: all.clone(),
+        };
+        let mut lines = Beside::stream(Box::new(Broken(false)), &ahead);
+        assert!(lines.seek(&all).expect("a line"));
+        assert_eq!(lines.found().0.text, b"a");
+        assert!(lines.seek(&all).is_err());
+        assert_eq!(lines.number(), 1);
+        assert!(lines.seek(&all).expect("the rest"));
+        assert_eq!(
+            (lines.found().0.text, lines.found().0.end),
+            (&b"bc"[..], End::File)
+        );
+        assert!(!lines.seek(&all).expect("the end"));
+    }
+}

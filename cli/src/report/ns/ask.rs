@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! What `report ns` is asked for.
+
+use super::container::Which;
+use super::containers::Container;
+use super::namespace::Namespace;
+use crate::report::{Id, Options, Who};
+
+/// Which namespaces or containers, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Ask {
+    /// The events inside this one.
+    pub container: Option<Which>,
+    /// Single namespaces, as a tree.
+    pub tree: bool,
+    /// Only what lives.
+    pub alive: bool,
+    /// Only what this user made: a name or a user id.
+    pub by: Option<String>,
+    /// Only what this program made: its name, or its path.
+    pub program: Option<String>,
+    /// Numbers only.
+    pub summary: bool,
+}
+
+impl Ask {
+    fn made_by(&self, who: Option<&Who>) -> bool {
+        let by = |name: &String| {
+            who.is_some_and(|who| {
+                let is_id = |id: Option<u32>| id.is_some_and(|id| id.to_string() == *name);
+                who.user == *name || is_id(who.auid.or(who.uid))
+            })
+        };
+        let with = |name: &String| {
+            who.is_some_and(|who| {
+                who.comm == *name || who.exe == *name || who.exe.rsplit('/').next() == Some(name)
+            })
+        };
+        self.by.as_ref().is_none_or(by) && self.program.as_ref().is_none_or(with)
+    }
+
+    /// Whether `namespace` is asked for.
+    pub(super) fn has(&self, namespace: &Namespace, options: &Options) -> bool {
+        in_window(namespace.start, namespace.end, options)
+            && !(self.alive && namespace.end.is_some())
+            && self.made_by(namespace.maker.as_deref())
+    }
+
+    /// Whether `container` is asked for.
+    pub(super) fn has_container(&self, container: &Container, options: &Options) -> bool {
+        in_window(container.start, container.end, options)
+            && !(self.alive && container.end.is_some())
+            && self.made_by(container.maker.as_ref())
+    }
+}
+
+/// Whether what lived from `start` to `end` lived in the period that was asked for.
+fn in_window(start: Option<Id>, end: Option<Id>, options: &Options) -> bool {
+    let window = options.window;
+    let before = |id: Id| {
+        window
+            .start
+            .is_some_and(|start| (id.seconds as i64) < start)
+    };
+    let after = |id: Id| window.end.is_some_and(|end| id.seconds as i64 > end);
+    !end.is_some_and(before) && !start.is_some_and(after)
+}

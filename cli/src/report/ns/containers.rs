@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Containers: what their runtime recorded (VIRT_CONTROL), else what their making shows.
+//!
+//! Namespaces are made for a container by one system call (crun, lxc, bwrap), or by a few of processes that made each
+//! other (runc, crun with a control group's, systemd-nspawn). Those belong together that the same process made, or
+//! one that came of it, within seconds, each of another kind. It is a container if it has processes (pid) and files
+//! (mnt) of its own, and one thing more. A network may be older, as with a bridge or in a pod: it is not the
+//! container's own.
+
+use super::making::{Making, Makings};
+use super::namespace::Namespace;
+use super::tree::Tree;
+use crate::record::Head;
+use crate::record::host::{Host, Hosts};
+use crate::record::users::Users;
+use crate::record::value::{Nested, text};
+use crate::report::id::{Id, Proof, Who};
+use dmns_audit_uapi::line::fields;
+use dmns_audit_uapi::ns::{Kind, relative};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// A container, from its making to the end of its processes.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Container {
+    /// Its place among all.
+    pub order: u64,
+    /// `node=`, where the log has it.
+    pub node: Option<String>,
+    /// Its name, where the log has one.
+    pub name: Option<String>,
+    /// The runtime's id.
+    pub uuid: Option<String>,
+    /// Which runtime recorded it.
+    pub runtime: Option<String>,
+    /// What it was made of.
+    pub image: Option<String>,
+    /// The pod that it is in.
+    pub pod: Option<String>,
+    /// Who made it, with which program.
+    pub maker: Option<Who>,
+    /// When it was made; `None` if that is not in the log.
+    pub start: Option<Id>,
+    /// When it ended.
+    pub end: Option<Id>,
+    /// It ended with the machine.
+    pub down: bool,
+    /// With which status its first process ended, where its runtime told.
+    pub status: Option<i64>,
+    /// Its own namespaces: kind, number, id.
+    pub namespaces: Vec<(String, i32, Option<u64>)>,
+    /// How many events happened inside.
+    pub events: u64,
+    /// How many violations were told in those.
+    pub violations: u64,
+    /// Its runtime recorded it.
+    pub recorded: bool,
+    /// The events that it was made from.
+    pub proof: Proof,
+}
+
+/// How many that ended may still hear of their status.
+const RECENT: usize = 256;
+
+/// All containers that live.
+#[derive(Debug, Default)]
+pub struct Containers {
+    hosts: Hosts,
+    makings: Makings,
+    living: HashMap<u64, Container>,
+    /// By host and the runtime's id.
+    by_uuid: HashMap<(Host, String), u64>,
+    /// By host and the id of a namespace, where the log has not its creation.
+    by_ns: HashMap<(Host, u64), u64>,
+    /// Those that ended, oldest first.
+    recent: std::collections::VecDeque<u64>,
+    order: u64,
+    /// Those of which nothing more is to come.
+    pub(super) done: Vec<Container>,
+}
+
+impl Containers {
+    /// The container at the place `order`, if it lives or ended just now.
+    pub fn get(&self, order: u64) -> Option<&Container> {
+        self.living.get(&order)
+    }
+
+    /// The system call `head` made the namespaces `created`.
+    pub(super) fn made(&mut self, head: &Head<'_>, created: &[u64], tree: &mut Tree) {
+        if created.is_empty() {
+            return;
+        }
+        let body = text(head.body);
+        let mut call = Making::default();
+        for field in fields(&body) {
+            match field.name {
+                "pid" => call.pid = field.value.parse().unwrap_or(0),
+                "ppid" => call.parent = field.value.parse().unwrap_or(0),
+                // clone() and clone3() tell the child; others 0.
+                "exit" => call.child = field.value.parse().unwrap_or(0),
+                _ => {}
+            }
+        }
+        let host = self.hosts.number(head.node);
+        let own = |order: &u64| tree.get(*order).map(|made| (made.kind(), *order));
+        call.namespaces = created.iter().filter_map(own).collect();
+        let first = tree.get(created[0]);
+        let maker = first.and_then(|made| made.maker.as_deref()).cloned();
+        let Some(made) = self.makings.add(host, Id::from(head.stamp), call, maker) else {
+            return;
+        };
+        let order = match made.container {
+            Some(order) => order,
+            None => {
+                self.order += 1;
+                let mut container = Container {
+                    order: self.order,
+                    node: head.node_name(),
+                    maker: made.maker.clone(),
+                    start: Some(made.start),
+                    ..Container::default()
+                };
+                container.proof.add(made.start);
+                made.container = Some(self.order);
+                self.living.insert(self.order, container);
+                self.order
+            }
+        };
+        let namespaces = made.namespaces.clone();
+        for (_, namespace) in namespaces {
+            self.has(order, namespace, tree);
+        }
+    }
+
+    /// The container `order` has the namespace for its own.
+    fn has(&mut self, order: u64, namespace: u64, tree: &mut Tree) {
+        let Some(namespace) = tree.get_mut(namespace) else {
+            return;
+        };
+        if namespace.container.is_some() {
+            return;
+        }
+        namespace.container = Some(order);
+        if let Some(container) = self.living.get_mut(&order) {
+            let kind = namespace.kind().name().to_owned();
+            let own = (kind, namespace.number, namespace.id);
+            container.namespaces.push(own);
+        }
+    }
+
+    /// `NS_INFO`: an event in the namespaces `seen`. Tells whose.
+    pub(super) fn inside(&self, seen: &[u64], tree: &Tree) -> Option<u64> {
+        let of = |kind: Kind| {
+            seen.iter()
+                .filter_map(|order| tree.get(*order))
+                .filter(|namespace| namespace.kind() == kind)
+                .find_map(|namespace| namespace.container)
+        };
+        of(Kind::Mnt).or_else(|| of(Kind::Pid))
+    }
+
+    /// Something happened inside the container `order`.
+    pub(super) fn count(&mut self, order: u64, events: u64, violations: u64) {
+        if let Some(container) = self.living.get_mut(&order) {
+            container.events += events;
+            container.violations += violations;
+        }
+    }
+
+    /// `VIRT_CONTROL`: a runtime tells of a container. Tells which was named.
+    pub(super) fn control(
+        &mut self,
+        head: &Head<'_>,
+        tree: &mut Tree,
+        users: &Users,
+    ) -> Option<u64> {
+        let body = text(head.body);
+        let record = Nested::new(&body);
+        let uuid = record.raw("uuid")?;
+        let key = (self.hosts.number(head.node), uuid.to_owned());
+        match (record.raw("virt")?, record.raw("op")?) {
+            ("oci", "start") | ("lxc", "init") => {
+                let order = self.named(head, &record, tree, users)?;
+                self.by_uuid.insert(key, order);
+                Some(order)
+            }
+            ("oci" | "lxc", "stop") => {
+                let order = self.by_uuid.remove(&key)?;
+                let container = self.living.get_mut(&order)?;
+                container.status = record.raw("status").and_then(|text| text.parse().ok());
+                container.proof.add(Id::from(head.stamp));
+                self.ends(order, Id::from(head.stamp), false);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Which container a runtime told of; a new one, if its making is not in the log.
+    fn named(
+        &mut self,
+        head: &Head<'_>,
+        record: &Nested<'_>,
+        tree: &mut Tree,
+        users: &Users,
+    ) -> Option<u64> {
+        let host = self.hosts.number(head.node);
+        let id = |kind: Kind| record.raw(&format!("{}ns_id", kind.name()))?.parse().ok();
+        let ids: Vec<(Kind, u64)> = Kind::ALL
+            .into_iter()
+            .filter_map(|kind| Some((kind, id(kind)?)))
+            .collect();
+        // A namespace of the host's own is shared with it.
+        let own = |order: &u64, tree: &Tree| tree.get(*order).is_some_and(|known| !known.initial);
+        let mut known = Vec::new();
+        for kind in [Kind::Pid, Kind::Mnt] {
+            let told = ids.iter().find(|(k, _)| *k == kind).map(|(_, id)| *id);
+            let order = match (told, kind) {
+                (Some(id), _) => tree.with_id(head, id),
+                (None, Kind::Pid) => record
+                    .raw("pid-ns")
+                    .and_then(|inode| inode.parse::<u32>().ok())
+                    .and_then(|inode| tree.known(head, Kind::Pid, relative(inode))),
+                _ => None,
+            };
+            known.extend(order.filter(|order| own(order, tree)));
+        }
+        let made = known
+            .iter()
+            .find_map(|order| tree.get(*order).and_then(|namespace| namespace.container));
+        let order = made.filter(|order| self.living.contains_key(order));
+        let order = order.unwrap_or_else(|| {
+            self.order += 1;
+            let container = Container {
+                order: self.order,
+                node: head.node_name(),
+                maker: Some(Who::of(head, fields(&text(head.body)), users)),
+                start: Some(Id::from(head.stamp)),
+                ..Container::default()
+            };
+            self.living.insert(self.order, container);
+            self.order
+        });
+        for namespace in known {
+            self.has(order, namespace, tree);
+        }
+        let container = self.living.get_mut(&order)?;
+        let told = |name: &str| record.text(name).map(|text| text.into_owned());
+        container.name = told("vm").filter(|name| !name.is_empty());
+        container.uuid = told("uuid");
+        container.runtime = told("runtime").or_else(|| told("virt").filter(|virt| virt == "lxc"));
+        container.image = told("image");
+        container.pod = told("pod");
+        container.recorded = true;
+        container.proof.add(Id::from(head.stamp));
+        // Of what was made before the log begins, the id tells its end.
+        if container.namespaces.is_empty() {
+            for (kind, id) in ids {
+                if matches!(kind, Kind::Pid | Kind::Mnt) {
+                    self.by_ns.insert((host, id), order);
+                }
+            }
+        }
+        Some(order)
+    }
+
+    /// The namespace ended: a container ends with its processes.
+    pub(super) fn ended(&mut self, head: &Head<'_>, namespace: &Namespace) {
+        let host = self.hosts.number(head.node);
+        let of_id = namespace.id.and_then(|id| self.by_ns.remove(&(host, id)));
+        let Some(order) = namespace.container.or(of_id) else {
+            return;
+        };
+        let has_pid = |container: &Container| {
+            container
+                .namespaces
+                .iter()
+                .any(|(kind, ..)| kind == Kind::Pid.name())
+        };
+        let last = match namespace.kind() {
+            Kind::Pid => true,
+            Kind::Mnt => self.living.get(&order).is_some_and(|own| !has_pid(own)),
+            _ => false,
+        };
+        if let Some(end) = namespace.end.filter(|_| last) {
+            if let Some(container) = self.living.get_mut(&order) {
+                container.proof.add(end);
+            }
+            self.ends(order, end, namespace.down);
+        }
+    }
+
+    fn ends(&mut self, order: u64, id: Id, down: bool) {
+        let Some(container) = self.living.get_mut(&order) else {
+            return;
+        };
+        if container.end.is_some() {
+            return;
+        }
+        container.end = Some(id);
+        container.down = down;
+        self.recent.push_back(order);
+        if self.recent.len() > RECENT {
+            let oldest = self.recent.pop_front();
+            if let Some(container) = oldest.and_then(|oldest| self.living.remove(&oldest)) {
+                if let Some(uuid) = &container.uuid {
+                    let host = self
+                        .hosts
+                        .number(container.node.as_deref().map(str::as_bytes));
+                    self.by_uuid.remove(&(host, uuid.clone()));
+                }
+                self.done.push(container);
+            }
+        }
+    }
+
+    /// The log ends.
+    pub(super) fn end(&mut self) {
+        self.done
+            .extend(std::mem::take(&mut self.living).into_values());
+    }
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Which namespaces were made for one container.
+
+use crate::record::host::Host;
+use crate::report::id::{Id, Who};
+use dmns_audit_uapi::ns::Kind;
+use std::collections::{HashMap, VecDeque};
+
+/// How long the making of a container may take, in seconds.
+const PATIENCE: u64 = 10;
+
+/// Programs that make namespaces for themselves, or to see whether they can.
+const NO_RUNTIMES: [&str; 8] = [
+    "pasta",
+    "passt",
+    "slirp4netns",
+    "libvirtd",
+    "virtlxcd",
+    "virtqemud",
+    "dockerd",
+    "containerd",
+];
+
+/// A making: one system call, or several that belong together.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Making {
+    /// The process that made the call, its parent, and its child if the call made one; 0: none.
+    pub(super) pid: i64,
+    pub(super) parent: i64,
+    pub(super) child: i64,
+    /// Kind and place of each namespace.
+    pub(super) namespaces: Vec<(Kind, u64)>,
+}
+
+/// All that was made for what may be a container.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) start: Id,
+    pub(super) maker: Option<Who>,
+    pub(super) namespaces: Vec<(Kind, u64)>,
+    /// Its place among containers, once it is one.
+    pub(super) container: Option<u64>,
+    /// How many of its calls may still be found.
+    calls: u32,
+}
+
+impl Made {
+    fn has(&self, kind: Kind) -> bool {
+        self.namespaces.iter().any(|(known, _)| *known == kind)
+    }
+
+    fn is_container(&self) -> bool {
+        let of_daemon = |who: &Who| {
+            let program = who.exe.rsplit('/').next().unwrap_or_default();
+            NO_RUNTIMES
+                .iter()
+                .any(|name| who.comm.starts_with(name) || program.starts_with(name))
+        };
+        self.namespaces.len() >= 3
+            && self.has(Kind::Pid)
+            && self.has(Kind::Mnt)
+            && !self.maker.as_ref().is_some_and(of_daemon)
+    }
+}
+
+/// Makings that may go on.
+#[derive(Debug, Default)]
+pub(super) struct Makings {
+    all: HashMap<u64, Made>,
+    /// By host and process: what it made, or what made it.
+    of_process: HashMap<(Host, i64), u64>,
+    /// By host and parent: what runc's children made, which are siblings.
+    of_parent: HashMap<(Host, i64), u64>,
+    /// In the order in which they began, and when they went on last.
+    order: VecDeque<(u64, u64, Vec<(Host, i64)>)>,
+    next: u64,
+}
+
+impl Makings {
+    /// A system call of `maker`'s, in the event `id`, made namespaces. Tells what they belong to, if that is a
+    /// container.
+    pub(super) fn add(
+        &mut self,
+        host: Host,
+        id: Id,
+        call: Making,
+        maker: Option<Who>,
+    ) -> Option<&mut Made> {
+        while let Some((then, ..)) = self.order.front() {
+            if then + PATIENCE >= id.seconds && self.order.len() < 4096 {
+                break;
+            }
+            self.forget();
+        }
+        let by_process = self.of_process.get(&(host, call.pid)).copied();
+        let by_parent = || self.of_process.get(&(host, call.parent)).copied();
+        let runc = |who: &Who| who.comm.starts_with("runc");
+        let siblings = || match maker.as_ref().is_some_and(runc) {
+            true => self.of_parent.get(&(host, call.parent)).copied(),
+            false => None,
+        };
+        let free = |number: &u64| {
+            let known = self.all.get(number);
+            known.is_some_and(|known| call.namespaces.iter().all(|(kind, _)| !known.has(*kind)))
+        };
+        let known = by_process.or_else(by_parent).or_else(siblings).filter(free);
+        let number = match known {
+            Some(number) => number,
+            None => {
+                self.next += 1;
+                let made = Made {
+                    start: id,
+                    maker,
+                    namespaces: Vec::new(),
+                    container: None,
+                    calls: 0,
+                };
+                self.all.insert(self.next, made);
+                self.next
+            }
+        };
+        let keys: Vec<_> = [call.pid, call.child]
+            .into_iter()
+            .filter(|pid| *pid > 0)
+            .map(|pid| (host, pid))
+            .collect();
+        for key in &keys {
+            self.of_process.insert(*key, number);
+        }
+        self.of_parent.insert((host, call.parent), number);
+        let mut keys = keys;
+        keys.push((host, -call.parent));
+        self.order.push_back((id.seconds, number, keys));
+        let made = self.all.get_mut(&number)?;
+        made.calls += 1;
+        made.namespaces.extend(call.namespaces);
+        made.is_container().then_some(made)
+    }
+
+    /// Nothing more comes to the oldest call.
+    fn forget(&mut self) {
+        let Some((_, number, keys)) = self.order.pop_front() else {
+            return;
+        };
+        for (host, pid) in keys {
+            let (map, key) = match pid > 0 {
+                true => (&mut self.of_process, (host, pid)),
+                false => (&mut self.of_parent, (host, -pid)),
+            };
+            if map.get(&key) == Some(&number) {
+                map.remove(&key);
+            }
+        }
+        if let Some(made) = self.all.get_mut(&number) {
+            made.calls -= 1;
+            if made.calls == 0 {
+                self.all.remove(&number);
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! A namespace, from its creation to its deletion.
+
+use crate::report::id::{Id, Proof, Who};
+use dmns_audit_uapi::ns::Kind;
+use serde::{Deserialize, Serialize};
+
+/// A namespace.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Namespace {
+    /// Its place among all: those created later have a greater one.
+    pub order: u64,
+    /// Its kind, by its place in [`Kind::ALL`].
+    kind: u8,
+    /// Its number: the inode number minus `PROC_DYNAMIC_FIRST`. Recycled.
+    pub number: i32,
+    /// Its id, which is not recycled; `None` where the log has only its number.
+    pub id: Option<u64>,
+    /// `node=`, where the log has it.
+    pub node: Option<Box<str>>,
+    /// Those that it descends from, the first one first: by [`Namespace::order`].
+    pub ancestors: Box<[u64]>,
+    /// The one it was cloned from: number and id.
+    pub parent: Option<(i32, Option<u64>)>,
+    /// It was there when the machine came up.
+    pub initial: bool,
+    /// Who created it.
+    pub maker: Option<Box<Who>>,
+    /// Who ran its deletion, which is often not who caused it.
+    pub deleter: Option<Box<Who>>,
+    /// When it was created; `None` if that is not in the log. Of an initial one, when it was told.
+    pub start: Option<Id>,
+    /// When it was deleted, or the machine went down.
+    pub end: Option<Id>,
+    /// It ended with the machine.
+    pub down: bool,
+    /// How many events happened inside it.
+    pub events: u64,
+    /// The container that it was made for, by its place among containers.
+    pub container: Option<u64>,
+}
+
+/// How many ancestors are kept: a chain may be as long as it likes, what is deeper stands beside the last.
+const DEEP: usize = 64;
+
+impl Namespace {
+    pub(super) fn new(order: u64, kind: Kind, number: i32, node: Option<Box<str>>) -> Self {
+        let kind = Kind::ALL.iter().position(|known| *known == kind);
+        Self {
+            order,
+            kind: kind.unwrap_or(0) as u8,
+            number,
+            id: None,
+            node,
+            ancestors: Box::default(),
+            parent: None,
+            // Those made before any task have the numbers below the first dynamic one.
+            initial: number < 0,
+            maker: None,
+            deleter: None,
+            start: None,
+            end: None,
+            down: false,
+            events: 0,
+            container: None,
+        }
+    }
+
+    /// It was cloned from `parent`.
+    pub(super) fn descends_from(&mut self, parent: &Self) {
+        self.parent = Some((parent.number, parent.id));
+        let own = std::iter::once(parent.order).take(DEEP - parent.ancestors.len().min(DEEP));
+        self.ancestors = parent.ancestors.iter().copied().chain(own).collect();
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        Kind::ALL[usize::from(self.kind) % Kind::ALL.len()]
+    }
+
+    /// Its place in the tree of its kind: before those that descend from it.
+    pub fn path(&self) -> (u8, Vec<u64>) {
+        let own = std::iter::once(self.order);
+        let path = self.ancestors.iter().copied().chain(own);
+        (self.kind, path.collect())
+    }
+
+    /// The events that it was made from.
+    pub fn proof(&self) -> Proof {
+        let mut proof = Proof::default();
+        self.start
+            .into_iter()
+            .chain(self.end)
+            .for_each(|id| proof.add(id));
+        proof
+    }
+}

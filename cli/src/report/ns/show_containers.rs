@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Containers in text and JSON, and numbers of all.
+
+use super::containers::Container;
+use crate::report::{Options, json_line};
+use crate::table::{Cell, Table, plain, styled};
+use crate::terminal::{BAD, FAINT, LIVE, NAME};
+use dmns_audit_uapi::ns::Kind;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+/// The table of containers.
+#[derive(Debug)]
+pub struct Columns {
+    table: Table,
+    any: bool,
+}
+
+impl Default for Columns {
+    fn default() -> Self {
+        let titles = &[
+            "container",
+            "made by",
+            "from",
+            "to",
+            "own namespaces",
+            "events",
+            "violations",
+        ];
+        Self {
+            table: Table::new(titles, &["events", "violations"]),
+            any: false,
+        }
+    }
+}
+
+impl Columns {
+    /// Makes room for `container`.
+    pub fn measure(&mut self, container: &Container, options: &Options) {
+        self.any = true;
+        self.table.measure(&cells(container, options));
+    }
+
+    /// Writes the titles.
+    ///
+    /// # Errors
+    ///
+    /// Where `out` cannot be written to.
+    pub fn begin(&mut self, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+        if !self.any {
+            return writeln!(out, "no containers");
+        }
+        self.table.fit(&options.terminal);
+        self.table.head(&options.terminal, out)
+    }
+
+    /// Writes `container`.
+    ///
+    /// # Errors
+    ///
+    /// Where `out` cannot be written to.
+    pub fn row(
+        &self,
+        container: &Container,
+        options: &Options,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        self.table
+            .row(&cells(container, options), &options.terminal, out)?;
+        if options.all_events {
+            let told = [
+                ("id", &container.uuid),
+                ("runtime", &container.runtime),
+                ("image", &container.image),
+                ("pod", &container.pod),
+            ];
+            for (what, value) in told {
+                if let Some(value) = value {
+                    writeln!(out, "    {what} {value}")?;
+                }
+            }
+            for (kind, number, id) in &container.namespaces {
+                let id = id.map_or(String::new(), |id| format!(" (ns_id {id})"));
+                writeln!(out, "    {kind}ns={number}{id}")?;
+            }
+        }
+        container.proof.text(options, out)
+    }
+}
+
+/// Its name; without one, its id, or a namespace of its own.
+fn name(container: &Container) -> String {
+    let short = |uuid: &String| uuid.chars().take(12).collect();
+    let namespace = || {
+        let own = container.namespaces.iter();
+        let best = own.clone().find(|(kind, ..)| kind == Kind::Pid.name());
+        best.or_else(|| own.clone().next())
+            .map(|(kind, number, id)| match id {
+                Some(id) => format!("{kind}ns={number} (ns_id {id})"),
+                None => format!("{kind}ns={number}"),
+            })
+    };
+    let own = container.name.clone();
+    let own = own.or_else(|| container.uuid.as_ref().map(short));
+    own.or_else(namespace).unwrap_or_else(|| "?".to_owned())
+}
+
+fn cells<'a>(container: &Container, options: &Options) -> [Cell<'a>; 7] {
+    let time = |id: crate::report::Id| options.clock.full(id.seconds);
+    let name = match &container.node {
+        Some(node) => format!("{node} {}", name(container)),
+        None => name(container),
+    };
+    let maker = container
+        .maker
+        .as_ref()
+        .map_or("?".to_owned(), |who| who.show());
+    let from = container.start.map_or("before the log".to_owned(), time);
+    let to = match container.end {
+        Some(end) if container.down => plain(format!("{} (host down)", time(end))),
+        Some(end) => plain(match container.status {
+            Some(status) if status != 0 => format!("{} (status {status})", time(end)),
+            _ => time(end),
+        }),
+        None => styled(LIVE, "lives"),
+    };
+    let number = |n: u64, style| match n {
+        0 => styled(FAINT, "0"),
+        n => match style {
+            true => styled(BAD, n.to_string()),
+            false => plain(n.to_string()),
+        },
+    };
+    [
+        styled(NAME, name),
+        plain(maker),
+        plain(from),
+        to,
+        plain(kinds(container).join(" ")),
+        number(container.events, false),
+        number(container.violations, true),
+    ]
+}
+
+fn kinds(container: &Container) -> Vec<&str> {
+    let own = container.namespaces.iter().map(|(kind, ..)| kind.as_str());
+    own.collect()
+}
+
+/// `container` as an object. docs/cli.md has its fields.
+pub fn object(container: &Container, options: &Options) -> Value {
+    let state = match container.end {
+        Some(_) if container.down => "host-down",
+        Some(_) => "ended",
+        None => "lives",
+    };
+    let namespaces: Vec<Value> = container
+        .namespaces
+        .iter()
+        .map(|(kind, number, id)| json!({ "type": kind, "number": number, "ns_id": id }))
+        .collect();
+    json!({
+        "kind": "container",
+        "name": container.name,
+        "uuid": container.uuid,
+        "runtime": container.runtime,
+        "image": container.image,
+        "pod": container.pod,
+        "node": container.node,
+        "recorded": container.recorded,
+        "by": container.maker.as_ref().map(|who| who.json()),
+        "start": container.start.map(|id| id.json(options)),
+        "end": container.end.map(|id| id.json(options)),
+        "state": state,
+        "status": container.status,
+        "namespaces": namespaces,
+        "events": container.events,
+        "violations": container.violations,
+        "proof": options.proof.then(|| container.proof.json()),
+    })
+}
+
+/// Numbers of all.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    containers: u64,
+    recorded: u64,
+    alive: u64,
+    events: u64,
+    violations: u64,
+    /// By program: containers.
+    programs: BTreeMap<String, u64>,
+    /// Namespaces by kind: made, still alive, and of those made the ones in no container.
+    kinds: BTreeMap<&'static str, [u64; 3]>,
+}
+
+impl Summary {
+    /// Counts `container`.
+    pub fn container(&mut self, container: &Container) {
+        self.containers += 1;
+        self.recorded += u64::from(container.recorded);
+        self.alive += u64::from(container.end.is_none());
+        self.events += container.events;
+        self.violations += container.violations;
+        let program = container
+            .maker
+            .as_ref()
+            .map_or("?", |who| who.comm.as_str());
+        // A log may have as many names as it likes.
+        let program = match program {
+            "" => "?",
+            known if self.programs.contains_key(known) || self.programs.len() < 64 => known,
+            _ => "others",
+        };
+        *self.programs.entry(program.to_owned()).or_default() += 1;
+    }
+
+    /// Counts `namespace`.
+    pub fn namespace(&mut self, namespace: &super::namespace::Namespace) {
+        if namespace.initial {
+            return;
+        }
+        let [made, alive, alone] = self.kinds.entry(namespace.kind().name()).or_default();
+        *made += 1;
+        *alive += u64::from(namespace.end.is_none());
+        *alone += u64::from(namespace.container.is_none());
+    }
+
+    /// How many namespaces are in no container.
+    pub fn alone(&self) -> u64 {
+        self.kinds.values().map(|[.., alone]| alone).sum()
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    ///
+    /// Where `out` cannot be written to.
+    pub fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        for (what, number) in [
+            ("containers:", self.containers),
+            ("containers recorded by runtimes:", self.recorded),
+            ("containers alive:", self.alive),
+            ("events inside containers:", self.events),
+            ("violations met there:", self.violations),
+        ] {
+            writeln!(out, "Number of {what:<32} {number}")?;
+        }
+        for (program, number) in &self.programs {
+            writeln!(out, "Containers made by {program:<23} {number}")?;
+        }
+        for (kind, [made, alive, alone]) in &self.kinds {
+            writeln!(
+                out,
+                "Namespaces, {kind:<6} {made} made, {alive} alive, {alone} in no container"
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The same as one object.
+    ///
+    /// # Errors
+    ///
+    /// Where `out` cannot be written to.
+    pub fn json(&self, out: &mut dyn Write) -> io::Result<()> {
+        let kinds: BTreeMap<_, _> = self
+            .kinds
+            .iter()
+            .map(|(kind, [made, alive, alone])| {
+                (
+                    kind,
+                    json!({ "made": made, "alive": alive, "alone": alone }),
+                )
+            })
+            .collect();
+        let object = json!({
+            "kind": "summary",
+            "containers": self.containers,
+            "recorded": self.recorded,
+            "alive": self.alive,
+            "events": self.events,
+            "violations": self.violations,
+            "programs": self.programs,
+            "namespaces": kinds,
+        });
+        json_line(out, &object)
+    }
+}
