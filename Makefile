@@ -6,7 +6,7 @@
 DMNS_TEST := scripts/dmns-test.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-libvirt test-debug test-fleet test-all soak bench vm module prepare fuzz man update clean
+.PHONY: help demo test test-libvirt test-runtimes test-packages test-fleet test-debug test-all soak bench vm module prepare packages fuzz man update clean
 
 help: ## Say what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || \
@@ -26,6 +26,15 @@ test: ## Format, lints, host tests, the HTML page in Chromium, and every scenari
 test-libvirt: ## The scenarios in a guest with libvirt and QEMU of its own (an image of 750 MB)
 	@$(DMNS_TEST) run --image libvirt
 
+test-runtimes: ## The scenarios in a guest with podman, Docker, nspawn, LXC (an image of 1 GB)
+	@$(DMNS_TEST) run --image runtimes
+
+test-packages: ## The Debian packages: lintian, a guest with systemd that they are installed in, the jobs of docs/ci.md
+	@scripts/packages.sh >/dev/null
+	@scripts/dkms-test.sh
+	@scripts/ci-test.sh
+	@$(DMNS_TEST) run --image packages
+
 # What touches lifetimes of memory: the whole suite under KASAN takes hours.
 KASAN := control-kasan control-sleep unshare-all unshare-each-kind ns-ways info-levels refused reload-resume \
 	reload-under-load crypt-softirq crypt-aead-async integrity-hmac
@@ -37,7 +46,7 @@ test-debug: ## Every scenario on a kernel that complains, with controls and faul
 test-fleet: ## The views of cli/clickhouse/ against the reports, in ClickHouse's embedded engine (180 MB)
 	@scripts/fleet-test.sh
 
-test-all: test test-libvirt test-debug test-fleet ## All tests, also those that need a larger guest or a debug kernel
+test-all: test test-libvirt test-runtimes test-packages test-fleet test-debug ## All tests, also those that need a larger guest or a debug kernel
 
 CYCLES := 1000
 SECONDS_OF_FUZZ := 3600
@@ -65,6 +74,9 @@ endif
 
 prepare: ## Make what the other targets need (build root, kernel, guest image, module)
 	@$(DMNS_TEST) prepare
+
+packages: ## Build the Debian packages: dmns-audit, dmns-audit-dkms, dmns-audit-test
+	@scripts/packages.sh
 
 fuzz: ## Fuzz the readers of audit logs for a minute (SECONDS=3600 for an hour)
 	@scripts/fuzz.sh $(SECONDS)

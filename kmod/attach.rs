@@ -10,6 +10,7 @@
 //! call"). What it leads to runs in the function's own context: no wrapper disables preemption, and it
 //! may sleep where the function's caller may.
 
+pub(crate) mod alive;
 mod calls;
 mod handlers;
 mod selection;
@@ -17,8 +18,7 @@ mod selection;
 use crate::bindings;
 pub(crate) use handlers::{
     learn_nsfs_dev,
-    record_first_task,
-    record_initial_namespaces, //
+    record_first_task, //
 };
 use kernel::error::to_result;
 use kernel::prelude::*;

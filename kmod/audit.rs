@@ -29,7 +29,10 @@ use crate::uapi::ns::{
 use crate::uapi::text::Sink;
 use crate::uapi::types::RecordType;
 use core::ptr::NonNull;
-pub(crate) use deferred::Worker;
+pub(crate) use deferred::{
+    hold_back,
+    Worker, //
+};
 pub(crate) use draft::Draft;
 use kernel::prelude::*;
 pub(crate) use section::{
@@ -156,7 +159,9 @@ impl Record {
         // SAFETY: The path is written to the buffer, at most as many bytes as it has; `current` has a group.
         let length = unsafe { bindings::dmns_cgroup_path(path.as_mut_ptr(), path.len()) };
         // One that fills the buffer has been cut: what tells containers apart stands last.
-        let whole = usize::try_from(length).ok().filter(|&length| length < path.len() - 1);
+        let whole = usize::try_from(length)
+            .ok()
+            .filter(|&length| length < path.len() - 1);
         cgroup_field(whole.and_then(|length| path.get(..length)), self);
     }
 

@@ -63,6 +63,7 @@ mod bindings {
     include!("bindings_generated.rs");
 }
 
+use attach::alive::Alive;
 use attach::{
     Attachments,
     Hook, //
@@ -100,6 +101,7 @@ module! {
 struct DmnsAudit {
     _unloading: Unloading,
     _attachments: Attachments,
+    _alive: Option<Alive>,
     #[pin]
     _info: debugfs::File<level::Switch>,
     #[pin]
@@ -117,6 +119,7 @@ struct Unloading;
 impl Drop for Unloading {
     fn drop(&mut self) {
         config::unloaded();
+        attach::alive::end();
     }
 }
 
@@ -139,21 +142,24 @@ impl kernel::InPlaceModule for DmnsAudit {
             let counts = Counts;
             audit::init();
             let worker = Worker::start()?;
+            let alive = ns.then(Alive::begin);
             let attachments = Attachments::new([
                 (dm, Hook::DmTarget),
                 (dm, Hook::DmBio),
                 (dm, Hook::DmIoctl),
                 #[cfg(CONFIG_COMPAT)]
                 (dm, Hook::DmCompatIoctl),
-                (ns, Hook::NsAdd),
-                (ns, Hook::NsRemove),
-                (ns, Hook::NsSwitch),
                 (ns, Hook::Clone),
                 (ns, Hook::Unshare),
                 (ns, Hook::Mount),
                 (ns, Hook::Fsmount),
                 #[cfg(CONFIG_IA32_EMULATION)]
                 (ns, Hook::Fsmount32),
+                // After these: a creation outside of a section would stand alone. And who is seen when born, is seen
+                // when deleted.
+                (ns, Hook::NsRemove),
+                (ns, Hook::NsAdd),
+                (ns, Hook::NsSwitch),
                 (true, Hook::AuditReceive),
             ])
             .inspect_err(|_| pr_err!("not loaded, nothing is attached\n"))?;
@@ -163,6 +169,7 @@ impl kernel::InPlaceModule for DmnsAudit {
             let dir = debugfs::Dir::new(c"dmns_audit");
             Ok(try_pin_init!(Self {
                 _attachments: attachments,
+                _alive: alive,
                 _info <- dir.read_write_callback_file(
                     c"info",
                     level::Switch::new(level, ns),
@@ -178,9 +185,7 @@ impl kernel::InPlaceModule for DmnsAudit {
                 _counters <- dir.read_callback_file(c"counters", (), &|(), f| counters::write(f)),
                 _debugfs: {
                     attach::tell_missing_files(c"dmns_audit", [c"info", c"select", c"counters"]);
-                    if ns {
-                        attach::record_initial_namespaces();
-                    }
+                    attach::alive::record();
                     if level != Level::None {
                         attach::record_first_task();
                     }

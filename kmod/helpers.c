@@ -5,17 +5,25 @@
  */
 #include <linux/audit.h>
 #include <linux/cgroup.h>
+#include <linux/init_task.h>
+#include <linux/ipc_namespace.h>
 #include <linux/module.h>
+#include <linux/nsproxy.h>
 #include <linux/preempt.h>
+#include <linux/proc_ns.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/task.h>
 #include <linux/srcu.h>
+#include <linux/user_namespace.h>
 #include <linux/workqueue.h>
 #include <asm/unistd.h>
 
 #include <kernel/audit.h>
 
 #include "helpers.h"
+
+/* That of Cargo.toml: /sys/module/dmns_audit/version, which the tool compares with its own. */
+MODULE_VERSION("0.1.0");
 
 /* Whether current is the cause of what runs now: no interrupt of any kind is being served. */
 bool dmns_in_task(void)
@@ -168,6 +176,59 @@ void dmns_event_end(void)
 	ctx->stamp = (struct audit_stamp){};
 	ctx->current_state = ctx->state;
 	ctx->prio = ctx->state == AUDIT_STATE_RECORD ? ~0ULL : 0;
+}
+
+/*
+ * The id of the user namespace that owns @ns, which is on its way into the tree, in it, or was when the caller became
+ * an RCU reader: it holds a reference to its owner until it is removed, and the owner is freed after a grace period.
+ */
+u64 dmns_owner(const struct ns_common *ns)
+{
+	const struct user_namespace *owner = ns->ops ? ns->ops->owner((struct ns_common *)ns) : NULL;
+
+	return owner ? READ_ONCE(owner->ns.ns_id) : 0;
+}
+
+/*
+ * Copies the kernel's list of all namespaces to @found, as far as there is @room for. Returns how many there are.
+ *
+ * Its head is private to kernel/nstree.c. But the list is in the order of ids, and the initial ipc namespace has the
+ * first one and never leaves: what precedes it is the head.
+ *
+ * Who is removed meanwhile keeps its links, and is freed after a grace period, by each kind of namespace. Its ns_id does
+ * not: the rcu_head by which it is freed shares its place. So what was read counts only if the namespace is still in
+ * the tree afterwards; else its removal has begun, and who observes __ns_tree_remove() has seen it.
+ */
+size_t dmns_namespaces(struct dmns_namespace *found, size_t room)
+{
+	struct ns_common *first = to_ns_common(init_task.nsproxy->ipc_ns);
+	struct list_head *head = first->ns_unified_node.ns_list_entry.prev;
+	struct list_head *entry;
+	size_t count = 0;
+
+	BUILD_BUG_ON(IPC_NS_INIT_ID != 1);
+	rcu_read_lock();
+	for (entry = READ_ONCE(head->next); entry != head; entry = READ_ONCE(entry->next)) {
+		const struct ns_common *ns =
+			container_of(entry, struct ns_common, ns_unified_node.ns_list_entry);
+		const struct dmns_namespace this = {
+			.id = READ_ONCE(ns->ns_id),
+			.owner = dmns_owner(ns),
+			.type = ns->ns_type,
+			.inum = ns->inum,
+		};
+
+		/* Pairs with write_sequnlock() in __ns_tree_remove(), after which the rcu_head is written. */
+		smp_rmb();
+		if (READ_ONCE(ns->ns_unified_node.ns_node.__rb_parent_color) ==
+		    (unsigned long)&ns->ns_unified_node.ns_node)
+			continue;
+		if (count < room)
+			found[count] = this;
+		count++;
+	}
+	rcu_read_unlock();
+	return count;
 }
 
 void dmns_lock_task(struct task_struct *task)

@@ -37,6 +37,18 @@ void dmns_event_record(void);
 bool dmns_event_begin(void);
 void dmns_event_end(void);
 
+/* A namespace as the kernel's list has it. */
+struct dmns_namespace {
+	u64 id;
+	/* The id of the user namespace that owns it; 0 for the initial user namespace. */
+	u64 owner;
+	u32 type;
+	u32 inum;
+};
+
+size_t dmns_namespaces(struct dmns_namespace *found, size_t room);
+u64 dmns_owner(const struct ns_common *ns);
+
 void dmns_lock_task(struct task_struct *task);
 void dmns_unlock_task(struct task_struct *task);
 
@@ -55,7 +67,7 @@ void dmns_emit_deferred(struct work_struct *work);
 /* In trampoline_*.S. */
 unsigned long dmns_body(unsigned long a1, unsigned long a2, unsigned long a3, const void *body);
 
-/* In attach/*.rs, called by the trampolines. */
+/* In attach/, called by the trampolines. */
 void dmns_observe_ns_add(const struct ns_common *ns);
 void dmns_observe_ns_remove(const struct ns_common *ns);
 void dmns_observe_ns_switch(struct task_struct *task, const struct nsproxy *proxy);

@@ -11,7 +11,8 @@ use crate::audit::{
 use crate::uapi::ns::{
     Kind,
     Namespace,
-    NsfsDev, //
+    NsfsDev,
+    Origin, //
 };
 use crate::uapi::types::RecordType;
 
@@ -20,36 +21,43 @@ use crate::uapi::types::RecordType;
 /// The creator can hold locks: `namespace_sem` for a mount namespace, `pernet_ops_rwsem` for a network namespace. So
 /// the record is emitted when the call returns that made it.
 pub(crate) fn created(ns: &Namespace, dev: NsfsDev, old: u32) {
-    if !audit::in_section() && ns.kind == Kind::User {
-        // By clone(): copy_creds() holds no lock.
-        return record_created(ns, dev, Some(old));
+    let origin = Origin::Clone { old };
+    if audit::in_section() || ns.kind != Kind::User {
+        return draft(ns, dev, origin);
     }
-    if let Some(mut draft) = Draft::start(RecordType::NsInit(ns.kind)) {
-        draft.subject();
-        ns.init_tail(dev, Some(old), &mut draft);
-        draft.hold_or_defer();
-    }
-}
-
-/// A namespace was there when the module was loaded.
-pub(crate) fn initial(ns: &Namespace, dev: NsfsDev) {
-    record_created(ns, dev, None);
-}
-
-fn record_created(ns: &Namespace, dev: NsfsDev, old: Option<u32>) {
+    // By clone(): copy_creds() holds no lock.
     if let Some(mut record) = Record::start(RecordType::NsInit(ns.kind), Wait::Allowed) {
         record.subject();
-        ns.init_tail(dev, old, &mut record);
+        ns.init_tail(dev, origin, &mut record);
+    }
+}
+
+/// A namespace is alive when records begin: when the module is loaded, or auditing is switched on. The user namespace
+/// with the id `owner` owns it.
+pub(crate) fn alive(ns: &Namespace, dev: NsfsDev, owner: u64) {
+    draft(ns, dev, Origin::Alive { owner });
+}
+
+fn draft(ns: &Namespace, dev: NsfsDev, origin: Origin) {
+    if let Some(mut draft) = Draft::start(RecordType::NsInit(ns.kind)) {
+        draft.subject();
+        ns.init_tail(dev, origin, &mut draft);
+        draft.hold_or_defer();
     }
 }
 
 /// A namespace was deleted. The task that runs now is the one that dropped the last reference, or a
-/// worker: often not the cause. It can hold any lock, so the record is deferred.
-pub(crate) fn deleted(ns: &Namespace, dev: NsfsDev) {
+/// worker: often not the cause. It can hold any lock, so the record is deferred. If it is `unborn`, the record of its
+/// creation is still to come.
+pub(crate) fn deleted(ns: &Namespace, dev: NsfsDev, unborn: bool) {
     if let Some(mut draft) = Draft::start(RecordType::NsDel(ns.kind)) {
         draft.subject();
         ns.del_tail(dev, &mut draft);
-        // A section may hold the creation, which comes first.
-        draft.hold_or_defer();
+        if unborn {
+            draft.defer();
+        } else {
+            // A section may hold the creation, which comes first.
+            draft.hold_or_defer();
+        }
     }
 }

@@ -7,7 +7,7 @@
 target=$(target_dir)
 if [ ! -d "$target" ]; then
 	# Checkouts come and go; the last few are enough.
-	ls -td "$CACHE"/target/* 2>/dev/null | tail -n +12 | while read -r old; do as_root rm -rf "$old"; done
+	prune "$CACHE/target" 4
 fi
 # The guest's first process is one of these programs, so they are static.
 set -- env CARGO_TARGET_DIR="$target" \

@@ -58,6 +58,13 @@ keep() {
 	mv "$1.partial" "$1"
 }
 
+# prune DIR COUNT - removes all but the newest COUNT entries of DIR, but for those of the last day: somebody may run them.
+prune() {
+	ls -td "$1"/* 2>/dev/null | tail -n "+$(($2 + 1))" | while read -r old; do
+		[ -n "$(find "$old" -maxdepth 0 -mmin -1440)" ] || as_root rm -rf "$old"
+	done
+}
+
 # mirror - the Debian mirror that this machine's apt uses, or $DMNS_MIRROR.
 mirror() {
 	if [ -n "${DMNS_MIRROR:-}" ]; then

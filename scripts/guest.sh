@@ -19,7 +19,14 @@ libvirt)
 	PACKAGES="$PACKAGES e2fsprogs libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu lvm2 qemu-system-x86"
 	sources=$PROJECT/userspace-test/guest/libvirt/boot.S
 	;;
-*) die "no image is called $name; there is: libvirt" ;;
+runtimes)
+	# Whatever makes containers, without a registry: their images are made of busybox and of the guest's own /usr.
+	# The volume that only one of them mounts has a filesystem (e2fsprogs).
+	PACKAGES="$PACKAGES aardvark-dns busybox-static catatonit conmon containerd crun docker-cli docker.io e2fsprogs
+		fuse-overlayfs iptables libvirt-clients libvirt-daemon libvirt-daemon-driver-lxc login lxc netavark nftables
+		passt passwd podman runc slirp4netns systemd-container uidmap"
+	;;
+*) die "no image is called $name; there are: libvirt, runtimes" ;;
 esac
 
 image=$CACHE/guest/${name:+$name-}$(cat "$kernel/release")-$(echo "$PACKAGES" | hash - "$0" $sources).erofs

@@ -19,6 +19,8 @@ if [ ! -d "$module" ]; then
 		CC="$cc" HOSTCC="$cc" "$@"
 	keep "$module"
 	# The last few are enough to go back and forth between two checkouts.
-	ls -td "$CACHE"/module/* | tail -n +9 | while read -r old; do as_root rm -rf "$old"; done
+	prune "$CACHE/module" 8
+else
+	touch "$module"
 fi
 result "$module/kmod/dmns_audit.ko"

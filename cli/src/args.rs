@@ -19,7 +19,7 @@ const STATE: &str = "/run/dmns-audit/oci";
     version,
     max_term_width = 100,
     after_help = "Logs may be raw or enriched, compressed (gz, xz, zst), rotated, the output of \
-                  `ausearch --raw`, or the kernel's own log (dmesg). Without FILE, the system's audit \
+                  `ausearch --raw`, `journalctl -o export` or `-o json`, or the kernel's own log (dmesg). Without FILE, the system's audit \
                   log is read; `-` is standard input.\n\n\
                   Exit status: 0 all is well; 1 `check` found something; 2 something could not be read, \
                   or the command line is wrong."
@@ -272,6 +272,10 @@ pub struct Check {
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
+    /// Read the journal (`journalctl _TRANSPORT=audit`): where there is no auditd. Example: check --journal
+    #[arg(long, conflicts_with = "files")]
+    pub journal: bool,
+
     /// How to tell what is found. Example: --format json
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: CheckFormat,
@@ -363,6 +367,10 @@ pub struct Common {
     /// Read standard input. Example: ausearch --raw -m VIRT_CONTROL | dmns-audit report virt --stdin
     #[arg(long)]
     pub stdin: bool,
+
+    /// Read the journal (`journalctl _TRANSPORT=audit`): where there is no auditd. Example: report dm --journal
+    #[arg(long, conflicts_with_all = ["files", "file", "stdin"])]
+    pub journal: bool,
 
     /// From when on: a word (now, recent, boot, today, yesterday, this-week, week-ago, this-month,
     /// this-year), a date, a time of day, or both; -ts is the same. Example: --start 2026-11-21 18:00
@@ -468,6 +476,10 @@ pub struct Watch {
     #[arg(long)]
     pub stdin: bool,
 
+    /// Read records from the journal as they come, not from the kernel. Example: watch --journal
+    #[arg(long, conflicts_with_all = ["stdin", "plugin"])]
+    pub journal: bool,
+
     /// As a plugin of auditd: --stdin --format json --output FILE. Example: --plugin=/var/log/dmns-audit.json
     #[arg(long, value_name = "FILE", conflicts_with = "output")]
     pub plugin: Option<PathBuf>,
@@ -476,9 +488,15 @@ pub struct Watch {
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// How to tell it: a sentence, or one JSON object a line. Example: --format json
+    /// How to tell it: a sentence, or one JSON object a line, as docs/cli.md or the Elastic Common Schema has it.
+    /// Example: --format json
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub format: ReportFormat,
+    pub format: WatchFormat,
+
+    /// Keep figures for Prometheus in this file, which node_exporter's textfile collector reads.
+    /// Example: --metrics /var/lib/prometheus/node-exporter/dmns.prom
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
 
     /// Write the records beneath each sentence, as a log has them. Example: watch --records
     #[arg(long)]
@@ -491,6 +509,17 @@ pub struct Watch {
     /// End after so many events. Example: --count 1
     #[arg(long, value_name = "NUMBER")]
     pub count: Option<u64>,
+}
+
+/// How `watch` tells an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WatchFormat {
+    /// A sentence.
+    Text,
+    /// One object a line.
+    Json,
+    /// One object a line, in the fields of the Elastic Common Schema.
+    Ecs,
 }
 
 /// Whether `text` is written as RFC 4122 has it.

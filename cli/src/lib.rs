@@ -15,6 +15,7 @@
 //! - [`oci`]: a hook of container runtimes.
 //! - [`select`]: whose records the module leaves out.
 //! - [`watch`]: what happens, as it happens.
+//! - [`module`]: the version of the module that is loaded.
 //! - [`spec`]: prints the contract.
 //! - [`table`], [`terminal`], [`when`]: text and times for people.
 //! - [`args`]: the command line.
@@ -25,6 +26,7 @@ pub mod check;
 pub mod export;
 pub mod html;
 pub mod input;
+pub mod module;
 pub mod oci;
 pub mod ranges;
 pub mod record;

@@ -5,7 +5,7 @@
 use clap::Parser;
 use dmns_audit::args::{
     self, Check, CheckFormat, Cli, Command, Common, Export, OciPaths, Report, ReportFormat,
-    RunGuest, Select, SpecFormat, Watch, What,
+    RunGuest, Select, SpecFormat, Watch, WatchFormat, What,
 };
 use dmns_audit::check::json::Json;
 use dmns_audit::check::sarif::Sarif;
@@ -14,6 +14,7 @@ use dmns_audit::check::{Reporter, check};
 use dmns_audit::export;
 use dmns_audit::html::{self, Both, Page};
 use dmns_audit::input::Log;
+use dmns_audit::module;
 use dmns_audit::oci;
 use dmns_audit::record::users::Users;
 use dmns_audit::report::{self, Collector, Options, Unread, dm, ns, virt};
@@ -52,6 +53,11 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
         Some(_) => Box::new(stdout),
         None => Box::new(BufWriter::new(stdout)),
     };
+    if matches!(&cli.command, Command::Watch(args) if !args.stdin) {
+        if let Some(difference) = module::difference(Path::new("/")) {
+            eprintln!("dmns-audit: {difference}");
+        }
+    }
     let code = match &cli.command {
         Command::Check(args) => run_check(args, &terminal, &mut out)?,
         Command::Export(args) => run_export(args, &mut out)?,
@@ -69,8 +75,10 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
                 state,
                 log,
             };
-            oci::hook(&ask, io::stdin().lock())?;
-            ExitCode::SUCCESS
+            match oci::hook(&ask, io::stdin().lock()) {
+                true => ExitCode::SUCCESS,
+                false => ExitCode::from(2),
+            }
         }
         Command::OciForward(args) => {
             let OciPaths { socket, state, log } = args.paths.clone();
@@ -112,7 +120,10 @@ fn at(path: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
 }
 
 fn run_check(args: &Check, terminal: &Terminal, out: &mut dyn Write) -> io::Result<ExitCode> {
-    let mut log = Log::open(&args.files)?;
+    let mut log = match args.journal {
+        true => Log::journal()?,
+        false => Log::open(&args.files)?,
+    };
     let mut text;
     let mut json;
     let mut sarif;
@@ -300,6 +311,9 @@ fn options(common: &Common, terminal: Terminal) -> io::Result<Options> {
 }
 
 fn open(common: &Common) -> io::Result<Log> {
+    if common.journal {
+        return Log::journal();
+    }
     let mut files = common.files.clone();
     files.extend(common.file.iter().cloned());
     if common.stdin {
@@ -339,7 +353,8 @@ fn run_select(args: &Select, out: &mut dyn Write) -> io::Result<()> {
 fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Result<()> {
     let file = args.plugin.as_ref().or(args.output.as_ref());
     let options = Options {
-        json: args.plugin.is_some() || args.format == ReportFormat::Json,
+        json: args.plugin.is_some() && args.format != WatchFormat::Ecs
+            || args.format == WatchFormat::Json,
         proof: args.proof,
         terminal: if file.is_some() {
             Terminal::FILE
@@ -352,11 +367,22 @@ fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Resul
     let ask = watch::Ask {
         count: args.count,
         records: args.records,
+        ecs: args.format == WatchFormat::Ecs,
         stop: watch::stop_on_signals()?,
     };
-    let source = match args.stdin || args.plugin.is_some() {
-        true => watch::plugin::start()?,
-        false => watch::netlink::start()?,
+    let source = match () {
+        () if args.journal => watch::plugin::journal()?,
+        () if args.stdin || args.plugin.is_some() => watch::plugin::start()?,
+        () => watch::netlink::start()?,
+    };
+    let root = Path::new("/");
+    let beside = watch::Beside {
+        // What comes by a pipe may be of another time, or another machine.
+        devices: (!args.stdin).then(|| watch::devices::Devices::at(root)),
+        metrics: args
+            .metrics
+            .as_ref()
+            .map(|path| watch::metrics::Metrics::new(path, root)),
     };
     match file {
         Some(path) => {
@@ -367,8 +393,8 @@ fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Resul
                 .mode(0o600)
                 .open(path)
                 .map_err(at(path))?;
-            watch::watch(&source, &options, &ask, &mut BufWriter::new(file))
+            watch::watch(&source, &options, &ask, beside, &mut BufWriter::new(file))
         }
-        None => watch::watch(&source, &options, &ask, out),
+        None => watch::watch(&source, &options, &ask, beside, out),
     }
 }

@@ -355,3 +355,36 @@ fn a_log_that_begins_or_ends_in_the_middle_is_not_accused() {
         }
     }
 }
+
+/// libvirt's LXC driver tells a container's first process apart from its own (`op=init`): a crash of either is the guest's.
+#[test]
+fn a_crash_of_a_containers_first_process_is_the_guests() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("log");
+    let lxc = "vm=\"lvweb\" uuid=11111111-2222-3333-4444-555555555555 vm-pid=715";
+    let of = "exe=\"/usr/sbin/libvirtd\" hostname=? addr=? terminal=? res=success'";
+    let who = "pid=1 uid=0 auid=4294967295 ses=4294967295";
+    let crash = |serial: u32, pid: u32| {
+        format!(
+            "type=ANOM_ABEND msg=audit(1.000:{serial}): auid=4294967295 uid=0 gid=0 ses=4294967295 pid={pid} \
+             comm=\"sh\" exe=\"/bin/sh\" sig=11 res=1\n"
+        )
+    };
+    let text = crash(1, 717)
+        + &format!(
+            "type=VIRT_CONTROL msg=audit(1.000:2): {who} msg='virt=lxc op=start reason=booted {lxc} {of}\n"
+        )
+        + &format!(
+            "type=VIRT_CONTROL msg=audit(1.000:3): {who} msg='virt=lxc op=init {lxc} init-pid=717 pid-ns=4026532535 {of}\n"
+        )
+        + &crash(4, 717)
+        + &format!(
+            "type=VIRT_CONTROL msg=audit(1.000:5): {who} msg='virt=lxc op=stop reason=shutdown {lxc} {of}\n"
+        )
+        + &crash(6, 717);
+    fs::write(&log, text).expect("written");
+    let rows = rows(&log);
+    let crashes: Vec<&Value> = rows.iter().filter(|row| row["event"] == "anom").collect();
+    assert_eq!(crashes.len(), 1, "{rows:?}");
+    assert_eq!(crashes[0]["vm"], "lvweb");
+}

@@ -5,6 +5,7 @@
 //!
 //! While the body runs, the module cannot be unloaded. So no call is surrounded that waits for whom it pleases.
 
+use super::alive;
 use super::handlers::{
     current_info,
     exported,
@@ -235,6 +236,8 @@ unsafe extern "C" fn dmns_around_audit_receive(
     let _handling = Handling::begin();
     // SAFETY: By the safety requirements.
     let result = unsafe { bindings::dmns_body(a1, a2, a3, body) };
+    // It may have been switched on, or off.
+    alive::record();
     config::obey_lock();
     result
 }

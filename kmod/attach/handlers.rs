@@ -2,6 +2,7 @@
 
 //! What the functions that we attach to are handed, turned into plain values for `dm.rs`, `ns.rs` and `info.rs`.
 
+use super::alive;
 use super::selection::{
     ns_id,
     TaskNamespaces, //
@@ -150,6 +151,9 @@ pub(super) unsafe extern "C" fn replace_dm_audit_log_bio(
 #[no_mangle]
 unsafe extern "C" fn dmns_observe_ns_add(ns: *const bindings::ns_common) {
     let _handling = Handling::begin();
+    if !alive::wanted() {
+        return;
+    }
     // SAFETY: By the safety requirements.
     let Some(namespace) = (unsafe { namespace(ns) }) else {
         return;
@@ -160,7 +164,11 @@ unsafe extern "C" fn dmns_observe_ns_add(ns: *const bindings::ns_common) {
         let proxy = (*current).nsproxy;
         (*of_task(namespace.kind, Of::Children, current, proxy)).inum
     };
-    ns::created(&namespace, nsfs(), old);
+    // SAFETY: As above; the caller's namespaces own it.
+    let owner = unsafe { bindings::dmns_owner(ns) };
+    if alive::born(&namespace, owner) {
+        ns::created(&namespace, nsfs(), old);
+    }
     if let Some(maker) = TaskNamespaces::current() {
         select::born(namespace.kind, namespace.id, &maker);
     }
@@ -174,9 +182,15 @@ unsafe extern "C" fn dmns_observe_ns_add(ns: *const bindings::ns_common) {
 #[no_mangle]
 unsafe extern "C" fn dmns_observe_ns_remove(ns: *const bindings::ns_common) {
     let _handling = Handling::begin();
+    if !alive::wanted() {
+        return;
+    }
     // SAFETY: By the safety requirements.
     if let Some(namespace) = unsafe { namespace(ns) } {
-        ns::deleted(&namespace, nsfs());
+        // SAFETY: As above.
+        let owner = unsafe { bindings::dmns_owner(ns) };
+        let unborn = alive::died(&namespace, owner);
+        ns::deleted(&namespace, nsfs(), unborn);
         select::died(namespace.kind, namespace.id);
     }
 }
@@ -233,6 +247,15 @@ unsafe fn namespace(ns: *const bindings::ns_common) -> Option<Namespace> {
     let inum = unsafe { (*ns).inum };
     // SAFETY: As above.
     let id = unsafe { ns_id(ns) };
+    named(ns_type, inum, id)
+}
+
+/// The namespace that was found alive.
+pub(super) fn plain(found: &bindings::dmns_namespace) -> Option<Namespace> {
+    named(found.type_, found.inum, found.id)
+}
+
+fn named(ns_type: u32, inum: u32, id: u64) -> Option<Namespace> {
     let kind = Kind::from_clone_flag(ns_type);
     if kind.is_none() {
         kernel::pr_warn_once!("namespace of unknown type {:#x}: not recorded\n", ns_type);
@@ -313,7 +336,7 @@ unsafe fn info(task: *mut bindings::task_struct, proxy: *const bindings::nsproxy
 
 /// Says in which namespaces the first task is.
 ///
-/// Together with the initial namespaces this makes a log complete that begins here.
+/// Together with the namespaces that are alive this makes a log complete that begins here.
 pub(crate) fn record_first_task() {
     // SAFETY: The initial pid namespace lives as long as the kernel, and so does its reaper, the first task.
     let first = unsafe { bindings::init_pid_ns.child_reaper };
@@ -331,25 +354,10 @@ pub(crate) fn record_first_task() {
     info::record(&info);
 }
 
-/// Says of each initial namespace that it was created.
-pub(crate) fn record_initial_namespaces() {
-    for kind in Kind::ALL {
-        // SAFETY: `init_task` is the idle task of the first CPU: it never dies, and stays in the initial
-        // namespaces.
-        let initial = unsafe {
-            let task = &raw mut bindings::init_task;
-            namespace(of_task(kind, Of::Children, task, (*task).nsproxy))
-        };
-        if let Some(initial) = initial {
-            ns::initial(&initial, nsfs());
-        }
-    }
-}
-
 /// The device of nsfs, as `major << 20 | minor`. It is mounted once, at boot.
 static NSFS_DEV: Atomic<u32> = Atomic::new(0);
 
-fn nsfs() -> NsfsDev {
+pub(super) fn nsfs() -> NsfsDev {
     let dev = NSFS_DEV.load(Relaxed);
     NsfsDev {
         major: major(dev),

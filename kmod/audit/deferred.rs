@@ -31,6 +31,9 @@ static LIST: Atomic<*mut Text> = Atomic::new(null_mut());
 /// How many are deferred.
 static COUNT: Atomic<usize> = Atomic::new(0);
 
+/// Whether records wait for others that come before them: see [`hold_back`].
+static HELD_BACK: Atomic<bool> = Atomic::new(false);
+
 /// Whether the module goes, and the worker must not be held up by auditd any more.
 static LEAVING: Atomic<bool> = Atomic::new(false);
 
@@ -63,6 +66,16 @@ pub(super) fn defer(text: KBox<Text>) {
     }
 }
 
+/// Lets the worker emit nothing until it is called with `false`. To be called between [`Worker::start`] and the end of
+/// the worker.
+pub(crate) fn hold_back(yes: bool) {
+    HELD_BACK.store(yes, Relaxed);
+    if !yes {
+        // SAFETY: The worker was started, and has not ended.
+        unsafe { bindings::dmns_worker_wake() };
+    }
+}
+
 /// Takes all drafts out of the list, the oldest first.
 fn take() -> *mut Text {
     let mut youngest = LIST.xchg(null_mut(), Acquire);
@@ -81,6 +94,9 @@ fn take() -> *mut Text {
 /// The worker.
 #[no_mangle]
 extern "C" fn dmns_emit_deferred(_work: *mut bindings::work_struct) {
+    if HELD_BACK.load(Relaxed) {
+        return;
+    }
     let mut next = take();
     while !next.is_null() {
         // SAFETY: `take()` returns boxes that nobody else has; each is made a box again once.
@@ -144,6 +160,7 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         LEAVING.store(true, Relaxed);
+        hold_back(false);
         // SAFETY: The worker was started. The init and the exit function of a module may sleep.
         unsafe { bindings::dmns_worker_flush() };
         // SAFETY: As above; nothing is deferred any more.

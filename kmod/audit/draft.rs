@@ -21,7 +21,7 @@ use kernel::prelude::*;
 
 /// The text of a record, for a place where the record itself cannot be emitted: others would wait for auditd.
 ///
-/// Who writes it finishes it with [`Draft::hold_or_defer`].
+/// Who writes it finishes it with [`Draft::hold_or_defer`] or [`Draft::defer`].
 #[must_use = "a draft that is dropped is a record lost"]
 pub(crate) struct Draft {
     ty: RecordType,
@@ -81,11 +81,20 @@ impl Draft {
     /// Lets the section hold the record that `current` is in, which emits it at its end; outside of any, defers it to
     /// the worker. Callable from any context.
     pub(crate) fn hold_or_defer(self) {
+        self.finish(section::hold);
+    }
+
+    /// Defers the record to the worker, whatever section `current` is in. Callable from any context.
+    pub(crate) fn defer(self) {
+        self.finish(Err);
+    }
+
+    fn finish(self, hold: impl FnOnce(KBox<Text>) -> Result<(), KBox<Text>>) {
         // Half a record is worse than a count of it.
         let Some(text) = self.text else {
             return counters::count(self.ty, Fate::NoRoom);
         };
-        if let Err(text) = section::hold(text) {
+        if let Err(text) = hold(text) {
             deferred::defer(text);
         }
     }

@@ -247,7 +247,7 @@ pub struct Field {
     /// How its value is written.
     pub syntax: Syntax,
     /// Whether it may be missing: `subj=`, where no security module labels tasks; `pidns_for_children=`, where it is
-    /// that of the task.
+    /// that of the task; `owner_ns_id=`, where the creation itself is recorded.
     pub optional: bool,
 }
 
@@ -300,7 +300,7 @@ const DM_CTRL: &[Field] = &[
 /// C: `dm_audit_log_bio()` and `dm_audit_log_ti()` in `drivers/md/dm-audit.c`.
 const DM_EVENT: &[Field] = &[MODULE, OP, DEV, field("sector", Syntax::Sector), RES];
 
-const fn ns_init(kind: Kind) -> [Field; 10] {
+const fn ns_init(kind: Kind) -> [Field; 11] {
     [
         PID,
         UID,
@@ -317,16 +317,20 @@ const fn ns_init(kind: Kind) -> [Field; 10] {
             ..field("", Syntax::I32)
         },
         field("ns_id", Syntax::U64),
+        Field {
+            optional: true,
+            ..field("owner_ns_id", Syntax::U64)
+        },
         field("res", Syntax::Success),
     ]
 }
 
 const fn ns_del(kind: Kind) -> [Field; 9] {
-    let [pid, uid, auid, ses, subj, dev, _, ns, ns_id, res] = ns_init(kind);
+    let [pid, uid, auid, ses, subj, dev, _, ns, ns_id, _, res] = ns_init(kind);
     [pid, uid, auid, ses, subj, dev, ns, ns_id, res]
 }
 
-const NS_INIT: [[Field; 10]; Kind::ALL.len()] = {
+const NS_INIT: [[Field; 11]; Kind::ALL.len()] = {
     let mut all = [ns_init(Kind::Mnt); Kind::ALL.len()];
     let mut k = 0;
     while k < all.len() {
@@ -370,7 +374,7 @@ const NS_INFO: [Field; Kind::ALL.len() + 3] = {
 
 /// The fields of a record of type `ty`, in order.
 pub fn layout(ty: RecordType) -> &'static [Field] {
-    static INIT: [[Field; 10]; Kind::ALL.len()] = NS_INIT;
+    static INIT: [[Field; 11]; Kind::ALL.len()] = NS_INIT;
     static DEL: [[Field; 9]; Kind::ALL.len()] = NS_DEL;
     static INFO: [Field; Kind::ALL.len() + 3] = NS_INFO;
     match ty {
@@ -462,7 +466,7 @@ mod tests {
     use super::*;
     extern crate std;
     use super::super::dm;
-    use super::super::ns::{Info, Namespace, NsfsDev, Subject, cgroup_field};
+    use super::super::ns::{Info, Namespace, NsfsDev, Origin, Subject, cgroup_field};
     use super::super::text::tests::text;
     use proptest::prelude::*;
     use std::{format, string::String, string::ToString};
@@ -478,13 +482,17 @@ mod tests {
         #[test]
         fn every_namespace_record_keeps_the_contract(
             kind in 0usize..8, pid: i32, uid: u32, auid: u32, ses: u32, major: u32, minor: u32,
-            inum: u32, old: Option<u32>, id: u64,
+            inum: u32, old: Option<u32>, id: u64, owner: u64,
         ) {
             let kind = Kind::ALL[kind];
             let subject = Subject { pid, uid, auid, ses };
             let dev = NsfsDev { major, minor };
             let ns = Namespace { kind, inum, id };
-            let init = text(|out| { subject.head(out); ns.init_tail(dev, old, out); });
+            let origin = match old {
+                Some(old) => Origin::Clone { old },
+                None => Origin::Alive { owner },
+            };
+            let init = text(|out| { subject.head(out); ns.init_tail(dev, origin, out); });
             prop_assert_eq!(verdict(RecordType::NsInit(kind), &init), Ok(()));
             let del = text(|out| { subject.head(out); ns.del_tail(dev, out); });
             prop_assert_eq!(verdict(RecordType::NsDel(kind), &del), Ok(()));

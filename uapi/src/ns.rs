@@ -138,6 +138,21 @@ pub struct Namespace {
     pub id: u64,
 }
 
+/// Where a namespace comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum Origin {
+    /// It was cloned from another.
+    Clone {
+        /// The inode number of the other.
+        old: u32,
+    },
+    /// It was alive when records began, which tells no more than this.
+    Alive {
+        /// The id of the user namespace that owns it; 0 for the initial user namespace.
+        owner: u64,
+    },
+}
+
 /// The device of nsfs, the filesystem that namespace inodes live on. `dev=` is hexadecimal here.
 #[derive(Clone, Copy, Debug)]
 pub struct NsfsDev {
@@ -148,30 +163,37 @@ pub struct NsfsDev {
 }
 
 impl Namespace {
-    /// The end of `NS_INIT_*`: ` dev=00:04 old_netns=-7 netns=3 ns_id=21 res=1`.
-    ///
-    /// `old` is the inode number of the namespace it was cloned from; `None`, told as `(none)`, for an
-    /// initial namespace.
-    pub fn init_tail(&self, dev: NsfsDev, old: Option<u32>, out: &mut impl Sink) {
+    /// The end of `NS_INIT_*`: ` dev=00:04 old_netns=-7 netns=3 ns_id=21 res=1`, or
+    /// ` dev=00:04 old_netns=(none) netns=3 ns_id=21 owner_ns_id=19 res=1`.
+    pub fn init_tail(&self, dev: NsfsDev, origin: Origin, out: &mut impl Sink) {
         dev_field(dev, out);
         out.put(b" old_");
+        let old = match origin {
+            Origin::Clone { old } => Some(old),
+            Origin::Alive { .. } => None,
+        };
         number_field(self.kind, old, out);
         out.put(b" ");
-        self.own_tail(out);
+        self.own_fields(out);
+        if let Origin::Alive { owner } = origin {
+            out.put(b" owner_ns_id=");
+            decimal(out, owner);
+        }
+        out.put(b" res=1");
     }
 
     /// The end of `NS_DEL_*`: ` dev=00:04 netns=3 ns_id=21 res=1`.
     pub fn del_tail(&self, dev: NsfsDev, out: &mut impl Sink) {
         dev_field(dev, out);
         out.put(b" ");
-        self.own_tail(out);
+        self.own_fields(out);
+        out.put(b" res=1");
     }
 
-    fn own_tail(&self, out: &mut impl Sink) {
+    fn own_fields(&self, out: &mut impl Sink) {
         number_field(self.kind, Some(self.inum), out);
         out.put(b" ns_id=");
         decimal(out, self.id);
-        out.put(b" res=1");
     }
 }
 
@@ -290,12 +312,15 @@ mod tests {
             "pid=481 uid=0 auid=4294967295 ses=4294967295"
         );
         assert_eq!(
-            text(|out| ns.init_tail(DEV, Some(PROC_DYNAMIC_FIRST - 7), out)),
+            text(|out| {
+                let old = PROC_DYNAMIC_FIRST - 7;
+                ns.init_tail(DEV, Origin::Clone { old }, out);
+            }),
             " dev=00:04 old_netns=-7 netns=3 ns_id=21 res=1"
         );
         assert_eq!(
-            text(|out| ns.init_tail(DEV, None, out)),
-            " dev=00:04 old_netns=(none) netns=3 ns_id=21 res=1"
+            text(|out| ns.init_tail(DEV, Origin::Alive { owner: 19 }, out)),
+            " dev=00:04 old_netns=(none) netns=3 ns_id=21 owner_ns_id=19 res=1"
         );
         assert_eq!(
             text(|out| ns.del_tail(DEV, out)),

@@ -31,6 +31,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("auparse", include_str!("../guest/auparse")),
     ("bench", include_str!("../guest/bench")),
     ("block-links", include_str!("../guest/block-links")),
+    ("containers-up", include_str!("../guest/containers-up")),
     ("counter", include_str!("../guest/counter")),
     ("device", include_str!("../guest/device")),
     ("domain", include_str!("../guest/domain")),
@@ -49,6 +50,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("libvirt-up", include_str!("../guest/libvirt-up")),
     ("load", include_str!("../guest/load")),
     ("milliseconds", include_str!("../guest/milliseconds")),
+    ("misdeeds", include_str!("../guest/misdeeds")),
     ("namespaces", include_str!("../guest/namespaces")),
     ("qmp", include_str!("../guest/qmp")),
     ("records", include_str!("../guest/records")),
@@ -58,10 +60,23 @@ const COMMANDS: &[(&str, &str)] = &[
     ("tell-guest", include_str!("../guest/tell-guest")),
     ("unload", include_str!("../guest/unload")),
     ("value", include_str!("../guest/value")),
+    ("whose", include_str!("../guest/whose")),
 ];
+
+/// The image whose guests run systemd as PID 1.
+const SYSTEMD: &str = "packages";
 
 /// How auditd is told to run `dmns-audit`.
 const PLUGIN: &[u8] = include_bytes!("../../cli/plugin/dmns-audit.conf");
+
+/// How engines are told to run it as a hook.
+const HOOKS: &[(&str, &str)] = &[
+    (
+        "dmns-audit.json",
+        include_str!("../../cli/oci/dmns-audit.json"),
+    ),
+    ("dmns-runc", include_str!("../../cli/oci/dmns-runc")),
+];
 
 /// How a command ended.
 #[derive(Debug)]
@@ -153,12 +168,18 @@ impl Guest {
         initramfs.file("dmns/dmns-test", true, &own);
         initramfs.file("dmns/bin/dmns-audit", true, &tool);
         initramfs.file("dmns/dmns-audit.conf", false, PLUGIN);
+        for (name, hook) in HOOKS {
+            initramfs.file(&format!("dmns/oci/{name}"), false, hook.as_bytes());
+        }
         let module =
             fs::read(&prepared.module).with_context(|| prepared.module.display().to_string())?;
         initramfs.file("dmns/dmns_audit.ko", false, &module);
         if let Some(control) = &prepared.control {
             let control = fs::read(control).with_context(|| control.display().to_string())?;
             initramfs.file("dmns/dmns_control.ko", false, &control);
+        }
+        if machine.image.as_deref() == Some(SYSTEMD) {
+            initramfs.file("systemd", false, b"");
         }
         for (name, script) in COMMANDS {
             initramfs.file(&format!("dmns/bin/{name}"), true, script.as_bytes());
@@ -208,13 +229,14 @@ impl Guest {
     }
 
     /// Makes a booted guest ready, unless it is: starts auditd as Debian configures it, with the backlog of
-    /// Debian's rules, and loads the module if `module`.
+    /// Debian's rules, unless systemd did, and loads the module if `module`.
     pub(crate) fn set_up(&mut self, module: bool) -> Result<()> {
         if self.ready {
             return Ok(());
         }
         self.must(
-            "auditd && auditctl -R /etc/audit/audit.rules >/dev/null && auditctl -e 1 >/dev/null",
+            "pgrep -x auditd >/dev/null || \
+             { auditd && auditctl -R /etc/audit/audit.rules && auditctl -e 1; } >/dev/null",
         )?;
         if self.watcher.live {
             self.begin_watch()?;

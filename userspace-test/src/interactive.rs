@@ -27,6 +27,9 @@ pub(crate) struct Shell {
     /// Folder to see at /mnt/share.
     #[arg(long, value_name = "DIR")]
     share: Option<PathBuf>,
+    /// The guest image, as scenarios have it (`libvirt`, `runtimes`), instead of the usual one.
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) image: Option<String>,
     /// Memory of the guest, MiB.
     #[arg(long, default_value_t = 2048)]
     memory: u32,
@@ -44,6 +47,9 @@ pub(crate) struct Exec {
     /// Write auditd's log here.
     #[arg(long, value_name = "FILE")]
     audit_log: Option<PathBuf>,
+    /// The guest image, as scenarios have it (`libvirt`, `runtimes`), instead of the usual one.
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) image: Option<String>,
     /// Memory of the guest, MiB.
     #[arg(long, default_value_t = 2048)]
     memory: u32,
@@ -64,6 +70,7 @@ pub(crate) fn shell(prepared: &Prepared, options: &Shell) -> Result<ExitCode> {
     let machine = Machine {
         memory: options.memory,
         share: shared(options.share.as_deref())?,
+        image: options.image.clone(),
         terminal: true,
         ..Machine::default()
     };
@@ -113,6 +120,7 @@ pub(crate) fn exec(prepared: &Prepared, options: &Exec) -> Result<ExitCode> {
     let machine = Machine {
         memory: options.memory,
         share: shared(options.share.as_deref())?,
+        image: options.image.clone(),
         ..Machine::default()
     };
     let mut guest = Guest::boot(

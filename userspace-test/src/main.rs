@@ -200,7 +200,7 @@ fn act(command: Cmd, patience: Option<u32>) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Cmd::List => {
-            for image in [None, Some("libvirt")] {
+            for image in [None, Some("libvirt"), Some("runtimes"), Some("packages")] {
                 for scenario in find(&[], image)? {
                     println!("{:<24} {}", scenario.name, scenario.title);
                 }
@@ -211,8 +211,8 @@ fn act(command: Cmd, patience: Option<u32>) -> Result<ExitCode> {
         Cmd::Diff(options) => diff_scenarios(&options, &prepare),
         Cmd::Figures(options) => take_figures(&options, &prepare),
         Cmd::Bench(options) => bench::bench(&prepare(&[])?, &options),
-        Cmd::Shell(options) => interactive::shell(&prepare(&[])?, &options),
-        Cmd::Exec(options) => interactive::exec(&prepare(&[])?, &options),
+        Cmd::Shell(options) => interactive::shell(&prepare(&images(&options.image))?, &options),
+        Cmd::Exec(options) => interactive::exec(&prepare(&images(&options.image))?, &options),
         Cmd::Agent { stage } => {
             agent::run(stage)?;
             Ok(ExitCode::SUCCESS)
@@ -223,6 +223,11 @@ fn act(command: Cmd, patience: Option<u32>) -> Result<ExitCode> {
 fn find(names: &[String], image: Option<&str>) -> Result<Vec<Scenario>> {
     let folder = prepare::project()?.join("userspace-test/scenarios");
     scenario::find(&folder, names, image, Kind::asked())
+}
+
+/// The images that a guest with `image` needs.
+fn images(image: &Option<String>) -> Vec<&str> {
+    image.as_deref().into_iter().collect()
 }
 
 /// Makes what `scenarios` need.

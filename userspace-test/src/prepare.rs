@@ -78,7 +78,10 @@ pub(crate) fn prepare(images: &[&str], patience: Option<u32>) -> Result<Prepared
         .iter()
         .map(|&name| {
             let what = format!("guest image {name}");
-            let disk = script(&what, "guest.sh", &[&root, &kernel, Path::new(name)])?;
+            let disk = match name {
+                "packages" => script(&what, "guest-packages.sh", &[&root, &kernel])?,
+                _ => script(&what, "guest.sh", &[&root, &kernel, Path::new(name)])?,
+            };
             Ok((name.to_owned(), disk))
         })
         .collect::<Result<_>>()?;

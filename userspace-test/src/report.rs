@@ -134,6 +134,9 @@ pub(crate) fn versions(prepared: &Prepared) -> Vec<String> {
     if prepared.images.contains_key("libvirt") {
         tools.extend(["libvirt-daemon", "qemu-system-x86"]);
     }
+    if prepared.images.contains_key("runtimes") {
+        tools.extend(["podman", "crun", "runc", "systemd-container", "lxc"]);
+    }
     vec![
         format!(
             "kernel {} (Debian {}), module by rustc {rustc}",

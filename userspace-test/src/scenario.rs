@@ -399,8 +399,22 @@ expect = [
         }
         assert!(find(&folder, &["nonsense".to_owned()], None, Kind::Stock).is_err());
         assert!(find(&folder, &[], Some("nonsense"), Kind::Stock).is_err());
-        find(&folder, &[], Some("libvirt"), Kind::Stock)?;
+        for image in ["libvirt", "runtimes", "packages"] {
+            find(&folder, &[], Some(image), Kind::Stock)?;
+        }
         Ok(())
+    }
+
+    #[test]
+    fn the_scenario_in_the_documentation_of_ci_is_well_formed() {
+        let page = include_str!("../../docs/ci.md");
+        let blocks: Vec<_> = page
+            .split("```")
+            .filter_map(|b| b.strip_prefix("toml\n"))
+            .collect();
+        assert_eq!(blocks.len(), 1);
+        let scenario = Scenario::parse(blocks[0]).map_err(|f| f.show("docs/ci.md", blocks[0]));
+        assert_eq!(scenario.expect("well formed").steps.len(), 1);
     }
 
     #[test]

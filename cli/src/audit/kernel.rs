@@ -30,6 +30,19 @@ const GET: u16 = 1000;
 /// How long the kernel may take to answer, in seconds: a full backlog holds it up.
 const PATIENCE: i64 = 60;
 
+/// How audit stands. C: `struct audit_status` in `include/uapi/linux/audit.h`.
+#[derive(Clone, Copy, Debug)]
+pub struct Status {
+    /// Off (0), on (1) or locked (2).
+    pub enabled: u32,
+    /// How many records may wait for auditd.
+    pub backlog_limit: u32,
+    /// How many records were lost since the machine came up.
+    pub lost: u32,
+    /// How many records wait for auditd.
+    pub backlog: u32,
+}
+
 /// A connection to audit.
 #[derive(Debug)]
 pub struct Audit {
@@ -60,6 +73,11 @@ impl Audit {
 
     /// Whether audit is on, as far as this process may know: only who may control audit is told.
     pub fn is_on(&mut self) -> Option<bool> {
+        Some(self.status()?.enabled != 0)
+    }
+
+    /// How audit stands, as far as this process may know.
+    pub fn status(&mut self) -> Option<Status> {
         self.send(GET, b"").ok()?;
         let mut buffer = vec![0; 8192];
         // An answer to the request, and the status: in this order.
@@ -67,7 +85,14 @@ impl Audit {
             let length = recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::empty()).ok()?;
             let (ty, payload) = message(&buffer[..length])?;
             match ty {
-                GET => return Some(word(payload, 4)? != 0),
+                GET => {
+                    return Some(Status {
+                        enabled: word(payload, 4)?,
+                        backlog_limit: word(payload, 20)?,
+                        lost: word(payload, 24)?,
+                        backlog: word(payload, 28)?,
+                    });
+                }
                 ANSWER if word(payload, 0)? != 0 => return None,
                 _ => {}
             }

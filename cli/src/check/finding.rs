@@ -67,6 +67,8 @@ pub enum Rule {
     ReusedNumber,
     /// A namespace is deleted twice.
     DeletedTwice,
+    /// Namespaces came or went while nothing was recorded.
+    Unrecorded,
     /// A guest is started, and what a start begins with is not there.
     GuestStart,
     /// A guest is stopped, or started, twice.
@@ -81,7 +83,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::NotARecord,
         Self::UnknownType,
         Self::Bytes,
@@ -102,6 +104,7 @@ impl Rule {
         Self::ReusedId,
         Self::ReusedNumber,
         Self::DeletedTwice,
+        Self::Unrecorded,
         Self::GuestStart,
         Self::GuestStop,
         Self::NetOpen,
@@ -161,6 +164,10 @@ impl Rule {
                 "a namespace's number is free when it is given",
             ),
             Self::DeletedTwice => ("deleted-twice", "a namespace is deleted once"),
+            Self::Unrecorded => (
+                "unrecorded",
+                "no namespace comes or goes between two loads of the module",
+            ),
             Self::GuestStart => ("guest-start", "a guest's start begins with VIRT_MACHINE_ID"),
             Self::GuestStop => ("guest-stop", "a guest is stopped once for each start"),
             Self::NetOpen => (

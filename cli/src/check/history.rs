@@ -2,6 +2,7 @@
 
 //! A record and those before it: what lives, what is deleted, and what has a number.
 
+use super::baseline::Baseline;
 use super::finding::{Finding, Rule};
 use super::judge::Judged;
 use super::virt::JudgedGuest;
@@ -21,6 +22,8 @@ const FIRST_INODE: i64 = 0xF000_0000;
 /// What lives, for each node.
 #[derive(Debug, Default)]
 pub struct History {
+    /// What is missing may have been lost.
+    lossy: bool,
     serials: Serials,
     nodes: PerHost<Node>,
 }
@@ -36,6 +39,11 @@ struct Node {
     reused: HashMap<u64, Finding>,
     /// The ids that were ever given.
     given: Ranges,
+    /// The namespaces that were alive when records began, or began anew. From there on none is deleted that was not
+    /// recorded before.
+    baseline: Option<Baseline>,
+    /// The highest id that was seen.
+    highest: u64,
     /// How many tables of a target are loaded for a device: two, between a reload and its resume.
     mappings: HashMap<(String, String), u32>,
     /// Constructors that failed, and whose destructor is still to come.
@@ -50,6 +58,14 @@ struct Namespace {
 }
 
 impl History {
+    /// `lossy`: what is missing may have been lost.
+    pub fn new(lossy: bool) -> Self {
+        Self {
+            lossy,
+            ..Self::default()
+        }
+    }
+
     /// The machine of `head` came up: nothing lives there.
     pub fn boot(&mut self, head: &Head<'_>, out: &mut Vec<Finding>) {
         self.serials.began_anew(head);
@@ -61,6 +77,7 @@ impl History {
         let first = out.len();
         for node in self.nodes.all_mut() {
             node.nothing_is_deferred(out);
+            node.baseline_ends(out);
         }
         out[first..].sort_by_key(|finding| finding.place);
     }
@@ -71,9 +88,14 @@ impl History {
             self.boot(judged.head, out);
         }
         let node = self.nodes.of(judged.head.node);
+        let alive = matches!(judged.ty, RecordType::NsInit(kind)
+            if judged.value(&format!("old_{}ns", kind.name())) == Some("(none)"));
+        if !alive {
+            node.baseline_ends(out);
+        }
         match judged.ty {
             RecordType::NsInit(kind) => node.created(kind, judged, out),
-            RecordType::NsDel(kind) => node.deleted(kind, judged, out),
+            RecordType::NsDel(kind) => node.deleted(kind, judged, self.lossy, out),
             RecordType::DmCtrl => node.mapping(judged, out),
             RecordType::DmEvent | RecordType::NsInfo => {}
         }
@@ -99,11 +121,8 @@ impl Node {
             return;
         };
         if judged.value(&format!("old_{name}")) == Some("(none)") {
-            // The module was loaded, perhaps again: what went by between is not in the log.
-            if self.namespaces.contains_key(&id) {
-                self.nothing_is_deferred(out);
-                self.namespaces.clear();
-                self.numbers.clear();
+            if !self.alive(id, judged, out) {
+                return;
             }
         } else if let Some(old) = self.namespaces.get(&id) {
             let message = format!(
@@ -131,14 +150,41 @@ impl Node {
             place: judged.place,
         };
         self.namespaces.insert(id, namespace);
+        self.highest = self.highest.max(id);
     }
 
-    fn deleted(&mut self, kind: Kind, judged: &Judged<'_>, out: &mut Vec<Finding>) {
+    /// A namespace that was alive when the module was loaded, perhaps again, or auditing switched on. Returns whether it
+    /// is told for the first time.
+    fn alive(&mut self, id: u64, judged: &Judged<'_>, out: &mut Vec<Finding>) -> bool {
+        let again = self.namespaces.contains_key(&id);
+        let goes_on = self.baseline.as_ref().is_some_and(Baseline::goes_on);
+        if again && goes_on && id != Baseline::FIRST {
+            let message = format!("ns_id={id} is given again, among the namespaces that are alive");
+            out.push(judged.finding_in(Rule::ReusedId, "ns_id", message));
+            return false;
+        }
+        if again || id == Baseline::FIRST {
+            // What went by between is not in the log.
+            self.baseline_ends(out);
+            self.nothing_is_deferred(out);
+            self.numbers.clear();
+            let before = self.namespaces.drain().map(|(id, _)| id).collect();
+            self.baseline = Some(Baseline::begin(judged, before, self.highest));
+        }
+        self.given.insert(id);
+        if let Some(baseline) = &mut self.baseline {
+            baseline.found(id);
+        }
+        true
+    }
+
+    fn deleted(&mut self, kind: Kind, judged: &Judged<'_>, lossy: bool, out: &mut Vec<Finding>) {
         let name = format!("{}ns", kind.name());
         let (Some(id), Some(number)) = (judged.number("ns_id"), judged.number::<i32>(&name)) else {
             return;
         };
         self.reused.remove(&id);
+        self.highest = self.highest.max(id);
         match self.namespaces.remove(&id) {
             Some(old) => {
                 if self.numbers.get(&(old.kind, old.number)) == Some(&id) {
@@ -161,13 +207,23 @@ impl Node {
             None => {
                 self.given.insert(id);
                 let message = format!("the creation of ns_id={id} is not in this log");
-                let mut finding = judged.finding_in(Rule::NoCreation, "ns_id", message).note();
-                finding.help = Some(
-                    "it was made before the log begins, or before the module was loaded".to_owned(),
-                );
-                out.push(finding);
+                let mut finding = judged.finding_in(Rule::NoCreation, "ns_id", message);
+                let complete = self.baseline.as_ref().is_some_and(Baseline::is_complete);
+                finding.help = Some(match complete {
+                    true => "the log has all that were alive when the module was loaded, and not this one".to_owned(),
+                    false => "it was made before the log begins, or before the module was loaded".to_owned(),
+                });
+                out.push(match complete && !lossy {
+                    true => finding,
+                    false => finding.note(),
+                });
             }
         }
+    }
+
+    /// What is found alive has been told, if it was.
+    fn baseline_ends(&mut self, out: &mut Vec<Finding>) {
+        out.extend(self.baseline.as_mut().and_then(Baseline::gap));
     }
 
     /// A container was started in namespaces with these ids. One that this log does not know is older than the module.

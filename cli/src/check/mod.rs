@@ -7,10 +7,11 @@
 //! - `virt`: a record of a guest by itself.
 //! - `fields`: fields, held against those of the contract.
 //! - [`grouping`]: a record and its event.
-//! - [`history`]: a record and those before it.
+//! - [`history`]: a record and those before it; `baseline`: what was alive when records began.
 //! - `guests`: the same of guests.
 //! - [`text`], [`json`], [`sarif`]: how it is told.
 
+mod baseline;
 mod fields;
 pub mod finding;
 pub mod grouping;
@@ -79,6 +80,7 @@ pub fn check(
 ) -> io::Result<Totals> {
     let mut check = Check {
         grouping: Grouping::new(lossy),
+        history: History::new(lossy),
         guests: Guests::new(lossy),
         expected: expected.iter().map(|&rule| (rule, false)).collect(),
         ..Check::default()

@@ -145,6 +145,18 @@ impl Log {
         })
     }
 
+    /// What this system's journal has.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no `journalctl`.
+    pub fn journal() -> io::Result<Self> {
+        Ok(Self::stream(
+            "the journal",
+            super::journal::journalctl(false)?,
+        ))
+    }
+
     /// One log, called `name`, that `source` brings.
     pub fn stream(name: &str, source: impl Read + Send + 'static) -> Self {
         Self {

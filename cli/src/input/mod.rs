@@ -5,11 +5,13 @@
 //! - [`lines`]: cuts a stream into lines.
 //! - `beside`: the same on more than one processor.
 //! - [`open`]: plain, gzip, xz or zstd, by content.
+//! - [`journal`]: what journald has of audit.
 //! - [`order`]: rotated files, oldest first.
 //! - [`system`]: where this system keeps its log.
 //! - [`log`]: all of that as one sequence.
 
 mod beside;
+pub mod journal;
 pub mod lines;
 pub mod log;
 pub mod open;

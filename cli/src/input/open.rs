@@ -2,6 +2,7 @@
 
 //! Opens a log, compressed or not. What it is, its first bytes tell: names lie, and a pipe has none.
 
+use super::journal::{self, Records};
 use flate2::read::MultiGzDecoder;
 use lzma_rust2::XzReader;
 use ruzstd::decoding::StreamingDecoder;
@@ -16,20 +17,36 @@ pub fn file(path: &Path) -> io::Result<(File, bool)> {
     if file.metadata()?.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    let mut magic = [0; 6];
+    let mut magic = [0; journal::Format::MAGIC];
     // Of a pipe nothing is taken here: it cannot be read at a place.
     let plain = match file.metadata()?.is_file() {
         true => {
             let length = file.read_at(&mut magic, 0)?;
-            Format::of(&magic[..length]) == Format::Plain
+            let begin = &magic[..length];
+            Format::of(begin) == Format::Plain && journal::Format::of(begin).is_none()
         }
         false => false,
     };
     Ok((file, plain))
 }
 
-/// The bytes of the log that `source` brings, decompressed.
-pub fn stream(mut source: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+/// The bytes of the log that `source` brings, decompressed. What `journalctl` wrote becomes records.
+pub fn stream(source: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+    let mut source = decompressed(source)?;
+    let mut begin = Vec::new();
+    source
+        .by_ref()
+        .take(journal::Format::MAGIC as u64)
+        .read_to_end(&mut begin)?;
+    let format = journal::Format::of(&begin);
+    let whole = Cursor::new(begin).chain(source);
+    Ok(match format {
+        Some(format) => Box::new(Records::new(whole, format)),
+        None => Box::new(whole),
+    })
+}
+
+fn decompressed(mut source: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let mut magic = Vec::new();
     source.by_ref().take(6).read_to_end(&mut magic)?;
     let format = Format::of(&magic);

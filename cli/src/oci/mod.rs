@@ -32,6 +32,7 @@ use origin::Origin;
 use process::Process;
 use state::{Stage, State};
 use std::io;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use writer::{About, Start, Writer};
 
@@ -61,24 +62,35 @@ fn explain(path: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
 }
 
 fn runs_all_the_same(error: &io::Error) {
-    eprintln!(
-        "dmns-audit: {error}; the container runs all the same, and nothing of this is in the audit log"
-    );
+    tell(&format!(
+        "{error}; the container runs all the same, and nothing of this is in the audit log"
+    ));
 }
 
-/// Records what the runtime tells on `input`.
-///
-/// # Errors
-///
-/// Where that cannot be recorded, and has to be.
-pub fn hook(ask: &Ask, input: impl io::Read) -> io::Result<()> {
-    match State::read(input).and_then(|state| record(ask, &state)) {
-        Err(error) if !ask.strict => {
-            runs_all_the_same(&error);
-            Ok(())
-        }
-        result => result,
+/// Tells it on standard error, which engines drop, and in the system's log.
+fn tell(message: &str) {
+    eprintln!("dmns-audit: {message}");
+    // C: `LOG_DAEMON | LOG_WARNING`. Control characters would make lines of their own.
+    let message: String = message
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    let line = format!("<28>dmns-audit: {message}");
+    // There may be no such log.
+    let _ = UnixDatagram::unbound().and_then(|log| log.send_to(line.as_bytes(), "/dev/log"));
+}
+
+/// Records what the runtime tells on `input`. Returns whether the container may go on: not where it has to be recorded and
+/// cannot be.
+pub fn hook(ask: &Ask, input: impl io::Read) -> bool {
+    let Err(error) = State::read(input).and_then(|state| record(ask, &state)) else {
+        return true;
+    };
+    match ask.strict {
+        true => tell(&format!("{error}; the container does not start (--strict)")),
+        false => runs_all_the_same(&error),
     }
+    !ask.strict
 }
 
 fn record(ask: &Ask, state: &State) -> io::Result<()> {
@@ -129,8 +141,12 @@ fn record(ask: &Ask, state: &State) -> io::Result<()> {
     if stage == Stage::CreateRuntime {
         let started = Started::new(&origin.name, state.pid, conmon.as_ref());
         match memory.keep(None, &state.id, &started) {
-            // Rootless, or with CAP_AUDIT_WRITE alone: the stop then looks names up anew.
-            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+            // A rootless one's stop looks names up anew; so does any other.
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
+                tell(&format!(
+                    "{error}: the stop of this container may lack its process"
+                ));
+            }
             _ => {}
         }
     }

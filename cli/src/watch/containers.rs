@@ -342,7 +342,7 @@ mod tests {
         let (mut events, mut containers) = (Events::default(), Containers::default());
         let mut whole = Vec::new();
         for line in log.lines() {
-            whole.extend(events.record(line.trim().as_bytes(), Instant::now()));
+            whole.extend(events.record(line.trim().as_bytes(), None, Instant::now()));
         }
         whole.extend(events.all());
         let told = whole.iter().map(|event| containers.look(event));
@@ -369,15 +369,11 @@ mod tests {
     }
 
     fn event(serial: u32, records: &[&str]) -> String {
-        let eoe = ["EOE"];
-        records
-            .iter()
-            .chain(&eoe)
-            .map(|record| {
-                let (ty, body) = record.split_once(' ').unwrap_or((record, ""));
-                format!("type={ty} msg=audit(1.000:{serial}): {body}\n")
-            })
-            .collect()
+        let lines = records.iter().chain(&["EOE"]).map(|record| {
+            let (ty, body) = record.split_once(' ').unwrap_or((record, ""));
+            format!("type={ty} msg=audit(1.000:{serial}): {body}\n")
+        });
+        lines.collect::<Vec<_>>().concat()
     }
 
     fn info(mnt: i32, pid: i32, net: i32) -> String {

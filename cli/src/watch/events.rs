@@ -5,6 +5,7 @@
 //! The event of a system call ends with EOE, however long the call takes. What stands alone has no such end: only
 //! that nothing follows. So a clock decides there, and what it decided too early is not told twice.
 
+use super::devices::Device;
 use super::tell;
 use crate::record::head::{self, Parsed};
 use crate::record::{Head, Type, event};
@@ -31,6 +32,8 @@ pub struct Event {
     /// `node=`, if there is one.
     node: Option<Box<[u8]>>,
     lines: Vec<Vec<u8>>,
+    /// The devices that its records name, as they were when these came.
+    devices: Vec<Device>,
     /// All its records came.
     whole: bool,
     /// When it is taken to be whole if nothing more comes.
@@ -46,6 +49,11 @@ impl Event {
                 Parsed::Record(head) => Some(head),
                 _ => None,
             })
+    }
+
+    /// The devices that its records name, as they were when these came; none where the machine was not asked.
+    pub fn devices(&self) -> &[Device] {
+        &self.devices
     }
 
     /// `node=`, if there is one.
@@ -72,8 +80,8 @@ pub struct Events {
 }
 
 impl Events {
-    /// A record came, at `now`. Returns the events that are whole now, in order.
-    pub fn record(&mut self, line: &[u8], now: Instant) -> Vec<Event> {
+    /// A record came, at `now`, which names `device`. Returns the events that are whole now, in order.
+    pub fn record(&mut self, line: &[u8], device: Option<Device>, now: Instant) -> Vec<Event> {
         let Parsed::Record(head) = head::parse(line) else {
             return Vec::new();
         };
@@ -92,6 +100,7 @@ impl Events {
                     id,
                     node: head.node.map(Box::from),
                     lines: Vec::new(),
+                    devices: Vec::new(),
                     whole: false,
                     over: now,
                 });
@@ -108,6 +117,9 @@ impl Events {
         if head.ty != Type::Eoe {
             event.lines.push(line.to_vec());
         }
+        event
+            .devices
+            .extend(device.filter(|device| !event.devices.contains(device)));
         // One that is behind by many, or by two seconds, has all that it gets.
         let crowded = self.open.len() > MOST;
         let mut whole = Vec::new();
@@ -175,11 +187,11 @@ mod tests {
     #[test]
     fn the_event_of_a_slow_system_call_is_told_once_and_whole() {
         let (mut events, start) = (Events::default(), Instant::now());
-        assert!(events.record(CREATED, start).is_empty());
+        assert!(events.record(CREATED, None, start).is_empty());
         assert!(events.quiet(start + SOON).is_empty());
         let told: Vec<_> = call(7)
             .iter()
-            .flat_map(|line| events.record(line, start + SOON))
+            .flat_map(|line| events.record(line, None, start + SOON))
             .collect();
         assert_eq!(told.len(), 1);
         assert_eq!(told[0].records().count(), 3);
@@ -190,23 +202,23 @@ mod tests {
     #[test]
     fn what_the_clock_ended_too_early_is_not_told_again() {
         let (mut events, start) = (Events::default(), Instant::now());
-        events.record(DELETED, start);
+        events.record(DELETED, None, start);
         assert_eq!(events.quiet(start + SOON).len(), 1);
         for line in call(8) {
-            assert!(events.record(&line, start + SOON).is_empty());
+            assert!(events.record(&line, None, start + SOON).is_empty());
         }
         assert!(events.quiet(start + LATER * 2).is_empty());
         assert!(events.all().is_empty());
         // What is news is told, late as it is.
-        events.record(DELETED, start + LATER);
+        events.record(DELETED, None, start + LATER);
         assert_eq!(events.quiet(start + LATER * 2).len(), 1);
     }
 
     #[test]
     fn one_whose_end_does_not_come_is_told_after_a_while() {
         let (mut events, start) = (Events::default(), Instant::now());
-        events.record(CREATED, start);
-        events.record(DELETED, start);
+        events.record(CREATED, None, start);
+        events.record(DELETED, None, start);
         let told = events.quiet(start + LATER);
         assert_eq!(told.iter().map(|e| e.id.serial).collect::<Vec<_>>(), [7, 8]);
     }

@@ -6,19 +6,27 @@
 //! - [`plugin`]: records from auditd.
 //! - [`events`]: puts records of one event together.
 //! - [`containers`]: which container an event happened in.
+//! - [`devices`]: what a device is called, and what lies above it.
 //! - [`tell`]: an event in a sentence, or JSON.
+//! - [`ecs`]: an event as the Elastic Common Schema has it.
+//! - [`metrics`]: figures for Prometheus.
 //! - [`guest`]: a record of a guest in a sentence.
 
 pub mod containers;
+pub mod devices;
+pub mod ecs;
 pub mod events;
 pub mod guest;
+pub mod metrics;
 pub mod netlink;
 pub mod plugin;
 pub mod tell;
 
 use crate::report::Options;
 use containers::Containers;
+use devices::Devices;
 use events::{Event, Events};
+use metrics::Metrics;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::io::{self, Write};
@@ -57,8 +65,33 @@ pub struct Ask {
     pub count: Option<u64>,
     /// Write an event's records beneath it. JSON always has them.
     pub records: bool,
+    /// As the Elastic Common Schema has it.
+    pub ecs: bool,
     /// End when this is set; what is on its way is told first.
     pub stop: Arc<AtomicBool>,
+}
+
+/// What is done with each record beside telling it.
+#[derive(Debug, Default)]
+pub struct Beside {
+    /// Where devices are looked up: where records come as they are emitted.
+    pub devices: Option<Devices>,
+    /// Where figures are kept.
+    pub metrics: Option<Metrics>,
+}
+
+impl Beside {
+    /// A record came. Returns the device that it names.
+    fn record(&mut self, line: &[u8], now: Instant) -> Option<devices::Device> {
+        let device = self
+            .devices
+            .as_mut()
+            .and_then(|devices| devices.of(line, now));
+        if let Some(metrics) = &mut self.metrics {
+            metrics.record(line, device.as_ref());
+        }
+        device
+    }
 }
 
 /// What SIGINT and SIGTERM set, with which auditd ends its plugins. A second signal ends the process at once.
@@ -84,6 +117,7 @@ pub fn watch(
     source: &Receiver<Message>,
     options: &Options,
     ask: &Ask,
+    mut beside: Beside,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let mut events = Events::default();
@@ -92,9 +126,14 @@ pub fn watch(
     let mut left = ask.count.unwrap_or(u64::MAX);
     let mut tell = |event: &Event, out: &mut dyn Write| -> io::Result<bool> {
         let told = containers.look(event);
-        if left > 0 && tell::event(event, &told, options, out)? {
+        let shown = left > 0
+            && match ask.ecs {
+                true => ecs::event(event, &told, options, out)?,
+                false => tell::event(event, &told, options, out)?,
+            };
+        if shown {
             left -= 1;
-            if ask.records && !options.json {
+            if ask.records && !options.json && !ask.ecs {
                 tell::records(event, options, out)?;
             }
         }
@@ -111,14 +150,24 @@ pub fn watch(
             None => source.recv_timeout(TICK),
         };
         let now = Instant::now();
+        if let Some(metrics) = &mut beside.metrics {
+            metrics.tick(now)?;
+        }
         let whole = match message {
             Ok(Message::Record(line)) => {
-                let mut whole = events.record(&line, now);
+                let device = beside.record(&line, now);
+                let mut whole = events.record(&line, device, now);
                 whole.extend(events.quiet(now));
                 whole
             }
             Ok(Message::Missed(number)) => {
-                tell::missed(number, options, out)?;
+                if let Some(metrics) = &mut beside.metrics {
+                    metrics.missed(number);
+                }
+                match ask.ecs {
+                    true => ecs::missed(number, out)?,
+                    false => tell::missed(number, options, out)?,
+                }
                 out.flush()?;
                 continue;
             }
@@ -127,6 +176,9 @@ pub fn watch(
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 for event in events.all() {
                     tell(&event, out)?;
+                }
+                if let Some(metrics) = &mut beside.metrics {
+                    metrics.write(now)?;
                 }
                 return out.flush();
             }
@@ -170,7 +222,7 @@ mod tests {
             records: true,
             ..Ask::default()
         };
-        watch(&source, &options, &ask, &mut out).expect("no error");
+        watch(&source, &options, &ask, Beside::default(), &mut out).expect("no error");
         String::from_utf8(out).expect("text")
     }
 
@@ -185,7 +237,14 @@ mod tests {
         let ask = Ask::default();
         ask.stop.store(true, Ordering::Relaxed);
         let mut out = Vec::new();
-        watch(&source, &Options::default(), &ask, &mut out).expect("no error");
+        watch(
+            &source,
+            &Options::default(),
+            &ask,
+            Beside::default(),
+            &mut out,
+        )
+        .expect("no error");
         let told = String::from_utf8(out).expect("text");
         let all = watched(log, false, None);
         let sentences = all.lines().filter(|line| line.contains(" dm  "));

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Records from auditd, whose plugin this program then is: one a line on standard input (`format = string`).
+//! Records from auditd, whose plugin this program then is: one a line on standard input (`format = string`); or from
+//! journald.
 
 use super::{AHEAD, Message};
-use crate::input::Wanted;
 use crate::input::lines::Lines;
+use crate::input::{Wanted, journal, open};
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -22,15 +23,37 @@ pub fn start() -> io::Result<Receiver<Message>> {
         signal_hook::consts::SIGHUP,
         Arc::new(AtomicBool::new(false)),
     )?;
-    read(io::stdin())
+    read_later(|| open::stream(io::stdin()))
+}
+
+/// Begins to read the journal.
+///
+/// # Errors
+///
+/// Where there is no `journalctl`.
+pub fn journal() -> io::Result<Receiver<Message>> {
+    read(journal::journalctl(true)?)
 }
 
 fn read(source: impl Read + Send + 'static) -> io::Result<Receiver<Message>> {
+    read_later(move || Ok(Box::new(source)))
+}
+
+/// Reads what `open` opens, which may take until the first bytes come.
+fn read_later(
+    open: impl FnOnce() -> io::Result<Box<dyn Read + Send>> + Send + 'static,
+) -> io::Result<Receiver<Message>> {
     let (sender, messages) = mpsc::sync_channel(AHEAD);
     thread::Builder::new()
         .name("plugin".to_owned())
         .spawn(move || {
-            let mut lines = Lines::new(source);
+            let mut lines = match open() {
+                Ok(source) => Lines::new(source),
+                Err(error) => {
+                    let _ = sender.send(Message::Failed(error));
+                    return;
+                }
+            };
             let wanted = Wanted::all();
             loop {
                 let message = match lines.next_line(&wanted) {

@@ -3,6 +3,7 @@
 //! An event in a sentence, or as JSON.
 
 use super::containers::Told;
+use super::devices::Device;
 use super::events::Event;
 use super::guest::guest;
 use crate::record::value::{Nested, text};
@@ -55,6 +56,7 @@ pub fn event(
             "inside": told.inside.as_deref(),
             "containers": told.containers(),
             "records": records,
+            "devices": event.devices(),
         });
         writeln!(out, "{object}")?;
         return Ok(true);
@@ -118,7 +120,7 @@ pub fn missed(number: u64, options: &Options, out: &mut dyn Write) -> io::Result
     writeln!(out, "{}", options.terminal.paint(BAD, &what))
 }
 
-fn sentence(event: &Event, told: &Told, options: &Options) -> String {
+pub(super) fn sentence(event: &Event, told: &Told, options: &Options) -> String {
     // The system call knows the program, where a record does not.
     let caller = event.records().find_map(|head| {
         let body = text(head.body);
@@ -133,7 +135,9 @@ fn sentence(event: &Event, told: &Told, options: &Options) -> String {
     for (head, about) in event.records().zip(&told.about) {
         let body = text(head.body);
         let part = match head.ty {
-            Type::Ours(ty @ (RecordType::DmCtrl | RecordType::DmEvent)) => mapping(ty, &body),
+            Type::Ours(ty @ (RecordType::DmCtrl | RecordType::DmEvent)) => {
+                mapping(ty, &body, event.devices())
+            }
             Type::Ours(ty @ (RecordType::NsInit(_) | RecordType::NsDel(_))) => {
                 let of = about.as_ref().map(|name| format!(" of container {name}"));
                 namespace(ty, &body).map(|part| part + &of.unwrap_or_default())
@@ -173,9 +177,14 @@ fn sentence(event: &Event, told: &Told, options: &Options) -> String {
     sentence
 }
 
-fn mapping(ty: RecordType, body: &str) -> Option<String> {
+fn mapping(ty: RecordType, body: &str, devices: &[Device]) -> Option<String> {
     let record = Record::parse(body)?;
-    let (module, dev, op) = (record.module, record.dev, record.op);
+    let (module, op) = (record.module, record.op);
+    let device = devices.iter().find(|device| device.device == record.dev);
+    let dev = match device.and_then(Device::show) {
+        Some(about) => format!("{} ({about})", record.dev),
+        None => record.dev.to_owned(),
+    };
     if ty == RecordType::DmEvent {
         let known = rules::op(module, op);
         let meaning = known.map_or("violation", |op| op.meaning);
@@ -204,7 +213,10 @@ fn namespace(ty: RecordType, body: &str) -> Option<String> {
             let old = value(&format!("old_{name}"))?;
             let number = value(&name)?;
             Some(match old {
-                "(none)" => format!("finds {name}={number}{id}, an initial one"),
+                "(none)" if number.starts_with('-') => {
+                    format!("finds {name}={number}{id}, an initial one")
+                }
+                "(none)" => format!("finds {name}={number}{id}"),
                 old => format!("creates {name}={number}{id} from {old}"),
             })
         }
@@ -217,7 +229,7 @@ fn namespace(ty: RecordType, body: &str) -> Option<String> {
 }
 
 /// A record as an object: its type, and its fields as they are written.
-fn object(head: &Head<'_>) -> Value {
+pub(super) fn object(head: &Head<'_>) -> Value {
     let body = text(head.body);
     let mut all = Map::new();
     for field in Nested::new(&body).fields() {

@@ -66,10 +66,17 @@ pub(super) fn into_root() -> Result<()> {
     mount_at("tmpfs", "/root/run", "tmpfs", "mode=755")?;
     copy_tree(Path::new("/dmns"), &Path::new("/root").join(&HOME[1..]))?;
 
+    let systemd = Path::new("/systemd").exists();
+    if systemd {
+        service(Path::new("/root/run/systemd/system"))?;
+    }
     nix::unistd::chdir("/root")?;
     mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>)?;
     nix::unistd::chroot(".")?;
     nix::unistd::chdir("/")?;
+    if systemd {
+        return Err(Command::new("/sbin/init").env_clear().exec()).context("running systemd");
+    }
     Err(Command::new(format!("{HOME}/dmns-test"))
         .args(["agent", "supervise"])
         .env_clear()
@@ -80,6 +87,25 @@ pub(super) fn into_root() -> Result<()> {
         .env("DM_DISABLE_UDEV", "1")
         .exec())
     .context("running the agent from the disk")
+}
+
+/// Has systemd run the agent's server as a service, when the system is up, and power off when it ends.
+fn service(units: &Path) -> Result<()> {
+    let unit = format!(
+        "[Unit]\n\
+         Description=The harness of dmns-audit\n\
+         After=auditd.service systemd-modules-load.service\n\
+         SuccessAction=poweroff-immediate\n\
+         [Service]\n\
+         ExecStart={HOME}/dmns-test agent serve\n\
+         Environment=PATH={HOME}/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8\n\
+         KillMode=process\n"
+    );
+    let wants = units.join("multi-user.target.wants");
+    fs::create_dir_all(&wants)?;
+    fs::write(units.join("dmns-agent.service"), unit)?;
+    std::os::unix::fs::symlink("../dmns-agent.service", wants.join("dmns-agent.service"))?;
+    Ok(())
 }
 
 /// Mounts what a system has mounted.

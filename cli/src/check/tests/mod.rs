@@ -375,3 +375,64 @@ proptest::proptest! {
         proptest::prop_assert!(!clean || !refused, "{text}: {told:?}");
     }
 }
+
+/// The creation of a namespace that is found alive.
+fn found(serial: u64, id: u64) -> String {
+    format!(
+        "type=UNKNOWN[1385] msg=audit({serial}.000:{serial}): pid=1 uid=0 auid=4294967295 ses=4294967295 subj=unconfined \
+         dev=00:05 old_netns=(none) netns={id} ns_id={id} owner_ns_id=3 res=1\n"
+    )
+}
+
+fn gone(serial: u64, id: u64) -> String {
+    format!(
+        "type=UNKNOWN[1393] msg=audit({serial}.000:{serial}): pid=1 uid=0 auid=4294967295 ses=4294967295 subj=unconfined \
+         dev=00:05 netns={id} ns_id={id} res=1\n"
+    )
+}
+
+#[test]
+fn a_deletion_without_creation_is_an_error_where_the_log_has_all_that_were_alive() {
+    let complete = [found(5, 1), found(5, 30), gone(6, 30)].concat();
+    assert_eq!(findings(complete.as_bytes()), [""; 0]);
+    let stray = complete.clone() + &gone(7, 31);
+    let told = findings(stray.as_bytes());
+    assert!(
+        told[0].contains("error no-creation: the creation of ns_id=31"),
+        "{told:?}"
+    );
+    let lossy = super::tests::told(stray.as_bytes(), true);
+    assert!(lossy[0].contains("note no-creation"), "{lossy:?}");
+    // The kernel names one twice.
+    let twice = [found(5, 1), found(5, 30), found(5, 30)].concat();
+    let told = findings(twice.as_bytes());
+    assert!(told[0].contains("error reused-id"), "{told:?}");
+}
+
+#[test]
+fn what_happened_between_two_loads_is_counted_once() {
+    let log = [
+        found(5, 1),
+        found(5, 30),
+        found(5, 31),
+        gone(6, 31),
+        // 30 is gone, 33 is new, 32 and 34 came and went; then a deletion of each that is left.
+        found(9, 1),
+        found(9, 33),
+        found(9, 35),
+        gone(10, 33),
+        gone(11, 35),
+    ];
+    let told = findings(log.concat().as_bytes());
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains(
+            "note unrecorded: while nothing was recorded, 2 namespaces were created, 1 namespace was deleted, and 2 more \
+             ids given to such as came and went"
+        ),
+        "{told:?}"
+    );
+    // Nothing happened between.
+    let quiet = [found(5, 1), found(5, 30), found(9, 1), found(9, 30)].concat();
+    assert_eq!(findings(quiet.as_bytes()), [""; 0]);
+}

@@ -129,9 +129,12 @@ impl Tree {
             namespace.descends_from(parent);
         }
         namespace.id = id;
-        namespace.initial = initial;
-        namespace.start = Some(Id::from(head.stamp));
-        namespace.maker = Some(Box::new(Who::of(head, fields(&body), users)));
+        // One that is found alive, and is no initial one, was made before the log begins.
+        namespace.initial = initial && number < 0;
+        if namespace.initial || !initial {
+            namespace.start = Some(Id::from(head.stamp));
+            namespace.maker = Some(Box::new(Who::of(head, fields(&body), users)));
+        }
         let order = self.add(head, namespace);
         if !initial {
             let event = (self.hosts.number(head.node), head.stamp);

@@ -32,8 +32,8 @@ struct Open {
 #[derive(Debug, Default)]
 struct Guest {
     session: Option<Open>,
-    /// libvirt's process id of the guest that runs.
-    pid: Option<i64>,
+    /// The processes that the guest runs in: libvirt's, and of a container the first one.
+    pids: Vec<i64>,
     resources: Vec<Open>,
     /// From which place on resources belong to the session that is about to start.
     starting: Option<u64>,
@@ -134,6 +134,13 @@ impl Guests {
         match record.raw("op") {
             Some("start") => self.start(head, record, users, reason),
             Some("stop") => self.stop(head, record, users, reason),
+            // A container's first process: what befalls it befalls the container.
+            Some("init") => {
+                let pid = record.raw("init-pid").and_then(|pid| pid.parse().ok());
+                if let (Some(uuid), Some(pid)) = (record.raw("uuid"), pid) {
+                    self.runs_in(head.node, uuid, pid);
+                }
+            }
             _ => {}
         }
     }
@@ -223,20 +230,25 @@ impl Guests {
         self.done.push((order, row));
     }
 
+    /// The guest `uuid`, if it is known, runs in the process `pid` too.
+    fn runs_in(&mut self, node: Option<&[u8]>, uuid: &str, pid: i64) {
+        let host = self.hosts.of(node);
+        if let Some(guest) = host.guests.get_mut(uuid) {
+            self.processes = true;
+            guest.pids.push(pid);
+            host.pids.entry(pid).or_default().push(uuid.to_owned());
+        }
+    }
+
     /// A session begins, in the process `pid`.
     fn session_begins(&mut self, node: Option<&[u8]>, pid: Option<i64>, session: Open) {
+        if let Some(pid) = pid {
+            self.runs_in(node, &session.row.uuid, pid);
+        }
         let host = self.hosts.of(node);
         let Some(guest) = host.guests.get_mut(&session.row.uuid) else {
             return;
         };
-        guest.pid = pid;
-        if let Some(pid) = pid {
-            self.processes = true;
-            host.pids
-                .entry(pid)
-                .or_default()
-                .push(session.row.uuid.clone());
-        }
         guest.session = Some(session);
         let row = guest.session.as_ref().map(|session| &session.row);
         guest.disks.tie(&mut host.devices, row);
@@ -246,7 +258,7 @@ impl Guests {
     fn session_ends(&mut self, node: Option<&[u8]>, uuid: &str) -> Option<Open> {
         let host = self.hosts.of(node);
         let guest = host.guests.get_mut(uuid)?;
-        if let Some(pid) = guest.pid.take() {
+        for pid in std::mem::take(&mut guest.pids) {
             if let Some(guests) = host.pids.get_mut(&pid) {
                 guests.retain(|known| known != uuid);
                 if guests.is_empty() {

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Whether the loaded module is of the same version as this tool. Packages are upgraded together; the module in memory
+//! stays what it is until it is loaded again.
+
+use std::fs;
+use std::path::Path;
+
+/// What to say where the module that is loaded on the machine whose root is `root` is another version.
+pub fn difference(root: &Path) -> Option<String> {
+    let module = root.join("sys/module/dmns_audit");
+    let ours = env!("CARGO_PKG_VERSION");
+    let theirs = fs::read_to_string(module.join("version")).ok();
+    match theirs.as_deref().map(str::trim) {
+        Some(theirs) if theirs == ours => None,
+        None if !module.exists() => None,
+        theirs => Some(format!(
+            "this is dmns-audit {ours}, the loaded module is {}: records may differ from the contract; load the module \
+             again (modprobe -r dmns_audit && modprobe dmns_audit, or boot)",
+            theirs.unwrap_or("older")
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_version_is_told() {
+        let root = tempfile::tempdir().expect("a folder");
+        let module = root.path().join("sys/module/dmns_audit");
+        assert_eq!(difference(root.path()), None, "not loaded");
+        fs::create_dir_all(&module).expect("made");
+        let said = difference(root.path()).expect("a module without a version");
+        assert!(said.contains("the loaded module is older"), "{said}");
+        fs::write(module.join("version"), "9.9.9\n").expect("written");
+        let said = difference(root.path()).expect("another version");
+        assert!(said.contains("the loaded module is 9.9.9"), "{said}");
+        fs::write(
+            module.join("version"),
+            concat!(env!("CARGO_PKG_VERSION"), "\n"),
+        )
+        .expect("written");
+        assert_eq!(difference(root.path()), None);
+    }
+
+    #[test]
+    fn the_module_in_this_checkout_has_our_version() {
+        let version = concat!("MODULE_VERSION(\"", env!("CARGO_PKG_VERSION"), "\")");
+        assert!(include_str!("../../kmod/helpers.c").contains(version));
+    }
+}
