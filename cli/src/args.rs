@@ -46,7 +46,7 @@ pub enum Command {
                       Exit status: 0 clean; 1 there are errors (with --strict: or notes); 2 a log could \
                       not be read to its end.")]
     Check(Check),
-    /// Tell the lives of mappings, namespaces or guests
+    /// Report the lifetimes of mappings, namespaces or guests
     #[command(subcommand)]
     Report(Report),
     /// Write every record of ours as a typed row, an object a line: for an engine that keeps the logs of many hosts
@@ -110,7 +110,7 @@ pub enum Command {
                             dmns-audit select only pid:4711\n  \
                             dmns-audit select list\n  \
                             dmns-audit select clear web\n\n\
-                            CONTAINER is a name or id that the OCI hook or a control group tells, the ns_id of a \
+                            CONTAINER is a name or id from the OCI hook or a control group, the ns_id of a \
                             namespace, or pid:N for a process in it. Records are left out at their source: they cost nothing, \
                             and nobody can find them later. Never left out: device mapper, births and deaths of \
                             namespaces, changes of audit's configuration, and a task that has left the container. A selection \
@@ -276,7 +276,7 @@ pub struct Check {
     #[arg(long, conflicts_with = "files")]
     pub journal: bool,
 
-    /// How to tell what is found. Example: --format json
+    /// The format of the findings. Example: --format json
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: CheckFormat,
 
@@ -302,7 +302,7 @@ fn rule(name: &str) -> Result<Rule, String> {
     })
 }
 
-/// How `check` tells what it finds.
+/// The format of `check`'s findings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum CheckFormat {
     /// Like a compiler.
@@ -328,7 +328,7 @@ pub struct Export {
 /// `dmns-audit report`.
 #[derive(Debug, Subcommand)]
 pub enum Report {
-    /// Guests: sessions, what they were given, what was refused them; what auvirt told
+    /// Guests: sessions, their resources, access denied to them; the successor of auvirt
     #[command(after_help = "Examples:\n  \
                             dmns-audit report virt --start this-month --vm web1 --all-events\n  \
                             dmns-audit report virt --summary -ts 01/25/2026 12:00:00 -te 01/25/2026\n  \
@@ -389,7 +389,7 @@ pub struct Common {
     #[arg(long)]
     pub proof: bool,
 
-    /// How to tell it: text for people, or one JSON object a line. Example: --format json
+    /// The output format: text, or one JSON object per line. Example: --format json
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: ReportFormat,
 
@@ -398,7 +398,7 @@ pub struct Common {
     pub html: Option<PathBuf>,
 }
 
-/// How a report is told.
+/// The format of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ReportFormat {
     /// Tables for a terminal.
@@ -426,8 +426,8 @@ pub struct Virt {
     #[arg(long)]
     pub show_uuid: bool,
 
-    /// Ask this machine what lies beneath the guests' disks (mappings, filesystems, loop devices), where the log
-    /// does not tell. Only for the log of this machine, while the layers are as they were. Example: --layers
+    /// Ask this machine what is below the guests' disks (mappings, filesystems, loop devices), where the log
+    /// does not say. Only for this machine's own log, while the layers are unchanged. Example: --layers
     #[arg(long)]
     pub layers: bool,
 
@@ -488,7 +488,7 @@ pub struct Watch {
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// How to tell it: a sentence, or one JSON object a line, as docs/cli.md or the Elastic Common Schema has it.
+    /// The output format: a sentence, or one JSON object per line, as docs/cli.md or the Elastic Common Schema has it.
     /// Example: --format json
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: WatchFormat,
@@ -498,7 +498,7 @@ pub struct Watch {
     #[arg(long, value_name = "FILE")]
     pub metrics: Option<PathBuf>,
 
-    /// Write the records beneath each sentence, as a log has them. Example: watch --records
+    /// Print the records below each sentence, in the log's own format. Example: watch --records
     #[arg(long)]
     pub records: bool,
 
@@ -511,7 +511,7 @@ pub struct Watch {
     pub count: Option<u64>,
 }
 
-/// How `watch` tells an event.
+/// The output format of `watch`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum WatchFormat {
     /// A sentence.
