@@ -54,9 +54,10 @@ else
 		say "preparing the source of $release ($package): some two minutes, once"
 		fresh "$tree"
 		# What no module is built from is most of it.
-		tar -xJf "$tarball" -C "$tree.partial" --strip-components=1 --exclude='*/Documentation/*.*' \
-			--exclude='*/drivers/*.c' --exclude='*/sound/*.c' --exclude='*/fs/*.c' --exclude='*/net/*.c' \
-			--exclude='*/tools/testing/*' --exclude='*/arch/[!x]*/*'
+		top=linux-source-$series
+		tar -xJf "$tarball" -C "$tree.partial" --strip-components=1 --anchored --exclude="$top/Documentation/*.*" \
+			--exclude="$top/drivers/*.c" --exclude="$top/sound/*.c" --exclude="$top/fs/*.c" --exclude="$top/net/*.c" \
+			--exclude="$top/tools/testing/*" --exclude="$top/arch/[!x]*/*"
 		cp "$headers/.config" "$headers/Module.symvers" "$tree.partial/"
 		[ ! -e "$headers/vmlinux" ] || ln -s "$(readlink -f "$headers/vmlinux")" "$tree.partial/vmlinux"
 		echo "$release" | sed 's/^[0-9.]*//' >"$tree.partial/localversion"

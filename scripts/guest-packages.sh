@@ -38,10 +38,13 @@ if [ ! -e "$image" ]; then
 		set -eux
 		release=$1 version=$2 second=$3
 		export DEBIAN_FRONTEND=noninteractive
-		install="apt-get install -y --no-install-recommends"
+		install="apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io"
 		# The kernel as it is installed, but for the image, which QEMU starts.
 		$install "linux-modules-$release=$version" "linux-headers-$release=$version"
-		$install /srv/this/dmns-audit_*.deb /srv/this/dmns-audit-dkms_*.deb
+		$install /srv/this/dmns-audit_*.deb /srv/this/dmns-audit-dkms_*.deb || {
+			tail -n 40 /var/lib/dkms/dmns-audit/*/build/make.log
+			exit 1
+		}
 		# In a chroot dkms cannot know which kernel is meant.
 		dkms autoinstall -k "$release"
 		dkms status -k "$release" | grep -q ': installed'
