@@ -63,6 +63,8 @@ impl Host {
         self.namespaces.clear();
         self.last_id = 0;
         log.serial = 0;
+        // It takes a while to come up.
+        log.millis += 20_000;
         let stamp = log.event();
         log.record("SYSTEM_BOOT", &stamp, body)
     }

@@ -33,7 +33,8 @@ impl Key {
 /// Mappings, and violations of which no mapping is known.
 #[derive(Debug, Default)]
 pub(super) struct Mappings {
-    all: HashMap<Key, Open>,
+    /// In boxes: the map of a host that has one mapping has room for four.
+    all: HashMap<Key, Box<Open>>,
     /// By target and the device beneath: the devices of mappings whose table is loaded.
     above: HashMap<Key, HashSet<String>>,
     /// By target: those of which the device beneath is not known.
@@ -42,7 +43,7 @@ pub(super) struct Mappings {
 
 impl Mappings {
     pub(super) fn get_mut(&mut self, key: &Key) -> Option<&mut Open> {
-        self.all.get_mut(key)
+        self.all.get_mut(key).map(|open| &mut **open)
     }
 
     /// Keeps `open`; tells what was there before.
@@ -52,12 +53,12 @@ impl Mappings {
         if open.tables > 0 {
             self.place(&open).insert(key.device.clone());
         }
-        self.all.insert(key, open);
+        self.all.insert(key, Box::new(open));
         old
     }
 
     pub(super) fn remove(&mut self, key: &Key) -> Option<Open> {
-        let open = self.all.remove(key)?;
+        let open = *self.all.remove(key)?;
         if open.tables > 0 {
             let place = self.place(&open);
             place.remove(&key.device);
@@ -73,7 +74,7 @@ impl Mappings {
 
     /// All, in no order.
     pub(super) fn into_all(self) -> impl Iterator<Item = Open> {
-        self.all.into_values()
+        self.all.into_values().map(|open| *open)
     }
 
     /// Where `open` is in the indexes.

@@ -60,6 +60,14 @@ pub struct Container {
     pub proof: Proof,
 }
 
+impl Container {
+    /// Made only to see whether it can be, as libvirt's LXC driver does beside each container that it records.
+    pub(super) fn is_probe(&self) -> bool {
+        let of_libvirt = |who: &Who| who.comm.starts_with("libvirt_lxc");
+        !self.recorded && self.maker.as_ref().is_some_and(of_libvirt)
+    }
+}
+
 /// How many that ended may still hear of their status.
 const RECENT: usize = 256;
 
@@ -68,7 +76,7 @@ const RECENT: usize = 256;
 pub struct Containers {
     hosts: Hosts,
     makings: Makings,
-    living: HashMap<u64, Container>,
+    living: HashMap<u64, Box<Container>>,
     /// By host and the runtime's id.
     by_uuid: HashMap<(Host, String), u64>,
     /// By host and the id of a namespace, where the log has not its creation.
@@ -83,7 +91,7 @@ pub struct Containers {
 impl Containers {
     /// The container at the place `order`, if it lives or ended just now.
     pub fn get(&self, order: u64) -> Option<&Container> {
-        self.living.get(&order)
+        self.living.get(&order).map(|container| &**container)
     }
 
     /// The system call `head` made the namespaces `created`.
@@ -123,7 +131,7 @@ impl Containers {
                 };
                 container.proof.add(made.start);
                 made.container = Some(self.order);
-                self.living.insert(self.order, container);
+                self.living.insert(self.order, Box::new(container));
                 self.order
             }
         };
@@ -239,7 +247,7 @@ impl Containers {
                 start: Some(Id::from(head.stamp)),
                 ..Container::default()
             };
-            self.living.insert(self.order, container);
+            self.living.insert(self.order, Box::new(container));
             self.order
         });
         for namespace in known {
@@ -310,14 +318,14 @@ impl Containers {
                         .number(container.node.as_deref().map(str::as_bytes));
                     self.by_uuid.remove(&(host, uuid.clone()));
                 }
-                self.done.push(container);
+                self.done.push(*container);
             }
         }
     }
 
     /// The log ends.
     pub(super) fn end(&mut self) {
-        self.done
-            .extend(std::mem::take(&mut self.living).into_values());
+        let living = std::mem::take(&mut self.living).into_values();
+        self.done.extend(living.map(|container| *container));
     }
 }

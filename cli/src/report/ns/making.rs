@@ -64,6 +64,16 @@ impl Made {
     }
 }
 
+/// A system call that is remembered.
+#[derive(Debug)]
+struct Call {
+    seconds: u64,
+    /// Which making it belongs to.
+    number: u64,
+    /// What that is found by: processes; the parent, negative.
+    keys: Vec<(Host, i64)>,
+}
+
 /// Makings that may go on.
 #[derive(Debug, Default)]
 pub(super) struct Makings {
@@ -72,8 +82,8 @@ pub(super) struct Makings {
     of_process: HashMap<(Host, i64), u64>,
     /// By host and parent: what runc's children made, which are siblings.
     of_parent: HashMap<(Host, i64), u64>,
-    /// In the order in which they began, and when they went on last.
-    order: VecDeque<(u64, u64, Vec<(Host, i64)>)>,
+    /// In the order in which they came.
+    order: VecDeque<Call>,
     next: u64,
 }
 
@@ -87,8 +97,9 @@ impl Makings {
         call: Making,
         maker: Option<Who>,
     ) -> Option<&mut Made> {
-        while let Some((then, ..)) = self.order.front() {
-            if then + PATIENCE >= id.seconds && self.order.len() < 4096 {
+        while let Some(oldest) = self.order.front() {
+            let recent = oldest.seconds.saturating_add(PATIENCE) >= id.seconds;
+            if recent && self.order.len() < 4096 {
                 break;
             }
             self.forget();
@@ -131,7 +142,11 @@ impl Makings {
         self.of_parent.insert((host, call.parent), number);
         let mut keys = keys;
         keys.push((host, -call.parent));
-        self.order.push_back((id.seconds, number, keys));
+        self.order.push_back(Call {
+            seconds: id.seconds,
+            number,
+            keys,
+        });
         let made = self.all.get_mut(&number)?;
         made.calls += 1;
         made.namespaces.extend(call.namespaces);
@@ -140,7 +155,7 @@ impl Makings {
 
     /// Nothing more comes to the oldest call.
     fn forget(&mut self) {
-        let Some((_, number, keys)) = self.order.pop_front() else {
+        let Some(Call { number, keys, .. }) = self.order.pop_front() else {
             return;
         };
         for (host, pid) in keys {

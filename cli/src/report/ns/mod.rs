@@ -183,7 +183,7 @@ impl<'a> Report<'a> {
 
     fn take(&mut self) -> io::Result<()> {
         for container in std::mem::take(&mut self.containers.done) {
-            if self.ask.has_container(&container, self.options) {
+            if !container.is_probe() && self.ask.has_container(&container, self.options) {
                 self.summary.container(&container);
                 self.columns.measure(&container, self.options);
                 self.rows.push(container.order, &container)?;

@@ -38,7 +38,7 @@ struct Kept {
 pub struct Tree {
     hosts: Hosts,
     living: PerHost<Living>,
-    kept: HashMap<u64, Kept>,
+    kept: HashMap<u64, Box<Kept>>,
     /// By host: all of [`Tree::kept`] that live there.
     of_host: Vec<HashSet<u64>>,
     serials: Serials,
@@ -304,7 +304,7 @@ impl Tree {
             host,
             waits: false,
         };
-        self.kept.insert(order, kept);
+        self.kept.insert(order, Box::new(kept));
         order
     }
 

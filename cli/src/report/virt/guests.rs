@@ -44,7 +44,7 @@ struct Guest {
 #[derive(Debug, Default)]
 struct Host {
     /// By UUID. One that is off and has nothing is not here.
-    guests: HashMap<String, Guest>,
+    guests: HashMap<String, Box<Guest>>,
     /// What is found in the devices that are disks of guests that run.
     devices: Devices,
     /// Which guests, by UUID, run in a process of this number.
@@ -104,9 +104,9 @@ impl Guests {
         let uuid = record.raw("uuid")?;
         let guests = &mut self.hosts.of(head.node).guests;
         if !guests.contains_key(uuid) {
-            guests.insert(uuid.to_owned(), Guest::default());
+            guests.insert(uuid.to_owned(), Box::default());
         }
-        guests.get_mut(uuid)
+        guests.get_mut(uuid).map(|guest| &mut **guest)
     }
 
     /// A row about the guest of `record`; `None` where a field is missing that tells which.
@@ -278,7 +278,7 @@ impl Guests {
             let idle = guest.session.is_none() && guest.starting.is_none();
             idle && guest.resources.is_empty() && guest.disks.is_empty()
         };
-        if guests.get(uuid).is_some_and(nothing) {
+        if guests.get(uuid).map(Box::as_ref).is_some_and(nothing) {
             guests.remove(uuid);
         }
     }
