@@ -57,7 +57,7 @@ else
 		top=linux-source-$series
 		tar -xJf "$tarball" -C "$tree.partial" --strip-components=1 --anchored --exclude="$top/Documentation/*.*" \
 			--exclude="$top/drivers/*.c" --exclude="$top/sound/*.c" --exclude="$top/fs/*.c" --exclude="$top/net/*.c" \
-			--exclude="$top/tools/testing/*" --exclude="$top/arch/[!x]*/*"
+			--exclude="$top/tools/testing/*" --exclude="$top/arch/[!x]*/*.[chS]" --exclude="$top/arch/[!x]*/*.dts*"
 		cp "$headers/.config" "$headers/Module.symvers" "$tree.partial/"
 		[ ! -e "$headers/vmlinux" ] || ln -s "$(readlink -f "$headers/vmlinux")" "$tree.partial/vmlinux"
 		echo "$release" | sed 's/^[0-9.]*//' >"$tree.partial/localversion"
