@@ -112,7 +112,7 @@ impl Control {
             pr_err!(
                 "select: the module was loaded with ns=0, and does not see what is made inside\n"
             );
-            return Err(EOPNOTSUPP);
+            return Err(ENODEV);
         }
         let mut state = self.state.lock();
         state.attach()?;

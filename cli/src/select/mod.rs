@@ -217,7 +217,7 @@ fn explain(control: &Path, error: io::Error) -> io::Error {
             ErrorKind::Other,
             "64 containers are selected, or 8,192 namespaces are in them: clear some",
         ),
-        Some(Errno::EOPNOTSUPP) => (
+        Some(Errno::ENODEV) => (
             ErrorKind::Other,
             "the module was loaded with ns=0: load it with ns=1",
         ),
