@@ -3,7 +3,6 @@
 //! Guests, and input that is not as it should be: `run-guest` with a QEMU that is none, names that want to forge,
 //! logs that begin or end in the middle.
 
-use dmns_audit_uapi::text::Sink;
 use dmns_audit_uapi::virt::text::Guest;
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
@@ -175,14 +174,6 @@ fn what_cannot_be_recorded_rightly_is_refused() {
     assert_eq!(written, "", "nothing was recorded of what was refused");
 }
 
-struct Bytes(Vec<u8>);
-
-impl Sink for Bytes {
-    fn put(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
-    }
-}
-
 /// A log that grows, a record a second.
 #[derive(Default)]
 struct Log {
@@ -191,14 +182,14 @@ struct Log {
 }
 
 impl Log {
-    fn record(&mut self, ty: &str, write: impl FnOnce(&mut Bytes)) -> &mut Self {
-        let mut inner = Bytes(Vec::new());
+    fn record(&mut self, ty: &str, write: impl FnOnce(&mut Vec<u8>)) -> &mut Self {
+        let mut inner = Vec::new();
         write(&mut inner);
         self.serial += 1;
         self.text.push_str(&format!(
             "type={ty} msg=audit({0}.000:{0}): pid=1 uid=0 auid=4294967295 ses=4294967295 msg='{1}'\n",
             self.serial,
-            String::from_utf8(inner.0).expect("ASCII")
+            String::from_utf8(inner).expect("ASCII")
         ));
         self
     }

@@ -4,7 +4,8 @@
 //!
 //! One source, two compilers: cargo builds this as the crate `dmns-audit-uapi`, and Kbuild builds the
 //! same files into `dmns_audit.ko`, where `cfg(MODULE)` is set. What user space tests here on the host
-//! is therefore the very code that writes records in the kernel. No `std`, no `alloc`, no `unsafe`.
+//! is therefore the very code that writes records in the kernel. No `std`, no `unsafe`, and no `alloc` in
+//! the module.
 //!
 //! - [`types`]: the record types, their numbers and their names.
 //! - [`text`]: where text goes ([`text::Sink`]), numbers, the encoding of untrusted strings.
@@ -20,6 +21,9 @@
 
 #![cfg_attr(not(MODULE), no_std)]
 #![cfg_attr(not(MODULE), forbid(unsafe_code))]
+
+#[cfg(not(MODULE))]
+extern crate alloc;
 
 pub mod config;
 #[cfg(not(MODULE))]

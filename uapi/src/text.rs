@@ -14,6 +14,14 @@ pub trait Sink {
     fn put(&mut self, bytes: &[u8]);
 }
 
+/// What user space writes records into.
+#[cfg(not(MODULE))]
+impl Sink for alloc::vec::Vec<u8> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
 /// Appends `value` in decimal, as `%llu` does.
 pub fn decimal(out: &mut impl Sink, value: u64) {
     // 2^64 - 1 has 20 digits.
@@ -80,12 +88,6 @@ pub(crate) mod tests {
     extern crate std;
     use proptest::prelude::*;
     use std::{format, string::String, vec::Vec};
-
-    impl Sink for Vec<u8> {
-        fn put(&mut self, bytes: &[u8]) {
-            self.extend_from_slice(bytes);
-        }
-    }
 
     /// What `write` puts into its sink, as a string.
     pub(crate) fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {

@@ -5,7 +5,6 @@
 use crate::Log;
 use crate::host::{syscall, violation};
 use crate::random::Random;
-use dmns_audit_uapi::text::Sink;
 use dmns_audit_uapi::virt::text::{self, Devices, Which};
 use std::io::{self, Write};
 
@@ -157,21 +156,13 @@ impl Guests {
 #[derive(Debug)]
 pub(crate) struct Moving(Guest);
 
-struct Text(Vec<u8>);
-
-impl Sink for Text {
-    fn put(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
-    }
-}
-
 impl Guest {
     /// What libvirt tells, in an event of its own.
     fn user<W: Write>(
         &self,
         log: &mut Log<W>,
         ty: &str,
-        write: impl FnOnce(&text::Guest<'_>, &mut Text),
+        write: impl FnOnce(&text::Guest<'_>, &mut Vec<u8>),
     ) -> io::Result<()> {
         let guest = text::Guest {
             virt: "kvm",
@@ -179,12 +170,12 @@ impl Guest {
             uuid: &self.uuid,
             exe: b"/usr/sbin/libvirtd",
         };
-        let mut out = Text(Vec::new());
+        let mut out = Vec::new();
         write(&guest, &mut out);
         let stamp = log.event();
         let body = format!(
             "pid=1022 uid=0 auid=4294967295 ses=4294967295 subj=system_u:system_r:virtd_t:s0-s0:c0.c1023 msg='{}'",
-            String::from_utf8_lossy(&out.0)
+            String::from_utf8_lossy(&out)
         );
         log.record(ty, &stamp, &body)
     }

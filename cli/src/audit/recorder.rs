@@ -3,7 +3,6 @@
 //! Writes records: to audit, and to a file if one is asked for.
 
 use super::kernel::Audit;
-use dmns_audit_uapi::text::Sink;
 use dmns_audit_uapi::virt::VirtType;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -11,16 +10,6 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
-
-/// The text of a record.
-#[derive(Debug, Default)]
-pub struct Text(Vec<u8>);
-
-impl Sink for Text {
-    fn put(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
-    }
-}
 
 /// Where records go.
 #[derive(Debug)]
@@ -66,12 +55,12 @@ impl Recorder {
     /// # Errors
     ///
     /// [`Trouble::Log`] where the file cannot be written to, [`Trouble::Audit`] where the kernel does not take it.
-    pub fn write(&mut self, ty: VirtType, text: impl FnOnce(&mut Text)) -> Result<(), Trouble> {
-        let mut out = Text::default();
+    pub fn write(&mut self, ty: VirtType, text: impl FnOnce(&mut Vec<u8>)) -> Result<(), Trouble> {
+        let mut out = Vec::new();
         text(&mut out);
-        self.append(ty, &out.0).map_err(Trouble::Log)?;
+        self.append(ty, &out).map_err(Trouble::Log)?;
         match &mut self.audit {
-            Some(audit) => audit.write(ty.number(), &out.0).map_err(Trouble::Audit),
+            Some(audit) => audit.write(ty.number(), &out).map_err(Trouble::Audit),
             None => Ok(()),
         }
     }

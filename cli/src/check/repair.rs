@@ -3,7 +3,7 @@
 //! How a value that is not written as it has to be would be right.
 
 use dmns_audit_uapi::contract::Syntax;
-use dmns_audit_uapi::text::{Sink, untrusted};
+use dmns_audit_uapi::text::untrusted;
 
 /// Whether `value` is a number, only not of this size.
 pub(super) fn out_of_range(syntax: Syntax, value: &str) -> bool {
@@ -18,14 +18,6 @@ pub(super) fn out_of_range(syntax: Syntax, value: &str) -> bool {
     number && numeric
 }
 
-struct Text(Vec<u8>);
-
-impl Sink for Text {
-    fn put(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
-    }
-}
-
 /// How `value` would be right, where that can be told.
 pub(super) fn repair(syntax: Syntax, value: &str) -> Option<String> {
     let repaired = match syntax {
@@ -35,9 +27,9 @@ pub(super) fn repair(syntax: Syntax, value: &str) -> Option<String> {
             if is_hex && !value.starts_with('"') {
                 bare.to_ascii_uppercase()
             } else {
-                let mut out = Text(Vec::new());
+                let mut out = Vec::new();
                 untrusted(&mut out, bare.as_bytes());
-                String::from_utf8(out.0).ok()?
+                String::from_utf8(out).ok()?
             }
         }
         Syntax::Quoted => format!("'{}'", value.trim_matches(['\'', '"'])),

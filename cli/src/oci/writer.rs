@@ -5,7 +5,7 @@
 use super::bundle::{Labels, Resource};
 use super::origin::Origin;
 use crate::audit::kernel::Audit;
-use crate::audit::recorder::{Recorder, Text, Trouble, exe};
+use crate::audit::recorder::{Recorder, Trouble, exe};
 use dmns_audit_uapi::virt::VirtType;
 use dmns_audit_uapi::virt::container::{self, Container, Namespaces};
 use dmns_audit_uapi::virt::text::{Devices, Guest, Which};
@@ -124,17 +124,17 @@ impl Writer {
     }
 
     fn resource(&mut self, about: About<'_>, resource: &Resource, cgroup: &[u8]) -> io::Result<()> {
-        let mut write = |text: &dyn Fn(&Guest<'_>, &mut Text)| {
+        let mut write = |text: &dyn Fn(&Guest<'_>, &mut Vec<u8>)| {
             self.write(about, VirtType::Resource, |container, out| {
                 text(&container.guest, out);
             })
         };
-        let allow = |guest: &Guest<'_>, out: &mut Text, which: Which<'_>| {
+        let allow = |guest: &Guest<'_>, out: &mut Vec<u8>, which: Which<'_>| {
             guest.cgroup(out, "allow", &Devices { cgroup, which }, true);
         };
         let change = |kind: &'static str, what: &[u8]| {
             let what = what.to_vec();
-            move |guest: &Guest<'_>, out: &mut Text| {
+            move |guest: &Guest<'_>, out: &mut Vec<u8>| {
                 guest.change(out, kind, "start", (None, Some(&what)), true);
             }
         };
@@ -157,7 +157,7 @@ impl Writer {
         &mut self,
         about: About<'_>,
         ty: VirtType,
-        text: impl FnOnce(&Container<'_>, &mut Text),
+        text: impl FnOnce(&Container<'_>, &mut Vec<u8>),
     ) -> io::Result<()> {
         let container = Container {
             guest: Guest {

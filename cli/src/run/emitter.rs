@@ -6,7 +6,7 @@ use super::changes::Change;
 use super::descriptors;
 use super::inventory::{Inventory, Item, Kind};
 use crate::audit::kernel::Audit;
-use crate::audit::recorder::{Recorder, Text, Trouble, exe};
+use crate::audit::recorder::{Recorder, Trouble, exe};
 use dmns_audit_uapi::virt::VirtType;
 use dmns_audit_uapi::virt::text::Guest;
 use std::fs::File;
@@ -70,7 +70,11 @@ impl Emitter {
         self.virt = if kvm { "kvm" } else { "qemu" };
     }
 
-    fn write(&mut self, ty: VirtType, text: impl FnOnce(&Guest<'_>, &mut Text)) -> io::Result<()> {
+    fn write(
+        &mut self,
+        ty: VirtType,
+        text: impl FnOnce(&Guest<'_>, &mut Vec<u8>),
+    ) -> io::Result<()> {
         let guest = Guest {
             virt: self.virt,
             name: &self.name,

@@ -6,7 +6,7 @@
 
 pub mod find;
 
-use dmns_audit_uapi::select::{Command, Ids, MAX_IDS, Mode};
+use dmns_audit_uapi::select::{Command, Ids, Mode};
 use find::{Found, Names};
 use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
@@ -181,19 +181,10 @@ fn clear_by(selected: &[Selected], container: &str, names: &Names) -> io::Result
 /// Writes a command to the module's file.
 fn write(control: &Path, command: &Command) -> io::Result<()> {
     let mut text = Vec::new();
-    command.write(&mut Text(&mut text));
+    command.write(&mut text);
     let file = OpenOptions::new().write(true).open(control);
     file.and_then(|mut file| file.write_all(&text))
         .map_err(|error| explain(control, error))
-}
-
-/// Takes the text of a command.
-struct Text<'a>(&'a mut Vec<u8>);
-
-impl dmns_audit_uapi::text::Sink for Text<'_> {
-    fn put(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
-    }
 }
 
 /// Says what is wrong, and what to do.
@@ -229,8 +220,6 @@ fn explain(control: &Path, error: io::Error) -> io::Error {
     };
     io::Error::new(kind, format!("{}: {error}: {advice}", control.display()))
 }
-
-const _: () = assert!(MAX_IDS == dmns_audit_uapi::ns::Kind::ALL.len());
 
 #[cfg(test)]
 mod tests {

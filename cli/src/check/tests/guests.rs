@@ -3,16 +3,7 @@
 //! Records of guests, by themselves and in order.
 
 use super::findings;
-use dmns_audit_uapi::text::Sink;
 use dmns_audit_uapi::virt::text::Guest;
-
-struct Bytes(Vec<u8>);
-
-impl Sink for Bytes {
-    fn put(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
-    }
-}
 
 const GUEST: Guest<'_> = Guest {
     virt: "qemu",
@@ -22,15 +13,15 @@ const GUEST: Guest<'_> = Guest {
 };
 
 /// A record: its type, and what writes it.
-type Write<'a> = (&'a str, &'a dyn Fn(&mut Bytes));
+type Write<'a> = (&'a str, &'a dyn Fn(&mut Vec<u8>));
 
 /// A log of what `write` writes, a record each.
 fn log(write: &[Write<'_>]) -> String {
     let mut log = String::new();
     for (serial, (ty, write)) in write.iter().enumerate() {
-        let mut inner = Bytes(Vec::new());
+        let mut inner = Vec::new();
         write(&mut inner);
-        let inner = String::from_utf8(inner.0).expect("ASCII");
+        let inner = String::from_utf8(inner).expect("ASCII");
         log.push_str(&format!(
             "type={ty} msg=audit(1.000:{}): pid=215 uid=0 auid=4294967295 ses=4294967295 subj=unconfined \
              msg='{inner}'\u{1d}UID=\"root\" AUID=\"unset\"\n",
