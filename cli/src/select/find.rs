@@ -6,6 +6,7 @@
 
 use crate::oci::memory::Memory;
 use crate::oci::process::Process;
+use crate::record::cgroup::{self, Named};
 use dmns_audit_uapi::ns::Kind;
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -149,8 +150,7 @@ pub fn processes() -> io::Result<Vec<(i64, Process)>> {
         .collect())
 }
 
-/// The first process of each container in whose control group's path `name` stands, whole or behind what its engine puts
-/// before it: `libpod-ID.scope`, `/docker/ID`, `lxc.payload.NAME`, `machine-NAME.scope`.
+/// The first process of each container that the control group of its processes calls `name`.
 fn by_control_group(name: &str) -> io::Result<Vec<i64>> {
     let mut seen = HashSet::new();
     let mut found = Vec::new();
@@ -173,23 +173,15 @@ fn by_control_group(name: &str) -> io::Result<Vec<i64>> {
     Ok(found)
 }
 
-/// Whether a folder of the tree of control groups is that of the container `name`.
+/// Whether a folder of the tree of control groups is that of the container `name`. Twelve digits of an id are what engines
+/// print.
 fn is_named(folder: &str, name: &str) -> bool {
-    let folder = folder.strip_suffix(".scope").unwrap_or(folder);
-    let rest = [
-        "libpod-",
-        "crio-",
-        "docker-",
-        "cri-containerd-",
-        "lxc.payload.",
-        "machine-",
-    ]
-    .iter()
-    .find_map(|prefix| folder.strip_prefix(prefix))
-    .unwrap_or(folder);
-    // Twelve digits of an id are what engines print.
-    let is_id = rest.len() == 64 && rest.bytes().all(|b| b.is_ascii_hexdigit());
-    rest == name || (is_id && name.len() >= 12 && rest.starts_with(name))
+    folder == name
+        || match cgroup::container(folder) {
+            Some(Named::Name(own)) => own == name,
+            Some(Named::Id(id)) => name.len() >= 12 && id.starts_with(name),
+            None => false,
+        }
 }
 
 #[cfg(test)]
@@ -204,6 +196,8 @@ mod tests {
         assert!(is_named(&id, "0123456789ab"));
         assert!(is_named("lxc.payload.web", "web"));
         assert!(is_named("machine-web.scope", "web"));
+        assert!(is_named("systemd-nspawn@web.service", "web"));
+        assert!(is_named("machine-lxc\\x2d715\\x2dweb.scope", "web"));
         assert!(!is_named(&format!("libpod-{id}.scope"), "0123456789a"));
         assert!(!is_named("lxc.payload.web2", "web"));
         assert!(!is_named("web.service", "web"));
