@@ -15,7 +15,7 @@ pub(super) type Set = u64;
 
 /// Namespaces whose ns_id has the same hash: the ids fill a cache line.
 const WAYS: usize = 8;
-/// A power of two. With a quarter of the places taken, one new namespace in 100,000 finds its bucket full.
+/// A power of two. With an eighth of the places taken, one new namespace in 100,000 finds its bucket full (Poisson).
 const BUCKETS: usize = 1024;
 
 struct Bucket {
