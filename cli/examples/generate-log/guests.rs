@@ -313,7 +313,12 @@ impl Guest {
             9 => self.device(log, "start", "pci", "0000:01:00.0"),
             10 if self.container => self.at(log, ("hostdev", "chardev"), "start", "/dev/fuse"),
             10 => self.device(log, "start", "usb", "USB redirdev"),
-            11 => self.change(log, ("smartcard", "start"), None, Some("nss-smartcard-device")),
+            11 => self.change(
+                log,
+                ("smartcard", "start"),
+                None,
+                Some("nss-smartcard-device"),
+            ),
             12 => self.change(log, ("chardev", "start"), None, Some(&file("serial"))),
             13 => self.change(log, ("rng", "start"), None, Some("/dev/random")),
             14 => self.at(log, ("tpm", "device"), "start", "/dev/tpm0"),
@@ -354,7 +359,10 @@ impl Guest {
     ) -> io::Result<()> {
         let (kind, what) = match kind {
             Plug::Net => ("net", mac(number)),
-            Plug::Disk => ("disk", format!("/var/lib/libvirt/images/extra-{number}.img")),
+            Plug::Disk => (
+                "disk",
+                format!("/var/lib/libvirt/images/extra-{number}.img"),
+            ),
             Plug::Chardev => ("chardev", format!("/run/libvirt/{number}.socket")),
             Plug::Device => return self.device(log, reason, "usb", &format!("001.{number:03}")),
         };
