@@ -15,7 +15,7 @@ help: ## Say what there is to do
 demo: ## Watch the module catch a real integrity violation at its exact sector, and every namespace
 	@$(DMNS_TEST) run --live seed-002 unshare-all
 
-test: ## Format, lints, host tests, the HTML page in Chromium, and every scenario in QEMU
+test: ## Format, lints, host tests, the HTML page in Chromium, and the scenarios in QEMU
 	@scripts/host-tools.sh
 	@scripts/cargo.sh test --quiet --locked --workspace
 	@scripts/page-test.sh
