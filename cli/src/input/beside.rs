@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
-/// How much a worker searches at a time. It fits the second-level cache.
+/// How much a worker reads at a time, into the same place. It fits the second-level cache.
 const BLOCK: usize = 512 * 1024;
 
 /// How many blocks a worker may be ahead.
@@ -67,9 +67,10 @@ struct Found {
     parts: Option<Parts>,
 }
 
-/// A block that was searched.
+/// What was found in a block.
 #[derive(Debug, Default)]
 struct Block {
+    /// The text of what was found, and of nothing else.
     bytes: Vec<u8>,
     found: Vec<Found>,
     /// How many lines begin in it.
@@ -86,24 +87,28 @@ impl Block {
         self.error = None;
     }
 
-    /// Its next line is `bytes[from..from + length]`.
-    fn line(&mut self, from: usize, length: usize, end: End, wanted: &Ahead) {
+    /// Its next line is `text`.
+    #[inline]
+    fn line(&mut self, text: &[u8], end: End, wanted: &Ahead) {
         self.lines += 1;
-        let text = &self.bytes[from..from + length];
         // What is no whole line is told in any case, as `Lines` does.
-        if end == End::Newline && !wanted.ever.may_want(text) {
-            return;
+        if end != End::Newline || wanted.ever.may_want(text) {
+            self.keep(text, end, wanted);
         }
+    }
+
+    fn keep(&mut self, text: &[u8], end: End, wanted: &Ahead) {
         let likely = wanted.likely.may_want(text);
         let parts = likely.then(|| Parts::of(&head::parse(text)));
         // A block and a line are far from 2^32 bytes.
         self.found.push(Found {
-            from: from as u32,
-            length: length as u32,
+            from: self.bytes.len() as u32,
+            length: text.len() as u32,
             number: self.lines as u32,
             end,
             parts,
         });
+        self.bytes.extend_from_slice(text);
     }
 }
 
@@ -140,11 +145,13 @@ impl Beside {
             let (file, wanted, progress) = (file.clone(), wanted.clone(), progress.clone());
             worker(move |out, back| {
                 let mut start = (at * how.block) as u64;
+                let mut window = Window::default();
                 while start < size {
                     let mut block = back.try_recv().unwrap_or_default();
                     block.clear();
                     let end = size.min(start + how.block as u64);
-                    if let Err(error) = search(&file, (start, end, size), &wanted, &mut block) {
+                    let range = (start, end, size);
+                    if let Err(error) = search(&file, range, &wanted, &mut window, &mut block) {
                         block.error = Some(error);
                     }
                     progress.add(end - start);
@@ -174,9 +181,7 @@ impl Beside {
                         Ok(true) => {
                             let raw = lines.found();
                             block.lines = raw.number - before - 1;
-                            let from = block.bytes.len();
-                            block.bytes.extend_from_slice(raw.text);
-                            block.line(from, raw.text.len(), raw.end, &wanted);
+                            block.line(raw.text, raw.end, &wanted);
                         }
                         Ok(false) => more = false,
                         Err(error) => {
@@ -276,81 +281,95 @@ fn worker(work: impl FnOnce(SyncSender<Block>, Receiver<Block>) + Send + 'static
     Worker { blocks, back }
 }
 
+/// What was read of a file. Its room is used again as it is: to fill it with zeroes takes as long as to search it.
+#[derive(Debug, Default)]
+struct Window {
+    room: Vec<u8>,
+    length: usize,
+}
+
+impl Window {
+    fn text(&self) -> &[u8] {
+        &self.room[..self.length]
+    }
+
+    /// Reads `length` bytes more, from `from` on; fewer where the file ends.
+    fn read(&mut self, file: &File, from: u64, length: usize) -> io::Result<()> {
+        let (first, end) = (self.length, self.length + length);
+        if self.room.len() < end {
+            self.room.resize(end, 0);
+        }
+        while self.length < end {
+            let at = from + (self.length - first) as u64;
+            match file.read_at(&mut self.room[self.length..end], at) {
+                Ok(0) => break,
+                Ok(read) => self.length += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Finds the lines that begin at `start` or later, and before `end`, in a file of `size` bytes.
 fn search(
     file: &File,
     (start, end, size): (u64, u64, u64),
     wanted: &Ahead,
+    window: &mut Window,
     block: &mut Block,
 ) -> io::Result<()> {
     // The byte before tells whether a line begins at `start`.
     let first = start.saturating_sub(1);
     let region = (end - first) as usize;
-    let error = read(file, first, region, &mut block.bytes).err();
+    window.length = 0;
+    let error = window.read(file, first, region).err();
     // Where the file became shorter meanwhile, it ends here.
-    let (region, whole) = match block.bytes.len() {
+    let (region, whole) = match window.length {
         read if read < region => (read, true),
         _ => (region, end == size),
     };
     let mut at = match start {
         0 => 0,
-        _ => match memchr::memchr(b'\n', &block.bytes) {
+        _ => match memchr::memchr(b'\n', window.text()) {
             Some(newline) => newline + 1,
             None => region,
         },
     };
-    while at < region {
-        let newline = memchr::memchr(b'\n', &block.bytes[at..]);
-        let newline = match newline {
-            None if !whole => {
-                // The last line goes on in the next block.
-                while block.bytes.len() - at <= LONGEST {
-                    let from = first + block.bytes.len() as u64;
-                    let length = block.bytes.len();
-                    let more = (size - from).min(4096) as usize;
-                    read(file, from, more, &mut block.bytes)?;
-                    let new = &block.bytes[length..];
-                    if new.is_empty() || new.contains(&b'\n') {
-                        break;
-                    }
-                }
-                memchr::memchr(b'\n', &block.bytes[at..])
-            }
-            newline => newline,
-        };
-        let (length, end) = match newline {
-            Some(length) => (length, End::Newline),
-            // Not read to its end.
-            None if error.is_some() => break,
-            None => (block.bytes.len() - at, End::File),
-        };
+    let text = &window.text()[..region];
+    while let Some(length) = memchr::memchr(b'\n', &text[at.min(region)..]) {
+        let line = &text[at..at + length];
         match length > LONGEST {
-            true => block.line(at, LONGEST, End::Cut, wanted),
-            false => block.line(at, length, end, wanted),
+            true => block.line(&line[..LONGEST], End::Cut, wanted),
+            false => block.line(line, End::Newline, wanted),
         }
         at += length + 1;
     }
-    error.map_or(Ok(()), Err)
-}
-
-/// Reads `length` bytes from `from` on to the end of `bytes`; fewer where the file ends.
-fn read(file: &File, from: u64, length: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
-    let mut at = bytes.len();
-    let first = at;
-    bytes.resize(at + length, 0);
-    let result = loop {
-        match file.read_at(&mut bytes[at..], from + (at - first) as u64) {
-            Ok(0) => break Ok(()),
-            Ok(read) => at += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => break Err(error),
+    if at >= region {
+        return error.map_or(Ok(()), Err);
+    }
+    // The last line goes on in the next block.
+    let mut newline = None;
+    while !whole && newline.is_none() && window.length - at <= LONGEST {
+        let length = window.length;
+        let from = first + length as u64;
+        window.read(file, from, (size - from).min(4096) as usize)?;
+        let new = &window.text()[length..];
+        if new.is_empty() {
+            break;
         }
-        if at == bytes.len() {
-            break Ok(());
-        }
-    };
-    bytes.truncate(at);
-    result
+        newline = memchr::memchr(b'\n', new).map(|more| length + more);
+    }
+    let line = &window.text()[at..newline.unwrap_or(window.length)];
+    match (line.len() > LONGEST, newline, error) {
+        // Not read to its end.
+        (_, None, Some(error)) => return Err(error),
+        (true, ..) => block.line(&line[..LONGEST], End::Cut, wanted),
+        (false, Some(_), _) => block.line(line, End::Newline, wanted),
+        (false, None, None) => block.line(line, End::File, wanted),
+    }
+    Ok(())
 }
 
 #[cfg(test)]
