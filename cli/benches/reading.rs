@@ -119,7 +119,7 @@ fn report_dm(bencher: Bencher<'_, '_>) {
         .bench_values(|mut log| {
             let mut report = dm::Report::new(&options);
             report::collect(&mut log, &mut report, |_| {})?;
-            report.end(&mut io::sink(), |_| {})
+            report.end(&mut io::sink())
         });
 }
 
@@ -138,7 +138,7 @@ fn report_virt(bencher: Bencher<'_, '_>) {
         .bench_values(|mut log| {
             let mut report = virt::Report::new(&options, &ask);
             report::collect(&mut log, &mut report, |_| {})?;
-            report.end(&mut io::sink(), |_| {})
+            report.end(&mut io::sink())
         });
 }
 

@@ -6,7 +6,8 @@ use super::Options;
 use crate::record::users::UNSET;
 use crate::record::value::decoded;
 use crate::record::{Head, users::Users};
-use crate::terminal::FAINT;
+use crate::table::Line;
+use crate::terminal::{FAINT, PLAIN};
 use dmns_audit_uapi::line::{Fields, Stamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -154,6 +155,15 @@ impl Who {
         match self.comm.as_str() {
             "" => self.user.clone(),
             comm => format!("{} ({comm})", self.user),
+        }
+    }
+
+    /// The same, as the next cell of `line`.
+    pub fn cell<'l, 'a>(&self, line: &'l mut Line<'a>) -> &'l mut Line<'a> {
+        line.cell(PLAIN, &self.user);
+        match self.comm.as_str() {
+            "" => line,
+            comm => line.add(" (").add(comm).add(")"),
         }
     }
 

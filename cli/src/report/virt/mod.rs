@@ -18,6 +18,7 @@ pub mod row;
 pub mod show;
 pub mod summary;
 
+use super::columns::Columns;
 use super::dm;
 use super::spool::Spool;
 use super::{Collector, Options};
@@ -32,7 +33,7 @@ use dmns_audit_uapi::virt::VirtType;
 use guests::Guests;
 use machine::Machine;
 use row::Row;
-use show::Columns;
+use show::Text;
 use std::io::{self, Write};
 use std::path::Path;
 use summary::Summary;
@@ -83,7 +84,10 @@ pub struct Report<'a> {
     waiting: Pending<Waiting>,
     hosts: Hosts,
     mappings: dm::lives::Lives,
+    /// Where objects are asked for.
     rows: Spool<Row>,
+    /// Where text is.
+    text: Text,
     columns: Columns,
     summary: Summary,
 }
@@ -97,6 +101,7 @@ impl<'a> Report<'a> {
         }
         let few = Wanted::types(&types);
         types.push("SYSC");
+        let text = Text::new(ask);
         Self {
             options,
             ask,
@@ -111,59 +116,73 @@ impl<'a> Report<'a> {
             hosts: Hosts::default(),
             mappings: dm::lives::Lives::mappings(options.window),
             rows: Spool::default(),
-            columns: Columns::new(ask, options),
+            columns: text.columns(options),
+            text,
             summary: Summary::default(),
         }
     }
 
-    /// Writes the report. `each` sees every row that is shown.
+    /// Writes the report.
     ///
     /// # Errors
     ///
     /// Where `out` cannot be written to, or rows cannot be read back.
-    pub fn end(mut self, out: &mut dyn Write, mut each: impl FnMut(&Row)) -> io::Result<()> {
+    pub fn end(mut self, out: &mut dyn Write) -> io::Result<()> {
+        self.close()?;
+        let options = self.options;
+        match (self.ask.summary, options.json) {
+            (true, true) => self.summary.json(options, out),
+            (true, false) => self.summary.text(options, out),
+            (false, true) => self.rows.drain(|row| show::json(&row, options, out)),
+            (false, false) => self.columns.end(&options.terminal, out),
+        }
+    }
+
+    /// Hands out the rows of a report that is asked for as objects.
+    ///
+    /// # Errors
+    ///
+    /// Where rows cannot be read back.
+    pub fn visit(mut self, mut each: impl FnMut(&Row)) -> io::Result<()> {
+        self.close()?;
+        self.rows.drain(|row| {
+            each(&row);
+            Ok(())
+        })
+    }
+
+    /// The log ends.
+    fn close(&mut self) -> io::Result<()> {
         while let Some(waiting) = self.waiting.pop() {
             self.give_up(waiting)?;
         }
         self.guests.end();
-        self.take()?;
-        let (options, ask) = (self.options, self.ask);
-        if ask.summary {
-            self.rows.drain(|row| {
-                each(&row);
-                Ok(())
-            })?;
-            return match options.json {
-                true => self.summary.json(options, out),
-                false => self.summary.text(options, out),
-            };
-        }
-        let mut columns = self.columns;
-        if !options.json {
-            columns.begin(options, out)?;
-        }
-        self.rows.drain(|row| {
-            each(&row);
-            match options.json {
-                true => show::json(&row, options, out),
-                false => columns.row(&row, options, out),
-            }
-        })
+        self.take()
     }
 
     fn keep(&mut self, order: u64, row: Row) -> io::Result<()> {
+        let options = self.options;
         self.summary.count(&row);
-        if self.options.all_events || row.is_session() {
-            self.columns.measure(&row, self.options);
-            self.rows.push(order, &row)?;
+        if self.ask.summary || !(options.all_events || row.is_session()) {
+            return Ok(());
         }
-        Ok(())
+        match options.json {
+            true => self.rows.push(order, &row),
+            false => {
+                let text = &mut self.text;
+                self.columns
+                    .push(order, |line| text.row(&row, options, line))
+            }
+        }
     }
 
     fn take(&mut self) -> io::Result<()> {
-        for (order, row) in std::mem::take(&mut self.guests.done) {
+        let mut done = std::mem::take(&mut self.guests.done);
+        for (order, row) in done.drain(..) {
             self.keep(order, row)?;
         }
+        // Its room is used again.
+        self.guests.done = done;
         Ok(())
     }
 
