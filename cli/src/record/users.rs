@@ -3,7 +3,8 @@
 //! Names for user ids: what the log itself says, else what this machine's `/etc/passwd` says.
 
 use super::value::enriched;
-use std::collections::HashMap;
+use hashbrown::HashMap;
+use std::borrow::Cow;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -35,28 +36,33 @@ impl Users {
     }
 
     /// The name of `uid`: `root`, `unset`, `unknown(1000)`.
-    pub fn name(&self, uid: u32) -> String {
+    pub fn name(&self, uid: u32) -> Cow<'_, str> {
         if uid == UNSET {
-            return "unset".to_owned();
+            return "unset".into();
         }
         let known = self.known.get_or_init(|| {
             let text = fs::read_to_string(&self.passwd).unwrap_or_default();
             text.lines().filter_map(entry).collect()
         });
         match (known.get(&uid), uid) {
-            (Some(name), _) => name.clone(),
-            (None, 0) => "root".to_owned(),
-            (None, _) => format!("unknown({uid})"),
+            (Some(name), _) => name.into(),
+            (None, 0) => "root".into(),
+            (None, _) => format!("unknown({uid})").into(),
         }
     }
 
     /// The name of the user in the field `name` (`uid`, `auid`), whose value is `value`.
-    pub fn of_field(&self, enrichment: &[u8], name: &str, value: &str) -> String {
+    pub fn of_field<'a>(
+        &'a self,
+        enrichment: &'a [u8],
+        name: &str,
+        value: &'a str,
+    ) -> Cow<'a, str> {
         match enriched(enrichment, name) {
-            Some(known) => known.to_owned(),
+            Some(known) => known.into(),
             None => match value.parse() {
                 Ok(uid) => self.name(uid),
-                Err(_) => value.to_owned(),
+                Err(_) => value.into(),
             },
         }
     }

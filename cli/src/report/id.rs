@@ -146,7 +146,8 @@ impl Who {
         who.user = match who.auid {
             Some(_) => users.of_field(head.enrichment, "auid", auid),
             None => users.of_field(head.enrichment, "uid", uid),
-        };
+        }
+        .into_owned();
         who
     }
 

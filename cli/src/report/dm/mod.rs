@@ -18,8 +18,7 @@ use super::columns::Columns;
 use super::spool::Spool;
 use super::{Collector, Options};
 use crate::input::Wanted;
-use crate::record::{Head, Type};
-use dmns_audit_uapi::types::RecordType;
+use crate::record::Head;
 use life::Life;
 use lives::Lives;
 use show::Text;
@@ -110,14 +109,4 @@ impl Collector for Report<'_> {
         }
         self.take()
     }
-}
-
-/// Whether a record is one that lives of mappings are made of.
-pub(super) fn is_ours(ty: Type) -> bool {
-    matches!(
-        ty,
-        Type::Ours(RecordType::DmCtrl | RecordType::DmEvent)
-            | Type::SystemBoot
-            | Type::SystemShutdown
-    )
 }

@@ -12,7 +12,7 @@ use crate::record::value::{decoded, text};
 use crate::report::id::{Id, Who};
 use dmns_audit_uapi::line::fields;
 use dmns_audit_uapi::ns::Kind;
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 
 /// How many creations may wait for their SYSCALL.
 const MOST: usize = 4096;

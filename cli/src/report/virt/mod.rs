@@ -20,6 +20,7 @@ pub mod summary;
 
 use super::columns::Columns;
 use super::dm;
+use super::dm::record::Record;
 use super::spool::Spool;
 use super::{Collector, Options};
 use crate::input::Wanted;
@@ -210,7 +211,8 @@ impl<'a> Report<'a> {
         };
         let order = self.guests.next_order();
         if let Some(uid) = record.raw("uid") {
-            row.user = self.options.users.of_field(head.enrichment, "uid", uid);
+            let user = self.options.users.of_field(head.enrichment, "uid", uid);
+            row.user = self.guests.names.get(&user);
             return self.keep(order, row);
         }
         self.wait(head, order, row, Lacks::User);
@@ -254,7 +256,8 @@ impl<'a> Report<'a> {
                 Lacks::User => {
                     if let Some(uid) = call.raw("uid") {
                         let users = &self.options.users;
-                        waiting.row.user = users.of_field(head.enrichment, "uid", uid);
+                        let user = users.of_field(head.enrichment, "uid", uid);
+                        waiting.row.user = self.guests.names.get(&user);
                     }
                 }
                 Lacks::Guest => {
@@ -287,12 +290,22 @@ impl Collector for Report<'_> {
     }
 
     fn record(&mut self, head: &Head<'_>) -> io::Result<()> {
-        let violation = head.ty == Type::Ours(RecordType::DmEvent);
-        if dm::is_ours(head.ty) && (!violation || self.guests.have_mappings()) {
-            let mapped = self.mappings.record(head, &self.options.users);
-            if let Some(device) = mapped {
-                self.guests.violation(head, &device);
+        match head.ty {
+            Type::Ours(RecordType::DmEvent) if !self.guests.have_mappings() => return Ok(()),
+            Type::Ours(RecordType::DmEvent | RecordType::DmCtrl) => {
+                let body = value::text(head.body);
+                if let Some(record) = Record::parse(&body) {
+                    let users = &self.options.users;
+                    if let Some(device) = self.mappings.mapper(head, &record, &body, users) {
+                        self.guests.violation(head, &record, device);
+                    }
+                }
+                return self.take();
             }
+            Type::SystemBoot | Type::SystemShutdown => {
+                self.mappings.record(head, &self.options.users);
+            }
+            _ => {}
         }
         if !self.options.window.has(head.stamp.seconds) {
             return Ok(());
