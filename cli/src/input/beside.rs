@@ -63,7 +63,7 @@ struct Found {
     /// Which line of the block; the first is 1.
     number: u32,
     end: End,
-    /// `None` of what is wanted at times only: whoever wants it parses it.
+    /// `None` of what is not likely wanted: whoever wants it parses it.
     parts: Option<Parts>,
 }
 
@@ -123,6 +123,7 @@ struct Worker {
 #[derive(Debug)]
 pub(super) struct Beside {
     workers: Vec<Worker>,
+    likely: Wanted,
     /// Whose block comes next.
     turn: usize,
     block: Block,
@@ -162,12 +163,12 @@ impl Beside {
                 }
             })
         });
-        Ok(Self::of(workers.collect()))
+        Ok(Self::of(workers.collect(), wanted))
     }
 
     /// The lines of `source` that `wanted` may want: read and searched in one thread, beside whoever asks for them.
-    pub(super) fn stream(source: Box<dyn Read + Send>, wanted: &Ahead) -> Self {
-        let wanted = wanted.clone();
+    pub(super) fn stream(source: Box<dyn Read + Send>, ahead: &Ahead) -> Self {
+        let wanted = ahead.clone();
         let worker = worker(move |out, back| {
             let mut lines = Lines::new(source);
             let mut more = true;
@@ -196,12 +197,13 @@ impl Beside {
                 }
             }
         });
-        Self::of(vec![worker])
+        Self::of(vec![worker], ahead)
     }
 
-    fn of(workers: Vec<Worker>) -> Self {
+    fn of(workers: Vec<Worker>, wanted: &Ahead) -> Self {
         Self {
             workers,
+            likely: wanted.likely.clone(),
             turn: 0,
             block: Block::default(),
             before: 0,
@@ -220,10 +222,16 @@ impl Beside {
 
     /// Goes to the next line that `wanted` may want, of those that were looked for; `false` at the end.
     pub(super) fn seek(&mut self, wanted: &Wanted) -> io::Result<bool> {
+        // A worker looked already, and the text may be in its cache only.
+        let likely = *wanted == self.likely;
         loop {
             while let Some(found) = self.block.found.get(self.next) {
                 self.next += 1;
-                if found.end != End::Newline || wanted.may_want(self.text(found)) {
+                let may = match likely {
+                    true => found.parts.is_some(),
+                    false => wanted.may_want(self.text(found)),
+                };
+                if may || found.end != End::Newline {
                     return Ok(true);
                 }
             }

@@ -12,7 +12,7 @@ const fn key(bytes: [u8; 4]) -> Key {
 /// The types of record that a reader of a log asks for.
 ///
 /// It errs on one side only: a line that it passes may still be another's.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// Empty: every line.
     keys: Vec<Key>,

@@ -101,7 +101,9 @@ impl<'a> Report<'a> {
             types.extend(["AVC ", "ANOM"]);
         }
         let few = Wanted::types(&types);
-        types.push("SYSC");
+        if options.all_events || ask.summary {
+            types.push("SYSC");
+        }
         let text = Text::new(ask);
         Self {
             options,
@@ -312,6 +314,8 @@ impl Collector for Report<'_> {
         }
         let body = match head.ty {
             Type::Syscall => return self.syscall(head),
+            // Only what a guest is given and refused depends on it.
+            Type::Virt(VirtType::MachineId) if !self.guests.tell_resources() => return Ok(()),
             Type::Virt(_) | Type::Avc | Type::Anomaly | Type::SystemShutdown | Type::SystemBoot => {
                 value::text(head.body)
             }

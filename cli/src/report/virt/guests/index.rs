@@ -9,6 +9,11 @@ use crate::report::dm::record::Record;
 use crate::report::id::{Id, Proof};
 
 impl Guests {
+    /// Whether what guests are given is told, not only their sessions.
+    pub fn tell_resources(&self) -> bool {
+        self.resources
+    }
+
     /// Whether some guest may have a mapping as its disk, so that violations matter.
     pub fn have_mappings(&self) -> bool {
         self.mappings

@@ -17,6 +17,10 @@ impl Guests {
         let Some(kind) = record.raw("resrc") else {
             return;
         };
+        // What may be tied to mappings concerns sessions too.
+        if !self.resources && !matches!(kind, "disk" | "cgroup") {
+            return;
+        }
         self.prepares(head, record, kind);
         if !self.resources {
             return;
