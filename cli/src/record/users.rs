@@ -2,6 +2,7 @@
 
 //! Names for user ids: what the log itself says, else what this machine's `/etc/passwd` says.
 
+use super::names::Names;
 use super::value::enriched;
 use hashbrown::HashMap;
 use std::borrow::Cow;
@@ -15,6 +16,8 @@ pub const UNSET: u32 = u32::MAX;
 /// Looks names up.
 #[derive(Debug)]
 pub struct Users {
+    /// What records say of tasks, each kept once.
+    pub(crate) names: Names,
     passwd: PathBuf,
     // Read when the first name is asked for.
     known: OnceLock<HashMap<u32, String>>,
@@ -30,6 +33,7 @@ impl Users {
     /// Names from the file `passwd`, in the format of passwd(5). A file that is not there has none.
     pub fn new(passwd: impl Into<PathBuf>) -> Self {
         Self {
+            names: Names::default(),
             passwd: passwd.into(),
             known: OnceLock::new(),
         }

@@ -131,6 +131,8 @@ impl<T: ?Sized, K: Key> Spool<T, K> {
     pub fn read(mut self, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         if self.file.is_some() {
             self.spill()?;
+            // Others need the room meanwhile.
+            (self.bytes, self.index) = Default::default();
         }
         let Some(file) = &self.file else {
             self.index.sort_by(|a, b| a.0.cmp(&b.0));

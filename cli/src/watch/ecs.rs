@@ -197,10 +197,10 @@ fn actor(event: &Event, first: &Head<'_>, options: &Options) -> (Option<Value>, 
     let mut put = |name: &str, value: Option<Value>| {
         process.extend(value.map(|value| (name.to_owned(), value)));
     };
-    let some = |text: String| (!text.is_empty()).then(|| text.into());
+    let some = |text: &str| (!text.is_empty()).then(|| text.into());
     put("pid", who.pid.map(Value::from));
-    put("name", some(who.comm));
-    put("executable", some(who.exe));
+    put("name", some(&who.comm));
+    put("executable", some(&who.exe));
     put("parent", parent.map(|pid| json!({ "pid": pid })));
     let id = who.auid.or(who.uid).map(|id| id.to_string());
     let user = id.map(|id| json!({ "id": id, "name": who.user }));

@@ -161,11 +161,11 @@ impl<'a> Report<'a> {
         if let Some(inside) = &mut self.inside {
             inside.close(&self.tree, self.options)?;
         }
-        let ended = self.tree.take_ended();
-        let left = self.tree.end();
-        for namespace in ended.iter().chain(&left) {
-            self.told(namespace)?;
+        let mut tree = std::mem::take(&mut self.tree);
+        for namespace in tree.take_ended() {
+            self.told(&namespace)?;
         }
+        tree.end(|namespace| self.told(namespace))?;
         self.containers.end();
         self.take()
     }
@@ -260,7 +260,7 @@ impl Collector for Report<'_> {
                 }
             }
             Type::Syscall => {
-                let created = self.tree.syscall(head);
+                let created = self.tree.syscall(head, users);
                 self.containers.made(head, &created, &mut self.tree);
             }
             Type::Virt(VirtType::Control) => {

@@ -174,10 +174,7 @@ impl Summary {
         self.alive += u64::from(container.end.is_none());
         self.events += container.events;
         self.violations += container.violations;
-        let program = container
-            .maker
-            .as_ref()
-            .map_or("?", |who| who.comm.as_str());
+        let program = container.maker.as_ref().map_or("?", |who| &*who.comm);
         // A log may have as many names as it likes.
         let program = match program {
             "" => "?",
