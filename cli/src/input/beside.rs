@@ -383,6 +383,7 @@ fn search(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::lines::tests::Broken;
     use proptest::prelude::*;
     use std::io::{Seek, Write};
 
@@ -476,22 +477,12 @@ mod tests {
 
     #[test]
     fn an_error_comes_after_what_could_be_read() {
-        struct Broken(bool);
-        impl Read for Broken {
-            fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-                if std::mem::replace(&mut self.0, true) {
-                    return Err(io::Error::other("bad disk"));
-                }
-                out[..4].copy_from_slice(b"a\nbc");
-                Ok(4)
-            }
-        }
         let all = Wanted::all();
         let ahead = Ahead {
             ever: all.clone(),
             likely: all.clone(),
         };
-        let mut lines = Beside::stream(Box::new(Broken(false)), &ahead);
+        let mut lines = Beside::stream(Box::new(Broken::default()), &ahead);
         assert!(lines.seek(&all).expect("a line"));
         assert_eq!(lines.found().0.text, b"a");
         assert!(lines.seek(&all).is_err());

@@ -6,7 +6,7 @@
 
 use super::containers::Told;
 use super::events::Event;
-use super::tell::{kind, object, sentence};
+use super::tell::{first, object, sentence};
 use crate::record::value::{Nested, text};
 use crate::record::{Head, Type};
 use crate::report::{Id, Options, Who};
@@ -31,12 +31,7 @@ pub fn event(
     options: &Options,
     out: &mut dyn Write,
 ) -> io::Result<bool> {
-    let own = event
-        .records()
-        .find_map(|head| kind(head.ty).map(|kind| (head, kind)));
-    // What somebody does to a container from outside has no record of ours.
-    let outside = told.from_outside.as_ref().and(event.records().next());
-    let Some((first, module)) = own.or(outside.map(|head| (head, "ns"))) else {
+    let Some((first, module)) = first(event, told) else {
         return Ok(false);
     };
     let mut all = base(event.id, options, module);

@@ -261,19 +261,11 @@ impl Lives {
             tables: 0,
             beneath: None,
             life: Life {
-                target: named.target.to_owned(),
-                device: named.device.to_owned(),
-                beneath: false,
                 node: head.node_name(),
                 maker: who,
                 start,
-                end: None,
-                fate: Fate::Lives,
-                reloads: 0,
-                violations: 0,
-                sectors: Default::default(),
-                found: Vec::new(),
                 proof,
+                ..Life::of(named.target, named.device)
             },
         }
     }

@@ -158,27 +158,11 @@ fn only<'a>(devices: Option<&'a HashSet<String>>, named: &str) -> (Option<&'a St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::dm::life::{Fate, Life};
-    use crate::report::id::Proof;
+    use crate::report::dm::life::Life;
     use proptest::prelude::*;
 
     fn open(target: &str, device: &str, tables: u32, beneath: Option<String>) -> Open {
-        let life = Life {
-            target: target.to_owned(),
-            device: device.to_owned(),
-            beneath: false,
-            node: None,
-            maker: None,
-            start: None,
-            end: None,
-            fate: Fate::Lives,
-            reloads: 0,
-            violations: 0,
-            sectors: Default::default(),
-            found: Vec::new(),
-            proof: Proof::default(),
-        };
-        Open::new(0, tables, beneath, life)
+        Open::new(0, tables, beneath, Life::of(target, device))
     }
 
     /// The same, by looking at each mapping.
