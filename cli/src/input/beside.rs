@@ -70,7 +70,7 @@ struct Found {
 /// What was found in a block.
 #[derive(Debug, Default)]
 struct Block {
-    /// The text of what was found, and of nothing else.
+    /// The text of what was found; where all may be wanted, all that was read.
     bytes: Vec<u8>,
     found: Vec<Found>,
     /// How many lines begin in it.
@@ -81,34 +81,39 @@ struct Block {
 
 impl Block {
     fn clear(&mut self) {
-        self.bytes.clear();
         self.found.clear();
         self.lines = 0;
         self.error = None;
     }
 
-    /// Its next line is `text`.
+    /// Its next line is `text`, which begins at the place `at` of what was read.
     #[inline]
-    fn line(&mut self, text: &[u8], end: End, wanted: &Ahead) {
+    fn line(&mut self, text: &[u8], at: usize, end: End, wanted: &Ahead) {
         self.lines += 1;
         // What is no whole line is told in any case, as `Lines` does.
         if end != End::Newline || wanted.ever.may_want(text) {
-            self.keep(text, end, wanted);
+            self.keep(text, at, end, wanted);
         }
     }
 
-    fn keep(&mut self, text: &[u8], end: End, wanted: &Ahead) {
+    fn keep(&mut self, text: &[u8], at: usize, end: End, wanted: &Ahead) {
         let likely = wanted.likely.may_want(text);
         let parts = likely.then(|| Parts::of(&head::parse(text)));
+        let from = match wanted.ever.is_all() {
+            true => at,
+            false => self.bytes.len(),
+        };
         // A block and a line are far from 2^32 bytes.
         self.found.push(Found {
-            from: self.bytes.len() as u32,
+            from: from as u32,
             length: text.len() as u32,
             number: self.lines as u32,
             end,
             parts,
         });
-        self.bytes.extend_from_slice(text);
+        if !wanted.ever.is_all() {
+            self.bytes.extend_from_slice(text);
+        }
     }
 }
 
@@ -151,9 +156,16 @@ impl Beside {
                     let mut block = back.try_recv().unwrap_or_default();
                     block.clear();
                     let end = size.min(start + how.block as u64);
+                    if !wanted.ever.is_all() {
+                        block.bytes.clear();
+                    }
                     let range = (start, end, size);
                     if let Err(error) = search(&file, range, &wanted, &mut window, &mut block) {
                         block.error = Some(error);
+                    }
+                    // Nothing is copied of which all may be wanted: the next block is read where this one was before.
+                    if wanted.ever.is_all() {
+                        std::mem::swap(&mut block.bytes, &mut window.room);
                     }
                     progress.add(end - start);
                     if out.send(block).is_err() {
@@ -175,6 +187,7 @@ impl Beside {
             while more {
                 let mut block: Block = back.try_recv().unwrap_or_default();
                 block.clear();
+                block.bytes.clear();
                 let before = lines.number();
                 // Also where few lines are wanted, whoever waits hears of them.
                 while more && block.bytes.len() < BLOCK && lines.number() - before < 100_000 {
@@ -182,7 +195,11 @@ impl Beside {
                         Ok(true) => {
                             let raw = lines.found();
                             block.lines = raw.number - before - 1;
-                            block.line(raw.text, raw.end, &wanted);
+                            let at = block.bytes.len();
+                            block.line(raw.text, at, raw.end, &wanted);
+                            if wanted.ever.is_all() {
+                                block.bytes.extend_from_slice(raw.text);
+                            }
                         }
                         Ok(false) => more = false,
                         Err(error) => {
@@ -223,7 +240,7 @@ impl Beside {
     /// Goes to the next line that `wanted` may want, of those that were looked for; `false` at the end.
     pub(super) fn seek(&mut self, wanted: &Wanted) -> io::Result<bool> {
         // A worker looked already, and the text may be in its cache only.
-        let likely = *wanted == self.likely;
+        let likely = wanted.is_same(&self.likely);
         loop {
             while let Some(found) = self.block.found.get(self.next) {
                 self.next += 1;
@@ -349,8 +366,8 @@ fn search(
     while let Some(length) = memchr::memchr(b'\n', &text[at.min(region)..]) {
         let line = &text[at..at + length];
         match length > LONGEST {
-            true => block.line(&line[..LONGEST], End::Cut, wanted),
-            false => block.line(line, End::Newline, wanted),
+            true => block.line(&line[..LONGEST], at, End::Cut, wanted),
+            false => block.line(line, at, End::Newline, wanted),
         }
         at += length + 1;
     }
@@ -373,9 +390,9 @@ fn search(
     match (line.len() > LONGEST, newline, error) {
         // Not read to its end.
         (_, None, Some(error)) => return Err(error),
-        (true, ..) => block.line(&line[..LONGEST], End::Cut, wanted),
-        (false, Some(_), _) => block.line(line, End::Newline, wanted),
-        (false, None, None) => block.line(line, End::File, wanted),
+        (true, ..) => block.line(&line[..LONGEST], at, End::Cut, wanted),
+        (false, Some(_), _) => block.line(line, at, End::Newline, wanted),
+        (false, None, None) => block.line(line, at, End::File, wanted),
     }
     Ok(())
 }
