@@ -27,6 +27,16 @@ pub(super) fn kind(ty: Type) -> Option<&'static str> {
     }
 }
 
+/// The record that `event` is told for, and what it tells of.
+pub(super) fn first<'e>(event: &'e Event, told: &Told) -> Option<(Head<'e>, &'static str)> {
+    let own = event
+        .records()
+        .find_map(|head| kind(head.ty).map(|kind| (head, kind)));
+    // What somebody does to a container from outside has no record of ours.
+    let outside = told.from_outside.as_ref().and(event.records().next());
+    own.or(outside.map(|head| (head, "ns")))
+}
+
 /// Tells `event`, if it is of device mapper, of namespaces or of guests, or what somebody does to a container from
 /// outside; `told` is what it is to containers. Says whether it was.
 ///
@@ -39,8 +49,7 @@ pub fn event(
     options: &Options,
     out: &mut dyn Write,
 ) -> io::Result<bool> {
-    let own = event.records().find_map(|head| kind(head.ty));
-    let Some(kind) = own.or(told.from_outside.as_ref().map(|_| "ns")) else {
+    let Some((_, kind)) = first(event, told) else {
         return Ok(false);
     };
     let sentence = sentence(event, told, options);
