@@ -56,10 +56,10 @@ fuzz_target!(|bytes: &[u8]| {
     for options in [&text, &json] {
         let mut report = dm::Report::new(options);
         collect(&mut log(), &mut report, |_| {}).expect("kept");
-        report.end(&mut io::sink(), |_| {}).expect("written");
+        report.end(&mut io::sink()).expect("written");
         let mut report = virt::Report::new(options, &ask);
         collect(&mut log(), &mut report, |_| {}).expect("kept");
-        report.end(&mut io::sink(), |_| {}).expect("written");
+        report.end(&mut io::sink()).expect("written");
         let (inside, tree) = (Some(Which::Id(11)), true);
         for ask in [
             ns::Ask::default(),
@@ -88,7 +88,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut events = Events::default();
     let mut out = io::sink();
     for line in bytes.split(|&b| b == b'\n') {
-        for event in events.record(line, Instant::now()) {
+        for event in events.record(line, None, Instant::now()) {
             tell::event(&event, &json, &mut out).expect("written");
             tell::event(&event, &text, &mut out).expect("written");
         }
