@@ -124,7 +124,7 @@ impl Inside {
         self.seen = Some(seen);
     }
 
-    /// A runtime told of `container`: this may be the one.
+    /// `container` has got its name: this may be the one.
     pub(super) fn named(&mut self, container: &Container) {
         if self.which.is_container(container) {
             let ids = container.namespaces.iter().filter_map(|(.., id)| *id);

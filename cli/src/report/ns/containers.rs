@@ -19,6 +19,7 @@ use crate::report::id::{Id, Proof, Who};
 use dmns_audit_uapi::line::fields;
 use dmns_audit_uapi::ns::{Kind, relative};
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use serde::{Deserialize, Serialize};
 
 /// A container, from its making to the end of its processes.
@@ -74,13 +75,15 @@ const RECENT: usize = 256;
 /// All containers that live.
 #[derive(Debug, Default)]
 pub struct Containers {
-    hosts: Hosts,
+    pub(super) hosts: Hosts,
     makings: Makings,
-    living: HashMap<u64, Box<Container>>,
+    pub(super) living: HashMap<u64, Box<Container>>,
     /// By host and the runtime's id.
-    by_uuid: HashMap<(Host, String), u64>,
+    pub(super) by_uuid: HashMap<(Host, String), u64>,
     /// By host and the id of a namespace, where the log has not its creation.
     by_ns: HashMap<(Host, u64), u64>,
+    /// By host and what their control group is called: those that no runtime recorded.
+    pub(super) by_group: HashMap<(Host, String), u64>,
     /// Those that ended, oldest first.
     recent: std::collections::VecDeque<u64>,
     order: u64,
@@ -312,11 +315,17 @@ impl Containers {
         if self.recent.len() > RECENT {
             let oldest = self.recent.pop_front();
             if let Some(container) = oldest.and_then(|oldest| self.living.remove(&oldest)) {
+                let node = container.node.as_deref().map(str::as_bytes);
+                let host = self.hosts.number(node);
                 if let Some(uuid) = &container.uuid {
-                    let host = self
-                        .hosts
-                        .number(container.node.as_deref().map(str::as_bytes));
                     self.by_uuid.remove(&(host, uuid.clone()));
+                }
+                if let Some(name) = container.name.clone().filter(|_| !container.recorded) {
+                    if let Entry::Occupied(entry) = self.by_group.entry((host, name)) {
+                        if *entry.get() == container.order {
+                            entry.remove();
+                        }
+                    }
                 }
                 self.done.push(*container);
             }

@@ -6,6 +6,7 @@
 //! - [`namespace`]: a namespace.
 //! - [`tree`]: makes namespaces of records.
 //! - [`containers`]: makes containers of namespaces, and of what runtimes record.
+//! - `groups`: what control groups call those that no runtime recorded.
 //! - `making`: which namespaces were made for one container.
 //! - [`event`]: what an event was.
 //! - [`container`]: the events inside a container.
@@ -17,6 +18,7 @@ pub mod branches;
 pub mod container;
 pub mod containers;
 pub mod event;
+mod groups;
 mod making;
 pub mod namespace;
 pub mod show;
@@ -209,13 +211,21 @@ impl<'a> Report<'a> {
         self.take()
     }
 
-    /// `NS_INFO`: the event was in the namespaces `seen`.
-    fn informed(&mut self, head: &Head<'_>, seen: &[u64]) {
+    /// `NS_INFO`: the event was in the namespaces `seen`. Returns the container, if that has got its name from it.
+    fn informed(&mut self, head: &Head<'_>, seen: &[u64]) -> Option<u64> {
         let event = (self.hosts.number(head.node), head.stamp);
         let found = self.violations.take(&event, |()| true).len() as u64;
-        if let Some(order) = self.containers.inside(seen, &self.tree) {
-            let counts = self.options.window.has(head.stamp.seconds);
-            self.containers.count(order, u64::from(counts), found);
+        let order = self.containers.inside(seen, &self.tree)?;
+        let counts = self.options.window.has(head.stamp.seconds);
+        self.containers.count(order, u64::from(counts), found);
+        self.containers.grouped(head, order).then_some(order)
+    }
+
+    /// The container `order` has a name: if it is the one that was asked for, its namespaces are known.
+    fn named(&mut self, order: Option<u64>) {
+        let named = order.and_then(|order| self.containers.get(order));
+        if let (Some(inside), Some(container)) = (&mut self.inside, named) {
+            inside.named(container);
         }
     }
 }
@@ -247,7 +257,8 @@ impl Collector for Report<'_> {
             Type::Ours(RecordType::NsInfo) => {
                 let count = self.options.window.has(head.stamp.seconds);
                 let seen = self.tree.info(head, count);
-                self.informed(head, &seen);
+                let named = self.informed(head, &seen);
+                self.named(named);
                 if let Some(inside) = &mut self.inside {
                     inside.info(seen);
                 }
@@ -265,10 +276,7 @@ impl Collector for Report<'_> {
             }
             Type::Virt(VirtType::Control) => {
                 let named = self.containers.control(head, &mut self.tree, users);
-                let named = named.and_then(|order| self.containers.get(order));
-                if let (Some(inside), Some(container)) = (&mut self.inside, named) {
-                    inside.named(container);
-                }
+                self.named(named);
             }
             Type::SystemBoot | Type::SystemShutdown => self.tree.down(head),
             _ => {}
