@@ -28,6 +28,7 @@ need "$cc" "$cc"
 need rustc rustc
 need bindgen bindgen
 need pahole pahole
+need openssl openssl
 [ -e "$(rustc --print sysroot)/lib/rustlib/src/rust/library/core/src/lib.rs" ] ||
 	die "Rust's own source is missing: apt-get install rust-src"
 
