@@ -112,7 +112,7 @@ pub enum Command {
                             dmns-audit select clear web\n\n\
                             CONTAINER is a name or id from the OCI hook or a control group, the ns_id of a \
                             namespace, or pid:N for a process in it. Records are left out at their source: they cost nothing, \
-                            and nobody can find them later. Never left out: device mapper, births and deaths of \
+                            and nobody can find them later. Never left out: device mapper, creations and deletions of \
                             namespaces, changes of audit's configuration, and a task that has left the container. A selection \
                             ends with the container. Needs CAP_AUDIT_CONTROL in the initial namespaces, writes CONFIG_CHANGE, \
                             and is frozen by auditctl -e 2.")]

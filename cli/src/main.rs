@@ -277,7 +277,7 @@ fn tell_unread(log: &Log, unread: &Unread) {
             lines => format!("{lines} lines are no records, the first"),
         };
         let (name, line) = (log.name(first.file), first.line);
-        eprintln!("dmns-audit: {lines}: {name}:{line}; `dmns-audit check` tells more");
+        eprintln!("dmns-audit: {lines}: {name}:{line}; `dmns-audit check` has more");
     }
 }
 
@@ -386,7 +386,7 @@ fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Resul
     };
     match file {
         Some(path) => {
-            // What the audit log tells is root's only, and so is this.
+            // The audit log is readable by root only, and so is this.
             let file = OpenOptions::new()
                 .append(true)
                 .create(true)
