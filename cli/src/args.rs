@@ -320,6 +320,10 @@ pub struct Export {
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
+    /// Read the journal (`journalctl _TRANSPORT=audit`): where there is no auditd. Example: export --journal
+    #[arg(long, conflicts_with = "files")]
+    pub journal: bool,
+
     /// The host of records without `node=`; without it, this machine's name. Example: --host db1
     #[arg(long, value_name = "NAME")]
     pub host: Option<String>,

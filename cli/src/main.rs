@@ -162,7 +162,10 @@ fn run_export(args: &Export, out: &mut dyn Write) -> io::Result<ExitCode> {
         users: Users::default(),
         live: args.files.iter().any(|file| file == Path::new("-")),
     };
-    let mut log = Log::open(&args.files)?;
+    let mut log = match args.journal {
+        true => Log::journal()?,
+        false => Log::open(&args.files)?,
+    };
     let totals = export::export(&mut log, &ask, out, |problem| {
         eprintln!("dmns-audit: {problem}");
     })?;
