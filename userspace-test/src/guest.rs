@@ -66,10 +66,10 @@ const COMMANDS: &[(&str, &str)] = &[
 /// The image whose guests run systemd as PID 1.
 const SYSTEMD: &str = "packages";
 
-/// How auditd is told to run `dmns-audit`.
+/// auditd's configuration to run `dmns-audit`.
 const PLUGIN: &[u8] = include_bytes!("../../cli/plugin/dmns-audit.conf");
 
-/// How engines are told to run it as a hook.
+/// The configuration by which engines run it as a hook.
 const HOOKS: &[(&str, &str)] = &[
     (
         "dmns-audit.json",
@@ -96,7 +96,7 @@ impl Ended {
     }
 }
 
-/// What is told of as it happens.
+/// What is shown as it happens.
 #[derive(Debug)]
 pub(crate) enum Happening<'a> {
     /// A command wrote this.
@@ -105,19 +105,19 @@ pub(crate) enum Happening<'a> {
     Event(&'a [u8]),
 }
 
-/// Is told what happens, as it happens.
+/// Is called with what happens, as it happens.
 pub(crate) struct Watcher {
     tell: Box<dyn FnMut(Happening<'_>)>,
     live: bool,
 }
 
 impl Watcher {
-    /// Tells nobody.
+    /// Shows nothing.
     pub(crate) fn none() -> Self {
         Self::new(|_| {})
     }
 
-    /// Tells `tell` what commands write.
+    /// Calls `tell` with what commands write.
     pub(crate) fn new(tell: impl FnMut(Happening<'_>) + 'static) -> Self {
         Self {
             tell: Box::new(tell),
@@ -262,7 +262,7 @@ impl Guest {
         };
         let argv = ["dmns-audit", "--color", colour, "watch", "--records"];
         self.live = Some(self.start(&argv, &[])?);
-        // It listens once the kernel has noted that somebody does. C: `audit_log_multicast()`.
+        // It listens once the kernel has noted that a process does. C: `audit_log_multicast()`.
         let deadline = self.within(DELIVERY);
         while !self
             .log
@@ -276,7 +276,7 @@ impl Guest {
         Ok(())
     }
 
-    /// Ends it, when it has told what there is.
+    /// Ends it, when it has printed what there is.
     fn end_watch(&mut self) -> Result<()> {
         if self.live.is_some() {
             self.must("pkill -x dmns-audit || true")?;
@@ -293,7 +293,7 @@ impl Guest {
         Instant::now() + self.patience.of(usual)
     }
 
-    /// Tells `watcher` what happens from now on.
+    /// Calls `watcher` with what happens from now on.
     pub(crate) fn watch(&mut self, watcher: Watcher) {
         self.watcher = watcher;
     }
@@ -356,7 +356,7 @@ impl Guest {
         }
     }
 
-    /// Runs a command of ours. Nobody is told what it says.
+    /// Runs a command of ours. Its output is not shown.
     pub(crate) fn quietly(&mut self, argv: &[&str], deadline: Instant) -> Result<Ended> {
         self.ours = true;
         let ended = self.run(argv, &[], deadline);

@@ -30,7 +30,7 @@ const SHOWN: usize = 10;
 const SHELL: [&str; 4] = ["bash", "-euo", "pipefail", "-c"];
 const TELL: &str = "PS4='$ '; set -x\n";
 
-/// Runs all scenarios, `jobs` at a time, and tells each verdict as it comes.
+/// Runs all scenarios, `jobs` at a time, and reports each verdict as it comes.
 pub(crate) fn run_all(
     prepared: &Prepared,
     scenarios: &[Scenario],
@@ -326,7 +326,7 @@ fn pairs(listed: &str) -> impl Iterator<Item = (String, String)> {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
 }
 
-/// Keeps what a guest can tell, as far as it still can: of its log, what came from line `start` on.
+/// Keeps what a guest still has: of its log, what came from line `start` on.
 fn keep(guest: &mut Guest, start: usize, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     fs::write(

@@ -17,7 +17,7 @@ use dmns_audit_uapi::types::RecordType;
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 
-/// What a record tells of; `None` if of nothing that is told.
+/// What a record is about; `None` if it is not printed.
 pub(super) fn kind(ty: Type) -> Option<&'static str> {
     match ty {
         Type::Ours(RecordType::DmCtrl | RecordType::DmEvent) => Some("dm"),
@@ -27,7 +27,7 @@ pub(super) fn kind(ty: Type) -> Option<&'static str> {
     }
 }
 
-/// Tells `event`, if it is of device mapper, of namespaces or of guests, or what somebody does to a container from
+/// Prints `event`, if it is of device mapper, of namespaces or of guests, or what is done to a container from
 /// outside; `told` is what it is to containers. Says whether it was.
 ///
 /// # Errors
@@ -88,7 +88,7 @@ pub fn event(
     Ok(true)
 }
 
-/// Writes the records of `event` that it was told for, as a log has them.
+/// Writes the records for which `event` was printed, as a log has them.
 ///
 /// # Errors
 ///
@@ -106,7 +106,7 @@ pub fn records(event: &Event, options: &Options, out: &mut dyn Write) -> io::Res
     Ok(())
 }
 
-/// Tells that records were lost on the way here.
+/// Prints that records were lost on the way here.
 ///
 /// # Errors
 ///

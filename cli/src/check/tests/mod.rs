@@ -175,7 +175,7 @@ fn an_event_has_the_sector_that_its_operation_asks_for() {
     let whole = EVENT.replace("77480", "?");
     assert!(
         findings(&log(&[&whole]))[0]
-            .contains("operation: op=integrity-checksum tells which sector")
+            .contains("operation: op=integrity-checksum has a sector")
     );
     let none = EVENT.replace("integrity-checksum", "mac-journal");
     assert!(findings(&log(&[&none]))[0].contains("operation: op=mac-journal belongs to no sector"));
@@ -335,7 +335,7 @@ proptest::proptest! {
 }
 
 proptest::proptest! {
-    /// What the contract's own check refuses, this one tells; what this one passes, that one does too.
+    /// What the contract's own check refuses, this one reports; what this one passes, that one does too.
     #[test]
     fn it_is_never_milder_than_the_contract(
         ty in 0usize..dmns_audit_uapi::types::COUNT,
