@@ -70,7 +70,7 @@ impl Baseline {
         }
         let mut finding = self.at.clone();
         finding.message = format!(
-            "while nothing was recorded, {} created, {} deleted, and {passed} more ids given to such as came and went",
+            "while nothing was recorded, {} created, {} deleted, and {passed} more both created and deleted",
             were(self.born),
             were(died),
         );

@@ -427,8 +427,8 @@ fn what_happened_between_two_loads_is_counted_once() {
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(
         told[0].contains(
-            "note unrecorded: while nothing was recorded, 2 namespaces were created, 1 namespace was deleted, and 2 more \
-             ids given to such as came and went"
+            "note unrecorded: while nothing was recorded, 2 namespaces were created, 1 namespace was deleted, and 2 more both \
+             created and deleted"
         ),
         "{told:?}"
     );
