@@ -155,6 +155,8 @@ pub(crate) struct Guest {
     ours: bool,
     /// `dmns-audit watch`, while it runs beside all else.
     live: Option<u32>,
+    /// Whether systemd boots it, and with it auditd and the module: the first step has the log from the boot on.
+    pub(crate) whole: bool,
 }
 
 impl Guest {
@@ -163,10 +165,13 @@ impl Guest {
         let mut initramfs = Initramfs::default();
         initramfs.modules(&prepared.lib_modules())?;
         let own = program(&std::env::current_exe()?)?;
-        let tool = program(&prepare::tool()?)?;
         initramfs.file("init", true, &own);
         initramfs.file("dmns/dmns-test", true, &own);
-        initramfs.file("dmns/bin/dmns-audit", true, &tool);
+        let systemd = machine.image.as_deref() == Some(SYSTEMD);
+        // There, it is the package's.
+        if !systemd {
+            initramfs.file("dmns/bin/dmns-audit", true, &program(&prepare::tool()?)?);
+        }
         initramfs.file("dmns/dmns-audit.conf", false, PLUGIN);
         for (name, hook) in HOOKS {
             initramfs.file(&format!("dmns/oci/{name}"), false, hook.as_bytes());
@@ -178,7 +183,7 @@ impl Guest {
             let control = fs::read(control).with_context(|| control.display().to_string())?;
             initramfs.file("dmns/dmns_control.ko", false, &control);
         }
-        if machine.image.as_deref() == Some(SYSTEMD) {
+        if systemd {
             initramfs.file("systemd", false, b"");
         }
         for (name, script) in COMMANDS {
@@ -215,6 +220,7 @@ impl Guest {
             ready: false,
             ours: false,
             live: None,
+            whole: systemd,
         };
         match guest.next(guest.within(BOOT)).context("booting")? {
             ToHost::Ready => {}

@@ -111,7 +111,7 @@ fn attempt(
         Some(taken) => taken.take(watcher),
         None => Guest::boot(prepared, &Machine::of(scenario), watcher)?,
     };
-    let start = guest.log.len();
+    let start = if guest.whole { 0 } else { guest.log.len() };
     let result = drive(&mut guest, scenario, verdict);
     if let Some(folder) = keep_logs {
         keep(&mut guest, start, &folder.join(&scenario.name))?;
@@ -155,7 +155,7 @@ fn drive(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Resul
     }
     let mut values = Values::new();
     let mut bound = Values::new();
-    let start = guest.log.len();
+    let start = if guest.whole { 0 } else { guest.log.len() };
     let mut from = start;
     let steps = match verdict.skipped {
         None => scenario.steps.as_slice(),
