@@ -66,6 +66,8 @@ if [ ! -e "$image" ]; then
 			dkms autoinstall -k "$second"
 			dkms status -k "$second" | grep -q ': installed'
 		fi
+		# Debian has journald leave audit's records alone.
+		systemctl enable systemd-journald-audit.socket
 		rm -rf /srv/this /srv/kept
 		# The sources are prepared, and kept.
 		rm -f /usr/src/linux-source-*.tar.xz
