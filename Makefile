@@ -6,7 +6,7 @@
 DMNS_TEST := scripts/dmns-test.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-libvirt test-runtimes test-packages test-fleet test-debug test-all soak bench vm module prepare packages fuzz man update clean
+.PHONY: help demo test test-long test-libvirt test-runtimes test-packages test-fleet test-debug test-all soak bench vm module prepare packages fuzz man update clean
 
 help: ## Say what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || \
@@ -15,13 +15,17 @@ help: ## Say what there is to do
 demo: ## Watch the module catch a real integrity violation at its exact sector, and every namespace
 	@$(DMNS_TEST) run --live seed-002 unshare-all
 
-test: ## Format, lints, host tests, the HTML page in Chromium, and every scenario in QEMU
+test: ## Format, lints, host tests, the HTML page in Chromium, and the scenarios in QEMU
 	@scripts/host-tools.sh
 	@scripts/cargo.sh test --quiet --locked --workspace
 	@scripts/page-test.sh
 	@$(DMNS_TEST) prepare >/dev/null
 	@scripts/lint.sh
 	@$(DMNS_TEST) run
+
+test-long: ## The scenarios that take minutes each: storms, full backlogs, what is deferred while auditd stands still
+	@$(DMNS_TEST) run --long
+	@$(DMNS_TEST) run select --set toggles=1000
 
 test-libvirt: ## The scenarios in a guest with libvirt and QEMU of its own (an image of 750 MB)
 	@$(DMNS_TEST) run --image libvirt
@@ -41,12 +45,13 @@ KASAN := control-kasan control-sleep unshare-all unshare-each-kind ns-ways info-
 
 test-debug: ## Every scenario on a kernel that complains, with controls and faults; a third of them under KASAN
 	@DMNS_KERNEL=debug $(DMNS_TEST) run
+	@DMNS_KERNEL=debug $(DMNS_TEST) run --long
 	@DMNS_KERNEL=kasan $(DMNS_TEST) run $(KASAN)
 
 test-fleet: ## The views of cli/clickhouse/ against the reports, in ClickHouse's embedded engine (180 MB)
 	@scripts/fleet-test.sh
 
-test-all: test test-libvirt test-runtimes test-packages test-fleet test-debug ## All tests, also those that need a larger guest or a debug kernel
+test-all: test test-long test-libvirt test-runtimes test-packages test-fleet test-debug ## All tests, also those that need a larger guest or a debug kernel
 
 CYCLES := 1000
 SECONDS_OF_FUZZ := 3600

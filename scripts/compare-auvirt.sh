@@ -16,7 +16,7 @@ export TZ=UTC LC_ALL=C
 
 normal() { sed -E 's/^resrc/res/; s/[ \t]+/ /g; s/ *$//; s/\(([0-9+:]+)\)?/(\1/'; }
 # What auvirt knows nothing of: the descriptors of interfaces, and these kinds of things.
-unknown='^res .*( net open /| net open macvtap| (dev|chardev|smartcard|evdev|shmem|iothread) (start|attach|update) )'
+unknown='^res .* (net open|(fs|dev|hostdev|chardev|smartcard|tpm|tpm-emulator|evdev|shmem|ivshmem-socket|iothread) (start|attach|detach|update)) '
 auvirt() { LD_LIBRARY_PATH=$tools/lib/x86_64-linux-gnu "$tools/usr/bin/auvirt" --file "$log" "$@" | normal; }
 ours() { "$target/dmns-audit" report virt "$log" "$@" | normal; }
 # same WHAT - both have reported the same.

@@ -68,6 +68,7 @@ sessions! {
     report_libvirt_json: "report virt --format json --all-events --vm qtest libvirt.log",
         "report virt --format json --all-events --vm layered libvirt.log";
     report_virt_migration: "report virt --all-events migration.log";
+    report_virt_migration_one_host: "report virt --all-events migration-one-host.log";
     report_virt_json: "report virt --format json --all-events virt.log",
         "report virt --format json --summary virt.log";
     report_ns: "report ns ns.log", "report ns --all-events --proof ns.log", "report ns dm.log", "report ns --summary ns.log",

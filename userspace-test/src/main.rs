@@ -34,7 +34,7 @@ use guest::Watcher;
 use kind::Kind;
 use prepare::Prepared;
 use report::Verdict;
-use scenario::Scenario;
+use scenario::{Group, Scenario};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -116,6 +116,9 @@ struct Run {
     /// All scenarios that run in this guest image, instead of those in the usual one.
     #[arg(long, value_name = "IMAGE", conflicts_with = "names")]
     image: Option<String>,
+    /// All scenarios that take minutes each, instead of the others.
+    #[arg(long, conflicts_with_all = ["names", "image"])]
+    long: bool,
     /// Start guests through `dmns-audit run-guest`, which appends their records to this file (and to this machine's
     /// audit, if it may): `dmns-audit report virt FILE` prints them.
     #[arg(long, value_name = "FILE")]
@@ -200,8 +203,9 @@ fn act(command: Cmd, patience: Option<u32>) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Cmd::List => {
-            for image in [None, Some("libvirt"), Some("runtimes"), Some("packages")] {
-                for scenario in find(&[], image)? {
+            let images = ["libvirt", "runtimes", "packages"].map(Group::Image);
+            for group in [Group::Usual, Group::Long].into_iter().chain(images) {
+                for scenario in find(&[], group)? {
                     println!("{:<24} {}", scenario.name, scenario.title);
                 }
             }
@@ -220,9 +224,9 @@ fn act(command: Cmd, patience: Option<u32>) -> Result<ExitCode> {
     }
 }
 
-fn find(names: &[String], image: Option<&str>) -> Result<Vec<Scenario>> {
+fn find(names: &[String], group: Group<'_>) -> Result<Vec<Scenario>> {
     let folder = prepare::project()?.join("userspace-test/scenarios");
-    scenario::find(&folder, names, image, Kind::asked())
+    scenario::find(&folder, names, group, Kind::asked())
 }
 
 /// The images that a guest with `image` needs.
@@ -291,7 +295,7 @@ fn run_both(
 }
 
 fn diff_scenarios(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
-    let mut scenarios = find(&options.names, None)?;
+    let mut scenarios = find(&options.names, Group::Both)?;
     if options.names.is_empty() {
         scenarios.retain(diff::applies);
     }
@@ -329,7 +333,7 @@ fn diff_scenarios(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
 }
 
 fn take_figures(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
-    let mut scenarios = find(&options.names, None)?;
+    let mut scenarios = find(&options.names, Group::Both)?;
     if options.names.is_empty() {
         scenarios.retain(|scenario| !scenario.figures.is_empty());
     }
@@ -366,7 +370,12 @@ fn repeated(scenarios: Vec<Scenario>, times: usize) -> Vec<Scenario> {
 }
 
 fn run_scenarios(options: &Run, prepare: Prepare<'_>) -> Result<ExitCode> {
-    let mut scenarios = find(&options.names, options.image.as_deref())?;
+    let group = match &options.image {
+        Some(image) => Group::Image(image),
+        None if options.long => Group::Long,
+        None => Group::Usual,
+    };
+    let mut scenarios = find(&options.names, group)?;
     for scenario in &mut scenarios {
         scenario.cpus = options.cpus.unwrap_or(scenario.cpus);
         scenario.parameters.clone_from(&options.set);

@@ -320,20 +320,43 @@ fn listed(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
     Ok(listed)
 }
 
-/// The scenarios that `names` ask for, each a name or a file. Where there is none: all of the project's that run in
-/// `image`, with those of `debug/` if the kernel complains; what takes hours is in `soak/`, and has to be asked for.
+/// Which of the project's scenarios to take where none is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group<'a> {
+    /// Those in the usual guest image, with those of `debug/` if the kernel complains.
+    Usual,
+    /// Those of `long/`, which take minutes each.
+    Long,
+    /// Both.
+    Both,
+    /// Those in another guest image.
+    Image(&'a str),
+}
+
+/// The scenarios that `names` ask for, each a name or a file; where there is none, those of `group`. What takes hours is
+/// in `soak/`, and has to be asked for by name.
 pub(crate) fn find(
     folder: &Path,
     names: &[String],
-    image: Option<&str>,
+    group: Group<'_>,
     kind: Kind,
 ) -> Result<Vec<Scenario>> {
     let mut known = listed(folder)?;
+    let long = listed(&folder.join("long"))?;
     let debug = listed(&folder.join("debug"))?;
     if names.is_empty() {
-        if kind.complains() {
+        if group == Group::Long {
+            known.clear();
+        } else if kind.complains() {
             known.extend(debug);
         }
+        if matches!(group, Group::Long | Group::Both) {
+            known.extend(long);
+        }
+        let image = match group {
+            Group::Image(image) => Some(image),
+            _ => None,
+        };
         let mut all = known
             .values()
             .map(|path| Scenario::load(path))
@@ -344,6 +367,7 @@ pub(crate) fn find(
         }
         return Ok(all);
     }
+    known.extend(long);
     known.extend(debug);
     known.extend(listed(&folder.join("soak"))?);
     names
@@ -391,16 +415,19 @@ expect = [
     #[test]
     fn the_scenarios_of_the_project_are_well_formed() -> Result<()> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
-        let stock = find(&folder, &[], None, Kind::Stock)?;
+        let stock = find(&folder, &[], Group::Usual, Kind::Stock)?;
         assert!(stock.len() >= 7 && stock.iter().all(|scenario| scenario.image.is_none()));
-        assert!(find(&folder, &[], None, Kind::Debug)?.len() > stock.len());
+        assert!(find(&folder, &[], Group::Usual, Kind::Debug)?.len() > stock.len());
+        let long = find(&folder, &[], Group::Long, Kind::Stock)?;
+        let both = find(&folder, &[], Group::Both, Kind::Stock)?;
+        assert_eq!(both.len(), stock.len() + long.len());
         for path in listed(&folder.join("soak"))?.values() {
             Scenario::load(path)?;
         }
-        assert!(find(&folder, &["nonsense".to_owned()], None, Kind::Stock).is_err());
-        assert!(find(&folder, &[], Some("nonsense"), Kind::Stock).is_err());
+        assert!(find(&folder, &["nonsense".to_owned()], Group::Usual, Kind::Stock).is_err());
+        assert!(find(&folder, &[], Group::Image("nonsense"), Kind::Stock).is_err());
         for image in ["libvirt", "runtimes", "packages"] {
-            find(&folder, &[], Some(image), Kind::Stock)?;
+            find(&folder, &[], Group::Image(image), Kind::Stock)?;
         }
         Ok(())
     }

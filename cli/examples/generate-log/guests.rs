@@ -19,11 +19,22 @@ struct Guest {
     step: u64,
     memory: u64,
     iothreads: u64,
-    /// Interfaces that were plugged, by number.
-    plugged: Vec<u64>,
-    macs: u64,
+    /// A container of libvirt's LXC driver.
+    container: bool,
+    /// What was plugged, each by a number of its own.
+    plugged: Vec<(Plug, u64)>,
+    plugs: u64,
     /// The minor number of the mapping that is its disk.
     disk: Option<u32>,
+}
+
+/// What can be plugged.
+#[derive(Clone, Copy, Debug)]
+enum Plug {
+    Net,
+    Disk,
+    Chardev,
+    Device,
 }
 
 /// How the guests of a host are.
@@ -40,8 +51,8 @@ pub(crate) struct Sort {
 /// Minor numbers of guests' disks begin here, those of the host's own mappings end below.
 const DISKS: u32 = 1 << 19;
 
-/// Records of a start before VIRT_CONTROL.
-const STEPS: u64 = 16;
+/// Records of a start before VIRT_CONTROL, the first of them included.
+const STEPS: u64 = 22;
 
 /// The guests of a host.
 #[derive(Debug)]
@@ -65,8 +76,9 @@ impl Guests {
             step: 0,
             memory: 1 << 20,
             iothreads: 1,
+            container: i % 8 == 7,
             plugged: Vec::new(),
-            macs: 0,
+            plugs: 0,
             disk: (sort.disks > 0).then(|| DISKS + (i % sort.disks) as u32),
         };
         Self {
@@ -143,8 +155,14 @@ impl Guests {
                 let ok = log.random.below(8) > 0;
                 guest.step = if ok { STEPS + 1 } else { 0 };
                 let pid = if ok { guest.pid as i64 } else { 0 };
-                guest.user(log, "VIRT_CONTROL", |guest, out| {
-                    guest.control(out, "start", "booted", pid, ok);
+                guest.user(log, "VIRT_CONTROL", |text, out| {
+                    text.control(out, "start", "booted", pid, ok);
+                })?;
+                if !(ok && guest.container) {
+                    return Ok(());
+                }
+                guest.user(log, "VIRT_CONTROL", |text, out| {
+                    text.init(out, pid, (pid + 1, 4_026_532_000 + pid), true);
                 })
             }
             _ => guest.runs(log),
@@ -165,7 +183,7 @@ impl Guest {
         write: impl FnOnce(&text::Guest<'_>, &mut Vec<u8>),
     ) -> io::Result<()> {
         let guest = text::Guest {
-            virt: "kvm",
+            virt: if self.container { "lxc" } else { "kvm" },
             name: self.name.as_bytes(),
             uuid: &self.uuid,
             exe: b"/usr/sbin/libvirtd",
@@ -253,9 +271,34 @@ impl Guest {
         }
     }
 
+    /// Something that is recorded by a path alone.
+    fn at<W: Write>(
+        &self,
+        log: &mut Log<W>,
+        (kind, field): (&str, &str),
+        reason: &str,
+        path: &str,
+    ) -> io::Result<()> {
+        self.user(log, "VIRT_RESOURCE", |guest, out| {
+            guest.at(out, (kind, field), reason, path.as_bytes(), true);
+        })
+    }
+
+    fn device<W: Write>(
+        &self,
+        log: &mut Log<W>,
+        reason: &str,
+        bus: &str,
+        device: &str,
+    ) -> io::Result<()> {
+        self.user(log, "VIRT_RESOURCE", |guest, out| {
+            guest.device(out, reason, bus, device.as_bytes(), true);
+        })
+    }
+
     /// What a guest is given at its start, in libvirt's order.
     fn given<W: Write>(&self, log: &mut Log<W>) -> io::Result<()> {
-        let line = format!("/var/lib/libvirt/{}.serial", self.name);
+        let file = |kind: &str| format!("/var/lib/libvirt/{}.{kind}", self.name);
         let mac = "52:54:00:db:ae:b4";
         match self.step - 1 {
             1 => self.opens(log, mac, "/dev/net/tun", 200, true),
@@ -265,34 +308,68 @@ impl Guest {
             5 => self.cgroup(log, "allow", Which::Major("pty", 136, "rw")),
             6 => self.disk(log),
             7 => self.change(log, ("net", "start"), None, Some(mac)),
-            8 => self.user(log, "VIRT_RESOURCE", |guest, out| {
-                guest.device(out, "start", "pci", b"0000:01:00.0", true);
+            8 => self.change(log, ("fs", "start"), None, Some(&file("folder"))),
+            9 if self.container => self.at(log, ("hostdev", "disk"), "start", "/dev/sdb"),
+            9 => self.device(log, "start", "pci", "0000:01:00.0"),
+            10 if self.container => self.at(log, ("hostdev", "chardev"), "start", "/dev/fuse"),
+            10 => self.device(log, "start", "usb", "USB redirdev"),
+            11 => self.change(
+                log,
+                ("smartcard", "start"),
+                None,
+                Some("nss-smartcard-device"),
+            ),
+            12 => self.change(log, ("chardev", "start"), None, Some(&file("serial"))),
+            13 => self.change(log, ("rng", "start"), None, Some("/dev/random")),
+            14 => self.at(log, ("tpm", "device"), "start", "/dev/tpm0"),
+            15 => self.at(log, ("tpm-emulator", "device"), "start", &file("tpm")),
+            16 => self.at(log, ("evdev", "path"), "start", "/dev/input/event0"),
+            17 => self.user(log, "VIRT_RESOURCE", |guest, out| {
+                guest.shmem(out, "start", (4 << 20, b"/dev/shm/shared"), true);
             }),
-            9 => self.user(log, "VIRT_RESOURCE", |guest, out| {
-                guest.device(out, "start", "usb", b"USB redirdev", true);
-            }),
-            10 => self.change(log, ("chardev", "start"), None, Some(&line)),
-            11 => self.change(log, ("rng", "start"), None, Some("/dev/random")),
-            12 => self.user(log, "VIRT_RESOURCE", |guest, out| {
-                guest.at(out, ("evdev", "path"), "start", b"/dev/input/event0", true);
-            }),
-            13 => self.amount(log, ("mem", "start"), (0, self.memory)),
-            14 => self.amount(log, ("vcpu", "start"), (0, 2)),
+            18 => self.at(log, ("ivshmem-socket", "path"), "start", "/run/ivshmem"),
+            19 => self.amount(log, ("mem", "start"), (0, self.memory)),
+            20 => self.amount(log, ("vcpu", "start"), (0, 2)),
             _ => self.amount(log, ("iothread", "start"), (0, self.iothreads)),
         }
     }
 
-    /// An interface is plugged: something is opened for it, and it is given, or not.
+    /// Something is plugged; an interface: something is opened for it, and it is given, or not.
     fn plugs<W: Write>(&mut self, log: &mut Log<W>) -> io::Result<()> {
-        self.macs += 1;
-        let mac = mac(self.macs);
-        let ok = log.random.below(8) > 0;
-        self.opens(log, &mac, "/dev/net/tun", 200, ok)?;
-        if !ok {
-            return Ok(());
+        let kinds = [Plug::Net, Plug::Disk, Plug::Chardev, Plug::Device];
+        let kind = kinds[log.random.below(4) as usize];
+        self.plugs += 1;
+        if let Plug::Net = kind {
+            let ok = log.random.below(8) > 0;
+            self.opens(log, &mac(self.plugs), "/dev/net/tun", 200, ok)?;
+            if !ok {
+                return Ok(());
+            }
         }
-        self.plugged.push(self.macs);
-        self.change(log, ("net", "attach"), None, Some(&mac))
+        self.plugged.push((kind, self.plugs));
+        self.plug(log, "attach", (kind, self.plugs))
+    }
+
+    /// What is plugged (`attach`) or unplugged (`detach`).
+    fn plug<W: Write>(
+        &self,
+        log: &mut Log<W>,
+        reason: &str,
+        (kind, number): (Plug, u64),
+    ) -> io::Result<()> {
+        let (kind, what) = match kind {
+            Plug::Net => ("net", mac(number)),
+            Plug::Disk => (
+                "disk",
+                format!("/var/lib/libvirt/images/extra-{number}.img"),
+            ),
+            Plug::Chardev => ("chardev", format!("/run/libvirt/{number}.socket")),
+            Plug::Device => return self.device(log, reason, "usb", &format!("001.{number:03}")),
+        };
+        match reason {
+            "attach" => self.change(log, (kind, reason), None, Some(&what)),
+            _ => self.change(log, (kind, reason), Some(&what), None),
+        }
     }
 
     /// Something that happens to a guest that is on.
@@ -351,10 +428,17 @@ impl Guest {
                 self.amount(log, ("iothread", "update"), (old, self.iothreads))
             }
             21..=22 => match self.plugged.pop() {
-                Some(number) => self.change(log, ("net", "detach"), Some(&mac(number)), None),
+                Some(plugged) => self.plug(log, "detach", plugged),
                 None => self.plugs(log),
             },
+            // Another medium.
+            23 if self.disk.is_none() => {
+                let path = self.path();
+                self.change(log, ("disk", "update"), Some(&path), Some(&path))
+            }
             _ => {
+                // auvirt ends what the guest has with the stop that fails: no second lies between.
+                log.next_second();
                 self.user(log, "VIRT_CONTROL", |guest, out| {
                     guest.control(out, "stop", "shutdown", 0, false);
                 })?;

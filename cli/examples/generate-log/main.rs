@@ -110,6 +110,11 @@ impl<W: Write> Log<W> {
         )
     }
 
+    /// What comes has a second before it.
+    fn next_second(&mut self) {
+        self.millis = self.millis.next_multiple_of(1000);
+    }
+
     fn record(&mut self, ty: &str, stamp: &str, body: &str) -> io::Result<()> {
         match self.lost {
             0 => writeln!(

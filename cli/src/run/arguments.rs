@@ -16,8 +16,8 @@ pub struct Arguments {
     pub uuid: Option<String>,
     /// `-S`: the guest is not to run yet.
     pub stopped: bool,
-    /// `-incoming`: the guest comes from elsewhere.
-    pub incoming: bool,
+    /// `-incoming`: where the guest's state comes from.
+    pub incoming: Option<Vec<u8>>,
     /// `-daemonize`: QEMU leaves its parent.
     pub daemonizes: bool,
     /// Where things that have an id stand: what comes first is recorded first.
@@ -26,6 +26,13 @@ pub struct Arguments {
     chardevs: HashMap<String, Vec<u8>>,
     /// By id: the folder that a filesystem device shows to the guest.
     pub folders: HashMap<String, Vec<u8>>,
+}
+
+/// Whether a guest's state goes to, or comes from, a file, and no other QEMU.
+pub fn is_saved(uri: &[u8]) -> bool {
+    [&b"file:"[..], b"exec:", b"fd:"]
+        .iter()
+        .any(|kind| uri.starts_with(kind))
 }
 
 /// An option's suboptions: `socket,id=c0,path=/a,,b` is `socket`, and two pairs. A comma is doubled in a value.
@@ -72,7 +79,6 @@ impl Arguments {
             match option {
                 b"S" => parsed.stopped = true,
                 b"daemonize" => parsed.daemonizes = true,
-                b"incoming" => parsed.incoming = true,
                 _ => {}
             }
             let takes_value = matches!(
@@ -116,6 +122,7 @@ impl Arguments {
                     let bare = options.first().filter(|(name, _)| name.is_empty());
                     parsed.name = of("guest").or(bare.map(|(_, value)| value.clone()));
                 }
+                b"incoming" => parsed.incoming = Some(value.to_vec()),
                 b"uuid" => parsed.uuid = Some(String::from_utf8_lossy(value).to_lowercase()),
                 b"chardev" => {
                     if let (Some(id), Some(path)) = (id, of("path")) {
@@ -209,7 +216,7 @@ mod tests {
             arguments.uuid.as_deref(),
             Some("1111aaaa-2222-3333-4444-555555555555")
         );
-        assert!(arguments.stopped && !arguments.incoming && !arguments.daemonizes);
+        assert!(arguments.stopped && arguments.incoming.is_none() && !arguments.daemonizes);
         assert_eq!(arguments.chardev("c0"), Some(&b"/tmp/a,b"[..]));
         assert_eq!(arguments.chardev("serial0"), Some(&b"/tmp/ser"[..]));
         assert_eq!(arguments.chardev("p0"), None);
@@ -219,7 +226,12 @@ mod tests {
         assert_eq!(arguments.folders["f0"], b"/home");
         let plain = parsed("-name web --daemonize -incoming tcp:0:4444");
         assert_eq!(plain.name.as_deref(), Some(&b"web"[..]));
-        assert!(plain.daemonizes && plain.incoming);
+        assert!(plain.daemonizes && plain.incoming.is_some_and(|uri| !is_saved(&uri)));
+        assert!(
+            parsed("-incoming file:/x")
+                .incoming
+                .is_some_and(|uri| is_saved(&uri))
+        );
         assert_eq!(parsed("-name"), Arguments::default());
     }
 

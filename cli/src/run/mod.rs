@@ -89,7 +89,7 @@ pub fn run(ask: &Ask) -> io::Result<u8> {
     emitter.begins()?;
     let mut command = Command::new(program);
     command.args(arguments);
-    if !known.stopped && !known.incoming {
+    if !known.stopped && known.incoming.is_none() {
         // Until what it has is recorded.
         command.arg("-S");
     }

@@ -3,7 +3,7 @@
 //! A guest from its start to its stop.
 
 use super::Ask;
-use super::arguments::Arguments;
+use super::arguments::{Arguments, is_saved};
 use super::changes::between;
 use super::emitter::Emitter;
 use super::inventory::{Inventory, Taker};
@@ -69,9 +69,10 @@ impl<'a> Session<'a> {
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             flag::register(signal, Arc::clone(&stop))?;
         }
-        let reason = match arguments.incoming {
-            true => "migrated",
-            false => "booted",
+        let reason = match &arguments.incoming {
+            Some(uri) if is_saved(uri) => "restored",
+            Some(_) => "migrated",
+            None => "booted",
         };
         let (ours, theirs) = UnixStream::pair()?;
         // QEMU inherits its end, by number.
@@ -131,7 +132,7 @@ impl<'a> Session<'a> {
             let _ = session.qemu.wait();
             return Err(error);
         }
-        if !arguments.stopped && !arguments.incoming {
+        if !arguments.stopped && arguments.incoming.is_none() {
             let _ = session.qmp.execute("cont", json!({}));
         }
         Ok(session)
@@ -271,11 +272,10 @@ impl<'a> Session<'a> {
         let Some(to) = &self.sent_to else {
             return Ok(());
         };
-        let reason =
-            match to.starts_with("file:") || to.starts_with("exec:") || to.starts_with("fd:") {
-                true => "saved",
-                false => "migrated",
-            };
+        let reason = match is_saved(to.as_bytes()) {
+            true => "saved",
+            false => "migrated",
+        };
         for _ in 0..100 {
             let told = self
                 .qmp

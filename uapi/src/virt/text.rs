@@ -96,6 +96,16 @@ impl Guest<'_> {
         self.end(out, success);
     }
 
+    /// VIRT_CONTROL of a container: its first process `init`, in the pid namespace with the inode number `pid_ns`.
+    pub fn init(&self, out: &mut impl Sink, pid: i64, (init, pid_ns): (i64, i64), success: bool) {
+        self.begin(out, &[("op", "init")]);
+        for (name, value) in [("vm-pid", pid), ("init-pid", init), ("pid-ns", pid_ns)] {
+            word(out, name, "");
+            signed(out, value);
+        }
+        self.end(out, success);
+    }
+
     /// VIRT_MACHINE_ID: labels of the guest's process and of its images.
     pub fn machine_id(&self, out: &mut impl Sink, process: &str, images: &str, model: &str) {
         self.begin(out, &[]);
@@ -205,6 +215,21 @@ impl Guest<'_> {
         self.end(out, success);
     }
 
+    /// VIRT_RESOURCE: memory of `size` bytes that guests share, by its file.
+    pub fn shmem(
+        &self,
+        out: &mut impl Sink,
+        reason: &str,
+        (size, path): (u64, &[u8]),
+        success: bool,
+    ) {
+        self.begin(out, &[("resrc", "shmem"), ("reason", reason)]);
+        word(out, "size", "");
+        decimal(out, size);
+        encoded(out, "path", path, LONGEST_VALUE);
+        self.end(out, success);
+    }
+
     /// VIRT_RESOURCE: something that is identified by a path alone: `evdev` in `path`, `tpm` in `device`, of a container
     /// `hostdev` in `disk` or `chardev`.
     pub fn at(
@@ -292,6 +317,8 @@ pub(super) mod tests {
                     guest.cgroup(out, "deny", &Devices { cgroup: &value, which: Which::All }, success);
                 })),
                 (VirtType::Resource, text(|out| guest.device(out, "attach", "usb", &value, success))),
+                (VirtType::Control, text(|out| guest.init(out, pid, (pid, pid), success))),
+                (VirtType::Resource, text(|out| guest.shmem(out, "start", (amounts.0, &value), success))),
                 (VirtType::Resource, text(|out| guest.at(out, ("evdev", "path"), "start", &value, success))),
                 (VirtType::Resource, text(|out| guest.at(out, ("tpm", "device"), "start", &value, success))),
             ] {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* The system of a guest in one sector: ejects what is unplugged, powers off on the power button or when told 'q' on its
- * serial line, and reads its second disk, 8 MiB in blocks of 4 KiB, when told 's': prints E and the sector of each that
- * it cannot read, and D at the end. */
+ * serial line, panics when told 'p' (pvpanic), and reads its second disk, 8 MiB in blocks of 4 KiB, when told 's': prints E
+ * and the sector of each that it cannot read, and D at the end. */
 .code16
 .globl _start
 _start:
@@ -48,6 +48,11 @@ off:	mov $0x604,%dx
 	je off
 	cmp $'s',%al
 	je scan
+	cmp $'p',%al
+	jne 5f
+	mov $0x505,%dx
+	mov $1,%al
+	outb %al,%dx
 5:	sti
 	hlt			# the timer wakes us
 	jmp main

@@ -8,6 +8,7 @@
 pub(super) mod devices;
 mod holders;
 mod index;
+mod moving;
 mod resources;
 
 use super::disks::Disks;
@@ -20,6 +21,7 @@ use crate::record::value::Nested;
 use crate::report::id::{Id, Proof};
 use devices::Devices;
 use holders::Holders;
+use moving::{Leaving, MIGRATED};
 use std::collections::HashMap;
 
 /// A row that is not over, and its place among all.
@@ -38,6 +40,8 @@ struct Guest {
     /// From which place on resources belong to the session that is about to start.
     starting: Option<u64>,
     disks: Disks,
+    /// While it moves between two managers of one host: where it comes from.
+    leaves: Option<Leaving>,
 }
 
 /// What runs on a host, and what it may be asked by.
@@ -146,6 +150,7 @@ impl Guests {
     }
 
     fn start(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users, reason: String) {
+        let moves = reason == MIGRATED;
         let event = Event::Start {
             reason,
             violations: Vec::new(),
@@ -169,11 +174,27 @@ impl Guests {
             .partition(|open| open.order < since);
         let mut ended = Vec::new();
         if row.success {
-            // A session that is still open was not stopped in this log, but it is over.
             guest.resources = of_this;
-            ended.extend(old.into_iter().map(|open| (open, Fate::Restarted)));
+            let from = guest.pids.first().copied();
             let session = self.session_ends(head.node, &row.uuid);
-            ended.extend(session.map(|session| (session, Fate::Restarted)));
+            match (session, self.guest(head, record)) {
+                (Some(session), Some(guest)) if moves && guest.leaves.is_none() => {
+                    let (pid, resources) = (from, old);
+                    guest.leaves = Some(Leaving {
+                        session,
+                        pid,
+                        resources,
+                    });
+                }
+                // A session that is still open was not stopped in this log, but it is over.
+                (session, _) => {
+                    ended.extend(
+                        old.into_iter()
+                            .chain(session)
+                            .map(|open| (open, Fate::Restarted)),
+                    );
+                }
+            }
             let pid = record.raw("vm-pid").and_then(|pid| pid.parse().ok());
             self.session_begins(head.node, pid, Open { order, row });
         } else {
@@ -197,6 +218,7 @@ impl Guests {
     }
 
     fn stop(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users, reason: String) {
+        let moved = reason == MIGRATED;
         let Some(row) = Self::row(head, record, users, Event::Stop { reason }) else {
             return;
         };
@@ -207,14 +229,26 @@ impl Guests {
         };
         // A stop that failed ends nothing.
         if row.success {
+            let stays = match (guest.leaves.take(), moved) {
+                (Some(leaving), true) => {
+                    for open in leaving.all() {
+                        self.over(head.node, open, id, Fate::Stopped);
+                    }
+                    self.done.push((order, row));
+                    return;
+                }
+                (stays, _) => stays,
+            };
             guest.starting = None;
             let mut ended: Vec<Open> = std::mem::take(&mut guest.resources);
             let session = self.session_ends(head.node, &row.uuid);
-            if let Some(guest) = self.hosts.of(head.node).guests.get_mut(&row.uuid) {
-                guest.disks = Disks::default();
-            }
             let known = session.is_some();
             ended.extend(session);
+            if let Some(stays) = stays {
+                self.stays(head.node, stays);
+            } else if let Some(guest) = self.guest(head, record) {
+                guest.disks = Disks::default();
+            }
             self.forget(head.node, &row.uuid);
             for open in ended {
                 self.over(head.node, open, id, Fate::Stopped);
@@ -341,6 +375,7 @@ impl Host {
                 open.push(session);
             }
             open.append(&mut guest.resources);
+            open.extend(guest.leaves.into_iter().flat_map(Leaving::all));
         }
         open
     }
