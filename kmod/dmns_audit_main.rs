@@ -164,7 +164,9 @@ impl kernel::InPlaceModule for DmnsAudit {
             ])
             .inspect_err(|_| pr_err!("not loaded, nothing is attached\n"))?;
             if !audit::enabled() {
-                pr_notice!("auditing is disabled: no records until it is enabled (auditctl -e 1)\n");
+                pr_notice!(
+                    "auditing is disabled: no records until it is enabled (auditctl -e 1)\n"
+                );
             }
             let dir = debugfs::Dir::new(c"dmns_audit");
             Ok(try_pin_init!(Self {

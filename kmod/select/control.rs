@@ -109,9 +109,7 @@ impl Control {
 
     fn select(&self, mode: Mode, pid: i32, ids: &Ids) -> Result {
         if !self.ns {
-            pr_err!(
-                "select: not available with ns=0: namespaces made inside are not seen\n"
-            );
+            pr_err!("select: not available with ns=0: namespaces made inside are not seen\n");
             return Err(ENODEV);
         }
         let mut state = self.state.lock();

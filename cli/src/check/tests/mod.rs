@@ -173,10 +173,7 @@ fn each_departure_of_a_record_is_told_at_its_place() {
 #[test]
 fn an_event_has_the_sector_that_its_operation_asks_for() {
     let whole = EVENT.replace("77480", "?");
-    assert!(
-        findings(&log(&[&whole]))[0]
-            .contains("operation: op=integrity-checksum has a sector")
-    );
+    assert!(findings(&log(&[&whole]))[0].contains("operation: op=integrity-checksum has a sector"));
     let none = EVENT.replace("integrity-checksum", "mac-journal");
     assert!(findings(&log(&[&none]))[0].contains("operation: op=mac-journal belongs to no sector"));
 }
