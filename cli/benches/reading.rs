@@ -112,14 +112,14 @@ fn checking(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn report_dm(bencher: Bencher<'_, '_>) {
     let log = log();
-    let options = Options::default();
     bencher
         .counter(BytesCount::of_slice(&log))
         .with_inputs(|| Log::stream("log", Cursor::new(log.clone())))
         .bench_values(|mut log| {
+            let options = Options::default();
             let mut report = dm::Report::new(&options);
             report::collect(&mut log, &mut report, |_| {})?;
-            report.end(&mut io::sink(), |_| {})
+            report.end(&mut io::sink())
         });
 }
 
@@ -127,18 +127,18 @@ fn report_dm(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn report_virt(bencher: Bencher<'_, '_>) {
     let log = log();
-    let options = Options {
-        all_events: true,
-        ..Options::default()
-    };
     let ask = virt::Ask::default();
     bencher
         .counter(BytesCount::of_slice(&log))
         .with_inputs(|| Log::stream("log", Cursor::new(log.clone())))
         .bench_values(|mut log| {
+            let options = Options {
+                all_events: true,
+                ..Options::default()
+            };
             let mut report = virt::Report::new(&options, &ask);
             report::collect(&mut log, &mut report, |_| {})?;
-            report.end(&mut io::sink(), |_| {})
+            report.end(&mut io::sink())
         });
 }
 

@@ -51,7 +51,7 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
     // A terminal gets whole lines, so that a progress bar can make room for them.
     let mut out: Box<dyn Write> = match terminal.width {
         Some(_) => Box::new(stdout),
-        None => Box::new(BufWriter::new(stdout)),
+        None => Box::new(BufWriter::with_capacity(1 << 16, stdout)),
     };
     if matches!(&cli.command, Command::Watch(args) if !args.stdin) {
         if let Some(difference) = module::difference(Path::new("/")) {
@@ -207,12 +207,12 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
         Report::Virt(_) => {
             let mut report = virt::Report::new(&options, &ask);
             read.all(&mut report, page.as_mut().map(|(_, page)| page))?;
-            report.end(out, |_| {})?;
+            report.end(out)?;
         }
         Report::Dm(_) => {
             let mut report = dm::Report::new(&options);
             read.all(&mut report, page.as_mut().map(|(_, page)| page))?;
-            report.end(out, |_| {})?;
+            report.end(out)?;
         }
         Report::Ns(args) => {
             let ask = ns::Ask {

@@ -2,11 +2,11 @@
 
 //! Columns of text that fit the terminal.
 //!
-//! Rows may be many, so none is kept: they are measured in one pass and written in another.
+//! How wide a column is, is known when all rows are. A few can be measured in one pass and written in another; of
+//! many, each is rendered once, as a [`Line`], and written in the end.
 
-use crate::terminal::{TITLE, Terminal};
+use crate::terminal::{Look, PLAIN, TITLE, Terminal};
 use crate::when::Clock;
-use anstyle::Style;
 use std::borrow::Cow;
 use std::io::{self, Write};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -26,16 +26,16 @@ fn floor(title: &str) -> usize {
 }
 
 /// A cell: text and how it looks.
-pub type Cell<'a> = (Cow<'a, str>, Style);
+pub type Cell<'a> = (Cow<'a, str>, Look);
 
-/// A cell without a style.
+/// A cell that looks as any text.
 pub fn plain<'a>(text: impl Into<Cow<'a, str>>) -> Cell<'a> {
-    (text.into(), Style::new())
+    (text.into(), PLAIN)
 }
 
-/// A cell in `style`.
-pub fn styled<'a>(style: Style, text: impl Into<Cow<'a, str>>) -> Cell<'a> {
-    (text.into(), style)
+/// A cell that looks so.
+pub fn styled<'a>(look: Look, text: impl Into<Cow<'a, str>>) -> Cell<'a> {
+    (text.into(), look)
 }
 
 /// How wide each column has to be.
@@ -45,6 +45,11 @@ pub struct Table {
     /// Columns of numbers, which are aligned to the right.
     numbers: &'static [&'static str],
     widths: Vec<usize>,
+    /// The titles are written.
+    titled: bool,
+    /// What is said where there is no row.
+    none: &'static str,
+    any: bool,
 }
 
 impl Table {
@@ -54,22 +59,45 @@ impl Table {
             titles,
             numbers,
             widths: titles.iter().map(|title| title.width()).collect(),
+            titled: true,
+            none: "",
+            any: false,
         }
     }
 
     /// The same, for a table whose titles are not written: they only say what a column is.
     pub fn untitled(titles: &'static [&'static str]) -> Self {
         Self {
-            titles,
-            numbers: &[],
             widths: vec![0; titles.len()],
+            titled: false,
+            ..Self::new(titles, &[])
         }
+    }
+
+    /// Where there is no row, `none` is said.
+    pub fn or(self, none: &'static str) -> Self {
+        Self { none, ..self }
     }
 
     /// Makes the columns wide enough for `row`.
     pub fn measure(&mut self, row: &[Cell<'_>]) {
+        self.any = true;
         for (width, (text, _)) in self.widths.iter_mut().zip(row) {
-            *width = (*width).max(text.width());
+            *width = (*width).max(width_of(text));
+        }
+    }
+
+    /// Begins a row, at the end of `bytes`.
+    pub fn line<'a>(&'a mut self, bytes: &'a mut Vec<u8>) -> Line<'a> {
+        self.any = true;
+        let head = bytes.len();
+        bytes.resize(head + self.titles.len() * CELL, 0);
+        Line {
+            widths: &mut self.widths,
+            head,
+            from: bytes.len(),
+            column: None,
+            bytes,
         }
     }
 
@@ -87,6 +115,22 @@ impl Table {
             };
             *widest -= 1;
             excess -= 1;
+        }
+    }
+
+    /// Makes the columns fit `terminal` and writes the titles, or that there is no row.
+    ///
+    /// # Errors
+    ///
+    /// Where `out` cannot be written to.
+    pub fn begin(&mut self, terminal: &Terminal, out: &mut dyn Write) -> io::Result<()> {
+        if !self.any {
+            return writeln!(out, "{}", self.none);
+        }
+        self.fit(terminal);
+        match self.titled {
+            true => self.head(terminal, out),
+            false => Ok(()),
         }
     }
 
@@ -115,29 +159,158 @@ impl Table {
         terminal: &Terminal,
         out: &mut dyn Write,
     ) -> io::Result<()> {
-        let last = row.iter().rposition(|(text, _)| !text.is_empty());
+        let cells = row.iter().map(|(text, look)| (text.as_ref(), *look));
         let mut line = String::new();
-        for (i, (text, style)) in row.iter().enumerate() {
-            let text = cut(text, self.widths[i]);
-            let pad = self.widths[i] - text.width().min(self.widths[i]);
-            let right = self.numbers.contains(&self.titles[i]);
-            if right {
-                line.extend(std::iter::repeat_n(' ', pad));
-            }
-            line.push_str(&terminal.paint(*style, &text));
-            if last.is_none_or(|last| i >= last) {
-                break;
-            }
-            let pad = if right { 0 } else { pad };
-            line.extend(std::iter::repeat_n(' ', pad + GAP));
-        }
+        self.cells(cells, terminal, &mut line);
         writeln!(out, "{line}")
     }
+
+    /// Writes the row that a [`Line`] made, and what stands beneath it. `line` is room for it.
+    ///
+    /// # Errors
+    ///
+    /// Where `out` cannot be written to, or `row` is of another table.
+    pub fn written(
+        &self,
+        row: &[u8],
+        terminal: &Terminal,
+        line: &mut String,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let (head, rest) = row.split_at(self.titles.len() * CELL);
+        let text = std::str::from_utf8(rest).map_err(io::Error::other)?;
+        let mut from = 0;
+        let cells = head.chunks_exact(CELL).map(|cell| {
+            let end = u32::from_ne_bytes([cell[1], cell[2], cell[3], cell[4]]) as usize;
+            let text = &text[from..end];
+            from = end;
+            (text, Look::of_byte(cell[0]))
+        });
+        line.clear();
+        self.cells(cells, terminal, line);
+        line.push('\n');
+        line.push_str(&text[from..]);
+        out.write_all(line.as_bytes())
+    }
+
+    fn cells<'c>(
+        &self,
+        cells: impl Iterator<Item = (&'c str, Look)>,
+        terminal: &Terminal,
+        line: &mut String,
+    ) {
+        // What stands after the last text: nothing is written of it.
+        let (mut end, mut pending) = (0, 0);
+        for (column, (text, look)) in cells.enumerate() {
+            let room = self.widths[column];
+            let text = cut(text, room);
+            let pad = room - width_of(&text).min(room);
+            let right = self.numbers.contains(&self.titles[column]);
+            spaces(pending + if right { pad } else { 0 }, line);
+            terminal.paint_to(look, &text, line);
+            if !text.is_empty() || column == 0 {
+                end = line.len();
+            }
+            pending = GAP + if right { 0 } else { pad };
+        }
+        line.truncate(end);
+    }
+}
+
+fn spaces(mut number: usize, line: &mut String) {
+    const SPACES: &str = "                                ";
+    while number > 0 {
+        let some = number.min(SPACES.len());
+        line.push_str(&SPACES[..some]);
+        number -= some;
+    }
+}
+
+/// How many bytes say how a cell looks and where its text ends.
+const CELL: usize = 5;
+
+/// A row that is rendered before the widths of all columns are known: its cells, then what stands beneath it.
+#[derive(Debug)]
+pub struct Line<'a> {
+    widths: &'a mut [usize],
+    bytes: &'a mut Vec<u8>,
+    /// Where in `bytes` it is said what the cells are.
+    head: usize,
+    /// Where the text of the cell begins that is being written.
+    from: usize,
+    column: Option<usize>,
+}
+
+impl Line<'_> {
+    /// Begins the next cell.
+    pub fn cell(&mut self, look: Look, text: &str) -> &mut Self {
+        let next = self.column.map_or(0, |column| column + 1);
+        self.close(next);
+        self.bytes[self.head + next * CELL] = look.byte();
+        self.column = Some(next);
+        self.add(text)
+    }
+
+    /// The cell goes on.
+    pub fn add(&mut self, text: &str) -> &mut Self {
+        self.bytes.extend_from_slice(text.as_bytes());
+        self
+    }
+
+    /// The same, of what has to be formatted.
+    pub fn show(&mut self, what: impl std::fmt::Display) -> &mut Self {
+        // To write to memory does not fail.
+        let _ = write!(self.bytes, "{what}");
+        self
+    }
+
+    /// The cell before `next` is over.
+    fn close(&mut self, next: usize) {
+        let first = self.head + self.widths.len() * CELL;
+        if let Some(column) = self.column {
+            let text = &self.bytes[self.from..];
+            let width = plain_width(text);
+            let width = width.unwrap_or_else(|| String::from_utf8_lossy(text).width());
+            self.widths[column] = self.widths[column].max(width);
+        }
+        self.from = self.bytes.len();
+        // A row is far from 2^32 bytes.
+        let end = ((self.from - first) as u32).to_ne_bytes();
+        for column in self.column.unwrap_or(next)..next {
+            let at = self.head + column * CELL + 1;
+            self.bytes[at..at + 4].copy_from_slice(&end);
+        }
+    }
+
+    /// All cells are written: what follows stands beneath the row, each line with its newline.
+    pub fn beneath(&mut self) -> &mut Vec<u8> {
+        self.end();
+        self.bytes
+    }
+
+    /// All cells are written; those that are not are empty.
+    pub fn end(&mut self) {
+        let all = self.widths.len();
+        if self.column != Some(all) {
+            self.close(all);
+            self.column = Some(all);
+        }
+    }
+}
+
+/// How wide `text` is, where each of its bytes is a letter.
+fn plain_width(text: &[u8]) -> Option<usize> {
+    let letters = text.iter().all(|b| matches!(b, b' '..=b'~'));
+    letters.then_some(text.len())
+}
+
+fn width_of(text: &str) -> usize {
+    plain_width(text.as_bytes()).unwrap_or_else(|| text.width())
 }
 
 /// `text`, cut to `width` columns.
 pub fn cut(text: &str, width: usize) -> Cow<'_, str> {
-    if text.width() <= width {
+    if width_of(text) <= width {
         return Cow::Borrowed(text);
     }
     let mut cut = String::new();

@@ -48,22 +48,61 @@ impl Terminal {
         Self { width, colour }
     }
 
-    /// `text` in `style`, if there is colour.
-    pub fn paint(&self, style: Style, text: &str) -> String {
+    /// `text` in `look`, if there is colour.
+    pub fn paint(&self, look: Look, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        self.paint_to(look, text, &mut out);
+        out
+    }
+
+    /// The same, at the end of `out`.
+    pub fn paint_to(&self, look: Look, text: &str, out: &mut String) {
         match self.colour && !text.is_empty() {
-            true => format!("{style}{text}{style:#}"),
-            false => text.to_owned(),
+            true => {
+                let style = look.style();
+                out.push_str(&format!("{style}{text}{style:#}"));
+            }
+            false => out.push_str(text),
         }
     }
 }
 
+/// How text looks, where there is colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Look(u8);
+
+/// As any text.
+pub const PLAIN: Look = Look(0);
 /// Titles of columns.
-pub const TITLE: Style = Style::new().bold();
+pub const TITLE: Look = Look(1);
 /// What went wrong: violations, failures.
-pub const BAD: Style = AnsiColor::Red.on_default().bold();
+pub const BAD: Look = Look(2);
 /// What goes on: it is open, it lives.
-pub const LIVE: Style = AnsiColor::Green.on_default();
+pub const LIVE: Look = Look(3);
 /// What is there to look up: identifiers, proof.
-pub const FAINT: Style = Style::new().dimmed();
+pub const FAINT: Look = Look(4);
 /// Names.
-pub const NAME: Style = AnsiColor::Cyan.on_default();
+pub const NAME: Look = Look(5);
+
+impl Look {
+    /// In one byte, for a row that is kept.
+    pub fn byte(self) -> u8 {
+        self.0
+    }
+
+    /// That of [`Look::byte`].
+    pub fn of_byte(byte: u8) -> Self {
+        Self(byte)
+    }
+
+    fn style(self) -> Style {
+        match self {
+            TITLE => Style::new().bold(),
+            BAD => AnsiColor::Red.on_default().bold(),
+            LIVE => AnsiColor::Green.on_default(),
+            FAINT => Style::new().dimmed(),
+            NAME => AnsiColor::Cyan.on_default(),
+            _ => Style::new(),
+        }
+    }
+}

@@ -5,7 +5,7 @@
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, Timestamp, Zoned};
-use std::fs;
+use std::{fmt, fs};
 
 /// Which of the two ends of a period a time is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -235,24 +235,63 @@ impl Clock {
     }
 }
 
-/// Short times, remembered by the minute: those of a report are near each other, and to look a time zone up
-/// takes longer than all the rest of a row.
+/// Times, remembered by the minute: those of a report are near each other, and to look a time zone up takes longer
+/// than all the rest of a row.
 #[derive(Clone, Debug, Default)]
-pub struct Minutes {
-    known: Vec<Option<(u64, String)>>,
+pub struct Times {
+    known: Vec<Option<Minute>>,
 }
 
-impl Minutes {
+/// A minute, and how it is written.
+#[derive(Clone, Debug)]
+struct Minute {
+    number: u64,
+    short: String,
+    full: Option<Full>,
+}
+
+#[derive(Clone, Debug)]
+struct Full {
+    text: String,
+    /// Its seconds are the last two digits, and are those of the count.
+    counts: bool,
+}
+
+impl Full {
+    /// That of the minute `number`.
+    fn of(clock: &Clock, number: u64) -> Self {
+        let first = clock.full(number * 60);
+        let last = clock.full((number * 60).saturating_add(59));
+        let minute = first.strip_suffix("00");
+        let counts = !clock.compact && minute.is_some() && minute == last.strip_suffix("59");
+        Self {
+            text: first,
+            counts,
+        }
+    }
+}
+
+impl Times {
+    fn minute(&mut self, clock: &Clock, seconds: u64) -> &mut Minute {
+        const PLACES: u64 = 256;
+        if self.known.is_empty() {
+            self.known.resize(PLACES as usize, None);
+        }
+        let number = seconds / 60;
+        let place = &mut self.known[(number % PLACES) as usize];
+        if place.as_ref().is_some_and(|known| known.number != number) {
+            *place = None;
+        }
+        place.get_or_insert_with(|| Minute {
+            number,
+            short: clock.short(seconds),
+            full: None,
+        })
+    }
+
     /// The same as [`Clock::short`].
     pub fn short(&mut self, clock: &Clock, seconds: u64) -> &str {
-        const PLACES: usize = 256;
-        self.known.resize(PLACES, None);
-        let minute = seconds / 60;
-        let place = &mut self.known[(minute % PLACES as u64) as usize];
-        if place.as_ref().is_none_or(|(known, _)| *known != minute) {
-            *place = Some((minute, clock.short(seconds)));
-        }
-        place.as_ref().map_or("", |(_, text)| text)
+        &self.minute(clock, seconds).short
     }
 
     /// `16:28`: the end of the same.
@@ -260,20 +299,61 @@ impl Minutes {
         let short = self.short(clock, seconds);
         &short[short.len() - "16:28".len()..]
     }
+
+    /// The same as [`Clock::full`].
+    pub fn full(&mut self, clock: &Clock, seconds: u64) -> &str {
+        let minute = self.minute(clock, seconds);
+        let full = minute
+            .full
+            .get_or_insert_with(|| Full::of(clock, seconds / 60));
+        if full.counts {
+            let at = full.text.len() - "00".len();
+            full.text.truncate(at);
+            let second = (seconds % 60) as u8;
+            full.text.push(char::from(b'0' + second / 10));
+            full.text.push(char::from(b'0' + second % 10));
+        } else {
+            full.text = clock.full(seconds);
+        }
+        &full.text
+    }
 }
 
-/// `(03:16)` or `(2+03:16)`: days, hours and minutes, as auvirt has it.
-pub fn duration(seconds: u64) -> String {
-    let (days, hours, minutes) = (seconds / 86400, seconds / 3600 % 24, seconds / 60 % 60);
-    match days {
-        0 => format!("({hours:02}:{minutes:02})"),
-        days => format!("({days}+{hours:02}:{minutes:02})"),
+/// Seconds; shown as `(03:16)` or `(2+03:16)`: days, hours and minutes, as auvirt has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Duration(pub u64);
+
+impl fmt::Display for Duration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (hours, minutes) = (self.0 / 3600 % 24, self.0 / 60 % 60);
+        match self.0 / 86400 {
+            0 => write!(f, "({hours:02}:{minutes:02})"),
+            days => write!(f, "({days}+{hours:02}:{minutes:02})"),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jiff::tz::Offset;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn times_that_are_remembered_are_the_same(
+            seconds in prop::collection::vec(prop_oneof![0u64..40_000, any::<u64>(), 253_402_207_000u64..253_402_207_300], 1..20),
+            zone in prop_oneof![Just(0), Just(3600), Just(-16200), -80_000i32..80_000],
+            compact: bool,
+        ) {
+            let zone = TimeZone::fixed(Offset::from_seconds(zone).expect("an offset"));
+            let clock = Clock { zone, compact };
+            let mut times = Times::default();
+            for seconds in seconds {
+                prop_assert_eq!(times.full(&clock, seconds), clock.full(seconds));
+            }
+        }
+    }
 
     fn now() -> Zoned {
         // 2026-11-21 04:17:59
@@ -340,15 +420,15 @@ mod tests {
     fn times_are_written_as_auvirt_does() {
         let clock = Clock::utc();
         assert_eq!(clock.short(1328292445), "Fri Feb  3 18:07");
-        let mut minutes = Minutes::default();
+        let mut times = Times::default();
         for _ in 0..2 {
-            assert_eq!(minutes.short(&clock, 1328292445), "Fri Feb  3 18:07");
-            assert_eq!(minutes.hour(&clock, 1328292445), "18:07");
-            assert_eq!(minutes.hour(&clock, 1328292445 + 256 * 60), "22:23");
+            assert_eq!(times.short(&clock, 1328292445), "Fri Feb  3 18:07");
+            assert_eq!(times.hour(&clock, 1328292445), "18:07");
+            assert_eq!(times.hour(&clock, 1328292445 + 256 * 60), "22:23");
         }
         assert_eq!(clock.iso(1328292445, 7), "2012-02-03T18:07:25.007Z");
-        assert_eq!(duration(3 * 3600 + 16 * 60 + 59), "(03:16)");
-        assert_eq!(duration(2 * 86400 + 60), "(2+00:01)");
+        assert_eq!(Duration(3 * 3600 + 16 * 60 + 59).to_string(), "(03:16)");
+        assert_eq!(Duration(2 * 86400 + 60).to_string(), "(2+00:01)");
         assert_eq!(clock.full(u64::MAX).len(), 19);
         let narrow = clock.fitting(Some(80));
         assert_eq!(narrow.full(1328292445), "12-02-03 18:07");

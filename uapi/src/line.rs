@@ -140,19 +140,19 @@ impl<'a> Iterator for Fields<'a> {
             return None;
         }
         let bytes = rest.as_bytes();
-        let word = memchr(b' ', bytes).unwrap_or(rest.len());
         // Names are short.
-        let (name, from) = match bytes[..word].iter().position(|&b| b == b'=') {
-            Some(equals) => (&rest[..equals], equals + 1),
-            None => ("", 0),
+        let (name, from) = match bytes.iter().position(|&b| b == b'=' || b == b' ') {
+            Some(equals) if bytes[equals] == b'=' => (&rest[..equals], equals + 1),
+            _ => ("", 0),
         };
-        let end = match bytes.get(from) {
+        let quoted = match bytes.get(from) {
             Some(&quote) if quote == b'"' || (self.single && quote == b'\'') => {
                 memchr(quote, &bytes[from + 1..]).map(|length| from + length + 2)
             }
             _ => None,
-        }
-        .unwrap_or(word);
+        };
+        let word = || memchr(b' ', &bytes[from..]).map_or(rest.len(), |length| from + length);
+        let end = quoted.unwrap_or_else(word);
         self.rest = &rest[end..];
         Some(Field {
             name,

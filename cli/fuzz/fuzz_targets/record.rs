@@ -6,7 +6,7 @@
 use dmns_audit::input::Wanted;
 use dmns_audit::record::head::{self, Parsed};
 use dmns_audit::record::value::{Nested, decoded, enriched, text};
-use dmns_audit::report::ns::container::Container;
+use dmns_audit::report::ns::container::Which;
 use dmns_audit::when::{self, Bound, Clock};
 use libfuzzer_sys::fuzz_target;
 
@@ -27,7 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = decoded(text);
-        let _ = Container::parse(text);
+        let _ = Which::parse(text);
         let now = when::fixed(1_795_000_000);
         let _ = when::parse(text, Bound::Start, &now);
         let _ = when::parse(text, Bound::End, &now);

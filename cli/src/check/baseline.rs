@@ -5,7 +5,7 @@
 
 use super::finding::{Finding, Rule};
 use super::judge::Judged;
-use std::collections::HashSet;
+use hashbrown::HashSet;
 
 /// Such a list.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use super::virt::JudgedGuest;
 use crate::record::Head;
 use crate::record::host::PerHost;
 use dmns_audit_uapi::virt::VirtType;
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 
 /// What is known of guests.
 #[derive(Debug, Default)]

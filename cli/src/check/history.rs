@@ -14,7 +14,7 @@ use crate::record::host::PerHost;
 use crate::record::pending::Pending;
 use dmns_audit_uapi::ns::Kind;
 use dmns_audit_uapi::types::RecordType;
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 /// C: `PROC_DYNAMIC_FIRST`: the inode number of namespace 0.
 const FIRST_INODE: i64 = 0xF000_0000;

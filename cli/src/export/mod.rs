@@ -26,8 +26,9 @@ use crate::when::Window;
 use dmns_audit_uapi::rules::{self, Grouping};
 use dmns_audit_uapi::types::RecordType;
 use events::Events;
+use hashbrown::HashMap;
 use row::Row;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io::{self, Write};
 
 /// How many rows wait at most.
@@ -174,7 +175,7 @@ impl Export<'_> {
         let record = Nested::new(&body);
         let mut row = Row::of(head, &record, self.ask, boot, place);
         if let Some(mapping) = self.mappings.record(head, &self.ask.users) {
-            row.mapping(&mapping);
+            row.mapping(mapping);
         }
         if head.ty == Type::Ours(RecordType::NsInfo) {
             let container = fields::container(&record);

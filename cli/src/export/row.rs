@@ -63,7 +63,7 @@ impl Subject {
             };
             self.user = match enriched(head.enrichment, name) {
                 Some(known) => Some(known.to_owned()),
-                None => id.map(|id| users.name(id)),
+                None => id.map(|id| users.name(id).into_owned()),
             };
         }
     }

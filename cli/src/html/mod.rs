@@ -17,12 +17,13 @@ const PAGE: &str = include_str!("page.html");
 /// How many rows of each sort a page has. A browser draws no more in a moment.
 const MOST: usize = 5000;
 
-/// How a page asks for its rows: all, with proof.
+/// How a page asks for its rows: all, with proof, as objects.
 pub fn options(like: &Options) -> Options {
     Options {
         window: like.window,
         all_events: true,
         proof: true,
+        json: true,
         clock: like.clock.clone(),
         ..Options::default()
     }
@@ -60,11 +61,11 @@ impl<'a> Page<'a> {
     pub fn write(self, logs: &[String], out: &mut dyn Write) -> io::Result<()> {
         let options = self.options;
         let mut lives = Rows::new("lives of mappings");
-        self.dm.end(&mut io::sink(), |life| {
+        self.dm.visit(|life| {
             lives.add(|| dm::show::object(life, options));
         })?;
         let mut guests = Rows::new("events of guests");
-        self.virt.end(&mut io::sink(), |row| {
+        self.virt.visit(|row| {
             guests.add(|| virt::show::object(row, options));
         })?;
         let mut containers = Rows::new("containers");

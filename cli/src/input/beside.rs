@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
-/// How much a worker searches at a time. It fits the second-level cache.
+/// How much a worker reads at a time, into the same place. It fits the second-level cache.
 const BLOCK: usize = 512 * 1024;
 
 /// How many blocks a worker may be ahead.
@@ -63,13 +63,14 @@ struct Found {
     /// Which line of the block; the first is 1.
     number: u32,
     end: End,
-    /// `None` of what is wanted at times only: whoever wants it parses it.
+    /// `None` of what is not likely wanted: whoever wants it parses it.
     parts: Option<Parts>,
 }
 
-/// A block that was searched.
+/// What was found in a block.
 #[derive(Debug, Default)]
 struct Block {
+    /// The text of what was found; where all may be wanted, all that was read.
     bytes: Vec<u8>,
     found: Vec<Found>,
     /// How many lines begin in it.
@@ -80,30 +81,39 @@ struct Block {
 
 impl Block {
     fn clear(&mut self) {
-        self.bytes.clear();
         self.found.clear();
         self.lines = 0;
         self.error = None;
     }
 
-    /// Its next line is `bytes[from..from + length]`.
-    fn line(&mut self, from: usize, length: usize, end: End, wanted: &Ahead) {
+    /// Its next line is `text`, which begins at the place `at` of what was read.
+    #[inline]
+    fn line(&mut self, text: &[u8], at: usize, end: End, wanted: &Ahead) {
         self.lines += 1;
-        let text = &self.bytes[from..from + length];
         // What is no whole line is told in any case, as `Lines` does.
-        if end == End::Newline && !wanted.ever.may_want(text) {
-            return;
+        if end != End::Newline || wanted.ever.may_want(text) {
+            self.keep(text, at, end, wanted);
         }
+    }
+
+    fn keep(&mut self, text: &[u8], at: usize, end: End, wanted: &Ahead) {
         let likely = wanted.likely.may_want(text);
         let parts = likely.then(|| Parts::of(&head::parse(text)));
+        let from = match wanted.ever.is_all() {
+            true => at,
+            false => self.bytes.len(),
+        };
         // A block and a line are far from 2^32 bytes.
         self.found.push(Found {
             from: from as u32,
-            length: length as u32,
+            length: text.len() as u32,
             number: self.lines as u32,
             end,
             parts,
         });
+        if !wanted.ever.is_all() {
+            self.bytes.extend_from_slice(text);
+        }
     }
 }
 
@@ -118,6 +128,7 @@ struct Worker {
 #[derive(Debug)]
 pub(super) struct Beside {
     workers: Vec<Worker>,
+    likely: Wanted,
     /// Whose block comes next.
     turn: usize,
     block: Block,
@@ -140,12 +151,21 @@ impl Beside {
             let (file, wanted, progress) = (file.clone(), wanted.clone(), progress.clone());
             worker(move |out, back| {
                 let mut start = (at * how.block) as u64;
+                let mut window = Window::default();
                 while start < size {
                     let mut block = back.try_recv().unwrap_or_default();
                     block.clear();
                     let end = size.min(start + how.block as u64);
-                    if let Err(error) = search(&file, (start, end, size), &wanted, &mut block) {
+                    if !wanted.ever.is_all() {
+                        block.bytes.clear();
+                    }
+                    let range = (start, end, size);
+                    if let Err(error) = search(&file, range, &wanted, &mut window, &mut block) {
                         block.error = Some(error);
+                    }
+                    // Nothing is copied of which all may be wanted: the next block is read where this one was before.
+                    if wanted.ever.is_all() {
+                        std::mem::swap(&mut block.bytes, &mut window.room);
                     }
                     progress.add(end - start);
                     if out.send(block).is_err() {
@@ -155,18 +175,19 @@ impl Beside {
                 }
             })
         });
-        Ok(Self::of(workers.collect()))
+        Ok(Self::of(workers.collect(), wanted))
     }
 
     /// The lines of `source` that `wanted` may want: read and searched in one thread, beside whoever asks for them.
-    pub(super) fn stream(source: Box<dyn Read + Send>, wanted: &Ahead) -> Self {
-        let wanted = wanted.clone();
+    pub(super) fn stream(source: Box<dyn Read + Send>, ahead: &Ahead) -> Self {
+        let wanted = ahead.clone();
         let worker = worker(move |out, back| {
             let mut lines = Lines::new(source);
             let mut more = true;
             while more {
                 let mut block: Block = back.try_recv().unwrap_or_default();
                 block.clear();
+                block.bytes.clear();
                 let before = lines.number();
                 // Also where few lines are wanted, whoever waits hears of them.
                 while more && block.bytes.len() < BLOCK && lines.number() - before < 100_000 {
@@ -174,9 +195,11 @@ impl Beside {
                         Ok(true) => {
                             let raw = lines.found();
                             block.lines = raw.number - before - 1;
-                            let from = block.bytes.len();
-                            block.bytes.extend_from_slice(raw.text);
-                            block.line(from, raw.text.len(), raw.end, &wanted);
+                            let at = block.bytes.len();
+                            block.line(raw.text, at, raw.end, &wanted);
+                            if wanted.ever.is_all() {
+                                block.bytes.extend_from_slice(raw.text);
+                            }
                         }
                         Ok(false) => more = false,
                         Err(error) => {
@@ -191,12 +214,13 @@ impl Beside {
                 }
             }
         });
-        Self::of(vec![worker])
+        Self::of(vec![worker], ahead)
     }
 
-    fn of(workers: Vec<Worker>) -> Self {
+    fn of(workers: Vec<Worker>, wanted: &Ahead) -> Self {
         Self {
             workers,
+            likely: wanted.likely.clone(),
             turn: 0,
             block: Block::default(),
             before: 0,
@@ -215,10 +239,16 @@ impl Beside {
 
     /// Goes to the next line that `wanted` may want, of those that were looked for; `false` at the end.
     pub(super) fn seek(&mut self, wanted: &Wanted) -> io::Result<bool> {
+        // A worker looked already, and the text may be in its cache only.
+        let likely = wanted.is_same(&self.likely);
         loop {
             while let Some(found) = self.block.found.get(self.next) {
                 self.next += 1;
-                if found.end != End::Newline || wanted.may_want(self.text(found)) {
+                let may = match likely {
+                    true => found.parts.is_some(),
+                    false => wanted.may_want(self.text(found)),
+                };
+                if may || found.end != End::Newline {
                     return Ok(true);
                 }
             }
@@ -276,86 +306,101 @@ fn worker(work: impl FnOnce(SyncSender<Block>, Receiver<Block>) + Send + 'static
     Worker { blocks, back }
 }
 
+/// What was read of a file. Its room is used again as it is: to fill it with zeroes takes as long as to search it.
+#[derive(Debug, Default)]
+struct Window {
+    room: Vec<u8>,
+    length: usize,
+}
+
+impl Window {
+    fn text(&self) -> &[u8] {
+        &self.room[..self.length]
+    }
+
+    /// Reads `length` bytes more, from `from` on; fewer where the file ends.
+    fn read(&mut self, file: &File, from: u64, length: usize) -> io::Result<()> {
+        let (first, end) = (self.length, self.length + length);
+        if self.room.len() < end {
+            self.room.resize(end, 0);
+        }
+        while self.length < end {
+            let at = from + (self.length - first) as u64;
+            match file.read_at(&mut self.room[self.length..end], at) {
+                Ok(0) => break,
+                Ok(read) => self.length += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Finds the lines that begin at `start` or later, and before `end`, in a file of `size` bytes.
 fn search(
     file: &File,
     (start, end, size): (u64, u64, u64),
     wanted: &Ahead,
+    window: &mut Window,
     block: &mut Block,
 ) -> io::Result<()> {
     // The byte before tells whether a line begins at `start`.
     let first = start.saturating_sub(1);
     let region = (end - first) as usize;
-    let error = read(file, first, region, &mut block.bytes).err();
+    window.length = 0;
+    let error = window.read(file, first, region).err();
     // Where the file became shorter meanwhile, it ends here.
-    let (region, whole) = match block.bytes.len() {
+    let (region, whole) = match window.length {
         read if read < region => (read, true),
         _ => (region, end == size),
     };
     let mut at = match start {
         0 => 0,
-        _ => match memchr::memchr(b'\n', &block.bytes) {
+        _ => match memchr::memchr(b'\n', window.text()) {
             Some(newline) => newline + 1,
             None => region,
         },
     };
-    while at < region {
-        let newline = memchr::memchr(b'\n', &block.bytes[at..]);
-        let newline = match newline {
-            None if !whole => {
-                // The last line goes on in the next block.
-                while block.bytes.len() - at <= LONGEST {
-                    let from = first + block.bytes.len() as u64;
-                    let length = block.bytes.len();
-                    let more = (size - from).min(4096) as usize;
-                    read(file, from, more, &mut block.bytes)?;
-                    let new = &block.bytes[length..];
-                    if new.is_empty() || new.contains(&b'\n') {
-                        break;
-                    }
-                }
-                memchr::memchr(b'\n', &block.bytes[at..])
-            }
-            newline => newline,
-        };
-        let (length, end) = match newline {
-            Some(length) => (length, End::Newline),
-            // Not read to its end.
-            None if error.is_some() => break,
-            None => (block.bytes.len() - at, End::File),
-        };
+    let text = &window.text()[..region];
+    while let Some(length) = memchr::memchr(b'\n', &text[at.min(region)..]) {
+        let line = &text[at..at + length];
         match length > LONGEST {
-            true => block.line(at, LONGEST, End::Cut, wanted),
-            false => block.line(at, length, end, wanted),
+            true => block.line(&line[..LONGEST], at, End::Cut, wanted),
+            false => block.line(line, at, End::Newline, wanted),
         }
         at += length + 1;
     }
-    error.map_or(Ok(()), Err)
-}
-
-/// Reads `length` bytes from `from` on to the end of `bytes`; fewer where the file ends.
-fn read(file: &File, from: u64, length: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
-    let mut at = bytes.len();
-    let first = at;
-    bytes.resize(at + length, 0);
-    let result = loop {
-        match file.read_at(&mut bytes[at..], from + (at - first) as u64) {
-            Ok(0) => break Ok(()),
-            Ok(read) => at += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => break Err(error),
+    if at >= region {
+        return error.map_or(Ok(()), Err);
+    }
+    // The last line goes on in the next block.
+    let mut newline = None;
+    while !whole && newline.is_none() && window.length - at <= LONGEST {
+        let length = window.length;
+        let from = first + length as u64;
+        window.read(file, from, (size - from).min(4096) as usize)?;
+        let new = &window.text()[length..];
+        if new.is_empty() {
+            break;
         }
-        if at == bytes.len() {
-            break Ok(());
-        }
-    };
-    bytes.truncate(at);
-    result
+        newline = memchr::memchr(b'\n', new).map(|more| length + more);
+    }
+    let line = &window.text()[at..newline.unwrap_or(window.length)];
+    match (line.len() > LONGEST, newline, error) {
+        // Not read to its end.
+        (_, None, Some(error)) => return Err(error),
+        (true, ..) => block.line(&line[..LONGEST], at, End::Cut, wanted),
+        (false, Some(_), _) => block.line(line, at, End::Newline, wanted),
+        (false, None, None) => block.line(line, at, End::File, wanted),
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::lines::tests::Broken;
     use proptest::prelude::*;
     use std::io::{Seek, Write};
 
@@ -449,22 +494,12 @@ mod tests {
 
     #[test]
     fn an_error_comes_after_what_could_be_read() {
-        struct Broken(bool);
-        impl Read for Broken {
-            fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-                if std::mem::replace(&mut self.0, true) {
-                    return Err(io::Error::other("bad disk"));
-                }
-                out[..4].copy_from_slice(b"a\nbc");
-                Ok(4)
-            }
-        }
         let all = Wanted::all();
         let ahead = Ahead {
             ever: all.clone(),
             likely: all.clone(),
         };
-        let mut lines = Beside::stream(Box::new(Broken(false)), &ahead);
+        let mut lines = Beside::stream(Box::new(Broken::default()), &ahead);
         assert!(lines.seek(&all).expect("a line"));
         assert_eq!(lines.found().0.text, b"a");
         assert!(lines.seek(&all).is_err());

@@ -155,7 +155,7 @@ impl<R: Read> Lines<R> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
@@ -219,19 +219,23 @@ mod tests {
         assert_eq!(all(&endless[..]).len(), 1);
     }
 
+    /// Brings a line and a half, then an error, then the end.
+    #[derive(Default)]
+    pub(in crate::input) struct Broken(bool);
+
+    impl Read for Broken {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            if std::mem::replace(&mut self.0, true) {
+                return Err(io::Error::other("bad disk"));
+            }
+            out[..4].copy_from_slice(b"a\nbc");
+            Ok(4)
+        }
+    }
+
     #[test]
     fn an_error_comes_after_what_could_be_read() {
-        struct Broken(bool);
-        impl Read for Broken {
-            fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-                if std::mem::replace(&mut self.0, true) {
-                    return Err(io::Error::other("bad disk"));
-                }
-                out[..4].copy_from_slice(b"a\nbc");
-                Ok(4)
-            }
-        }
-        let mut lines = Lines::new(Broken(false));
+        let mut lines = Lines::new(Broken::default());
         let wanted = Wanted::all();
         assert_eq!(
             lines

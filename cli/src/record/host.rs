@@ -2,7 +2,7 @@
 
 //! Hosts by number, so that what belongs to one is found at once, however many there are.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 /// The number of a host: the first that a log names is 0.
 pub type Host = usize;

@@ -6,6 +6,7 @@
 //! - [`types`]: what its type is.
 //! - [`cgroup`]: which container a control group is of.
 //! - [`event`]: which records may still be of its event, and of its boot.
+//! - [`names`]: text that comes again and again.
 //! - [`pending`]: what waits for another record of its event.
 //! - [`host`]: hosts by number.
 //! - [`value`]: fields and their values, decoded.
@@ -16,6 +17,7 @@ pub mod cgroup;
 pub mod event;
 pub mod head;
 pub mod host;
+pub mod names;
 pub mod pending;
 pub mod resource;
 pub mod types;

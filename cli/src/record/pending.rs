@@ -4,7 +4,8 @@
 
 use super::event;
 use dmns_audit_uapi::line::Stamp;
-use std::collections::{HashMap, VecDeque};
+use hashbrown::HashMap;
+use std::collections::VecDeque;
 
 /// An event: the number of its host, and its stamp.
 pub type Event = (usize, Stamp);

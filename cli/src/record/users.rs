@@ -2,8 +2,10 @@
 
 //! Names for user ids: what the log itself says, else what this machine's `/etc/passwd` says.
 
+use super::names::Names;
 use super::value::enriched;
-use std::collections::HashMap;
+use hashbrown::HashMap;
+use std::borrow::Cow;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -14,6 +16,8 @@ pub const UNSET: u32 = u32::MAX;
 /// Looks names up.
 #[derive(Debug)]
 pub struct Users {
+    /// What records say of tasks, each kept once.
+    pub(crate) names: Names,
     passwd: PathBuf,
     // Read when the first name is asked for.
     known: OnceLock<HashMap<u32, String>>,
@@ -29,34 +33,40 @@ impl Users {
     /// Names from the file `passwd`, in the format of passwd(5). A file that is not there has none.
     pub fn new(passwd: impl Into<PathBuf>) -> Self {
         Self {
+            names: Names::default(),
             passwd: passwd.into(),
             known: OnceLock::new(),
         }
     }
 
     /// The name of `uid`: `root`, `unset`, `unknown(1000)`.
-    pub fn name(&self, uid: u32) -> String {
+    pub fn name(&self, uid: u32) -> Cow<'_, str> {
         if uid == UNSET {
-            return "unset".to_owned();
+            return "unset".into();
         }
         let known = self.known.get_or_init(|| {
             let text = fs::read_to_string(&self.passwd).unwrap_or_default();
             text.lines().filter_map(entry).collect()
         });
         match (known.get(&uid), uid) {
-            (Some(name), _) => name.clone(),
-            (None, 0) => "root".to_owned(),
-            (None, _) => format!("unknown({uid})"),
+            (Some(name), _) => name.into(),
+            (None, 0) => "root".into(),
+            (None, _) => format!("unknown({uid})").into(),
         }
     }
 
     /// The name of the user in the field `name` (`uid`, `auid`), whose value is `value`.
-    pub fn of_field(&self, enrichment: &[u8], name: &str, value: &str) -> String {
+    pub fn of_field<'a>(
+        &'a self,
+        enrichment: &'a [u8],
+        name: &str,
+        value: &'a str,
+    ) -> Cow<'a, str> {
         match enriched(enrichment, name) {
-            Some(known) => known.to_owned(),
+            Some(known) => known.into(),
             None => match value.parse() {
                 Ok(uid) => self.name(uid),
-                Err(_) => value.to_owned(),
+                Err(_) => value.into(),
             },
         }
     }

@@ -6,12 +6,14 @@ use super::Options;
 use crate::record::users::UNSET;
 use crate::record::value::decoded;
 use crate::record::{Head, users::Users};
-use crate::terminal::FAINT;
+use crate::table::Line;
+use crate::terminal::{FAINT, PLAIN};
 use dmns_audit_uapi::line::{Fields, Stamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fmt;
 use std::io::{self, Write};
+use std::rc::Rc;
 
 /// How many identifiers a row keeps as proof.
 const PROOF: usize = 16;
@@ -109,7 +111,7 @@ impl Proof {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Who {
     /// The user who logged in, else the one the task runs as.
-    pub user: String,
+    pub user: Rc<str>,
     /// User id.
     pub uid: Option<u32>,
     /// Login user id; `None` if unset.
@@ -119,9 +121,9 @@ pub struct Who {
     /// Process id.
     pub pid: Option<i32>,
     /// Name of the task; empty if not known.
-    pub comm: String,
+    pub comm: Rc<str>,
     /// Program; empty if not known.
-    pub exe: String,
+    pub exe: Rc<str>,
 }
 
 impl Who {
@@ -129,31 +131,44 @@ impl Who {
     pub fn of(head: &Head<'_>, fields: Fields<'_>, users: &Users) -> Self {
         let mut who = Self::default();
         let (mut uid, mut auid) = ("", "");
+        let name = |value| users.names.get(&decoded(value));
         for field in fields {
             match field.name {
                 "uid" => uid = field.value,
                 "auid" => auid = field.value,
                 "ses" => who.session = field.value.parse().ok().filter(|&id| id != UNSET),
                 "pid" => who.pid = field.value.parse().ok(),
-                "comm" => who.comm = decoded(field.value).into_owned(),
-                "exe" if field.value != "(null)" => who.exe = decoded(field.value).into_owned(),
+                "comm" => who.comm = name(field.value),
+                "exe" if field.value != "(null)" => who.exe = name(field.value),
                 _ => {}
             }
         }
         who.uid = uid.parse().ok();
         who.auid = auid.parse().ok().filter(|&id| id != UNSET);
-        who.user = match who.auid {
-            Some(_) => users.of_field(head.enrichment, "auid", auid),
-            None => users.of_field(head.enrichment, "uid", uid),
+        let (name, value) = match who.auid {
+            Some(_) => ("auid", auid),
+            None => ("uid", uid),
         };
+        who.user = users
+            .names
+            .get(&users.of_field(head.enrichment, name, value));
         who
     }
 
     /// `jo (integritysetup)`
     pub fn show(&self) -> String {
-        match self.comm.as_str() {
-            "" => self.user.clone(),
+        match &*self.comm {
+            "" => self.user.to_string(),
             comm => format!("{} ({comm})", self.user),
+        }
+    }
+
+    /// The same, as the next cell of `line`.
+    pub fn cell<'l, 'a>(&self, line: &'l mut Line<'a>) -> &'l mut Line<'a> {
+        line.cell(PLAIN, &self.user);
+        match &*self.comm {
+            "" => line,
+            comm => line.add(" (").add(comm).add(")"),
         }
     }
 

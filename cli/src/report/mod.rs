@@ -5,8 +5,10 @@
 //! - [`dm`]: mappings, and the violations found in them.
 //! - [`ns`]: namespaces, and what happened inside them.
 //! - [`virt`]: guests: sessions, resources, refusals.
+//! - [`columns`]: rows as text.
 //! - [`spool`]: rows, until they can be told in order.
 
+pub mod columns;
 pub mod dm;
 pub mod id;
 pub mod ns;

@@ -22,9 +22,9 @@ pub trait Key: Ord + Serialize + DeserializeOwned {}
 
 impl<K: Ord + Serialize + DeserializeOwned> Key for K {}
 
-/// Rows of type `T`, each with a key that orders them.
+/// Rows of type `T`, each with a key that orders them. Those of `[u8]` are bytes.
 #[derive(Debug)]
-pub struct Spool<T, K = u64> {
+pub struct Spool<T: ?Sized, K = u64> {
     bytes: Vec<u8>,
     /// Key, and where the row is in `bytes`.
     index: Vec<(K, u32, u32)>,
@@ -35,13 +35,36 @@ pub struct Spool<T, K = u64> {
     rows: PhantomData<T>,
 }
 
-impl<T: Serialize + DeserializeOwned, K: Key> Default for Spool<T, K> {
+impl<T: ?Sized, K: Key> Default for Spool<T, K> {
     fn default() -> Self {
         Self::with_room(ROOM)
     }
 }
 
 impl<T: Serialize + DeserializeOwned, K: Key> Spool<T, K> {
+    /// Keeps `row`, whose place is `key`.
+    ///
+    /// # Errors
+    ///
+    /// Where the temporary file cannot be written.
+    pub fn push(&mut self, key: K, row: &T) -> io::Result<()> {
+        self.write(key, |bytes| {
+            *bytes = postcard::to_extend(row, std::mem::take(bytes)).map_err(io::Error::other)?;
+            Ok(())
+        })
+    }
+
+    /// Hands out all rows in order. Of those with equal keys, the first first.
+    ///
+    /// # Errors
+    ///
+    /// What `each` returns, or where the temporary file cannot be read.
+    pub fn drain(self, mut each: impl FnMut(T) -> io::Result<()>) -> io::Result<()> {
+        self.read(|row| each(postcard::from_bytes(row).map_err(io::Error::other)?))
+    }
+}
+
+impl<T: ?Sized, K: Key> Spool<T, K> {
     fn with_room(room: usize) -> Self {
         Self {
             bytes: Vec::new(),
@@ -53,15 +76,18 @@ impl<T: Serialize + DeserializeOwned, K: Key> Spool<T, K> {
         }
     }
 
-    /// Keeps `row`, whose place is `key`.
+    /// Keeps the row that `row` writes, whose place is `key`.
     ///
     /// # Errors
     ///
-    /// Where the temporary file cannot be written.
-    pub fn push(&mut self, key: K, row: &T) -> io::Result<()> {
+    /// What `row` returns, or where the temporary file cannot be written.
+    pub fn write(
+        &mut self,
+        key: K,
+        row: impl FnOnce(&mut Vec<u8>) -> io::Result<()>,
+    ) -> io::Result<()> {
         let from = self.bytes.len();
-        let bytes = std::mem::take(&mut self.bytes);
-        self.bytes = postcard::to_extend(row, bytes).map_err(io::Error::other)?;
+        row(&mut self.bytes)?;
         let length = self.bytes.len() - from;
         // Both are below the room and a row: far from 2^32.
         self.index.push((key, from as u32, length as u32));
@@ -97,21 +123,22 @@ impl<T: Serialize + DeserializeOwned, K: Key> Spool<T, K> {
         Ok(())
     }
 
-    /// Hands out all rows in order. Of those with equal keys, the first first.
+    /// Hands out the bytes of all rows in order. Of those with equal keys, the first first.
     ///
     /// # Errors
     ///
     /// What `each` returns, or where the temporary file cannot be read.
-    pub fn drain(mut self, mut each: impl FnMut(T) -> io::Result<()>) -> io::Result<()> {
+    pub fn read(mut self, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         if self.file.is_some() {
             self.spill()?;
+            // Others need the room meanwhile.
+            (self.bytes, self.index) = Default::default();
         }
         let Some(file) = &self.file else {
             self.index.sort_by(|a, b| a.0.cmp(&b.0));
             for (_, from, length) in &self.index {
                 let from = *from as usize;
-                let row = &self.bytes[from..from + *length as usize];
-                each(postcard::from_bytes(row).map_err(io::Error::other)?)?;
+                each(&self.bytes[from..from + *length as usize])?;
             }
             return Ok(());
         };
@@ -124,7 +151,7 @@ impl<T: Serialize + DeserializeOwned, K: Key> Spool<T, K> {
             heads.extend(next(part)?.map(|(key, row)| Reverse((key, run, row))));
         }
         while let Some(Reverse((_, run, row))) = heads.pop() {
-            each(postcard::from_bytes(&row).map_err(io::Error::other)?)?;
+            each(&row)?;
             heads.extend(next::<K>(&mut runs[run])?.map(|(key, row)| Reverse((key, run, row))));
         }
         Ok(())

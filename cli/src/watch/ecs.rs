@@ -6,7 +6,7 @@
 
 use super::containers::Told;
 use super::events::Event;
-use super::tell::{kind, object, sentence};
+use super::tell::{first, object, sentence};
 use crate::record::value::{Nested, text};
 use crate::record::{Head, Type};
 use crate::report::{Id, Options, Who};
@@ -31,12 +31,7 @@ pub fn event(
     options: &Options,
     out: &mut dyn Write,
 ) -> io::Result<bool> {
-    let own = event
-        .records()
-        .find_map(|head| kind(head.ty).map(|kind| (head, kind)));
-    // What somebody does to a container from outside has no record of ours.
-    let outside = told.from_outside.as_ref().and(event.records().next());
-    let Some((first, module)) = own.or(outside.map(|head| (head, "ns"))) else {
+    let Some((first, module)) = first(event, told) else {
         return Ok(false);
     };
     let mut all = base(event.id, options, module);
@@ -197,10 +192,10 @@ fn actor(event: &Event, first: &Head<'_>, options: &Options) -> (Option<Value>, 
     let mut put = |name: &str, value: Option<Value>| {
         process.extend(value.map(|value| (name.to_owned(), value)));
     };
-    let some = |text: String| (!text.is_empty()).then(|| text.into());
+    let some = |text: &str| (!text.is_empty()).then(|| text.into());
     put("pid", who.pid.map(Value::from));
-    put("name", some(who.comm));
-    put("executable", some(who.exe));
+    put("name", some(&who.comm));
+    put("executable", some(&who.exe));
     put("parent", parent.map(|pid| json!({ "pid": pid })));
     let id = who.auid.or(who.uid).map(|id| id.to_string());
     let user = id.map(|id| json!({ "id": id, "name": who.user }));

@@ -27,6 +27,16 @@ pub(super) fn kind(ty: Type) -> Option<&'static str> {
     }
 }
 
+/// The record for which `event` is printed, and what it is about.
+pub(super) fn first<'e>(event: &'e Event, told: &Told) -> Option<(Head<'e>, &'static str)> {
+    let own = event
+        .records()
+        .find_map(|head| kind(head.ty).map(|kind| (head, kind)));
+    // What is done to a container from outside has no record of ours.
+    let outside = told.from_outside.as_ref().and(event.records().next());
+    own.or(outside.map(|head| (head, "ns")))
+}
+
 /// Prints `event`, if it is of device mapper, of namespaces or of guests, or what is done to a container from
 /// outside; `told` is what it is to containers. Says whether it was.
 ///
@@ -39,8 +49,7 @@ pub fn event(
     options: &Options,
     out: &mut dyn Write,
 ) -> io::Result<bool> {
-    let own = event.records().find_map(|head| kind(head.ty));
-    let Some(kind) = own.or(told.from_outside.as_ref().map(|_| "ns")) else {
+    let Some((_, kind)) = first(event, told) else {
         return Ok(false);
     };
     let sentence = sentence(event, told, options);

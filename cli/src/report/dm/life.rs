@@ -72,6 +72,25 @@ pub struct Found {
 }
 
 impl Life {
+    /// One of which only this is known.
+    pub(super) fn of(target: &str, device: &str) -> Self {
+        Self {
+            target: target.to_owned(),
+            device: device.to_owned(),
+            beneath: false,
+            node: None,
+            maker: None,
+            start: None,
+            end: None,
+            fate: Fate::Lives,
+            reloads: 0,
+            violations: 0,
+            sectors: Ranges::default(),
+            found: Vec::new(),
+            proof: Proof::default(),
+        }
+    }
+
     /// A violation was found, in the event `id`.
     pub(super) fn violation(&mut self, id: Id, record: &Record<'_>) {
         self.violations += 1;

@@ -11,7 +11,7 @@
 //!   integrity device, then the crypt one, in one process), or is plain where only one can be meant.
 
 use super::life::{Fate, Life};
-use super::mappings::{Key, Mappings};
+use super::mappings::{Key, Mappings, Named};
 use super::record::Record;
 use crate::record::event::Serials;
 use crate::record::host::PerHost;
@@ -23,6 +23,7 @@ use crate::report::id::{Id, Proof, Who};
 use crate::when::Window;
 use dmns_audit_uapi::line::fields;
 use dmns_audit_uapi::types::RecordType;
+use hashbrown::Equivalent;
 
 #[derive(Debug)]
 pub(super) struct Open {
@@ -91,50 +92,64 @@ impl Lives {
     }
 
     /// A record of any type. Tells the mapped device of a violation.
-    pub fn record(&mut self, head: &Head<'_>, users: &Users) -> Option<String> {
-        let id = Id::from(head.stamp);
+    pub fn record(&mut self, head: &Head<'_>, users: &Users) -> Option<&str> {
         match head.ty {
-            Type::Ours(RecordType::DmCtrl | RecordType::DmEvent) => {}
+            Type::Ours(RecordType::DmCtrl | RecordType::DmEvent) => {
+                let body = text(head.body);
+                let record = Record::parse(&body)?;
+                self.mapper(head, &record, &body, users)
+            }
             Type::SystemBoot | Type::SystemShutdown => {
                 self.serials.began_anew(head);
-                self.down(head.node, id);
-                return None;
+                self.down(head.node, Id::from(head.stamp));
+                None
             }
-            _ => return None,
+            _ => None,
         }
-        let body = text(head.body);
-        let record = Record::parse(&body)?;
+    }
+
+    /// A record of device mapper, which says `record` and all that is in `body`. Tells the mapped device of a
+    /// violation.
+    pub fn mapper(
+        &mut self,
+        head: &Head<'_>,
+        record: &Record<'_>,
+        body: &str,
+        users: &Users,
+    ) -> Option<&str> {
+        let id = Id::from(head.stamp);
         if self.serials.began_anew(head) {
             self.down(head.node, id);
         }
         if head.ty == Type::Ours(RecordType::DmEvent) {
-            return self.violation(head, id, &record);
+            return self.violation(head, id, record);
         }
         match record.op {
             "ctr" => {
-                let who = Who::of(head, fields(&body), users);
-                self.ctr(head, id, &record, who);
+                let tells = !self.only_mappings;
+                let who = tells.then(|| Who::of(head, fields(body), users));
+                self.ctr(head, id, record, who);
             }
-            "dtr" => self.dtr(head, id, &record),
+            "dtr" => self.dtr(head, id, record),
             _ => {}
         }
         None
     }
 
-    fn ctr(&mut self, head: &Head<'_>, id: Id, record: &Record<'_>, who: Who) {
-        let key = Key::of(record);
+    fn ctr(&mut self, head: &Head<'_>, id: Id, record: &Record<'_>, who: Option<Who>) {
+        let named = Named::by(record);
         if !record.success {
             let host = self.hosts.of(head.node);
             while host.failed.overdue(id.seconds).is_some() {}
-            host.failed.push((0, head.stamp), key.clone());
-            let mut open = self.begin(head, key, Some(id), Some(who));
+            host.failed.push((0, head.stamp), named.key());
+            let mut open = self.begin(head, named, Some(id), who);
             open.life.end = Some(id);
             open.life.fate = Fate::Failed(record.error.to_owned());
             self.finish(open);
             return;
         }
         let host = self.hosts.of(head.node);
-        if let Some(open) = host.open.get_mut(&key).filter(|open| open.tables > 0) {
+        if let Some(open) = host.open.get_mut(named).filter(|open| open.tables > 0) {
             open.tables += 1;
             open.life.reloads += 1;
             open.life.proof.add(id);
@@ -152,7 +167,7 @@ impl Lives {
                 .map(|(_, dev)| dev.clone()),
             _ => None,
         };
-        let mut open = self.begin(head, key, Some(id), Some(who));
+        let mut open = self.begin(head, named, Some(id), who);
         open.tables = 1;
         open.beneath = beneath;
         if let Some(old) = self.hosts.of(head.node).open.insert(open) {
@@ -162,26 +177,26 @@ impl Lives {
     }
 
     fn dtr(&mut self, head: &Head<'_>, id: Id, record: &Record<'_>) {
-        let key = Key::of(record);
+        let named = Named::by(record);
         let host = self.hosts.of(head.node);
         // One destructor for each constructor that failed.
         let mut none = true;
         host.failed.take(&(0, head.stamp), |failed| {
-            let first = none && *failed == key;
+            let first = none && named.equivalent(failed);
             none &= !first;
             first
         });
         if !none {
             return;
         }
-        if let Some(open) = host.open.get_mut(&key).filter(|open| open.tables > 1) {
+        if let Some(open) = host.open.get_mut(named).filter(|open| open.tables > 1) {
             open.life.proof.add(id);
             open.tables -= 1;
             return;
         }
-        let mut open = match host.open.remove(&key) {
+        let mut open = match host.open.remove(named) {
             Some(open) => open,
-            None => self.begin(head, key, None, None),
+            None => self.begin(head, named, None, None),
         };
         open.life.proof.add(id);
         open.life.end = Some(id);
@@ -189,21 +204,25 @@ impl Lives {
         self.finish(open);
     }
 
-    fn violation(&mut self, head: &Head<'_>, id: Id, record: &Record<'_>) -> Option<String> {
-        let (key, beneath) = self.hosts.of(head.node).open.above(record);
-        if self.hosts.of(head.node).open.get_mut(&key).is_none() {
-            let mut open = self.begin(head, key.clone(), None, None);
+    fn violation(&mut self, head: &Head<'_>, id: Id, record: &Record<'_>) -> Option<&str> {
+        let (device, beneath) = self.hosts.of(head.node).open.above(record);
+        let named = Named {
+            target: record.module,
+            device: device.as_deref().unwrap_or(record.dev),
+        };
+        if !self.hosts.of(head.node).open.has(named) {
+            let mut open = self.begin(head, named, None, None);
             open.life.beneath = beneath;
             self.hosts.of(head.node).open.insert(open);
         }
         if !self.window.has(id.seconds) {
             return None;
         }
-        let life = &mut self.hosts.of(head.node).open.get_mut(&key)?.life;
+        let life = &mut self.hosts.of(head.node).open.get_mut(named)?.life;
         if !self.only_mappings {
             life.violation(id, record);
         }
-        (!life.beneath).then(|| life.device.clone())
+        (!life.beneath).then_some(life.device.as_str())
     }
 
     /// The machine called `node` goes down or came up: nothing lives.
@@ -225,7 +244,13 @@ impl Lives {
         }
     }
 
-    fn begin(&mut self, head: &Head<'_>, key: Key, start: Option<Id>, who: Option<Who>) -> Open {
+    fn begin(
+        &mut self,
+        head: &Head<'_>,
+        named: Named<'_>,
+        start: Option<Id>,
+        who: Option<Who>,
+    ) -> Open {
         self.order += 1;
         let mut proof = Proof::default();
         if let Some(id) = start {
@@ -236,19 +261,11 @@ impl Lives {
             tables: 0,
             beneath: None,
             life: Life {
-                target: key.target,
-                device: key.device,
-                beneath: false,
                 node: head.node_name(),
                 maker: who,
                 start,
-                end: None,
-                fate: Fate::Lives,
-                reloads: 0,
-                violations: 0,
-                sectors: Default::default(),
-                found: Vec::new(),
                 proof,
+                ..Life::of(named.target, named.device)
             },
         }
     }

@@ -5,9 +5,18 @@
 use super::lives::Open;
 use super::record::Record;
 use dmns_audit_uapi::rules::{self, Dev};
-use std::collections::{HashMap, HashSet};
+use hashbrown::{Equivalent, HashMap, HashSet};
 
-/// What tells a mapping on its host.
+/// What tells a mapping on its host, as a record names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Named<'a> {
+    /// The target: `integrity`.
+    pub(super) target: &'a str,
+    /// The device: `254:3`.
+    pub(super) device: &'a str,
+}
+
+/// The same, kept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     /// The target: `integrity`.
@@ -16,17 +25,28 @@ pub(super) struct Key {
     pub(super) device: String,
 }
 
-impl Key {
-    /// That of what `record` names.
-    pub(super) fn of(record: &Record<'_>) -> Self {
+impl<'a> Named<'a> {
+    /// What `record` names.
+    pub(super) fn by(record: &Record<'a>) -> Self {
         Self::new(record.module, record.dev)
     }
 
-    fn new(target: &str, device: &str) -> Self {
-        Self {
-            target: target.to_owned(),
-            device: device.to_owned(),
+    fn new(target: &'a str, device: &'a str) -> Self {
+        Self { target, device }
+    }
+
+    /// To keep.
+    pub(super) fn key(self) -> Key {
+        Key {
+            target: self.target.to_owned(),
+            device: self.device.to_owned(),
         }
+    }
+}
+
+impl Equivalent<Key> for Named<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        (self.device, self.target) == (&key.device, &key.target)
     }
 }
 
@@ -42,14 +62,19 @@ pub(super) struct Mappings {
 }
 
 impl Mappings {
-    pub(super) fn get_mut(&mut self, key: &Key) -> Option<&mut Open> {
-        self.all.get_mut(key).map(|open| &mut **open)
+    pub(super) fn get_mut(&mut self, named: Named<'_>) -> Option<&mut Open> {
+        self.all.get_mut(&named).map(|open| &mut **open)
+    }
+
+    pub(super) fn has(&self, named: Named<'_>) -> bool {
+        self.all.contains_key(&named)
     }
 
     /// Keeps `open`; tells what was there before.
     pub(super) fn insert(&mut self, open: Open) -> Option<Open> {
-        let key = Key::new(&open.life.target, &open.life.device);
-        let old = self.remove(&key);
+        let named = Named::new(&open.life.target, &open.life.device);
+        let key = named.key();
+        let old = self.remove(named);
         if open.tables > 0 {
             self.place(&open).insert(key.device.clone());
         }
@@ -57,15 +82,15 @@ impl Mappings {
         old
     }
 
-    pub(super) fn remove(&mut self, key: &Key) -> Option<Open> {
-        let open = *self.all.remove(key)?;
+    pub(super) fn remove(&mut self, named: Named<'_>) -> Option<Open> {
+        let open = *self.all.remove(&named)?;
         if open.tables > 0 {
             let place = self.place(&open);
-            place.remove(&key.device);
+            place.remove(named.device);
             if place.is_empty() {
                 match &open.beneath {
-                    Some(beneath) => self.above.remove(&Key::new(&key.target, beneath)),
-                    None => self.free.remove(&key.target),
+                    Some(beneath) => self.above.remove(&Named::new(named.target, beneath)),
+                    None => self.free.remove(named.target),
                 };
             }
         }
@@ -81,35 +106,39 @@ impl Mappings {
     fn place(&mut self, open: &Open) -> &mut HashSet<String> {
         let target = &open.life.target;
         match &open.beneath {
-            Some(beneath) => self.above.entry(Key::new(target, beneath)).or_default(),
-            None => self.free.entry(target.clone()).or_default(),
+            Some(beneath) => {
+                let key = Named::new(target, beneath).key();
+                self.above.entry(key).or_default()
+            }
+            None => self.free.entry_ref(target.as_str()).or_default(),
         }
     }
 
-    /// The mapping that a violation is of; and whether only the device beneath it is known.
-    pub(super) fn above(&mut self, record: &Record<'_>) -> (Key, bool) {
-        let named = Key::of(record);
+    /// The device of the mapping that a violation is of, where that is not the one that `record` names; and whether
+    /// only the device beneath it is known.
+    pub(super) fn above(&mut self, record: &Record<'_>) -> (Option<String>, bool) {
+        let named = Named::by(record);
         let dev = rules::op(record.module, record.op).map_or(Dev::Mapped, |op| op.dev);
         let lives = self.all.get(&named).is_some_and(|open| open.tables > 0);
         if dev == Dev::Mapped || (dev == Dev::Either && lives) {
-            return (named, false);
+            return (None, false);
         }
-        if let (Some(device), _) = only(self.above.get(&named), &named.device) {
-            return (Key::new(&named.target, device), false);
+        if let (Some(device), _) = only(self.above.get(&named), named.device) {
+            return (Some(device.clone()), false);
         }
-        match only(self.free.get(&named.target), &named.device) {
+        match only(self.free.get(named.target), named.device) {
             (Some(device), _) => {
-                let key = Key::new(&named.target, device);
+                let device = device.clone();
                 // From the index of those whose device beneath is not known to that of the others.
-                if let Some(mut open) = self.remove(&key) {
-                    open.beneath = Some(named.device);
+                if let Some(mut open) = self.remove(Named::new(named.target, &device)) {
+                    open.beneath = Some(named.device.to_owned());
                     self.insert(open);
                 }
-                (key, false)
+                (Some(device), false)
             }
             // Nothing of the module lives: this may be the mapping itself, if it can be.
-            (None, 0) if dev == Dev::Either => (named, false),
-            _ => (named, true),
+            (None, 0) if dev == Dev::Either => (None, false),
+            _ => (None, true),
         }
     }
 }
@@ -129,38 +158,25 @@ fn only<'a>(devices: Option<&'a HashSet<String>>, named: &str) -> (Option<&'a St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::dm::life::{Fate, Life};
-    use crate::report::id::Proof;
+    use crate::report::dm::life::Life;
     use proptest::prelude::*;
 
     fn open(target: &str, device: &str, tables: u32, beneath: Option<String>) -> Open {
-        let life = Life {
-            target: target.to_owned(),
-            device: device.to_owned(),
-            beneath: false,
-            node: None,
-            maker: None,
-            start: None,
-            end: None,
-            fate: Fate::Lives,
-            reloads: 0,
-            violations: 0,
-            sectors: Default::default(),
-            found: Vec::new(),
-            proof: Proof::default(),
-        };
-        Open::new(0, tables, beneath, life)
+        Open::new(0, tables, beneath, Life::of(target, device))
     }
 
     /// The same, by looking at each mapping.
-    fn above(all: &mut [(Key, u32, Option<String>)], record: &Record<'_>) -> (Key, bool) {
-        let named = Key::of(record);
+    fn above(
+        all: &mut [(Key, u32, Option<String>)],
+        record: &Record<'_>,
+    ) -> (Option<String>, bool) {
+        let named = Named::by(record).key();
         let dev = rules::op(record.module, record.op).map_or(Dev::Mapped, |op| op.dev);
         let lives = all
             .iter()
             .any(|(key, tables, _)| *key == named && *tables > 0);
         if dev == Dev::Mapped || (dev == Dev::Either && lives) {
-            return (named, false);
+            return (None, false);
         }
         let on = |wanted: Option<&str>, all: &[(Key, u32, Option<String>)]| -> Vec<usize> {
             let other = |key: &Key| key.target == named.target && key.device != named.device;
@@ -170,15 +186,15 @@ mod tests {
                 .collect()
         };
         if let [only] = on(Some(&named.device), all)[..] {
-            return (all[only].0.clone(), false);
+            return (Some(all[only].0.device.clone()), false);
         }
         match on(None, all)[..] {
             [only] => {
                 all[only].2 = Some(named.device);
-                (all[only].0.clone(), false)
+                (Some(all[only].0.device.clone()), false)
             }
-            [] if dev == Dev::Either => (named, false),
-            _ => (named, true),
+            [] if dev == Dev::Either => (None, false),
+            _ => (None, true),
         }
     }
 
@@ -193,7 +209,7 @@ mod tests {
                 let (module, op) = [("integrity", "integrity-checksum"), ("crypt", "integrity-aead"),
                                     ("verity", "verify-data")][target];
                 let dev = format!("253:{device}");
-                let key = Key::new(module, &dev);
+                let key = Named::new(module, &dev).key();
                 match what {
                     0 => {
                         let beneath = beneath.map(|minor| format!("253:{minor}"));
@@ -202,7 +218,7 @@ mod tests {
                         list.push((key, 1, beneath));
                     }
                     1 => {
-                        let removed = mappings.remove(&key).is_some();
+                        let removed = mappings.remove(Named::new(module, &dev)).is_some();
                         prop_assert_eq!(removed, list.iter().any(|(known, ..)| *known == key));
                         list.retain(|(known, ..)| *known != key);
                     }

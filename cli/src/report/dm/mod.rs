@@ -14,14 +14,14 @@ mod mappings;
 pub mod record;
 pub mod show;
 
+use super::columns::Columns;
 use super::spool::Spool;
 use super::{Collector, Options};
 use crate::input::Wanted;
-use crate::record::{Head, Type};
-use dmns_audit_uapi::types::RecordType;
+use crate::record::Head;
 use life::Life;
 use lives::Lives;
-use show::Columns;
+use show::Text;
 use std::io::{self, Write};
 
 /// Collects lives of mappings.
@@ -30,7 +30,10 @@ pub struct Report<'a> {
     options: &'a Options,
     wanted: Wanted,
     lives: Lives,
+    /// Where objects are asked for.
     rows: Spool<Life>,
+    /// Where text is.
+    text: Text,
     columns: Columns,
 }
 
@@ -42,37 +45,53 @@ impl<'a> Report<'a> {
             wanted: Wanted::types(&["DM_C", "DM_E", "SYST"]),
             lives: Lives::new(options.window),
             rows: Spool::default(),
-            columns: Columns::default(),
+            text: Text::default(),
+            columns: show::columns(),
         }
     }
 
-    /// Writes the report. `each` sees every row too.
+    /// Writes the report.
     ///
     /// # Errors
     ///
     /// Where `out` cannot be written to, or rows cannot be read back.
-    pub fn end(mut self, out: &mut dyn Write, mut each: impl FnMut(&Life)) -> io::Result<()> {
-        self.lives.end();
-        self.take()?;
+    pub fn end(mut self, out: &mut dyn Write) -> io::Result<()> {
+        self.close()?;
         let options = self.options;
-        if options.json {
-            return self.rows.drain(|life| {
-                each(&life);
-                show::json(&life, options, out)
-            });
+        match options.json {
+            true => self.rows.drain(|life| show::json(&life, options, out)),
+            false => self.columns.end(&options.terminal, out),
         }
-        self.columns.begin(options, out)?;
-        let columns = self.columns;
+    }
+
+    /// Hands out the lives of a report that is asked for as objects.
+    ///
+    /// # Errors
+    ///
+    /// Where rows cannot be read back.
+    pub fn visit(mut self, mut each: impl FnMut(&Life)) -> io::Result<()> {
+        self.close()?;
         self.rows.drain(|life| {
             each(&life);
-            columns.row(&life, options, out)
+            Ok(())
         })
     }
 
+    fn close(&mut self) -> io::Result<()> {
+        self.lives.end();
+        self.take()
+    }
+
     fn take(&mut self) -> io::Result<()> {
+        let options = self.options;
         for (order, life) in self.lives.done.drain(..) {
-            self.columns.measure(&life, self.options);
-            self.rows.push(order, &life)?;
+            let text = &mut self.text;
+            match options.json {
+                true => self.rows.push(order, &life),
+                false => self
+                    .columns
+                    .push(order, |line| text.row(&life, options, line)),
+            }?;
         }
         Ok(())
     }
@@ -90,14 +109,4 @@ impl Collector for Report<'_> {
         }
         self.take()
     }
-}
-
-/// Whether a record is one that lives of mappings are made of.
-pub(super) fn is_ours(ty: Type) -> bool {
-    matches!(
-        ty,
-        Type::Ours(RecordType::DmCtrl | RecordType::DmEvent)
-            | Type::SystemBoot
-            | Type::SystemShutdown
-    )
 }

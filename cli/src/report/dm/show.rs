@@ -3,109 +3,89 @@
 //! Lives of mappings in text and JSON.
 
 use super::life::{Fate, Found, Life};
+use crate::report::columns::Columns;
 use crate::report::{Options, json_line};
-use crate::table::{Cell, Table, plain, styled};
-use crate::terminal::{BAD, FAINT, LIVE, NAME};
+use crate::table::{Line, Table};
+use crate::terminal::{BAD, FAINT, LIVE, NAME, PLAIN};
+use crate::when::Times;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
 /// How many ranges of sectors are told in text.
 const RANGES: usize = 12;
 
-/// The table of lives.
-#[derive(Debug)]
-pub struct Columns {
-    table: Table,
-    any: bool,
+/// The columns.
+pub fn columns() -> Columns {
+    let titles = &[
+        "target",
+        "device",
+        "made by",
+        "from",
+        "to",
+        "violations",
+        "distinct",
+    ];
+    Columns::new(Table::new(titles, &["violations", "distinct"]).or("no device-mapper records"))
 }
 
-impl Default for Columns {
-    fn default() -> Self {
-        let titles = &[
-            "target",
-            "device",
-            "made by",
-            "from",
-            "to",
-            "violations",
-            "distinct",
-        ];
-        Self {
-            table: Table::new(titles, &["violations", "distinct"]),
-            any: false,
-        }
-    }
+/// Renders lives as text.
+#[derive(Debug, Default)]
+pub struct Text {
+    times: Times,
 }
 
-impl Columns {
-    /// Makes room for `life`.
-    pub fn measure(&mut self, life: &Life, options: &Options) {
-        self.any = true;
-        self.table.measure(&cells(life, options));
-    }
-
-    /// Writes the titles.
+impl Text {
+    /// Renders `life`, and beneath it what was asked for.
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
-    pub fn begin(&mut self, options: &Options, out: &mut dyn Write) -> io::Result<()> {
-        if !self.any {
-            return writeln!(out, "no device-mapper records");
+    /// None: what is rendered is in memory.
+    pub fn row(&mut self, life: &Life, options: &Options, line: &mut Line<'_>) -> io::Result<()> {
+        let clock = &options.clock;
+        line.cell(NAME, &life.target).cell(PLAIN, "");
+        match (&life.node, life.beneath) {
+            (_, true) => line.add("on "),
+            (Some(node), false) => line.add(node).add(" "),
+            (None, false) => line,
         }
-        self.table.fit(&options.terminal);
-        self.table.head(&options.terminal, out)
-    }
-
-    /// Writes `life`, and beneath it what was asked for.
-    ///
-    /// # Errors
-    ///
-    /// Where `out` cannot be written to.
-    pub fn row(&self, life: &Life, options: &Options, out: &mut dyn Write) -> io::Result<()> {
-        self.table
-            .row(&cells(life, options), &options.terminal, out)?;
-        life.proof.text(options, out)?;
+        .add(&life.device);
+        match &life.maker {
+            Some(who) => who.cell(line),
+            None => line.cell(PLAIN, "?"),
+        };
+        match life.start {
+            Some(start) => line.cell(PLAIN, self.times.full(clock, start.seconds)),
+            None => line.cell(PLAIN, "before the log"),
+        };
+        match (&life.fate, life.end) {
+            (Fate::Failed(error), _) => line.cell(BAD, "failed: ").add(error),
+            (fate, Some(end)) => {
+                line.cell(PLAIN, self.times.full(clock, end.seconds));
+                line.add(if *fate == Fate::Down {
+                    " (host down)"
+                } else {
+                    ""
+                })
+            }
+            (_, None) if life.beneath || life.start.is_none() => line.cell(PLAIN, "?"),
+            (_, None) => line.cell(LIVE, "lives"),
+        };
+        let about = if life.sectors.is_exact() { "" } else { ">=" };
+        for (number, about) in [(life.violations, ""), (life.sectors.distinct(), about)] {
+            match number {
+                0 => line.cell(FAINT, "0"),
+                n => line.cell(BAD, about).show(n),
+            };
+        }
+        life.proof.text(options, line.beneath())?;
         if options.all_events {
             for found in &life.found {
-                writeln!(out, "    {}", violation(life, found, options))?;
-                found.proof.text(options, out)?;
+                writeln!(line.beneath(), "    {}", violation(life, found, options))?;
+                found.proof.text(options, line.beneath())?;
             }
         }
         Ok(())
     }
-}
-
-fn cells<'a>(life: &Life, options: &Options) -> [Cell<'a>; 7] {
-    let device = match (&life.node, life.beneath) {
-        (_, true) => format!("on {}", life.device),
-        (Some(node), false) => format!("{node} {}", life.device),
-        (None, false) => life.device.clone(),
-    };
-    let maker = life.maker.as_ref().map_or("?".to_owned(), |who| who.show());
-    let time = |id: crate::report::Id| options.clock.full(id.seconds);
-    let from = life.start.map_or("before the log".to_owned(), time);
-    let to = match (&life.fate, life.end) {
-        (Fate::Failed(error), _) => styled(BAD, format!("failed: {error}")),
-        (Fate::Down, Some(end)) => plain(format!("{} (host down)", time(end))),
-        (_, Some(end)) => plain(time(end)),
-        (_, None) if life.beneath || life.start.is_none() => plain("?"),
-        (_, None) => styled(LIVE, "lives"),
-    };
-    let about = if life.sectors.is_exact() { "" } else { ">=" };
-    let number = |n: u64, about: &str| match n {
-        0 => styled(FAINT, "0"),
-        n => styled(BAD, format!("{about}{n}")),
-    };
-    [
-        styled(NAME, life.target.clone()),
-        plain(device),
-        plain(maker),
-        plain(from),
-        to,
-        number(life.violations, ""),
-        number(life.sectors.distinct(), about),
-    ]
 }
 
 /// `integrity-checksum 10 times from ... to ...: sectors 77480`

@@ -29,12 +29,14 @@ impl Ask {
         let by = |name: &String| {
             who.is_some_and(|who| {
                 let is_id = |id: Option<u32>| id.is_some_and(|id| id.to_string() == *name);
-                who.user == *name || is_id(who.auid.or(who.uid))
+                *who.user == **name || is_id(who.auid.or(who.uid))
             })
         };
         let with = |name: &String| {
             who.is_some_and(|who| {
-                who.comm == *name || who.exe == *name || who.exe.rsplit('/').next() == Some(name)
+                *who.comm == **name
+                    || *who.exe == **name
+                    || who.exe.rsplit('/').next() == Some(name)
             })
         };
         self.by.as_ref().is_none_or(by) && self.program.as_ref().is_none_or(with)

@@ -13,7 +13,8 @@ use crate::report::Options;
 use crate::report::id::Id;
 use crate::report::spool::Spool;
 use dmns_audit_uapi::ns::{Kind, relative};
-use std::collections::{HashSet, VecDeque};
+use hashbrown::HashSet;
+use std::collections::VecDeque;
 use std::io::{self, Write};
 
 /// How many events are put together at a time.

@@ -18,8 +18,8 @@ use crate::record::value::{Nested, text};
 use crate::report::id::{Id, Proof, Who};
 use dmns_audit_uapi::line::fields;
 use dmns_audit_uapi::ns::{Kind, relative};
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 
 /// A container, from its making to the end of its processes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

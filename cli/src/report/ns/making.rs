@@ -5,7 +5,8 @@
 use crate::record::host::Host;
 use crate::report::id::{Id, Who};
 use dmns_audit_uapi::ns::Kind;
-use std::collections::{HashMap, VecDeque};
+use hashbrown::HashMap;
+use std::collections::VecDeque;
 
 /// How long the making of a container may take, in seconds.
 const PATIENCE: u64 = 10;

@@ -23,6 +23,7 @@ pub mod show;
 pub mod show_containers;
 pub mod tree;
 
+use super::columns::Columns;
 use super::spool::Spool;
 use super::{Collector, Options};
 use crate::input::Wanted;
@@ -35,7 +36,7 @@ use containers::{Container, Containers};
 use dmns_audit_uapi::types::RecordType;
 use dmns_audit_uapi::virt::VirtType;
 use namespace::Namespace;
-use show_containers::{Columns, Summary};
+use show_containers::{Summary, Text};
 use std::io::{self, Write};
 use tree::Tree;
 
@@ -62,7 +63,10 @@ pub struct Report<'a> {
     /// Single namespaces are told too.
     singles: bool,
     namespaces: All,
+    /// Where objects are asked for.
     rows: Spool<Container>,
+    /// Where text is.
+    text: Text,
     columns: Columns,
     summary: Summary,
 }
@@ -84,7 +88,8 @@ impl<'a> Report<'a> {
             singles: ask.tree,
             namespaces: All::default(),
             rows: Spool::default(),
-            columns: Columns::default(),
+            text: Text::default(),
+            columns: show_containers::columns(),
             summary: Summary::default(),
         }
     }
@@ -122,10 +127,7 @@ impl<'a> Report<'a> {
             }
             (false, false) => {}
         }
-        self.columns.begin(options, out)?;
-        let columns = self.columns;
-        self.rows
-            .drain(|container| columns.row(&container, options, out))?;
+        self.columns.end(&options.terminal, out)?;
         match self.summary.alone() {
             0 => Ok(()),
             1 => writeln!(out, "1 namespace more is in no container: --tree shows it"),
@@ -136,7 +138,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Hands out all containers and all namespaces, and writes nothing.
+    /// Hands out all containers and all namespaces of a report that is asked for as objects.
     ///
     /// # Errors
     ///
@@ -159,11 +161,11 @@ impl<'a> Report<'a> {
         if let Some(inside) = &mut self.inside {
             inside.close(&self.tree, self.options)?;
         }
-        let ended = self.tree.take_ended();
-        let left = self.tree.end();
-        for namespace in ended.iter().chain(&left) {
-            self.told(namespace)?;
+        let mut tree = std::mem::take(&mut self.tree);
+        for namespace in tree.take_ended() {
+            self.told(&namespace)?;
         }
+        tree.end(|namespace| self.told(namespace))?;
         self.containers.end();
         self.take()
     }
@@ -185,8 +187,14 @@ impl<'a> Report<'a> {
         for container in std::mem::take(&mut self.containers.done) {
             if !container.is_probe() && self.ask.has_container(&container, self.options) {
                 self.summary.container(&container);
-                self.columns.measure(&container, self.options);
-                self.rows.push(container.order, &container)?;
+                let (order, options) = (container.order, self.options);
+                let text = &mut self.text;
+                match options.json {
+                    true => self.rows.push(order, &container),
+                    false => self
+                        .columns
+                        .push(order, |line| text.row(&container, options, line)),
+                }?;
             }
         }
         Ok(())
@@ -252,7 +260,7 @@ impl Collector for Report<'_> {
                 }
             }
             Type::Syscall => {
-                let created = self.tree.syscall(head);
+                let created = self.tree.syscall(head, users);
                 self.containers.made(head, &created, &mut self.tree);
             }
             Type::Virt(VirtType::Control) => {

@@ -3,72 +3,84 @@
 //! Containers in text and JSON, and numbers of all.
 
 use super::containers::Container;
+use crate::report::columns::Columns;
 use crate::report::{Options, json_line};
-use crate::table::{Cell, Table, plain, styled};
-use crate::terminal::{BAD, FAINT, LIVE, NAME};
+use crate::table::{Line, Table};
+use crate::terminal::{BAD, FAINT, LIVE, NAME, PLAIN};
+use crate::when::Times;
 use dmns_audit_uapi::ns::Kind;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-/// The table of containers.
-#[derive(Debug)]
-pub struct Columns {
-    table: Table,
-    any: bool,
+/// The columns.
+pub fn columns() -> Columns {
+    let titles = &[
+        "container",
+        "made by",
+        "from",
+        "to",
+        "own namespaces",
+        "events",
+        "violations",
+    ];
+    Columns::new(Table::new(titles, &["events", "violations"]).or("no containers"))
 }
 
-impl Default for Columns {
-    fn default() -> Self {
-        let titles = &[
-            "container",
-            "made by",
-            "from",
-            "to",
-            "own namespaces",
-            "events",
-            "violations",
-        ];
-        Self {
-            table: Table::new(titles, &["events", "violations"]),
-            any: false,
-        }
-    }
+/// Renders containers as text.
+#[derive(Debug, Default)]
+pub struct Text {
+    times: Times,
 }
 
-impl Columns {
-    /// Makes room for `container`.
-    pub fn measure(&mut self, container: &Container, options: &Options) {
-        self.any = true;
-        self.table.measure(&cells(container, options));
-    }
-
-    /// Writes the titles.
+impl Text {
+    /// Renders `container`, and beneath it what was asked for.
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
-    pub fn begin(&mut self, options: &Options, out: &mut dyn Write) -> io::Result<()> {
-        if !self.any {
-            return writeln!(out, "no containers");
-        }
-        self.table.fit(&options.terminal);
-        self.table.head(&options.terminal, out)
-    }
-
-    /// Writes `container`.
-    ///
-    /// # Errors
-    ///
-    /// Where `out` cannot be written to.
+    /// None: what is rendered is in memory.
     pub fn row(
-        &self,
+        &mut self,
         container: &Container,
         options: &Options,
-        out: &mut dyn Write,
+        line: &mut Line<'_>,
     ) -> io::Result<()> {
-        self.table
-            .row(&cells(container, options), &options.terminal, out)?;
+        let clock = &options.clock;
+        line.cell(NAME, "");
+        if let Some(node) = &container.node {
+            line.add(node).add(" ");
+        }
+        line.add(&name(container));
+        match &container.maker {
+            Some(who) => who.cell(line),
+            None => line.cell(PLAIN, "?"),
+        };
+        match container.start {
+            Some(start) => line.cell(PLAIN, self.times.full(clock, start.seconds)),
+            None => line.cell(PLAIN, "before the log"),
+        };
+        match container.end {
+            Some(end) => {
+                line.cell(PLAIN, self.times.full(clock, end.seconds));
+                match container.status {
+                    _ if container.down => line.add(" (host down)"),
+                    Some(status) if status != 0 => line.show(format_args!(" (status {status})")),
+                    _ => line,
+                }
+            }
+            None => line.cell(LIVE, "lives"),
+        };
+        line.cell(PLAIN, "");
+        for (at, (kind, ..)) in container.namespaces.iter().enumerate() {
+            line.add(if at > 0 { " " } else { "" }).add(kind);
+        }
+        for (number, look) in [(container.events, PLAIN), (container.violations, BAD)] {
+            match number {
+                0 => line.cell(FAINT, "0"),
+                n => line.cell(look, "").show(n),
+            };
+        }
+        let out = line.beneath();
         if options.all_events {
             let told = [
                 ("id", &container.uuid),
@@ -105,48 +117,6 @@ fn name(container: &Container) -> String {
     let own = container.name.clone();
     let own = own.or_else(|| container.uuid.as_ref().map(short));
     own.or_else(namespace).unwrap_or_else(|| "?".to_owned())
-}
-
-fn cells<'a>(container: &Container, options: &Options) -> [Cell<'a>; 7] {
-    let time = |id: crate::report::Id| options.clock.full(id.seconds);
-    let name = match &container.node {
-        Some(node) => format!("{node} {}", name(container)),
-        None => name(container),
-    };
-    let maker = container
-        .maker
-        .as_ref()
-        .map_or("?".to_owned(), |who| who.show());
-    let from = container.start.map_or("before the log".to_owned(), time);
-    let to = match container.end {
-        Some(end) if container.down => plain(format!("{} (host down)", time(end))),
-        Some(end) => plain(match container.status {
-            Some(status) if status != 0 => format!("{} (status {status})", time(end)),
-            _ => time(end),
-        }),
-        None => styled(LIVE, "lives"),
-    };
-    let number = |n: u64, style| match n {
-        0 => styled(FAINT, "0"),
-        n => match style {
-            true => styled(BAD, n.to_string()),
-            false => plain(n.to_string()),
-        },
-    };
-    [
-        styled(NAME, name),
-        plain(maker),
-        plain(from),
-        to,
-        plain(kinds(container).join(" ")),
-        number(container.events, false),
-        number(container.violations, true),
-    ]
-}
-
-fn kinds(container: &Container) -> Vec<&str> {
-    let own = container.namespaces.iter().map(|(kind, ..)| kind.as_str());
-    own.collect()
 }
 
 /// `container` as an object. docs/cli.md has its fields.
@@ -204,10 +174,7 @@ impl Summary {
         self.alive += u64::from(container.end.is_none());
         self.events += container.events;
         self.violations += container.violations;
-        let program = container
-            .maker
-            .as_ref()
-            .map_or("?", |who| who.comm.as_str());
+        let program = container.maker.as_ref().map_or("?", |who| &*who.comm);
         // A log may have as many names as it likes.
         let program = match program {
             "" => "?",

@@ -12,7 +12,8 @@ use crate::record::value::{decoded, text};
 use crate::report::id::{Id, Who};
 use dmns_audit_uapi::line::fields;
 use dmns_audit_uapi::ns::Kind;
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
+use std::io;
 
 /// How many creations may wait for their SYSCALL.
 const MOST: usize = 4096;
@@ -198,7 +199,7 @@ impl Tree {
     }
 
     /// The system call of an event in which namespaces may have been created: tells those.
-    pub fn syscall(&mut self, head: &Head<'_>) -> Vec<u64> {
+    pub fn syscall(&mut self, head: &Head<'_>, users: &Users) -> Vec<u64> {
         if self.waiting.is_empty() {
             return Vec::new();
         }
@@ -212,8 +213,8 @@ impl Tree {
             };
             for field in fields(&body) {
                 match field.name {
-                    "comm" => maker.comm = decoded(field.value).into_owned(),
-                    "exe" => maker.exe = decoded(field.value).into_owned(),
+                    "comm" => maker.comm = users.names.get(&decoded(field.value)),
+                    "exe" => maker.exe = users.names.get(&decoded(field.value)),
                     _ => {}
                 }
             }
@@ -323,11 +324,15 @@ impl Tree {
         taken
     }
 
-    /// The log ends: takes all that is left, what was created first first.
-    pub(super) fn end(&mut self) -> Vec<Namespace> {
-        let kept = std::mem::take(&mut self.kept).into_values();
-        let mut left: Vec<Namespace> = kept.map(|kept| kept.namespace).collect();
-        left.sort_by_key(|namespace| namespace.order);
-        left
+    /// The log ends: hands out all that is left, what was created first first, and forgets it.
+    pub(super) fn end(
+        &mut self,
+        mut each: impl FnMut(&Namespace) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut left: Vec<u64> = self.kept.keys().copied().collect();
+        left.sort_unstable();
+        left.iter()
+            .filter_map(|order| self.kept.remove(order))
+            .try_for_each(|kept| each(&kept.namespace))
     }
 }

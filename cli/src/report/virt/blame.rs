@@ -5,16 +5,18 @@
 use super::guests::Guests;
 use super::row::{Event, Fate, Row};
 use crate::record::Head;
+use crate::record::names::Names;
 use crate::record::users::Users;
 use crate::record::value::{Nested, decoded};
 use crate::report::id::{Id, Proof};
-use std::collections::HashMap;
+use hashbrown::HashMap;
+use std::rc::Rc;
 
 /// A guest that has a security label.
 #[derive(Clone, Debug)]
 struct Labelled {
-    vm: String,
-    uuid: String,
+    vm: Rc<str>,
+    uuid: Rc<str>,
     proof: Proof,
 }
 
@@ -51,8 +53,8 @@ impl Blame {
         let mut proof = Proof::default();
         proof.add(Id::from(head.stamp));
         let labelled = Labelled {
-            vm: vm.into_owned(),
-            uuid: uuid.to_owned(),
+            vm: vm.into(),
+            uuid: uuid.into(),
             proof,
         };
         if let Some(level) = record.raw("vm-ctx").and_then(level) {
@@ -70,24 +72,26 @@ impl Blame {
 
     /// `AVC`: what was refused, if to a guest or of one. Its user is still to come.
     pub fn refusal(&self, head: &Head<'_>, record: &Nested<'_>, guests: &Guests) -> Option<Row> {
-        let text = |name: &str| record.text(name).unwrap_or_default().into_owned();
+        let names = &guests.names;
+        let text = |name: &str| names.get(&record.text(name).unwrap_or_default());
         if let Some(label) = record.raw("scontext") {
             let guest = self.by_level(head, Some(label))?.clone();
             let body = String::from_utf8_lossy(head.body);
             let (result, operation) = selinux(&body);
             let context = match operation.as_str() {
-                "relabelfrom" => label.to_owned(),
-                "relabelto" => record.raw("tcontext").unwrap_or_default().to_owned(),
-                _ => String::new(),
+                "relabelfrom" => label,
+                "relabelto" => record.raw("tcontext").unwrap_or_default(),
+                _ => "",
             };
+            let context = names.get(context);
             let event = Event::Avc {
-                operation,
-                result,
+                operation: names.get(&operation),
+                result: names.get(result),
                 comm: text("comm"),
                 target: text("name"),
                 context,
             };
-            return Some(row(head, guest, event));
+            return Some(row(head, guest, event, names));
         }
         let result = record.raw("apparmor").map(decoded)?.to_lowercase();
         let profile = text("profile");
@@ -109,12 +113,12 @@ impl Blame {
         };
         let event = Event::Avc {
             operation: text("operation"),
-            result,
+            result: names.get(&result),
             comm: text("comm"),
             target: text("name"),
-            context: String::new(),
+            context: names.get(""),
         };
-        Some(row(head, guest, event))
+        Some(row(head, guest, event, names))
     }
 
     /// `ANOM_*`: what a process did, if a guest runs in it.
@@ -125,18 +129,19 @@ impl Blame {
         guests: &Guests,
         users: &Users,
     ) -> Anomaly {
+        let names = &guests.names;
         let nobody = Labelled {
-            vm: String::new(),
-            uuid: String::new(),
+            vm: names.get(""),
+            uuid: names.get(""),
             proof: Proof::default(),
         };
         let event = Event::Anomaly {
-            what: String::from_utf8_lossy(head.name).into_owned(),
+            what: names.get(&String::from_utf8_lossy(head.name)),
             signal: record.raw("sig").and_then(|signal| signal.parse().ok()),
         };
-        let mut row = row(head, nobody, event);
+        let mut row = row(head, nobody, event, names);
         if let Some(uid) = record.raw("uid") {
-            row.user = users.of_field(head.enrichment, "uid", uid);
+            row.user = names.get(&users.of_field(head.enrichment, "uid", uid));
         }
         let pid = record.raw("pid").and_then(|pid| pid.parse().ok());
         let of_process = pid.and_then(|pid| guests.with_pid(head.node, pid));
@@ -175,16 +180,16 @@ pub fn owned_by(row: &mut Row, session: &Row) {
     row.proof.extend(&own);
 }
 
-fn row(head: &Head<'_>, guest: Labelled, event: Event) -> Row {
+fn row(head: &Head<'_>, guest: Labelled, event: Event, names: &Names) -> Row {
     let id = Id::from(head.stamp);
     let mut proof = guest.proof;
     proof.add(id);
     Row {
         event,
-        node: head.node_name(),
+        node: head.node_name().map(|node| names.get(&node)),
         vm: guest.vm,
         uuid: guest.uuid,
-        user: "?".to_owned(),
+        user: names.get("?"),
         start: id,
         end: None,
         fate: Fate::Open,
@@ -194,7 +199,7 @@ fn row(head: &Head<'_>, guest: Labelled, event: Event) -> Row {
 }
 
 /// `denied` and `read,write` of `avc:  denied  { read write } for ...`.
-fn selinux(body: &str) -> (String, String) {
+fn selinux(body: &str) -> (&str, String) {
     let result = body
         .split_whitespace()
         .find(|word| matches!(*word, "denied" | "granted"))
@@ -203,5 +208,5 @@ fn selinux(body: &str) -> (String, String) {
         .split_once('{')
         .and_then(|(_, rest)| rest.split_once('}'))
         .map(|(inside, _)| inside.split_whitespace().collect::<Vec<_>>().join(","));
-    (result.to_owned(), operations.unwrap_or_default())
+    (result, operations.unwrap_or_default())
 }

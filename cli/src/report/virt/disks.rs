@@ -13,7 +13,9 @@
 
 use super::guests::devices::{Devices, Hold, merge};
 use super::row::{Event, Row, Tie, Violations};
-use std::collections::{BTreeSet, HashMap};
+use hashbrown::HashMap;
+use std::collections::BTreeSet;
+use std::rc::Rc;
 
 /// The disks of a guest.
 #[derive(Debug, Default)]
@@ -124,7 +126,7 @@ impl Disks {
         let mut ties = self.ties();
         for hold in std::mem::take(&mut self.holds) {
             let as_before = |(key, path, tie): &(String, String, Tie)| {
-                (key, path, *tie) == (&hold.key, &hold.path, hold.tie)
+                (key.as_str(), path.as_str(), *tie) == (&*hold.key, &*hold.path, hold.tie)
             };
             match ties.iter().position(as_before) {
                 Some(at) => {
@@ -146,7 +148,7 @@ impl Disks {
     }
 
     /// A violation by way of the hold `number`: the disk, and how the two are tied.
-    pub(super) fn held(&self, number: u64) -> Option<(&str, Tie)> {
+    pub(super) fn held(&self, number: u64) -> Option<(&Rc<str>, Tie)> {
         let hold = self.holds.iter().find(|hold| hold.number == number)?;
         Some((&hold.path, hold.tie))
     }
@@ -177,4 +179,9 @@ impl Disks {
 /// How the index has a device of which only the minor number is known: `/dev/dm-N`.
 pub(super) fn by_minor(minor: &str) -> String {
     format!("dm-{minor}")
+}
+
+/// Whether `key` is one of [`by_minor`].
+pub(super) fn is_minor(key: &str) -> bool {
+    key.starts_with("dm-")
 }

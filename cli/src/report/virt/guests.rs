@@ -16,13 +16,15 @@ use super::machine::Machine;
 use super::row::{Event, Fate, Row};
 use crate::record::Head;
 use crate::record::host::PerHost;
+use crate::record::names::Names;
 use crate::record::users::Users;
 use crate::record::value::Nested;
 use crate::report::id::{Id, Proof};
 use devices::Devices;
+use hashbrown::HashMap;
 use holders::Holders;
 use moving::{Leaving, MIGRATED};
-use std::collections::HashMap;
+use std::rc::Rc;
 
 /// A row that is not over, and its place among all.
 #[derive(Debug)]
@@ -48,11 +50,11 @@ struct Guest {
 #[derive(Debug, Default)]
 struct Host {
     /// By UUID. One that is off and has nothing is not here.
-    guests: HashMap<String, Box<Guest>>,
+    guests: HashMap<Rc<str>, Box<Guest>>,
     /// What is found in the devices that are disks of guests that run.
     devices: Devices,
     /// Which guests, by UUID, run in a process of this number.
-    pids: HashMap<i64, Vec<String>>,
+    pids: HashMap<i64, Vec<Rc<str>>>,
     /// Who has a file.
     holders: Holders,
 }
@@ -70,6 +72,8 @@ pub struct Guests {
     processes: bool,
     /// What lies beneath disks on this machine, if it is to be asked.
     machine: Option<Machine>,
+    /// What rows say, each kept once.
+    pub(super) names: Names,
     order: u64,
     /// Rows that are over, with their places.
     pub done: Vec<(u64, Row)>,
@@ -85,6 +89,7 @@ impl Guests {
             mappings: false,
             processes: false,
             machine,
+            names: Names::default(),
             order: 0,
             done: Vec::new(),
         }
@@ -108,22 +113,29 @@ impl Guests {
         let uuid = record.raw("uuid")?;
         let guests = &mut self.hosts.of(head.node).guests;
         if !guests.contains_key(uuid) {
-            guests.insert(uuid.to_owned(), Box::default());
+            guests.insert(self.names.get(uuid), Box::default());
         }
         guests.get_mut(uuid).map(|guest| &mut **guest)
     }
 
     /// A row about the guest of `record`; `None` where a field is missing that tells which.
-    fn row(head: &Head<'_>, record: &Nested<'_>, users: &Users, event: Event) -> Option<Row> {
+    fn row(
+        &self,
+        head: &Head<'_>,
+        record: &Nested<'_>,
+        users: &Users,
+        event: Event,
+    ) -> Option<Row> {
         let id = Id::from(head.stamp);
+        let user = users.of_field(head.enrichment, "uid", record.raw("uid")?);
         let mut proof = Proof::default();
         proof.add(id);
         Some(Row {
             event,
-            node: head.node_name(),
-            vm: record.text("vm")?.into_owned(),
-            uuid: record.raw("uuid")?.to_owned(),
-            user: users.of_field(head.enrichment, "uid", record.raw("uid")?),
+            node: self.node(head),
+            vm: self.names.get(&record.text("vm")?),
+            uuid: self.names.get(record.raw("uuid")?),
+            user: self.names.get(&user),
             start: id,
             end: None,
             fate: Fate::Open,
@@ -132,9 +144,13 @@ impl Guests {
         })
     }
 
+    fn node(&self, head: &Head<'_>) -> Option<Rc<str>> {
+        head.node_name().map(|node| self.names.get(&node))
+    }
+
     /// `VIRT_CONTROL`: the guest is started or stopped.
     pub fn control(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users) {
-        let reason = record.raw("reason").unwrap_or_default().to_owned();
+        let reason = self.names.get(record.raw("reason").unwrap_or_default());
         match record.raw("op") {
             Some("start") => self.start(head, record, users, reason),
             Some("stop") => self.stop(head, record, users, reason),
@@ -149,13 +165,13 @@ impl Guests {
         }
     }
 
-    fn start(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users, reason: String) {
-        let moves = reason == MIGRATED;
+    fn start(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users, reason: Rc<str>) {
+        let moves = *reason == *MIGRATED;
         let event = Event::Start {
             reason,
             violations: Vec::new(),
         };
-        let Some(row) = Self::row(head, record, users, event) else {
+        let Some(row) = self.row(head, record, users, event) else {
             return;
         };
         let id = row.start;
@@ -217,9 +233,9 @@ impl Guests {
         }
     }
 
-    fn stop(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users, reason: String) {
-        let moved = reason == MIGRATED;
-        let Some(row) = Self::row(head, record, users, Event::Stop { reason }) else {
+    fn stop(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users, reason: Rc<str>) {
+        let moved = *reason == *MIGRATED;
+        let Some(row) = self.row(head, record, users, Event::Stop { reason }) else {
             return;
         };
         let id = row.start;
@@ -270,7 +286,7 @@ impl Guests {
         if let Some(guest) = host.guests.get_mut(uuid) {
             self.processes = true;
             guest.pids.push(pid);
-            host.pids.entry(pid).or_default().push(uuid.to_owned());
+            host.pids.entry(pid).or_default().push(self.names.get(uuid));
         }
     }
 
@@ -294,7 +310,7 @@ impl Guests {
         let guest = host.guests.get_mut(uuid)?;
         for pid in std::mem::take(&mut guest.pids) {
             if let Some(guests) = host.pids.get_mut(&pid) {
-                guests.retain(|known| known != uuid);
+                guests.retain(|known| **known != *uuid);
                 if guests.is_empty() {
                     host.pids.remove(&pid);
                 }
@@ -334,10 +350,10 @@ impl Guests {
         proof.add(id);
         let row = Row {
             event: Event::Down,
-            node: head.node_name(),
-            vm: String::new(),
-            uuid: String::new(),
-            user: users.of_field(head.enrichment, "uid", uid),
+            node: self.node(head),
+            vm: self.names.get(""),
+            uuid: self.names.get(""),
+            user: self.names.get(&users.of_field(head.enrichment, "uid", uid)),
             start: id,
             end: None,
             fate: Fate::Open,

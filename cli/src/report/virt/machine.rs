@@ -5,7 +5,7 @@
 //!
 //! Source: `/sys/dev/block/MAJOR:MINOR`, as `lsblk` reads it.
 
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};

@@ -18,7 +18,9 @@ pub mod row;
 pub mod show;
 pub mod summary;
 
+use super::columns::Columns;
 use super::dm;
+use super::dm::record::Record;
 use super::spool::Spool;
 use super::{Collector, Options};
 use crate::input::Wanted;
@@ -32,7 +34,7 @@ use dmns_audit_uapi::virt::VirtType;
 use guests::Guests;
 use machine::Machine;
 use row::Row;
-use show::Columns;
+use show::Text;
 use std::io::{self, Write};
 use std::path::Path;
 use summary::Summary;
@@ -83,7 +85,10 @@ pub struct Report<'a> {
     waiting: Pending<Waiting>,
     hosts: Hosts,
     mappings: dm::lives::Lives,
+    /// Where objects are asked for.
     rows: Spool<Row>,
+    /// Where text is.
+    text: Text,
     columns: Columns,
     summary: Summary,
 }
@@ -96,7 +101,10 @@ impl<'a> Report<'a> {
             types.extend(["AVC ", "ANOM"]);
         }
         let few = Wanted::types(&types);
-        types.push("SYSC");
+        if options.all_events || ask.summary {
+            types.push("SYSC");
+        }
+        let text = Text::new(ask);
         Self {
             options,
             ask,
@@ -111,59 +119,73 @@ impl<'a> Report<'a> {
             hosts: Hosts::default(),
             mappings: dm::lives::Lives::mappings(options.window),
             rows: Spool::default(),
-            columns: Columns::new(ask, options),
+            columns: text.columns(options),
+            text,
             summary: Summary::default(),
         }
     }
 
-    /// Writes the report. `each` sees every row that is shown.
+    /// Writes the report.
     ///
     /// # Errors
     ///
     /// Where `out` cannot be written to, or rows cannot be read back.
-    pub fn end(mut self, out: &mut dyn Write, mut each: impl FnMut(&Row)) -> io::Result<()> {
+    pub fn end(mut self, out: &mut dyn Write) -> io::Result<()> {
+        self.close()?;
+        let options = self.options;
+        match (self.ask.summary, options.json) {
+            (true, true) => self.summary.json(options, out),
+            (true, false) => self.summary.text(options, out),
+            (false, true) => self.rows.drain(|row| show::json(&row, options, out)),
+            (false, false) => self.columns.end(&options.terminal, out),
+        }
+    }
+
+    /// Hands out the rows of a report that is asked for as objects.
+    ///
+    /// # Errors
+    ///
+    /// Where rows cannot be read back.
+    pub fn visit(mut self, mut each: impl FnMut(&Row)) -> io::Result<()> {
+        self.close()?;
+        self.rows.drain(|row| {
+            each(&row);
+            Ok(())
+        })
+    }
+
+    /// The log ends.
+    fn close(&mut self) -> io::Result<()> {
         while let Some(waiting) = self.waiting.pop() {
             self.give_up(waiting)?;
         }
         self.guests.end();
-        self.take()?;
-        let (options, ask) = (self.options, self.ask);
-        if ask.summary {
-            self.rows.drain(|row| {
-                each(&row);
-                Ok(())
-            })?;
-            return match options.json {
-                true => self.summary.json(options, out),
-                false => self.summary.text(options, out),
-            };
-        }
-        let mut columns = self.columns;
-        if !options.json {
-            columns.begin(options, out)?;
-        }
-        self.rows.drain(|row| {
-            each(&row);
-            match options.json {
-                true => show::json(&row, options, out),
-                false => columns.row(&row, options, out),
-            }
-        })
+        self.take()
     }
 
     fn keep(&mut self, order: u64, row: Row) -> io::Result<()> {
+        let options = self.options;
         self.summary.count(&row);
-        if self.options.all_events || row.is_session() {
-            self.columns.measure(&row, self.options);
-            self.rows.push(order, &row)?;
+        if self.ask.summary || !(options.all_events || row.is_session()) {
+            return Ok(());
         }
-        Ok(())
+        match options.json {
+            true => self.rows.push(order, &row),
+            false => {
+                let text = &mut self.text;
+                self.columns
+                    .push(order, |line| text.row(&row, options, line))
+            }
+        }
     }
 
     fn take(&mut self) -> io::Result<()> {
-        for (order, row) in std::mem::take(&mut self.guests.done) {
+        let mut done = std::mem::take(&mut self.guests.done);
+        for (order, row) in done.drain(..) {
             self.keep(order, row)?;
         }
+        // Its room is used again.
+        self.guests.done = done;
         Ok(())
     }
 
@@ -191,7 +213,8 @@ impl<'a> Report<'a> {
         };
         let order = self.guests.next_order();
         if let Some(uid) = record.raw("uid") {
-            row.user = self.options.users.of_field(head.enrichment, "uid", uid);
+            let user = self.options.users.of_field(head.enrichment, "uid", uid);
+            row.user = self.guests.names.get(&user);
             return self.keep(order, row);
         }
         self.wait(head, order, row, Lacks::User);
@@ -235,7 +258,8 @@ impl<'a> Report<'a> {
                 Lacks::User => {
                     if let Some(uid) = call.raw("uid") {
                         let users = &self.options.users;
-                        waiting.row.user = users.of_field(head.enrichment, "uid", uid);
+                        let user = users.of_field(head.enrichment, "uid", uid);
+                        waiting.row.user = self.guests.names.get(&user);
                     }
                 }
                 Lacks::Guest => {
@@ -268,18 +292,30 @@ impl Collector for Report<'_> {
     }
 
     fn record(&mut self, head: &Head<'_>) -> io::Result<()> {
-        let violation = head.ty == Type::Ours(RecordType::DmEvent);
-        if dm::is_ours(head.ty) && (!violation || self.guests.have_mappings()) {
-            let mapped = self.mappings.record(head, &self.options.users);
-            if let Some(device) = mapped {
-                self.guests.violation(head, &device);
+        match head.ty {
+            Type::Ours(RecordType::DmEvent) if !self.guests.have_mappings() => return Ok(()),
+            Type::Ours(RecordType::DmEvent | RecordType::DmCtrl) => {
+                let body = value::text(head.body);
+                if let Some(record) = Record::parse(&body) {
+                    let users = &self.options.users;
+                    if let Some(device) = self.mappings.mapper(head, &record, &body, users) {
+                        self.guests.violation(head, &record, device);
+                    }
+                }
+                return self.take();
             }
+            Type::SystemBoot | Type::SystemShutdown => {
+                self.mappings.record(head, &self.options.users);
+            }
+            _ => {}
         }
         if !self.options.window.has(head.stamp.seconds) {
             return Ok(());
         }
         let body = match head.ty {
             Type::Syscall => return self.syscall(head),
+            // Only what a guest is given and refused depends on it.
+            Type::Virt(VirtType::MachineId) if !self.guests.tell_resources() => return Ok(()),
             Type::Virt(_) | Type::Avc | Type::Anomaly | Type::SystemShutdown | Type::SystemBoot => {
                 value::text(head.body)
             }

@@ -5,6 +5,7 @@
 use crate::ranges::Ranges;
 use crate::report::id::{Id, Proof};
 use serde::{Deserialize, Serialize};
+use std::rc::Rc;
 
 /// Something that befell a guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,13 +13,13 @@ pub struct Row {
     /// What it was.
     pub event: Event,
     /// `node=`, where the log has it.
-    pub node: Option<String>,
+    pub node: Option<Rc<str>>,
     /// The guest's name; empty where there is no guest.
-    pub vm: String,
+    pub vm: Rc<str>,
     /// The guest's UUID.
-    pub uuid: String,
+    pub uuid: Rc<str>,
     /// Who did it; `?` if not known.
-    pub user: String,
+    pub user: Rc<str>,
     /// When it began.
     pub start: Id,
     /// When it ended, if it did.
@@ -50,45 +51,45 @@ pub enum Event {
     /// It was started: a session.
     Start {
         /// libvirt's word: `booted`, `restored`.
-        reason: String,
+        reason: Rc<str>,
         /// What was found in mappings that are its disks.
         violations: Vec<Violations>,
     },
     /// It was stopped.
     Stop {
         /// libvirt's word: `shutdown`, `destroyed`.
-        reason: String,
+        reason: Rc<str>,
     },
     /// It was given something.
     Resource {
         /// `disk`, `net`, `mem`, `vcpu`, ...
-        kind: String,
+        kind: Rc<str>,
         /// `start`, `attach`, ...
-        reason: String,
+        reason: Rc<str>,
         /// What: a path, an address, a number.
-        what: String,
+        what: Rc<str>,
     },
     /// A descriptor was opened for one of its interfaces, before it got the interface.
     Opened {
         /// The interface.
-        mac: String,
+        mac: Rc<str>,
         /// What was opened: `/dev/net/tun`.
-        path: String,
+        path: Rc<str>,
         /// Which device that is, `0A:C8`, if it is one.
-        rdev: Option<String>,
+        rdev: Option<Rc<str>>,
         /// Whether the guest got the interface.
         given: bool,
     },
     /// A violation was found in a mapping that one of its disks is, or stands on.
     Violation {
         /// The target that found it.
-        target: String,
+        target: Rc<str>,
         /// `op=`.
-        operation: String,
+        operation: Rc<str>,
         /// The mapping: `253:0`.
-        device: String,
+        device: Rc<str>,
         /// The guest's disk.
-        path: String,
+        path: Rc<str>,
         /// Where, in the target's unit.
         sector: Option<u64>,
         /// How the disk and the mapping are tied.
@@ -97,31 +98,31 @@ pub enum Event {
     /// Its cgroup was allowed or refused something.
     Cgroup {
         /// `allow` or `deny`.
-        reason: String,
+        reason: Rc<str>,
         /// `all`, `major`, `path`.
-        class: String,
+        class: Rc<str>,
         /// `rw`, `rwm`, ...
-        acl: String,
+        acl: Rc<str>,
         /// Which path or category.
-        what: String,
+        what: Rc<str>,
     },
     /// It was refused something, or something of it was refused to another.
     Avc {
         /// What was tried.
-        operation: String,
+        operation: Rc<str>,
         /// `denied` or `granted`.
-        result: String,
+        result: Rc<str>,
         /// The name of the task that tried.
-        comm: String,
+        comm: Rc<str>,
         /// On what.
-        target: String,
+        target: Rc<str>,
         /// Of a relabelling: the label.
-        context: String,
+        context: Rc<str>,
     },
     /// Its process did something unusual.
     Anomaly {
         /// The record's type: `ANOM_ABEND`.
-        what: String,
+        what: Rc<str>,
         /// The signal that ended it, if one did.
         signal: Option<u32>,
     },
@@ -144,9 +145,9 @@ pub enum Tie {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violations {
     /// The mapping: `253:0`.
-    pub device: String,
+    pub device: Rc<str>,
     /// The path that the guest has as its disk.
-    pub path: String,
+    pub path: Rc<str>,
     /// How the two are tied.
     pub tie: Tie,
     /// How many records.
@@ -161,8 +162,8 @@ impl Violations {
     /// None yet, in `device`.
     pub fn none(device: &str) -> Self {
         Self {
-            device: device.to_owned(),
-            path: String::new(),
+            device: device.into(),
+            path: "".into(),
             tie: Tie::Is,
             count: 0,
             sectors: Ranges::default(),

@@ -4,111 +4,107 @@
 
 use super::Ask;
 use super::row::{Event, Fate, Row, Tie, Violations};
+use crate::report::columns::Columns;
 use crate::report::{Options, json_line};
-use crate::table::{Cell, Table, plain, styled};
-use crate::terminal::{BAD, LIVE, NAME};
-use crate::when::{self, Minutes};
+use crate::table::{Line, Table};
+use crate::terminal::{BAD, LIVE, Look, NAME, PLAIN};
+use crate::when::{Duration, Times};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
 /// How many ranges of sectors are told in text.
 const RANGES: usize = 12;
 
-/// The table of rows.
+/// Renders rows as text.
 #[derive(Debug)]
-pub struct Columns {
-    table: Table,
-    minutes: Minutes,
-    all: bool,
+pub struct Text {
+    times: Times,
     uuid: bool,
-    any: bool,
 }
 
-impl Columns {
-    /// The columns that were asked for.
-    pub fn new(ask: &Ask, options: &Options) -> Self {
-        // auvirt writes no titles.
-        let table = match (options.all_events, ask.show_uuid) {
-            (true, true) => Table::untitled(&[
-                "event", "guest", "uuid", "user", "when", "kind", "reason", "what",
-            ]),
-            (true, false) => {
-                Table::untitled(&["event", "guest", "user", "when", "kind", "reason", "what"])
-            }
-            (false, true) => Table::untitled(&["guest", "uuid", "user", "when"]),
-            (false, false) => Table::untitled(&["guest", "user", "when"]),
-        };
+impl Text {
+    /// With what was asked for.
+    pub fn new(ask: &Ask) -> Self {
         Self {
-            table,
-            minutes: Minutes::default(),
-            all: options.all_events,
+            times: Times::default(),
             uuid: ask.show_uuid,
-            any: false,
         }
     }
 
-    /// Makes room for `row`.
-    pub fn measure(&mut self, row: &Row, options: &Options) {
-        self.any = true;
-        let cells = self.cells(row, options);
-        self.table.measure(&cells);
+    /// The columns.
+    pub fn columns(&self, options: &Options) -> Columns {
+        // auvirt writes no titles.
+        let table = Table::untitled(match (options.all_events, self.uuid) {
+            (true, true) => &[
+                "event", "guest", "uuid", "user", "when", "kind", "reason", "what",
+            ],
+            (true, false) => &["event", "guest", "user", "when", "kind", "reason", "what"],
+            (false, true) => &["guest", "uuid", "user", "when"],
+            (false, false) => &["guest", "user", "when"],
+        });
+        Columns::new(table.or("no guests"))
     }
 
-    /// Says so where there is no row.
+    /// Renders `row`, and beneath it what was asked for.
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
-    pub fn begin(&mut self, options: &Options, out: &mut dyn Write) -> io::Result<()> {
-        self.table.fit(&options.terminal);
-        match self.any {
-            true => Ok(()),
-            false => writeln!(out, "no guests"),
+    /// None: what is rendered is in memory.
+    pub fn row(&mut self, row: &Row, options: &Options, line: &mut Line<'_>) -> io::Result<()> {
+        if options.all_events {
+            line.cell(PLAIN, row.word());
         }
-    }
-
-    /// Writes `row`, and beneath it what was asked for.
-    ///
-    /// # Errors
-    ///
-    /// Where `out` cannot be written to.
-    pub fn row(&mut self, row: &Row, options: &Options, out: &mut dyn Write) -> io::Result<()> {
-        let cells = self.cells(row, options);
-        self.table.row(&cells, &options.terminal, out)?;
-        row.proof.text(options, out)?;
+        match &row.node {
+            Some(node) => words(line, NAME, &[node, &row.vm]),
+            None => line.cell(NAME, &row.vm),
+        };
+        if self.uuid {
+            line.cell(PLAIN, &row.uuid);
+        }
+        line.cell(PLAIN, &row.user);
+        self.period(row, options, line);
+        if options.all_events {
+            self.what(row, options, line);
+        }
+        row.proof.text(options, line.beneath())?;
         if let Event::Start { violations, .. } = &row.event {
             for found in violations {
-                writeln!(out, "    {}", violation(found, options))?;
-                found.proof.text(options, out)?;
+                writeln!(line.beneath(), "    {}", violation(found, options))?;
+                found.proof.text(options, line.beneath())?;
             }
         }
         Ok(())
     }
 
-    fn cells<'r>(&mut self, row: &'r Row, options: &Options) -> Vec<Cell<'r>> {
-        let mut cells = Vec::new();
-        if self.all {
-            cells.push(plain(row.word()));
+    /// `Tue Jan 24 16:28 - 16:28  (00:00)`, `Wed Jan 25 13:55 - failed`, `Wed Jan 25 13:55`.
+    fn period(&mut self, row: &Row, options: &Options, line: &mut Line<'_>) {
+        let look = match row.end {
+            None if row.failed() => BAD,
+            None if row.is_session() => LIVE,
+            _ => PLAIN,
+        };
+        line.cell(look, self.times.short(&options.clock, row.start.seconds));
+        if let Some(end) = row.end {
+            let lasted = end.seconds.saturating_sub(row.start.seconds);
+            line.add(" - ")
+                .add(self.times.hour(&options.clock, end.seconds))
+                .add("  ")
+                .show(Duration(lasted))
+                .add(match row.fate {
+                    Fate::Open | Fate::Stopped => "",
+                    Fate::Restarted => " restarted",
+                    Fate::Down => " host down",
+                });
+        } else if row.failed() {
+            line.add(" - failed");
         }
-        cells.push(match &row.node {
-            Some(node) => styled(NAME, format!("{node} {}", row.vm).trim_end().to_owned()),
-            None => styled(NAME, row.vm.as_str()),
-        });
-        if self.uuid {
-            cells.push(plain(row.uuid.as_str()));
-        }
-        cells.push(plain(row.user.as_str()));
-        cells.push(period(row, options, &mut self.minutes));
-        if !self.all {
-            return cells;
-        }
+    }
+
+    /// What happened: the last three columns.
+    fn what(&mut self, row: &Row, options: &Options, line: &mut Line<'_>) {
         match &row.event {
             Event::Resource { kind, reason, what } => {
-                cells.extend([
-                    plain(kind.as_str()),
-                    plain(reason.as_str()),
-                    plain(what.as_str()),
-                ]);
+                line.cell(PLAIN, kind).cell(PLAIN, reason).cell(PLAIN, what);
             }
             Event::Opened {
                 mac,
@@ -116,13 +112,16 @@ impl Columns {
                 rdev,
                 given,
             } => {
-                let rdev = rdev.as_ref().map(|rdev| format!(" ({rdev})"));
-                let given = match (row.success, given) {
+                line.cell(PLAIN, "net")
+                    .cell(PLAIN, "open")
+                    .cell(PLAIN, path);
+                if let Some(rdev) = rdev {
+                    line.add(" (").add(rdev).add(")");
+                }
+                line.add(" for ").add(mac).add(match (row.success, given) {
                     (false, _) | (true, true) => "",
                     (true, false) => ", never given",
-                };
-                let what = format!("{path}{} for {mac}{given}", rdev.unwrap_or_default());
-                cells.extend([plain("net"), plain("open"), plain(what)]);
+                });
             }
             Event::Violation {
                 target,
@@ -132,18 +131,24 @@ impl Columns {
                 sector,
                 tie,
             } => {
-                let sector = sector.map_or(String::new(), |sector| format!("sector {sector} of "));
-                let time = options.clock.full(row.start.seconds);
-                let millis = row.start.millis;
-                let disk = tied(*tie, path);
-                let what = format!(
-                    "{sector}{device}, {disk}, at {time}.{millis:03} (guest or host read it)"
-                );
-                cells.extend([
-                    styled(BAD, target.as_str()),
-                    styled(BAD, operation.as_str()),
-                    plain(what),
-                ]);
+                line.cell(BAD, target).cell(BAD, operation).cell(PLAIN, "");
+                if let Some(sector) = sector {
+                    line.add("sector ").show(sector).add(" of ");
+                }
+                // That it was the guest who read, no record tells.
+                let (before, after) = match tie {
+                    Tie::Is => (", disk ", ""),
+                    Tie::Beneath => (", beneath disk ", ""),
+                    Tie::Now => (", beneath disk ", " as it is now"),
+                };
+                line.add(device)
+                    .add(before)
+                    .add(path)
+                    .add(after)
+                    .add(", at ");
+                line.add(self.times.full(&options.clock, row.start.seconds))
+                    .show(format_args!(".{:03}", row.start.millis))
+                    .add(" (guest or host read it)");
             }
             Event::Cgroup {
                 reason,
@@ -151,12 +156,8 @@ impl Columns {
                 acl,
                 what,
             } => {
-                let what = [class.as_str(), acl, what].join(" ");
-                cells.extend([
-                    plain("cgroup"),
-                    plain(reason.as_str()),
-                    plain(what.trim_end().to_owned()),
-                ]);
+                line.cell(PLAIN, "cgroup").cell(PLAIN, reason);
+                words(line, PLAIN, &[class, acl, what]);
             }
             Event::Avc {
                 operation,
@@ -165,54 +166,38 @@ impl Columns {
                 target,
                 context,
             } => {
-                let what = [comm.as_str(), target, context].join(" ");
-                cells.extend([
-                    plain(operation.as_str()),
-                    styled(BAD, result.as_str()),
-                    plain(what.trim_end().to_owned()),
-                ]);
+                line.cell(PLAIN, operation).cell(BAD, result);
+                words(line, PLAIN, &[comm, target, context]);
             }
             Event::Anomaly { what, signal } => {
-                let signal = signal.map(|signal| format!("signal {signal}"));
-                cells.extend([
-                    styled(BAD, what.as_str()),
-                    plain(signal.unwrap_or_default()),
-                    plain(""),
-                ]);
+                line.cell(BAD, what).cell(PLAIN, "");
+                if let Some(signal) = signal {
+                    line.add("signal ").show(signal);
+                }
             }
             Event::Start { .. } | Event::Stop { .. } | Event::Down => {}
         }
-        cells
     }
 }
 
-/// `Tue Jan 24 16:28 - 16:28  (00:00)`, `Wed Jan 25 13:55 - failed`, `Wed Jan 25 13:55`.
-fn period<'a>(row: &Row, options: &Options, minutes: &mut Minutes) -> Cell<'a> {
-    let start = minutes.short(&options.clock, row.start.seconds).to_owned();
-    match row.end {
-        Some(end) => {
-            let hour = minutes.hour(&options.clock, end.seconds);
-            let lasted = when::duration(end.seconds.saturating_sub(row.start.seconds));
-            let why = match row.fate {
-                Fate::Open | Fate::Stopped => "",
-                Fate::Restarted => " restarted",
-                Fate::Down => " host down",
-            };
-            plain(format!("{start} - {hour}  {lasted}{why}"))
-        }
-        None if row.failed() => styled(BAD, format!("{start} - failed")),
-        None if row.is_session() => styled(LIVE, start),
-        None => plain(start),
+/// A cell of `parts` with spaces between, and none at its end.
+fn words<'l, 'a>(line: &'l mut Line<'a>, look: Look, parts: &[&str]) -> &'l mut Line<'a> {
+    let blank = |part: &&str| part.trim_end().is_empty();
+    let last = parts.iter().rposition(|part| !blank(part));
+    line.cell(look, "");
+    for (at, part) in parts
+        .iter()
+        .take(last.map_or(0, |last| last + 1))
+        .enumerate()
+    {
+        line.add(if at > 0 { " " } else { "" });
+        line.add(if Some(at) == last {
+            part.trim_end()
+        } else {
+            part
+        });
     }
-}
-
-/// How a mapping and the disk `path` are tied. That it was the guest who read, no record tells.
-fn tied(tie: Tie, path: &str) -> String {
-    match tie {
-        Tie::Is => format!("disk {path}"),
-        Tie::Beneath => format!("beneath disk {path}"),
-        Tie::Now => format!("beneath disk {path} as it is now"),
-    }
+    line
 }
 
 /// `3 violations in /dev/mapper/x (253:0): sectors 5-7`

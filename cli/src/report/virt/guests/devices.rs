@@ -6,9 +6,12 @@
 //! in its newest epoch. An epoch begins where a guest gets the device and something was found since the one before.
 //! What was found while the guest had it is what is in the epochs since.
 
+use super::super::disks::{by_minor, is_minor};
 use super::super::row::{Tie, Violations};
 use crate::report::id::Id;
-use std::collections::{BTreeMap, HashMap};
+use hashbrown::HashMap;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// That a guest has a device.
 #[derive(Debug)]
@@ -16,7 +19,7 @@ pub(crate) struct Hold {
     /// What the device is found by: `253:0`, or `dm-0`.
     pub(crate) key: String,
     /// The guest's disk.
-    pub(crate) path: String,
+    pub(crate) path: Rc<str>,
     /// How the two are tied.
     pub(crate) tie: Tie,
     /// Which one this is.
@@ -37,31 +40,37 @@ struct Device {
     /// By number: the newest is the last.
     epochs: BTreeMap<u64, Epoch>,
     /// UUIDs of those who have it now, in the order in which they got it.
-    guests: BTreeMap<u64, String>,
+    guests: BTreeMap<u64, Rc<str>>,
 }
 
 /// The devices of a host that guests have.
 #[derive(Debug, Default)]
 pub(crate) struct Devices {
     devices: HashMap<String, Device>,
+    /// How many of them are known by their minor number only.
+    minors: usize,
     next: u64,
 }
 
 impl Devices {
     /// The guest `uuid` has the device `key` from now on.
-    pub(crate) fn hold(&mut self, key: String, path: String, tie: Tie, uuid: &str) -> Hold {
+    pub(crate) fn hold(&mut self, key: String, path: String, tie: Tie, uuid: &Rc<str>) -> Hold {
         self.next += 1;
-        let device = self.devices.entry(key.clone()).or_default();
-        device.guests.insert(self.next, uuid.to_owned());
+        let before = self.devices.len();
+        let device = self.devices.entry_ref(key.as_str()).or_default();
+        device.guests.insert(self.next, uuid.clone());
         let newest = device.epochs.last_key_value();
         let epoch = match newest.filter(|(_, epoch)| epoch.found.is_empty()) {
             Some((&number, _)) => number,
             None => self.next,
         };
         device.epochs.entry(epoch).or_default().holds += 1;
+        if self.devices.len() > before && is_minor(&key) {
+            self.minors += 1;
+        }
         Hold {
             key,
-            path,
+            path: path.into(),
             tie,
             number: self.next,
             epoch,
@@ -89,15 +98,17 @@ impl Devices {
         device.forget(hold.epoch);
         if device.guests.is_empty() {
             self.devices.remove(&hold.key);
+            self.minors -= usize::from(is_minor(&hold.key));
         }
         all
     }
 
-    /// A violation was found in `device`, which is known as `keys`.
-    pub(crate) fn violation(&mut self, keys: [&str; 2], device: &str, id: Id, sector: Option<u64>) {
+    /// A violation was found in `device`: `253:0`.
+    pub(crate) fn violation(&mut self, device: &str, id: Id, sector: Option<u64>) {
         self.next += 1;
         let now = self.next;
-        for key in keys {
+        let minor = self.minor(device);
+        for key in [Some(device), minor.as_deref()].into_iter().flatten() {
             let known = self.devices.get_mut(key);
             if let Some(epoch) = known.and_then(|device| device.epochs.last_entry()) {
                 epoch.into_mut().add(now, device, id, sector);
@@ -105,13 +116,21 @@ impl Devices {
         }
     }
 
-    /// Who has the device that is known as `keys`: UUIDs, and by which [`Hold::number`].
-    pub(crate) fn holders(&self, keys: [&str; 2]) -> impl Iterator<Item = (u64, &str)> {
-        let devices = keys.into_iter().filter_map(|key| self.devices.get(key));
+    /// Who has `device`: UUIDs, and by which [`Hold::number`].
+    pub(crate) fn holders(&self, device: &str) -> impl Iterator<Item = (u64, &str)> {
+        let minor = self.minor(device);
+        let minor = minor.and_then(|minor| self.devices.get(&minor));
+        let devices = self.devices.get(device).into_iter().chain(minor);
         devices.flat_map(|device| {
             let guests = device.guests.iter();
-            guests.map(|(&number, uuid)| (number, uuid.as_str()))
+            guests.map(|(&number, uuid)| (number, &**uuid))
         })
+    }
+
+    /// What `device` is known by, where only the minor number is; `None` where nothing is known so.
+    fn minor(&self, device: &str) -> Option<String> {
+        let (_, minor) = device.split_once(':').filter(|_| self.minors > 0)?;
+        Some(by_minor(minor))
     }
 }
 
@@ -139,7 +158,7 @@ impl Device {
 
 impl Epoch {
     fn add(&mut self, now: u64, device: &str, id: Id, sector: Option<u64>) {
-        let at = self.found.iter().position(|(_, f)| f.device == device);
+        let at = self.found.iter().position(|(_, f)| *f.device == *device);
         let at = match at {
             Some(at) => at,
             None => {
@@ -178,8 +197,16 @@ mod tests {
         Violation(u8, u64),
     }
 
-    fn key(device: u8) -> String {
+    fn name(device: u8) -> String {
         format!("253:{device}")
+    }
+
+    /// What the guest has it as: the last is known by its minor number only.
+    fn key(device: u8) -> String {
+        match device {
+            2 => "dm-2".to_owned(),
+            device => name(device),
+        }
     }
 
     proptest! {
@@ -197,7 +224,7 @@ mod tests {
             for (serial, op) in ops.into_iter().enumerate() {
                 match op {
                     Op::Hold(device) => {
-                        let hold = devices.hold(key(device), "/disk".to_owned(), Tie::Is, "uuid");
+                        let hold = devices.hold(key(device), "/disk".to_owned(), Tie::Is, &"uuid".into());
                         held.push((hold, Vec::new()));
                     }
                     Op::Release(at) if at < held.len() => {
@@ -209,9 +236,9 @@ mod tests {
                     Op::Release(_) => {}
                     Op::Violation(device, sector) => {
                         let id = Id { seconds: 1, millis: 0, serial: serial as u64 };
-                        let device = key(device);
-                        devices.violation([&device, "dm-9"], &device, id, Some(sector));
-                        for (hold, own) in held.iter_mut().filter(|(hold, _)| hold.key == device) {
+                        let (device, key) = (name(device), key(device));
+                        devices.violation(&device, id, Some(sector));
+                        for (hold, own) in held.iter_mut().filter(|(hold, _)| hold.key == key) {
                             let mut found = Violations::none(&device);
                             found.path.clone_from(&hold.path);
                             found.count = 1;
@@ -219,8 +246,8 @@ mod tests {
                             found.proof.add(id);
                             merge(own, 0, &found);
                         }
-                        let holders = devices.holders([&device, "dm-9"]).count();
-                        prop_assert_eq!(holders, held.iter().filter(|(hold, _)| hold.key == device).count());
+                        let holders = devices.holders(&device).count();
+                        prop_assert_eq!(holders, held.iter().filter(|(hold, _)| hold.key == key).count());
                     }
                 }
             }
@@ -228,6 +255,7 @@ mod tests {
                 devices.release(hold);
             }
             prop_assert!(devices.devices.is_empty(), "nothing is kept that nobody has");
+            prop_assert_eq!(devices.minors, 0);
         }
     }
 }

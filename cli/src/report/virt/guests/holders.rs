@@ -4,14 +4,16 @@
 
 use super::super::row::Event;
 use super::Open;
-use std::collections::{BTreeMap, HashMap};
+use hashbrown::HashMap;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// Files, and the guests that have them, by the place of the row that says so.
 #[derive(Debug, Default)]
-pub(super) struct Holders(HashMap<String, BTreeMap<u64, String>>);
+pub(super) struct Holders(HashMap<Rc<str>, BTreeMap<u64, Rc<str>>>);
 
 /// The file that `open` is about.
-fn file(open: &Open) -> Option<&str> {
+fn file(open: &Open) -> Option<&Rc<str>> {
     match &open.row.event {
         Event::Resource { what, .. } if what.starts_with('/') => Some(what),
         _ => None,
@@ -23,7 +25,7 @@ impl Holders {
     pub(super) fn got(&mut self, open: &Open) {
         if let Some(file) = file(open) {
             let uuid = open.row.uuid.clone();
-            let holders = self.0.entry(file.to_owned()).or_default();
+            let holders = self.0.entry_ref(file).or_default();
             holders.insert(open.order, uuid);
         }
     }

@@ -2,15 +2,18 @@
 
 //! Which guest something concerns, found by what is known of it: the process, the device, the UUID.
 
-use super::super::disks::by_minor;
 use super::super::row::{Event, Row};
 use super::Guests;
 use crate::record::Head;
-use crate::record::value::text;
 use crate::report::dm::record::Record;
 use crate::report::id::{Id, Proof};
 
 impl Guests {
+    /// Whether what guests are given is told, not only their sessions.
+    pub fn tell_resources(&self) -> bool {
+        self.resources
+    }
+
     /// Whether some guest may have a mapping as its disk, so that violations matter.
     pub fn have_mappings(&self) -> bool {
         self.mappings
@@ -21,22 +24,16 @@ impl Guests {
         self.processes
     }
 
-    /// A violation was found in the mapping `device`: it concerns those whose disk that is, or stands on it.
-    pub fn violation(&mut self, head: &Head<'_>, device: &str) {
-        let body = text(head.body);
-        let Some(record) = Record::parse(&body) else {
-            return;
-        };
+    /// The violation that `record` tells was found in the mapping `device`: it concerns those whose disk that is, or
+    /// stands on it.
+    pub fn violation(&mut self, head: &Head<'_>, record: &Record<'_>, device: &str) {
         let id = Id::from(head.stamp);
-        let minor = device.split_once(':').map_or("", |(_, minor)| minor);
-        let minor = by_minor(minor);
-        let keys = [device, &minor];
         let host = self.hosts.of(head.node);
-        host.devices.violation(keys, device, id, record.sector);
+        host.devices.violation(device, id, record.sector);
         if !self.resources {
             return;
         }
-        for (number, uuid) in host.devices.holders(keys) {
+        for (number, uuid) in host.devices.holders(device) {
             let Some(guest) = host.guests.get(uuid) else {
                 continue;
             };
@@ -45,10 +42,10 @@ impl Guests {
                 continue;
             };
             let event = Event::Violation {
-                target: record.module.to_owned(),
-                operation: record.op.to_owned(),
-                device: device.to_owned(),
-                path: path.to_owned(),
+                target: self.names.get(record.module),
+                operation: self.names.get(record.op),
+                device: self.names.get(device),
+                path: path.clone(),
                 sector: record.sector,
                 tie,
             };

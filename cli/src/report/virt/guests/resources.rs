@@ -5,6 +5,7 @@
 use super::super::row::{Event, Fate};
 use super::{Guest, Guests, Open};
 use crate::record::Head;
+use crate::record::names::Names;
 use crate::record::resource::{Opened, Resource, succeeded};
 use crate::record::users::Users;
 use crate::record::value::Nested;
@@ -16,6 +17,10 @@ impl Guests {
         let Some(kind) = record.raw("resrc") else {
             return;
         };
+        // What may be tied to mappings concerns sessions too.
+        if !self.resources && !matches!(kind, "disk" | "cgroup") {
+            return;
+        }
         self.prepares(head, record, kind);
         if !self.resources {
             return;
@@ -35,7 +40,7 @@ impl Guests {
     /// Where nothing else is said: the place that `prepares` took.
     fn keep(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users, event: Event) {
         let order = self.order;
-        let Some(row) = Self::row(head, record, users, event) else {
+        let Some(row) = self.row(head, record, users, event) else {
             return;
         };
         if !row.success {
@@ -62,10 +67,10 @@ impl Guests {
         if let (Some(old), true) = (&resource.old, resource.success) {
             known = self.taken(head, record, kind, old, id);
         }
-        let event = |what: &str| Event::Resource {
-            kind: kind.to_owned(),
-            reason: resource.reason.to_owned(),
-            what: what.to_owned(),
+        let event = |names: &Names, what: &str| Event::Resource {
+            kind: names.get(kind),
+            reason: names.get(resource.reason),
+            what: names.get(what),
         };
         match (&resource.old, &resource.new) {
             (_, Some(new)) => {
@@ -74,18 +79,18 @@ impl Guests {
                         guest.gets_interface(new, resource.success, id);
                     }
                 }
-                self.keep(head, record, users, event(new));
+                self.keep(head, record, users, event(&self.names, new));
             }
             // It was given without a record, as libvirt plugs an rng.
             (Some(old), None) if resource.success && !known && resource.reason == "detach" => {
-                if let Some(mut row) = Self::row(head, record, users, event(old)) {
+                if let Some(mut row) = self.row(head, record, users, event(&self.names, old)) {
                     row.end = Some(id);
                     row.fate = Fate::Stopped;
                     self.done.push((self.order, row));
                 }
             }
             (Some(_), None) => {}
-            (None, None) => self.keep(head, record, users, event("")),
+            (None, None) => self.keep(head, record, users, event(&self.names, "")),
         }
     }
 
@@ -102,14 +107,14 @@ impl Guests {
             return false;
         };
         let mut ended = Vec::new();
-        let is_it = |open: &Open| matches!(&open.row.event, Event::Resource { kind: k, what, .. } if k == kind && what == old);
+        let is_it = |open: &Open| matches!(&open.row.event, Event::Resource { kind: k, what, .. } if **k == *kind && **what == *old);
         if let Some(at) = guest.resources.iter().rposition(is_it) {
             ended.push(guest.resources.remove(at));
         }
         let known = !ended.is_empty();
         if kind == "net" {
             // The descriptors go with the interface.
-            let of_it = |open: &mut Open| matches!(&open.row.event, Event::Opened { mac, given: true, .. } if mac == old);
+            let of_it = |open: &mut Open| matches!(&open.row.event, Event::Opened { mac, given: true, .. } if **mac == *old);
             ended.extend(guest.resources.extract(of_it));
         }
         for open in ended {
@@ -120,9 +125,9 @@ impl Guests {
 
     fn opened(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users, opened: &Opened<'_>) {
         let event = Event::Opened {
-            mac: opened.mac.to_owned(),
-            path: opened.path.clone().into_owned(),
-            rdev: opened.rdev.map(str::to_owned),
+            mac: self.names.get(opened.mac),
+            path: self.names.get(&opened.path),
+            rdev: opened.rdev.map(|rdev| self.names.get(rdev)),
             given: false,
         };
         self.keep(head, record, users, event);
@@ -137,9 +142,9 @@ impl Guests {
     ) {
         let class = record.raw("class").unwrap_or_default();
         let what = match class {
-            "path" => record.text("path").unwrap_or_default().into_owned(),
-            "major" => record.raw("category").unwrap_or_default().to_owned(),
-            _ => String::new(),
+            "path" => record.text("path").unwrap_or_default(),
+            "major" => record.raw("category").unwrap_or_default().into(),
+            _ => "".into(),
         };
         let acl = record.raw("acl").unwrap_or_default();
         if resource.reason == "deny" && resource.success {
@@ -153,10 +158,10 @@ impl Guests {
             }
         }
         let event = Event::Cgroup {
-            reason: resource.reason.to_owned(),
-            class: class.to_owned(),
-            acl: acl.to_owned(),
-            what,
+            reason: self.names.get(resource.reason),
+            class: self.names.get(class),
+            acl: self.names.get(acl),
+            what: self.names.get(&what),
         };
         self.keep(head, record, users, event);
     }
@@ -221,7 +226,7 @@ impl Guest {
         }
         for open in &mut self.resources {
             if let Event::Opened { mac: of, given, .. } = &mut open.row.event {
-                if of == mac && !*given {
+                if **of == *mac && !*given {
                     *given = true;
                     open.row.proof.add(id);
                 }
@@ -237,10 +242,10 @@ impl Guest {
                 class: c,
                 acl: allowed,
                 what: w,
-            } if reason == "allow" => {
+            } if **reason == *"allow" => {
                 class == "all"
-                    || (c == class
-                        && w == what
+                    || (**c == *class
+                        && **w == *what
                         && allowed.chars().all(|letter| acl.contains(letter)))
             }
             _ => false,

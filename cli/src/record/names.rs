@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Text that a log says again and again, kept once.
+
+use hashbrown::HashSet;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// How many are known at a time.
+const MOST: usize = 1 << 14;
+
+/// Names, identifiers, words.
+#[derive(Debug, Default)]
+pub struct Names(RefCell<HashSet<Rc<str>>>);
+
+impl Names {
+    /// `text`, which is kept for as long as somebody has it, and for a while after.
+    pub fn get(&self, text: &str) -> Rc<str> {
+        let mut known = self.0.borrow_mut();
+        // Whoever has one of them keeps it.
+        if known.len() >= MOST {
+            known.clear();
+        }
+        known.get_or_insert_with(text, |text| text.into()).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_the_same_is_kept_once_and_there_is_an_end() {
+        let names = Names::default();
+        let first = names.get("a");
+        assert!(Rc::ptr_eq(&first, &names.get("a")));
+        for number in 0..2 * MOST {
+            assert_eq!(*names.get(&number.to_string()), *number.to_string());
+        }
+        assert!(names.0.borrow().len() <= MOST);
+        assert_eq!(&*first, "a");
+    }
+}
