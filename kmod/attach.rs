@@ -202,7 +202,7 @@ impl Attachment {
             // SAFETY: `ops` is not registered.
             unsafe { bindings::ftrace_free_filter(ops.get()) };
             // The kernel has the function, ftrace_set_filter() has found it: a filter that is empty all the same
-            // lacks the memory for its entry, of which match_records() does not tell.
+            // lacks the memory for its entry, which match_records() does not report.
             let e = if e == EINVAL { ENOMEM } else { e };
             refused(function, e);
             return Err(e);
@@ -252,7 +252,7 @@ fn refused(function: &CStr, error: Error) {
     pr_err!("{}: cannot attach ({:?}): {}\n", function, error, advice);
 }
 
-/// Says which of `files` debugfs lacks in `dir`: where it could not make one, the kernel crate does not tell.
+/// Says which of `files` debugfs lacks in `dir`: where it could not make one, the kernel crate does not report it.
 pub(crate) fn tell_missing_files(dir: &CStr, files: [&CStr; 3]) {
     // SAFETY: `dir` is NUL-terminated; null asks for the root of debugfs.
     let found = unsafe { bindings::debugfs_lookup(dir.as_char_ptr(), core::ptr::null_mut()) };
@@ -264,7 +264,7 @@ pub(crate) fn tell_missing_files(dir: &CStr, files: [&CStr; 3]) {
         }
         if entry.is_null() {
             pr_err!(
-                "debugfs could not make {}/{}: it is off, or memory is short; unload, then load again\n",
+                "debugfs: cannot create {}/{} (disabled, or out of memory): unload, then load again\n",
                 dir,
                 file
             );

@@ -114,7 +114,7 @@ impl Record {
     /// the task is in, if any. In an interrupt it stands alone.
     ///
     /// Returns `None` where there is no record to write: auditing is off, or audit gave no buffer.
-    /// [`counters`] tell which.
+    /// [`counters`] say which.
     pub(crate) fn start(ty: RecordType, wait: Wait) -> Option<Self> {
         Self::attempt(ty, wait)
             .inspect_err(|fate| counters::count(ty, *fate))
@@ -158,7 +158,7 @@ impl Record {
         let mut path = [0; LONGEST_CGROUP];
         // SAFETY: The path is written to the buffer, at most as many bytes as it has; `current` has a group.
         let length = unsafe { bindings::dmns_cgroup_path(path.as_mut_ptr(), path.len()) };
-        // One that fills the buffer has been cut: what tells containers apart stands last.
+        // One that fills the buffer has been cut: what differs between containers stands last.
         let whole = usize::try_from(length)
             .ok()
             .filter(|&length| length < path.len() - 1);
@@ -248,7 +248,7 @@ pub(crate) fn config_change(result: Result, head: impl FnOnce(&mut Record)) {
             record.task_context();
             record.put(if result.is_ok() { b" res=1" } else { b" res=0" });
         }
-        None => pr_warn!("audit refused the record of a change of this module's configuration\n"),
+        None => pr_warn!("CONFIG_CHANGE: refused by audit\n"),
     }
 }
 

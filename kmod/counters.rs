@@ -12,8 +12,8 @@
 //! - `emitted`: handed to audit. Each of these must arrive, or appear in audit's `lost` counter.
 //! - `disabled`: not written, since auditing was off (`auditctl -e 0`).
 //! - `refused`: lost: audit gave no buffer, although the caller could wait. An exclude rule names the type, memory
-//!   ran out, or the backlog stayed full and the record could not be deferred (`DM_CTRL`), or audit was told not
-//!   to wait (`backlog_wait_time` 0).
+//!   ran out, or the backlog stayed full and the record could not be deferred (`DM_CTRL`), or audit may not
+//!   wait (`backlog_wait_time` 0).
 //! - `refused_nowait`: lost: the same, where the caller could not wait: the module is being unloaded.
 //! - `no_room`: lost: could not be deferred, since 65536 were, or memory ran out.
 //! - `retried`: audit gave no buffer, and counted that as lost; the record was deferred for another try.

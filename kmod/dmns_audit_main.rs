@@ -15,7 +15,7 @@ compile_error!("this kernel lacks CONFIG_DYNAMIC_FTRACE_WITH_JMP");
 #[cfg(not(CONFIG_AUDITSYSCALL))]
 compile_error!("this kernel lacks CONFIG_AUDITSYSCALL");
 #[cfg(not(CONFIG_PREEMPT_COUNT))]
-compile_error!("without CONFIG_PREEMPT_COUNT nothing tells whether a record may wait");
+compile_error!("without CONFIG_PREEMPT_COUNT it is not known whether a record may wait");
 
 mod attach;
 mod audit;
@@ -113,7 +113,7 @@ struct DmnsAudit {
     _counts: Counts,
 }
 
-/// Says that the module is being unloaded: the last thing that it does in the open.
+/// Prints that the module is being unloaded.
 struct Unloading;
 
 impl Drop for Unloading {
@@ -123,7 +123,7 @@ impl Drop for Unloading {
     }
 }
 
-/// Says what was counted, when nothing is left to count.
+/// Prints the counters, when nothing is left to count.
 struct Counts;
 
 impl Drop for Counts {
@@ -155,7 +155,7 @@ impl kernel::InPlaceModule for DmnsAudit {
                 (ns, Hook::Fsmount),
                 #[cfg(CONFIG_IA32_EMULATION)]
                 (ns, Hook::Fsmount32),
-                // After these: a creation outside of a section would stand alone. And who is seen when born, is seen
+                // After these: a creation outside of a section would stand alone. And what is seen when created, is seen
                 // when deleted.
                 (ns, Hook::NsRemove),
                 (ns, Hook::NsAdd),
@@ -164,7 +164,9 @@ impl kernel::InPlaceModule for DmnsAudit {
             ])
             .inspect_err(|_| pr_err!("not loaded, nothing is attached\n"))?;
             if !audit::enabled() {
-                pr_notice!("auditing is off: records start when it is on (auditctl -e 1)\n");
+                pr_notice!(
+                    "auditing is disabled: no records until it is enabled (auditctl -e 1)\n"
+                );
             }
             let dir = debugfs::Dir::new(c"dmns_audit");
             Ok(try_pin_init!(Self {

@@ -62,7 +62,7 @@ impl Level {
 
 /// The event of a task in the namespaces `info` is about to be written.
 ///
-/// What is told is what holds at the end of the system call.
+/// The record has what holds at the end of the system call.
 pub(crate) fn event(info: impl FnOnce() -> Info) {
     let level = Level::now();
     let call = match level {
@@ -73,7 +73,7 @@ pub(crate) fn event(info: impl FnOnce() -> Info) {
         return;
     }
     let info = info();
-    let told = match call {
+    let recorded = match call {
         Call::Makes | Call::Enters => true,
         // The child is where its parent is not.
         Call::Forks => info.children_elsewhere(),
@@ -81,18 +81,18 @@ pub(crate) fn event(info: impl FnOnce() -> Info) {
         Call::Execs => !info.is_initial_of(Kind::Time),
         Call::Other => false,
     };
-    if told || (level == Level::Contained && !info.is_initial()) {
+    if recorded || (level == Level::Contained && !info.is_initial()) {
         record_current(&info);
     }
 }
 
-/// Whether anything is told at all.
+/// Whether anything is recorded at all.
 pub(crate) fn wanted() -> bool {
     Level::now() != Level::None
 }
 
 /// The task that runs now enters namespaces, or makes a child where it is not itself: its event must be written, and
-/// [`event`] tells where. If it is left out, so is this, unless the task `leaves` the container. Callable under any lock.
+/// [`event`] records where. If it is left out, so is this, unless the task `leaves` the container. Callable under any lock.
 pub(crate) fn changes(leaves: impl FnOnce() -> bool) {
     if wanted() && (event::left_out() != Some(true) || leaves()) {
         event::must_be_written();
@@ -104,7 +104,7 @@ pub(crate) fn joins(info: impl FnOnce() -> Info) -> bool {
     audit::enabled() && Level::now() == Level::Contained && !info().is_initial()
 }
 
-/// Tells the namespaces of the task that runs now, and at level 2 the control group of one in a container. The caller
+/// Records the namespaces of the task that runs now, and at level 2 the control group of one in a container. The caller
 /// holds no lock.
 pub(crate) fn record_current(info: &Info) {
     if let Some(mut record) = Record::start(RecordType::NsInfo, Wait::Allowed) {
@@ -115,7 +115,7 @@ pub(crate) fn record_current(info: &Info) {
     }
 }
 
-/// Tells the namespaces of a task, in the event of what runs now. The caller holds no lock.
+/// Records the namespaces of a task, in the event of what runs now. The caller holds no lock.
 pub(crate) fn record(info: &Info) {
     if let Some(mut record) = Record::start(RecordType::NsInfo, Wait::Allowed) {
         info.body(&mut record);

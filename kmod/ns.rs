@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Namespaces: what to say when one comes and goes. The kernel itself says nothing.
+//! Namespaces: what is recorded when one is created and deleted. The kernel itself records nothing.
 
 use crate::audit::{
     self,

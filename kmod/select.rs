@@ -5,8 +5,8 @@
 //! A container is a set of namespaces. A task is in it while it is, for each kind of which the container has a
 //! namespace, in that namespace or in one that was made inside: a task that leaves one of them has left the container.
 //!
-//! Never left out: records of device mapper, of births and deaths of namespaces, of changes of audit's configuration, and
-//! the events that they are part of; and what an interrupt causes, since nobody knows for whom.
+//! Never left out: records of device mapper, of creations and deletions of namespaces, of changes of audit's configuration, and
+//! the events that they are part of; and what an interrupt causes, since its cause is not known.
 
 mod control;
 mod members;
@@ -46,7 +46,7 @@ static MEMBERS: Members = Members::new();
 static ALIVE: [PerKind<Atomic<u32>>; MAX] =
     [const { [const { Atomic::new(0) }; Kind::ALL.len()] }; MAX];
 
-/// The order in which the kinds are asked for: nearly every container has these two, and nobody else is in them.
+/// The order in which the kinds are asked for: nearly every container has these two, and no other task is in them.
 const ORDER: PerKind<Kind> = [
     Kind::Pid,
     Kind::Mnt,
@@ -119,13 +119,13 @@ pub(crate) fn born(kind: Kind, id: u64, maker: &impl Namespaces) {
         return;
     }
     pr_warn!(
-        "select: no room for namespace {}: what is in it counts as outside\n",
+        "select: table is full: namespace {} counts as outside\n",
         id
     );
     // Outside of what alone is kept, records would be lost.
     let only = ONLY.load(Relaxed) & set;
     if only != 0 {
-        pr_err!("select: the selection `only` of the container that it is in ends here\n");
+        pr_err!("select: its container's selection `only` has ended\n");
         change(&SELECTED, 0, only);
     }
 }

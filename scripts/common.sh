@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# Sourced by the other scripts: where things live, and how to speak.
+# Sourced by the other scripts: where things live, and how to print.
 
 set -eu
 
@@ -7,8 +7,8 @@ PROJECT=$(cd "$(dirname "$0")/.." && pwd)
 CACHE=${DMNS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dmns-audit}
 SUITE=trixie
 
-# A script that makes something tells how it goes on standard error; on standard output it says nothing
-# but the path of what it made: `result PATH`.
+# A script that makes something reports progress on standard error; on standard output it prints only
+# the path of what it made: `result PATH`.
 exec 3>&1 >&2
 result() { printf '%s\n' "$1" >&3; }
 
@@ -58,7 +58,7 @@ keep() {
 	mv "$1.partial" "$1"
 }
 
-# prune DIR COUNT - removes all but the newest COUNT entries of DIR, but for those of the last day: somebody may run them.
+# prune DIR COUNT - removes all but the newest COUNT entries of DIR, but for those of the last day: they may be in use.
 prune() {
 	ls -td "$1"/* 2>/dev/null | tail -n "+$(($2 + 1))" | while read -r old; do
 		[ -n "$(find "$old" -maxdepth 0 -mmin -1440)" ] || as_root rm -rf "$old"

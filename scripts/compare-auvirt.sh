@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 # compare-auvirt.sh [SEED...] - holds `dmns-audit report virt` against auvirt 3.0.9 over generated logs that have
 # nothing in them which auvirt has a bug with: every row has to be the same, but for spaces, `resrc` (ours: `res`)
-# and the end of a column that auvirt cuts. What auvirt passes over must be told by ours, and is left out then. Last,
+# and the end of a column that auvirt cuts. What auvirt passes over must be reported by ours, and is left out then. Last,
 # the same over the log of a real libvirt. docs/cli.md lists what differs.
 . "$(dirname "$0")/common.sh"
 
@@ -19,9 +19,9 @@ normal() { sed -E 's/^resrc/res/; s/[ \t]+/ /g; s/ *$//; s/\(([0-9+:]+)\)?/(\1/'
 unknown='^res .* (net open|(fs|dev|hostdev|chardev|smartcard|tpm|tpm-emulator|evdev|shmem|ivshmem-socket|iothread) (start|attach|detach|update)) '
 auvirt() { LD_LIBRARY_PATH=$tools/lib/x86_64-linux-gnu "$tools/usr/bin/auvirt" --file "$log" "$@" | normal; }
 ours() { "$target/dmns-audit" report virt "$log" "$@" | normal; }
-# same WHAT - both have told the same.
+# same WHAT - both have reported the same.
 same() {
-	[ -s "$work/auvirt" ] || die "$1: auvirt tells nothing"
+	[ -s "$work/auvirt" ] || die "$1: auvirt reports nothing"
 	diff "$work/auvirt" "$work/ours" || die "$1: not the same"
 	compared=$((compared + $(wc -l <"$work/auvirt")))
 }
@@ -40,7 +40,7 @@ for seed in "$@"; do
 		left_out=$(grep -Ec "$unknown" "$work/all" || true)
 		case $options in
 		*--all-events*)
-			[ "$left_out" -gt 0 ] || die "seed $seed, options '$options': nothing that auvirt passes over is told"
+			[ "$left_out" -gt 0 ] || die "seed $seed, options '$options': nothing that auvirt passes over is reported"
 			beyond=$((beyond + left_out))
 			;;
 		--summary)
@@ -63,8 +63,8 @@ for seed in "$@"; do
 	EOF
 done
 
-# A real libvirt. auvirt lets a control group keep what it was denied, tells no violations, finds few anomalies and
-# does not name them, and does not tell what was taken that libvirt had not told of.
+# A real libvirt. auvirt lets a control group keep what it was denied, reports no violations, finds few anomalies and
+# does not name them, and does not report what was taken that libvirt had not recorded.
 log=$PROJECT/cli/tests/logs/libvirt.log
 auvirt >"$work/auvirt"
 ours | grep -v '^ .* violation' >"$work/ours"
@@ -75,4 +75,4 @@ mv "$work/auvirt.rows" "$work/auvirt"
 ours --all-events | grep -Ev "$unknown|^viol|^ .* violation| rng detach " | alike >"$work/ours"
 same "a real libvirt, --all-events"
 [ "$(ours --all-events | grep -c ^anom)" -ge "$(auvirt --all-events | grep -c ^anom)" ] || die "auvirt finds more anomalies"
-result "$compared rows are the same; $beyond more are told that auvirt passes over"
+result "$compared rows are the same; $beyond more are reported that auvirt passes over"

@@ -28,6 +28,7 @@ need "$cc" "$cc"
 need rustc rustc
 need bindgen bindgen
 need pahole pahole
+need openssl openssl
 [ -e "$(rustc --print sysroot)/lib/rustlib/src/rust/library/core/src/lib.rs" ] ||
 	die "Rust's own source is missing: apt-get install rust-src"
 
@@ -53,10 +54,11 @@ else
 		[ "$free" -ge 1500 ] || die "$kept: 1500 MB are needed to prepare a kernel's source, $free MB are free"
 		say "preparing the source of $release ($package): some two minutes, once"
 		fresh "$tree"
-		# What no module is built from is most of it.
+		# What no module is built from is most of it. rust/helpers reads a header of drivers/base.
 		top=linux-source-$series
 		tar -xJf "$tarball" -C "$tree.partial" --strip-components=1 --anchored --exclude="$top/Documentation/*.*" \
-			--exclude="$top/drivers/*.c" --exclude="$top/sound/*.c" --exclude="$top/fs/*.c" --exclude="$top/net/*.c" \
+			--exclude="$top/drivers/*.c" --exclude="$top/drivers/[!b]*.h" --exclude="$top/sound/*.[ch]" \
+			--exclude="$top/fs/*.c" --exclude="$top/net/*.c" --exclude="$top/tools/perf/*" \
 			--exclude="$top/tools/testing/*" --exclude="$top/arch/[!x]*/*.[chS]" --exclude="$top/arch/[!x]*/*.dts*"
 		cp "$headers/.config" "$headers/Module.symvers" "$tree.partial/"
 		[ ! -e "$headers/vmlinux" ] || ln -s "$(readlink -f "$headers/vmlinux")" "$tree.partial/vmlinux"

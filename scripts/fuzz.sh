@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# fuzz.sh [SECONDS] - fuzzes the readers of logs for so long, a minute if not told, shared by the targets in
+# fuzz.sh [SECONDS] - fuzzes the readers of logs for so long, a minute by default, shared by the targets in
 # cli/fuzz. It begins with the logs of the tests. Needs a nightly Rust and cargo-fuzz.
 . "$(dirname "$0")/common.sh"
 

@@ -20,9 +20,9 @@ DMNS_CARGO=root scripts/cargo.sh clippy --quiet --locked --workspace --all-targe
 say "rustfmt, clippy: module, with the kernel's rules"
 for file in kmod/*.rs kmod/*/*.rs; do
 	[ "$file" != kmod/bindings_generated.rs ] || continue
-	# From standard input, so that it does not follow `mod` into uapi/, which has cargo's style.
-	scripts/in-root.sh "$root" rustfmt --check --edition 2021 \
-		--config-path "$kernel/build/.rustfmt.toml" <"$file" ||
+	# From standard input, so that it does not follow `mod` into uapi/, which has cargo's style. --check would end with 0.
+	scripts/in-root.sh "$root" rustfmt --edition 2021 --config-path "$kernel/build/.rustfmt.toml" <"$file" |
+		diff -u "$file" - ||
 		die "$file is not formatted"
 done
 scripts/module.sh "$root" "$kernel" CLIPPY=1 KRUSTFLAGS=-Dwarnings >"$CACHE/clippy.log" 2>&1 || {

@@ -112,7 +112,7 @@ pub enum Command {
                             dmns-audit select clear web\n\n\
                             CONTAINER is a name or id from the OCI hook or a control group, the ns_id of a \
                             namespace, or pid:N for a process in it. Records are left out at their source: they cost nothing, \
-                            and nobody can find them later. Never left out: device mapper, births and deaths of \
+                            and nobody can find them later. Never left out: device mapper, creations and deletions of \
                             namespaces, changes of audit's configuration, and a task that has left the container. A selection \
                             ends with the container. Needs CAP_AUDIT_CONTROL in the initial namespaces, writes CONFIG_CHANGE, \
                             and is frozen by auditctl -e 2.")]
@@ -319,6 +319,10 @@ pub struct Export {
     /// Logs; `-` is standard input. None: the system's. Example: audit.log.1 audit.log
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
+
+    /// Read the journal (`journalctl _TRANSPORT=audit`): where there is no auditd. Example: export --journal
+    #[arg(long, conflicts_with = "files")]
+    pub journal: bool,
 
     /// The host of records without `node=`; without it, this machine's name. Example: --host db1
     #[arg(long, value_name = "NAME")]

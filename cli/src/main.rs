@@ -162,7 +162,10 @@ fn run_export(args: &Export, out: &mut dyn Write) -> io::Result<ExitCode> {
         users: Users::default(),
         live: args.files.iter().any(|file| file == Path::new("-")),
     };
-    let mut log = Log::open(&args.files)?;
+    let mut log = match args.journal {
+        true => Log::journal()?,
+        false => Log::open(&args.files)?,
+    };
     let totals = export::export(&mut log, &ask, out, |problem| {
         eprintln!("dmns-audit: {problem}");
     })?;
@@ -277,7 +280,7 @@ fn tell_unread(log: &Log, unread: &Unread) {
             lines => format!("{lines} lines are no records, the first"),
         };
         let (name, line) = (log.name(first.file), first.line);
-        eprintln!("dmns-audit: {lines}: {name}:{line}; `dmns-audit check` tells more");
+        eprintln!("dmns-audit: {lines}: {name}:{line}; `dmns-audit check` has more");
     }
 }
 
@@ -386,7 +389,7 @@ fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Resul
     };
     match file {
         Some(path) => {
-            // What the audit log tells is root's only, and so is this.
+            // The audit log is readable by root only, and so is this.
             let file = OpenOptions::new()
                 .append(true)
                 .create(true)

@@ -109,7 +109,7 @@ impl Ranges {
         self.distinct
     }
 
-    /// Whether every number that is told was added. Not so after too many ranges.
+    /// Whether every number in the set was added. Not so after too many ranges.
     pub fn is_exact(&self) -> bool {
         self.gap == 0
     }
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_told_in_words() {
+    fn it_is_shown_in_words() {
         let mut ranges = Ranges::default();
         for n in [5, 6, 7, 12, 20, 30] {
             ranges.insert(n);

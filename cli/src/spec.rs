@@ -174,7 +174,7 @@ pub fn markdown(out: &mut dyn Write) -> io::Result<()> {
         let meaning = rules::meaning(ty);
         writeln!(
             out,
-            "It tells that {meaning}; it {}. Source: `{}`.\n",
+            "Meaning: {meaning}. Event: {}. Source: `{}`.\n",
             rules::describe_grouping(ty),
             rules::source(ty)
         )?;
@@ -188,7 +188,7 @@ pub fn markdown(out: &mut dyn Write) -> io::Result<()> {
             .collect();
         writeln!(
             out,
-            "It tells of {}. Source: `{}`. After {}, in `msg='...'`:\n",
+            "Meaning: {}. Source: `{}`. After {}, in `msg='...'`:\n",
             shape.meaning,
             shape.source,
             names.join(", ")

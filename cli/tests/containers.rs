@@ -166,7 +166,7 @@ fn a_container_is_told_from_its_start_to_its_stop() {
 #[test]
 fn each_engine_keeps_names_elsewhere() {
     let sandbox = "c".repeat(64);
-    /// Which engine, what its config.json says, and what is told.
+    /// Which engine, what its config.json says, and what is recorded.
     type Case<'a> = (&'a str, Value, &'a [(&'a str, &'a str)]);
     let cases: [Case<'_>; 6] = [
         (
@@ -360,7 +360,7 @@ fn broken_input_is_told_and_the_container_runs_unless_strict() {
     }
 }
 
-/// The host that tests run on gives them no audit: that is told too.
+/// The host that tests run on gives them no audit: that is reported too.
 #[test]
 fn a_container_that_is_gone_is_told_without_its_namespaces() {
     let place = Place::new();
@@ -381,7 +381,7 @@ fn a_container_that_is_gone_is_told_without_its_namespaces() {
     let log = place.log();
     assert_eq!(value(&log, "pid-ns"), Some("?"));
     assert_eq!(value(&log, "timens_id"), Some("?"));
-    // The same id was started four times: each that no stop was told of ends first.
+    // The same id was started four times: each without a stop ends first.
     assert_eq!(log.matches("op=stop reason=unreported").count(), 3);
     assert_eq!(place.judged().1, "");
 }

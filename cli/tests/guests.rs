@@ -347,7 +347,7 @@ fn a_log_that_begins_or_ends_in_the_middle_is_not_accused() {
     }
 }
 
-/// libvirt's LXC driver tells a container's first process apart from its own (`op=init`): a crash of either is the guest's.
+/// libvirt's LXC driver distinguishes a container's first process from its own (`op=init`): a crash of either is the guest's.
 #[test]
 fn a_crash_of_a_containers_first_process_is_the_guests() {
     let folder = tempfile::tempdir().expect("a folder");

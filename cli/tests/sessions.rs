@@ -6,7 +6,7 @@
 
 use std::process::{Command, Stdio};
 
-/// Runs `dmns-audit` with `arguments`, separated by spaces, and tells what came of it.
+/// Runs `dmns-audit` with `arguments`, separated by spaces, and returns what came of it.
 fn session(arguments: &str) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_dmns-audit"))
         .args(arguments.split_whitespace())

@@ -3,9 +3,9 @@
 //! The namespaces that are alive when records begin: when the module is loaded, and when auditing is switched on. Each
 //! is recorded once, before all other records of namespaces.
 //!
-//! Until then the *window* is open: from before anything is attached, or from when auditing was found off. Whoever is
-//! born meanwhile is recorded with those that are alive, and so is whoever dies before the kernel's list is read: the
-//! handlers note them. Deletions are deferred, and the worker holds deferred records back.
+//! Until then the *window* is open: from before anything is attached, or from when auditing was found off. A namespace
+//! that is created meanwhile is recorded with those that are alive, and so is one that is deleted before the kernel's list
+//! is read: the handlers note them. Deletions are deferred, and the worker holds deferred records back.
 
 use super::handlers::{
     nsfs,
@@ -32,9 +32,9 @@ use kernel::sync::global_lock;
 struct Window {
     /// Those to record that the kernel's list lacked, or may have lacked, when it was read.
     noted: KVec<dmns_namespace>,
-    /// Somebody records those that are alive.
+    /// A task records those that are alive.
     listing: bool,
-    /// The kernel's list has been read: whoever dies from here on is in it, or is noted.
+    /// The kernel's list has been read: what is deleted from here on is in it, or is noted.
     read: bool,
 }
 
@@ -89,7 +89,7 @@ fn open() {
         read: false,
     });
     if !window.listing {
-        // While auditing is off nobody is recorded: those that live on are in the list.
+        // While auditing is off none is recorded: those that live on are in the list.
         window.noted.clear();
     }
     OPEN.store(true, Relaxed);
@@ -148,7 +148,7 @@ fn note(namespace: &Namespace, owner: u64, wanted: impl FnOnce(&Window) -> bool)
         inum: namespace.inum,
     };
     if window.noted.push(this, GFP_ATOMIC).is_err() {
-        kernel::pr_warn_once!("out of memory: a namespace may be recorded twice, or not\n");
+        kernel::pr_warn_once!("out of memory: a namespace may be recorded twice, or not at all\n");
         return Noted::No;
     }
     Noted::Yes
@@ -176,13 +176,13 @@ pub(crate) fn record() {
     unsafe { bindings::synchronize_rcu_tasks() };
     let mut listed = read().inspect_err(|e| {
         pr_err!(
-            "namespaces that are alive are not recorded ({:?}): unload, then load again\n",
+            "live namespaces are not recorded ({:?}): unload, then load again\n",
             e
         );
     });
     // What switches auditing on began as a system call of which audit knows nothing.
     let event = Event::begin();
-    // Others are born while these are recorded.
+    // Others are created while these are recorded.
     while let Some(noted) = take() {
         let mut all = core::mem::replace(&mut listed, Ok(KVec::new())).unwrap_or_default();
         merge(&mut all, noted);
@@ -223,7 +223,7 @@ fn merge(all: &mut KVec<dmns_namespace>, noted: KVec<dmns_namespace>) {
         if let Err(at) = all.binary_search_by_key(&one.id, |found| found.id) {
             match all.push(one, GFP_KERNEL) {
                 Ok(()) => all[at..].rotate_right(1),
-                Err(_) => pr_err!("out of memory: a namespace that is alive is not recorded\n"),
+                Err(_) => pr_err!("out of memory: a live namespace is not recorded\n"),
             }
         }
     }

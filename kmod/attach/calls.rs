@@ -3,7 +3,7 @@
 //! Surrounded calls: a trampoline asks an observer whether a call shall be surrounded; then it hands the call over,
 //! with the address of the function's body, behind the entry that is patched.
 //!
-//! While the body runs, the module cannot be unloaded. So no call is surrounded that waits for whom it pleases.
+//! While the body runs, the module cannot be unloaded. So no call is surrounded that may wait without bound.
 
 use super::alive;
 use super::handlers::{

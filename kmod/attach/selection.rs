@@ -106,7 +106,7 @@ impl TaskNamespaces {
 
     /// The ns_id of the namespace of this kind, 0 for an initial one.
     pub(crate) fn id_unless_initial(&self, kind: Kind) -> u64 {
-        // SAFETY: `init_task` never dies, and stays in the initial namespaces.
+        // SAFETY: `init_task` never exits, and stays in the initial namespaces.
         let initial = unsafe {
             let task = &raw mut bindings::init_task;
             of_task(kind, Of::Itself, task, (*task).nsproxy)

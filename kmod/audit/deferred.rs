@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Deferred records: a worker emits them, in the order in which they were deferred, and waits for auditd in the
-//! place of who caused them.
+//! Deferred records: a worker emits them, in the order in which they were deferred, and waits for auditd in
+//! place of the tasks that caused them.
 //!
 //! A record's time and serial number are those of its emission. It stands alone.
 
@@ -34,14 +34,14 @@ static COUNT: Atomic<usize> = Atomic::new(0);
 /// Whether records wait for others that come before them: see [`hold_back`].
 static HELD_BACK: Atomic<bool> = Atomic::new(false);
 
-/// Whether the module goes, and the worker must not be held up by auditd any more.
+/// Whether the module is being unloaded: the worker must not wait for auditd any more.
 static LEAVING: Atomic<bool> = Atomic::new(false);
 
 /// Lets the worker emit a record. Callable from any context.
 pub(super) fn defer(text: KBox<Text>) {
     if COUNT.load(Relaxed) >= AT_MOST {
         kernel::pr_warn_once!(
-            "{} records are deferred already: more are lost, and counted (no_room)\n",
+            "{} records are deferred: further ones are dropped, and counted (no_room)\n",
             AT_MOST
         );
         counters::count(text.ty, Fate::NoRoom);
@@ -112,7 +112,7 @@ extern "C" fn dmns_emit_deferred(_work: *mut bindings::work_struct) {
 ///
 /// audit refuses a record when its backlog stayed full for `backlog_wait_time`. It is not lost by that: the worker
 /// tries again. It gives up where audit refuses without having waited: by a rule that excludes the type, for want of
-/// memory, or with a `backlog_wait_time` of 0, which tells audit to lose rather than to wait.
+/// memory, or with a `backlog_wait_time` of 0, with which audit drops rather than waits.
 fn emit(text: &Text) {
     loop {
         let wait = if LEAVING.load(Relaxed) {

@@ -100,7 +100,7 @@ impl Draft {
     }
 }
 
-/// Whoever writes a draft may hold any lock.
+/// The writer of a draft may hold any lock.
 const GFP: Flags = GFP_ATOMIC;
 
 impl Sink for Draft {

@@ -33,7 +33,7 @@ use kernel::uaccess::UserSliceReader;
 /// What the file controls.
 #[pin_data]
 pub(crate) struct Control {
-    /// Whether the records of namespaces are on, whose handlers tell what is made inside.
+    /// Whether the records of namespaces are on, whose handlers see what is made inside.
     ns: bool,
     #[pin]
     state: Mutex<State>,
@@ -46,7 +46,7 @@ struct State {
     /// out all of it.
     filter: Option<Attachments>,
     containers: [Option<Container>; MAX],
-    /// Numbers of which a handler may still know what they meant.
+    /// Numbers that a handler may still use in their former meaning.
     stale: Set,
 }
 
@@ -109,9 +109,7 @@ impl Control {
 
     fn select(&self, mode: Mode, pid: i32, ids: &Ids) -> Result {
         if !self.ns {
-            pr_err!(
-                "select: the module was loaded with ns=0, and does not see what is made inside\n"
-            );
+            pr_err!("select: not available with ns=0: namespaces made inside are not seen\n");
             return Err(ENODEV);
         }
         let mut state = self.state.lock();
@@ -178,7 +176,7 @@ impl Control {
         let mut state = self.state.lock();
         super::clear(Set::MAX);
         state.containers = [None; MAX];
-        // This waits for the handlers of system calls, not for those of births.
+        // This waits for the handlers of system calls, not for those of creations.
         state.entry = None;
         state.stale = Set::MAX;
     }

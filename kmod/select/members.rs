@@ -97,8 +97,8 @@ impl Members {
                 let id = taken.load(Relaxed);
                 let before = members.load(Relaxed);
                 let left = before & !set;
-                // The namespace can die meanwhile, and a new one take its place: if that belongs to the same
-                // containers, the same holds for it, and its place becomes free when it dies.
+                // The namespace can be deleted meanwhile, and a new one take its place: if that belongs to the same
+                // containers, the same holds for it, and its place becomes free when it is deleted.
                 if left != before && members.cmpxchg(before, left, Relaxed).is_ok() && left == 0 {
                     let _ = taken.cmpxchg(id, 0, Release);
                 }

@@ -434,7 +434,7 @@ impl fmt::Display for Departure<'_> {
     }
 }
 
-/// Holds `line` against the contract of `ty`; `Err` tells the first departure.
+/// Holds `line` against the contract of `ty`; `Err` is the first departure.
 pub fn check<'a>(ty: RecordType, line: &Line<'a>) -> Result<(), Departure<'a>> {
     let mut found = fields(line.body).peekable();
     for field in layout(ty) {

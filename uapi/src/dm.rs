@@ -17,10 +17,10 @@ pub struct Dev {
     pub minor: u32,
 }
 
-/// What every device-mapper record tells.
+/// What every device-mapper record has.
 #[derive(Clone, Copy, Debug)]
 pub struct Event<'a> {
-    /// The target that speaks: `integrity`, `crypt`, `verity`. Chosen by the target, hence trusted.
+    /// The target that emits it: `integrity`, `crypt`, `verity`. Chosen by the target, hence trusted.
     pub module: &'a [u8],
     /// What it did or found: `ctr`, `dtr`, `integrity-checksum`, ... Chosen by the target.
     pub op: &'a [u8],
@@ -43,7 +43,7 @@ impl Event<'_> {
 
     /// The end of `DM_CTRL`: ` dev=254:3 error_msg='success' res=1`.
     ///
-    /// `error` is the target's `ti->error`, told when [`Event::result`] is 0. A target that set none
+    /// `error` is the target's `ti->error`, written when [`Event::result`] is 0. A target that set none
     /// reads `(null)`, as C's `%s` has it.
     pub fn ctrl_tail(&self, error: Option<&[u8]>, out: &mut impl Sink) {
         self.dev(out);
@@ -59,7 +59,7 @@ impl Event<'_> {
     /// The end of `DM_EVENT`: ` dev=254:3 sector=77480 res=0`.
     ///
     /// `sector` is in the target's own unit: 512-byte sectors (integrity, crypt) or data blocks
-    /// (verity). `None`, told as `?`, where the violation belongs to the target as a whole.
+    /// (verity). `None`, written `?`, where the violation belongs to the target as a whole.
     pub fn event_tail(&self, sector: Option<u64>, out: &mut impl Sink) {
         self.dev(out);
         out.put(b" sector=");

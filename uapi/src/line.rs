@@ -12,7 +12,7 @@ use memchr::{memchr, memmem, memrchr};
 /// Separates the record from the names that auditd adds to it (`log_format = ENRICHED`).
 const ENRICHMENT: char = '\x1d';
 
-/// What tells one event from another: records with equal stamps are of one event.
+/// What distinguishes one event from another: records with equal stamps are of one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Stamp {
     /// Seconds since 1970.
@@ -26,7 +26,7 @@ pub struct Stamp {
 /// One line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line<'a> {
-    /// `node=`, where auditd is told to write it.
+    /// `node=`, where auditd is configured to write it.
     pub node: Option<&'a str>,
     /// The type as it is written: a name, or `UNKNOWN[1385]`.
     pub ty: &'a str,

@@ -30,7 +30,7 @@ impl Grouping {
     }
 }
 
-/// What `op=` tells in a device-mapper record.
+/// What `op=` means in a device-mapper record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Op {
     /// `module=`: the target.
@@ -65,7 +65,7 @@ pub enum Unit {
     None,
     /// Sectors of 512 bytes.
     Sector,
-    /// Data blocks, as large as the target was told.
+    /// Data blocks, as large as the target's table says.
     Block,
 }
 
@@ -100,7 +100,7 @@ const fn event(
     }
 }
 
-/// Every operation that the targets of the kernel's tree tell.
+/// Every operation that the targets of the kernel's tree record.
 ///
 /// C: the callers of `dm_audit_log_*()` in `drivers/md/dm-integrity.c`, `dm-crypt.c`, `dm-verity-target.c`.
 pub const OPS: [Op; 14] = [
@@ -162,7 +162,7 @@ pub const OPS: [Op; 14] = [
     event(
         "verity",
         "max-corrupted-errors",
-        "so many blocks are corrupted that verity tells no more",
+        "so many blocks are corrupted that verity reports no more",
         Dev::Mapped,
         Unit::None,
     ),
@@ -206,7 +206,7 @@ pub const fn source(ty: RecordType) -> &'static str {
     }
 }
 
-/// What a record of type `ty` tells.
+/// What a record of type `ty` means.
 pub const fn meaning(ty: RecordType) -> &'static str {
     match ty {
         RecordType::DmCtrl => "a device-mapper target was made or destroyed",

@@ -67,7 +67,7 @@ pub fn is_plain(value: &[u8]) -> bool {
 
 /// Appends text that a user can choose: `"quoted"` if [`is_plain`], else in upper-case hex.
 ///
-/// C: `audit_log_n_untrustedstring()`. The reader tells the two apart by the quotes, so no value can
+/// C: `audit_log_n_untrustedstring()`. The reader distinguishes the two by the quotes, so no value can
 /// pass for another field.
 pub fn untrusted(out: &mut impl Sink, value: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashSet};
 /// A device-mapper record as both sides must write it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Record {
-    /// Type and fields, in order, less what tells one run from another.
+    /// Type and fields, in order, less what differs from run to run.
     fields: Vec<(String, String)>,
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn applies(scenario: &Scenario) -> bool {
 impl Record {
     /// The device-mapper records of a log.
     ///
-    /// Whether a record shares its event with a system call is part of what must be equal: it is told as
+    /// Whether a record shares its event with a system call is part of what must be equal: it is printed as
     /// a field of its own.
     pub(crate) fn all(log: &[String]) -> Vec<Self> {
         let lines: Vec<Line<'_>> = log.iter().filter_map(|text| Line::parse(text)).collect();

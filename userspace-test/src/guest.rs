@@ -66,10 +66,10 @@ const COMMANDS: &[(&str, &str)] = &[
 /// The image whose guests run systemd as PID 1.
 const SYSTEMD: &str = "packages";
 
-/// How auditd is told to run `dmns-audit`.
+/// auditd's configuration to run `dmns-audit`.
 const PLUGIN: &[u8] = include_bytes!("../../cli/plugin/dmns-audit.conf");
 
-/// How engines are told to run it as a hook.
+/// The configuration by which engines run it as a hook.
 const HOOKS: &[(&str, &str)] = &[
     (
         "dmns-audit.json",
@@ -96,7 +96,7 @@ impl Ended {
     }
 }
 
-/// What is told of as it happens.
+/// What is shown as it happens.
 #[derive(Debug)]
 pub(crate) enum Happening<'a> {
     /// A command wrote this.
@@ -105,19 +105,19 @@ pub(crate) enum Happening<'a> {
     Event(&'a [u8]),
 }
 
-/// Is told what happens, as it happens.
+/// Is called with what happens, as it happens.
 pub(crate) struct Watcher {
     tell: Box<dyn FnMut(Happening<'_>)>,
     live: bool,
 }
 
 impl Watcher {
-    /// Tells nobody.
+    /// Shows nothing.
     pub(crate) fn none() -> Self {
         Self::new(|_| {})
     }
 
-    /// Tells `tell` what commands write.
+    /// Calls `tell` with what commands write.
     pub(crate) fn new(tell: impl FnMut(Happening<'_>) + 'static) -> Self {
         Self {
             tell: Box::new(tell),
@@ -155,6 +155,8 @@ pub(crate) struct Guest {
     ours: bool,
     /// `dmns-audit watch`, while it runs beside all else.
     live: Option<u32>,
+    /// Whether systemd boots it, and with it auditd and the module: the first step has the log from the boot on.
+    pub(crate) whole: bool,
 }
 
 impl Guest {
@@ -163,10 +165,13 @@ impl Guest {
         let mut initramfs = Initramfs::default();
         initramfs.modules(&prepared.lib_modules())?;
         let own = program(&std::env::current_exe()?)?;
-        let tool = program(&prepare::tool()?)?;
         initramfs.file("init", true, &own);
         initramfs.file("dmns/dmns-test", true, &own);
-        initramfs.file("dmns/bin/dmns-audit", true, &tool);
+        let systemd = machine.image.as_deref() == Some(SYSTEMD);
+        // There, it is the package's.
+        if !systemd {
+            initramfs.file("dmns/bin/dmns-audit", true, &program(&prepare::tool()?)?);
+        }
         initramfs.file("dmns/dmns-audit.conf", false, PLUGIN);
         for (name, hook) in HOOKS {
             initramfs.file(&format!("dmns/oci/{name}"), false, hook.as_bytes());
@@ -178,7 +183,7 @@ impl Guest {
             let control = fs::read(control).with_context(|| control.display().to_string())?;
             initramfs.file("dmns/dmns_control.ko", false, &control);
         }
-        if machine.image.as_deref() == Some(SYSTEMD) {
+        if systemd {
             initramfs.file("systemd", false, b"");
         }
         for (name, script) in COMMANDS {
@@ -215,6 +220,7 @@ impl Guest {
             ready: false,
             ours: false,
             live: None,
+            whole: systemd,
         };
         match guest.next(guest.within(BOOT)).context("booting")? {
             ToHost::Ready => {}
@@ -262,7 +268,7 @@ impl Guest {
         };
         let argv = ["dmns-audit", "--color", colour, "watch", "--records"];
         self.live = Some(self.start(&argv, &[])?);
-        // It listens once the kernel has noted that somebody does. C: `audit_log_multicast()`.
+        // It listens once the kernel has noted that a process does. C: `audit_log_multicast()`.
         let deadline = self.within(DELIVERY);
         while !self
             .log
@@ -276,7 +282,7 @@ impl Guest {
         Ok(())
     }
 
-    /// Ends it, when it has told what there is.
+    /// Ends it, when it has printed what there is.
     fn end_watch(&mut self) -> Result<()> {
         if self.live.is_some() {
             self.must("pkill -x dmns-audit || true")?;
@@ -293,7 +299,7 @@ impl Guest {
         Instant::now() + self.patience.of(usual)
     }
 
-    /// Tells `watcher` what happens from now on.
+    /// Calls `watcher` with what happens from now on.
     pub(crate) fn watch(&mut self, watcher: Watcher) {
         self.watcher = watcher;
     }
@@ -356,7 +362,7 @@ impl Guest {
         }
     }
 
-    /// Runs a command of ours. Nobody is told what it says.
+    /// Runs a command of ours. Its output is not shown.
     pub(crate) fn quietly(&mut self, argv: &[&str], deadline: Instant) -> Result<Ended> {
         self.ours = true;
         let ended = self.run(argv, &[], deadline);

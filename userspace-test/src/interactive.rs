@@ -107,7 +107,7 @@ pub(crate) fn shell(prepared: &Prepared, options: &Shell) -> Result<ExitCode> {
         Instant::now() + Duration::from_secs(30 * 24 * 3600),
     );
     if let Err(e) = ended {
-        // Somebody powered the guest off from within, or it died: the terminal has shown which.
+        // A user powered the guest off from within, or it died: the terminal has shown which.
         eprintln!("\r{e:#}\r");
         return Ok(ExitCode::FAILURE);
     }

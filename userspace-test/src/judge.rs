@@ -16,7 +16,7 @@ use std::process::Command;
 use std::time::Duration;
 use tempfile::NamedTempFile;
 
-/// Words with which the kernel tells that something is wrong with it.
+/// Words in the kernel log when something is wrong with the kernel.
 const SPLATS: [&str; 23] = [
     "BUG:",
     "WARNING: ",

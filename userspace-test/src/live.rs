@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Shows what happens in a guest while it happens: what commands say, and what `dmns-audit watch` tells there.
+//! Shows what happens in a guest while it happens: what commands print, and what `dmns-audit watch` prints there.
 
 use crate::guest::{Happening, Watcher};
 use crate::scenario::Scenario;

@@ -4,7 +4,7 @@
 //! what they protect, and judges every audit record.
 //!
 //! Host side: [`prepare`] makes what a run needs, [`vm`] and [`guest`] hold a guest, [`scenario`],
-//! [`pattern`] and [`expect`] say what must appear, [`judge`] what must hold in any run, [`report`] tells
+//! [`pattern`] and [`expect`] say what must appear, [`judge`] what must hold in any run, [`report`] prints
 //! the verdict. [`diff`] and [`figures`] hold the module against the C original.
 //! Guest side: [`agent`], the same program as PID 1.
 
@@ -86,7 +86,7 @@ enum Cmd {
     /// Count the instructions that records cost, with the module and without it, and print a table.
     ///
     /// The guest's clock counts instructions (QEMU's -icount), so that a busy machine does not disturb. It
-    /// cannot tell cycles, nor what happens between processors. Takes some minutes.
+    /// does not count cycles, nor what happens between processors. Takes some minutes.
     Bench(bench::Bench),
     /// Open a shell in a guest, with auditd running and the module loaded.
     ///
@@ -120,7 +120,7 @@ struct Run {
     #[arg(long, conflicts_with_all = ["names", "image"])]
     long: bool,
     /// Start guests through `dmns-audit run-guest`, which appends their records to this file (and to this machine's
-    /// audit, if it may): `dmns-audit report virt FILE` tells them.
+    /// audit, if it may): `dmns-audit report virt FILE` prints them.
     #[arg(long, value_name = "FILE")]
     guest_log: Option<PathBuf>,
     /// Write a JUnit report here too.
@@ -132,7 +132,7 @@ struct Run {
     /// Keep each guest's audit log, console and kernel log in this folder.
     #[arg(long, value_name = "DIR")]
     keep_logs: Option<PathBuf>,
-    /// Show commands, and events as `dmns-audit watch` tells them, as they come; one scenario at a time.
+    /// Show commands, and events as `dmns-audit watch` prints them, as they come; one scenario at a time.
     #[arg(long)]
     live: bool,
     /// Guests at the same time; by default as many as there are processors.

@@ -3,7 +3,7 @@
 //! Makes what a run needs and is not in the cache yet: build root, kernel, guest image, module.
 //!
 //! The work is done by the scripts of the project, which say on standard output where it is. This file runs
-//! them in order, tells how far they are, and keeps two runs from doing the same at once.
+//! them in order, shows how far they are, and keeps two runs from doing the same at once.
 
 use crate::kind::{Kind, Patience};
 use anyhow::{Context, Result, bail};
@@ -179,7 +179,7 @@ fn step(what: &str, cache: &Path, script: &Path, arguments: &[&Path]) -> Result<
 
     let terminal = std::io::stderr().is_terminal();
     let mut shown = started;
-    let mut spoke = false;
+    let mut printed = false;
     let mut last = String::new();
     for line in BufReader::new(output).split(b'\n') {
         let line = String::from_utf8_lossy(&line?).trim().to_owned();
@@ -199,7 +199,7 @@ fn step(what: &str, cache: &Path, script: &Path, arguments: &[&Path]) -> Result<
                 (now - started).as_secs_f32()
             );
             shown = now;
-            spoke = true;
+            printed = true;
         }
     }
     let status = child.wait()?;
@@ -210,7 +210,7 @@ fn step(what: &str, cache: &Path, script: &Path, arguments: &[&Path]) -> Result<
         bail!("{what} failed; the end of {}:\n{tail}", log_path.display());
     }
     let seconds = started.elapsed().as_secs_f32();
-    if spoke || seconds > 1.0 {
+    if printed || seconds > 1.0 {
         let clear = if terminal { "\x1b[K" } else { "" };
         eprintln!("{what}: ready ({seconds:.0} s){clear}");
     }

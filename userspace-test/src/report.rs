@@ -47,7 +47,7 @@ pub(crate) fn write_markdown(file: Option<&Path>, text: &str) -> Result<()> {
 }
 
 impl Verdict {
-    /// A verdict that nothing speaks against so far.
+    /// A verdict without a problem so far.
     pub(crate) fn new(name: &str, title: &str) -> Self {
         Self {
             name: name.to_owned(),

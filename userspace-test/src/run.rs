@@ -30,7 +30,7 @@ const SHOWN: usize = 10;
 const SHELL: [&str; 4] = ["bash", "-euo", "pipefail", "-c"];
 const TELL: &str = "PS4='$ '; set -x\n";
 
-/// Runs all scenarios, `jobs` at a time, and tells each verdict as it comes.
+/// Runs all scenarios, `jobs` at a time, and reports each verdict as it comes.
 pub(crate) fn run_all(
     prepared: &Prepared,
     scenarios: &[Scenario],
@@ -111,7 +111,7 @@ fn attempt(
         Some(taken) => taken.take(watcher),
         None => Guest::boot(prepared, &Machine::of(scenario), watcher)?,
     };
-    let start = guest.log.len();
+    let start = if guest.whole { 0 } else { guest.log.len() };
     let result = drive(&mut guest, scenario, verdict);
     if let Some(folder) = keep_logs {
         keep(&mut guest, start, &folder.join(&scenario.name))?;
@@ -155,7 +155,7 @@ fn drive(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Resul
     }
     let mut values = Values::new();
     let mut bound = Values::new();
-    let start = guest.log.len();
+    let start = if guest.whole { 0 } else { guest.log.len() };
     let mut from = start;
     let steps = match verdict.skipped {
         None => scenario.steps.as_slice(),
@@ -326,7 +326,7 @@ fn pairs(listed: &str) -> impl Iterator<Item = (String, String)> {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
 }
 
-/// Keeps what a guest can tell, as far as it still can: of its log, what came from line `start` on.
+/// Keeps what a guest still has: of its log, what came from line `start` on.
 fn keep(guest: &mut Guest, start: usize, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     fs::write(

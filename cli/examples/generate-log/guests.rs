@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What libvirt and the kernel tell of guests.
+//! What libvirt and the kernel record of guests.
 
 use crate::Log;
 use crate::host::{syscall, violation};
@@ -44,7 +44,7 @@ pub(crate) struct Sort {
     pub(crate) count: usize,
     /// Their disks are mappings, in which violations are found: on so many mappings. 0: on none.
     pub(crate) disks: usize,
-    /// A start is told by few records.
+    /// A start is few records.
     pub(crate) brief: bool,
 }
 
@@ -175,7 +175,7 @@ impl Guests {
 pub(crate) struct Moving(Guest);
 
 impl Guest {
-    /// What libvirt tells, in an event of its own.
+    /// What libvirt records, in an event of its own.
     fn user<W: Write>(
         &self,
         log: &mut Log<W>,

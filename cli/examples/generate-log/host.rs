@@ -50,7 +50,7 @@ impl Host {
         }
     }
 
-    /// It comes up: nothing lives, and serial numbers begin anew. Where it crashed, no shutdown was told.
+    /// It comes up: nothing lives, and serial numbers begin anew. Where it crashed, no shutdown was recorded.
     pub(crate) fn boots<W: Write>(&mut self, log: &mut Log<W>, crashed: bool) -> io::Result<()> {
         let body = "pid=1 uid=0 auid=4294967295 ses=4294967295 subj=unconfined msg=' comm=\"systemd-update-utmp\" \
                     exe=\"/usr/lib/systemd/systemd-update-utmp\" hostname=? addr=? terminal=? res=success'";

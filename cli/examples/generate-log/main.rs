@@ -10,7 +10,7 @@
 //!
 //! Most events are system calls with their paths; `--share` in a thousand (50) are of device mapper, of
 //! namespaces and of guests. `--plain` leaves out what auvirt 3.0.9 has a bug with, so that both programs
-//! must tell the same.
+//! must report the same.
 
 mod guests;
 mod host;
@@ -52,7 +52,7 @@ struct Args {
     /// The guests' disks are mappings, so many on each host, and violations are found in them.
     #[arg(long, default_value_t = 0)]
     disks: usize,
-    /// A guest's start is told by four records, not by twenty.
+    /// A guest's start is four records, not by twenty.
     #[arg(long)]
     brief: bool,
     /// Guests move from host to host.
@@ -64,7 +64,7 @@ struct Args {
     /// Records are missing, many in a row.
     #[arg(long)]
     holes: bool,
-    /// Only what auvirt 3.0.9 tells rightly.
+    /// Only what auvirt 3.0.9 reports rightly.
     #[arg(long)]
     plain: bool,
     /// When the log begins, in seconds since 1970.

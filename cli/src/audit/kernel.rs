@@ -71,7 +71,7 @@ impl Audit {
         })
     }
 
-    /// Whether audit is on, as far as this process may know: only who may control audit is told.
+    /// Whether audit is on, as far as this process may know: only a process with CAP_AUDIT_CONTROL may ask.
     pub fn is_on(&mut self) -> Option<bool> {
         Some(self.status()?.enabled != 0)
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
 //! The namespaces that are alive when the module is loaded, or auditing is switched on: one record each, in one event.
-//! Held against what lived in the log before, they tell what happened while nothing was recorded.
+//! Held against what lived in the log before, they show what happened while nothing was recorded.
 
 use super::finding::{Finding, Rule};
 use super::judge::Judged;
@@ -12,7 +12,7 @@ use hashbrown::HashSet;
 pub(super) struct Baseline {
     /// The whole list; an older module recorded the initial namespaces only.
     complete: bool,
-    /// What lived before, and was not found; `None` once that has been told.
+    /// What lived before, and was not found; `None` once that has been reported.
     before: Option<HashSet<u64>>,
     /// The highest id before.
     highest: u64,
@@ -20,7 +20,7 @@ pub(super) struct Baseline {
     born: u64,
     /// The highest id that was found.
     last: u64,
-    /// Where to tell it.
+    /// Where to report it.
     at: Finding,
 }
 
@@ -58,7 +58,7 @@ impl Baseline {
         }
     }
 
-    /// The list has ended. What happened while nothing was recorded, if anything did, is told once.
+    /// The list has ended. What happened while nothing was recorded, if anything did, is reported once.
     pub(super) fn gap(&mut self) -> Option<Finding> {
         let died = self.before.take()?.len() as u64;
         if !self.complete || self.highest == 0 {
@@ -70,7 +70,7 @@ impl Baseline {
         }
         let mut finding = self.at.clone();
         finding.message = format!(
-            "while nothing was recorded, {} created, {} deleted, and {passed} more ids given to such as came and went",
+            "while nothing was recorded, {} created, {} deleted, and {passed} more both created and deleted",
             were(self.born),
             were(died),
         );

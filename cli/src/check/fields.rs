@@ -2,7 +2,7 @@
 
 //! Fields, held against those that the contract has: which are there, in which order, how their values are written.
 //!
-//! `dmns_audit_uapi::contract::check` stops at the first departure; this tells all of them, and goes on after
+//! `dmns_audit_uapi::contract::check` stops at the first departure; this reports all of them, and goes on after
 //! a field that is missing, foreign or out of place.
 
 use super::finding::{Finding, Rule};
@@ -130,7 +130,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Tells a finding at `span` of the body. `field` is the one of the layout that it is about.
+    /// Reports a finding at `span` of the body. `field` is the one of the layout that it is about.
     pub(super) fn tell(
         &mut self,
         rule: Rule,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What a check tells: where, by which rule, what is there and what has to be.
+//! What a check reports: where, by which rule, what is there and what has to be.
 
 use crate::input::Place;
 use std::ops::Range;
@@ -199,7 +199,7 @@ pub struct Finding {
     pub label: String,
     /// What the contract says, and where.
     pub contract: String,
-    /// What to do, where that can be told.
+    /// What to do, where that is known.
     pub help: Option<String>,
 }
 

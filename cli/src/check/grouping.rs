@@ -2,7 +2,7 @@
 
 //! A record and its event: what has to share a serial number with what.
 //!
-//! What a record still lacks is kept for a while, and told when it does not come.
+//! What a record still lacks is kept for a while, and reported when it does not come.
 
 use super::finding::{Finding, Rule};
 use super::judge::Judged;
@@ -87,7 +87,7 @@ impl Grouping {
             self.waiting.push(event, (dtr(), finding.note()));
         }
         let grouping = rules::grouping(ty, op);
-        // The initial namespaces are told when the module loads, which the kernel may do by itself.
+        // The initial namespaces are recorded when the module loads, which the kernel may do by itself.
         let initial = matches!(ty, RecordType::NsInit(kind)
             if judged.value(&format!("old_{}ns", kind.name())) == Some("(none)"));
         match grouping {

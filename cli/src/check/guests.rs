@@ -33,7 +33,7 @@ struct Host {
 struct Guest {
     /// How often it runs: twice, while it moves from one libvirt of the host to another.
     runs: u32,
-    /// A record of this log told whether it ran: what is missing since then is missing indeed.
+    /// A record of this log says whether it ran: what is missing since then is missing indeed.
     known: bool,
     /// VIRT_MACHINE_ID came since it was last started.
     named: bool,
@@ -55,7 +55,7 @@ impl Guests {
     /// The machine of `head` goes down or came up: no guest runs there.
     pub(super) fn down(&mut self, head: &Head<'_>) {
         let host = self.hosts.of(head.node);
-        // Those that the log told of before are known to be off; of others it has nothing yet.
+        // Those that the log named before are known to be off; of others it has nothing yet.
         host.off.extend(host.guests.drain().map(|(uuid, _)| uuid));
     }
 
@@ -122,7 +122,7 @@ impl Guest {
         self.opened.clear();
     }
 
-    /// A container's first process runs: libvirt tells it while, or right after, the container is started.
+    /// A container's first process runs: libvirt records it while, or right after, the container is started.
     fn init(&mut self, judged: &JudgedGuest<'_>, out: &mut Vec<Finding>) {
         if self.runs == 0 && !self.named {
             let message = "its first process runs, but it was not started".to_owned();
@@ -157,7 +157,7 @@ impl Guest {
             self.opened.extend(judged.value("net").map(str::to_owned));
             return;
         }
-        // Numbers grow and shrink; a device is told by what it is.
+        // Numbers grow and shrink; a device is identified by what it is.
         if matches!(kind, "mem" | "vcpu" | "iothread" | "cgroup") {
             return;
         }
@@ -171,7 +171,7 @@ impl Guest {
             let mac = mac.trim_matches('"');
             let known = self.opened.len();
             self.opened.retain(|opened| opened != mac);
-            // Of a container, nothing is told of what is opened.
+            // Of a container, nothing is recorded of what is opened.
             let vm = judged.value("virt") != Some("oci");
             if vm && kind == "net" && known == self.opened.len() && reason != "update" {
                 let message = format!("nothing was opened for {mac} in this log");

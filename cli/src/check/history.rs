@@ -154,7 +154,7 @@ impl Node {
     }
 
     /// A namespace that was alive when the module was loaded, perhaps again, or auditing switched on. Returns whether it
-    /// is told for the first time.
+    /// is recorded for the first time.
     fn alive(&mut self, id: u64, judged: &Judged<'_>, out: &mut Vec<Finding>) -> bool {
         let again = self.namespaces.contains_key(&id);
         let goes_on = self.baseline.as_ref().is_some_and(Baseline::goes_on);
@@ -221,7 +221,7 @@ impl Node {
         }
     }
 
-    /// What is found alive has been told, if it was.
+    /// What is found alive has been recorded, if it was.
     fn baseline_ends(&mut self, out: &mut Vec<Finding>) {
         out.extend(self.baseline.as_mut().and_then(Baseline::gap));
     }

@@ -65,7 +65,7 @@ fn device_mapper<'a>(ty: RecordType, value: impl Fn(&str) -> Option<&'a str>) ->
         let counts = known.unit != Unit::None;
         if counts == (sector == "?") {
             let message = match counts {
-                true => format!("op={op} tells which sector, found ?"),
+                true => format!("op={op} has a sector, found ?"),
                 false => format!("op={op} belongs to no sector, found {sector}"),
             };
             found.push(discord(Rule::Operation, "sector", message));

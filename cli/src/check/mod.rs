@@ -2,14 +2,14 @@
 
 //! Judges every record of ours in a log against the contract.
 //!
-//! - [`finding`]: what is told, and by which rule.
+//! - [`finding`]: what is reported, and by which rule.
 //! - [`judge`]: a record of the kernel by itself.
 //! - `virt`: a record of a guest by itself.
 //! - `fields`: fields, held against those of the contract.
 //! - [`grouping`]: a record and its event.
 //! - [`history`]: a record and those before it; `baseline`: what was alive when records began.
 //! - `guests`: the same of guests.
-//! - [`text`], [`json`], [`sarif`]: how it is told.
+//! - [`text`], [`json`], [`sarif`]: how it is printed.
 
 mod baseline;
 mod fields;
@@ -67,7 +67,7 @@ pub struct Totals {
 }
 
 /// Judges all of `log`. `lossy`: records may be missing, so what lacks another one is only noted. What is found by
-/// the rules `expected` is left out; one that finds nothing is told in [`Totals::absent`].
+/// the rules `expected` is left out; one that finds nothing is in [`Totals::absent`].
 ///
 /// # Errors
 ///

@@ -18,7 +18,7 @@ pub(super) fn out_of_range(syntax: Syntax, value: &str) -> bool {
     number && numeric
 }
 
-/// How `value` would be right, where that can be told.
+/// How `value` would be right, where that is known.
 pub(super) fn repair(syntax: Syntax, value: &str) -> Option<String> {
     let repaired = match syntax {
         Syntax::Untrusted | Syntax::UntrustedOrNull => {

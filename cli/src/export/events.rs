@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The place of a record in its event. A record is told from its like by host, time, serial number, type, text and,
+//! The place of a record in its event. Records are distinguished by host, time, serial number, type, text and,
 //! where an event has the same text twice, which of them it is: so that a log that is loaded twice counts once.
 
 use crate::record::Head;

@@ -4,7 +4,7 @@
 //!
 //! - `row`: a row as it is written.
 //! - `fields`: which column a field is.
-//! - `events`: the place of a record in its event, which tells it from its like.
+//! - `events`: the place of a record in its event, which distinguishes it from others.
 //!
 //! A record of the kernel waits for the system call and the container of its event; as many wait as come in two
 //! seconds of the log, and no more than [`MOST`].
@@ -56,7 +56,7 @@ pub struct Totals {
     pub unread: Unread,
 }
 
-/// Writes the rows of `log`. What cannot be read is told to `problem`.
+/// Writes the rows of `log`. What cannot be read is reported to `problem`.
 ///
 /// # Errors
 ///

@@ -16,11 +16,11 @@ use serde::Serialize;
 pub(super) struct Row {
     json: Vec<u8>,
     subject: Subject,
-    /// Its NS_INFO was told.
+    /// Its NS_INFO was exported.
     placed: bool,
 }
 
-/// Who, as the record or its system call tells.
+/// Who, as the record or its system call says.
 #[derive(Debug, Default)]
 struct Subject {
     user: Option<String>,
@@ -39,7 +39,7 @@ struct Subject {
 }
 
 impl Subject {
-    /// What `record` tells, where it was not told before.
+    /// What `record` says, where it was not known before.
     fn add(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users) {
         for field in record.fields() {
             let value = field.value;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
-/// How many things are told of one container; what comes after these is not.
+/// How many resources are recorded of one container; further ones are not.
 pub const MOST: usize = 256;
 
 /// Something of the host that a container is given.
@@ -128,7 +128,7 @@ impl Bundle {
         for device in self.list("/linux/devices") {
             self::device(device, &mut all);
         }
-        // Those of another container are told with that: in a pod.
+        // Those of another container are recorded with that: in a pod.
         let joins = self.list("/linux/namespaces").any(|namespace| {
             text(namespace, "type") == "network" && text(namespace, "path").starts_with("/proc/")
         });

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// How far above a hook it may be: the runtime, conmon; wrappers between.
 const MOST: usize = 16;
 
-/// What its command line tells.
+/// What its command line has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conmon {
     /// `-n`: the container's name.

@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How many may speak at a time; whoever comes then has to wait for his turn.
+/// How many connections are served at a time; others wait.
 const AT_ONCE: usize = 64;
 
 /// How many claims of one user are written in [`MINUTE`]: nobody floods the log of others.
@@ -83,7 +83,7 @@ pub fn run(ask: &Ask) -> io::Result<()> {
         Err(_) => {}
     }
     let listener = UnixListener::bind(&ask.socket).map_err(&at)?;
-    // Who speaks is known, whoever may speak.
+    // The peer's credentials come from the kernel.
     fs::set_permissions(&ask.socket, Permissions::from_mode(0o666)).map_err(&at)?;
     eprintln!("dmns-audit: listening on {}", ask.socket.display());
     let forwarder = Arc::new(forwarder);
@@ -202,7 +202,7 @@ impl Forwarder {
 }
 
 /// The process `pid` of a claim, if the user `uid` may say what it is: it runs in a user namespace that he made, and
-/// the process `peer`, which speaks for him, sees it under the same number.
+/// the process `peer`, which writes for it, sees it under the same number.
 fn of_user(pid: i64, uid: u32, peer: i64) -> io::Result<Process> {
     if !Process::open(peer)?.shares(Kind::Pid) {
         return Err(io::Error::other(

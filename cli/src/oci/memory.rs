@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What a start leaves for the stop, which is told neither the name nor the process: a file for each container, gone
+//! What a start leaves for the stop, which gets neither the name nor the process: a file for each container, gone
 //! with the next boot.
 
 use super::conmon::Conmon;
@@ -86,7 +86,7 @@ impl Memory {
                 byte => format!("_{byte:02x}").chars().collect(),
             })
             .collect();
-        // A file's name has 255 bytes at most. Ids that are longer end in what tells them apart, most likely.
+        // A file's name has 255 bytes at most. Longer ids most likely differ at their end.
         let end = &id[id.len().saturating_sub(200)..];
         let of = of.map(|uid| format!("{uid}.")).unwrap_or_default();
         self.0.join(format!("{of}{end}.json"))

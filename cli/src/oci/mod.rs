@@ -2,7 +2,7 @@
 
 //! `dmns-audit oci-hook`: names containers in the audit log, as a hook of their runtime.
 //!
-//! - [`state`]: what the runtime tells on standard input.
+//! - [`state`]: what the runtime writes to standard input.
 //! - [`process`]: a container's first process, and its namespaces.
 //! - [`bundle`]: its `config.json`.
 //! - [`conmon`], [`origin`]: names of the container, its image, its pod.
@@ -36,7 +36,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use writer::{About, Start, Writer};
 
-/// `reason=` of a stop that no hook told: the container is started again.
+/// `reason=` of a stop that no hook reported: the container is started again.
 const UNREPORTED: &str = "unreported";
 
 /// How to record.
@@ -67,7 +67,7 @@ fn runs_all_the_same(error: &io::Error) {
     ));
 }
 
-/// Tells it on standard error, which engines drop, and in the system's log.
+/// Prints it on standard error, which engines drop, and in the system's log.
 fn tell(message: &str) {
     eprintln!("dmns-audit: {message}");
     // C: `LOG_DAEMON | LOG_WARNING`. Control characters would make lines of their own.
@@ -80,7 +80,7 @@ fn tell(message: &str) {
     let _ = UnixDatagram::unbound().and_then(|log| log.send_to(line.as_bytes(), "/dev/log"));
 }
 
-/// Records what the runtime tells on `input`. Returns whether the container may go on: not where it has to be recorded and
+/// Records what the runtime writes to `input`. Returns whether the container may go on: not where it has to be recorded and
 /// cannot be.
 pub fn hook(ask: &Ask, input: impl io::Read) -> bool {
     let Err(error) = State::read(input).and_then(|state| record(ask, &state)) else {

@@ -126,7 +126,7 @@ impl Process {
     }
 }
 
-/// The `ns_id` of an open namespace; kernels before 6.18 do not tell it.
+/// The `ns_id` of an open namespace; kernels before 6.18 do not have it.
 fn id(namespace: &File) -> Option<u64> {
     let mut id = 0;
     // SAFETY: The descriptor is open, and the ioctl writes 64 bits to where `id` is.

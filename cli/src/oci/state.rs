@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What a runtime tells a hook on standard input.
+//! What a runtime writes to a hook's standard input.
 //!
 //! Source: "State" in runtime.md of the OCI runtime specification.
 
@@ -85,11 +85,11 @@ impl State {
         }
     }
 
-    /// At which stage the hook was run, as the state tells.
+    /// At which stage the hook was run, as the state says.
     ///
     /// # Errors
     ///
-    /// Where it tells another.
+    /// Where it says another.
     pub fn stage(&self) -> io::Result<Stage> {
         match self.status.as_str() {
             // crun says `created` of what the specification calls `creating`.

@@ -17,7 +17,7 @@ use std::process::Command;
 /// What to become, and how.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// What cannot be recorded does not run; the hooks are told so too.
+    /// What cannot be recorded does not run; the hooks get the option too.
     pub strict: bool,
     /// The runtime and its arguments.
     pub command: Vec<OsString>,

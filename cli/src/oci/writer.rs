@@ -34,7 +34,7 @@ pub struct About<'a> {
     pub claim: Option<u32>,
 }
 
-/// What a start tells.
+/// What a start records.
 #[derive(Clone, Copy, Debug)]
 pub struct Start<'a> {
     /// At which stage.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Events and boots, as far as stamps tell them.
+//! Events and boots, as far as stamps distinguish them.
 //!
 //! The records of an event come close together, but not in a row: those of other processors come between.
 
@@ -23,7 +23,7 @@ pub fn is_over(then: u64, now: u64) -> bool {
 pub struct Serials(PerHost<u64>);
 
 impl Serials {
-    /// A record came. Tells whether its machine came up since the one before.
+    /// A record came. Returns whether its machine came up since the one before.
     pub fn began_anew(&mut self, head: &Head<'_>) -> bool {
         let serial = head.stamp.serial;
         let last = std::mem::replace(self.0.of(head.node), serial);

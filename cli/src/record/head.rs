@@ -39,7 +39,7 @@ pub struct Broken {
 /// A record, its fields not yet taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head<'a> {
-    /// `node=`, where auditd is told to write it.
+    /// `node=`, where auditd is configured to write it.
     pub node: Option<&'a [u8]>,
     /// The type as it is written: a name, `UNKNOWN[1385]`, a number.
     pub name: &'a [u8],
@@ -73,7 +73,7 @@ impl Head<'_> {
     }
 }
 
-/// What [`parse`] told of a line, without the line: for who keeps the two apart.
+/// What [`parse`] found in a line, without the line: for who keeps the two apart.
 #[derive(Clone, Copy, Debug)]
 pub struct Parts(Kept);
 
@@ -116,7 +116,7 @@ impl Parts {
         })
     }
 
-    /// What [`parse`] told of `line`, which is the same line.
+    /// What [`parse`] found in `line`, which is the same line.
     pub fn parsed<'a>(&self, line: &'a [u8]) -> Parsed<'a> {
         let part = |(at, length): (u32, u32)| &line[at as usize..][..length as usize];
         match self.0 {

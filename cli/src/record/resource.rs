@@ -14,15 +14,15 @@ pub struct Resource<'a> {
     pub kind: &'a str,
     /// `reason=`: `start`, `attach`, `detach`, `update`, `open`, ...
     pub reason: &'a str,
-    /// What it had, if that is told.
+    /// What it had, if that is recorded.
     pub old: Option<Cow<'a, str>>,
-    /// What it has, if that is told.
+    /// What it has, if that is recorded.
     pub new: Option<Cow<'a, str>>,
     /// `res=success`.
     pub success: bool,
 }
 
-/// Whether the field `name` holds a number: one reads as hexadecimal too, and only the name tells the two apart.
+/// Whether the field `name` holds a number: one reads as hexadecimal too, and only the name distinguishes the two.
 fn is_number(kind: &str) -> bool {
     matches!(kind, "mem" | "vcpu" | "iothread")
 }
@@ -56,7 +56,7 @@ impl<'a> Resource<'a> {
         if resource.old.is_some() || resource.new.is_some() {
             return Some(resource);
         }
-        // Those that name one thing, and tell by the reason whether it comes or goes.
+        // Those that name one thing, and say by the reason whether it comes or goes.
         let one = ["device", "path", "disk", "chardev", "backend"]
             .iter()
             .find_map(|name| record.text(name))

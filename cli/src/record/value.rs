@@ -58,7 +58,7 @@ impl<'a> Nested<'a> {
 /// The text that `value` stands for: without quotes, or from hexadecimal.
 ///
 /// For fields that may be encoded (comm, exe, vm, paths). A number must not come here: it reads as hex
-/// too, and only the field's name tells the two apart.
+/// too, and only the field's name distinguishes the two.
 pub fn decoded(value: &str) -> Cow<'_, str> {
     if let Some(text) = value.strip_prefix('"') {
         return Cow::Borrowed(text.strip_suffix('"').unwrap_or(text));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! QEMU's command line, as far as its monitor does not tell: the order of things, the paths of character devices and
+//! QEMU's command line, as far as its monitor does not report it: the order of things, the paths of character devices and
 //! of folders, and what it asks for at the start.
 
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ pub struct Arguments {
     pub incoming: Option<Vec<u8>>,
     /// `-daemonize`: QEMU leaves its parent.
     pub daemonizes: bool,
-    /// Where things that have an id stand: what comes first is told first.
+    /// Where things that have an id stand: what comes first is recorded first.
     places: HashMap<String, usize>,
     /// By the label of a character device: the path that it leads to.
     chardevs: HashMap<String, Vec<u8>>,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What a QEMU has opened for its interfaces: the monitor does not tell, `/proc/PID/fd` does.
+//! What a QEMU has opened for its interfaces: not in the monitor, but in `/proc/PID/fd`.
 
 use nix::sys::stat::{major, minor};
 use std::collections::BTreeMap;

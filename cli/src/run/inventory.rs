@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What a guest has, as QEMU's monitor tells it.
+//! What a guest has, as QEMU's monitor reports it.
 //!
 //! QEMU sends no event when something is plugged. So the inventory is taken anew whenever something may have
 //! changed, and two of them are held against each other ([`super::changes`]).
@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// What a guest can have, in the order in which libvirt tells it.
+/// What a guest can have, in the order in which libvirt records it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A disk, by its file or block device.
@@ -77,7 +77,7 @@ impl Item {
 /// All that a guest has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inventory {
-    /// Its things, in the order in which they are told.
+    /// Its things, in the order in which they are recorded.
     pub items: Vec<Item>,
     /// KiB.
     pub memory: u64,
@@ -234,7 +234,7 @@ impl Taker<'_> {
                     Device::Chardev(kind) => {
                         let label = property(qmp, &path, "chardev")?;
                         if let Some(leads) = chardevs.get(&label) {
-                            // Two of one kind are told in the order of what they lead to.
+                            // Two of one kind are recorded in the order of what they lead to.
                             self.add(items, kind, &path, Some(leads.clone()));
                             if let Some(item) = items.last_mut() {
                                 item.place = item.place.min(self.arguments.place(&label));
@@ -287,7 +287,7 @@ impl Taker<'_> {
         Ok(chardevs.get(&label).cloned())
     }
 
-    /// What is told by an object alone.
+    /// What is known from an object alone.
     fn objects(&self, qmp: &mut Qmp, items: &mut Vec<Item>) -> Result<(), Trouble> {
         for (name, ty) in children(qmp, "/objects")? {
             if ty == "input-linux" {
@@ -325,7 +325,7 @@ impl Taker<'_> {
         Ok(())
     }
 
-    /// What a failed `device_add` would have given the guest, if that can be told.
+    /// What a failed `device_add` would have given the guest, if that is known.
     ///
     /// # Errors
     ///
@@ -357,7 +357,7 @@ impl Taker<'_> {
     }
 }
 
-/// A device whose type tells that it is one to look at.
+/// A device whose type says that it is one to look at.
 enum Device {
     Chardev(Kind),
     Rng,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The monitor for others: a UNIX socket that speaks QMP, and passes on what it is asked.
+//! The monitor for others: a UNIX socket for QMP, and passes on what it is asked.
 //!
-//! Each client has a thread that reads; what it asks is done in the order in which it comes, by whoever holds QEMU's own
+//! Each client has a thread that reads; what it asks is done in the order in which it comes, by the thread that holds QEMU's own
 //! monitor. So nothing is plugged unseen.
 
 use super::qmp::line;
@@ -18,7 +18,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
-/// How long a client may take to read what it is told.
+/// How long a client may take to read an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a client does.
@@ -55,7 +55,7 @@ impl Monitor {
     ///
     /// # Errors
     ///
-    /// Where it cannot be made, or somebody listens there.
+    /// Where it cannot be made, or another process listens there.
     pub fn listen(path: &Path) -> io::Result<Self> {
         let explain = |error: io::Error| {
             io::Error::new(

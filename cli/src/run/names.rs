@@ -40,7 +40,7 @@ pub(super) fn chardev_path(filename: &str) -> Option<Vec<u8>> {
     Some(path.into())
 }
 
-/// The interfaces that `info network` tells.
+/// The interfaces that `info network` lists.
 ///
 /// ```text
 /// nic0: index=0,type=nic,model=virtio-net-pci,macaddr=52:54:00:99:00:01

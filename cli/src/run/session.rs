@@ -43,7 +43,7 @@ pub struct Session<'a> {
     arguments: Arguments,
     folder: PathBuf,
     has: Inventory,
-    /// Why it stops, as far as events have told.
+    /// Why it stops, as far as events say.
     reason: Option<&'static str>,
     /// Where it was sent to, if it was.
     sent_to: Option<String>,
@@ -245,7 +245,7 @@ impl<'a> Session<'a> {
                 | "BLOCK_JOB_COMPLETED"
                 | "MEMORY_DEVICE_SIZE_CHANGE",
             ) => self.look("update"),
-            // After a migration, QEMU waits to be told to end.
+            // After a migration, QEMU waits for `quit`.
             Some("STOP") => Ok(self.was_sent()),
             Some("RESUME") => {
                 self.sent_to = None;
@@ -255,7 +255,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// SHUTDOWN tells why the guest ends.
+    /// SHUTDOWN says why the guest ends.
     fn says_why(&mut self, event: &Value) {
         if event.get("event").and_then(Value::as_str) == Some("SHUTDOWN") {
             let why = event.pointer("/data/reason").and_then(Value::as_str);
@@ -319,7 +319,7 @@ impl<'a> Session<'a> {
             }
             _ if failed => Ok(Ok(())),
             "chardev-add" => {
-                // The monitor does not tell the path of a file again.
+                // The monitor does not report the path of a file again.
                 let data = arguments
                     .pointer("/backend/data")
                     .cloned()

@@ -43,7 +43,7 @@ impl Names {
             let name = String::from_utf8_lossy(&started.name).into_owned();
             let ids = Process::open(started.pid).map(|process| own_ids(&process));
             for namespace in ids.unwrap_or_default() {
-                // Namespaces that a pod shares are of several; its pid namespace tells who it is.
+                // Namespaces that a pod shares are of several; its pid namespace identifies it.
                 names.namespaces.insert(namespace, name.clone());
             }
             for key in [name, id] {
@@ -96,7 +96,7 @@ pub fn container(text: &str, names: &Names) -> io::Result<Found> {
     }
     match candidates.as_slice() {
         [] => Err(not_found(format!(
-            "{text}: no container of this name or id runs, as far as dmns-audit's OCI hook and control groups tell; \
+            "{text}: no container of this name or id runs, as far as dmns-audit's OCI hook and control groups show; \
              name one of its processes with pid:N, or a namespace by its ns_id"
         ))),
         [pid] => of_process(text, *pid),

@@ -37,7 +37,7 @@ pub struct Told {
     pub inside: Option<Rc<str>>,
     /// The container that it is about, in the order of its records: that a namespace is of, that was entered.
     pub about: Vec<Option<Rc<str>>>,
-    /// What was done to a container from outside, if that is all that it tells.
+    /// What was done to a container from outside, if it has nothing else.
     pub from_outside: Option<FromOutside>,
 }
 
@@ -227,7 +227,7 @@ impl Host {
         self.of.remove(&id)
     }
 
-    /// A container starts. libvirt's LXC driver tells the number of its pid namespace only.
+    /// A container starts. libvirt's LXC driver records the number of its pid namespace only.
     fn control(&mut self, record: &Nested<'_>) -> Option<Rc<str>> {
         let name = container(record)?;
         let inode: Option<i64> = record.raw("pid-ns").and_then(|inode| inode.parse().ok());
@@ -298,7 +298,7 @@ impl Host {
         }
     }
 
-    /// What the task `pid` has done that is now at `place`, if that is news: who is inside may enter what is his.
+    /// What the task `pid` has done that is now at `place`, if that is new: who is inside may enter what is his.
     fn entered(&self, pid: &str, place: &Place) -> Option<FromOutside> {
         let now = place.touched.as_ref()?;
         let inside = place.inside.is_some();
@@ -404,7 +404,7 @@ mod tests {
             + &in_mnt(7, 40)
             + &start(8, "db", 32, (33, 51), 7)
             + &in_mnt(9, 40)
-            // By the pid namespace, of which the start alone tells the number.
+            // By the pid namespace, whose number only the start has.
             + &event(10, &["SYSCALL syscall=2 pid=8", &info(-8, 50, -7)]);
         assert_eq!(
             told(&log),

@@ -32,7 +32,7 @@ pub struct Device {
     pub above: Vec<Above>,
     /// The filesystems on it, or on what is above.
     pub mounts: Vec<Mount>,
-    /// The guests whose QEMU has it open, or what is above.
+    /// The guests whose QEMU has it open, or what is above, or a file on one of the filesystems.
     pub guests: Vec<String>,
 }
 
@@ -201,7 +201,7 @@ impl Devices {
         number_of(&self.root.join(path))
     }
 
-    /// The QEMUs that have one of `stack` open.
+    /// The QEMUs that have one of `stack` open, or a file on it.
     fn guests(&self, stack: &[String], out: &mut Vec<String>) {
         for process in fs::read_dir(self.root.join("proc"))
             .into_iter()
@@ -218,7 +218,7 @@ impl Devices {
                 .into_iter()
                 .flatten()
                 .flatten();
-            let has = open.any(|fd| number_of(&fd.path()).is_some_and(|d| stack.contains(&d)));
+            let has = open.any(|fd| storage_of(&fd.path()).is_some_and(|d| stack.contains(&d)));
             if has {
                 let command = fs::read(process.join("cmdline")).unwrap_or_default();
                 out.extend(guest_name(&command));
@@ -227,11 +227,24 @@ impl Devices {
     }
 }
 
+/// The number of the block device at `path`.
 fn number_of(path: &Path) -> Option<String> {
     let about = fs::metadata(path).ok()?;
-    let number = about.file_type().is_block_device().then(|| about.rdev())?;
+    (about.file_type().is_block_device()).then(|| show_number(about.rdev()))
+}
+
+/// The block device at `path`, or the one that the file there is stored on.
+fn storage_of(path: &Path) -> Option<String> {
+    let about = fs::metadata(path).ok()?;
+    Some(show_number(match about.file_type().is_block_device() {
+        true => about.rdev(),
+        false => about.dev(),
+    }))
+}
+
+fn show_number(number: u64) -> String {
     let (major, minor) = (nix::sys::stat::major(number), nix::sys::stat::minor(number));
-    Some(format!("{major}:{minor}"))
+    format!("{major}:{minor}")
 }
 
 /// The name that QEMU was given: `-name web`, `-name guest=web,debug-threads=on`.

@@ -19,7 +19,7 @@ use std::io::{self, Write};
 /// The version of the schema.
 pub const VERSION: &str = "9.4.0";
 
-/// Tells `event`, if it is of device mapper, of namespaces or of guests, as one line; `told` is what it is to containers.
+/// Prints `event`, if it is of device mapper, of namespaces or of guests, as one line; `told` is what it is to containers.
 /// Says whether it was.
 ///
 /// # Errors
@@ -62,7 +62,7 @@ pub fn event(
     Ok(true)
 }
 
-/// Tells that records were lost on the way here.
+/// Prints that records were lost on the way here.
 ///
 /// # Errors
 ///
@@ -176,7 +176,7 @@ fn class(head: &Head<'_>) -> Map<String, Value> {
     }
 }
 
-/// The process and the user, where a record tells of them.
+/// The process and the user, where a record has them.
 fn actor(event: &Event, first: &Head<'_>, options: &Options) -> (Option<Value>, Option<Value>) {
     if first.ty == Type::Ours(RecordType::DmEvent) {
         return (None, None);

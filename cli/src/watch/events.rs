@@ -3,7 +3,7 @@
 //! Puts records of one event together. They come close to each other, but those of other events between.
 //!
 //! The event of a system call ends with EOE, however long the call takes. What stands alone has no such end: only
-//! that nothing follows. So a clock decides there, and what it decided too early is not told twice.
+//! that nothing follows. So a clock decides there, and what it decided too early is not printed twice.
 
 use super::devices::Device;
 use super::tell;
@@ -14,7 +14,7 @@ use dmns_audit_uapi::types::RecordType;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How many events may be incomplete at a time, and how many are remembered that were told before their end.
+/// How many events may be incomplete at a time, and how many are remembered that were printed before their end.
 const MOST: usize = 256;
 
 /// How long more is waited for after a record that stands alone more often than not.
@@ -112,7 +112,7 @@ impl Events {
         // The kernel ends the event of a system call with EOE. PROCTITLE is the last before it, and all that
         // auditd hands to plugins of some versions.
         event.whole |= head.ty == Type::Eoe || head.name == b"PROCTITLE" || head.name == b"1327";
-        // What user space tells is an event by itself.
+        // A record from user space is an event by itself.
         event.whole |= matches!(head.ty, Type::Virt(_));
         if head.ty != Type::Eoe {
             event.lines.push(line.to_vec());
@@ -162,7 +162,7 @@ impl Events {
         Some(first)
     }
 
-    /// Whether the event of this record was told before its end.
+    /// Whether the event of this record was printed before its end.
     fn told(&self, head: &Head<'_>) -> bool {
         let id = Id::from(head.stamp);
         self.early
@@ -209,7 +209,7 @@ mod tests {
         }
         assert!(events.quiet(start + LATER * 2).is_empty());
         assert!(events.all().is_empty());
-        // What is news is told, late as it is.
+        // What is new is printed, late as it is.
         events.record(DELETED, None, start + LATER);
         assert_eq!(events.quiet(start + LATER * 2).len(), 1);
     }

@@ -67,11 +67,11 @@ pub struct Ask {
     pub records: bool,
     /// As the Elastic Common Schema has it.
     pub ecs: bool,
-    /// End when this is set; what is on its way is told first.
+    /// End when this is set; what is pending is printed first.
     pub stop: Arc<AtomicBool>,
 }
 
-/// What is done with each record beside telling it.
+/// What is done with each record beside printing it.
 #[derive(Debug, Default)]
 pub struct Beside {
     /// Where devices are looked up: where records come as they are emitted.
@@ -108,7 +108,7 @@ pub fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Tells what `source` brings, until it ends, or as `ask` says.
+/// Prints what `source` brings, until it ends, or as `ask` says.
 ///
 /// # Errors
 ///
@@ -191,7 +191,7 @@ pub fn watch(
                 return out.flush();
             }
         }
-        // Somebody looks on.
+        // A person may be watching.
         out.flush()?;
     }
 }

@@ -17,7 +17,7 @@ use dmns_audit_uapi::types::RecordType;
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 
-/// What a record tells of; `None` if of nothing that is told.
+/// What a record is about; `None` if it is not printed.
 pub(super) fn kind(ty: Type) -> Option<&'static str> {
     match ty {
         Type::Ours(RecordType::DmCtrl | RecordType::DmEvent) => Some("dm"),
@@ -27,17 +27,17 @@ pub(super) fn kind(ty: Type) -> Option<&'static str> {
     }
 }
 
-/// The record that `event` is told for, and what it tells of.
+/// The record for which `event` is printed, and what it is about.
 pub(super) fn first<'e>(event: &'e Event, told: &Told) -> Option<(Head<'e>, &'static str)> {
     let own = event
         .records()
         .find_map(|head| kind(head.ty).map(|kind| (head, kind)));
-    // What somebody does to a container from outside has no record of ours.
+    // What is done to a container from outside has no record of ours.
     let outside = told.from_outside.as_ref().and(event.records().next());
     own.or(outside.map(|head| (head, "ns")))
 }
 
-/// Tells `event`, if it is of device mapper, of namespaces or of guests, or what somebody does to a container from
+/// Prints `event`, if it is of device mapper, of namespaces or of guests, or what is done to a container from
 /// outside; `told` is what it is to containers. Says whether it was.
 ///
 /// # Errors
@@ -97,7 +97,7 @@ pub fn event(
     Ok(true)
 }
 
-/// Writes the records of `event` that it was told for, as a log has them.
+/// Writes the records for which `event` was printed, as a log has them.
 ///
 /// # Errors
 ///
@@ -115,7 +115,7 @@ pub fn records(event: &Event, options: &Options, out: &mut dyn Write) -> io::Res
     Ok(())
 }
 
-/// Tells that records were lost on the way here.
+/// Prints that records were lost on the way here.
 ///
 /// # Errors
 ///

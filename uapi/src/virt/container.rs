@@ -22,7 +22,7 @@ pub struct Container<'a> {
 /// The namespaces of a container's first process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Namespaces {
-    /// The inode number of its pid namespace, as libvirt's LXC driver tells it.
+    /// The inode number of its pid namespace, as libvirt's LXC driver records it.
     pub pid: Option<u64>,
     /// The `ns_id` of each, in the order of [`super::super::ns::Kind::ALL`].
     pub ids: [Option<u64>; 8],

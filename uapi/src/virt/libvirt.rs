@@ -122,7 +122,7 @@ pub(super) const SHAPES: [Shape; 30] = [
         Resource,
         "resrc=net reason=open",
         "virDomainAuditNetDevice",
-        "a descriptor was opened for an interface; whether the guest gets it, a start or attach of its MAC tells",
+        "a descriptor was opened for an interface; whether the guest gets it is in a start or attach of its MAC",
         RESRC,
         REASON,
         VM,

@@ -60,7 +60,7 @@ pub struct Shape {
     pub ty: VirtType,
     /// What it is about: `resrc=disk`, `op=start`; empty where there is one shape only.
     pub about: &'static str,
-    /// What it tells.
+    /// What it means.
     pub meaning: &'static str,
     /// Where the format comes from.
     pub source: &'static str,

@@ -230,7 +230,7 @@ impl Guest<'_> {
         self.end(out, success);
     }
 
-    /// VIRT_RESOURCE: something that is told by a path alone: `evdev` in `path`, `tpm` in `device`, of a container
+    /// VIRT_RESOURCE: something that is identified by a path alone: `evdev` in `path`, `tpm` in `device`, of a container
     /// `hostdev` in `disk` or `chardev`.
     pub fn at(
         &self,

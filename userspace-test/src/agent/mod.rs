@@ -40,7 +40,7 @@ pub(crate) fn run(stage: Stage) -> Result<()> {
     }
 }
 
-/// Whatever goes wrong before the host can be told goes to the console, which the host keeps.
+/// What goes wrong before there is a connection to the host goes to the console, which the host keeps.
 pub(crate) fn run_as_init() -> ! {
     if let Err(e) = run(Stage::Init) {
         eprintln!("dmns-test agent: {e:#}");

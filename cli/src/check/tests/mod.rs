@@ -173,10 +173,7 @@ fn each_departure_of_a_record_is_told_at_its_place() {
 #[test]
 fn an_event_has_the_sector_that_its_operation_asks_for() {
     let whole = EVENT.replace("77480", "?");
-    assert!(
-        findings(&log(&[&whole]))[0]
-            .contains("operation: op=integrity-checksum tells which sector")
-    );
+    assert!(findings(&log(&[&whole]))[0].contains("operation: op=integrity-checksum has a sector"));
     let none = EVENT.replace("integrity-checksum", "mac-journal");
     assert!(findings(&log(&[&none]))[0].contains("operation: op=mac-journal belongs to no sector"));
 }
@@ -335,7 +332,7 @@ proptest::proptest! {
 }
 
 proptest::proptest! {
-    /// What the contract's own check refuses, this one tells; what this one passes, that one does too.
+    /// What the contract's own check refuses, this one reports; what this one passes, that one does too.
     #[test]
     fn it_is_never_milder_than_the_contract(
         ty in 0usize..dmns_audit_uapi::types::COUNT,
@@ -427,8 +424,8 @@ fn what_happened_between_two_loads_is_counted_once() {
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(
         told[0].contains(
-            "note unrecorded: while nothing was recorded, 2 namespaces were created, 1 namespace was deleted, and 2 more \
-             ids given to such as came and went"
+            "note unrecorded: while nothing was recorded, 2 namespaces were created, 1 namespace was deleted, and 2 more both \
+             created and deleted"
         ),
         "{told:?}"
     );

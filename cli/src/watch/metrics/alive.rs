@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
 //! Which mappings and namespaces are alive: those that were there before, as far as this system shows them, and what
-//! records tell since.
+//! records say since.
 //!
 //! A namespace shows where a task is in it, or it is mounted. One that nothing but a descriptor holds does not; the
 //! module's list of those that are alive, when it is loaded, has it.
