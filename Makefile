@@ -15,11 +15,13 @@ help: ## Say what there is to do
 demo: ## Watch the module catch a real integrity violation at its exact sector, and every namespace
 	@$(DMNS_TEST) run --live seed-002 unshare-all
 
+# The guest, which waits for the network, is made while the host tests are built.
 test: ## Format, lints, host tests, the HTML page in Chromium, and the scenarios in QEMU
 	@scripts/host-tools.sh
-	@scripts/cargo.sh test --quiet --locked --workspace
-	@scripts/page-test.sh
-	@$(DMNS_TEST) prepare >/dev/null
+	@$(DMNS_TEST) --version >/dev/null
+	@$(DMNS_TEST) prepare >/dev/null & prepared=$$!; \
+	scripts/cargo.sh test --quiet --locked --workspace && scripts/page-test.sh; tested=$$?; \
+	wait $$prepared && exit $$tested
 	@scripts/lint.sh
 	@$(DMNS_TEST) run
 
