@@ -25,7 +25,7 @@ test: ## Format, lints, host tests, the HTML page in Chromium, and the scenarios
 	@scripts/lint.sh
 	@$(DMNS_TEST) run
 
-test-long: ## The scenarios that take minutes each: storms, full backlogs, what is deferred while auditd stands still
+test-long: ## The scenarios that take minutes each: storms, full backlogs, evasion, a log that is complete from loading on
 	@$(DMNS_TEST) run --long
 	@$(DMNS_TEST) run select --set toggles=1000
 
