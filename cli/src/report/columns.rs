@@ -1,11 +1,82 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Rows of a report as text: each is rendered when it is known, and written when all are.
+//! Rows of a report: as objects, or as text, of which each row is rendered when it is known, and written when all are.
 
+use super::Options;
 use super::spool::Spool;
 use crate::table::{Line, Table};
 use crate::terminal::Terminal;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::io::{self, Write};
+
+/// Rows of a report, as they are asked for.
+#[derive(Debug)]
+pub enum Rows<T> {
+    /// As objects.
+    Objects(Spool<T>),
+    /// As text.
+    Text(Columns),
+}
+
+impl<T: Serialize + DeserializeOwned> Rows<T> {
+    /// None yet; as text, in `columns`.
+    pub fn new(options: &Options, columns: Columns) -> Self {
+        match options.json {
+            true => Self::Objects(Spool::default()),
+            false => Self::Text(columns),
+        }
+    }
+
+    /// Keeps `row`, whose place is `order`; `text` renders it.
+    ///
+    /// # Errors
+    ///
+    /// What `text` returns, or where rows cannot be kept.
+    pub fn push(
+        &mut self,
+        order: u64,
+        row: &T,
+        text: impl FnOnce(&mut Line<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        match self {
+            Self::Objects(rows) => rows.push(order, row),
+            Self::Text(rows) => rows.push(order, text),
+        }
+    }
+
+    /// Writes them; `json` writes one as an object.
+    ///
+    /// # Errors
+    ///
+    /// Where `out` cannot be written to, or rows cannot be read back.
+    pub fn end(
+        self,
+        options: &Options,
+        out: &mut dyn Write,
+        json: impl Fn(&T, &Options, &mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<()> {
+        match self {
+            Self::Objects(rows) => rows.drain(|row| json(&row, options, out)),
+            Self::Text(rows) => rows.end(&options.terminal, out),
+        }
+    }
+
+    /// Hands out those that were asked for as objects.
+    ///
+    /// # Errors
+    ///
+    /// Where rows cannot be read back.
+    pub fn visit(self, mut each: impl FnMut(&T)) -> io::Result<()> {
+        match self {
+            Self::Objects(rows) => rows.drain(|row| {
+                each(&row);
+                Ok(())
+            }),
+            Self::Text(_) => Ok(()),
+        }
+    }
+}
 
 /// Rows of text in columns.
 #[derive(Debug)]

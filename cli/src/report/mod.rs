@@ -5,7 +5,7 @@
 //! - [`dm`]: mappings, and the violations found in them.
 //! - [`ns`]: namespaces, and what happened inside them.
 //! - [`virt`]: guests: sessions, resources, refusals.
-//! - [`columns`]: rows as text.
+//! - [`columns`]: rows as objects or text.
 //! - [`spool`]: rows, until they can be told in order.
 
 pub mod columns;

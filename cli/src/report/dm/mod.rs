@@ -14,8 +14,7 @@ mod mappings;
 pub mod record;
 pub mod show;
 
-use super::columns::Columns;
-use super::spool::Spool;
+use super::columns::Rows;
 use super::{Collector, Options};
 use crate::input::Wanted;
 use crate::record::Head;
@@ -30,11 +29,8 @@ pub struct Report<'a> {
     options: &'a Options,
     wanted: Wanted,
     lives: Lives,
-    /// Where objects are asked for.
-    rows: Spool<Life>,
-    /// Where text is.
+    rows: Rows<Life>,
     text: Text,
-    columns: Columns,
 }
 
 impl<'a> Report<'a> {
@@ -44,9 +40,8 @@ impl<'a> Report<'a> {
             options,
             wanted: Wanted::types(&["DM_C", "DM_E", "SYST"]),
             lives: Lives::new(options.window),
-            rows: Spool::default(),
+            rows: Rows::new(options, show::columns()),
             text: Text::default(),
-            columns: show::columns(),
         }
     }
 
@@ -57,11 +52,7 @@ impl<'a> Report<'a> {
     /// Where `out` cannot be written to, or rows cannot be read back.
     pub fn end(mut self, out: &mut dyn Write) -> io::Result<()> {
         self.close()?;
-        let options = self.options;
-        match options.json {
-            true => self.rows.drain(|life| show::json(&life, options, out)),
-            false => self.columns.end(&options.terminal, out),
-        }
+        self.rows.end(self.options, out, show::json)
     }
 
     /// Hands out the lives of a report that is asked for as objects.
@@ -69,12 +60,9 @@ impl<'a> Report<'a> {
     /// # Errors
     ///
     /// Where rows cannot be read back.
-    pub fn visit(mut self, mut each: impl FnMut(&Life)) -> io::Result<()> {
+    pub fn visit(mut self, each: impl FnMut(&Life)) -> io::Result<()> {
         self.close()?;
-        self.rows.drain(|life| {
-            each(&life);
-            Ok(())
-        })
+        self.rows.visit(each)
     }
 
     fn close(&mut self) -> io::Result<()> {
@@ -86,12 +74,8 @@ impl<'a> Report<'a> {
         let options = self.options;
         for (order, life) in self.lives.done.drain(..) {
             let text = &mut self.text;
-            match options.json {
-                true => self.rows.push(order, &life),
-                false => self
-                    .columns
-                    .push(order, |line| text.row(&life, options, line)),
-            }?;
+            self.rows
+                .push(order, &life, |line| text.row(&life, options, line))?;
         }
         Ok(())
     }

@@ -25,8 +25,7 @@ pub mod show;
 pub mod show_containers;
 pub mod tree;
 
-use super::columns::Columns;
-use super::spool::Spool;
+use super::columns::Rows;
 use super::{Collector, Options};
 use crate::input::Wanted;
 use crate::record::host::Hosts;
@@ -65,11 +64,8 @@ pub struct Report<'a> {
     /// Single namespaces are told too.
     singles: bool,
     namespaces: All,
-    /// Where objects are asked for.
-    rows: Spool<Container>,
-    /// Where text is.
+    rows: Rows<Container>,
     text: Text,
-    columns: Columns,
     summary: Summary,
 }
 
@@ -89,9 +85,8 @@ impl<'a> Report<'a> {
             violations: Pending::default(),
             singles: ask.tree,
             namespaces: All::default(),
-            rows: Spool::default(),
+            rows: Rows::new(options, show_containers::columns()),
             text: Text::default(),
-            columns: show_containers::columns(),
             summary: Summary::default(),
         }
     }
@@ -122,15 +117,10 @@ impl<'a> Report<'a> {
         match (ask.tree, options.json) {
             (true, true) => return self.namespaces.json(options, ask, out),
             (true, false) => return self.namespaces.text(options, ask, out),
-            (false, true) => {
-                return self.rows.drain(|container| {
-                    super::json_line(out, &show_containers::object(&container, options))
-                });
-            }
-            (false, false) => {}
+            (false, _) => self.rows.end(options, out, show_containers::json)?,
         }
-        self.columns.end(&options.terminal, out)?;
         match self.summary.alone() {
+            _ if options.json => Ok(()),
             0 => Ok(()),
             1 => writeln!(out, "1 namespace more is in no container: --tree shows it"),
             alone => writeln!(
@@ -147,14 +137,11 @@ impl<'a> Report<'a> {
     /// Where rows cannot be read back.
     pub fn visit(
         mut self,
-        mut container: impl FnMut(&Container),
+        container: impl FnMut(&Container),
         namespace: impl FnMut(&Namespace),
     ) -> io::Result<()> {
         self.close()?;
-        self.rows.drain(|row| {
-            container(&row);
-            Ok(())
-        })?;
+        self.rows.visit(container)?;
         self.namespaces.visit(self.options, self.ask, namespace)
     }
 
@@ -191,12 +178,9 @@ impl<'a> Report<'a> {
                 self.summary.container(&container);
                 let (order, options) = (container.order, self.options);
                 let text = &mut self.text;
-                match options.json {
-                    true => self.rows.push(order, &container),
-                    false => self
-                        .columns
-                        .push(order, |line| text.row(&container, options, line)),
-                }?;
+                self.rows.push(order, &container, |line| {
+                    text.row(&container, options, line)
+                })?;
             }
         }
         Ok(())

@@ -119,6 +119,15 @@ fn name(container: &Container) -> String {
     own.or_else(namespace).unwrap_or_else(|| "?".to_owned())
 }
 
+/// Writes `container` as one object.
+///
+/// # Errors
+///
+/// Where `out` cannot be written to.
+pub fn json(container: &Container, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+    json_line(out, &object(container, options))
+}
+
 /// `container` as an object. docs/cli.md has its fields.
 pub fn object(container: &Container, options: &Options) -> Value {
     let state = match container.end {

@@ -18,10 +18,9 @@ pub mod row;
 pub mod show;
 pub mod summary;
 
-use super::columns::Columns;
+use super::columns::Rows;
 use super::dm;
 use super::dm::record::Record;
-use super::spool::Spool;
 use super::{Collector, Options};
 use crate::input::Wanted;
 use crate::record::host::Hosts;
@@ -85,11 +84,8 @@ pub struct Report<'a> {
     waiting: Pending<Waiting>,
     hosts: Hosts,
     mappings: dm::lives::Lives,
-    /// Where objects are asked for.
-    rows: Spool<Row>,
-    /// Where text is.
+    rows: Rows<Row>,
     text: Text,
-    columns: Columns,
     summary: Summary,
 }
 
@@ -118,8 +114,7 @@ impl<'a> Report<'a> {
             waiting: Pending::default(),
             hosts: Hosts::default(),
             mappings: dm::lives::Lives::mappings(options.window),
-            rows: Spool::default(),
-            columns: text.columns(options),
+            rows: Rows::new(options, text.columns(options)),
             text,
             summary: Summary::default(),
         }
@@ -136,8 +131,7 @@ impl<'a> Report<'a> {
         match (self.ask.summary, options.json) {
             (true, true) => self.summary.json(options, out),
             (true, false) => self.summary.text(options, out),
-            (false, true) => self.rows.drain(|row| show::json(&row, options, out)),
-            (false, false) => self.columns.end(&options.terminal, out),
+            (false, _) => self.rows.end(options, out, show::json),
         }
     }
 
@@ -146,12 +140,9 @@ impl<'a> Report<'a> {
     /// # Errors
     ///
     /// Where rows cannot be read back.
-    pub fn visit(mut self, mut each: impl FnMut(&Row)) -> io::Result<()> {
+    pub fn visit(mut self, each: impl FnMut(&Row)) -> io::Result<()> {
         self.close()?;
-        self.rows.drain(|row| {
-            each(&row);
-            Ok(())
-        })
+        self.rows.visit(each)
     }
 
     /// The log ends.
@@ -169,14 +160,9 @@ impl<'a> Report<'a> {
         if self.ask.summary || !(options.all_events || row.is_session()) {
             return Ok(());
         }
-        match options.json {
-            true => self.rows.push(order, &row),
-            false => {
-                let text = &mut self.text;
-                self.columns
-                    .push(order, |line| text.row(&row, options, line))
-            }
-        }
+        let text = &mut self.text;
+        self.rows
+            .push(order, &row, |line| text.row(&row, options, line))
     }
 
     fn take(&mut self) -> io::Result<()> {
