@@ -19,7 +19,6 @@ use crate::report::id::{Id, Proof, Who};
 use dmns_audit_uapi::line::fields;
 use dmns_audit_uapi::ns::{Kind, relative};
 use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
 use serde::{Deserialize, Serialize};
 
 /// A container, from its making to the end of its processes.
@@ -75,15 +74,13 @@ const RECENT: usize = 256;
 /// All containers that live.
 #[derive(Debug, Default)]
 pub struct Containers {
-    pub(super) hosts: Hosts,
+    hosts: Hosts,
     makings: Makings,
     pub(super) living: HashMap<u64, Box<Container>>,
     /// By host and the runtime's id.
-    pub(super) by_uuid: HashMap<(Host, String), u64>,
+    by_uuid: HashMap<(Host, String), u64>,
     /// By host and the id of a namespace, where the log has not its creation.
     by_ns: HashMap<(Host, u64), u64>,
-    /// By host and what their control group is called: those that no runtime recorded.
-    pub(super) by_group: HashMap<(Host, String), u64>,
     /// Those that ended, oldest first.
     recent: std::collections::VecDeque<u64>,
     order: u64,
@@ -95,6 +92,12 @@ impl Containers {
     /// The container at the place `order`, if it lives or ended just now.
     pub fn get(&self, order: u64) -> Option<&Container> {
         self.living.get(&order).map(|container| &**container)
+    }
+
+    /// A runtime recorded the container with this id.
+    pub(super) fn is_recorded(&mut self, head: &Head<'_>, id: &str) -> bool {
+        let host = self.hosts.number(head.node);
+        self.by_uuid.contains_key(&(host, id.to_owned()))
     }
 
     /// The system call `head` made the namespaces `created`.
@@ -319,13 +322,6 @@ impl Containers {
                 let host = self.hosts.number(node);
                 if let Some(uuid) = &container.uuid {
                     self.by_uuid.remove(&(host, uuid.clone()));
-                }
-                if let Some(name) = container.name.clone().filter(|_| !container.recorded) {
-                    if let Entry::Occupied(entry) = self.by_group.entry((host, name)) {
-                        if *entry.get() == container.order {
-                            entry.remove();
-                        }
-                    }
                 }
                 self.done.push(*container);
             }

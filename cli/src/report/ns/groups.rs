@@ -3,20 +3,25 @@
 //! Containers that no runtime recorded, by the names of their control groups (NS_INFO's `cgroup=`).
 
 use super::containers::Containers;
+use super::tree::Tree;
 use crate::record::Head;
 use crate::record::cgroup::{self, Named};
 use crate::record::value::{Nested, text};
+use dmns_audit_uapi::ns::Kind;
 
 impl Containers {
-    /// `NS_INFO`, inside the container `order`: if that has no name, it gets the one that its control group has. Returns
-    /// whether it did.
+    /// `NS_INFO`, inside the container `order` and the namespaces `seen`: if it has no name, it gets the one that its
+    /// control group has. Returns whether it did.
     ///
     /// What is made in a container without a control group of its own is in that container's.
-    pub(super) fn grouped(&mut self, head: &Head<'_>, order: u64) -> bool {
-        if self
-            .get(order)
-            .is_none_or(|container| container.name.is_some())
-        {
+    pub(super) fn grouped(
+        &mut self,
+        head: &Head<'_>,
+        order: u64,
+        seen: &[u64],
+        tree: &Tree,
+    ) -> bool {
+        if self.get(order).is_none_or(|own| own.name.is_some()) {
             return false;
         }
         let body = text(head.body);
@@ -27,17 +32,18 @@ impl Containers {
             Some(Named::Id(id)) => (id[..12].to_owned(), Some(id.to_owned())),
             None => return false,
         };
-        let host = self.hosts.number(head.node);
-        let recorded = id.clone().map(|id| (host, id));
-        if recorded.is_some_and(|key| self.by_uuid.contains_key(&key)) {
+        if id.as_ref().is_some_and(|id| self.is_recorded(head, id)) {
             return false;
         }
-        let key = (host, name.clone());
-        let holder = self.by_group.get(&key).and_then(|order| self.get(*order));
-        if holder.is_some_and(|holder| holder.end.is_none()) {
+        let mut around = seen
+            .iter()
+            .filter_map(|order| tree.get(*order))
+            .filter(|namespace| namespace.kind() == Kind::Pid)
+            .flat_map(|namespace| &namespace.ancestors)
+            .filter_map(|order| self.get(tree.get(*order)?.container?));
+        if around.any(|outer| outer.order != order && outer.name.as_ref() == Some(&name)) {
             return false;
         }
-        self.by_group.insert(key, order);
         let container = self.living.get_mut(&order);
         container.is_some_and(|container| {
             container.name = Some(name);

@@ -202,7 +202,8 @@ impl<'a> Report<'a> {
         let order = self.containers.inside(seen, &self.tree)?;
         let counts = self.options.window.has(head.stamp.seconds);
         self.containers.count(order, u64::from(counts), found);
-        self.containers.grouped(head, order).then_some(order)
+        let named = self.containers.grouped(head, order, seen, &self.tree);
+        named.then_some(order)
     }
 
     /// The container `order` has a name: if it is the one that was asked for, its namespaces are known.
