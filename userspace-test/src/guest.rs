@@ -34,6 +34,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("containers-up", include_str!("../guest/containers-up")),
     ("counter", include_str!("../guest/counter")),
     ("device", include_str!("../guest/device")),
+    ("docker-up", include_str!("../guest/docker-up")),
     ("domain", include_str!("../guest/domain")),
     ("drained", include_str!("../guest/drained")),
     ("egd", include_str!("../guest/egd")),
