@@ -6,7 +6,6 @@
 
 use super::finding::{Finding, Rule};
 use super::judge::Judged;
-use crate::record::host::Hosts;
 use crate::record::pending::{Event, Pending};
 use crate::record::{Head, Type};
 use dmns_audit_uapi::line::Stamp;
@@ -31,7 +30,6 @@ enum Lack {
 /// Judges events.
 #[derive(Debug, Default)]
 pub struct Grouping {
-    hosts: Hosts,
     /// What waits for a record of its event.
     waiting: Pending<(Lack, Finding)>,
     /// The last events that had a system call, and the last that had any record.
@@ -56,7 +54,7 @@ impl Grouping {
     /// A record of ours.
     pub fn ours(&mut self, judged: &Judged<'_>, out: &mut Vec<Finding>) {
         let (ty, stamp) = (judged.ty, judged.head.stamp);
-        let event = (self.hosts.number(judged.head.node), stamp);
+        let event = (judged.head.host, stamp);
         self.expire(stamp, out);
         let name = ty.name();
         let lacks = |rule, message: String, contract: &str| {
@@ -121,7 +119,7 @@ impl Grouping {
 
     /// Any other record.
     pub fn other(&mut self, ty: Type, head: &Head<'_>, out: &mut Vec<Finding>) {
-        let event = (self.hosts.number(head.node), head.stamp);
+        let event = (head.host, head.stamp);
         self.expire(event.1, out);
         if ty == Type::Syscall {
             self.audited |= self.came(event, &Lack::Syscall);

@@ -54,7 +54,7 @@ impl Guests {
 
     /// The machine of `head` goes down or came up: no guest runs there.
     pub(super) fn down(&mut self, head: &Head<'_>) {
-        let host = self.hosts.of(head.node);
+        let host = self.hosts.of(head.host);
         // Those that the log named before are known to be off; of others it has nothing yet.
         host.off.extend(host.guests.drain().map(|(uuid, _)| uuid));
     }
@@ -64,7 +64,7 @@ impl Guests {
         let Some(uuid) = judged.value("uuid") else {
             return;
         };
-        let host = self.hosts.of(judged.head.node);
+        let host = self.hosts.of(judged.head.host);
         if !host.guests.contains_key(uuid) {
             let guest = Guest {
                 known: host.off.remove(uuid),

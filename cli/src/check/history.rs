@@ -69,7 +69,7 @@ impl History {
     /// The machine of `head` came up: nothing lives there.
     pub fn boot(&mut self, head: &Head<'_>, out: &mut Vec<Finding>) {
         self.serials.began_anew(head);
-        std::mem::take(self.nodes.of(head.node)).nothing_is_deferred(out);
+        std::mem::take(self.nodes.of(head.host)).nothing_is_deferred(out);
     }
 
     /// There are no more records.
@@ -87,7 +87,7 @@ impl History {
         if self.serials.began_anew(judged.head) {
             self.boot(judged.head, out);
         }
-        let node = self.nodes.of(judged.head.node);
+        let node = self.nodes.of(judged.head.host);
         let alive = matches!(judged.ty, RecordType::NsInit(kind)
             if judged.value(&format!("old_{}ns", kind.name())) == Some("(none)"));
         if !alive {
@@ -103,7 +103,7 @@ impl History {
 
     /// A record of a guest, which may name namespaces.
     pub(super) fn guest(&mut self, judged: &JudgedGuest<'_>, out: &mut Vec<Finding>) {
-        let Some(node) = self.nodes.known(judged.head.node) else {
+        let Some(node) = self.nodes.known(judged.head.host) else {
             return;
         };
         match judged.value("op") {

@@ -15,7 +15,7 @@ mod row;
 
 use crate::input::{Log, Problem, Step, Wanted};
 use crate::record::event::{self, Serials};
-use crate::record::host::{Hosts, PerHost};
+use crate::record::host::PerHost;
 use crate::record::pending::Event;
 use crate::record::users::Users;
 use crate::record::value::{Nested, text};
@@ -75,7 +75,6 @@ pub fn export(
         ask,
         out,
         totals: Totals::default(),
-        hosts: Hosts::default(),
         serials: Serials::default(),
         boots: PerHost::default(),
         events: PerHost::default(),
@@ -117,7 +116,6 @@ struct Export<'a> {
     ask: &'a Ask,
     out: &'a mut dyn Write,
     totals: Totals,
-    hosts: Hosts,
     serials: Serials,
     /// When each host came up, if that is known.
     boots: PerHost<Option<(u64, u16)>>,
@@ -133,7 +131,7 @@ struct Export<'a> {
 
 impl Export<'_> {
     fn record(&mut self, head: &Head<'_>) -> io::Result<()> {
-        let event = (self.hosts.number(head.node), head.stamp);
+        let event = (head.host, head.stamp);
         let now = head.stamp.seconds;
         while let Some(&((_, then), _)) = self.waiting.front() {
             if !event::is_over(then.seconds, now) {
@@ -164,18 +162,18 @@ impl Export<'_> {
     }
 
     fn row(&mut self, head: &Head<'_>, event: Event) -> io::Result<()> {
-        let boot = self.boots.of(head.node);
+        let boot = self.boots.of(head.host);
         // A node that was not heard of before has an unknown boot.
         if self.serials.began_anew(head) || head.ty == Type::SystemBoot {
             *boot = Some((head.stamp.seconds, head.stamp.millis));
         }
         let boot = *boot;
-        let place = self.events.of(head.node).place(head);
+        let place = self.events.of(head.host).place(head);
         let body = text(head.body);
         let record = Nested::new(&body);
         let mut row = Row::of(head, &record, self.ask, boot, place);
         if let Some(mapping) = self.mappings.record(head, &self.ask.users) {
-            row.mapping(mapping);
+            row.mapping(&mapping);
         }
         if head.ty == Type::Ours(RecordType::NsInfo) {
             let container = fields::container(&record);

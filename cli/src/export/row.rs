@@ -5,6 +5,7 @@
 use super::Ask;
 use super::events::Place;
 use super::fields::{self, Column};
+use crate::record::device::Device;
 use crate::record::users::{UNSET, Users};
 use crate::record::value::{Nested, decoded, enriched};
 use crate::record::{Head, Type};
@@ -129,7 +130,7 @@ impl Row {
     }
 
     /// The mapping that the violation is of.
-    pub(super) fn mapping(&mut self, device: &str) {
+    pub(super) fn mapping(&mut self, device: &Device) {
         put(&mut self.json, "mapping", device);
     }
 

@@ -8,6 +8,7 @@ use super::progress::Progress;
 use super::wanted::Wanted;
 use super::{hint, open, order, system};
 use crate::record::head::{self, Parsed};
+use crate::record::host::Hosts;
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, Read};
@@ -99,6 +100,7 @@ pub struct Log {
     /// What may ever be wanted, where large files are searched on more than one processor.
     ahead: Option<(Ahead, How)>,
     names: Vec<String>,
+    hosts: Hosts,
     progress: Progress,
 }
 
@@ -141,6 +143,7 @@ impl Log {
             current: None,
             ahead: None,
             names: Vec::new(),
+            hosts: Hosts::default(),
             progress,
         })
     }
@@ -164,6 +167,7 @@ impl Log {
             current: None,
             ahead: None,
             names: Vec::new(),
+            hosts: Hosts::default(),
             progress: Progress::none(),
         }
     }
@@ -242,7 +246,10 @@ impl Log {
             }
         }
         let file = self.names.len() - 1;
-        let (raw, parsed) = self.current.as_ref()?.found();
+        let (raw, mut parsed) = self.current.as_ref()?.found();
+        if let Parsed::Record(head) = &mut parsed {
+            head.host = self.hosts.number(head.node);
+        }
         let place = Place {
             file,
             line: raw.number,

@@ -24,9 +24,10 @@ pub struct Serials(PerHost<u64>);
 
 impl Serials {
     /// A record came. Returns whether its machine came up since the one before.
+    #[inline]
     pub fn began_anew(&mut self, head: &Head<'_>) -> bool {
         let serial = head.stamp.serial;
-        let last = std::mem::replace(self.0.of(head.node), serial);
+        let last = std::mem::replace(self.0.of(head.host), serial);
         serial.saturating_add(BACK) < last
     }
 }
@@ -34,11 +35,12 @@ impl Serials {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::host::Hosts;
     use crate::record::{Parsed, head};
 
     #[test]
     fn serial_numbers_that_begin_anew_are_a_boot_of_that_node() {
-        let mut serials = Serials::default();
+        let (mut serials, mut hosts) = (Serials::default(), Hosts::default());
         for (node, serial, anew) in [
             ("", 5000, false),
             ("node=a ", 9, false),
@@ -50,9 +52,10 @@ mod tests {
             ("", 1, true),
         ] {
             let line = format!("{node}type=EOE msg=audit(1.000:{serial}): ");
-            let Parsed::Record(head) = head::parse(line.as_bytes()) else {
+            let Parsed::Record(mut head) = head::parse(line.as_bytes()) else {
                 panic!("{line}");
             };
+            head.host = hosts.number(head.node);
             assert_eq!(serials.began_anew(&head), anew, "{line}");
         }
         assert!(is_over(1, 4) && !is_over(1, 3) && !is_over(u64::MAX, 1));

@@ -10,6 +10,7 @@
 //! The first is auditd's log, `ausearch --raw` and what auditd's plugins read; the second is the kernel's
 //! own log, as `dmesg`, the journal or a syslog has it.
 
+use super::host::Host;
 use super::types::Type;
 use dmns_audit_uapi::line::Stamp;
 use memchr::{memchr, memmem};
@@ -41,6 +42,8 @@ pub struct Broken {
 pub struct Head<'a> {
     /// `node=`, where auditd is configured to write it.
     pub node: Option<&'a [u8]>,
+    /// The number of that host, where the line is one of a [log](crate::input::Log); else 0.
+    pub host: Host,
     /// The type as it is written: a name, `UNKNOWN[1385]`, a number.
     pub name: &'a [u8],
     /// The type.
@@ -129,6 +132,7 @@ impl Parts {
                 enrichment,
             } => Parsed::Record(Head {
                 node: node.map(|length| part(("node=".len() as u32, length))),
+                host: 0,
                 name: part(name),
                 ty,
                 stamp,
@@ -223,6 +227,7 @@ fn record<'a>(line: &'a [u8], node: Option<&'a [u8]>, at: usize) -> Result<Head<
     };
     Ok(Head {
         node,
+        host: 0,
         name,
         ty: Type::from_name(name),
         stamp: Stamp {

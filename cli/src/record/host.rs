@@ -2,16 +2,22 @@
 
 //! Hosts by number, so that what belongs to one is found at once, however many there are.
 
-use hashbrown::HashMap;
+use super::Head;
+use hashbrown::{DefaultHashBuilder, HashTable};
+use std::hash::BuildHasher;
+use std::rc::Rc;
 
 /// The number of a host: the first that a log names is 0.
-pub type Host = usize;
+pub type Host = u32;
 
 /// The hosts of a log, as `node=` names them. A log without has one, that has no name.
 #[derive(Debug, Default)]
 pub struct Hosts {
-    numbers: HashMap<Box<[u8]>, Host>,
-    names: Vec<Option<Box<[u8]>>>,
+    /// The names of all, one after the other, and where each ends.
+    names: Vec<u8>,
+    ends: Vec<usize>,
+    numbers: HashTable<Host>,
+    hasher: DefaultHashBuilder,
     /// That of records without `node=`.
     unnamed: Option<Host>,
     /// The one asked for last: records of a host come in a row.
@@ -20,66 +26,125 @@ pub struct Hosts {
 
 impl Hosts {
     /// The number of the host called `node`, which may be a new one.
+    #[inline]
     pub fn number(&mut self, node: Option<&[u8]>) -> Host {
-        match self.known(node) {
-            Some(host) => self.last = host,
-            None => {
-                self.last = self.names.len();
-                match node {
-                    Some(node) => drop(self.numbers.insert(node.into(), self.last)),
-                    None => self.unnamed = Some(self.last),
-                }
-                self.names.push(node.map(Box::from));
-            }
-        }
+        self.last = match node {
+            Some(node) => self.named(node),
+            None => match self.unnamed {
+                Some(host) => host,
+                None => *self.unnamed.insert(add(&mut self.names, &mut self.ends, &[])),
+            },
+        };
         self.last
     }
 
-    /// The same, if the log named it before.
-    pub fn known(&self, node: Option<&[u8]>) -> Option<Host> {
-        match self.names.get(self.last) {
-            Some(name) if name.as_deref() == node => Some(self.last),
-            _ => match node {
-                Some(node) => self.numbers.get(node).copied(),
-                None => self.unnamed,
-            },
+    fn named(&mut self, node: &[u8]) -> Host {
+        let Self {
+            names,
+            ends,
+            numbers,
+            hasher,
+            unnamed,
+            last,
+        } = self;
+        if unnamed.is_none_or(|unnamed| unnamed != *last) && name(names, ends, *last) == Some(node) {
+            return *last;
         }
+        let hash = hasher.hash_one(node);
+        if let Some(host) = numbers.find(hash, |&host| name(names, ends, host) == Some(node)) {
+            return *host;
+        }
+        let host = add(names, ends, node);
+        let hash_of = |&host: &Host| hasher.hash_one(name(names, ends, host).unwrap_or_default());
+        *numbers.insert_unique(hash, host, hash_of).get()
     }
 }
 
-/// Something for each host.
-#[derive(Debug)]
-pub struct PerHost<T> {
-    hosts: Hosts,
-    all: Vec<T>,
+fn name<'a>(names: &'a [u8], ends: &[usize], host: Host) -> Option<&'a [u8]> {
+    let host = host as usize;
+    let end = *ends.get(host)?;
+    let from = host.checked_sub(1).map_or(0, |before| ends[before]);
+    Some(&names[from..end])
 }
+
+fn add(names: &mut Vec<u8>, ends: &mut Vec<usize>, node: &[u8]) -> Host {
+    names.extend_from_slice(node);
+    ends.push(names.len());
+    // The names of 2^32 hosts fit no memory.
+    (ends.len() - 1) as Host
+}
+
+/// Something small for each host.
+#[derive(Debug)]
+pub struct PerHost<T>(Vec<T>);
 
 impl<T> Default for PerHost<T> {
     fn default() -> Self {
-        Self {
-            hosts: Hosts::default(),
-            all: Vec::new(),
-        }
+        Self(Vec::new())
     }
 }
 
 impl<T: Default> PerHost<T> {
-    /// That of the host called `node`.
-    pub fn of(&mut self, node: Option<&[u8]>) -> &mut T {
-        let host = self.hosts.number(node);
-        if self.all.len() <= host {
-            self.all.resize_with(host + 1, T::default);
+    /// That of `host`.
+    #[inline]
+    pub fn of(&mut self, host: Host) -> &mut T {
+        let host = host as usize;
+        if self.0.len() <= host {
+            self.0.resize_with(host + 1, T::default);
         }
-        &mut self.all[host]
+        &mut self.0[host]
     }
 
     /// The same, if there is one.
-    pub fn known(&self, node: Option<&[u8]>) -> Option<&T> {
-        self.all.get(self.hosts.known(node)?)
+    pub fn known(&self, host: Host) -> Option<&T> {
+        self.0.get(host as usize)
     }
 
     /// Those of all hosts, in the order in which the log named them.
     pub fn all_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.all.iter_mut()
+        self.0.iter_mut()
+    }
+}
+
+/// The names of hosts as text, each kept once.
+#[derive(Debug, Default)]
+pub struct Nodes(PerHost<Option<Rc<str>>>);
+
+impl Nodes {
+    /// The name of the host of `head`, where the log has it.
+    pub fn of(&mut self, head: &Head<'_>) -> Option<Rc<str>> {
+        let node = head.node?;
+        let known = self.0.of(head.host);
+        let name = known.get_or_insert_with(|| String::from_utf8_lossy(node).into());
+        Some(name.clone())
+    }
+
+    /// The name of `host`, if it was asked for before.
+    pub fn known(&self, host: Host) -> Option<Rc<str>> {
+        self.0.known(host)?.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn each_name_has_one_number(names in prop::collection::vec(prop::option::of("[ab]{0,3}"), 0..60)) {
+            let mut hosts = Hosts::default();
+            let mut known: Vec<Option<String>> = Vec::new();
+            for name in names {
+                let number = hosts.number(name.as_ref().map(String::as_bytes)) as usize;
+                match known.iter().position(|other| *other == name) {
+                    Some(at) => prop_assert_eq!(number, at),
+                    None => {
+                        prop_assert_eq!(number, known.len());
+                        known.push(name);
+                    }
+                }
+            }
+        }
     }
 }

@@ -4,7 +4,9 @@
 //!
 //! - [`head`]: node, type, stamp, and where the fields begin.
 //! - [`types`]: what its type is.
+//! - [`by_host`]: what lives on hosts, in one table.
 //! - [`cgroup`]: which container a control group is of.
+//! - [`device`]: the number of a device.
 //! - [`event`]: which records may still be of its event, and of its boot.
 //! - [`names`]: text that comes again and again.
 //! - [`pending`]: what waits for another record of its event.
@@ -13,7 +15,9 @@
 //! - [`resource`]: what a guest was given or lost.
 //! - [`users`]: names for user ids.
 
+pub mod by_host;
 pub mod cgroup;
+pub mod device;
 pub mod event;
 pub mod head;
 pub mod host;

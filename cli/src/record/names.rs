@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Text that a log says again and again, kept once.
+//! What a log says again and again, kept once.
 
 use hashbrown::HashSet;
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
+use std::hash::Hash;
 use std::rc::Rc;
 
 /// How many are known at a time.
@@ -16,13 +17,41 @@ pub struct Names(RefCell<HashSet<Rc<str>>>);
 impl Names {
     /// `text`, which is kept for as long as somebody has it, and for a while after.
     pub fn get(&self, text: &str) -> Rc<str> {
-        let mut known = self.0.borrow_mut();
-        // Whoever has one of them keeps it.
-        if known.len() >= MOST {
-            known.clear();
-        }
+        let mut known = room(&self.0);
         known.get_or_insert_with(text, |text| text.into()).clone()
     }
+}
+
+/// Things that come again and again, each kept once.
+#[derive(Debug)]
+pub struct Once<T>(RefCell<HashSet<Rc<T>>>);
+
+impl<T> Default for Once<T> {
+    fn default() -> Self {
+        Self(RefCell::default())
+    }
+}
+
+impl<T: Hash + Eq> Once<T> {
+    /// `thing`, which is kept for as long as somebody has it, and for a while after.
+    pub fn get(&self, thing: T) -> Rc<T> {
+        let mut known = room(&self.0);
+        if let Some(known) = known.get(&thing) {
+            return known.clone();
+        }
+        let thing = Rc::new(thing);
+        known.insert(thing.clone());
+        thing
+    }
+}
+
+/// What is `known`, with room for one more. Whoever has one of them keeps it.
+fn room<T: ?Sized>(known: &RefCell<HashSet<Rc<T>>>) -> RefMut<'_, HashSet<Rc<T>>> {
+    let mut known = known.borrow_mut();
+    if known.len() >= MOST {
+        known.clear();
+    }
+    known
 }
 
 #[cfg(test)]

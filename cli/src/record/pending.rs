@@ -3,12 +3,13 @@
 //! What waits for another record of its event, found by that event.
 
 use super::event;
+use super::host::Host;
 use dmns_audit_uapi::line::Stamp;
 use hashbrown::HashMap;
 use std::collections::VecDeque;
 
 /// An event: the number of its host, and its stamp.
-pub type Event = (usize, Stamp);
+pub type Event = (Host, Stamp);
 
 /// Things that wait, oldest first.
 #[derive(Debug)]

@@ -2,22 +2,42 @@
 
 //! Names for user ids: what the log itself says, else what this machine's `/etc/passwd` says.
 
-use super::names::Names;
+use super::names::{Names, Once};
 use super::value::enriched;
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fs;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::OnceLock;
 
 /// What a user id reads that was never set: -1.
 pub const UNSET: u32 = u32::MAX;
+
+/// Whose task it is, and which program.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Subject {
+    /// The user who logged in, else the one the task runs as.
+    pub user: Rc<str>,
+    /// User id.
+    pub uid: Option<u32>,
+    /// Login user id; `None` if unset.
+    pub auid: Option<u32>,
+    /// Session; `None` if unset.
+    pub session: Option<u32>,
+    /// Name of the task; empty if not known.
+    pub comm: Rc<str>,
+    /// Program; empty if not known.
+    pub exe: Rc<str>,
+}
 
 /// Looks names up.
 #[derive(Debug)]
 pub struct Users {
     /// What records say of tasks, each kept once.
     pub(crate) names: Names,
+    pub(crate) subjects: Once<Subject>,
     passwd: PathBuf,
     // Read when the first name is asked for.
     known: OnceLock<HashMap<u32, String>>,
@@ -34,6 +54,7 @@ impl Users {
     pub fn new(passwd: impl Into<PathBuf>) -> Self {
         Self {
             names: Names::default(),
+            subjects: Once::default(),
             passwd: passwd.into(),
             known: OnceLock::new(),
         }

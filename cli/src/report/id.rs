@@ -3,9 +3,9 @@
 //! Who and when: what the rows of all reports have in common.
 
 use super::Options;
-use crate::record::users::UNSET;
 use crate::record::value::decoded;
-use crate::record::{Head, users::Users};
+use crate::record::Head;
+use crate::record::users::{Subject, UNSET, Users};
 use crate::table::Line;
 use crate::terminal::{FAINT, PLAIN};
 use dmns_audit_uapi::line::{Fields, Stamp};
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fmt;
 use std::io::{self, Write};
+use std::ops::Deref;
 use std::rc::Rc;
 
 /// How many identifiers a row keeps as proof.
@@ -55,28 +56,58 @@ impl Id {
     }
 }
 
-/// The events that a row was made from: the first ones, and how many there are.
+/// The events that a row was made from: the first ones, and how many there are; nothing where no proof is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof(Option<Box<Ids>>);
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Proof {
-    ids: Vec<Id>,
+struct Ids {
+    first: Vec<Id>,
     more: u64,
 }
 
+impl Default for Proof {
+    fn default() -> Self {
+        Self::new(true)
+    }
+}
+
 impl Proof {
+    /// No events yet. Not `kept`: nor any later.
+    pub fn new(kept: bool) -> Self {
+        Self(kept.then(Box::default))
+    }
+
+    /// Another one, kept if this one is.
+    pub fn another(&self) -> Self {
+        Self::new(self.0.is_some())
+    }
+
     /// Adds an event.
     pub fn add(&mut self, id: Id) {
-        if self.ids.last() == Some(&id) {
-        } else if self.ids.len() < PROOF {
-            self.ids.push(id);
+        let Some(ids) = &mut self.0 else {
+            return;
+        };
+        if ids.first.last() == Some(&id) {
+        } else if ids.first.len() < PROOF {
+            ids.first.push(id);
         } else {
-            self.more += 1;
+            ids.more += 1;
         }
     }
 
     /// Adds the events of another row.
     pub fn extend(&mut self, other: &Self) {
-        other.ids.iter().for_each(|&id| self.add(id));
-        self.more += other.more;
+        if let Some(other) = &other.0 {
+            other.first.iter().for_each(|&id| self.add(id));
+            if let Some(ids) = &mut self.0 {
+                ids.more += other.more;
+            }
+        }
+    }
+
+    fn first(&self) -> impl Iterator<Item = &Id> {
+        self.0.iter().flat_map(|ids| &ids.first)
     }
 
     /// Writes `    Proof: 1327345338.087:41631, 1327346831.548:41702`, if that was asked for.
@@ -88,71 +119,79 @@ impl Proof {
         if !options.proof {
             return Ok(());
         }
-        let ids: Vec<_> = self.ids.iter().map(Id::to_string).collect();
+        let ids: Vec<_> = self.first().map(Id::to_string).collect();
         let mut text = format!("    Proof: {}", ids.join(", "));
-        if self.more > 0 {
-            text.push_str(&format!(" and {} more", self.more));
+        if self.more() > 0 {
+            text.push_str(&format!(" and {} more", self.more()));
         }
         writeln!(out, "{}", options.terminal.paint(FAINT, &text))
     }
 
     /// For JSON: an array of identifiers.
     pub fn json(&self) -> Value {
-        self.ids.iter().map(|id| json!(id.to_string())).collect()
+        self.first().map(|id| json!(id.to_string())).collect()
     }
 
     /// How many events are not in the array.
     pub fn more(&self) -> u64 {
-        self.more
+        self.0.as_ref().map_or(0, |ids| ids.more)
     }
 }
 
 /// A task, as a record tells of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Who {
-    /// The user who logged in, else the one the task runs as.
-    pub user: Rc<str>,
-    /// User id.
-    pub uid: Option<u32>,
-    /// Login user id; `None` if unset.
-    pub auid: Option<u32>,
-    /// Session; `None` if unset.
-    pub session: Option<u32>,
     /// Process id.
     pub pid: Option<i32>,
-    /// Name of the task; empty if not known.
-    pub comm: Rc<str>,
-    /// Program; empty if not known.
-    pub exe: Rc<str>,
+    /// What many tasks have in common, kept once.
+    subject: Rc<Subject>,
+}
+
+impl Deref for Who {
+    type Target = Subject;
+
+    fn deref(&self) -> &Subject {
+        &self.subject
+    }
 }
 
 impl Who {
     /// Takes it from `fields` of the record `head`.
     pub fn of(head: &Head<'_>, fields: Fields<'_>, users: &Users) -> Self {
-        let mut who = Self::default();
+        let mut subject = Subject::default();
+        let mut pid = None;
         let (mut uid, mut auid) = ("", "");
         let name = |value| users.names.get(&decoded(value));
         for field in fields {
             match field.name {
                 "uid" => uid = field.value,
                 "auid" => auid = field.value,
-                "ses" => who.session = field.value.parse().ok().filter(|&id| id != UNSET),
-                "pid" => who.pid = field.value.parse().ok(),
-                "comm" => who.comm = name(field.value),
-                "exe" if field.value != "(null)" => who.exe = name(field.value),
+                "ses" => subject.session = field.value.parse().ok().filter(|&id| id != UNSET),
+                "pid" => pid = field.value.parse().ok(),
+                "comm" => subject.comm = name(field.value),
+                "exe" if field.value != "(null)" => subject.exe = name(field.value),
                 _ => {}
             }
         }
-        who.uid = uid.parse().ok();
-        who.auid = auid.parse().ok().filter(|&id| id != UNSET);
-        let (name, value) = match who.auid {
+        subject.uid = uid.parse().ok();
+        subject.auid = auid.parse().ok().filter(|&id| id != UNSET);
+        let (name, value) = match subject.auid {
             Some(_) => ("auid", auid),
             None => ("uid", uid),
         };
-        who.user = users
-            .names
-            .get(&users.of_field(head.enrichment, name, value));
-        who
+        let user = users.of_field(head.enrichment, name, value);
+        subject.user = users.names.get(&user);
+        Self {
+            pid,
+            subject: users.subjects.get(subject),
+        }
+    }
+
+    /// The same task in another program.
+    pub fn runs(&mut self, users: &Users, change: impl FnOnce(&mut Subject)) {
+        let mut subject = Subject::clone(&self.subject);
+        change(&mut subject);
+        self.subject = users.subjects.get(subject);
     }
 
     /// `jo (integritysetup)`

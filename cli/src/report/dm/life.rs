@@ -2,23 +2,24 @@
 
 //! A life of a mapping, as it is told.
 
-use super::record::Record;
 use crate::ranges::Ranges;
+use crate::record::device::Device;
 use crate::report::id::{Id, Proof, Who};
 use dmns_audit_uapi::rules::{self, Unit};
 use serde::{Deserialize, Serialize};
+use std::rc::Rc;
 
 /// From a constructor to the destructor of the same target on the same device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Life {
     /// The target: `integrity`.
-    pub target: String,
+    pub target: Rc<str>,
     /// The mapped device: `254:3`.
-    pub device: String,
+    pub device: Device,
     /// The device is not the mapping, but one beneath: which mapping stands on it, the log does not tell.
     pub beneath: bool,
     /// `node=`, where the log has it.
-    pub node: Option<String>,
+    pub node: Option<Rc<str>>,
     /// Who made it, if the log tells.
     pub maker: Option<Who>,
     /// When it was made; `None` if that is not in the log.
@@ -56,9 +57,9 @@ pub enum Fate {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
     /// `op=`.
-    pub op: String,
+    pub op: Rc<str>,
     /// The device that the records name: the mapping, or the one beneath it.
-    pub device: String,
+    pub device: Device,
     /// How many records.
     pub count: u64,
     /// The first and the last of them.
@@ -72,61 +73,9 @@ pub struct Found {
 }
 
 impl Life {
-    /// One of which only this is known.
-    pub(super) fn of(target: &str, device: &str) -> Self {
-        Self {
-            target: target.to_owned(),
-            device: device.to_owned(),
-            beneath: false,
-            node: None,
-            maker: None,
-            start: None,
-            end: None,
-            fate: Fate::Lives,
-            reloads: 0,
-            violations: 0,
-            sectors: Ranges::default(),
-            found: Vec::new(),
-            proof: Proof::default(),
-        }
-    }
-
-    /// A violation was found, in the event `id`.
-    pub(super) fn violation(&mut self, id: Id, record: &Record<'_>) {
-        self.violations += 1;
-        let same = |found: &Found| found.op == record.op && found.device == record.dev;
-        let at = match self.found.iter().position(same) {
-            Some(at) => at,
-            None => {
-                self.found.push(Found {
-                    op: record.op.to_owned(),
-                    device: record.dev.to_owned(),
-                    count: 0,
-                    first: id,
-                    last: id,
-                    sectors: Default::default(),
-                    proof: Proof::default(),
-                });
-                self.found.len() - 1
-            }
-        };
-        let found = &mut self.found[at];
-        found.count += 1;
-        found.last = id;
-        found.sectors.extend(record.sector);
-        found.proof.add(id);
-    }
-
-    /// It is over: what was found by each operation and device is put together.
-    pub(super) fn sum(&mut self) {
-        for found in &self.found {
-            self.sectors.merge(&found.sectors);
-        }
-    }
-
     /// What `sectors` counts.
     pub fn unit(&self) -> &'static str {
-        match self.target.as_str() {
+        match &*self.target {
             "verity" => "block",
             _ => "sector",
         }

@@ -11,88 +11,79 @@
 //!   integrity device, then the crypt one, in one process), or is plain where only one can be meant.
 
 use super::life::{Fate, Life};
-use super::mappings::{Key, Mappings, Named};
+use super::mappings::Mappings;
+use super::open::{Named, Open, Told};
 use super::record::Record;
+use crate::ranges::Ranges;
+use crate::record::device::Device;
 use crate::record::event::Serials;
-use crate::record::host::PerHost;
+use crate::record::host::{Host, Nodes, PerHost};
 use crate::record::pending::Pending;
 use crate::record::users::Users;
 use crate::record::value::text;
 use crate::record::{Head, Type};
+use crate::report::Options;
 use crate::report::id::{Id, Proof, Who};
 use crate::when::Window;
 use dmns_audit_uapi::line::fields;
 use dmns_audit_uapi::types::RecordType;
-use hashbrown::Equivalent;
+use hashbrown::HashMap;
+use std::io;
+use std::rc::Rc;
 
-#[derive(Debug)]
-pub(super) struct Open {
-    order: u64,
-    pub(super) life: Life,
-    /// How many tables are loaded: two, between a reload and its resume.
-    pub(super) tables: u32,
-    /// The device beneath, if it is known.
-    pub(super) beneath: Option<String>,
-}
-
-#[cfg(test)]
-impl Open {
-    pub(super) fn new(order: u64, tables: u32, beneath: Option<String>, life: Life) -> Self {
-        Self {
-            order,
-            life,
-            tables,
-            beneath,
-        }
-    }
-}
-
-/// What lives on a host.
-#[derive(Debug, Default)]
-struct Host {
-    open: Mappings,
-    /// Constructors that failed, whose destructor is still to come.
-    failed: Pending<Key>,
-    /// The integrity device that was made last, and by which process.
-    last_integrity: Option<(Option<i32>, String)>,
-}
+/// How many bytes the sectors of all that lives may take. Then they are told less exactly.
+const SECTORS: usize = 16 << 20;
 
 /// Lives that go on, and those that ended.
 #[derive(Debug)]
 pub struct Lives {
     window: Window,
-    /// Only which mapping a violation is of is asked: they are not counted.
-    only_mappings: bool,
-    hosts: PerHost<Host>,
+    /// Lives are told, with the records that they were made from or without. `None`: only which mapping a violation is of
+    /// is asked for, and nothing is counted.
+    told: Option<Proof>,
+    open: Mappings,
+    /// Constructors that failed, whose destructor is still to come.
+    failed: HashMap<Host, Pending<(Rc<str>, Device)>>,
+    /// The integrity device that was made last on a host, and by which process.
+    last_integrity: PerHost<Option<(Option<i32>, Device)>>,
+    nodes: Nodes,
     serials: Serials,
     order: u64,
+    /// How many bytes the sectors of what lives take, and how many they may.
+    sectors: usize,
+    room: usize,
     /// What ended, with its place among all lives.
     pub done: Vec<(u64, Life)>,
 }
 
 impl Lives {
-    /// Of lives that `window` has a part of, and of violations within it.
-    pub fn new(window: Window) -> Self {
+    /// Of lives that the window of `options` has a part of, and of violations within it.
+    pub fn new(options: &Options) -> Self {
         Self {
-            window,
-            only_mappings: false,
-            hosts: PerHost::default(),
-            serials: Serials::default(),
-            order: 0,
-            done: Vec::new(),
+            told: Some(Proof::new(options.proof)),
+            ..Self::mappings(options.window)
         }
     }
 
     /// Those that only tell of which mapping a violation is: nothing is counted, and nothing [`Lives::done`].
     pub fn mappings(window: Window) -> Self {
         Self {
-            only_mappings: true,
-            ..Self::new(window)
+            window,
+            told: None,
+            open: Mappings::default(),
+            failed: HashMap::new(),
+            last_integrity: PerHost::default(),
+            nodes: Nodes::default(),
+            serials: Serials::default(),
+            order: 0,
+            sectors: 0,
+            room: SECTORS,
+            done: Vec::new(),
         }
     }
 
     /// A record of any type. Tells the mapped device of a violation.
-    pub fn record(&mut self, head: &Head<'_>, users: &Users) -> Option<&str> {
+    pub fn record(&mut self, head: &Head<'_>, users: &Users) -> Option<Device> {
         match head.ty {
             Type::Ours(RecordType::DmCtrl | RecordType::DmEvent) => {
                 let body = text(head.body);
@@ -101,7 +92,7 @@ impl Lives {
             }
             Type::SystemBoot | Type::SystemShutdown => {
                 self.serials.began_anew(head);
-                self.down(head.node, Id::from(head.stamp));
+                self.down(head);
                 None
             }
             _ => None,
@@ -116,132 +107,186 @@ impl Lives {
         record: &Record<'_>,
         body: &str,
         users: &Users,
-    ) -> Option<&str> {
-        let id = Id::from(head.stamp);
+    ) -> Option<Device> {
         if self.serials.began_anew(head) {
-            self.down(head.node, id);
+            self.down(head);
         }
+        let named = Named::by(record);
         if head.ty == Type::Ours(RecordType::DmEvent) {
-            return self.violation(head, id, record);
+            return self.violation(head, record, named, users);
         }
         match record.op {
             "ctr" => {
-                let tells = !self.only_mappings;
-                let who = tells.then(|| Who::of(head, fields(body), users));
-                self.ctr(head, id, record, who);
+                let who = self.told.is_some().then(|| Who::of(head, fields(body), users));
+                self.ctr(head, record, named, who, users);
             }
-            "dtr" => self.dtr(head, id, record),
+            "dtr" => self.dtr(head, named, users),
             _ => {}
         }
         None
     }
 
-    fn ctr(&mut self, head: &Head<'_>, id: Id, record: &Record<'_>, who: Option<Who>) {
-        let named = Named::by(record);
+    fn ctr(
+        &mut self,
+        head: &Head<'_>,
+        record: &Record<'_>,
+        named: Named<'_>,
+        who: Option<Who>,
+        users: &Users,
+    ) {
+        let id = Id::from(head.stamp);
         if !record.success {
-            let host = self.hosts.of(head.node);
-            while host.failed.overdue(id.seconds).is_some() {}
-            host.failed.push((0, head.stamp), named.key());
-            let mut open = self.begin(head, named, Some(id), who);
-            open.life.end = Some(id);
-            open.life.fate = Fate::Failed(record.error.to_owned());
-            self.finish(open);
+            let open = self.begin(head, named, Some(id), who, users);
+            let failed = self.failed.entry(head.host).or_default();
+            while failed.overdue(id.seconds).is_some() {}
+            failed.push((0, head.stamp), (open.target.clone(), open.device.clone()));
+            self.finish(open, head, Some(id), Fate::Failed(record.error.to_owned()));
             return;
         }
-        let host = self.hosts.of(head.node);
-        if let Some(open) = host.open.get_mut(named).filter(|open| open.tables > 0) {
+        let known = self.open.find(head.host, &named);
+        let loaded = known.and_then(|at| self.open.at_mut(at));
+        if let Some(open) = loaded.filter(|open| open.tables > 0) {
             open.tables += 1;
-            open.life.reloads += 1;
-            open.life.proof.add(id);
+            if let Some(told) = &mut open.told {
+                told.reloads += 1;
+                told.proof.add(id);
+            }
             return;
         }
+        let last = self.last_integrity.of(head.host);
         let beneath = match record.module {
             "integrity" => {
-                host.last_integrity = Some((record.pid, record.dev.to_owned()));
+                *last = Some((record.pid, named.device.clone()));
                 None
             }
-            "crypt" => host
-                .last_integrity
+            "crypt" => last
                 .as_ref()
-                .filter(|(pid, dev)| *pid == record.pid && dev != record.dev)
-                .map(|(_, dev)| dev.clone()),
+                .filter(|(pid, device)| *pid == record.pid && *device != named.device)
+                .map(|(_, device)| device.clone()),
             _ => None,
         };
-        let mut open = self.begin(head, named, Some(id), who);
+        let mut open = self.begin(head, named, Some(id), who, users);
         open.tables = 1;
         open.beneath = beneath;
-        if let Some(old) = self.hosts.of(head.node).open.insert(open) {
-            // Violations of a life whose constructor was not seen, and now another one: they were two.
-            self.finish(old);
+        // Violations of a life whose constructor was not seen, and now another one: they were two.
+        if let Some(old) = known.and_then(|at| self.open.remove(head.host, at)) {
+            self.finish(old, head, None, Fate::Lives);
         }
+        self.open.add(head.host, open);
     }
 
-    fn dtr(&mut self, head: &Head<'_>, id: Id, record: &Record<'_>) {
-        let named = Named::by(record);
-        let host = self.hosts.of(head.node);
-        // One destructor for each constructor that failed.
-        let mut none = true;
-        host.failed.take(&(0, head.stamp), |failed| {
-            let first = none && named.equivalent(failed);
-            none &= !first;
-            first
-        });
-        if !none {
+    fn dtr(&mut self, head: &Head<'_>, named: Named<'_>, users: &Users) {
+        let id = Id::from(head.stamp);
+        if self.had_failed(head, &named) {
             return;
         }
-        if let Some(open) = host.open.get_mut(named).filter(|open| open.tables > 1) {
-            open.life.proof.add(id);
+        let known = self.open.find(head.host, &named);
+        let loaded = known.and_then(|at| self.open.at_mut(at));
+        if let Some(open) = loaded.filter(|open| open.tables > 1) {
+            if let Some(told) = &mut open.told {
+                told.proof.add(id);
+            }
             open.tables -= 1;
             return;
         }
-        let mut open = match host.open.remove(named) {
+        let open = match known.and_then(|at| self.open.remove(head.host, at)) {
             Some(open) => open,
-            None => self.begin(head, named, None, None),
+            None => self.begin(head, named, None, None, users),
         };
-        open.life.proof.add(id);
-        open.life.end = Some(id);
-        open.life.fate = Fate::Destroyed;
-        self.finish(open);
+        self.finish(open, head, Some(id), Fate::Destroyed);
     }
 
-    fn violation(&mut self, head: &Head<'_>, id: Id, record: &Record<'_>) -> Option<&str> {
-        let (device, beneath) = self.hosts.of(head.node).open.above(record);
-        let named = Named {
-            target: record.module,
-            device: device.as_deref().unwrap_or(record.dev),
+    /// Whether the constructor of the same event failed: one destructor for each.
+    fn had_failed(&mut self, head: &Head<'_>, named: &Named<'_>) -> bool {
+        let Some(failed) = self.failed.get_mut(&head.host) else {
+            return false;
         };
-        if !self.hosts.of(head.node).open.has(named) {
-            let mut open = self.begin(head, named, None, None);
-            open.life.beneath = beneath;
-            self.hosts.of(head.node).open.insert(open);
+        let mut none = true;
+        failed.take(&(0, head.stamp), |(target, device)| {
+            let first = none && (&**target, device) == (named.target, &named.device);
+            none &= !first;
+            first
+        });
+        if failed.is_empty() {
+            self.failed.remove(&head.host);
         }
+        !none
+    }
+
+    fn violation(
+        &mut self,
+        head: &Head<'_>,
+        record: &Record<'_>,
+        named: Named<'_>,
+        users: &Users,
+    ) -> Option<Device> {
+        let id = Id::from(head.stamp);
+        let (device, beneath) = self.open.above(head.host, record, &named);
+        let by = named.device.clone();
+        let named = Named {
+            device: device.unwrap_or(named.device),
+            ..named
+        };
+        let at = match self.open.find(head.host, &named) {
+            Some(at) => at,
+            None => {
+                let mut open = self.begin(head, named, None, None, users);
+                open.is_beneath = beneath;
+                self.open.add(head.host, open)
+            }
+        };
         if !self.window.has(id.seconds) {
             return None;
         }
-        let life = &mut self.hosts.of(head.node).open.get_mut(named)?.life;
-        if !self.only_mappings {
-            life.violation(id, record);
+        let open = self.open.at_mut(at)?;
+        if let Some(told) = &mut open.told {
+            let more = told.violation(id, record, &by, || users.names.get(record.op));
+            self.sectors = self.sectors.saturating_add_signed(more);
         }
-        (!life.beneath).then_some(life.device.as_str())
+        let device = (!open.is_beneath).then(|| open.device.clone());
+        if self.sectors > self.room {
+            self.coarsen();
+        }
+        device
     }
 
-    /// The machine called `node` goes down or came up: nothing lives.
-    fn down(&mut self, node: Option<&[u8]>, id: Id) {
-        let host = std::mem::take(self.hosts.of(node));
-        for mut open in host.open.into_all() {
-            open.life.end = Some(id);
-            open.life.fate = Fate::Down;
-            open.life.proof.add(id);
-            self.finish(open);
+    /// The sectors take too much room: mappings that have more than others get by with less.
+    fn coarsen(&mut self) {
+        let lives = self.open.all_mut().flat_map(|open| &open.told);
+        let sets: usize = lives.map(|told| told.found.len()).sum();
+        let most = SECTORS / 2 / Ranges::OF_MANY / sets.max(1);
+        self.sectors = 0;
+        for told in self.open.all_mut().flat_map(|open| &mut open.told) {
+            for found in &mut told.found {
+                found.sectors.coarsen(most.max(1));
+            }
+            self.sectors += told.sectors();
         }
+        self.room = SECTORS.max(2 * self.sectors);
     }
 
-    /// The log ends: what lives, lives.
-    pub fn end(&mut self) {
-        let hosts: Vec<Host> = self.hosts.all_mut().map(std::mem::take).collect();
-        for open in hosts.into_iter().flat_map(|host| host.open.into_all()) {
-            self.finish(open);
+    /// The machine of `head` goes down or came up: nothing lives.
+    fn down(&mut self, head: &Head<'_>) {
+        while let Some(open) = self.open.pop(head.host) {
+            self.finish(open, head, Some(Id::from(head.stamp)), Fate::Down);
         }
+        self.failed.remove(&head.host);
+        *self.last_integrity.of(head.host) = None;
+    }
+
+    /// The log ends: what lives, lives. Hands out each life that is told, and its place among all.
+    ///
+    /// # Errors
+    ///
+    /// What `each` returns.
+    pub fn end(&mut self, mut each: impl FnMut(u64, Life) -> io::Result<()>) -> io::Result<()> {
+        for (host, open) in std::mem::take(&mut self.open).into_all() {
+            let node = self.nodes.known(host);
+            if let Some((order, life)) = self.told(open, node, None, Fate::Lives) {
+                each(order, life)?;
+            }
+        }
+        Ok(())
     }
 
     fn begin(
@@ -249,33 +294,49 @@ impl Lives {
         head: &Head<'_>,
         named: Named<'_>,
         start: Option<Id>,
-        who: Option<Who>,
+        maker: Option<Who>,
+        users: &Users,
     ) -> Open {
-        self.order += 1;
-        let mut proof = Proof::default();
-        if let Some(id) = start {
-            proof.add(id);
-        }
+        let told = self.told.clone().map(|mut proof| {
+            self.order += 1;
+            // So that it is known in the end.
+            self.nodes.of(head);
+            start.into_iter().for_each(|id| proof.add(id));
+            Box::new(Told {
+                order: self.order,
+                maker,
+                start,
+                reloads: 0,
+                found: Vec::new(),
+                proof,
+            })
+        });
         Open {
-            order: self.order,
+            target: users.names.get(named.target),
+            device: named.device,
             tables: 0,
             beneath: None,
-            life: Life {
-                node: head.node_name(),
-                maker: who,
-                start,
-                proof,
-                ..Life::of(named.target, named.device)
-            },
+            is_beneath: false,
+            told,
         }
     }
 
-    fn finish(&mut self, mut open: Open) {
-        if self.only_mappings {
-            return;
-        }
-        open.life.sum();
-        let life = &open.life;
+    fn finish(&mut self, open: Open, head: &Head<'_>, end: Option<Id>, fate: Fate) {
+        let node = self.nodes.of(head);
+        let life = self.told(open, node, end, fate);
+        self.done.extend(life);
+    }
+
+    /// What is told of `open`, which ended so, if anything.
+    fn told(
+        &mut self,
+        open: Open,
+        node: Option<Rc<str>>,
+        end: Option<Id>,
+        fate: Fate,
+    ) -> Option<(u64, Life)> {
+        self.sectors -= open.told.as_ref().map_or(0, |told| told.sectors());
+        let (order, life) = open.life(node, end, fate)?;
         let window = self.window;
         let before = life.end.is_some_and(|end| {
             window
@@ -288,8 +349,6 @@ impl Lives {
         // A life without a constructor and without a destructor is only its violations.
         let seen = life.start.is_some() || life.fate == Fate::Destroyed;
         let nothing = !seen && life.violations == 0;
-        if !before && !after && !nothing {
-            self.done.push((open.order, open.life));
-        }
+        (!before && !after && !nothing).then_some((order, life))
     }
 }

@@ -1,197 +1,237 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The mappings that live on a host, and which of them stands on a device: found by index, however many live.
+//! The mappings that live, and which of them stands on a device: found by index, however many live on however many
+//! hosts.
 
-use super::lives::Open;
+use super::open::{Named, Open};
 use super::record::Record;
+use crate::record::by_host::{At, ByHost};
+use crate::record::device::Device;
+use crate::record::host::Host;
 use dmns_audit_uapi::rules::{self, Dev};
-use hashbrown::{Equivalent, HashMap, HashSet};
-
-/// What tells a mapping on its host, as a record names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Named<'a> {
-    /// The target: `integrity`.
-    pub(super) target: &'a str,
-    /// The device: `254:3`.
-    pub(super) device: &'a str,
-}
-
-/// The same, kept.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key {
-    /// The target: `integrity`.
-    pub(super) target: String,
-    /// The device: `254:3`.
-    pub(super) device: String,
-}
-
-impl<'a> Named<'a> {
-    /// What `record` names.
-    pub(super) fn by(record: &Record<'a>) -> Self {
-        Self::new(record.module, record.dev)
-    }
-
-    fn new(target: &'a str, device: &'a str) -> Self {
-        Self { target, device }
-    }
-
-    /// To keep.
-    pub(super) fn key(self) -> Key {
-        Key {
-            target: self.target.to_owned(),
-            device: self.device.to_owned(),
-        }
-    }
-}
-
-impl Equivalent<Key> for Named<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        (self.device, self.target) == (&key.device, &key.target)
-    }
-}
+use hashbrown::{Equivalent, HashMap};
+use std::hash::Hash;
+use std::rc::Rc;
 
 /// Mappings, and violations of which no mapping is known.
 #[derive(Debug, Default)]
 pub(super) struct Mappings {
-    /// In boxes: the map of a host that has one mapping has room for four.
-    all: HashMap<Key, Box<Open>>,
-    /// By target and the device beneath: the devices of mappings whose table is loaded.
-    above: HashMap<Key, HashSet<String>>,
-    /// By target: those of which the device beneath is not known.
-    free: HashMap<String, HashSet<String>>,
+    all: ByHost<Open>,
+    /// By host, target and the device beneath, which may not be known: mappings whose table is loaded.
+    groups: HashMap<Group, Members>,
+}
+
+/// Mappings of a host that stand on the same device.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Group {
+    host: Host,
+    target: Rc<str>,
+    beneath: Option<Device>,
+}
+
+/// The same, to look it up.
+#[derive(Hash)]
+struct GroupOf<'a> {
+    host: Host,
+    target: &'a str,
+    beneath: Option<&'a Device>,
+}
+
+impl Equivalent<Group> for GroupOf<'_> {
+    fn equivalent(&self, group: &Group) -> bool {
+        (self.host, self.target, self.beneath)
+            == (group.host, &*group.target, group.beneath.as_ref())
+    }
+}
+
+/// How many there are, and where they are: all places, by exclusive or. It tells the place of one that is alone.
+#[derive(Debug, Default)]
+struct Members {
+    number: u32,
+    places: At,
 }
 
 impl Mappings {
-    pub(super) fn get_mut(&mut self, named: Named<'_>) -> Option<&mut Open> {
-        self.all.get_mut(&named).map(|open| &mut **open)
+    /// Where the mapping is that is `named`.
+    pub(super) fn find(&self, host: Host, named: &Named<'_>) -> Option<At> {
+        self.all.find(host, named)
     }
 
-    pub(super) fn has(&self, named: Named<'_>) -> bool {
-        self.all.contains_key(&named)
+    pub(super) fn at_mut(&mut self, at: At) -> Option<&mut Open> {
+        self.all.at_mut(at)
     }
 
-    /// Keeps `open`; tells what was there before.
-    pub(super) fn insert(&mut self, open: Open) -> Option<Open> {
-        let named = Named::new(&open.life.target, &open.life.device);
-        let key = named.key();
-        let old = self.remove(named);
-        if open.tables > 0 {
-            self.place(&open).insert(key.device.clone());
-        }
-        self.all.insert(key, Box::new(open));
-        old
+    /// Keeps `open`, where no other is called so.
+    pub(super) fn add(&mut self, host: Host, open: Open) -> At {
+        let at = self.all.add(host, open);
+        self.enter(host, at);
+        at
     }
 
-    pub(super) fn remove(&mut self, named: Named<'_>) -> Option<Open> {
-        let open = *self.all.remove(&named)?;
-        if open.tables > 0 {
-            let place = self.place(&open);
-            place.remove(named.device);
-            if place.is_empty() {
-                match &open.beneath {
-                    Some(beneath) => self.above.remove(&Named::new(named.target, beneath)),
-                    None => self.free.remove(named.target),
-                };
-            }
-        }
-        Some(open)
+    pub(super) fn remove(&mut self, host: Host, at: At) -> Option<Open> {
+        self.leave(host, at);
+        self.all.remove(at)
+    }
+
+    /// Takes out one of `host`.
+    pub(super) fn pop(&mut self, host: Host) -> Option<Open> {
+        self.remove(host, self.all.last(host)?)
     }
 
     /// All, in no order.
-    pub(super) fn into_all(self) -> impl Iterator<Item = Open> {
-        self.all.into_values().map(|open| *open)
+    pub(super) fn into_all(self) -> impl Iterator<Item = (Host, Open)> {
+        self.all.into_all()
     }
 
-    /// Where `open` is in the indexes.
-    fn place(&mut self, open: &Open) -> &mut HashSet<String> {
-        let target = &open.life.target;
-        match &open.beneath {
-            Some(beneath) => {
-                let key = Named::new(target, beneath).key();
-                self.above.entry(key).or_default()
+    /// All, to change them, but for what they are called and stand on.
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Open> {
+        self.all.all_mut()
+    }
+
+    /// The mapping there is one of its group, if its table is loaded.
+    fn enter(&mut self, host: Host, at: At) {
+        let Some(open) = self.all.at(at).filter(|open| open.tables > 0) else {
+            return;
+        };
+        let group = Group {
+            host,
+            target: open.target.clone(),
+            beneath: open.beneath.clone(),
+        };
+        let members = self.groups.entry(group).or_default();
+        members.number += 1;
+        members.places ^= at;
+    }
+
+    fn leave(&mut self, host: Host, at: At) {
+        let Some(open) = self.all.at(at).filter(|open| open.tables > 0) else {
+            return;
+        };
+        let group = GroupOf {
+            host,
+            target: &open.target,
+            beneath: open.beneath.as_ref(),
+        };
+        if let Some(members) = self.groups.get_mut(&group) {
+            members.number -= 1;
+            members.places ^= at;
+            if members.number == 0 {
+                self.groups.remove(&group);
             }
-            None => self.free.entry_ref(target.as_str()).or_default(),
         }
     }
 
-    /// The device of the mapping that a violation is of, where that is not the one that `record` names; and whether
-    /// only the device beneath it is known.
-    pub(super) fn above(&mut self, record: &Record<'_>) -> (Option<String>, bool) {
-        let named = Named::by(record);
+    /// The device of the mapping that a violation is of, where that is not the one that `record` names, which is
+    /// `named`; and whether only the device beneath it is known.
+    pub(super) fn above(
+        &mut self,
+        host: Host,
+        record: &Record<'_>,
+        named: &Named<'_>,
+    ) -> (Option<Device>, bool) {
         let dev = rules::op(record.module, record.op).map_or(Dev::Mapped, |op| op.dev);
-        let lives = self.all.get(&named).is_some_and(|open| open.tables > 0);
-        if dev == Dev::Mapped || (dev == Dev::Either && lives) {
+        if dev == Dev::Mapped {
             return (None, false);
         }
-        if let (Some(device), _) = only(self.above.get(&named), named.device) {
-            return (Some(device.clone()), false);
+        let own = self.find(host, named);
+        let own = own.filter(|at| self.all.at(*at).is_some_and(|open| open.tables > 0));
+        if dev == Dev::Either && own.is_some() {
+            return (None, false);
         }
-        match only(self.free.get(named.target), named.device) {
-            (Some(device), _) => {
-                let device = device.clone();
-                // From the index of those whose device beneath is not known to that of the others.
-                if let Some(mut open) = self.remove(Named::new(named.target, &device)) {
-                    open.beneath = Some(named.device.to_owned());
-                    self.insert(open);
+        if let (Some(above), _) = self.only(host, named, Some(&named.device), own) {
+            return (self.device(above), false);
+        }
+        match self.only(host, named, None, own) {
+            (Some(above), _) => {
+                // From the group of those whose device beneath is not known to another.
+                self.leave(host, above);
+                if let Some(open) = self.all.at_mut(above) {
+                    open.beneath = Some(named.device.clone());
                 }
-                (Some(device), false)
+                self.enter(host, above);
+                (self.device(above), false)
             }
             // Nothing of the module lives: this may be the mapping itself, if it can be.
             (None, 0) if dev == Dev::Either => (None, false),
             _ => (None, true),
         }
     }
-}
 
-/// The only one of `devices` but `named`, if there is just one; and how many there are.
-fn only<'a>(devices: Option<&'a HashSet<String>>, named: &str) -> (Option<&'a String>, usize) {
-    let Some(devices) = devices else {
-        return (None, 0);
-    };
-    let number = devices.len() - usize::from(devices.contains(named));
-    match number {
-        1 => (devices.iter().find(|device| *device != named), 1),
-        number => (None, number),
+    fn device(&self, at: At) -> Option<Device> {
+        self.all.at(at).map(|open| open.device.clone())
+    }
+
+    /// The only mapping of the target of `named` that stands on `beneath`, but for its `own`, if there is just one;
+    /// and how many there are.
+    fn only(
+        &self,
+        host: Host,
+        named: &Named<'_>,
+        beneath: Option<&Device>,
+        own: Option<At>,
+    ) -> (Option<At>, u32) {
+        let group = GroupOf {
+            host,
+            target: named.target,
+            beneath,
+        };
+        let Some(members) = self.groups.get(&group) else {
+            return (None, 0);
+        };
+        let same = |at: &At| self.all.at(*at).is_some_and(|open| open.beneath.as_ref() == beneath);
+        let (number, places) = match own.filter(same) {
+            Some(own) => (members.number - 1, members.places ^ own),
+            None => (members.number, members.places),
+        };
+        ((number == 1).then_some(places), number)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::dm::life::Life;
     use proptest::prelude::*;
 
-    fn open(target: &str, device: &str, tables: u32, beneath: Option<String>) -> Open {
-        Open::new(0, tables, beneath, Life::of(target, device))
+    fn open(target: &str, device: Device, tables: u32, beneath: Option<Device>) -> Open {
+        Open {
+            target: target.into(),
+            device,
+            tables,
+            beneath,
+            is_beneath: false,
+            told: None,
+        }
     }
+
+    /// A mapping as a list has it: host, target, device, the device beneath.
+    type Kept = (Host, &'static str, Device, Option<Device>);
 
     /// The same, by looking at each mapping.
     fn above(
-        all: &mut [(Key, u32, Option<String>)],
+        all: &mut [Kept],
+        host: Host,
         record: &Record<'_>,
-    ) -> (Option<String>, bool) {
-        let named = Named::by(record).key();
+        named: &Named<'_>,
+    ) -> (Option<Device>, bool) {
         let dev = rules::op(record.module, record.op).map_or(Dev::Mapped, |op| op.dev);
-        let lives = all
-            .iter()
-            .any(|(key, tables, _)| *key == named && *tables > 0);
+        let of = |kept: &Kept| (kept.0, kept.1) == (host, named.target);
+        let lives = all.iter().any(|kept| of(kept) && kept.2 == named.device);
         if dev == Dev::Mapped || (dev == Dev::Either && lives) {
             return (None, false);
         }
-        let on = |wanted: Option<&str>, all: &[(Key, u32, Option<String>)]| -> Vec<usize> {
-            let other = |key: &Key| key.target == named.target && key.device != named.device;
+        let on = |wanted: Option<&Device>, all: &[Kept]| -> Vec<usize> {
             (0..all.len())
-                .filter(|&at| other(&all[at].0) && all[at].1 > 0)
-                .filter(|&at| all[at].2.as_deref() == wanted)
+                .filter(|&at| of(&all[at]) && all[at].2 != named.device)
+                .filter(|&at| all[at].3.as_ref() == wanted)
                 .collect()
         };
         if let [only] = on(Some(&named.device), all)[..] {
-            return (Some(all[only].0.device.clone()), false);
+            return (Some(all[only].2.clone()), false);
         }
         match on(None, all)[..] {
             [only] => {
-                all[only].2 = Some(named.device);
-                (Some(all[only].0.device.clone()), false)
+                all[only].3 = Some(named.device.clone());
+                (Some(all[only].2.clone()), false)
             }
             [] if dev == Dev::Either => (None, false),
             _ => (None, true),
@@ -201,31 +241,37 @@ mod tests {
     proptest! {
         #[test]
         fn the_index_finds_what_a_search_finds(
-            ops in prop::collection::vec((0usize..3, 0u8..5, 0usize..4, prop::option::of(0u8..5)), 0..80),
+            ops in prop::collection::vec(
+                (0u32..2, 0usize..3, 0u32..5, 0usize..4, prop::option::of(0u32..5)), 0..160),
         ) {
             let mut mappings = Mappings::default();
-            let mut list: Vec<(Key, u32, Option<String>)> = Vec::new();
-            for (target, device, what, beneath) in ops {
+            let mut list: Vec<Kept> = Vec::new();
+            for (host, target, device, what, beneath) in ops {
                 let (module, op) = [("integrity", "integrity-checksum"), ("crypt", "integrity-aead"),
                                     ("verity", "verify-data")][target];
                 let dev = format!("253:{device}");
-                let key = Named::new(module, &dev).key();
+                let record = Record { module, op, dev: &dev, ..Record::default() };
+                let named = Named::by(&record);
+                let is_it = |kept: &Kept| (kept.0, kept.1, &kept.2) == (host, module, &named.device);
+                let known = mappings.find(host, &named);
+                prop_assert_eq!(known.is_some(), list.iter().any(is_it));
                 match what {
-                    0 => {
-                        let beneath = beneath.map(|minor| format!("253:{minor}"));
-                        mappings.insert(open(module, &dev, 1, beneath.clone()));
-                        list.retain(|(known, ..)| *known != key);
-                        list.push((key, 1, beneath));
+                    0 | 1 => {
+                        if let Some(known) = known {
+                            prop_assert!(mappings.remove(host, known).is_some());
+                            list.retain(|kept| !is_it(kept));
+                        }
+                        if what == 0 {
+                            let beneath = beneath.map(|minor| Device::Number(253, minor));
+                            let device = named.device.clone();
+                            mappings.add(host, open(module, device.clone(), 1, beneath.clone()));
+                            list.push((host, module, device, beneath));
+                        }
                     }
-                    1 => {
-                        let removed = mappings.remove(Named::new(module, &dev)).is_some();
-                        prop_assert_eq!(removed, list.iter().any(|(known, ..)| *known == key));
-                        list.retain(|(known, ..)| *known != key);
-                    }
-                    _ => {
-                        let record = Record { module, op, dev: &dev, ..Record::default() };
-                        prop_assert_eq!(mappings.above(&record), above(&mut list, &record));
-                    }
+                    _ => prop_assert_eq!(
+                        mappings.above(host, &record, &named),
+                        above(&mut list, host, &record, &named)
+                    ),
                 }
             }
         }

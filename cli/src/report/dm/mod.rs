@@ -5,12 +5,14 @@
 //! - [`record`]: what a device-mapper record says.
 //! - [`life`]: a life, as it is told.
 //! - [`lives`]: makes lives of records.
-//! - `mappings`: what lives on a host, by index.
+//! - `open`: a mapping that lives.
+//! - `mappings`: what lives, by index.
 //! - [`show`]: text and JSON.
 
 pub mod life;
 pub mod lives;
 mod mappings;
+mod open;
 pub mod record;
 pub mod show;
 
@@ -39,7 +41,7 @@ impl<'a> Report<'a> {
         Self {
             options,
             wanted: Wanted::types(&["DM_C", "DM_E", "SYST"]),
-            lives: Lives::new(options.window),
+            lives: Lives::new(options),
             rows: Rows::new(options, show::columns()),
             text: Text::default(),
         }
@@ -66,8 +68,10 @@ impl<'a> Report<'a> {
     }
 
     fn close(&mut self) -> io::Result<()> {
-        self.lives.end();
-        self.take()
+        let (options, rows, text) = (self.options, &mut self.rows, &mut self.text);
+        self.lives.end(|order, life| {
+            rows.push(order, &life, |line| text.row(&life, options, line))
+        })
     }
 
     fn take(&mut self) -> io::Result<()> {

@@ -48,7 +48,7 @@ impl Text {
             (Some(node), false) => line.add(node).add(" "),
             (None, false) => line,
         }
-        .add(&life.device);
+        .show(&life.device);
         match &life.maker {
             Some(who) => who.cell(line),
             None => line.cell(PLAIN, "?"),

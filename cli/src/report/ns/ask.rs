@@ -46,7 +46,7 @@ impl Ask {
     pub(super) fn has(&self, namespace: &Namespace, options: &Options) -> bool {
         in_window(namespace.start, namespace.end, options)
             && !(self.alive && namespace.end.is_some())
-            && self.made_by(namespace.maker.as_deref())
+            && self.made_by(namespace.maker.as_ref())
     }
 
     /// Whether `container` is asked for.

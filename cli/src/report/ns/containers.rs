@@ -12,7 +12,7 @@ use super::making::{Making, Makings};
 use super::namespace::Namespace;
 use super::tree::Tree;
 use crate::record::Head;
-use crate::record::host::{Host, Hosts};
+use crate::record::host::Host;
 use crate::record::users::Users;
 use crate::record::value::{Nested, text};
 use crate::report::id::{Id, Proof, Who};
@@ -74,7 +74,6 @@ const RECENT: usize = 256;
 /// All containers that live.
 #[derive(Debug, Default)]
 pub struct Containers {
-    hosts: Hosts,
     makings: Makings,
     pub(super) living: HashMap<u64, Box<Container>>,
     /// By host and the runtime's id.
@@ -82,7 +81,7 @@ pub struct Containers {
     /// By host and the id of a namespace, where the log has not its creation.
     by_ns: HashMap<(Host, u64), u64>,
     /// Those that ended, oldest first.
-    recent: std::collections::VecDeque<u64>,
+    recent: std::collections::VecDeque<(Host, u64)>,
     order: u64,
     /// Those of which nothing more is to come.
     pub(super) done: Vec<Container>,
@@ -96,7 +95,7 @@ impl Containers {
 
     /// A runtime recorded the container with this id.
     pub(super) fn is_recorded(&mut self, head: &Head<'_>, id: &str) -> bool {
-        let host = self.hosts.number(head.node);
+        let host = head.host;
         self.by_uuid.contains_key(&(host, id.to_owned()))
     }
 
@@ -116,11 +115,11 @@ impl Containers {
                 _ => {}
             }
         }
-        let host = self.hosts.number(head.node);
+        let host = head.host;
         let own = |order: &u64| tree.get(*order).map(|made| (made.kind(), *order));
         call.namespaces = created.iter().filter_map(own).collect();
         let first = tree.get(created[0]);
-        let maker = first.and_then(|made| made.maker.as_deref()).cloned();
+        let maker = first.and_then(|made| made.maker.clone());
         let Some(made) = self.makings.add(host, Id::from(head.stamp), call, maker) else {
             return;
         };
@@ -192,7 +191,7 @@ impl Containers {
         let body = text(head.body);
         let record = Nested::new(&body);
         let uuid = record.raw("uuid")?;
-        let key = (self.hosts.number(head.node), uuid.to_owned());
+        let key = (head.host, uuid.to_owned());
         match (record.raw("virt")?, record.raw("op")?) {
             ("oci", "start") | ("lxc", "init") => {
                 let order = self.named(head, &record, tree, users)?;
@@ -204,7 +203,7 @@ impl Containers {
                 let container = self.living.get_mut(&order)?;
                 container.status = record.raw("status").and_then(|text| text.parse().ok());
                 container.proof.add(Id::from(head.stamp));
-                self.ends(order, Id::from(head.stamp), false);
+                self.ends(head.host, order, Id::from(head.stamp), false);
                 None
             }
             _ => None,
@@ -219,7 +218,7 @@ impl Containers {
         tree: &mut Tree,
         users: &Users,
     ) -> Option<u64> {
-        let host = self.hosts.number(head.node);
+        let host = head.host;
         let id = |kind: Kind| record.raw(&format!("{}ns_id", kind.name()))?.parse().ok();
         let ids: Vec<(Kind, u64)> = Kind::ALL
             .into_iter()
@@ -280,8 +279,7 @@ impl Containers {
     }
 
     /// The namespace ended: a container ends with its processes.
-    pub(super) fn ended(&mut self, head: &Head<'_>, namespace: &Namespace) {
-        let host = self.hosts.number(head.node);
+    pub(super) fn ended(&mut self, host: Host, namespace: &Namespace) {
         let of_id = namespace.id.and_then(|id| self.by_ns.remove(&(host, id)));
         let Some(order) = namespace.container.or(of_id) else {
             return;
@@ -301,11 +299,11 @@ impl Containers {
             if let Some(container) = self.living.get_mut(&order) {
                 container.proof.add(end);
             }
-            self.ends(order, end, namespace.down);
+            self.ends(host, order, end, namespace.down);
         }
     }
 
-    fn ends(&mut self, order: u64, id: Id, down: bool) {
+    fn ends(&mut self, host: Host, order: u64, id: Id, down: bool) {
         let Some(container) = self.living.get_mut(&order) else {
             return;
         };
@@ -314,12 +312,12 @@ impl Containers {
         }
         container.end = Some(id);
         container.down = down;
-        self.recent.push_back(order);
+        self.recent.push_back((host, order));
         if self.recent.len() > RECENT {
-            let oldest = self.recent.pop_front();
-            if let Some(container) = oldest.and_then(|oldest| self.living.remove(&oldest)) {
-                let node = container.node.as_deref().map(str::as_bytes);
-                let host = self.hosts.number(node);
+            let Some((host, oldest)) = self.recent.pop_front() else {
+                return;
+            };
+            if let Some(container) = self.living.remove(&oldest) {
                 if let Some(uuid) = &container.uuid {
                     self.by_uuid.remove(&(host, uuid.clone()));
                 }

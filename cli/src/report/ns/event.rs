@@ -71,7 +71,8 @@ impl Event {
                 }
                 if self.who.is_none() && record.raw("uid").is_some() {
                     let mut who = Who::of(head, fields(&body), &options.users);
-                    who.exe = decoded("exe").unwrap_or_default().into();
+                    let exe = decoded("exe").unwrap_or_default().into();
+                    who.runs(&options.users, |subject| subject.exe = exe);
                     self.who = Some(who);
                     let result = record.raw("res");
                     self.success = result.map(|res| matches!(res, "success" | "1"));

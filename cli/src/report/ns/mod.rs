@@ -28,7 +28,6 @@ pub mod tree;
 use super::columns::Rows;
 use super::{Collector, Options};
 use crate::input::Wanted;
-use crate::record::host::Hosts;
 use crate::record::pending::Pending;
 use crate::record::{Head, Type};
 use branches::All;
@@ -58,7 +57,6 @@ pub struct Report<'a> {
     tree: Tree,
     containers: Containers,
     inside: Option<Inside>,
-    hosts: Hosts,
     /// Violations, until NS_INFO tells where.
     violations: Pending<()>,
     /// Single namespaces are told too.
@@ -81,7 +79,6 @@ impl<'a> Report<'a> {
             tree: Tree::default(),
             containers: Containers::default(),
             inside: ask.container.clone().map(Inside::new),
-            hosts: Hosts::default(),
             violations: Pending::default(),
             singles: ask.tree,
             namespaces: All::default(),
@@ -151,7 +148,7 @@ impl<'a> Report<'a> {
             inside.close(&self.tree, self.options)?;
         }
         let mut tree = std::mem::take(&mut self.tree);
-        for namespace in tree.take_ended() {
+        for (_, namespace) in tree.take_ended() {
             self.told(&namespace)?;
         }
         tree.end(|namespace| self.told(namespace))?;
@@ -187,9 +184,9 @@ impl<'a> Report<'a> {
     }
 
     /// What ended with the records before leaves memory.
-    fn leave(&mut self, head: &Head<'_>) -> io::Result<()> {
-        for namespace in self.tree.take_ended() {
-            self.containers.ended(head, &namespace);
+    fn leave(&mut self) -> io::Result<()> {
+        for (host, namespace) in self.tree.take_ended() {
+            self.containers.ended(host, &namespace);
             self.told(&namespace)?;
         }
         self.take()
@@ -197,7 +194,7 @@ impl<'a> Report<'a> {
 
     /// `NS_INFO`: the event was in the namespaces `seen`. Returns the container, if that has got its name from it.
     fn informed(&mut self, head: &Head<'_>, seen: &[u64]) -> Option<u64> {
-        let event = (self.hosts.number(head.node), head.stamp);
+        let event = (head.host, head.stamp);
         let found = self.violations.take(&event, |()| true).len() as u64;
         let order = self.containers.inside(seen, &self.tree)?;
         let counts = self.options.window.has(head.stamp.seconds);
@@ -232,7 +229,7 @@ impl Collector for Report<'_> {
     }
 
     fn record(&mut self, head: &Head<'_>) -> io::Result<()> {
-        self.leave(head)?;
+        self.leave()?;
         while self.tree.overdue(head.stamp.seconds).is_some() {}
         let users = &self.options.users;
         let mut ours = None;
@@ -249,7 +246,7 @@ impl Collector for Report<'_> {
                 }
             }
             Type::Ours(RecordType::DmEvent) => {
-                let event = (self.hosts.number(head.node), head.stamp);
+                let event = (head.host, head.stamp);
                 self.violations.push(event, ());
                 if self.violations.len() > MOST {
                     self.violations.pop();

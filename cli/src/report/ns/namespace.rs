@@ -5,6 +5,7 @@
 use crate::report::id::{Id, Proof, Who};
 use dmns_audit_uapi::ns::Kind;
 use serde::{Deserialize, Serialize};
+use std::rc::Rc;
 
 /// A namespace.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -18,7 +19,7 @@ pub struct Namespace {
     /// Its id, which is not recycled; `None` where the log has only its number.
     pub id: Option<u64>,
     /// `node=`, where the log has it.
-    pub node: Option<Box<str>>,
+    pub node: Option<Rc<str>>,
     /// Those that it descends from, the first one first: by [`Namespace::order`].
     pub ancestors: Box<[u64]>,
     /// The one it was cloned from: number and id.
@@ -26,9 +27,9 @@ pub struct Namespace {
     /// It was there when the machine came up.
     pub initial: bool,
     /// Who created it.
-    pub maker: Option<Box<Who>>,
+    pub maker: Option<Who>,
     /// Who ran its deletion, which is often not who caused it.
-    pub deleter: Option<Box<Who>>,
+    pub deleter: Option<Who>,
     /// When it was created; `None` if that is not in the log. Of an initial one, when it was told.
     pub start: Option<Id>,
     /// When it was deleted, or the machine went down.
@@ -45,7 +46,7 @@ pub struct Namespace {
 const DEEP: usize = 64;
 
 impl Namespace {
-    pub(super) fn new(order: u64, kind: Kind, number: i32, node: Option<Box<str>>) -> Self {
+    pub(super) fn new(order: u64, kind: Kind, number: i32, node: Option<Rc<str>>) -> Self {
         let kind = Kind::ALL.iter().position(|known| *known == kind);
         Self {
             order,

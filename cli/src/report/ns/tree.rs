@@ -5,7 +5,7 @@
 use super::namespace::Namespace;
 use crate::record::Head;
 use crate::record::event::Serials;
-use crate::record::host::{Host, Hosts, PerHost};
+use crate::record::host::{Host, Nodes, PerHost};
 use crate::record::pending::Pending;
 use crate::record::users::Users;
 use crate::record::value::{decoded, text};
@@ -37,7 +37,7 @@ struct Kept {
 /// All namespaces that live.
 #[derive(Debug, Default)]
 pub struct Tree {
-    hosts: Hosts,
+    nodes: Nodes,
     living: PerHost<Living>,
     kept: HashMap<u64, Box<Kept>>,
     /// By host: all of [`Tree::kept`] that live there.
@@ -76,10 +76,6 @@ fn values(kind: Kind, body: &str) -> Values {
     values
 }
 
-fn node(head: &Head<'_>) -> Option<Box<str>> {
-    head.node_name().map(Into::into)
-}
-
 impl Tree {
     /// The namespace at the place `order`, if it lives or ended just now.
     pub fn get(&self, order: u64) -> Option<&Namespace> {
@@ -98,12 +94,12 @@ impl Tree {
 
     /// The living namespace of `head`'s host with this id.
     pub(super) fn with_id(&mut self, head: &Head<'_>, id: u64) -> Option<u64> {
-        self.living.of(head.node).by_id.get(&id).copied()
+        self.living.of(head.host).by_id.get(&id).copied()
     }
 
     /// The same with this kind and number, if it is known.
     pub(super) fn known(&mut self, head: &Head<'_>, kind: Kind, number: i32) -> Option<u64> {
-        let living = self.living.of(head.node);
+        let living = self.living.of(head.host);
         living.by_number.get(&(kind, number)).copied()
     }
 
@@ -125,7 +121,7 @@ impl Tree {
             }
         }
         let parent = old.map(|old| self.with_number(head, kind, old));
-        let mut namespace = Namespace::new(self.next(), kind, number, node(head));
+        let mut namespace = Namespace::new(self.next(), kind, number, self.nodes.of(head));
         if let Some(parent) = parent.and_then(|parent| self.get(parent)) {
             namespace.descends_from(parent);
         }
@@ -134,11 +130,11 @@ impl Tree {
         namespace.initial = initial && number < 0;
         if namespace.initial || !initial {
             namespace.start = Some(Id::from(head.stamp));
-            namespace.maker = Some(Box::new(Who::of(head, fields(&body), users)));
+            namespace.maker = Some(Who::of(head, fields(&body), users));
         }
         let order = self.add(head, namespace);
         if !initial {
-            let event = (self.hosts.number(head.node), head.stamp);
+            let event = (head.host, head.stamp);
             self.waiting.push(event, order);
             if let Some(kept) = self.kept.get_mut(&order) {
                 kept.waits = true;
@@ -153,7 +149,7 @@ impl Tree {
         let Values { number, id, .. } = values(kind, &body);
         let number = number?;
         self.boots(head);
-        let living = self.living.of(head.node);
+        let living = self.living.of(head.host);
         let known = id.and_then(|id| living.by_id.remove(&id));
         let at = living.by_number.get(&(kind, number)).copied();
         // Made before the log begins: perhaps already known as an ancestor.
@@ -161,11 +157,11 @@ impl Tree {
         let order = match known.or(unnamed) {
             Some(order) => order,
             None => {
-                let namespace = Namespace::new(self.next(), kind, number, node(head));
+                let namespace = Namespace::new(self.next(), kind, number, self.nodes.of(head));
                 self.add(head, namespace)
             }
         };
-        let living = self.living.of(head.node);
+        let living = self.living.of(head.host);
         if living.by_number.get(&(kind, number)) == Some(&order) {
             living.by_number.remove(&(kind, number));
         }
@@ -173,7 +169,7 @@ impl Tree {
         if let Some(namespace) = self.get_mut(order) {
             namespace.id = id.or(namespace.id);
             namespace.end = Some(Id::from(head.stamp));
-            namespace.deleter = Some(Box::new(who));
+            namespace.deleter = Some(who);
         }
         self.ended.push(order);
         Some(order)
@@ -203,7 +199,7 @@ impl Tree {
         if self.waiting.is_empty() {
             return Vec::new();
         }
-        let event = (self.hosts.number(head.node), head.stamp);
+        let event = (head.host, head.stamp);
         let created = self.waiting.take(&event, |_| true);
         let body = text(head.body);
         for order in &created {
@@ -211,13 +207,15 @@ impl Tree {
             let Some(maker) = self.get_mut(*order).and_then(|made| made.maker.as_mut()) else {
                 continue;
             };
-            for field in fields(&body) {
-                match field.name {
-                    "comm" => maker.comm = users.names.get(&decoded(field.value)),
-                    "exe" => maker.exe = users.names.get(&decoded(field.value)),
-                    _ => {}
+            maker.runs(users, |subject| {
+                for field in fields(&body) {
+                    match field.name {
+                        "comm" => subject.comm = users.names.get(&decoded(field.value)),
+                        "exe" => subject.exe = users.names.get(&decoded(field.value)),
+                        _ => {}
+                    }
                 }
-            }
+            });
         }
         created
     }
@@ -249,10 +247,9 @@ impl Tree {
     }
 
     fn ends(&mut self, head: &Head<'_>) {
-        *self.living.of(head.node) = Living::default();
+        *self.living.of(head.host) = Living::default();
         let id = Id::from(head.stamp);
-        let host = self.hosts.number(head.node);
-        for order in self.of_host.get(host).into_iter().flatten() {
+        for order in self.of_host.get(head.host as usize).into_iter().flatten() {
             let Some(kept) = self.kept.get_mut(order) else {
                 continue;
             };
@@ -276,7 +273,7 @@ impl Tree {
         match self.known(head, kind, number) {
             Some(order) => order,
             None => {
-                let namespace = Namespace::new(self.next(), kind, number, node(head));
+                let namespace = Namespace::new(self.next(), kind, number, self.nodes.of(head));
                 self.add(head, namespace)
             }
         }
@@ -289,20 +286,20 @@ impl Tree {
 
     fn add(&mut self, head: &Head<'_>, namespace: Namespace) -> u64 {
         let order = namespace.order;
-        let living = self.living.of(head.node);
+        let living = self.living.of(head.host);
         if let Some(id) = namespace.id {
             living.by_id.insert(id, order);
         }
         let number = (namespace.kind(), namespace.number);
         living.by_number.insert(number, order);
-        let host = self.hosts.number(head.node);
+        let host = head.host as usize;
         if self.of_host.len() <= host {
             self.of_host.resize_with(host + 1, HashSet::default);
         }
         self.of_host[host].insert(order);
         let kept = Kept {
             namespace,
-            host,
+            host: head.host,
             waits: false,
         };
         self.kept.insert(order, Box::new(kept));
@@ -310,15 +307,15 @@ impl Tree {
     }
 
     /// Takes what ended with the records before this one: it is asked for no more.
-    pub(super) fn take_ended(&mut self) -> Vec<Namespace> {
+    pub(super) fn take_ended(&mut self) -> Vec<(Host, Namespace)> {
         let mut taken = Vec::new();
         for order in std::mem::take(&mut self.ended) {
             if self.kept.get(&order).is_some_and(|kept| kept.waits) {
                 continue;
             }
             if let Some(kept) = self.kept.remove(&order) {
-                self.of_host[kept.host].remove(&order);
-                taken.push(kept.namespace);
+                self.of_host[kept.host as usize].remove(&order);
+                taken.push((kept.host, kept.namespace));
             }
         }
         taken

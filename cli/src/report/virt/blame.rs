@@ -5,6 +5,7 @@
 use super::guests::Guests;
 use super::row::{Event, Fate, Row};
 use crate::record::Head;
+use crate::record::host::Host;
 use crate::record::names::Names;
 use crate::record::users::Users;
 use crate::record::value::{Nested, decoded};
@@ -20,8 +21,8 @@ struct Labelled {
     proof: Proof,
 }
 
-/// Node and SELinux level.
-type Level = (Option<Box<[u8]>>, String);
+/// Host and SELinux level.
+type Level = (Host, String);
 
 /// The labels of guests.
 #[derive(Debug, Default)]
@@ -58,7 +59,7 @@ impl Blame {
             proof,
         };
         if let Some(level) = record.raw("vm-ctx").and_then(level) {
-            let key = (head.node.map(Box::from), level.to_owned());
+            let key = (head.host, level.to_owned());
             self.levels.insert(key, labelled.clone());
         }
         self.uuids.insert(uuid.to_owned(), labelled);
@@ -67,7 +68,7 @@ impl Blame {
     fn by_level(&self, head: &Head<'_>, label: Option<&str>) -> Option<&Labelled> {
         let level = label.and_then(level)?;
         self.levels
-            .get(&(head.node.map(Box::from), level.to_owned()))
+            .get(&(head.host, level.to_owned()))
     }
 
     /// `AVC`: what was refused, if to a guest or of one. Its user is still to come.
@@ -103,7 +104,7 @@ impl Blame {
         let guest = match of_profile {
             Some(guest) => guest.clone(),
             None => {
-                let owner = guests.with_resource(head.node, &text("name"))?;
+                let owner = guests.with_resource(head.host, &text("name"))?;
                 Labelled {
                     vm: owner.vm.clone(),
                     uuid: owner.uuid.clone(),
@@ -144,10 +145,10 @@ impl Blame {
             row.user = names.get(&users.of_field(head.enrichment, "uid", uid));
         }
         let pid = record.raw("pid").and_then(|pid| pid.parse().ok());
-        let of_process = pid.and_then(|pid| guests.with_pid(head.node, pid));
+        let of_process = pid.and_then(|pid| guests.with_pid(head.host, pid));
         let session = of_process.or_else(|| {
             let guest = self.by_level(head, record.raw("subj"))?;
-            guests.running(head.node, &guest.uuid)
+            guests.running(head.host, &guest.uuid)
         });
         match session {
             Some(session) => {

@@ -15,7 +15,7 @@ use super::disks::Disks;
 use super::machine::Machine;
 use super::row::{Event, Fate, Row};
 use crate::record::Head;
-use crate::record::host::PerHost;
+use crate::record::host::{Host as Number, PerHost};
 use crate::record::names::Names;
 use crate::record::users::Users;
 use crate::record::value::Nested;
@@ -111,7 +111,7 @@ impl Guests {
 
     fn guest(&mut self, head: &Head<'_>, record: &Nested<'_>) -> Option<&mut Guest> {
         let uuid = record.raw("uuid")?;
-        let guests = &mut self.hosts.of(head.node).guests;
+        let guests = &mut self.hosts.of(head.host).guests;
         if !guests.contains_key(uuid) {
             guests.insert(self.names.get(uuid), Box::default());
         }
@@ -158,7 +158,7 @@ impl Guests {
             Some("init") => {
                 let pid = record.raw("init-pid").and_then(|pid| pid.parse().ok());
                 if let (Some(uuid), Some(pid)) = (record.raw("uuid"), pid) {
-                    self.runs_in(head.node, uuid, pid);
+                    self.runs_in(head.host, uuid, pid);
                 }
             }
             _ => {}
@@ -192,7 +192,7 @@ impl Guests {
         if row.success {
             guest.resources = of_this;
             let from = guest.pids.first().copied();
-            let session = self.session_ends(head.node, &row.uuid);
+            let session = self.session_ends(head.host, &row.uuid);
             match (session, self.guest(head, record)) {
                 (Some(session), Some(guest)) if moves && guest.leaves.is_none() => {
                     let (pid, resources) = (from, old);
@@ -212,7 +212,7 @@ impl Guests {
                 }
             }
             let pid = record.raw("vm-pid").and_then(|pid| pid.parse().ok());
-            self.session_begins(head.node, pid, Open { order, row });
+            self.session_begins(head.host, pid, Open { order, row });
         } else {
             if guest.session.is_none() {
                 guest.disks = Disks::default();
@@ -225,11 +225,11 @@ impl Guests {
                 }
                 ended.push((open, Fate::Stopped));
             }
-            self.forget(head.node, &row.uuid);
+            self.forget(head.host, &row.uuid);
             self.done.push((order, row));
         }
         for (open, fate) in ended {
-            self.over(head.node, open, id, fate);
+            self.over(head.host, open, id, fate);
         }
     }
 
@@ -248,7 +248,7 @@ impl Guests {
             let stays = match (guest.leaves.take(), moved) {
                 (Some(leaving), true) => {
                     for open in leaving.all() {
-                        self.over(head.node, open, id, Fate::Stopped);
+                        self.over(head.host, open, id, Fate::Stopped);
                     }
                     self.done.push((order, row));
                     return;
@@ -257,32 +257,32 @@ impl Guests {
             };
             guest.starting = None;
             let mut ended: Vec<Open> = std::mem::take(&mut guest.resources);
-            let session = self.session_ends(head.node, &row.uuid);
+            let session = self.session_ends(head.host, &row.uuid);
             let known = session.is_some();
             ended.extend(session);
             if let Some(stays) = stays {
-                self.stays(head.node, stays);
+                self.stays(head.host, stays);
             } else if let Some(guest) = self.guest(head, record) {
                 guest.disks = Disks::default();
             }
-            self.forget(head.node, &row.uuid);
+            self.forget(head.host, &row.uuid);
             for open in ended {
-                self.over(head.node, open, id, Fate::Stopped);
+                self.over(head.host, open, id, Fate::Stopped);
             }
             // Of a session that began before, nothing is told, as auvirt has it.
             if !known {
                 return;
             }
         } else if guest.session.is_none() {
-            self.forget(head.node, &row.uuid);
+            self.forget(head.host, &row.uuid);
             return;
         }
         self.done.push((order, row));
     }
 
     /// The guest `uuid`, if it is known, runs in the process `pid` too.
-    fn runs_in(&mut self, node: Option<&[u8]>, uuid: &str, pid: i64) {
-        let host = self.hosts.of(node);
+    fn runs_in(&mut self, host: Number, uuid: &str, pid: i64) {
+        let host = self.hosts.of(host);
         if let Some(guest) = host.guests.get_mut(uuid) {
             self.processes = true;
             guest.pids.push(pid);
@@ -291,11 +291,11 @@ impl Guests {
     }
 
     /// A session begins, in the process `pid`.
-    fn session_begins(&mut self, node: Option<&[u8]>, pid: Option<i64>, session: Open) {
+    fn session_begins(&mut self, host: Number, pid: Option<i64>, session: Open) {
         if let Some(pid) = pid {
-            self.runs_in(node, &session.row.uuid, pid);
+            self.runs_in(host, &session.row.uuid, pid);
         }
-        let host = self.hosts.of(node);
+        let host = self.hosts.of(host);
         let Some(guest) = host.guests.get_mut(&session.row.uuid) else {
             return;
         };
@@ -305,8 +305,8 @@ impl Guests {
     }
 
     /// The session of the guest `uuid` ends, if it has one: what was found in its disks is told in it.
-    fn session_ends(&mut self, node: Option<&[u8]>, uuid: &str) -> Option<Open> {
-        let host = self.hosts.of(node);
+    fn session_ends(&mut self, host: Number, uuid: &str) -> Option<Open> {
+        let host = self.hosts.of(host);
         let guest = host.guests.get_mut(uuid)?;
         for pid in std::mem::take(&mut guest.pids) {
             if let Some(guests) = host.pids.get_mut(&pid) {
@@ -322,8 +322,8 @@ impl Guests {
     }
 
     /// A guest of which nothing is known any more needs no room.
-    fn forget(&mut self, node: Option<&[u8]>, uuid: &str) {
-        let guests = &mut self.hosts.of(node).guests;
+    fn forget(&mut self, host: Number, uuid: &str) {
+        let guests = &mut self.hosts.of(host).guests;
         let nothing = |guest: &Guest| {
             let idle = guest.session.is_none() && guest.starting.is_none();
             idle && guest.resources.is_empty() && guest.disks.is_empty()
@@ -336,14 +336,14 @@ impl Guests {
     /// `SYSTEM_SHUTDOWN`, or `SYSTEM_BOOT` without one: no guest runs.
     pub fn down(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users) {
         let id = Id::from(head.stamp);
-        let ended = std::mem::take(self.hosts.of(head.node)).end();
+        let ended = std::mem::take(self.hosts.of(head.host)).end();
         // A boot after a shutdown has nothing to tell.
         let shutdown = head.ty == crate::record::Type::SystemShutdown;
         if !shutdown && ended.is_empty() {
             return;
         }
         for open in ended {
-            self.over(head.node, open, id, Fate::Down);
+            self.over(head.host, open, id, Fate::Down);
         }
         let uid = record.raw("uid").unwrap_or("?");
         let mut proof = Proof::default();
@@ -364,8 +364,8 @@ impl Guests {
         self.done.push((order, row));
     }
 
-    fn over(&mut self, node: Option<&[u8]>, mut open: Open, id: Id, fate: Fate) {
-        self.hosts.of(node).holders.lost(&open);
+    fn over(&mut self, host: Number, mut open: Open, id: Id, fate: Fate) {
+        self.hosts.of(host).holders.lost(&open);
         open.row.end = Some(id);
         open.row.fate = fate;
         open.row.proof.add(id);

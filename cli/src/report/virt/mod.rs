@@ -23,7 +23,6 @@ use super::dm;
 use super::dm::record::Record;
 use super::{Collector, Options};
 use crate::input::Wanted;
-use crate::record::host::Hosts;
 use crate::record::pending::Pending;
 use crate::record::value::Nested;
 use crate::record::{Head, Type, value};
@@ -82,7 +81,6 @@ pub struct Report<'a> {
     blame: Blame,
     /// Refusals that wait for the user, whom their event's SYSCALL tells.
     waiting: Pending<Waiting>,
-    hosts: Hosts,
     mappings: dm::lives::Lives,
     rows: Rows<Row>,
     text: Text,
@@ -112,7 +110,6 @@ impl<'a> Report<'a> {
             ),
             blame: Blame::default(),
             waiting: Pending::default(),
-            hosts: Hosts::default(),
             mappings: dm::lives::Lives::mappings(options.window),
             rows: Rows::new(options, text.columns(options)),
             text,
@@ -222,7 +219,7 @@ impl<'a> Report<'a> {
     }
 
     fn wait(&mut self, head: &Head<'_>, order: u64, row: Row, lacks: Lacks) {
-        let event = (self.hosts.number(head.node), head.stamp);
+        let event = (head.host, head.stamp);
         self.waiting.push(event, Waiting { order, row, lacks });
     }
 
@@ -236,7 +233,7 @@ impl<'a> Report<'a> {
 
     /// The system call of an event in which something may have been refused.
     fn syscall(&mut self, head: &Head<'_>) -> io::Result<()> {
-        let event = (self.hosts.number(head.node), head.stamp);
+        let event = (head.host, head.stamp);
         for mut waiting in self.waiting.take(&event, |_| true) {
             let body = value::text(head.body);
             let call = Nested::new(&body);
@@ -250,7 +247,7 @@ impl<'a> Report<'a> {
                 }
                 Lacks::Guest => {
                     let pid = call.raw("pid").and_then(|pid| pid.parse().ok());
-                    match pid.and_then(|pid| self.guests.with_pid(head.node, pid)) {
+                    match pid.and_then(|pid| self.guests.with_pid(head.host, pid)) {
                         Some(session) => blame::owned_by(&mut waiting.row, session),
                         None => continue,
                     }
@@ -285,7 +282,7 @@ impl Collector for Report<'_> {
                 if let Some(record) = Record::parse(&body) {
                     let users = &self.options.users;
                     if let Some(device) = self.mappings.mapper(head, &record, &body, users) {
-                        self.guests.violation(head, &record, device);
+                        self.guests.violation(head, &record, &device.to_string());
                     }
                 }
                 return self.take();

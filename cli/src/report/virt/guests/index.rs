@@ -5,6 +5,7 @@
 use super::super::row::{Event, Row};
 use super::Guests;
 use crate::record::Head;
+use crate::record::host::Host as Number;
 use crate::report::dm::record::Record;
 use crate::report::id::{Id, Proof};
 
@@ -28,7 +29,7 @@ impl Guests {
     /// stands on it.
     pub fn violation(&mut self, head: &Head<'_>, record: &Record<'_>, device: &str) {
         let id = Id::from(head.stamp);
-        let host = self.hosts.of(head.node);
+        let host = self.hosts.of(head.host);
         host.devices.violation(device, id, record.sector);
         if !self.resources {
             return;
@@ -62,20 +63,20 @@ impl Guests {
     }
 
     /// The session of the guest `uuid` that runs on `node`.
-    pub fn running(&self, node: Option<&[u8]>, uuid: &str) -> Option<&Row> {
-        let guest = self.hosts.known(node)?.guests.get(uuid)?;
+    pub fn running(&self, host: Number, uuid: &str) -> Option<&Row> {
+        let guest = self.hosts.known(host)?.guests.get(uuid)?;
         guest.session.as_ref().map(|session| &session.row)
     }
 
     /// The session whose process is `pid` on `node`.
-    pub fn with_pid(&self, node: Option<&[u8]>, pid: i64) -> Option<&Row> {
-        let uuid = self.hosts.known(node)?.pids.get(&pid)?.first()?;
-        self.running(node, uuid)
+    pub fn with_pid(&self, host: Number, pid: i64) -> Option<&Row> {
+        let uuid = self.hosts.known(host)?.pids.get(&pid)?.first()?;
+        self.running(host, uuid)
     }
 
     /// The guest on `node` that has the file `path`.
-    pub fn with_resource(&self, node: Option<&[u8]>, path: &str) -> Option<&Row> {
-        let host = self.hosts.known(node)?;
+    pub fn with_resource(&self, host: Number, path: &str) -> Option<&Row> {
+        let host = self.hosts.known(host)?;
         let (order, uuid) = host.holders.last(path)?;
         let resources = &host.guests.get(uuid)?.resources;
         let open = resources.iter().rfind(|open| open.order == order)?;

@@ -48,7 +48,7 @@ impl Guests {
             return;
         }
         let open = Open { order, row };
-        self.hosts.of(head.node).holders.got(&open);
+        self.hosts.of(head.host).holders.got(&open);
         if let Some(guest) = self.guest(head, record) {
             guest.resources.push(open);
         }
@@ -118,7 +118,7 @@ impl Guests {
             ended.extend(guest.resources.extract(of_it));
         }
         for open in ended {
-            self.over(head.node, open, id, Fate::Stopped);
+            self.over(head.host, open, id, Fate::Stopped);
         }
         known
     }
@@ -154,7 +154,7 @@ impl Guests {
                 None => Vec::new(),
             };
             for open in ended {
-                self.over(head.node, open, id, Fate::Stopped);
+                self.over(head.host, open, id, Fate::Stopped);
             }
         }
         let event = Event::Cgroup {
@@ -210,7 +210,7 @@ impl Guests {
             return;
         }
         self.mappings |= !devices.is_empty();
-        let host = self.hosts.of(head.node);
+        let host = self.hosts.of(head.host);
         if let Some(guest) = host.guests.get_mut(uuid) {
             let session = guest.session.as_ref().map(|session| &session.row);
             guest.disks.tie(&mut host.devices, session);

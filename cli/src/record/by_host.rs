@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Things that live on hosts, in one table for all hosts: each is found by its host and what it is called there, and
+//! those of a host are found when it goes down. A host that has few costs few bytes.
+
+use super::host::Host;
+use hashbrown::{DefaultHashBuilder, HashTable};
+use std::hash::{BuildHasher, Hash, Hasher};
+
+/// What is called something on its host.
+pub trait Called {
+    /// Hashes what it is called, which must not change while it is kept.
+    fn hash_name(&self, state: &mut impl Hasher);
+}
+
+/// What a thing is called. It is hashed as the thing does it.
+pub trait NameOf<T>: Hash {
+    /// Whether it is called so.
+    fn is(&self, thing: &T) -> bool;
+}
+
+/// Where a thing is, for as long as it is there.
+pub type At = u32;
+
+/// No place.
+const NONE: At = At::MAX;
+
+/// How many are beside each other: none is moved when there are more.
+const PART: usize = 1 << 10;
+
+#[derive(Debug)]
+struct Slot<T> {
+    host: Host,
+    /// The others of the host. Of one that is empty: the next that is.
+    next: At,
+    before: At,
+    thing: Option<T>,
+}
+
+/// Things of type `T`.
+#[derive(Debug)]
+pub struct ByHost<T> {
+    table: HashTable<At>,
+    hasher: DefaultHashBuilder,
+    parts: Vec<Vec<Slot<T>>>,
+    /// The first that is empty.
+    empty: At,
+    /// By host: the one that came last.
+    last: Vec<At>,
+}
+
+impl<T> Default for ByHost<T> {
+    fn default() -> Self {
+        Self {
+            table: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            parts: Vec::new(),
+            empty: NONE,
+            last: Vec::new(),
+        }
+    }
+}
+
+fn slot<T>(parts: &[Vec<Slot<T>>], at: At) -> Option<&Slot<T>> {
+    let at = at as usize;
+    parts.get(at / PART)?.get(at % PART)
+}
+
+fn slot_mut<T>(parts: &mut [Vec<Slot<T>>], at: At) -> Option<&mut Slot<T>> {
+    let at = at as usize;
+    parts.get_mut(at / PART)?.get_mut(at % PART)
+}
+
+fn hash_of(hasher: &DefaultHashBuilder, host: Host, thing: &impl Called) -> u64 {
+    let mut state = hasher.build_hasher();
+    host.hash(&mut state);
+    thing.hash_name(&mut state);
+    state.finish()
+}
+
+impl<T: Called> ByHost<T> {
+    /// Where the one of `host` is that is called `name`.
+    #[inline]
+    pub fn find(&self, host: Host, name: &impl NameOf<T>) -> Option<At> {
+        let is_it = |&at: &At| {
+            slot(&self.parts, at).is_some_and(|slot| {
+                slot.host == host && slot.thing.as_ref().is_some_and(|thing| name.is(thing))
+            })
+        };
+        let mut state = self.hasher.build_hasher();
+        host.hash(&mut state);
+        name.hash(&mut state);
+        self.table.find(state.finish(), is_it).copied()
+    }
+
+    /// The one of `host` that is called `name`.
+    pub fn get(&self, host: Host, name: &impl NameOf<T>) -> Option<&T> {
+        self.at(self.find(host, name)?)
+    }
+
+    /// The same, to change it.
+    pub fn get_mut(&mut self, host: Host, name: &impl NameOf<T>) -> Option<&mut T> {
+        self.at_mut(self.find(host, name)?)
+    }
+
+    /// The one that is there.
+    pub fn at(&self, at: At) -> Option<&T> {
+        slot(&self.parts, at)?.thing.as_ref()
+    }
+
+    /// The same, to change it.
+    pub fn at_mut(&mut self, at: At) -> Option<&mut T> {
+        slot_mut(&mut self.parts, at)?.thing.as_mut()
+    }
+
+    /// Keeps `thing`, which is on `host`, where no other is called so.
+    pub fn add(&mut self, host: Host, thing: T) -> At {
+        if self.last.len() <= host as usize {
+            self.last.resize(host as usize + 1, NONE);
+        }
+        let hash = hash_of(&self.hasher, host, &thing);
+        let before = self.last[host as usize];
+        let new = Slot {
+            host,
+            next: NONE,
+            before,
+            thing: Some(thing),
+        };
+        let at = match slot_mut(&mut self.parts, self.empty) {
+            Some(slot) => {
+                let at = std::mem::replace(&mut self.empty, slot.next);
+                *slot = new;
+                at
+            }
+            None => self.append(new),
+        };
+        self.last[host as usize] = at;
+        if let Some(slot) = slot_mut(&mut self.parts, before) {
+            slot.next = at;
+        }
+        let (hasher, parts) = (&self.hasher, &self.parts);
+        self.table.insert_unique(hash, at, |&at| {
+            let slot = slot(parts, at);
+            let of = slot.and_then(|slot| Some((slot.host, slot.thing.as_ref()?)));
+            of.map_or(0, |(host, thing)| hash_of(hasher, host, thing))
+        });
+        at
+    }
+
+    fn append(&mut self, slot: Slot<T>) -> At {
+        if self.parts.last().is_none_or(|part| part.len() == PART) {
+            self.parts.push(Vec::with_capacity(PART));
+        }
+        let full = self.parts.len() - 1;
+        let part = &mut self.parts[full];
+        part.push(slot);
+        // 2^32 fit no memory.
+        (full * PART + part.len() - 1) as At
+    }
+
+    /// Takes out the one that is there.
+    pub fn remove(&mut self, at: At) -> Option<T> {
+        let slot = slot_mut(&mut self.parts, at)?;
+        let thing = slot.thing.take()?;
+        let (host, next, before) = (slot.host, slot.next, slot.before);
+        slot.next = std::mem::replace(&mut self.empty, at);
+        match slot_mut(&mut self.parts, next) {
+            Some(next) => next.before = before,
+            None => self.last[host as usize] = before,
+        }
+        if let Some(before) = slot_mut(&mut self.parts, before) {
+            before.next = next;
+        }
+        let hash = hash_of(&self.hasher, host, &thing);
+        if let Ok(entry) = self.table.find_entry(hash, |&other| other == at) {
+            entry.remove();
+        }
+        Some(thing)
+    }
+
+    /// Where the one of `host` is that came last.
+    pub fn last(&self, host: Host) -> Option<At> {
+        let at = *self.last.get(host as usize)?;
+        (at != NONE).then_some(at)
+    }
+
+    /// Takes out one of `host`.
+    pub fn pop(&mut self, host: Host) -> Option<T> {
+        self.remove(self.last(host)?)
+    }
+
+    /// Those of `host`, the one that came last first.
+    pub fn of(&self, host: Host) -> impl Iterator<Item = &T> {
+        let first = self.last(host).and_then(|at| slot(&self.parts, at));
+        std::iter::successors(first, |of| slot(&self.parts, of.before))
+            .filter_map(|slot| slot.thing.as_ref())
+    }
+
+    /// All, in no order, to change them.
+    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        let slots = self.parts.iter_mut().flatten();
+        slots.filter_map(|slot| slot.thing.as_mut())
+    }
+
+    /// All, in no order. Their room is given back on the way.
+    pub fn into_all(self) -> impl Iterator<Item = (Host, T)> {
+        let slots = self.parts.into_iter().flatten();
+        slots.filter_map(|slot| Some((slot.host, slot.thing?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq)]
+    struct Thing(u8, usize);
+
+    #[derive(Hash)]
+    struct Name(u8);
+
+    impl Called for Thing {
+        fn hash_name(&self, state: &mut impl Hasher) {
+            Name(self.0).hash(state);
+        }
+    }
+
+    impl NameOf<Thing> for Name {
+        fn is(&self, thing: &Thing) -> bool {
+            self.0 == thing.0
+        }
+    }
+
+    proptest! {
+        /// It is a list in which everything is looked for from its beginning.
+        #[test]
+        fn it_is_a_list(ops in prop::collection::vec((0u32..3, 0u8..9, 0u8..8), 0..300)) {
+            let mut table = ByHost::default();
+            let mut list: Vec<(Host, Thing)> = Vec::new();
+            for (number, (host, name, op)) in ops.into_iter().enumerate() {
+                let known = list.iter().position(|(h, thing)| (*h, thing.0) == (host, name));
+                let at = table.find(host, &Name(name));
+                prop_assert_eq!(table.get(host, &Name(name)), known.map(|at| &list[at].1));
+                match (op, at, known) {
+                    (0, ..) => {
+                        let popped = table.pop(host);
+                        let last = list.iter().rposition(|(h, _)| *h == host);
+                        prop_assert_eq!(popped, last.map(|at| list.remove(at).1));
+                    }
+                    (1..=2, Some(at), Some(known)) => {
+                        prop_assert_eq!(table.remove(at), Some(list.remove(known).1));
+                    }
+                    (_, None, None) => {
+                        let at = table.add(host, Thing(name, number));
+                        prop_assert_eq!(table.at(at).cloned(), Some(Thing(name, number)));
+                        list.push((host, Thing(name, number)));
+                    }
+                    _ => {}
+                }
+                let of: Vec<_> = table.of(host).cloned().collect();
+                let expected = list.iter().rev().filter(|(h, _)| *h == host);
+                prop_assert_eq!(of, expected.map(|(_, thing)| thing.clone()).collect::<Vec<_>>());
+            }
+            let mut all: Vec<_> = table.into_all().collect();
+            all.sort_by_key(|(_, thing)| thing.1);
+            prop_assert_eq!(all, list);
+        }
+    }
+}

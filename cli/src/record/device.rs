@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! The number of a device.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::rc::Rc;
+
+/// The number of a device, as records of device mapper write it: `253:0`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Device {
+    /// Major and minor number.
+    Number(u32, u32),
+    /// What is not written so.
+    Text(Rc<str>),
+}
+
+impl Device {
+    /// The device that is written `text`.
+    #[inline]
+    pub fn of(text: &str) -> Self {
+        match text.split_once(':') {
+            Some((major, minor)) => match (number(major), number(minor)) {
+                (Some(major), Some(minor)) => Self::Number(major, minor),
+                _ => Self::Text(text.into()),
+            },
+            None => Self::Text(text.into()),
+        }
+    }
+}
+
+/// The number that is written `text`, and no other text is.
+fn number(text: &str) -> Option<u32> {
+    let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    text.parse().ok().filter(|_| plain)
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(major, minor) => write!(f, "{major}:{minor}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+impl Serialize for Device {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Device {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(from)?;
+        Ok(Self::of(&text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn it_is_written_as_it_was(text in "[0-9:+a]{0,12}") {
+            prop_assert_eq!(Device::of(&text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn numbers_are_told_from_text() {
+        assert_eq!(Device::of("253:70000"), Device::Number(253, 70000));
+        for text in ["253:070", "253", "1:2:3", "+1:2", "4294967296:0", ""] {
+            assert_eq!(Device::of(text), Device::Text(text.into()), "{text}");
+        }
+        assert_eq!(size_of::<Device>(), 16);
+    }
+}
