@@ -32,7 +32,9 @@ impl Hosts {
             Some(node) => self.named(node),
             None => match self.unnamed {
                 Some(host) => host,
-                None => *self.unnamed.insert(add(&mut self.names, &mut self.ends, &[])),
+                None => *self
+                    .unnamed
+                    .insert(add(&mut self.names, &mut self.ends, &[])),
             },
         };
         self.last
@@ -47,7 +49,8 @@ impl Hosts {
             unnamed,
             last,
         } = self;
-        if unnamed.is_none_or(|unnamed| unnamed != *last) && name(names, ends, *last) == Some(node) {
+        if unnamed.is_none_or(|unnamed| unnamed != *last) && name(names, ends, *last) == Some(node)
+        {
             return *last;
         }
         let hash = hasher.hash_one(node);

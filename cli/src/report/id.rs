@@ -3,9 +3,9 @@
 //! Who and when: what the rows of all reports have in common.
 
 use super::Options;
-use crate::record::value::decoded;
 use crate::record::Head;
 use crate::record::users::{Subject, UNSET, Users};
+use crate::record::value::decoded;
 use crate::table::Line;
 use crate::terminal::{FAINT, PLAIN};
 use dmns_audit_uapi::line::{Fields, Stamp};

@@ -117,7 +117,10 @@ impl Lives {
         }
         match record.op {
             "ctr" => {
-                let who = self.told.is_some().then(|| Who::of(head, fields(body), users));
+                let who = self
+                    .told
+                    .is_some()
+                    .then(|| Who::of(head, fields(body), users));
                 self.ctr(head, record, named, who, users);
             }
             "dtr" => self.dtr(head, named, users),

@@ -178,7 +178,11 @@ impl Mappings {
         let Some(members) = self.groups.get(&group) else {
             return (None, 0);
         };
-        let same = |at: &At| self.all.at(*at).is_some_and(|open| open.beneath.as_ref() == beneath);
+        let same = |at: &At| {
+            self.all
+                .at(*at)
+                .is_some_and(|open| open.beneath.as_ref() == beneath)
+        };
         let (number, places) = match own.filter(same) {
             Some(own) => (members.number - 1, members.places ^ own),
             None => (members.number, members.places),

@@ -69,9 +69,8 @@ impl<'a> Report<'a> {
 
     fn close(&mut self) -> io::Result<()> {
         let (options, rows, text) = (self.options, &mut self.rows, &mut self.text);
-        self.lives.end(|order, life| {
-            rows.push(order, &life, |line| text.row(&life, options, line))
-        })
+        self.lives
+            .end(|order, life| rows.push(order, &life, |line| text.row(&life, options, line)))
     }
 
     fn take(&mut self) -> io::Result<()> {

@@ -14,7 +14,7 @@ use hashbrown::HashMap;
 use std::rc::Rc;
 
 /// A guest that has a security label.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Labelled {
     vm: Rc<str>,
     uuid: Rc<str>,
@@ -22,15 +22,15 @@ struct Labelled {
 }
 
 /// Host and SELinux level.
-type Level = (Host, String);
+type Level = (Host, Rc<str>);
 
 /// The labels of guests.
 #[derive(Debug, Default)]
 pub struct Blame {
     /// By level, which svirt gives to one guest at a time.
-    levels: HashMap<Level, Labelled>,
+    levels: HashMap<Level, Rc<Labelled>>,
     /// By UUID, which is in the name of the AppArmor profile.
-    uuids: HashMap<String, Labelled>,
+    uuids: HashMap<Rc<str>, Rc<Labelled>>,
 }
 
 /// `s0:c107,c434` of `system_u:system_r:svirt_t:s0:c107,c434`.
@@ -43,7 +43,7 @@ fn level(label: &str) -> Option<&str> {
 
 impl Blame {
     /// `VIRT_MACHINE_ID`: a guest gets a label.
-    pub fn machine_id(&mut self, head: &Head<'_>, record: &Nested<'_>) {
+    pub fn machine_id(&mut self, head: &Head<'_>, record: &Nested<'_>, guests: &Guests) {
         let (Some(vm), Some(uuid)) = (record.text("vm"), record.raw("uuid")) else {
             return;
         };
@@ -51,24 +51,21 @@ impl Blame {
         if record.raw("model") == Some("dac") {
             return;
         }
-        let mut proof = Proof::default();
-        proof.add(Id::from(head.stamp));
-        let labelled = Labelled {
-            vm: vm.into(),
-            uuid: uuid.into(),
-            proof,
-        };
+        let labelled = Rc::new(Labelled {
+            vm: guests.names.get(&vm),
+            uuid: guests.names.get(uuid),
+            proof: guests.proof(Id::from(head.stamp)),
+        });
         if let Some(level) = record.raw("vm-ctx").and_then(level) {
-            let key = (head.host, level.to_owned());
+            let key = (head.host, level.into());
             self.levels.insert(key, labelled.clone());
         }
-        self.uuids.insert(uuid.to_owned(), labelled);
+        self.uuids.insert(labelled.uuid.clone(), labelled);
     }
 
-    fn by_level(&self, head: &Head<'_>, label: Option<&str>) -> Option<&Labelled> {
+    fn by_level(&self, head: &Head<'_>, label: Option<&str>) -> Option<&Rc<Labelled>> {
         let level = label.and_then(level)?;
-        self.levels
-            .get(&(head.host, level.to_owned()))
+        self.levels.get(&(head.host, level.into()))
     }
 
     /// `AVC`: what was refused, if to a guest or of one. Its user is still to come.
@@ -92,7 +89,7 @@ impl Blame {
                 target: text("name"),
                 context,
             };
-            return Some(row(head, guest, event, names));
+            return Some(row(head, &guest, event, names));
         }
         let result = record.raw("apparmor").map(decoded)?.to_lowercase();
         let profile = text("profile");
@@ -105,11 +102,11 @@ impl Blame {
             Some(guest) => guest.clone(),
             None => {
                 let owner = guests.with_resource(head.host, &text("name"))?;
-                Labelled {
+                Rc::new(Labelled {
                     vm: owner.vm.clone(),
                     uuid: owner.uuid.clone(),
                     proof: owner.proof.clone(),
-                }
+                })
             }
         };
         let event = Event::Avc {
@@ -119,7 +116,7 @@ impl Blame {
             target: text("name"),
             context: names.get(""),
         };
-        Some(row(head, guest, event, names))
+        Some(row(head, &guest, event, names))
     }
 
     /// `ANOM_*`: what a process did, if a guest runs in it.
@@ -134,13 +131,13 @@ impl Blame {
         let nobody = Labelled {
             vm: names.get(""),
             uuid: names.get(""),
-            proof: Proof::default(),
+            proof: guests.no_proof(),
         };
         let event = Event::Anomaly {
             what: names.get(&String::from_utf8_lossy(head.name)),
             signal: record.raw("sig").and_then(|signal| signal.parse().ok()),
         };
-        let mut row = row(head, nobody, event, names);
+        let mut row = row(head, &nobody, event, names);
         if let Some(uid) = record.raw("uid") {
             row.user = names.get(&users.of_field(head.enrichment, "uid", uid));
         }
@@ -181,15 +178,15 @@ pub fn owned_by(row: &mut Row, session: &Row) {
     row.proof.extend(&own);
 }
 
-fn row(head: &Head<'_>, guest: Labelled, event: Event, names: &Names) -> Row {
+fn row(head: &Head<'_>, guest: &Labelled, event: Event, names: &Names) -> Row {
     let id = Id::from(head.stamp);
-    let mut proof = guest.proof;
+    let mut proof = guest.proof.clone();
     proof.add(id);
     Row {
         event,
         node: head.node_name().map(|node| names.get(&node)),
-        vm: guest.vm,
-        uuid: guest.uuid,
+        vm: guest.vm.clone(),
+        uuid: guest.uuid.clone(),
         user: names.get("?"),
         start: id,
         end: None,

@@ -13,23 +13,23 @@
 
 use super::guests::devices::{Devices, Hold, merge};
 use super::row::{Event, Row, Tie, Violations};
-use hashbrown::HashMap;
-use std::collections::BTreeSet;
+use crate::record::device::Device;
+use crate::record::host::Host;
 use std::rc::Rc;
 
-/// The disks of a guest.
+/// The disks of a guest. It has few, and guests are many.
 #[derive(Debug, Default)]
 pub(super) struct Disks {
     /// Paths of disks that the guest has.
-    paths: Vec<String>,
-    /// Path to device, `253:0`; also of paths that are no disks.
-    devices: HashMap<String, String>,
+    paths: Vec<Rc<str>>,
+    /// Path and device, `253:0`; also of paths that are no disks.
+    devices: Vec<(Rc<str>, Device)>,
     /// The last of those paths, while libvirt tells what lies beneath it.
-    last: Option<String>,
-    /// Device to the path that it lies beneath, as libvirt told.
-    beneath: HashMap<String, String>,
+    last: Option<Rc<str>>,
+    /// Device and the path that it lies beneath, as libvirt told.
+    beneath: Vec<(Device, Rc<str>)>,
     /// The same, as this machine has it.
-    now: HashMap<String, String>,
+    now: Vec<(Device, Rc<str>)>,
     /// What of those is told about in `Devices`, while the guest runs.
     holds: Vec<Hold>,
     /// What was found before, in devices that the guest no longer has, and when that began.
@@ -39,55 +39,77 @@ pub(super) struct Disks {
 /// Devices of these major numbers are no disks: `/dev/null`, terminals, `/dev/kvm`.
 const NO_DISKS: [&str; 3] = ["01:", "05:", "0A:"];
 
+/// What `key` has in `list`.
+fn get<'a, K: PartialEq<Q>, Q: ?Sized, V>(list: &'a [(K, V)], key: &Q) -> Option<&'a V> {
+    list.iter()
+        .find(|(own, _)| own == key)
+        .map(|(_, value)| value)
+}
+
+/// `key` has `value` from now on.
+fn set<K: PartialEq, V>(list: &mut Vec<(K, V)>, key: K, value: V) {
+    match list.iter_mut().find(|(own, _)| *own == key) {
+        Some((_, old)) => *old = value,
+        None => {
+            list.reserve_exact(1);
+            list.push((key, value));
+        }
+    }
+}
+
 impl Disks {
     /// The guest has a disk, `beneath` which this machine has these devices. Tells all that it may be or stand on.
-    pub(super) fn given(&mut self, path: &str, beneath: Vec<String>) -> Vec<String> {
-        if !self.paths.iter().any(|known| known == path) {
-            self.paths.push(path.to_owned());
+    pub(super) fn given(&mut self, path: &Rc<str>, beneath: &[Device]) -> Vec<Device> {
+        if !self.paths.contains(path) {
+            self.paths.reserve_exact(1);
+            self.paths.push(path.clone());
         }
-        for device in &beneath {
-            self.now.insert(device.clone(), path.to_owned());
+        for device in beneath {
+            set(&mut self.now, device.clone(), path.clone());
         }
-        let mut devices = beneath;
+        let mut devices = beneath.to_vec();
         devices.extend(path.strip_prefix("/dev/dm-").map(by_minor));
         devices
     }
 
     /// The guest has it no more.
     pub(super) fn taken(&mut self, path: &str) {
-        self.paths.retain(|known| known != path);
+        self.paths.retain(|known| **known != *path);
     }
 
     /// `path` is the device `rdev`: `FD:00`, in hexadecimal. Tells it, if it may be a disk or lie beneath one.
-    pub(super) fn is_device(&mut self, path: &str, rdev: &str) -> Option<String> {
+    pub(super) fn is_device(&mut self, path: &Rc<str>, rdev: &str) -> Option<Device> {
         if NO_DISKS.iter().any(|major| rdev.starts_with(major)) {
             return None;
         }
         let parse = |half: &str| u32::from_str_radix(half, 16).ok();
         let (major, minor) = rdev.split_once(':')?;
-        let device = format!("{}:{}", parse(major)?, parse(minor)?);
+        let device = Device::Number(parse(major)?, parse(minor)?);
         if path.starts_with("/dev/block/") {
             let above = self.last.clone()?;
-            self.beneath.insert(device.clone(), above);
+            set(&mut self.beneath, device.clone(), above);
         } else {
-            self.last = Some(path.to_owned());
-            self.devices.insert(path.to_owned(), device.clone());
+            self.last = Some(path.clone());
+            set(&mut self.devices, path.clone(), device.clone());
         }
         Some(device)
     }
 
     /// The disk that `device` is, or lies beneath.
-    fn tied(&self, device: &str) -> Option<(String, Tie)> {
-        let minor = device.split_once(':').map_or("", |(_, minor)| minor);
-        let is_it = |path: &&String| match self.devices.get(*path) {
+    fn tied(&self, device: &Device) -> Option<(Rc<str>, Tie)> {
+        let minor = match device {
+            Device::Number(_, minor) => minor.to_string(),
+            Device::Text(_) => String::new(),
+        };
+        let is_it = |path: &&Rc<str>| match get(&self.devices, *path) {
             Some(known) => known == device,
-            None => path.strip_prefix("/dev/dm-") == Some(minor),
+            None => path.strip_prefix("/dev/dm-") == Some(&*minor),
         };
         if let Some(path) = self.paths.iter().find(is_it) {
             return Some((path.clone(), Tie::Is));
         }
-        for (map, tie) in [(&self.beneath, Tie::Beneath), (&self.now, Tie::Now)] {
-            if let Some(path) = map.get(device).filter(|path| self.paths.contains(path)) {
+        for (list, tie) in [(&self.beneath, Tie::Beneath), (&self.now, Tie::Now)] {
+            if let Some(path) = get(list, device).filter(|path| self.paths.contains(path)) {
                 return Some((path.clone(), tie));
             }
         }
@@ -95,22 +117,29 @@ impl Disks {
     }
 
     /// The devices that disks are or stand on: what each is found by, the disk's path, and how they are tied.
-    fn ties(&self) -> Vec<(String, String, Tie)> {
-        let of = [&self.beneath, &self.now];
-        let of = of.into_iter().flat_map(HashMap::keys);
-        let known: BTreeSet<&String> = self.devices.values().chain(of).collect();
-        let mut ties = Vec::new();
+    fn ties(&self) -> Vec<(Device, Rc<str>, Tie)> {
+        let of = self
+            .beneath
+            .iter()
+            .chain(&self.now)
+            .map(|(device, _)| device);
+        let known = self.devices.iter().map(|(_, device)| device).chain(of);
+        let mut ties: Vec<(Device, Rc<str>, Tie)> = Vec::new();
         for device in known {
+            if ties.iter().any(|(told, ..)| told == device) {
+                continue;
+            }
             if let Some((path, tie)) = self.tied(device) {
                 ties.push((device.clone(), path, tie));
             }
         }
         for path in &self.paths {
             let minor = path.strip_prefix("/dev/dm-");
-            let Some(minor) = minor.filter(|_| !self.devices.contains_key(path)) else {
+            let Some(minor) = minor.filter(|_| get(&self.devices, path).is_none()) else {
                 continue;
             };
-            let is_it = |device: &str| device.split_once(':').is_some_and(|(_, m)| m == minor);
+            let is_it =
+                |device: &Device| matches!(device, Device::Number(_, m) if m.to_string() == minor);
             if !ties.iter().any(|(device, ..)| is_it(device)) {
                 ties.push((by_minor(minor), path.clone(), Tie::Is));
             }
@@ -118,31 +147,33 @@ impl Disks {
         ties
     }
 
-    /// What is found in its disks from now on is told to the guest whose session this is, if it runs.
-    pub(super) fn tie(&mut self, devices: &mut Devices, session: Option<&Row>) {
+    /// What is found in its disks from now on is told to the guest on `host` whose session this is, if it runs.
+    pub(super) fn tie(&mut self, devices: &mut Devices, host: Host, session: Option<&Row>) {
         let Some(session) = session else {
             return;
         };
         let mut ties = self.ties();
         for hold in std::mem::take(&mut self.holds) {
-            let as_before = |(key, path, tie): &(String, String, Tie)| {
-                (key.as_str(), path.as_str(), *tie) == (&*hold.key, &*hold.path, hold.tie)
+            let as_before = |(key, path, tie): &(Device, Rc<str>, Tie)| {
+                (key, path, *tie) == (&hold.key, &hold.path, hold.tie)
             };
             match ties.iter().position(as_before) {
                 Some(at) => {
                     ties.remove(at);
                     self.holds.push(hold);
                 }
-                None => self.release(devices, hold),
+                None => self.release(devices, host, hold),
             }
         }
+        self.holds.reserve_exact(ties.len());
         for (key, path, tie) in ties {
-            self.holds.push(devices.hold(key, path, tie, &session.uuid));
+            self.holds
+                .push(devices.hold(host, key, path, tie, &session.uuid));
         }
     }
 
-    fn release(&mut self, devices: &mut Devices, hold: Hold) {
-        for (since, found) in devices.release(hold) {
+    fn release(&mut self, devices: &mut Devices, host: Host, hold: Hold) {
+        for (since, found) in devices.release(host, hold) {
             merge(&mut self.found, since, &found);
         }
     }
@@ -153,10 +184,10 @@ impl Disks {
         Some((&hold.path, hold.tie))
     }
 
-    /// The session `row` is over: tells it what was found.
-    pub(super) fn tell(&mut self, devices: &mut Devices, row: &mut Row) {
+    /// The session `row` on `host` is over: tells it what was found.
+    pub(super) fn tell(&mut self, devices: &mut Devices, host: Host, row: &mut Row) {
         for hold in std::mem::take(&mut self.holds) {
-            self.release(devices, hold);
+            self.release(devices, host, hold);
         }
         self.found.sort_by_key(|(since, _)| *since);
         let found = self.found.drain(..).map(|(_, found)| found);
@@ -177,11 +208,11 @@ impl Disks {
 }
 
 /// How the index has a device of which only the minor number is known: `/dev/dm-N`.
-pub(super) fn by_minor(minor: &str) -> String {
-    format!("dm-{minor}")
+pub(super) fn by_minor(minor: &str) -> Device {
+    Device::Text(format!("dm-{minor}").into())
 }
 
 /// Whether `key` is one of [`by_minor`].
-pub(super) fn is_minor(key: &str) -> bool {
-    key.starts_with("dm-")
+pub(super) fn is_minor(key: &Device) -> bool {
+    matches!(key, Device::Text(text) if text.starts_with("dm-"))
 }

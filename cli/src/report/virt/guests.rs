@@ -9,13 +9,15 @@ pub(super) mod devices;
 mod holders;
 mod index;
 mod moving;
+mod numbered;
 mod resources;
 
 use super::disks::Disks;
 use super::machine::Machine;
 use super::row::{Event, Fate, Row};
 use crate::record::Head;
-use crate::record::host::{Host as Number, PerHost};
+use crate::record::by_host::{ByHost, Called, NameOf};
+use crate::record::host::{Host, Nodes};
 use crate::record::names::Names;
 use crate::record::users::Users;
 use crate::record::value::Nested;
@@ -24,6 +26,8 @@ use devices::Devices;
 use hashbrown::HashMap;
 use holders::Holders;
 use moving::{Leaving, MIGRATED};
+use std::hash::{Hash, Hasher};
+use std::io;
 use std::rc::Rc;
 
 /// A row that is not over, and its place among all.
@@ -33,8 +37,9 @@ struct Open {
     row: Row,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Guest {
+    uuid: Rc<str>,
     session: Option<Open>,
     /// The processes that the guest runs in: libvirt's, and of a container the first one.
     pids: Vec<i64>,
@@ -43,29 +48,42 @@ struct Guest {
     starting: Option<u64>,
     disks: Disks,
     /// While it moves between two managers of one host: where it comes from.
-    leaves: Option<Leaving>,
+    leaves: Option<Box<Leaving>>,
 }
 
-/// What runs on a host, and what it may be asked by.
-#[derive(Debug, Default)]
-struct Host {
-    /// By UUID. One that is off and has nothing is not here.
-    guests: HashMap<Rc<str>, Box<Guest>>,
-    /// What is found in the devices that are disks of guests that run.
-    devices: Devices,
-    /// Which guests, by UUID, run in a process of this number.
-    pids: HashMap<i64, Vec<Rc<str>>>,
-    /// Who has a file.
-    holders: Holders,
+/// What a guest is called on its host.
+#[derive(Hash)]
+struct Uuid<'a>(&'a str);
+
+impl Called for Guest {
+    fn hash_name(&self, state: &mut impl Hasher) {
+        Uuid(&self.uuid).hash(state);
+    }
+}
+
+impl NameOf<Guest> for Uuid<'_> {
+    fn is(&self, guest: &Guest) -> bool {
+        *self.0 == *guest.uuid
+    }
 }
 
 /// All guests.
 #[derive(Debug)]
 pub struct Guests {
-    /// While a guest moves from host to host, it runs on both.
-    hosts: PerHost<Host>,
+    /// By host and UUID: while a guest moves from host to host, it runs on both. One that is off and has nothing is not
+    /// here.
+    all: ByHost<Guest>,
+    /// What is found in the devices that are disks of guests that run.
+    devices: Devices,
+    /// Which guests of a host, by UUID, run in a process of this number.
+    pids: HashMap<(Host, i64), Vec<Rc<str>>>,
+    /// Who has a file.
+    holders: Holders,
+    nodes: Nodes,
     /// Resources are told too, not only sessions.
     resources: bool,
+    /// Rows are told with the events that they were made from.
+    proof: bool,
     /// Some guest had a disk that may be a mapping.
     mappings: bool,
     /// Some guest ran in a process that is known.
@@ -80,12 +98,17 @@ pub struct Guests {
 }
 
 impl Guests {
-    /// No guests yet. `resources`: tell what they are given, not only their sessions. `machine`: where what lies
-    /// beneath disks is looked for, if the log does not tell.
-    pub fn new(resources: bool, machine: Option<Machine>) -> Self {
+    /// No guests yet. `resources`: tell what they are given, not only their sessions. `proof`: with events. `machine`:
+    /// where what lies beneath disks is looked for, if the log does not tell.
+    pub fn new(resources: bool, proof: bool, machine: Option<Machine>) -> Self {
         Self {
-            hosts: PerHost::default(),
+            all: ByHost::default(),
+            devices: Devices::new(proof),
+            pids: HashMap::new(),
+            holders: Holders::default(),
+            nodes: Nodes::default(),
             resources,
+            proof,
             mappings: false,
             processes: false,
             machine,
@@ -93,6 +116,18 @@ impl Guests {
             order: 0,
             done: Vec::new(),
         }
+    }
+
+    /// No event, as the proof of a row.
+    pub(super) fn no_proof(&self) -> Proof {
+        Proof::new(self.proof)
+    }
+
+    /// The event `id`, as the proof of a row.
+    pub(super) fn proof(&self, id: Id) -> Proof {
+        let mut proof = self.no_proof();
+        proof.add(id);
+        proof
     }
 
     /// A place for a row that others make.
@@ -111,16 +146,27 @@ impl Guests {
 
     fn guest(&mut self, head: &Head<'_>, record: &Nested<'_>) -> Option<&mut Guest> {
         let uuid = record.raw("uuid")?;
-        let guests = &mut self.hosts.of(head.host).guests;
-        if !guests.contains_key(uuid) {
-            guests.insert(self.names.get(uuid), Box::default());
-        }
-        guests.get_mut(uuid).map(|guest| &mut **guest)
+        let at = match self.all.find(head.host, &Uuid(uuid)) {
+            Some(at) => at,
+            None => {
+                let guest = Guest {
+                    uuid: self.names.get(uuid),
+                    session: None,
+                    pids: Vec::new(),
+                    resources: Vec::new(),
+                    starting: None,
+                    disks: Disks::default(),
+                    leaves: None,
+                };
+                self.all.add(head.host, guest)
+            }
+        };
+        self.all.at_mut(at)
     }
 
     /// A row about the guest of `record`; `None` where a field is missing that tells which.
     fn row(
-        &self,
+        &mut self,
         head: &Head<'_>,
         record: &Nested<'_>,
         users: &Users,
@@ -128,11 +174,9 @@ impl Guests {
     ) -> Option<Row> {
         let id = Id::from(head.stamp);
         let user = users.of_field(head.enrichment, "uid", record.raw("uid")?);
-        let mut proof = Proof::default();
-        proof.add(id);
         Some(Row {
             event,
-            node: self.node(head),
+            node: self.nodes.of(head),
             vm: self.names.get(&record.text("vm")?),
             uuid: self.names.get(record.raw("uuid")?),
             user: self.names.get(&user),
@@ -140,12 +184,8 @@ impl Guests {
             end: None,
             fate: Fate::Open,
             success: matches!(record.raw("res")?, "success" | "1" | "yes"),
-            proof,
+            proof: self.proof(id),
         })
-    }
-
-    fn node(&self, head: &Head<'_>) -> Option<Rc<str>> {
-        head.node_name().map(|node| self.names.get(&node))
     }
 
     /// `VIRT_CONTROL`: the guest is started or stopped.
@@ -196,11 +236,11 @@ impl Guests {
             match (session, self.guest(head, record)) {
                 (Some(session), Some(guest)) if moves && guest.leaves.is_none() => {
                     let (pid, resources) = (from, old);
-                    guest.leaves = Some(Leaving {
+                    guest.leaves = Some(Box::new(Leaving {
                         session,
                         pid,
                         resources,
-                    });
+                    }));
                 }
                 // A session that is still open was not stopped in this log, but it is over.
                 (session, _) => {
@@ -261,7 +301,7 @@ impl Guests {
             let known = session.is_some();
             ended.extend(session);
             if let Some(stays) = stays {
-                self.stays(head.host, stays);
+                self.stays(head.host, *stays);
             } else if let Some(guest) = self.guest(head, record) {
                 guest.disks = Disks::default();
             }
@@ -281,76 +321,67 @@ impl Guests {
     }
 
     /// The guest `uuid`, if it is known, runs in the process `pid` too.
-    fn runs_in(&mut self, host: Number, uuid: &str, pid: i64) {
-        let host = self.hosts.of(host);
-        if let Some(guest) = host.guests.get_mut(uuid) {
+    fn runs_in(&mut self, host: Host, uuid: &str, pid: i64) {
+        if let Some(guest) = self.all.get_mut(host, &Uuid(uuid)) {
             self.processes = true;
+            guest.pids.reserve_exact(1);
             guest.pids.push(pid);
-            host.pids.entry(pid).or_default().push(self.names.get(uuid));
+            let guests = self.pids.entry((host, pid)).or_default();
+            guests.reserve_exact(1);
+            guests.push(guest.uuid.clone());
         }
     }
 
     /// A session begins, in the process `pid`.
-    fn session_begins(&mut self, host: Number, pid: Option<i64>, session: Open) {
+    fn session_begins(&mut self, host: Host, pid: Option<i64>, session: Open) {
         if let Some(pid) = pid {
             self.runs_in(host, &session.row.uuid, pid);
         }
-        let host = self.hosts.of(host);
-        let Some(guest) = host.guests.get_mut(&session.row.uuid) else {
+        let Some(guest) = self.all.get_mut(host, &Uuid(&session.row.uuid)) else {
             return;
         };
         guest.session = Some(session);
         let row = guest.session.as_ref().map(|session| &session.row);
-        guest.disks.tie(&mut host.devices, row);
+        guest.disks.tie(&mut self.devices, host, row);
     }
 
     /// The session of the guest `uuid` ends, if it has one: what was found in its disks is told in it.
-    fn session_ends(&mut self, host: Number, uuid: &str) -> Option<Open> {
-        let host = self.hosts.of(host);
-        let guest = host.guests.get_mut(uuid)?;
-        for pid in std::mem::take(&mut guest.pids) {
-            if let Some(guests) = host.pids.get_mut(&pid) {
-                guests.retain(|known| **known != *uuid);
-                if guests.is_empty() {
-                    host.pids.remove(&pid);
-                }
-            }
-        }
-        let mut session = guest.session.take()?;
-        guest.disks.tell(&mut host.devices, &mut session.row);
-        Some(session)
+    fn session_ends(&mut self, host: Host, uuid: &str) -> Option<Open> {
+        let guest = self.all.get_mut(host, &Uuid(uuid))?;
+        ends(guest, host, &mut self.pids, &mut self.devices)
     }
 
     /// A guest of which nothing is known any more needs no room.
-    fn forget(&mut self, host: Number, uuid: &str) {
-        let guests = &mut self.hosts.of(host).guests;
+    fn forget(&mut self, host: Host, uuid: &str) {
         let nothing = |guest: &Guest| {
             let idle = guest.session.is_none() && guest.starting.is_none();
             idle && guest.resources.is_empty() && guest.disks.is_empty()
         };
-        if guests.get(uuid).map(Box::as_ref).is_some_and(nothing) {
-            guests.remove(uuid);
+        let at = self.all.find(host, &Uuid(uuid));
+        if let Some(at) = at.filter(|at| self.all.at(*at).is_some_and(nothing)) {
+            self.all.remove(at);
         }
     }
 
     /// `SYSTEM_SHUTDOWN`, or `SYSTEM_BOOT` without one: no guest runs.
     pub fn down(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users) {
         let id = Id::from(head.stamp);
-        let ended = std::mem::take(self.hosts.of(head.host)).end();
+        let mut ended = false;
+        while let Some(guest) = self.all.pop(head.host) {
+            for open in guest.end(head.host, &mut self.pids, &mut self.devices) {
+                ended = true;
+                self.over(head.host, open, id, Fate::Down);
+            }
+        }
         // A boot after a shutdown has nothing to tell.
         let shutdown = head.ty == crate::record::Type::SystemShutdown;
-        if !shutdown && ended.is_empty() {
+        if !shutdown && !ended {
             return;
         }
-        for open in ended {
-            self.over(head.host, open, id, Fate::Down);
-        }
         let uid = record.raw("uid").unwrap_or("?");
-        let mut proof = Proof::default();
-        proof.add(id);
         let row = Row {
             event: Event::Down,
-            node: self.node(head),
+            node: self.nodes.of(head),
             vm: self.names.get(""),
             uuid: self.names.get(""),
             user: self.names.get(&users.of_field(head.enrichment, "uid", uid)),
@@ -358,41 +389,65 @@ impl Guests {
             end: None,
             fate: Fate::Open,
             success: !matches!(record.raw("res"), Some("failed" | "0" | "no")),
-            proof,
+            proof: self.proof(id),
         };
         let order = self.next_order();
         self.done.push((order, row));
     }
 
-    fn over(&mut self, host: Number, mut open: Open, id: Id, fate: Fate) {
-        self.hosts.of(host).holders.lost(&open);
+    fn over(&mut self, host: Host, mut open: Open, id: Id, fate: Fate) {
+        self.holders.lost(host, &open);
         open.row.end = Some(id);
         open.row.fate = fate;
         open.row.proof.add(id);
         self.done.push((open.order, open.row));
     }
 
-    /// The log ends: what is open stays so.
-    pub fn end(&mut self) {
-        let hosts: Vec<Host> = self.hosts.all_mut().map(std::mem::take).collect();
-        for open in hosts.into_iter().flat_map(Host::end) {
-            self.done.push((open.order, open.row));
+    /// The log ends: what is open stays so. Hands out each row that is, and its place among all.
+    ///
+    /// # Errors
+    ///
+    /// What `each` returns.
+    pub fn end(mut self, mut each: impl FnMut(u64, Row) -> io::Result<()>) -> io::Result<()> {
+        for (host, guest) in self.all.into_all() {
+            for open in guest.end(host, &mut self.pids, &mut self.devices) {
+                each(open.order, open.row)?;
+            }
         }
+        Ok(())
     }
 }
 
-impl Host {
-    /// All that is open on it.
-    fn end(mut self) -> Vec<Open> {
-        let mut open = Vec::new();
-        for mut guest in self.guests.into_values() {
-            if let Some(mut session) = guest.session.take() {
-                guest.disks.tell(&mut self.devices, &mut session.row);
-                open.push(session);
+/// The session of `guest` ends, if it has one.
+fn ends(
+    guest: &mut Guest,
+    host: Host,
+    pids: &mut HashMap<(Host, i64), Vec<Rc<str>>>,
+    devices: &mut Devices,
+) -> Option<Open> {
+    for pid in std::mem::take(&mut guest.pids) {
+        if let Some(guests) = pids.get_mut(&(host, pid)) {
+            guests.retain(|known| **known != *guest.uuid);
+            if guests.is_empty() {
+                pids.remove(&(host, pid));
             }
-            open.append(&mut guest.resources);
-            open.extend(guest.leaves.into_iter().flat_map(Leaving::all));
         }
-        open
+    }
+    let mut session = guest.session.take()?;
+    guest.disks.tell(devices, host, &mut session.row);
+    Some(session)
+}
+
+impl Guest {
+    /// All that is open of it.
+    fn end(
+        mut self,
+        host: Host,
+        pids: &mut HashMap<(Host, i64), Vec<Rc<str>>>,
+        devices: &mut Devices,
+    ) -> impl Iterator<Item = Open> + use<> {
+        let session = ends(&mut self, host, pids, devices);
+        let leaving = self.leaves.into_iter().flat_map(|leaving| leaving.all());
+        session.into_iter().chain(self.resources).chain(leaving)
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! Source: `/sys/dev/block/MAJOR:MINOR`, as `lsblk` reads it.
 
+use crate::record::device::Device;
 use hashbrown::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Machine {
     root: PathBuf,
-    known: HashMap<String, Vec<String>>,
+    known: HashMap<String, Vec<Device>>,
 }
 
 impl Machine {
@@ -27,11 +28,12 @@ impl Machine {
     }
 
     /// The devices (`253:0`) that `path` is, or lies on, whatever is between. None where it is not there.
-    pub fn beneath(&mut self, path: &str) -> &[String] {
+    pub fn beneath(&mut self, path: &str) -> &[Device] {
         if !self.known.contains_key(path) {
             let mut found = Found::default();
             self.path(path, &mut found);
-            self.known.insert(path.to_owned(), found.order);
+            let devices = found.order.iter().map(|device| Device::of(device));
+            self.known.insert(path.to_owned(), devices.collect());
         }
         self.known.get(path).map_or(&[], Vec::as_slice)
     }
@@ -141,7 +143,7 @@ mod tests {
         let mut machine = Machine::at(root.path());
         assert_eq!(
             machine.beneath("/images/x.img"),
-            [filesystem.as_str(), "253:0", "8:1", "8:0"]
+            [filesystem.as_str(), "253:0", "8:1", "8:0"].map(Device::of)
         );
         assert!(machine.beneath("/images/absent").is_empty());
         // A loop device on a file that lies on that.

@@ -106,6 +106,7 @@ impl<'a> Report<'a> {
             more: Wanted::types(&types),
             guests: Guests::new(
                 options.all_events || ask.summary,
+                options.proof,
                 ask.layers.then(|| Machine::at(Path::new("/"))),
             ),
             blame: Blame::default(),
@@ -147,8 +148,9 @@ impl<'a> Report<'a> {
         while let Some(waiting) = self.waiting.pop() {
             self.give_up(waiting)?;
         }
-        self.guests.end();
-        self.take()
+        let none = Guests::new(false, false, None);
+        let guests = std::mem::replace(&mut self.guests, none);
+        guests.end(|order, row| self.keep(order, row))
     }
 
     fn keep(&mut self, order: u64, row: Row) -> io::Result<()> {
@@ -282,7 +284,7 @@ impl Collector for Report<'_> {
                 if let Some(record) = Record::parse(&body) {
                     let users = &self.options.users;
                     if let Some(device) = self.mappings.mapper(head, &record, &body, users) {
-                        self.guests.violation(head, &record, &device.to_string());
+                        self.guests.violation(head, &record, &device);
                     }
                 }
                 return self.take();
@@ -311,7 +313,7 @@ impl Collector for Report<'_> {
             }
             _ if !self.is_asked_for(&record) => {}
             Type::Virt(VirtType::MachineId) => {
-                self.blame.machine_id(head, &record);
+                self.blame.machine_id(head, &record, &self.guests);
                 self.guests.machine_id(head, &record);
             }
             Type::Virt(VirtType::Resource) => {

@@ -3,6 +3,7 @@
 //! A row of the report.
 
 use crate::ranges::Ranges;
+use crate::record::device::Device;
 use crate::report::id::{Id, Proof};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
@@ -87,7 +88,7 @@ pub enum Event {
         /// `op=`.
         operation: Rc<str>,
         /// The mapping: `253:0`.
-        device: Rc<str>,
+        device: Device,
         /// The guest's disk.
         path: Rc<str>,
         /// Where, in the target's unit.
@@ -145,7 +146,7 @@ pub enum Tie {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violations {
     /// The mapping: `253:0`.
-    pub device: Rc<str>,
+    pub device: Device,
     /// The path that the guest has as its disk.
     pub path: Rc<str>,
     /// How the two are tied.
@@ -159,15 +160,15 @@ pub struct Violations {
 }
 
 impl Violations {
-    /// None yet, in `device`.
-    pub fn none(device: &str) -> Self {
+    /// None yet, in `device`, beneath the disk `path`. `proof` is kept, or not, as this one.
+    pub(super) fn none(device: &Device, path: &Rc<str>, proof: &Proof) -> Self {
         Self {
-            device: device.into(),
-            path: "".into(),
+            device: device.clone(),
+            path: path.clone(),
             tie: Tie::Is,
             count: 0,
             sectors: Ranges::default(),
-            proof: Proof::default(),
+            proof: proof.another(),
         }
     }
 }
@@ -186,7 +187,7 @@ impl Row {
             vm: self.vm.clone(),
             uuid: self.uuid.clone(),
             user: self.user.clone(),
-            proof: Proof::default(),
+            proof: self.proof.another(),
             ..*self
         }
     }

@@ -141,7 +141,7 @@ impl Text {
                     Tie::Beneath => (", beneath disk ", ""),
                     Tie::Now => (", beneath disk ", " as it is now"),
                 };
-                line.add(device)
+                line.show(device)
                     .add(before)
                     .add(path)
                     .add(after)

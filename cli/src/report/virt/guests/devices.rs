@@ -8,16 +8,18 @@
 
 use super::super::disks::{by_minor, is_minor};
 use super::super::row::{Tie, Violations};
-use crate::report::id::Id;
-use hashbrown::HashMap;
-use std::collections::BTreeMap;
+use super::numbered::Numbered;
+use crate::record::device::Device;
+use crate::record::host::Host;
+use crate::report::id::{Id, Proof};
+use hashbrown::{Equivalent, HashMap};
 use std::rc::Rc;
 
 /// That a guest has a device.
 #[derive(Debug)]
 pub(crate) struct Hold {
     /// What the device is found by: `253:0`, or `dm-0`.
-    pub(crate) key: String,
+    pub(crate) key: Device,
     /// The guest's disk.
     pub(crate) path: Rc<str>,
     /// How the two are tied.
@@ -36,57 +38,94 @@ struct Epoch {
 }
 
 #[derive(Debug, Default)]
-struct Device {
+struct Held {
     /// By number: the newest is the last.
-    epochs: BTreeMap<u64, Epoch>,
+    epochs: Numbered<Epoch>,
     /// UUIDs of those who have it now, in the order in which they got it.
-    guests: BTreeMap<u64, Rc<str>>,
+    guests: Numbered<Rc<str>>,
 }
 
-/// The devices of a host that guests have.
-#[derive(Debug, Default)]
+/// A device and its host, to look it up.
+#[derive(Hash)]
+struct On<'a>(Host, &'a Device);
+
+impl Equivalent<(Host, Device)> for On<'_> {
+    fn equivalent(&self, key: &(Host, Device)) -> bool {
+        (self.0, self.1) == (key.0, &key.1)
+    }
+}
+
+/// The devices that guests have.
+#[derive(Debug)]
 pub(crate) struct Devices {
-    devices: HashMap<String, Device>,
+    devices: HashMap<(Host, Device), Held>,
     /// How many of them are known by their minor number only.
     minors: usize,
     next: u64,
+    /// No disk.
+    none: Rc<str>,
+    /// No event, kept or not.
+    proof: Proof,
 }
 
 impl Devices {
-    /// The guest `uuid` has the device `key` from now on.
-    pub(crate) fn hold(&mut self, key: String, path: String, tie: Tie, uuid: &Rc<str>) -> Hold {
+    /// None. `proof`: what was found is told with its events.
+    pub(crate) fn new(proof: bool) -> Self {
+        Self {
+            devices: HashMap::new(),
+            minors: 0,
+            next: 0,
+            none: "".into(),
+            proof: Proof::new(proof),
+        }
+    }
+
+    /// The guest `uuid` on `host` has the device `key` from now on.
+    pub(crate) fn hold(
+        &mut self,
+        host: Host,
+        key: Device,
+        path: Rc<str>,
+        tie: Tie,
+        uuid: &Rc<str>,
+    ) -> Hold {
         self.next += 1;
         let before = self.devices.len();
-        let device = self.devices.entry_ref(key.as_str()).or_default();
-        device.guests.insert(self.next, uuid.clone());
-        let newest = device.epochs.last_key_value();
+        let held = self.devices.entry((host, key.clone())).or_default();
+        held.guests.add(self.next, uuid.clone());
+        let newest = held.epochs.last();
         let epoch = match newest.filter(|(_, epoch)| epoch.found.is_empty()) {
-            Some((&number, _)) => number,
-            None => self.next,
+            Some((number, _)) => number,
+            None => {
+                held.epochs.add(self.next, Epoch::default());
+                self.next
+            }
         };
-        device.epochs.entry(epoch).or_default().holds += 1;
+        if let Some(epoch) = held.epochs.get_mut(epoch) {
+            epoch.holds += 1;
+        }
         if self.devices.len() > before && is_minor(&key) {
             self.minors += 1;
         }
         Hold {
             key,
-            path: path.into(),
+            path,
             tie,
             number: self.next,
             epoch,
         }
     }
 
-    /// A guest no longer has a device: what was found in it meanwhile, and when that began.
-    pub(crate) fn release(&mut self, hold: Hold) -> Vec<(u64, Violations)> {
-        let Some(device) = self.devices.get_mut(&hold.key) else {
+    /// A guest on `host` no longer has a device: what was found in it meanwhile, and when that began.
+    pub(crate) fn release(&mut self, host: Host, hold: Hold) -> Vec<(u64, Violations)> {
+        let Some(held) = self.devices.get_mut(&On(host, &hold.key)) else {
             return Vec::new();
         };
-        device.guests.remove(&hold.number);
+        held.guests.remove(hold.number);
         let mut all: Vec<(u64, Violations)> = Vec::new();
-        for (since, found) in device
+        for (since, found) in held
             .epochs
-            .range(hold.epoch..)
+            .from(hold.epoch)
             .flat_map(|(_, epoch)| &epoch.found)
         {
             merge(&mut all, *since, found);
@@ -95,60 +134,63 @@ impl Devices {
             found.path.clone_from(&hold.path);
             found.tie = hold.tie;
         }
-        device.forget(hold.epoch);
-        if device.guests.is_empty() {
-            self.devices.remove(&hold.key);
+        held.forget(hold.epoch);
+        if held.guests.is_empty() {
+            self.devices.remove(&On(host, &hold.key));
             self.minors -= usize::from(is_minor(&hold.key));
         }
         all
     }
 
-    /// A violation was found in `device`: `253:0`.
-    pub(crate) fn violation(&mut self, device: &str, id: Id, sector: Option<u64>) {
+    /// A violation was found in `device` on `host`: `253:0`.
+    pub(crate) fn violation(&mut self, host: Host, device: &Device, id: Id, sector: Option<u64>) {
         self.next += 1;
         let now = self.next;
         let minor = self.minor(device);
-        for key in [Some(device), minor.as_deref()].into_iter().flatten() {
-            let known = self.devices.get_mut(key);
-            if let Some(epoch) = known.and_then(|device| device.epochs.last_entry()) {
-                epoch.into_mut().add(now, device, id, sector);
+        for key in [Some(device), minor.as_ref()].into_iter().flatten() {
+            let known = self.devices.get_mut(&On(host, key));
+            if let Some(epoch) = known.and_then(|held| held.epochs.last_mut()) {
+                let none = || Violations::none(device, &self.none, &self.proof);
+                epoch.add(now, device, none, id, sector);
             }
         }
     }
 
-    /// Who has `device`: UUIDs, and by which [`Hold::number`].
-    pub(crate) fn holders(&self, device: &str) -> impl Iterator<Item = (u64, &str)> {
+    /// Who has `device` on `host`: UUIDs, and by which [`Hold::number`].
+    pub(crate) fn holders(&self, host: Host, device: &Device) -> impl Iterator<Item = (u64, &str)> {
         let minor = self.minor(device);
-        let minor = minor.and_then(|minor| self.devices.get(&minor));
-        let devices = self.devices.get(device).into_iter().chain(minor);
-        devices.flat_map(|device| {
-            let guests = device.guests.iter();
-            guests.map(|(&number, uuid)| (number, &**uuid))
-        })
+        let minor = minor.and_then(|minor| self.devices.get(&On(host, &minor)));
+        let held = self.devices.get(&On(host, device)).into_iter().chain(minor);
+        held.flat_map(|held| held.guests.iter().map(|(number, uuid)| (number, &**uuid)))
     }
 
     /// What `device` is known by, where only the minor number is; `None` where nothing is known so.
-    fn minor(&self, device: &str) -> Option<String> {
-        let (_, minor) = device.split_once(':').filter(|_| self.minors > 0)?;
-        Some(by_minor(minor))
+    fn minor(&self, device: &Device) -> Option<Device> {
+        if self.minors == 0 {
+            return None;
+        }
+        match device {
+            Device::Number(_, minor) => Some(by_minor(&minor.to_string())),
+            Device::Text(text) => Some(by_minor(text.split_once(':')?.1)),
+        }
     }
 }
 
-impl Device {
+impl Held {
     /// One guest less has had the device since `epoch`. If that was the last, whoever needs that epoch needs the
     /// one before too.
     fn forget(&mut self, epoch: u64) {
-        let Some(of) = self.epochs.get_mut(&epoch) else {
+        let Some(of) = self.epochs.get_mut(epoch) else {
             return;
         };
         of.holds -= 1;
         if of.holds > 0 {
             return;
         }
-        let Some(of) = self.epochs.remove(&epoch) else {
+        let Some(of) = self.epochs.remove(epoch) else {
             return;
         };
-        if let Some((_, before)) = self.epochs.range_mut(..epoch).next_back() {
+        if let Some(before) = self.epochs.before_mut(epoch) {
             for (since, found) in &of.found {
                 merge(&mut before.found, *since, found);
             }
@@ -157,12 +199,21 @@ impl Device {
 }
 
 impl Epoch {
-    fn add(&mut self, now: u64, device: &str, id: Id, sector: Option<u64>) {
-        let at = self.found.iter().position(|(_, f)| *f.device == *device);
+    fn add(
+        &mut self,
+        now: u64,
+        device: &Device,
+        none: impl FnOnce() -> Violations,
+        id: Id,
+        sector: Option<u64>,
+    ) {
+        let at = self.found.iter().position(|(_, f)| f.device == *device);
         let at = match at {
             Some(at) => at,
             None => {
-                self.found.push((now, Violations::none(device)));
+                // Mostly it is the only one.
+                self.found.reserve_exact(1);
+                self.found.push((now, none()));
                 self.found.len() - 1
             }
         };
@@ -197,14 +248,14 @@ mod tests {
         Violation(u8, u64),
     }
 
-    fn name(device: u8) -> String {
-        format!("253:{device}")
+    fn name(device: u8) -> Device {
+        Device::Number(253, device.into())
     }
 
     /// What the guest has it as: the last is known by its minor number only.
-    fn key(device: u8) -> String {
+    fn key(device: u8) -> Device {
         match device {
-            2 => "dm-2".to_owned(),
+            2 => by_minor("2"),
             device => name(device),
         }
     }
@@ -219,17 +270,17 @@ mod tests {
                 4 => (0u8..3, 0u64..40).prop_map(|(device, sector)| Op::Violation(device, sector)),
             ], 0..120),
         ) {
-            let mut devices = Devices::default();
+            let mut devices = Devices::new(true);
             let mut held: Vec<(Hold, Vec<(u64, Violations)>)> = Vec::new();
             for (serial, op) in ops.into_iter().enumerate() {
                 match op {
                     Op::Hold(device) => {
-                        let hold = devices.hold(key(device), "/disk".to_owned(), Tie::Is, &"uuid".into());
+                        let hold = devices.hold(0, key(device), "/disk".into(), Tie::Is, &"uuid".into());
                         held.push((hold, Vec::new()));
                     }
                     Op::Release(at) if at < held.len() => {
                         let (hold, own) = held.remove(at);
-                        let told: Vec<_> = devices.release(hold).into_iter().map(|(_, v)| v).collect();
+                        let told: Vec<_> = devices.release(0, hold).into_iter().map(|(_, v)| v).collect();
                         let own: Vec<_> = own.into_iter().map(|(_, v)| v).collect();
                         prop_assert_eq!(told, own);
                     }
@@ -237,22 +288,21 @@ mod tests {
                     Op::Violation(device, sector) => {
                         let id = Id { seconds: 1, millis: 0, serial: serial as u64 };
                         let (device, key) = (name(device), key(device));
-                        devices.violation(&device, id, Some(sector));
+                        devices.violation(0, &device, id, Some(sector));
                         for (hold, own) in held.iter_mut().filter(|(hold, _)| hold.key == key) {
-                            let mut found = Violations::none(&device);
-                            found.path.clone_from(&hold.path);
+                            let mut found = Violations::none(&device, &hold.path, &Proof::new(true));
                             found.count = 1;
                             found.sectors.insert(sector);
                             found.proof.add(id);
                             merge(own, 0, &found);
                         }
-                        let holders = devices.holders(&device).count();
+                        let holders = devices.holders(0, &device).count();
                         prop_assert_eq!(holders, held.iter().filter(|(hold, _)| hold.key == key).count());
                     }
                 }
             }
             for (hold, _) in held {
-                devices.release(hold);
+                devices.release(0, hold);
             }
             prop_assert!(devices.devices.is_empty(), "nothing is kept that nobody has");
             prop_assert_eq!(devices.minors, 0);

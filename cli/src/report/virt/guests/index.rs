@@ -3,11 +3,12 @@
 //! Which guest something concerns, found by what is known of it: the process, the device, the UUID.
 
 use super::super::row::{Event, Row};
-use super::Guests;
+use super::{Guests, Uuid};
 use crate::record::Head;
-use crate::record::host::Host as Number;
+use crate::record::device::Device;
+use crate::record::host::Host;
 use crate::report::dm::record::Record;
-use crate::report::id::{Id, Proof};
+use crate::report::id::Id;
 
 impl Guests {
     /// Whether what guests are given is told, not only their sessions.
@@ -27,15 +28,14 @@ impl Guests {
 
     /// The violation that `record` tells was found in the mapping `device`: it concerns those whose disk that is, or
     /// stands on it.
-    pub fn violation(&mut self, head: &Head<'_>, record: &Record<'_>, device: &str) {
+    pub fn violation(&mut self, head: &Head<'_>, record: &Record<'_>, device: &Device) {
         let id = Id::from(head.stamp);
-        let host = self.hosts.of(head.host);
-        host.devices.violation(device, id, record.sector);
+        self.devices.violation(head.host, device, id, record.sector);
         if !self.resources {
             return;
         }
-        for (number, uuid) in host.devices.holders(device) {
-            let Some(guest) = host.guests.get(uuid) else {
+        for (number, uuid) in self.devices.holders(head.host, device) {
+            let Some(guest) = self.all.get(head.host, &Uuid(uuid)) else {
                 continue;
             };
             let (Some(session), Some((path, tie))) = (&guest.session, guest.disks.held(number))
@@ -45,7 +45,7 @@ impl Guests {
             let event = Event::Violation {
                 target: self.names.get(record.module),
                 operation: self.names.get(record.op),
-                device: self.names.get(device),
+                device: device.clone(),
                 path: path.clone(),
                 sector: record.sector,
                 tie,
@@ -53,7 +53,6 @@ impl Guests {
             let mut row = Row {
                 event,
                 start: id,
-                proof: Proof::default(),
                 ..session.row.like()
             };
             row.proof.add(id);
@@ -63,22 +62,21 @@ impl Guests {
     }
 
     /// The session of the guest `uuid` that runs on `node`.
-    pub fn running(&self, host: Number, uuid: &str) -> Option<&Row> {
-        let guest = self.hosts.known(host)?.guests.get(uuid)?;
+    pub fn running(&self, host: Host, uuid: &str) -> Option<&Row> {
+        let guest = self.all.get(host, &Uuid(uuid))?;
         guest.session.as_ref().map(|session| &session.row)
     }
 
     /// The session whose process is `pid` on `node`.
-    pub fn with_pid(&self, host: Number, pid: i64) -> Option<&Row> {
-        let uuid = self.hosts.known(host)?.pids.get(&pid)?.first()?;
+    pub fn with_pid(&self, host: Host, pid: i64) -> Option<&Row> {
+        let uuid = self.pids.get(&(host, pid))?.first()?;
         self.running(host, uuid)
     }
 
     /// The guest on `node` that has the file `path`.
-    pub fn with_resource(&self, host: Number, path: &str) -> Option<&Row> {
-        let host = self.hosts.known(host)?;
-        let (order, uuid) = host.holders.last(path)?;
-        let resources = &host.guests.get(uuid)?.resources;
+    pub fn with_resource(&self, host: Host, path: &str) -> Option<&Row> {
+        let (order, uuid) = self.holders.last(host, path)?;
+        let resources = &self.all.get(host, &Uuid(uuid))?.resources;
         let open = resources.iter().rfind(|open| open.order == order)?;
         Some(&open.row)
     }

@@ -2,8 +2,8 @@
 
 //! A guest that moves between two managers of one host: it is started by the second, then stopped by the first.
 
-use super::{Guests, Open};
-use crate::record::host::Host as Number;
+use super::{Guests, Open, Uuid};
+use crate::record::host::Host;
 
 /// The reason of such a start, and of such a stop.
 pub(super) const MIGRATED: &str = "migrated";
@@ -25,8 +25,8 @@ impl Leaving {
 
 impl Guests {
     /// Where it was to go, it has stopped: it runs on where it came from.
-    pub(super) fn stays(&mut self, host: Number, stays: Leaving) {
-        if let Some(guest) = self.hosts.of(host).guests.get_mut(&stays.session.row.uuid) {
+    pub(super) fn stays(&mut self, host: Host, stays: Leaving) {
+        if let Some(guest) = self.all.get_mut(host, &Uuid(&stays.session.row.uuid)) {
             guest.resources = stays.resources;
             self.session_begins(host, stays.pid, stays.session);
         }

@@ -3,7 +3,7 @@
 //! What guests are given and lose.
 
 use super::super::row::{Event, Fate};
-use super::{Guest, Guests, Open};
+use super::{Guest, Guests, Open, Uuid};
 use crate::record::Head;
 use crate::record::names::Names;
 use crate::record::resource::{Opened, Resource, succeeded};
@@ -48,8 +48,11 @@ impl Guests {
             return;
         }
         let open = Open { order, row };
-        self.hosts.of(head.host).holders.got(&open);
+        self.holders.got(head.host, &open);
         if let Some(guest) = self.guest(head, record) {
+            if guest.resources.len() == guest.resources.capacity() {
+                guest.resources.reserve_exact(1 + guest.resources.len() / 2);
+            }
             guest.resources.push(open);
         }
     }
@@ -178,6 +181,8 @@ impl Guests {
             (Some(machine), Some(new)) => machine.beneath(new).to_vec(),
             _ => Vec::new(),
         };
+        let path = record.text("path").map(|path| self.names.get(&path));
+        let new = new.map(|new| self.names.get(new));
         let Some(guest) = self.guest(head, record) else {
             return;
         };
@@ -194,13 +199,12 @@ impl Guests {
             if let Some(old) = &disk.old {
                 guest.disks.taken(old);
             }
-            if let Some(new) = &disk.new {
-                devices = guest.disks.given(new, beneath);
+            if let Some(new) = &new {
+                devices = guest.disks.given(new, &beneath);
             }
         } else if let ("cgroup", Some("path"), Some(rdev)) =
             (kind, record.raw("class"), record.raw("rdev"))
         {
-            let path = record.text("path");
             let allowed = |_: &_| reason != Some("deny") && succeeded(record);
             match path.filter(allowed) {
                 Some(path) => devices.extend(guest.disks.is_device(&path, rdev)),
@@ -210,10 +214,9 @@ impl Guests {
             return;
         }
         self.mappings |= !devices.is_empty();
-        let host = self.hosts.of(head.host);
-        if let Some(guest) = host.guests.get_mut(uuid) {
+        if let Some(guest) = self.all.get_mut(head.host, &Uuid(uuid)) {
             let session = guest.session.as_ref().map(|session| &session.row);
-            guest.disks.tie(&mut host.devices, session);
+            guest.disks.tie(&mut self.devices, head.host, session);
         }
     }
 }

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! A map by ascending numbers, which mostly has one entry.
+
+use std::collections::BTreeMap;
+
+/// Things of type `T` by number.
+#[derive(Debug)]
+pub(super) enum Numbered<T> {
+    One(Option<(u64, T)>),
+    // A node of a tree has room for eleven.
+    Many(BTreeMap<u64, T>),
+}
+
+impl<T> Default for Numbered<T> {
+    fn default() -> Self {
+        Self::One(None)
+    }
+}
+
+impl<T> Numbered<T> {
+    /// Adds `thing`, whose number is greater than all before.
+    pub(super) fn add(&mut self, number: u64, thing: T) {
+        match self {
+            Self::One(one) => match one.take() {
+                None => *one = Some((number, thing)),
+                Some(first) => *self = Self::Many([first, (number, thing)].into()),
+            },
+            Self::Many(many) => drop(many.insert(number, thing)),
+        }
+    }
+
+    pub(super) fn remove(&mut self, number: u64) -> Option<T> {
+        match self {
+            Self::One(one) => one
+                .take_if(|(own, _)| *own == number)
+                .map(|(_, thing)| thing),
+            Self::Many(many) => {
+                let removed = many.remove(&number);
+                if many.len() < 2 {
+                    *self = Self::One(many.pop_last());
+                }
+                removed
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, Self::One(None))
+    }
+
+    pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut T> {
+        match self {
+            Self::One(Some((own, thing))) if *own == number => Some(thing),
+            Self::One(_) => None,
+            Self::Many(many) => many.get_mut(&number),
+        }
+    }
+
+    /// The last of those before `number`.
+    pub(super) fn before_mut(&mut self, number: u64) -> Option<&mut T> {
+        match self {
+            Self::One(Some((own, thing))) if *own < number => Some(thing),
+            Self::One(_) => None,
+            Self::Many(many) => Some(many.range_mut(..number).next_back()?.1),
+        }
+    }
+
+    pub(super) fn last(&self) -> Option<(u64, &T)> {
+        match self {
+            Self::One(one) => one.as_ref().map(|(number, thing)| (*number, thing)),
+            Self::Many(many) => many
+                .last_key_value()
+                .map(|(&number, thing)| (number, thing)),
+        }
+    }
+
+    pub(super) fn last_mut(&mut self) -> Option<&mut T> {
+        match self {
+            Self::One(one) => one.as_mut().map(|(_, thing)| thing),
+            Self::Many(many) => Some(many.last_entry()?.into_mut()),
+        }
+    }
+
+    /// All, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
+        self.from(0)
+    }
+
+    /// Those from `number` on, in order.
+    pub(super) fn from(&self, number: u64) -> impl Iterator<Item = (u64, &T)> {
+        let (one, many) = match self {
+            Self::One(one) => (one.as_ref().filter(|(own, _)| *own >= number), None),
+            Self::Many(many) => (None, Some(many.range(number..))),
+        };
+        let one = one.map(|(number, thing)| (*number, thing));
+        let many = many.into_iter().flatten();
+        one.into_iter()
+            .chain(many.map(|(&number, thing)| (number, thing)))
+    }
+}
