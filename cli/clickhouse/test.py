@@ -31,16 +31,38 @@ def statements(path):
 
 def rotate(log, folder):
     """Cuts the log of a fleet into one folder for each host, with three rotated files each."""
-    hosts = collections.defaultdict(list)
-    with open(log, encoding="utf-8") as lines:
-        for line in lines:
-            hosts[line.split(" ", 1)[0].removeprefix("node=")].append(line)
-    for host, lines in hosts.items():
+    def lines():
+        with open(log, encoding="utf-8") as file:
+            for line in file:
+                yield line.split(" ", 1)[0].removeprefix("node="), line
+
+    numbers = collections.Counter(host for host, _ in lines())
+    waiting = collections.defaultdict(list)
+    written = collections.Counter()
+
+    def write(host):
+        # As many as there are in a third of the host's lines go to each file.
+        third = numbers[host] // 3 + 1
+        for line in waiting.pop(host):
+            name = ["audit.log.2", "audit.log.1", "audit.log"][written[host] // third]
+            with_name[name].append(line)
+            written[host] += 1
+        for name, some in with_name.items():
+            with open(folder / host / name, "a", encoding="utf-8") as out:
+                out.writelines(some)
+            some.clear()
+
+    with_name = {name: [] for name in ["audit.log.2", "audit.log.1", "audit.log"]}
+    for host in numbers:
         (folder / host).mkdir(parents=True)
-        third = len(lines) // 3 + 1
-        for i, name in enumerate(["audit.log.2", "audit.log.1", "audit.log"]):
-            (folder / host / name).write_text("".join(lines[i * third : (i + 1) * third]), encoding="utf-8")
-    return sorted(hosts)
+    # A log may be larger than memory.
+    for host, line in lines():
+        waiting[host].append(line)
+        if len(waiting[host]) == 1000:
+            write(host)
+    for host in list(waiting):
+        write(host)
+    return sorted(numbers)
 
 
 def run(program, arguments):
