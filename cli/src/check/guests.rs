@@ -8,29 +8,21 @@
 use super::finding::{Finding, Rule};
 use super::virt::JudgedGuest;
 use crate::record::Head;
-use crate::record::host::PerHost;
+use crate::record::by_host::{ByHost, Called, NameOf};
 use dmns_audit_uapi::virt::VirtType;
-use hashbrown::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 
 /// What is known of guests.
 #[derive(Debug, Default)]
 pub(super) struct Guests {
-    hosts: PerHost<Host>,
+    all: ByHost<Guest>,
     /// Records may be missing.
     lossy: bool,
 }
 
-/// What is known of the guests of a host.
-#[derive(Debug, Default)]
-struct Host {
-    /// By UUID.
-    guests: HashMap<String, Guest>,
-    /// Guests of which nothing is known but that they were off when the host came up.
-    off: HashSet<String>,
-}
-
 #[derive(Debug, Default)]
 struct Guest {
+    uuid: Box<str>,
     /// How often it runs: twice, while it moves from one libvirt of the host to another.
     runs: u32,
     /// A record of this log says whether it ran: what is missing since then is missing indeed.
@@ -40,7 +32,23 @@ struct Guest {
     /// Interfaces for which something was opened and that it was not given yet.
     opened: Vec<String>,
     /// What it has, and how often: kind and value. Only of what is given and taken by one value.
-    has: HashMap<(String, String), u32>,
+    has: Vec<(Box<str>, u32)>,
+}
+
+/// What a guest is called on its host.
+#[derive(Hash)]
+struct Uuid<'a>(&'a str);
+
+impl Called for Guest {
+    fn hash_name(&self, state: &mut impl Hasher) {
+        Uuid(&self.uuid).hash(state);
+    }
+}
+
+impl NameOf<Guest> for Uuid<'_> {
+    fn is(&self, guest: &Guest) -> bool {
+        *self.0 == *guest.uuid
+    }
 }
 
 impl Guests {
@@ -54,9 +62,14 @@ impl Guests {
 
     /// The machine of `head` goes down or came up: no guest runs there.
     pub(super) fn down(&mut self, head: &Head<'_>) {
-        let host = self.hosts.of(head.host);
         // Those that the log named before are known to be off; of others it has nothing yet.
-        host.off.extend(host.guests.drain().map(|(uuid, _)| uuid));
+        self.all.change(head.host, |guest| {
+            *guest = Guest {
+                uuid: std::mem::take(&mut guest.uuid),
+                known: true,
+                ..Guest::default()
+            };
+        });
     }
 
     /// A record of a guest.
@@ -64,15 +77,15 @@ impl Guests {
         let Some(uuid) = judged.value("uuid") else {
             return;
         };
-        let host = self.hosts.of(judged.head.host);
-        if !host.guests.contains_key(uuid) {
+        let host = judged.head.host;
+        let at = self.all.find(host, &Uuid(uuid)).unwrap_or_else(|| {
             let guest = Guest {
-                known: host.off.remove(uuid),
+                uuid: uuid.into(),
                 ..Guest::default()
             };
-            host.guests.insert(uuid.to_owned(), guest);
-        }
-        let Some(guest) = host.guests.get_mut(uuid) else {
+            self.all.add(host, guest)
+        });
+        let Some(guest) = self.all.at_mut(at) else {
             return;
         };
         let before = out.len();
@@ -164,10 +177,12 @@ impl Guest {
         let value = |prefix: &str| {
             let name = format!("{prefix}{kind}");
             let value = judged.value(&name).filter(|value| *value != "\"?\"")?;
-            Some((kind.to_owned(), value.to_owned()))
+            Some(value)
         };
         let (old, new) = (value("old-"), value("new-"));
-        if let Some((_, mac)) = &new {
+        // No kind has a space.
+        let what = |value: &str| format!("{kind} {value}").into_boxed_str();
+        if let Some(mac) = new {
             let mac = mac.trim_matches('"');
             let known = self.opened.len();
             self.opened.retain(|opened| opened != mac);
@@ -185,19 +200,28 @@ impl Guest {
             }
         }
         if let Some(old) = old {
-            match self.has.get_mut(&old) {
-                Some(number) if *number > 0 => *number -= 1,
+            let what = what(old);
+            match self.has.iter().position(|(own, _)| *own == what) {
+                Some(at) if self.has[at].1 > 1 => self.has[at].1 -= 1,
+                Some(at) => drop(self.has.swap_remove(at)),
                 // Only of a guest whose start this log has.
-                _ if self.runs > 0 => {
-                    let message = format!("{} is taken, but was not given in this log", old.1);
+                None if self.runs > 0 => {
+                    let message = format!("{old} is taken, but was not given in this log");
                     let name = format!("old-{kind}");
                     out.push(judged.finding(Rule::NeverGiven, &name, message).note());
                 }
-                _ => {}
+                None => {}
             }
         }
         if let Some(new) = new {
-            *self.has.entry(new).or_default() += 1;
+            let what = what(new);
+            match self.has.iter_mut().find(|(own, _)| *own == what) {
+                Some((_, number)) => *number += 1,
+                None => {
+                    self.has.reserve_exact(1);
+                    self.has.push((what, 1));
+                }
+            }
         }
     }
 

@@ -9,31 +9,36 @@ use super::virt::JudgedGuest;
 use crate::input::Place;
 use crate::ranges::Ranges;
 use crate::record::Head;
+use crate::record::by_host::{At, ByHost, Called, NameOf};
+use crate::record::device::Device;
 use crate::record::event::Serials;
 use crate::record::host::PerHost;
 use crate::record::pending::Pending;
+use dmns_audit_uapi::line::Stamp;
 use dmns_audit_uapi::ns::Kind;
 use dmns_audit_uapi::types::RecordType;
 use hashbrown::HashMap;
+use std::hash::{Hash, Hasher};
 
 /// C: `PROC_DYNAMIC_FIRST`: the inode number of namespace 0.
 const FIRST_INODE: i64 = 0xF000_0000;
 
-/// What lives, for each node.
+/// What lives, on all nodes.
 #[derive(Debug, Default)]
 pub struct History {
     /// What is missing may have been lost.
     lossy: bool,
     serials: Serials,
     nodes: PerHost<Node>,
+    /// Living namespaces, by id.
+    namespaces: ByHost<Namespace>,
+    /// The same, by kind and number.
+    numbers: ByHost<Number>,
+    mappings: ByHost<Mapping>,
 }
 
 #[derive(Debug, Default)]
 struct Node {
-    /// Living namespaces, by id.
-    namespaces: HashMap<u64, Namespace>,
-    /// The same, by kind and number.
-    numbers: HashMap<(Kind, i32), u64>,
     /// Ids of namespaces whose number was given again although they still lived: their deletion may be deferred, and
     /// come later. What to say if it does not.
     reused: HashMap<u64, Finding>,
@@ -41,20 +46,83 @@ struct Node {
     given: Ranges,
     /// The namespaces that were alive when records began, or began anew. From there on none is deleted that was not
     /// recorded before.
-    baseline: Option<Baseline>,
+    baseline: Option<Box<Baseline>>,
     /// The highest id that was seen.
     highest: u64,
-    /// How many tables of a target are loaded for a device: two, between a reload and its resume.
-    mappings: HashMap<(String, String), u32>,
     /// Constructors that failed, and whose destructor is still to come.
-    failed: Pending<(String, String)>,
+    failed: Option<Box<Pending<Mapping>>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Namespace {
+    id: u64,
     kind: Kind,
     number: i32,
     place: Place,
+}
+
+/// The id of a namespace.
+#[derive(Hash)]
+struct Id(u64);
+
+impl Called for Namespace {
+    fn hash_name(&self, state: &mut impl Hasher) {
+        Id(self.id).hash(state);
+    }
+}
+
+impl NameOf<Namespace> for Id {
+    fn is(&self, namespace: &Namespace) -> bool {
+        self.0 == namespace.id
+    }
+}
+
+/// Which namespace has a number.
+#[derive(Clone, Copy, Debug)]
+struct Number {
+    kind: Kind,
+    number: i32,
+    id: u64,
+}
+
+impl Called for Number {
+    fn hash_name(&self, state: &mut impl Hasher) {
+        (self.kind, self.number).hash(state);
+    }
+}
+
+impl NameOf<Number> for (Kind, i32) {
+    fn is(&self, number: &Number) -> bool {
+        *self == (number.kind, number.number)
+    }
+}
+
+/// A mapping whose table is loaded.
+#[derive(Debug)]
+struct Mapping {
+    module: Box<str>,
+    device: Device,
+    /// How many of its tables: two, between a reload and its resume.
+    tables: u32,
+}
+
+/// What a record calls it.
+#[derive(Hash)]
+struct Named<'a> {
+    module: &'a str,
+    device: Device,
+}
+
+impl Called for Mapping {
+    fn hash_name(&self, state: &mut impl Hasher) {
+        (&*self.module, &self.device).hash(state);
+    }
+}
+
+impl NameOf<Mapping> for Named<'_> {
+    fn is(&self, mapping: &Mapping) -> bool {
+        (&self.device, self.module) == (&mapping.device, &*mapping.module)
+    }
 }
 
 impl History {
@@ -70,6 +138,9 @@ impl History {
     pub fn boot(&mut self, head: &Head<'_>, out: &mut Vec<Finding>) {
         self.serials.began_anew(head);
         std::mem::take(self.nodes.of(head.host)).nothing_is_deferred(out);
+        while self.namespaces.pop(head.host).is_some() {}
+        while self.numbers.pop(head.host).is_some() {}
+        while self.mappings.pop(head.host).is_some() {}
     }
 
     /// There are no more records.
@@ -94,9 +165,9 @@ impl History {
             node.baseline_ends(out);
         }
         match judged.ty {
-            RecordType::NsInit(kind) => node.created(kind, judged, out),
-            RecordType::NsDel(kind) => node.deleted(kind, judged, self.lossy, out),
-            RecordType::DmCtrl => node.mapping(judged, out),
+            RecordType::NsInit(kind) => self.created(kind, judged, out),
+            RecordType::NsDel(kind) => self.deleted(kind, judged, out),
+            RecordType::DmCtrl => self.mapping(judged, out),
             RecordType::DmEvent | RecordType::NsInfo => {}
         }
     }
@@ -107,24 +178,23 @@ impl History {
             return;
         };
         match judged.value("op") {
-            Some("start") => node.container(judged, out),
-            Some("init") => node.init(judged, out),
+            Some("start") => self.container(node, judged, out),
+            Some("init") => self.init(judged, out),
             _ => {}
         }
     }
-}
 
-impl Node {
     fn created(&mut self, kind: Kind, judged: &Judged<'_>, out: &mut Vec<Finding>) {
         let name = format!("{}ns", kind.name());
         let (Some(id), Some(number)) = (judged.number("ns_id"), judged.number(&name)) else {
             return;
         };
+        let host = judged.head.host;
         if judged.value(&format!("old_{name}")) == Some("(none)") {
             if !self.alive(id, judged, out) {
                 return;
             }
-        } else if let Some(old) = self.namespaces.get(&id) {
+        } else if let Some(old) = self.namespaces.get(host, &Id(id)) {
             let message = format!(
                 "ns_id={id} is given again: the {}ns={} of line {} still has it",
                 old.kind.name(),
@@ -132,32 +202,47 @@ impl Node {
                 old.place.line
             );
             out.push(judged.finding_in(Rule::ReusedId, "ns_id", message));
-        } else if !self.given.insert(id) && self.given.is_exact() {
-            let message = format!("ns_id={id} is given again: a namespace had it that was deleted");
-            out.push(judged.finding_in(Rule::ReusedId, "ns_id", message));
-        } else if let Some(old) = self.numbers.get(&(kind, number)) {
-            let at = self.namespaces.get(old).map_or(0, |old| old.place.line);
-            let message = format!(
-                "{name}={number} is given again: ns_id={old} of line {at} is not deleted in this log"
-            );
-            let finding = judged.finding_in(Rule::ReusedNumber, &name, message);
-            self.reused.insert(*old, finding.note());
+        } else {
+            let node = self.nodes.of(host);
+            if !node.given.insert(id) && node.given.is_exact() {
+                let message =
+                    format!("ns_id={id} is given again: a namespace had it that was deleted");
+                out.push(judged.finding_in(Rule::ReusedId, "ns_id", message));
+            } else if let Some(old) = self.numbers.get(host, &(kind, number)) {
+                let of = self.namespaces.get(host, &Id(old.id));
+                let (old, at) = (old.id, of.map_or(0, |old| old.place.line));
+                let message = format!(
+                    "{name}={number} is given again: ns_id={old} of line {at} is not deleted in this log"
+                );
+                let finding = judged.finding_in(Rule::ReusedNumber, &name, message);
+                node.reused.insert(old, finding.note());
+            }
         }
-        self.numbers.insert((kind, number), id);
+        match self.numbers.get_mut(host, &(kind, number)) {
+            Some(known) => known.id = id,
+            None => drop(self.numbers.add(host, Number { kind, number, id })),
+        }
         let namespace = Namespace {
+            id,
             kind,
             number,
             place: judged.place,
         };
-        self.namespaces.insert(id, namespace);
-        self.highest = self.highest.max(id);
+        match self.namespaces.get_mut(host, &Id(id)) {
+            Some(known) => *known = namespace,
+            None => drop(self.namespaces.add(host, namespace)),
+        }
+        let node = self.nodes.of(host);
+        node.highest = node.highest.max(id);
     }
 
     /// A namespace that was alive when the module was loaded, perhaps again, or auditing switched on. Returns whether it
     /// is recorded for the first time.
     fn alive(&mut self, id: u64, judged: &Judged<'_>, out: &mut Vec<Finding>) -> bool {
-        let again = self.namespaces.contains_key(&id);
-        let goes_on = self.baseline.as_ref().is_some_and(Baseline::goes_on);
+        let host = judged.head.host;
+        let again = self.namespaces.find(host, &Id(id)).is_some();
+        let node = self.nodes.of(host);
+        let goes_on = node.baseline.as_ref().is_some_and(|list| list.goes_on());
         if again && goes_on && id != Baseline::FIRST {
             let message = format!("ns_id={id} is given again, among the namespaces that are alive");
             out.push(judged.finding_in(Rule::ReusedId, "ns_id", message));
@@ -165,30 +250,37 @@ impl Node {
         }
         if again || id == Baseline::FIRST {
             // What went by between is not in the log.
-            self.baseline_ends(out);
-            self.nothing_is_deferred(out);
-            self.numbers.clear();
-            let before = self.namespaces.drain().map(|(id, _)| id).collect();
-            self.baseline = Some(Baseline::begin(judged, before, self.highest));
+            node.baseline_ends(out);
+            node.nothing_is_deferred(out);
+            while self.numbers.pop(host).is_some() {}
+            let before = std::iter::from_fn(|| self.namespaces.pop(host));
+            let before = before.map(|namespace| namespace.id).collect();
+            let baseline = Baseline::begin(judged, before, node.highest);
+            node.baseline = Some(Box::new(baseline));
         }
-        self.given.insert(id);
-        if let Some(baseline) = &mut self.baseline {
+        node.given.insert(id);
+        if let Some(baseline) = &mut node.baseline {
             baseline.found(id);
         }
         true
     }
 
-    fn deleted(&mut self, kind: Kind, judged: &Judged<'_>, lossy: bool, out: &mut Vec<Finding>) {
+    fn deleted(&mut self, kind: Kind, judged: &Judged<'_>, out: &mut Vec<Finding>) {
         let name = format!("{}ns", kind.name());
         let (Some(id), Some(number)) = (judged.number("ns_id"), judged.number::<i32>(&name)) else {
             return;
         };
-        self.reused.remove(&id);
-        self.highest = self.highest.max(id);
-        match self.namespaces.remove(&id) {
+        let host = judged.head.host;
+        let node = self.nodes.of(host);
+        node.reused.remove(&id);
+        node.highest = node.highest.max(id);
+        let known = self.namespaces.find(host, &Id(id));
+        match known.and_then(|at| self.namespaces.remove(at)) {
             Some(old) => {
-                if self.numbers.get(&(old.kind, old.number)) == Some(&id) {
-                    self.numbers.remove(&(old.kind, old.number));
+                let at = self.numbers.find(host, &(old.kind, old.number));
+                let own = |at: &At| self.numbers.at(*at).is_some_and(|number| number.id == id);
+                if let Some(at) = at.filter(own) {
+                    self.numbers.remove(at);
                 }
                 if (old.kind, old.number) != (kind, number) {
                     let message = format!(
@@ -200,20 +292,23 @@ impl Node {
                     out.push(judged.finding_in(Rule::NoCreation, &name, message));
                 }
             }
-            None if self.given.contains(id) && self.given.is_exact() => {
+            None if node.given.contains(id) && node.given.is_exact() => {
                 let message = format!("ns_id={id} is deleted a second time");
                 out.push(judged.finding_in(Rule::DeletedTwice, "ns_id", message));
             }
             None => {
-                self.given.insert(id);
+                node.given.insert(id);
                 let message = format!("the creation of ns_id={id} is not in this log");
                 let mut finding = judged.finding_in(Rule::NoCreation, "ns_id", message);
-                let complete = self.baseline.as_ref().is_some_and(Baseline::is_complete);
+                let complete = node
+                    .baseline
+                    .as_ref()
+                    .is_some_and(|list| list.is_complete());
                 finding.help = Some(match complete {
                     true => "the log has all that were alive when the module was loaded, and not this one".to_owned(),
                     false => "it was made before the log begins, or before the module was loaded".to_owned(),
                 });
-                out.push(match complete && !lossy {
+                out.push(match complete && !self.lossy {
                     true => finding,
                     false => finding.note(),
                 });
@@ -221,13 +316,8 @@ impl Node {
         }
     }
 
-    /// What is found alive has been recorded, if it was.
-    fn baseline_ends(&mut self, out: &mut Vec<Finding>) {
-        out.extend(self.baseline.as_mut().and_then(Baseline::gap));
-    }
-
     /// A container was started in namespaces with these ids. One that this log does not know is older than the module.
-    fn container(&self, judged: &JudgedGuest<'_>, out: &mut Vec<Finding>) {
+    fn container(&self, node: &Node, judged: &JudgedGuest<'_>, out: &mut Vec<Finding>) {
         let finding =
             |name: &str, message: String| judged.finding(Rule::GuestNamespace, name, message);
         for kind in Kind::ALL {
@@ -235,7 +325,7 @@ impl Node {
             let Some(id) = judged.value(&name).and_then(|id| id.parse().ok()) else {
                 continue;
             };
-            match self.namespaces.get(&id) {
+            match self.namespaces.get(judged.head.host, &Id(id)) {
                 Some(known) if known.kind != kind => {
                     let message = format!(
                         "{name}={id} is the {}ns={} of line {}",
@@ -254,7 +344,7 @@ impl Node {
                     }
                 }
                 Some(_) => {}
-                None if self.given.contains(id) && self.given.is_exact() => {
+                None if node.given.contains(id) && node.given.is_exact() => {
                     let message = format!("{name}={id}: this namespace was deleted before");
                     out.push(finding(&name, message));
                 }
@@ -270,10 +360,14 @@ impl Node {
         // Only a log that has had the initial namespaces has all.
         let all = self
             .namespaces
-            .values()
+            .of(judged.head.host)
             .any(|known| known.kind == Kind::Pid && known.number < 0);
         if let Some(number) = number.filter(|_| all) {
-            if !self.numbers.contains_key(&(Kind::Pid, number)) {
+            if self
+                .numbers
+                .get(judged.head.host, &(Kind::Pid, number))
+                .is_none()
+            {
                 let message = format!("no pidns={number} lives in this log");
                 let finding = judged.finding(Rule::GuestNamespace, "pid-ns", message);
                 out.push(finding.note());
@@ -281,41 +375,38 @@ impl Node {
         }
     }
 
-    /// Deletions that have not come by now do not come any more.
-    fn nothing_is_deferred(&mut self, out: &mut Vec<Finding>) {
-        let first = out.len();
-        out.extend(self.reused.drain().map(|(_, finding)| finding));
-        out[first..].sort_by_key(|finding| finding.place);
-    }
-
     fn mapping(&mut self, judged: &Judged<'_>, out: &mut Vec<Finding>) {
         let (Some(module), Some(dev)) = (judged.value("module"), judged.value("dev")) else {
             return;
         };
-        let stamp = judged.head.stamp;
-        let mapping = (module.to_owned(), dev.to_owned());
+        let (host, stamp) = (judged.head.host, judged.head.stamp);
+        let device = Device::of(dev);
+        let named = Named { module, device };
+        let of = |tables| Mapping {
+            module: module.into(),
+            device: named.device.clone(),
+            tables,
+        };
         match (judged.value("op"), judged.value("res")) {
             (Some("ctr"), Some("0")) => {
-                while self.failed.overdue(stamp.seconds).is_some() {}
-                self.failed.push((0, stamp), mapping);
+                let failed = self.nodes.of(host).failed.get_or_insert_default();
+                while failed.overdue(stamp.seconds).is_some() {}
+                failed.push((0, stamp), of(0));
             }
-            (Some("ctr"), _) => *self.mappings.entry(mapping).or_default() += 1,
+            (Some("ctr"), _) => match self.mappings.get_mut(host, &named) {
+                Some(mapping) => mapping.tables += 1,
+                None => drop(self.mappings.add(host, of(1))),
+            },
             (Some("dtr"), _) => {
-                // One destructor for each constructor that failed.
-                let mut none = true;
-                self.failed.take(&(0, stamp), |failed| {
-                    let first = none && *failed == mapping;
-                    none &= !first;
-                    first
-                });
-                if !none {
+                if self.nodes.of(host).had_failed(stamp, &named) {
                     return;
                 }
-                match self.mappings.get_mut(&mapping) {
-                    Some(1) => {
-                        self.mappings.remove(&mapping);
+                let at = self.mappings.find(host, &named);
+                match at.and_then(|at| Some((at, self.mappings.at_mut(at)?))) {
+                    Some((at, mapping)) if mapping.tables == 1 => {
+                        self.mappings.remove(at);
                     }
-                    Some(count) => *count -= 1,
+                    Some((_, mapping)) => mapping.tables -= 1,
                     None => {
                         let message = format!("the ctr of {module} on {dev} is not in this log");
                         let mut finding = judged.finding_in(Rule::NoCtr, "dev", message).note();
@@ -327,5 +418,36 @@ impl Node {
             }
             _ => {}
         }
+    }
+}
+
+impl Node {
+    /// What is found alive has been recorded, if it was.
+    fn baseline_ends(&mut self, out: &mut Vec<Finding>) {
+        out.extend(self.baseline.as_mut().and_then(|list| list.gap()));
+    }
+
+    /// Deletions that have not come by now do not come any more.
+    fn nothing_is_deferred(&mut self, out: &mut Vec<Finding>) {
+        let first = out.len();
+        out.extend(self.reused.drain().map(|(_, finding)| finding));
+        out[first..].sort_by_key(|finding| finding.place);
+    }
+
+    /// Whether the constructor of the same event failed: one destructor for each.
+    fn had_failed(&mut self, stamp: Stamp, named: &Named<'_>) -> bool {
+        let Some(failed) = &mut self.failed else {
+            return false;
+        };
+        let mut none = true;
+        failed.take(&(0, stamp), |failed| {
+            let first = none && named.is(failed);
+            none &= !first;
+            first
+        });
+        if failed.is_empty() {
+            self.failed = None;
+        }
+        !none
     }
 }

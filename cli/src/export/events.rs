@@ -5,7 +5,6 @@
 
 use crate::record::Head;
 use dmns_audit_uapi::line::Stamp;
-use std::collections::VecDeque;
 
 /// How many events of a host may come mixed.
 const MIXED: usize = 4;
@@ -21,35 +20,50 @@ pub(super) struct Place {
     pub(super) copy: u32,
 }
 
-/// The last events of a host.
+/// The last events of a host, the oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Events(VecDeque<(Stamp, Vec<u64>)>);
+pub(super) struct Events(Vec<Event>);
+
+/// The hashes of records.
+#[derive(Debug, Default)]
+struct Others(Vec<u64>);
+
+/// An event, and the hashes of its records: mostly there is one.
+#[derive(Debug)]
+struct Event {
+    stamp: Stamp,
+    first: u64,
+    others: Option<Box<Others>>,
+}
 
 impl Events {
     pub(super) fn place(&mut self, head: &Head<'_>) -> Place {
         let hash = fnv(&[head.type_name().as_bytes(), head.body]);
-        let at = self.0.iter().position(|(stamp, _)| *stamp == head.stamp);
-        let at = match at {
-            Some(at) => at,
-            None => {
-                // Its room is used again.
-                let mut known = match self.0.len() {
-                    MIXED => self.0.pop_front().map_or(Vec::new(), |(_, known)| known),
-                    _ => Vec::new(),
-                };
-                known.clear();
-                self.0.push_back((head.stamp, known));
-                self.0.len() - 1
-            }
-        };
-        let known = &mut self.0[at].1;
-        let place = Place {
-            number: known.len() as u32,
+        if let Some(event) = self.0.iter_mut().find(|event| event.stamp == head.stamp) {
+            let others = &mut event.others.get_or_insert_default().0;
+            let known = [event.first].into_iter().chain(others.iter().copied());
+            let place = Place {
+                number: others.len() as u32 + 1,
+                hash,
+                copy: known.filter(|other| *other == hash).count() as u32,
+            };
+            others.push(hash);
+            return place;
+        }
+        if self.0.len() == MIXED {
+            self.0.remove(0);
+        }
+        self.0.reserve_exact(1);
+        self.0.push(Event {
+            stamp: head.stamp,
+            first: hash,
+            others: None,
+        });
+        Place {
+            number: 0,
             hash,
-            copy: known.iter().filter(|other| **other == hash).count() as u32,
-        };
-        known.push(hash);
-        place
+            copy: 0,
+        }
     }
 }
 

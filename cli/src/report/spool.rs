@@ -15,7 +15,7 @@ use std::marker::PhantomData;
 use std::os::unix::fs::FileExt;
 
 /// How many bytes of rows stay in memory.
-const ROOM: usize = 8 << 20;
+const ROOM: usize = 4 << 20;
 
 /// What a row is ordered by.
 pub trait Key: Ord + Serialize + DeserializeOwned {}

@@ -39,7 +39,7 @@ impl Containers {
             .iter()
             .filter_map(|order| tree.get(*order))
             .filter(|namespace| namespace.kind() == Kind::Pid)
-            .flat_map(|namespace| &namespace.ancestors)
+            .flat_map(|namespace| namespace.ancestors.iter())
             .filter_map(|order| self.get(tree.get(*order)?.container?));
         if around.any(|outer| outer.order != order && outer.name.as_ref() == Some(&name)) {
             return false;

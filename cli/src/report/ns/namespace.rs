@@ -21,7 +21,10 @@ pub struct Namespace {
     /// `node=`, where the log has it.
     pub node: Option<Rc<str>>,
     /// Those that it descends from, the first one first: by [`Namespace::order`].
-    pub ancestors: Box<[u64]>,
+    pub ancestors: Rc<[u64]>,
+    /// The same of those that were cloned from it: most share theirs with many others.
+    #[serde(skip)]
+    below: Option<Rc<[u64]>>,
     /// The one it was cloned from: number and id.
     pub parent: Option<(i32, Option<u64>)>,
     /// It was there when the machine came up.
@@ -54,7 +57,8 @@ impl Namespace {
             number,
             id: None,
             node,
-            ancestors: Box::default(),
+            ancestors: Rc::default(),
+            below: None,
             parent: None,
             // Those made before any task have the numbers below the first dynamic one.
             initial: number < 0,
@@ -69,10 +73,14 @@ impl Namespace {
     }
 
     /// It was cloned from `parent`.
-    pub(super) fn descends_from(&mut self, parent: &Self) {
+    pub(super) fn descends_from(&mut self, parent: &mut Self) {
         self.parent = Some((parent.number, parent.id));
-        let own = std::iter::once(parent.order).take(DEEP - parent.ancestors.len().min(DEEP));
-        self.ancestors = parent.ancestors.iter().copied().chain(own).collect();
+        let (above, order) = (&parent.ancestors, parent.order);
+        let below = parent.below.get_or_insert_with(|| {
+            let own = std::iter::once(order).take(DEEP - above.len().min(DEEP));
+            above.iter().copied().chain(own).collect()
+        });
+        self.ancestors = below.clone();
     }
 
     /// Its kind.

@@ -12,7 +12,8 @@ use crate::record::value::{decoded, text};
 use crate::report::id::{Id, Who};
 use dmns_audit_uapi::line::fields;
 use dmns_audit_uapi::ns::Kind;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
+use std::collections::BTreeSet;
 use std::io;
 
 /// How many creations may wait for their SYSCALL.
@@ -40,8 +41,8 @@ pub struct Tree {
     nodes: Nodes,
     living: PerHost<Living>,
     kept: HashMap<u64, Box<Kept>>,
-    /// By host: all of [`Tree::kept`] that live there.
-    of_host: Vec<HashSet<u64>>,
+    /// All of [`Tree::kept`], by host.
+    of_host: BTreeSet<(Host, u64)>,
     serials: Serials,
     /// Creations that wait for their SYSCALL, which tells the program.
     waiting: Pending<u64>,
@@ -122,7 +123,7 @@ impl Tree {
         }
         let parent = old.map(|old| self.with_number(head, kind, old));
         let mut namespace = Namespace::new(self.next(), kind, number, self.nodes.of(head));
-        if let Some(parent) = parent.and_then(|parent| self.get(parent)) {
+        if let Some(parent) = parent.and_then(|parent| self.get_mut(parent)) {
             namespace.descends_from(parent);
         }
         namespace.id = id;
@@ -249,7 +250,7 @@ impl Tree {
     fn ends(&mut self, head: &Head<'_>) {
         *self.living.of(head.host) = Living::default();
         let id = Id::from(head.stamp);
-        for order in self.of_host.get(head.host as usize).into_iter().flatten() {
+        for (_, order) in self.of_host.range((head.host, 0)..=(head.host, u64::MAX)) {
             let Some(kept) = self.kept.get_mut(order) else {
                 continue;
             };
@@ -292,11 +293,7 @@ impl Tree {
         }
         let number = (namespace.kind(), namespace.number);
         living.by_number.insert(number, order);
-        let host = head.host as usize;
-        if self.of_host.len() <= host {
-            self.of_host.resize_with(host + 1, HashSet::default);
-        }
-        self.of_host[host].insert(order);
+        self.of_host.insert((head.host, order));
         let kept = Kept {
             namespace,
             host: head.host,
@@ -314,7 +311,7 @@ impl Tree {
                 continue;
             }
             if let Some(kept) = self.kept.remove(&order) {
-                self.of_host[kept.host as usize].remove(&order);
+                self.of_host.remove(&(kept.host, order));
                 taken.push((kept.host, kept.namespace));
             }
         }
