@@ -5,11 +5,12 @@
 # else runs on the machine slows all of them alike.
 #
 # Then it sweeps: logs of as many events of mappings, namespaces, guests and hosts, of which 10 to 100,000 live at a
-# time, and the time per record. SWEEP= names other numbers, or nothing at all.
+# time, the time per record, and the peak memory with the most. SWEEP= names other numbers, or nothing at all.
 #
 # auvirt and ausearch are those of scripts/audit-tools.sh.
 . "$(dirname "$0")/common.sh"
 
+[ -x /usr/bin/time ] || die "time is missing: apt install time"
 events=${1:-585000}
 runs=${2:-5}
 sweep=${SWEEP-10 1000 100000}
@@ -75,24 +76,32 @@ for sort in "" "--guests 40 --disks 40 --brief --share 300" "--guests 4000 --dis
 	ratio check export 0.5
 done
 
+# memory NAME - the peak memory of a run, in KiB.
+memory() {
+	{ command time --format %M --output "$work/peak" "$cli" $1 "$log" >/dev/null 2>&1 || true; }
+	tail -n 1 "$work/peak"
+}
+
 # sweep_of WHAT OPTIONS REPORT... - time per record, for each number that lives at a time.
 sweep_of() {
 	local what=$1 options=$2 number name
 	shift 2
-	declare -A line
+	declare -A line peak
 	for number in $sweep; do
 		# shellcheck disable=SC2086
 		generate --events "$events" --share 1000 ${options//NUMBER/$number} >"$log"
 		measure 3 "$@"
 		for name in "$@"; do
+			peak[$name]=$(memory "$name")
 			line[$name]+=" $(awk -v ms="${spent[$name]}" -v records="$(wc -l <"$log")" 'BEGIN { print ms * 1000000 / records }')"
 		done
 	done
 	for name in "$@"; do
-		echo "${line[$name]}" | awk -v what="$what" -v name="$name" '{
+		echo "${line[$name]}" | awk -v what="$what" -v name="$name" -v peak="${peak[$name]}" '{
 			least = most = $1
 			for (i = 1; i <= NF; i++) { if ($i < least) least = $i; if ($i > most) most = $i; text = text sprintf(" %6d", $i) }
-			printf "  %-11s %-26s%s   largest/smallest %.1f (aim: 1.5)\n", what, name, text, most / (least ? least : 1) }' >&3
+			printf "  %-11s %-26s%s   largest/smallest %.1f (aim: 1.5), %.0f MiB\n", what, name, text,
+				most / (least ? least : 1), peak / 1024 }' >&3
 	done
 }
 [ -n "$sweep" ] || exit 0
@@ -100,4 +109,6 @@ echo "nanoseconds of processor time per record, where so many live at a time: $s
 sweep_of mappings "--only dm --guests 0 --mappings NUMBER" "report dm" check export
 sweep_of namespaces "--only ns --guests 0 --namespaces NUMBER" "report ns" "report ns --tree" check
 sweep_of guests "--only virt --brief --guests NUMBER --disks 100000" "report virt" "report virt --all-events" check
-sweep_of hosts "--hosts NUMBER --guests 10" "report virt" "report dm" "report ns" check export
+# As much on each host, so that the records are of the same sorts however many hosts there are.
+sweep_of hosts "--hosts NUMBER --guests NUMBER --brief --mappings NUMBER --namespaces NUMBER" \
+	"report virt" "report dm" "report ns" check export
