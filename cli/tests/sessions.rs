@@ -80,6 +80,7 @@ sessions! {
     report_ns_container: "report ns --container 11 ns.log", "report ns --container netns=330 --proof ns.log",
         "report ns --container net:[4026532170] ns.log", "report ns --container 99 ns.log",
         "report ns --container x ns.log";
+    report_hosts: "report dm hosts.log", "report ns hosts.log", "report ns --tree hosts.log";
     report_ns_json: "report ns --format json ns.log", "report ns --tree --format json ns.log", "report ns --summary --format json ns.log", "report ns --container 11 --format json ns.log";
     report_html: "report virt --html /nonexistent/page.html clean.log";
     report_colour: "--color always report dm dm.log", "--color always report virt --all-events virt.log",

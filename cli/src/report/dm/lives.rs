@@ -52,6 +52,8 @@ pub struct Lives {
     /// How many bytes the sectors of what lives take, and how many they may.
     sectors: usize,
     room: usize,
+    /// How many they are made to take at most where that was too much.
+    limit: usize,
     /// What ended, with its place among all lives.
     pub done: Vec<(u64, Life)>,
 }
@@ -78,6 +80,7 @@ impl Lives {
             order: 0,
             sectors: 0,
             room: SECTORS,
+            limit: SECTORS,
             done: Vec::new(),
         }
     }
@@ -257,7 +260,7 @@ impl Lives {
     fn coarsen(&mut self) {
         let lives = self.open.all_mut().flat_map(|open| &open.told);
         let sets: usize = lives.map(|told| told.found.len()).sum();
-        let most = SECTORS / 2 / Ranges::OF_MANY / sets.max(1);
+        let most = self.limit / 2 / Ranges::OF_MANY / sets.max(1);
         self.sectors = 0;
         for told in self.open.all_mut().flat_map(|open| &mut open.told) {
             for found in &mut told.found {
@@ -265,7 +268,7 @@ impl Lives {
             }
             self.sectors += told.sectors();
         }
-        self.room = SECTORS.max(2 * self.sectors);
+        self.room = self.limit.max(2 * self.sectors);
     }
 
     /// The machine of `head` goes down or came up: nothing lives.
@@ -353,5 +356,54 @@ impl Lives {
         let seen = life.start.is_some() || life.fate == Fate::Destroyed;
         let nothing = !seen && life.violations == 0;
         (!before && !after && !nothing).then_some((order, life))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Parsed, head};
+
+    /// Violations in `mappings` mappings, as many as `each` in each: how many distinct sectors were told, whether exactly,
+    /// and the most bytes that sectors took.
+    fn told(limit: usize, mappings: u64, each: u64) -> (Vec<(u64, bool)>, usize) {
+        let options = Options::default();
+        let mut lives = Lives {
+            room: limit,
+            limit,
+            ..Lives::new(&options)
+        };
+        let mut most = 0;
+        for number in 0..mappings * each {
+            let (mapping, sector) = (number % mappings, number / mappings * 1000);
+            let line = format!(
+                "type=DM_EVENT msg=audit(1.000:{number}): module=integrity op=integrity-checksum dev=253:{mapping} \
+                 sector={sector} res=0"
+            );
+            let Parsed::Record(head) = head::parse(line.as_bytes()) else {
+                panic!("{line}");
+            };
+            lives.record(&head, &options.users);
+            most = most.max(lives.sectors);
+        }
+        let mut told = Vec::new();
+        lives
+            .end(|_, life| {
+                told.push((life.sectors.distinct(), life.sectors.is_exact()));
+                Ok(())
+            })
+            .expect("told");
+        (told, most)
+    }
+
+    #[test]
+    fn sectors_of_all_that_lives_have_an_end_and_what_fits_is_exact() {
+        assert_eq!(told(1 << 20, 20, 200).0, vec![(200, true); 20]);
+        let (told, most) = told(1 << 16, 20, 500);
+        assert!(most <= (1 << 16) + 1024, "{most}");
+        assert!(
+            told.iter()
+                .all(|&(distinct, exact)| distinct <= 500 && !exact)
+        );
     }
 }

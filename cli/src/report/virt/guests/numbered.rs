@@ -99,3 +99,35 @@ impl<T> Numbered<T> {
             .chain(many.map(|(&number, thing)| (number, thing)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn it_is_a_map(ops in prop::collection::vec((0u8..3, 0u64..12), 0..60)) {
+            let mut numbered = Numbered::default();
+            let mut map = BTreeMap::new();
+            for (at, (op, number)) in ops.into_iter().enumerate() {
+                match op {
+                    0 => prop_assert_eq!(numbered.remove(number), map.remove(&number)),
+                    _ => {
+                        numbered.add(at as u64, at);
+                        map.insert(at as u64, at);
+                    }
+                }
+                prop_assert_eq!(numbered.is_empty(), map.is_empty());
+                prop_assert_eq!(numbered.get_mut(number), map.get_mut(&number));
+                let before = map.range_mut(..number).next_back();
+                prop_assert_eq!(numbered.before_mut(number), before.map(|(_, thing)| thing));
+                let from: Vec<_> = map.range(number..).map(|(&number, thing)| (number, thing)).collect();
+                prop_assert_eq!(numbered.from(number).collect::<Vec<_>>(), from);
+                let last = map.last_key_value().map(|(&number, thing)| (number, thing));
+                prop_assert_eq!(numbered.last(), last);
+                prop_assert_eq!(numbered.last_mut().map(|thing| &*thing), last.map(|(_, thing)| thing));
+            }
+        }
+    }
+}
