@@ -125,6 +125,14 @@ impl Hook {
         }
     }
 
+    /// The only caller of the function, which will do as well: clang inlines the function into it.
+    fn caller(self) -> Option<&'static CStr> {
+        match self {
+            Self::Mount => Some(c"open_new_namespace"),
+            _ => None,
+        }
+    }
+
     /// Where ftrace shall lead the function's callers.
     ///
     /// Bit 0 asks for a jump: the Rust function gets the arguments and returns to the caller, and the
@@ -164,6 +172,7 @@ impl Hook {
 /// `ops` is registered with `register_ftrace_direct()` for `hook.direct()`.
 struct Attachment {
     hook: Hook,
+    function: &'static CStr,
     ops: KBox<Opaque<bindings::ftrace_ops>>,
 }
 
@@ -176,24 +185,31 @@ unsafe impl Sync for Attachment {}
 
 impl Attachment {
     fn new(hook: Hook) -> Result<Self> {
-        let function = hook.function();
+        let mut function = hook.function();
         let ops = KBox::new(Opaque::<bindings::ftrace_ops>::zeroed(), GFP_KERNEL)
             .map_err(Error::from)
             .inspect_err(|e| refused(function, *e))?;
         // SAFETY: `ops` is ours. Nobody shall switch ftrace off while functions lead to us
         // (`kernel.ftrace_enabled`).
         unsafe { (*ops.get()).flags = bindings::FTRACE_OPS_FL_PERMANENT as c_ulong };
-        // SAFETY: `ops` is zeroed but for its flags, which is how C declares one, and stays where it is until it is
-        // freed. ftrace copies the pattern, which is `function` without its NUL, before it returns.
-        to_result(unsafe {
-            bindings::ftrace_set_filter(
-                ops.get(),
-                function.as_char_ptr().cast_mut().cast(),
-                function.count_bytes() as c_int,
-                1,
-            )
-        })
-        .inspect_err(|e| refused(function, *e))?;
+        let filter = |function: &CStr| {
+            // SAFETY: `ops` is zeroed but for its flags, which is how C declares one, and stays where it is until it is
+            // freed. ftrace copies the pattern, which is `function` without its NUL, before it returns.
+            to_result(unsafe {
+                bindings::ftrace_set_filter(
+                    ops.get(),
+                    function.as_char_ptr().cast_mut().cast(),
+                    function.count_bytes() as c_int,
+                    1,
+                )
+            })
+        };
+        filter(function)
+            .or_else(|e| match hook.caller().filter(|_| e == EINVAL) {
+                Some(caller) => filter(caller).map(|()| function = caller),
+                None => Err(e),
+            })
+            .inspect_err(|e| refused(hook.function(), *e))?;
         // SAFETY: `ops` names one function. The address is that of a Rust function with the signature of
         // the one that it replaces, or of a trampoline that keeps the arguments of the one that it
         // observes.
@@ -209,7 +225,11 @@ impl Attachment {
         }
         pr_info!("{}: attached\n", function);
         // INVARIANT: Registered just now.
-        Ok(Self { hook, ops })
+        Ok(Self {
+            hook,
+            function,
+            ops,
+        })
     }
 }
 
@@ -224,7 +244,7 @@ impl Drop for Attachment {
             // runs already: nothing but the exit function itself.
             pr_emerg!(
                 "{}: ftrace cannot detach ({:?}); this module stays in memory, reboot soon\n",
-                self.hook.function(),
+                self.function,
                 e
             );
             loop {
@@ -234,7 +254,7 @@ impl Drop for Attachment {
         }
         // ftrace has waited until nobody uses `ops` any more: it is not in the kernel's own data
         // (`FTRACE_OPS_FL_DYNAMIC`).
-        pr_info!("{}: detached\n", self.hook.function());
+        pr_info!("{}: detached\n", self.function);
     }
 }
 

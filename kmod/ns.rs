@@ -23,7 +23,7 @@ use crate::uapi::types::RecordType;
 pub(crate) fn created(ns: &Namespace, dev: NsfsDev, old: u32) {
     let origin = Origin::Clone { old };
     if audit::in_section() || ns.kind != Kind::User {
-        return draft(ns, dev, origin);
+        return draft(ns, dev, origin, ns.id);
     }
     // By clone(): copy_creds() holds no lock.
     if let Some(mut record) = Record::start(RecordType::NsInit(ns.kind), Wait::Allowed) {
@@ -35,11 +35,14 @@ pub(crate) fn created(ns: &Namespace, dev: NsfsDev, old: u32) {
 /// A namespace is alive when records begin: when the module is loaded, or auditing is switched on. The user namespace
 /// with the id `owner` owns it.
 pub(crate) fn alive(ns: &Namespace, dev: NsfsDev, owner: u64) {
-    draft(ns, dev, Origin::Alive { owner });
+    // Deletions wait for all of these.
+    draft(ns, dev, Origin::Alive { owner }, 0);
 }
 
-fn draft(ns: &Namespace, dev: NsfsDev, origin: Origin) {
+/// `followed_by` names the namespace, whose deletion may come before the record of its creation is emitted.
+fn draft(ns: &Namespace, dev: NsfsDev, origin: Origin, followed_by: u64) {
     if let Some(mut draft) = Draft::start(RecordType::NsInit(ns.kind)) {
+        draft.of_namespace(followed_by);
         draft.subject();
         ns.init_tail(dev, origin, &mut draft);
         draft.hold_or_defer();
@@ -51,6 +54,7 @@ fn draft(ns: &Namespace, dev: NsfsDev, origin: Origin) {
 /// creation is still to come.
 pub(crate) fn deleted(ns: &Namespace, dev: NsfsDev, unborn: bool) {
     if let Some(mut draft) = Draft::start(RecordType::NsDel(ns.kind)) {
+        draft.of_namespace(ns.id);
         draft.subject();
         ns.del_tail(dev, &mut draft);
         if unborn {

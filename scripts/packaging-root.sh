@@ -4,7 +4,7 @@
 . "$(dirname "$0")/common.sh"
 
 # What debian/control names in Build-Depends, and the tools that build and judge packages.
-PACKAGES="build-essential cargo debhelper dh-dkms lintian rustc bash-completion
+PACKAGES="build-essential cargo debhelper dh-dkms help2man lintian rustc bash-completion
 	ca-certificates xz-utils"
 
 root=$CACHE/build-root/packaging-$(echo "$PACKAGES" | hash - "$0")

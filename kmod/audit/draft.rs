@@ -16,6 +16,8 @@ use crate::counters::{
 };
 use crate::uapi::text::Sink;
 use crate::uapi::types::RecordType;
+use core::cell::UnsafeCell;
+use core::ptr::null_mut;
 use kernel::alloc::Flags;
 use kernel::prelude::*;
 
@@ -34,10 +36,17 @@ pub(super) struct Text {
     /// In a list of drafts.
     pub(super) next: *mut Text,
     pub(super) ty: RecordType,
+    /// The namespace whose creation or deletion it is; 0 for none.
+    pub(super) ns_id: u64,
+    /// In the table of creations that sections have, the next one in the same place. This and `then` belong to the lock
+    /// of that table.
+    pub(super) beside: UnsafeCell<*mut Text>,
+    /// Of a creation there, the deletion that follows it.
+    pub(super) then: UnsafeCell<*mut Text>,
     /// Where `audit_log_task_info()` adds its part.
     task_info_at: Option<u8>,
     len: u8,
-    short: [u8; 200],
+    short: [u8; 184],
     /// What found no room in `short`.
     long: KVec<u8>,
 }
@@ -52,17 +61,27 @@ impl Draft {
             return None;
         }
         let text = Text {
-            next: core::ptr::null_mut(),
+            next: null_mut(),
             ty,
+            ns_id: 0,
+            beside: UnsafeCell::new(null_mut()),
+            then: UnsafeCell::new(null_mut()),
             task_info_at: None,
             len: 0,
-            short: [0; 200],
+            short: [0; 184],
             long: KVec::new(),
         };
         Some(Self {
             ty,
             text: KBox::new(text, GFP).ok(),
         })
+    }
+
+    /// The record is of the creation or deletion of this namespace: the deletion follows the creation.
+    pub(crate) fn of_namespace(&mut self, id: u64) {
+        if let Some(text) = &mut self.text {
+            text.ns_id = id;
+        }
     }
 
     /// Adds `pid= uid= auid= ses= subj=`: who `current` is, in short.
@@ -79,7 +98,7 @@ impl Draft {
     }
 
     /// Lets the section hold the record that `current` is in, which emits it at its end; outside of any, defers it to
-    /// the worker. Callable from any context.
+    /// the worker. A deletion follows the creation that another section holds. Callable from any context.
     pub(crate) fn hold_or_defer(self) {
         self.finish(section::hold);
     }

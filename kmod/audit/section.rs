@@ -2,6 +2,8 @@
 
 //! Sections: calls of a task into the kernel during which it takes and drops locks. Records that belong to the call
 //! are held meanwhile, and emitted when it returns: in its event, in order, and nobody else waits with the task.
+//!
+//! What a call makes and undoes may be freed by a worker before it returns: the deletion follows the creation.
 
 use super::deferred;
 use super::draft::Text;
@@ -11,6 +13,7 @@ use crate::counters::{
     self,
     Fate, //
 };
+use crate::uapi::types::RecordType;
 use core::ptr::null_mut;
 use kernel::prelude::*;
 use kernel::sync::atomic::{
@@ -30,18 +33,65 @@ struct Section {
     last: *mut Text,
 }
 
-/// All sections, whose tasks are in them.
-struct Open(*mut Section);
+/// A power of two: ns_ids are given in turn.
+const PLACES: usize = 1024;
 
-// SAFETY: The list is only touched under the lock that it is in. What else is in a section, only its task touches.
+/// All sections.
+struct Open {
+    /// Those whose tasks are in them.
+    sections: *mut Section,
+    /// The creations of namespaces that are held or being emitted, by ns_id.
+    creations: [*mut Text; PLACES],
+}
+
+// SAFETY: Who finds a section or a draft from here only touches what links them, under the lock that this is in. The rest is
+// their task's.
 unsafe impl Send for Open {}
+
+impl Open {
+    /// The section that `task` is in; null if there is none.
+    fn section(&self, task: *mut bindings::task_struct) -> *mut Section {
+        let mut section = self.sections;
+        // SAFETY: The list is valid under the lock.
+        while !section.is_null() && unsafe { (*section).task } != task {
+            // SAFETY: As above.
+            section = unsafe { (*section).next };
+        }
+        section
+    }
+
+    /// Where the pointer to `section` is, which is in the list.
+    fn link(&mut self, section: *mut Section) -> *mut *mut Section {
+        let mut link = &raw mut self.sections;
+        // SAFETY: The list is valid under the lock, and `section` is in it.
+        while unsafe { *link } != section {
+            // SAFETY: As above.
+            link = unsafe { &raw mut (**link).next };
+        }
+        link
+    }
+
+    /// Where the pointer to the creation of the namespace `id` is; to null if it is neither held nor being emitted.
+    fn creation(&mut self, id: u64) -> *mut *mut Text {
+        let mut link = &raw mut self.creations[id as usize % PLACES];
+        // SAFETY: What is linked is valid under the lock.
+        while unsafe { !(*link).is_null() && (**link).ns_id != id } {
+            // SAFETY: As above.
+            link = unsafe { (**link).beside.get() };
+        }
+        link
+    }
+}
 
 global_lock! {
     // SAFETY: Initialised by `init()`, before anything is attached.
-    unsafe(uninit) static OPEN: SpinLock<Open> = Open(null_mut());
+    unsafe(uninit) static OPEN: SpinLock<Open> = Open {
+        sections: null_mut(),
+        creations: [null_mut(); PLACES],
+    };
 }
 
-/// How many sections there are: mostly none, and then there is nothing to lock.
+/// How many sections there are, with those that emit what they held: mostly none, and then there is nothing to lock.
 static COUNT: Atomic<usize> = Atomic::new(0);
 
 /// To be called once, before anything is attached.
@@ -64,36 +114,43 @@ pub(crate) fn section<R>(call: impl FnOnce() -> R) -> R {
     {
         let mut open = OPEN.lock();
         // SAFETY: `section` is on this stack, and leaves the list before this function returns.
-        unsafe { (*this).next = open.0 };
-        open.0 = this;
+        unsafe { (*this).next = open.sections };
+        open.sections = this;
     }
     let result = call();
     {
         let mut open = OPEN.lock();
-        let mut link = &raw mut open.0;
-        // SAFETY: The list is valid under the lock, and `this` is in it.
-        while unsafe { *link } != this {
-            // SAFETY: As above.
-            link = unsafe { &raw mut (**link).next };
-        }
-        // SAFETY: As above.
-        unsafe { *link = (*this).next };
+        // SAFETY: `this` is in the list, and where it is linked from is valid under the lock.
+        unsafe { *open.link(this) = (*this).next };
     }
-    COUNT.fetch_sub(1, Relaxed);
     // SAFETY: Nobody finds the section any more; it is valid.
     let mut next = unsafe { (*this).first };
     while !next.is_null() {
-        // SAFETY: What a section holds are boxes that were given away in `hold()`; each is taken once.
+        // SAFETY: What a section holds are boxes that were given away in `hold()`; each is taken once. Through the table,
+        // others only touch `beside` and `then`, under the lock.
         let text = unsafe { KBox::from_raw(next) };
         next = text.next;
         emit(text);
     }
+    COUNT.fetch_sub(1, Relaxed);
     result
 }
 
 /// Emits what a section held.
 fn emit(text: KBox<Text>) {
-    match text.emit(Wait::Allowed) {
+    let emitted = text.emit(Wait::Allowed);
+    // Until here, a deletion finds the creation that it follows.
+    let mut open = OPEN.lock();
+    let link = open.creation(text.ns_id);
+    // SAFETY: What is linked is valid under the lock. `then` is a box that was given away in `hold()`.
+    let then = unsafe {
+        if *link == (&raw const *text).cast_mut() {
+            *link = *text.beside.get();
+        }
+        let then = *text.then.get();
+        (!then.is_null()).then(|| KBox::from_raw(then))
+    };
+    match emitted {
         Ok(()) => {}
         // Nobody but the task itself can add who it is.
         Err(Fate::Refused | Fate::RefusedNoWait) if !text.has_task_info() => {
@@ -102,41 +159,48 @@ fn emit(text: KBox<Text>) {
         }
         Err(fate) => counters::count(text.ty, fate),
     }
+    if let Some(deletion) = then {
+        deferred::defer(deletion);
+    }
 }
 
-/// The section that `current` is in; null if there is none.
-fn current() -> *mut Section {
-    // SAFETY: Reads the preemption count; no requirements. The lock is never taken in an interrupt, which could have
-    // interrupted who holds it.
-    if COUNT.load(Relaxed) == 0 || !unsafe { bindings::dmns_in_task() } {
-        return null_mut();
-    }
-    let task = Task::current_raw();
-    let open = OPEN.lock();
-    let mut section = open.0;
-    // SAFETY: The list is valid under the lock.
-    while !section.is_null() && unsafe { (*section).task } != task {
-        // SAFETY: As above.
-        section = unsafe { (*section).next };
-    }
-    section
+/// Whether there may be anything to look for here. Callable from any context.
+///
+/// The lock is never taken in an interrupt, which could have interrupted who holds it.
+fn any() -> bool {
+    // SAFETY: Reads the preemption count; no requirements.
+    COUNT.load(Relaxed) != 0 && unsafe { bindings::dmns_in_task() }
 }
 
 /// Whether `current` is in a section. Callable from any context.
 pub(crate) fn in_section() -> bool {
-    !current().is_null()
+    any() && !OPEN.lock().section(Task::current_raw()).is_null()
 }
 
-/// Holds a draft until the section ends that `current` is in; gives it back if there is none.
+/// Holds a draft until the section ends that `current` is in, or the deletion of a namespace until its creation is
+/// emitted that another section holds; gives it back if there is nothing to wait for.
 pub(super) fn hold(text: KBox<Text>) -> Result<(), KBox<Text>> {
-    let section = current();
-    if section.is_null() {
+    if !any() {
         return Err(text);
     }
-    let text = KBox::into_raw(text);
-    // SAFETY: The section is `current`'s, which is in it: it is valid, and nobody else touches what it holds. The
-    // last draft is valid, and ours.
+    let mut open = OPEN.lock();
+    let section = open.section(Task::current_raw());
+    let link = open.creation(text.ns_id);
+    // SAFETY: What is linked is valid under the lock. A section and what it holds is valid for its task, which is
+    // `current`, and nobody else changes what it holds.
     unsafe {
+        if matches!(text.ty, RecordType::NsDel(_)) && !(*link).is_null() && !holds(section, *link) {
+            *(**link).then.get() = KBox::into_raw(text);
+            return Ok(());
+        }
+        if section.is_null() {
+            return Err(text);
+        }
+        let creation = text.ns_id != 0 && matches!(text.ty, RecordType::NsInit(_));
+        let text = KBox::into_raw(text);
+        if creation {
+            *link = text;
+        }
         if (*section).last.is_null() {
             (*section).first = text;
         } else {
@@ -145,4 +209,23 @@ pub(super) fn hold(text: KBox<Text>) -> Result<(), KBox<Text>> {
         (*section).last = text;
     }
     Ok(())
+}
+
+/// Whether `section` holds `text`.
+///
+/// # Safety
+///
+/// `section` is null, or the one that `current` is in.
+unsafe fn holds(section: *const Section, text: *const Text) -> bool {
+    if section.is_null() {
+        return false;
+    }
+    // SAFETY: By the safety requirements; the drafts of a section are valid.
+    unsafe {
+        let mut held = (*section).first;
+        while !held.is_null() && held.cast_const() != text {
+            held = (*held).next;
+        }
+        !held.is_null()
+    }
 }

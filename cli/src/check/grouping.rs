@@ -13,6 +13,10 @@ use dmns_audit_uapi::rules;
 use dmns_audit_uapi::types::RecordType;
 use std::collections::VecDeque;
 
+/// How long a system call may take between a record of ours and its own, in seconds of the log: one that makes all
+/// kinds of namespaces takes more than libauparse's two on a slow machine.
+const LONGEST: u64 = 60;
+
 /// How many events are kept at most.
 const MOST: usize = 1024;
 
@@ -40,6 +44,8 @@ pub struct Grouping {
     /// The first record that lacked one, while none had any.
     unaudited: Option<Finding>,
     lossy: bool,
+    /// The second of the last record.
+    now: u64,
 }
 
 impl Grouping {
@@ -133,6 +139,9 @@ impl Grouping {
 
     /// The log ends: what still lacks something may have been cut off.
     pub fn end(&mut self, out: &mut Vec<Finding>) {
+        while let Some(oldest) = self.waiting.overdue(self.now) {
+            self.never_came(Some(oldest), false, out);
+        }
         while let Some(oldest) = self.waiting.pop() {
             self.never_came(Some(oldest), true, out);
         }
@@ -158,7 +167,8 @@ impl Grouping {
     }
 
     fn expire(&mut self, now: Stamp, out: &mut Vec<Finding>) {
-        while let Some(oldest) = self.waiting.overdue(now.seconds) {
+        self.now = now.seconds;
+        while let Some(oldest) = self.waiting.overdue(self.now.saturating_sub(LONGEST)) {
             self.never_came(Some(oldest), false, out);
         }
     }
