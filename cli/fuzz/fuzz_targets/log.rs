@@ -9,6 +9,7 @@ use dmns_audit::html::{self, Page};
 use dmns_audit::input::Log;
 use dmns_audit::report::ns::container::Which;
 use dmns_audit::report::{Options, collect, dm, ns, virt};
+use dmns_audit::watch::containers::Containers;
 use dmns_audit::watch::events::Events;
 use dmns_audit::watch::tell;
 use libfuzzer_sys::fuzz_target;
@@ -86,11 +87,13 @@ fuzz_target!(|bytes: &[u8]| {
     collect(&mut log(), &mut page, |_| {}).expect("kept");
 
     let mut events = Events::default();
+    let mut containers = Containers::default();
     let mut out = io::sink();
     for line in bytes.split(|&b| b == b'\n') {
         for event in events.record(line, None, Instant::now()) {
-            tell::event(&event, &json, &mut out).expect("written");
-            tell::event(&event, &text, &mut out).expect("written");
+            let told = containers.look(&event);
+            tell::event(&event, &told, &json, &mut out).expect("written");
+            tell::event(&event, &told, &text, &mut out).expect("written");
         }
     }
 });
