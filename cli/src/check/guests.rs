@@ -8,9 +8,8 @@
 use super::finding::{Finding, Rule};
 use super::virt::JudgedGuest;
 use crate::record::Head;
-use crate::record::by_host::{ByHost, Called, NameOf};
+use crate::record::by_host::{ByHost, Called};
 use dmns_audit_uapi::virt::VirtType;
-use std::hash::{Hash, Hasher};
 
 /// What is known of guests.
 #[derive(Debug, Default)]
@@ -35,19 +34,15 @@ struct Guest {
     has: Vec<(Box<str>, u32)>,
 }
 
-/// What a guest is called on its host.
-#[derive(Hash)]
-struct Uuid<'a>(&'a str);
-
 impl Called for Guest {
-    fn hash_name(&self, state: &mut impl Hasher) {
-        Uuid(&self.uuid).hash(state);
-    }
-}
+    type Name<'a> = &'a str;
 
-impl NameOf<Guest> for Uuid<'_> {
-    fn is(&self, guest: &Guest) -> bool {
-        *self.0 == *guest.uuid
+    fn name(&self) -> &str {
+        &self.uuid
+    }
+
+    fn is(&self, uuid: &&str) -> bool {
+        *self.uuid == **uuid
     }
 }
 
@@ -78,7 +73,7 @@ impl Guests {
             return;
         };
         let host = judged.head.host;
-        let at = self.all.find(host, &Uuid(uuid)).unwrap_or_else(|| {
+        let at = self.all.find(host, &uuid).unwrap_or_else(|| {
             let guest = Guest {
                 uuid: uuid.into(),
                 ..Guest::default()

@@ -9,7 +9,7 @@ use super::virt::JudgedGuest;
 use crate::input::Place;
 use crate::ranges::Ranges;
 use crate::record::Head;
-use crate::record::by_host::{At, ByHost, Called, NameOf};
+use crate::record::by_host::{At, ByHost, Called};
 use crate::record::device::Device;
 use crate::record::event::Serials;
 use crate::record::host::PerHost;
@@ -18,7 +18,6 @@ use dmns_audit_uapi::line::Stamp;
 use dmns_audit_uapi::ns::Kind;
 use dmns_audit_uapi::types::RecordType;
 use hashbrown::HashMap;
-use std::hash::{Hash, Hasher};
 
 /// C: `PROC_DYNAMIC_FIRST`: the inode number of namespace 0.
 const FIRST_INODE: i64 = 0xF000_0000;
@@ -61,19 +60,15 @@ struct Namespace {
     place: Place,
 }
 
-/// The id of a namespace.
-#[derive(Hash)]
-struct Id(u64);
-
 impl Called for Namespace {
-    fn hash_name(&self, state: &mut impl Hasher) {
-        Id(self.id).hash(state);
-    }
-}
+    type Name<'a> = u64;
 
-impl NameOf<Namespace> for Id {
-    fn is(&self, namespace: &Namespace) -> bool {
-        self.0 == namespace.id
+    fn name(&self) -> u64 {
+        self.id
+    }
+
+    fn is(&self, id: &u64) -> bool {
+        self.id == *id
     }
 }
 
@@ -86,14 +81,14 @@ struct Number {
 }
 
 impl Called for Number {
-    fn hash_name(&self, state: &mut impl Hasher) {
-        (self.kind, self.number).hash(state);
-    }
-}
+    type Name<'a> = (Kind, i32);
 
-impl NameOf<Number> for (Kind, i32) {
-    fn is(&self, number: &Number) -> bool {
-        *self == (number.kind, number.number)
+    fn name(&self) -> (Kind, i32) {
+        (self.kind, self.number)
+    }
+
+    fn is(&self, name: &(Kind, i32)) -> bool {
+        self.name() == *name
     }
 }
 
@@ -106,22 +101,15 @@ struct Mapping {
     tables: u32,
 }
 
-/// What a record calls it.
-#[derive(Hash)]
-struct Named<'a> {
-    module: &'a str,
-    device: Device,
-}
-
 impl Called for Mapping {
-    fn hash_name(&self, state: &mut impl Hasher) {
-        (&*self.module, &self.device).hash(state);
-    }
-}
+    type Name<'a> = (&'a str, &'a Device);
 
-impl NameOf<Mapping> for Named<'_> {
-    fn is(&self, mapping: &Mapping) -> bool {
-        (&self.device, self.module) == (&mapping.device, &*mapping.module)
+    fn name(&self) -> (&str, &Device) {
+        (&self.module, &self.device)
+    }
+
+    fn is(&self, name: &(&str, &Device)) -> bool {
+        self.name() == *name
     }
 }
 
@@ -194,7 +182,7 @@ impl History {
             if !self.alive(id, judged, out) {
                 return;
             }
-        } else if let Some(old) = self.namespaces.get(host, &Id(id)) {
+        } else if let Some(old) = self.namespaces.get(host, &id) {
             let message = format!(
                 "ns_id={id} is given again: the {}ns={} of line {} still has it",
                 old.kind.name(),
@@ -209,7 +197,7 @@ impl History {
                     format!("ns_id={id} is given again: a namespace had it that was deleted");
                 out.push(judged.finding_in(Rule::ReusedId, "ns_id", message));
             } else if let Some(old) = self.numbers.get(host, &(kind, number)) {
-                let of = self.namespaces.get(host, &Id(old.id));
+                let of = self.namespaces.get(host, &old.id);
                 let (old, at) = (old.id, of.map_or(0, |old| old.place.line));
                 let message = format!(
                     "{name}={number} is given again: ns_id={old} of line {at} is not deleted in this log"
@@ -228,7 +216,7 @@ impl History {
             number,
             place: judged.place,
         };
-        match self.namespaces.get_mut(host, &Id(id)) {
+        match self.namespaces.get_mut(host, &id) {
             Some(known) => *known = namespace,
             None => drop(self.namespaces.add(host, namespace)),
         }
@@ -240,7 +228,7 @@ impl History {
     /// is recorded for the first time.
     fn alive(&mut self, id: u64, judged: &Judged<'_>, out: &mut Vec<Finding>) -> bool {
         let host = judged.head.host;
-        let again = self.namespaces.find(host, &Id(id)).is_some();
+        let again = self.namespaces.find(host, &id).is_some();
         let node = self.nodes.of(host);
         let goes_on = node.baseline.as_ref().is_some_and(|list| list.goes_on());
         if again && goes_on && id != Baseline::FIRST {
@@ -274,7 +262,7 @@ impl History {
         let node = self.nodes.of(host);
         node.reused.remove(&id);
         node.highest = node.highest.max(id);
-        let known = self.namespaces.find(host, &Id(id));
+        let known = self.namespaces.find(host, &id);
         match known.and_then(|at| self.namespaces.remove(at)) {
             Some(old) => {
                 let at = self.numbers.find(host, &(old.kind, old.number));
@@ -325,7 +313,7 @@ impl History {
             let Some(id) = judged.value(&name).and_then(|id| id.parse().ok()) else {
                 continue;
             };
-            match self.namespaces.get(judged.head.host, &Id(id)) {
+            match self.namespaces.get(judged.head.host, &id) {
                 Some(known) if known.kind != kind => {
                     let message = format!(
                         "{name}={id} is the {}ns={} of line {}",
@@ -381,10 +369,10 @@ impl History {
         };
         let (host, stamp) = (judged.head.host, judged.head.stamp);
         let device = Device::of(dev);
-        let named = Named { module, device };
+        let named = (module, &device);
         let of = |tables| Mapping {
             module: module.into(),
-            device: named.device.clone(),
+            device: device.clone(),
             tables,
         };
         match (judged.value("op"), judged.value("res")) {
@@ -435,19 +423,14 @@ impl Node {
     }
 
     /// Whether the constructor of the same event failed: one destructor for each.
-    fn had_failed(&mut self, stamp: Stamp, named: &Named<'_>) -> bool {
+    fn had_failed(&mut self, stamp: Stamp, named: &(&str, &Device)) -> bool {
         let Some(failed) = &mut self.failed else {
             return false;
         };
-        let mut none = true;
-        failed.take(&(0, stamp), |failed| {
-            let first = none && named.is(failed);
-            none &= !first;
-            first
-        });
+        let found = failed.take_one(&(0, stamp), |failed| failed.is(named));
         if failed.is_empty() {
             self.failed = None;
         }
-        !none
+        found.is_some()
     }
 }

@@ -5,18 +5,20 @@
 
 use super::host::Host;
 use hashbrown::{DefaultHashBuilder, HashTable};
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
 
 /// What is called something on its host.
 pub trait Called {
-    /// Hashes what it is called, which must not change while it is kept.
-    fn hash_name(&self, state: &mut impl Hasher);
-}
+    /// What it is called, as a record says it.
+    type Name<'a>: Hash
+    where
+        Self: 'a;
 
-/// What a thing is called. It is hashed as the thing does it.
-pub trait NameOf<T>: Hash {
-    /// Whether it is called so.
-    fn is(&self, thing: &T) -> bool;
+    /// What it is called, which must not change while it is kept.
+    fn name(&self) -> Self::Name<'_>;
+
+    /// Whether it is called `name`.
+    fn is(&self, name: &Self::Name<'_>) -> bool;
 }
 
 /// Where a thing is, for as long as it is there.
@@ -71,35 +73,30 @@ fn slot_mut<T>(parts: &mut [Vec<Slot<T>>], at: At) -> Option<&mut Slot<T>> {
     parts.get_mut(at / PART)?.get_mut(at % PART)
 }
 
-fn hash_of(hasher: &DefaultHashBuilder, host: Host, thing: &impl Called) -> u64 {
-    let mut state = hasher.build_hasher();
-    host.hash(&mut state);
-    thing.hash_name(&mut state);
-    state.finish()
+fn hash_of<T: Called>(hasher: &DefaultHashBuilder, host: Host, name: &T::Name<'_>) -> u64 {
+    hasher.hash_one((host, name))
 }
 
 impl<T: Called> ByHost<T> {
     /// Where the one of `host` is that is called `name`.
     #[inline]
-    pub fn find(&self, host: Host, name: &impl NameOf<T>) -> Option<At> {
+    pub fn find(&self, host: Host, name: &T::Name<'_>) -> Option<At> {
         let is_it = |&at: &At| {
             slot(&self.parts, at).is_some_and(|slot| {
-                slot.host == host && slot.thing.as_ref().is_some_and(|thing| name.is(thing))
+                slot.host == host && slot.thing.as_ref().is_some_and(|thing| thing.is(name))
             })
         };
-        let mut state = self.hasher.build_hasher();
-        host.hash(&mut state);
-        name.hash(&mut state);
-        self.table.find(state.finish(), is_it).copied()
+        let hash = hash_of::<T>(&self.hasher, host, name);
+        self.table.find(hash, is_it).copied()
     }
 
     /// The one of `host` that is called `name`.
-    pub fn get(&self, host: Host, name: &impl NameOf<T>) -> Option<&T> {
+    pub fn get(&self, host: Host, name: &T::Name<'_>) -> Option<&T> {
         self.at(self.find(host, name)?)
     }
 
     /// The same, to change it.
-    pub fn get_mut(&mut self, host: Host, name: &impl NameOf<T>) -> Option<&mut T> {
+    pub fn get_mut(&mut self, host: Host, name: &T::Name<'_>) -> Option<&mut T> {
         self.at_mut(self.find(host, name)?)
     }
 
@@ -118,7 +115,7 @@ impl<T: Called> ByHost<T> {
         if self.last.len() <= host as usize {
             self.last.resize(host as usize + 1, NONE);
         }
-        let hash = hash_of(&self.hasher, host, &thing);
+        let hash = hash_of::<T>(&self.hasher, host, &thing.name());
         let before = self.last[host as usize];
         let new = Slot {
             host,
@@ -142,7 +139,7 @@ impl<T: Called> ByHost<T> {
         self.table.insert_unique(hash, at, |&at| {
             let slot = slot(parts, at);
             let of = slot.and_then(|slot| Some((slot.host, slot.thing.as_ref()?)));
-            of.map_or(0, |(host, thing)| hash_of(hasher, host, thing))
+            of.map_or(0, |(host, thing)| hash_of::<T>(hasher, host, &thing.name()))
         });
         at
     }
@@ -171,7 +168,7 @@ impl<T: Called> ByHost<T> {
         if let Some(before) = slot_mut(&mut self.parts, before) {
             before.next = next;
         }
-        let hash = hash_of(&self.hasher, host, &thing);
+        let hash = hash_of::<T>(&self.hasher, host, &thing.name());
         if let Ok(entry) = self.table.find_entry(hash, |&other| other == at) {
             entry.remove();
         }
@@ -226,18 +223,15 @@ mod tests {
     #[derive(Clone, Debug, PartialEq)]
     struct Thing(u8, usize);
 
-    #[derive(Hash)]
-    struct Name(u8);
-
     impl Called for Thing {
-        fn hash_name(&self, state: &mut impl Hasher) {
-            Name(self.0).hash(state);
-        }
-    }
+        type Name<'a> = u8;
 
-    impl NameOf<Thing> for Name {
-        fn is(&self, thing: &Thing) -> bool {
-            self.0 == thing.0
+        fn name(&self) -> u8 {
+            self.0
+        }
+
+        fn is(&self, name: &u8) -> bool {
+            self.0 == *name
         }
     }
 
@@ -249,8 +243,8 @@ mod tests {
             let mut list: Vec<(Host, Thing)> = Vec::new();
             for (number, (host, name, op)) in ops.into_iter().enumerate() {
                 let known = list.iter().position(|(h, thing)| (*h, thing.0) == (host, name));
-                let at = table.find(host, &Name(name));
-                prop_assert_eq!(table.get(host, &Name(name)), known.map(|at| &list[at].1));
+                let at = table.find(host, &name);
+                prop_assert_eq!(table.get(host, &name), known.map(|at| &list[at].1));
                 match (op, at, known) {
                     (0, ..) => {
                         let popped = table.pop(host);

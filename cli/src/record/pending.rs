@@ -84,6 +84,17 @@ impl<T> Pending<T> {
         taken
     }
 
+    /// Takes the oldest of these only.
+    pub fn take_one(&mut self, event: &Event, mut is_it: impl FnMut(&T) -> bool) -> Option<T> {
+        let mut none = true;
+        let first = |item: &T| {
+            let first = none && is_it(item);
+            none &= !first;
+            first
+        };
+        self.take(event, first).pop()
+    }
+
     /// Takes the oldest.
     pub fn pop(&mut self) -> Option<T> {
         while let Some((number, event)) = self.order.pop_front() {

@@ -207,16 +207,13 @@ impl Lives {
         let Some(failed) = self.failed.get_mut(&head.host) else {
             return false;
         };
-        let mut none = true;
-        failed.take(&(0, head.stamp), |(target, device)| {
-            let first = none && (&**target, device) == (named.target, &named.device);
-            none &= !first;
-            first
+        let found = failed.take_one(&(0, head.stamp), |(target, device)| {
+            (&**target, device) == (named.target, &named.device)
         });
         if failed.is_empty() {
             self.failed.remove(&head.host);
         }
-        !none
+        found.is_some()
     }
 
     fn violation(

@@ -54,7 +54,7 @@ struct Members {
 impl Mappings {
     /// Where the mapping is that is `named`.
     pub(super) fn find(&self, host: Host, named: &Named<'_>) -> Option<At> {
-        self.all.find(host, named)
+        self.all.find(host, &(named.target, &named.device))
     }
 
     pub(super) fn at_mut(&mut self, at: At) -> Option<&mut Open> {

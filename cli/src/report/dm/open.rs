@@ -5,10 +5,9 @@
 use super::life::{Fate, Found, Life};
 use super::record::Record;
 use crate::ranges::Ranges;
-use crate::record::by_host::{Called, NameOf};
+use crate::record::by_host::Called;
 use crate::record::device::Device;
 use crate::report::id::{Id, Proof, Who};
-use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 /// What tells a mapping on its host, as a record names it.
@@ -46,14 +45,14 @@ pub(super) struct Open {
 }
 
 impl Called for Open {
-    fn hash_name(&self, state: &mut impl Hasher) {
-        (&*self.target, &self.device).hash(state);
-    }
-}
+    type Name<'a> = (&'a str, &'a Device);
 
-impl NameOf<Open> for Named<'_> {
-    fn is(&self, open: &Open) -> bool {
-        (&self.device, self.target) == (&open.device, &*open.target)
+    fn name(&self) -> (&str, &Device) {
+        (&self.target, &self.device)
+    }
+
+    fn is(&self, name: &(&str, &Device)) -> bool {
+        self.name() == *name
     }
 }
 

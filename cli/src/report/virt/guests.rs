@@ -16,7 +16,7 @@ use super::disks::Disks;
 use super::machine::Machine;
 use super::row::{Event, Fate, Row};
 use crate::record::Head;
-use crate::record::by_host::{ByHost, Called, NameOf};
+use crate::record::by_host::{ByHost, Called};
 use crate::record::host::{Host, Nodes};
 use crate::record::names::Names;
 use crate::record::users::Users;
@@ -26,7 +26,6 @@ use devices::Devices;
 use hashbrown::HashMap;
 use holders::Holders;
 use moving::{Leaving, MIGRATED};
-use std::hash::{Hash, Hasher};
 use std::io;
 use std::rc::Rc;
 
@@ -51,19 +50,15 @@ struct Guest {
     leaves: Option<Box<Leaving>>,
 }
 
-/// What a guest is called on its host.
-#[derive(Hash)]
-struct Uuid<'a>(&'a str);
-
 impl Called for Guest {
-    fn hash_name(&self, state: &mut impl Hasher) {
-        Uuid(&self.uuid).hash(state);
-    }
-}
+    type Name<'a> = &'a str;
 
-impl NameOf<Guest> for Uuid<'_> {
-    fn is(&self, guest: &Guest) -> bool {
-        *self.0 == *guest.uuid
+    fn name(&self) -> &str {
+        &self.uuid
+    }
+
+    fn is(&self, uuid: &&str) -> bool {
+        *self.uuid == **uuid
     }
 }
 
@@ -146,7 +141,7 @@ impl Guests {
 
     fn guest(&mut self, head: &Head<'_>, record: &Nested<'_>) -> Option<&mut Guest> {
         let uuid = record.raw("uuid")?;
-        let at = match self.all.find(head.host, &Uuid(uuid)) {
+        let at = match self.all.find(head.host, &uuid) {
             Some(at) => at,
             None => {
                 let guest = Guest {
@@ -322,7 +317,7 @@ impl Guests {
 
     /// The guest `uuid`, if it is known, runs in the process `pid` too.
     fn runs_in(&mut self, host: Host, uuid: &str, pid: i64) {
-        if let Some(guest) = self.all.get_mut(host, &Uuid(uuid)) {
+        if let Some(guest) = self.all.get_mut(host, &uuid) {
             self.processes = true;
             guest.pids.reserve_exact(1);
             guest.pids.push(pid);
@@ -337,7 +332,7 @@ impl Guests {
         if let Some(pid) = pid {
             self.runs_in(host, &session.row.uuid, pid);
         }
-        let Some(guest) = self.all.get_mut(host, &Uuid(&session.row.uuid)) else {
+        let Some(guest) = self.all.get_mut(host, &&*session.row.uuid) else {
             return;
         };
         guest.session = Some(session);
@@ -347,7 +342,7 @@ impl Guests {
 
     /// The session of the guest `uuid` ends, if it has one: what was found in its disks is told in it.
     fn session_ends(&mut self, host: Host, uuid: &str) -> Option<Open> {
-        let guest = self.all.get_mut(host, &Uuid(uuid))?;
+        let guest = self.all.get_mut(host, &uuid)?;
         ends(guest, host, &mut self.pids, &mut self.devices)
     }
 
@@ -357,7 +352,7 @@ impl Guests {
             let idle = guest.session.is_none() && guest.starting.is_none();
             idle && guest.resources.is_empty() && guest.disks.is_empty()
         };
-        let at = self.all.find(host, &Uuid(uuid));
+        let at = self.all.find(host, &uuid);
         if let Some(at) = at.filter(|at| self.all.at(*at).is_some_and(nothing)) {
             self.all.remove(at);
         }

@@ -3,7 +3,7 @@
 //! Which guest something concerns, found by what is known of it: the process, the device, the UUID.
 
 use super::super::row::{Event, Row};
-use super::{Guests, Uuid};
+use super::Guests;
 use crate::record::Head;
 use crate::record::device::Device;
 use crate::record::host::Host;
@@ -35,7 +35,7 @@ impl Guests {
             return;
         }
         for (number, uuid) in self.devices.holders(head.host, device) {
-            let Some(guest) = self.all.get(head.host, &Uuid(uuid)) else {
+            let Some(guest) = self.all.get(head.host, &uuid) else {
                 continue;
             };
             let (Some(session), Some((path, tie))) = (&guest.session, guest.disks.held(number))
@@ -63,7 +63,7 @@ impl Guests {
 
     /// The session of the guest `uuid` that runs on `node`.
     pub fn running(&self, host: Host, uuid: &str) -> Option<&Row> {
-        let guest = self.all.get(host, &Uuid(uuid))?;
+        let guest = self.all.get(host, &uuid)?;
         guest.session.as_ref().map(|session| &session.row)
     }
 
@@ -76,7 +76,7 @@ impl Guests {
     /// The guest on `node` that has the file `path`.
     pub fn with_resource(&self, host: Host, path: &str) -> Option<&Row> {
         let (order, uuid) = self.holders.last(host, path)?;
-        let resources = &self.all.get(host, &Uuid(uuid))?.resources;
+        let resources = &self.all.get(host, &uuid)?.resources;
         let open = resources.iter().rfind(|open| open.order == order)?;
         Some(&open.row)
     }

@@ -2,7 +2,7 @@
 
 //! A guest that moves between two managers of one host: it is started by the second, then stopped by the first.
 
-use super::{Guests, Open, Uuid};
+use super::{Guests, Open};
 use crate::record::host::Host;
 
 /// The reason of such a start, and of such a stop.
@@ -26,7 +26,7 @@ impl Leaving {
 impl Guests {
     /// Where it was to go, it has stopped: it runs on where it came from.
     pub(super) fn stays(&mut self, host: Host, stays: Leaving) {
-        if let Some(guest) = self.all.get_mut(host, &Uuid(&stays.session.row.uuid)) {
+        if let Some(guest) = self.all.get_mut(host, &&*stays.session.row.uuid) {
             guest.resources = stays.resources;
             self.session_begins(host, stays.pid, stays.session);
         }

@@ -3,7 +3,7 @@
 //! What guests are given and lose.
 
 use super::super::row::{Event, Fate};
-use super::{Guest, Guests, Open, Uuid};
+use super::{Guest, Guests, Open};
 use crate::record::Head;
 use crate::record::names::Names;
 use crate::record::resource::{Opened, Resource, succeeded};
@@ -214,7 +214,7 @@ impl Guests {
             return;
         }
         self.mappings |= !devices.is_empty();
-        if let Some(guest) = self.all.get_mut(head.host, &Uuid(uuid)) {
+        if let Some(guest) = self.all.get_mut(head.host, &uuid) {
             let session = guest.session.as_ref().map(|session| &session.row);
             guest.disks.tie(&mut self.devices, head.host, session);
         }
