@@ -17,7 +17,7 @@ use super::record::Record;
 use crate::ranges::Ranges;
 use crate::record::device::Device;
 use crate::record::event::Serials;
-use crate::record::host::{Host, Nodes, PerHost};
+use crate::record::host::{Host, Nodes};
 use crate::record::pending::Pending;
 use crate::record::users::Users;
 use crate::record::value::text;
@@ -45,7 +45,7 @@ pub struct Lives {
     /// Constructors that failed, whose destructor is still to come.
     failed: HashMap<Host, Pending<(Rc<str>, Device)>>,
     /// The integrity device that was made last on a host, and by which process.
-    last_integrity: PerHost<Option<(Option<i32>, Device)>>,
+    last_integrity: HashMap<Host, (Option<i32>, Device)>,
     nodes: Nodes,
     serials: Serials,
     order: u64,
@@ -74,7 +74,7 @@ impl Lives {
             told: None,
             open: Mappings::default(),
             failed: HashMap::new(),
-            last_integrity: PerHost::default(),
+            last_integrity: HashMap::new(),
             nodes: Nodes::default(),
             serials: Serials::default(),
             order: 0,
@@ -159,14 +159,15 @@ impl Lives {
             }
             return;
         }
-        let last = self.last_integrity.of(head.host);
         let beneath = match record.module {
             "integrity" => {
-                *last = Some((record.pid, named.device.clone()));
+                let last = (record.pid, named.device.clone());
+                self.last_integrity.insert(head.host, last);
                 None
             }
-            "crypt" => last
-                .as_ref()
+            "crypt" => self
+                .last_integrity
+                .get(&head.host)
                 .filter(|(pid, device)| *pid == record.pid && *device != named.device)
                 .map(|(_, device)| device.clone()),
             _ => None,
@@ -274,7 +275,7 @@ impl Lives {
             self.finish(open, head, Some(Id::from(head.stamp)), Fate::Down);
         }
         self.failed.remove(&head.host);
-        *self.last_integrity.of(head.host) = None;
+        self.last_integrity.remove(&head.host);
     }
 
     /// The log ends: what lives, lives. Hands out each life that is told, and its place among all.
@@ -325,9 +326,11 @@ impl Lives {
     }
 
     fn finish(&mut self, open: Open, head: &Head<'_>, end: Option<Id>, fate: Fate) {
-        let node = self.nodes.of(head);
-        let life = self.told(open, node, end, fate);
-        self.done.extend(life);
+        if open.told.is_some() {
+            let node = self.nodes.of(head);
+            let life = self.told(open, node, end, fate);
+            self.done.extend(life);
+        }
     }
 
     /// What is told of `open`, which ended so, if anything.

@@ -3,34 +3,20 @@
 //! Whose a refusal or an anomaly is: the guest with that SELinux level, AppArmor profile, file or process.
 
 use super::guests::Guests;
+use super::guests::index::Owner;
+use super::labels::{Labelled, Labels};
 use super::row::{Event, Fate, Row};
 use crate::record::Head;
-use crate::record::host::Host;
 use crate::record::names::Names;
 use crate::record::users::Users;
 use crate::record::value::{Nested, decoded};
-use crate::report::id::{Id, Proof};
-use hashbrown::HashMap;
+use crate::report::id::Id;
 use std::rc::Rc;
-
-/// A guest that has a security label.
-#[derive(Debug)]
-struct Labelled {
-    vm: Rc<str>,
-    uuid: Rc<str>,
-    proof: Proof,
-}
-
-/// Host and SELinux level.
-type Level = (Host, Rc<str>);
 
 /// The labels of guests.
 #[derive(Debug, Default)]
 pub struct Blame {
-    /// By level, which svirt gives to one guest at a time.
-    levels: HashMap<Level, Rc<Labelled>>,
-    /// By UUID, which is in the name of the AppArmor profile.
-    uuids: HashMap<Rc<str>, Rc<Labelled>>,
+    labels: Labels,
 }
 
 /// `s0:c107,c434` of `system_u:system_r:svirt_t:s0:c107,c434`.
@@ -51,21 +37,19 @@ impl Blame {
         if record.raw("model") == Some("dac") {
             return;
         }
-        let labelled = Rc::new(Labelled {
+        let labelled = Labelled {
+            host: head.host,
+            level: record.raw("vm-ctx").and_then(level).map(Rc::from),
             vm: guests.names.get(&vm),
             uuid: guests.names.get(uuid),
             proof: guests.proof(Id::from(head.stamp)),
-        });
-        if let Some(level) = record.raw("vm-ctx").and_then(level) {
-            let key = (head.host, level.into());
-            self.levels.insert(key, labelled.clone());
-        }
-        self.uuids.insert(labelled.uuid.clone(), labelled);
+        };
+        let is_there = |of: &Labelled| guests.knows(of.host, &of.uuid);
+        self.labels.add(labelled, is_there);
     }
 
-    fn by_level(&self, head: &Head<'_>, label: Option<&str>) -> Option<&Rc<Labelled>> {
-        let level = label.and_then(level)?;
-        self.levels.get(&(head.host, level.into()))
+    fn by_level(&self, head: &Head<'_>, label: Option<&str>) -> Option<&Labelled> {
+        self.labels.with_level(head.host, label.and_then(level)?)
     }
 
     /// `AVC`: what was refused, if to a guest or of one. Its user is still to come.
@@ -73,7 +57,7 @@ impl Blame {
         let names = &guests.names;
         let text = |name: &str| names.get(&record.text(name).unwrap_or_default());
         if let Some(label) = record.raw("scontext") {
-            let guest = self.by_level(head, Some(label))?.clone();
+            let guest = self.by_level(head, Some(label))?;
             let body = String::from_utf8_lossy(head.body);
             let (result, operation) = selinux(&body);
             let context = match operation.as_str() {
@@ -89,7 +73,7 @@ impl Blame {
                 target: text("name"),
                 context,
             };
-            return Some(row(head, &guest, event, names));
+            return Some(row(head, guest.owner(), event, names));
         }
         let result = record.raw("apparmor").map(decoded)?.to_lowercase();
         let profile = text("profile");
@@ -97,17 +81,10 @@ impl Blame {
             .rsplit('/')
             .next()
             .and_then(|name| name.strip_prefix("libvirt-"))
-            .and_then(|uuid| self.uuids.get(uuid));
+            .and_then(|uuid| self.labels.with_uuid(uuid));
         let guest = match of_profile {
-            Some(guest) => guest.clone(),
-            None => {
-                let owner = guests.with_resource(head.host, &text("name"))?;
-                Rc::new(Labelled {
-                    vm: owner.vm.clone(),
-                    uuid: owner.uuid.clone(),
-                    proof: owner.proof.clone(),
-                })
-            }
+            Some(guest) => guest.owner(),
+            None => guests.with_resource(head.host, &text("name"))?,
         };
         let event = Event::Avc {
             operation: text("operation"),
@@ -116,7 +93,7 @@ impl Blame {
             target: text("name"),
             context: names.get(""),
         };
-        Some(row(head, &guest, event, names))
+        Some(row(head, guest, event, names))
     }
 
     /// `ANOM_*`: what a process did, if a guest runs in it.
@@ -128,16 +105,17 @@ impl Blame {
         users: &Users,
     ) -> Anomaly {
         let names = &guests.names;
-        let nobody = Labelled {
-            vm: names.get(""),
-            uuid: names.get(""),
-            proof: guests.no_proof(),
+        let (nobody, no_proof) = (names.get(""), guests.no_proof());
+        let nobody = Owner {
+            vm: &nobody,
+            uuid: &nobody,
+            proof: &no_proof,
         };
         let event = Event::Anomaly {
             what: names.get(&String::from_utf8_lossy(head.name)),
             signal: record.raw("sig").and_then(|signal| signal.parse().ok()),
         };
-        let mut row = row(head, &nobody, event, names);
+        let mut row = row(head, nobody, event, names);
         if let Some(uid) = record.raw("uid") {
             row.user = names.get(&users.of_field(head.enrichment, "uid", uid));
         }
@@ -170,15 +148,15 @@ pub enum Anomaly {
     OfNobody,
 }
 
-/// `row` is about the guest of `session`.
-pub fn owned_by(row: &mut Row, session: &Row) {
-    row.vm.clone_from(&session.vm);
-    row.uuid.clone_from(&session.uuid);
-    let own = std::mem::replace(&mut row.proof, session.proof.clone());
+/// `row` is about the guest `owner`.
+pub fn owned_by(row: &mut Row, owner: Owner<'_>) {
+    row.vm.clone_from(owner.vm);
+    row.uuid.clone_from(owner.uuid);
+    let own = std::mem::replace(&mut row.proof, owner.proof.clone());
     row.proof.extend(&own);
 }
 
-fn row(head: &Head<'_>, guest: &Labelled, event: Event, names: &Names) -> Row {
+fn row(head: &Head<'_>, guest: Owner<'_>, event: Event, names: &Names) -> Row {
     let id = Id::from(head.stamp);
     let mut proof = guest.proof.clone();
     proof.add(id);

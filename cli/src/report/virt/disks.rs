@@ -12,7 +12,7 @@
 //! Each ties by device and time. That it was the guest who read, and not the host, no record tells.
 
 use super::guests::devices::{Devices, Hold, merge};
-use super::row::{Event, Row, Tie, Violations};
+use super::row::{Tie, Violations};
 use crate::record::device::Device;
 use crate::record::host::Host;
 use std::rc::Rc;
@@ -22,6 +22,13 @@ use std::rc::Rc;
 pub(super) struct Disks {
     /// Paths of disks that the guest has.
     paths: Vec<Rc<str>>,
+    /// What is known of devices, if anything is.
+    ties: Option<Box<Ties>>,
+}
+
+/// What ties disks of a guest to devices.
+#[derive(Debug, Default)]
+struct Ties {
     /// Path and device, `253:0`; also of paths that are no disks.
     devices: Vec<(Rc<str>, Device)>,
     /// The last of those paths, while libvirt tells what lies beneath it.
@@ -58,6 +65,10 @@ fn set<K: PartialEq, V>(list: &mut Vec<(K, V)>, key: K, value: V) {
 }
 
 impl Disks {
+    fn known(&mut self) -> &mut Ties {
+        self.ties.get_or_insert_default()
+    }
+
     /// The guest has a disk, `beneath` which this machine has these devices. Tells all that it may be or stand on.
     pub(super) fn given(&mut self, path: &Rc<str>, beneath: &[Device]) -> Vec<Device> {
         if !self.paths.contains(path) {
@@ -65,7 +76,7 @@ impl Disks {
             self.paths.push(path.clone());
         }
         for device in beneath {
-            set(&mut self.now, device.clone(), path.clone());
+            set(&mut self.known().now, device.clone(), path.clone());
         }
         let mut devices = beneath.to_vec();
         devices.extend(path.strip_prefix("/dev/dm-").map(by_minor));
@@ -85,30 +96,31 @@ impl Disks {
         let parse = |half: &str| u32::from_str_radix(half, 16).ok();
         let (major, minor) = rdev.split_once(':')?;
         let device = Device::Number(parse(major)?, parse(minor)?);
+        let ties = self.known();
         if path.starts_with("/dev/block/") {
-            let above = self.last.clone()?;
-            set(&mut self.beneath, device.clone(), above);
+            let above = ties.last.clone()?;
+            set(&mut ties.beneath, device.clone(), above);
         } else {
-            self.last = Some(path.clone());
-            set(&mut self.devices, path.clone(), device.clone());
+            ties.last = Some(path.clone());
+            set(&mut ties.devices, path.clone(), device.clone());
         }
         Some(device)
     }
 
-    /// The disk that `device` is, or lies beneath.
-    fn tied(&self, device: &Device) -> Option<(Rc<str>, Tie)> {
+    /// The disk that `device` is, or lies beneath, by what `ties` knows.
+    fn tied(&self, ties: &Ties, device: &Device) -> Option<(Rc<str>, Tie)> {
         let minor = match device {
             Device::Number(_, minor) => minor.to_string(),
             Device::Text(_) => String::new(),
         };
-        let is_it = |path: &&Rc<str>| match get(&self.devices, *path) {
+        let is_it = |path: &&Rc<str>| match get(&ties.devices, *path) {
             Some(known) => known == device,
             None => path.strip_prefix("/dev/dm-") == Some(&*minor),
         };
         if let Some(path) = self.paths.iter().find(is_it) {
             return Some((path.clone(), Tie::Is));
         }
-        for (list, tie) in [(&self.beneath, Tie::Beneath), (&self.now, Tie::Now)] {
+        for (list, tie) in [(&ties.beneath, Tie::Beneath), (&ties.now, Tie::Now)] {
             if let Some(path) = get(list, device).filter(|path| self.paths.contains(path)) {
                 return Some((path.clone(), tie));
             }
@@ -118,24 +130,22 @@ impl Disks {
 
     /// The devices that disks are or stand on: what each is found by, the disk's path, and how they are tied.
     fn ties(&self) -> Vec<(Device, Rc<str>, Tie)> {
-        let of = self
-            .beneath
-            .iter()
-            .chain(&self.now)
-            .map(|(device, _)| device);
-        let known = self.devices.iter().map(|(_, device)| device).chain(of);
+        let nothing = Ties::default();
+        let by = self.ties.as_deref().unwrap_or(&nothing);
+        let of = by.beneath.iter().chain(&by.now).map(|(device, _)| device);
+        let known = by.devices.iter().map(|(_, device)| device).chain(of);
         let mut ties: Vec<(Device, Rc<str>, Tie)> = Vec::new();
         for device in known {
             if ties.iter().any(|(told, ..)| told == device) {
                 continue;
             }
-            if let Some((path, tie)) = self.tied(device) {
+            if let Some((path, tie)) = self.tied(by, device) {
                 ties.push((device.clone(), path, tie));
             }
         }
         for path in &self.paths {
             let minor = path.strip_prefix("/dev/dm-");
-            let Some(minor) = minor.filter(|_| get(&self.devices, path).is_none()) else {
+            let Some(minor) = minor.filter(|_| get(&by.devices, path).is_none()) else {
                 continue;
             };
             let is_it =
@@ -147,59 +157,71 @@ impl Disks {
         ties
     }
 
-    /// What is found in its disks from now on is told to the guest on `host` whose session this is, if it runs.
-    pub(super) fn tie(&mut self, devices: &mut Devices, host: Host, session: Option<&Row>) {
-        let Some(session) = session else {
-            return;
-        };
+    /// What is found in its disks from now on is told to the guest `uuid` on `host`, which runs.
+    pub(super) fn tie(&mut self, devices: &mut Devices, host: Host, uuid: &Rc<str>) {
         let mut ties = self.ties();
-        for hold in std::mem::take(&mut self.holds) {
+        if ties.is_empty() && self.ties.is_none() {
+            return;
+        }
+        let known = self.known();
+        for hold in std::mem::take(&mut known.holds) {
             let as_before = |(key, path, tie): &(Device, Rc<str>, Tie)| {
                 (key, path, *tie) == (&hold.key, &hold.path, hold.tie)
             };
             match ties.iter().position(as_before) {
                 Some(at) => {
                     ties.remove(at);
-                    self.holds.push(hold);
+                    known.holds.push(hold);
                 }
-                None => self.release(devices, host, hold),
+                None => known.release(devices, host, hold),
             }
         }
-        self.holds.reserve_exact(ties.len());
+        known.holds.reserve_exact(ties.len());
         for (key, path, tie) in ties {
-            self.holds
-                .push(devices.hold(host, key, path, tie, &session.uuid));
+            let hold = devices.hold(host, key, path, tie, uuid);
+            known.holds.push(hold);
         }
     }
 
+    /// A violation by way of the hold `number`: the disk, and how the two are tied.
+    pub(super) fn held(&self, number: u64) -> Option<(&Rc<str>, Tie)> {
+        let holds = &self.ties.as_deref()?.holds;
+        let hold = holds.iter().find(|hold| hold.number == number)?;
+        Some((&hold.path, hold.tie))
+    }
+
+    /// The session on `host` is over: adds what was found to `violations`.
+    pub(super) fn tell(
+        &mut self,
+        devices: &mut Devices,
+        host: Host,
+        violations: &mut Vec<Violations>,
+    ) {
+        let Some(known) = &mut self.ties else {
+            return;
+        };
+        for hold in std::mem::take(&mut known.holds) {
+            known.release(devices, host, hold);
+        }
+        known.found.sort_by_key(|(since, _)| *since);
+        violations.extend(known.found.drain(..).map(|(_, found)| found));
+    }
+
+    /// Whether nothing is known.
+    pub(super) fn is_empty(&self) -> bool {
+        self.paths.is_empty() && self.ties.as_deref().is_none_or(Ties::is_empty)
+    }
+}
+
+impl Ties {
     fn release(&mut self, devices: &mut Devices, host: Host, hold: Hold) {
         for (since, found) in devices.release(host, hold) {
             merge(&mut self.found, since, &found);
         }
     }
 
-    /// A violation by way of the hold `number`: the disk, and how the two are tied.
-    pub(super) fn held(&self, number: u64) -> Option<(&Rc<str>, Tie)> {
-        let hold = self.holds.iter().find(|hold| hold.number == number)?;
-        Some((&hold.path, hold.tie))
-    }
-
-    /// The session `row` on `host` is over: tells it what was found.
-    pub(super) fn tell(&mut self, devices: &mut Devices, host: Host, row: &mut Row) {
-        for hold in std::mem::take(&mut self.holds) {
-            self.release(devices, host, hold);
-        }
-        self.found.sort_by_key(|(since, _)| *since);
-        let found = self.found.drain(..).map(|(_, found)| found);
-        if let Event::Start { violations, .. } = &mut row.event {
-            violations.extend(found);
-        }
-    }
-
-    /// Whether nothing is known.
-    pub(super) fn is_empty(&self) -> bool {
-        self.paths.is_empty()
-            && self.devices.is_empty()
+    fn is_empty(&self) -> bool {
+        self.devices.is_empty()
             && self.beneath.is_empty()
             && self.now.is_empty()
             && self.holds.is_empty()

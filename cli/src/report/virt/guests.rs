@@ -7,16 +7,17 @@
 
 pub(super) mod devices;
 mod holders;
-mod index;
+pub mod index;
 mod moving;
 mod numbered;
+mod open;
 mod resources;
 
 use super::disks::Disks;
 use super::machine::Machine;
-use super::row::{Event, Fate, Row};
+use super::row::{Event, Fate, Given, Row};
 use crate::record::Head;
-use crate::record::by_host::{ByHost, Called};
+use crate::record::by_host::{At, ByHost, Called};
 use crate::record::host::{Host, Nodes};
 use crate::record::names::Names;
 use crate::record::users::Users;
@@ -26,23 +27,17 @@ use devices::Devices;
 use hashbrown::HashMap;
 use holders::Holders;
 use moving::{Leaving, MIGRATED};
+use open::{Has, Open, Session, Started};
 use std::io;
 use std::rc::Rc;
-
-/// A row that is not over, and its place among all.
-#[derive(Debug)]
-struct Open {
-    order: u64,
-    row: Row,
-}
 
 #[derive(Debug)]
 struct Guest {
     uuid: Rc<str>,
-    session: Option<Open>,
+    session: Option<Box<Session>>,
     /// The processes that the guest runs in: libvirt's, and of a container the first one.
     pids: Vec<i64>,
-    resources: Vec<Open>,
+    resources: Vec<Has>,
     /// From which place on resources belong to the session that is about to start.
     starting: Option<u64>,
     disks: Disks,
@@ -140,8 +135,14 @@ impl Guests {
     }
 
     fn guest(&mut self, head: &Head<'_>, record: &Nested<'_>) -> Option<&mut Guest> {
+        let at = self.place(head, record)?;
+        self.all.at_mut(at)
+    }
+
+    /// Where the guest of `record` is, which may be a new one.
+    fn place(&mut self, head: &Head<'_>, record: &Nested<'_>) -> Option<At> {
         let uuid = record.raw("uuid")?;
-        let at = match self.all.find(head.host, &uuid) {
+        Some(match self.all.find(head.host, &uuid) {
             Some(at) => at,
             None => {
                 let guest = Guest {
@@ -155,32 +156,47 @@ impl Guests {
                 };
                 self.all.add(head.host, guest)
             }
-        };
-        self.all.at_mut(at)
+        })
     }
 
-    /// A row about the guest of `record`; `None` where a field is missing that tells which.
+    /// A row about the guest of `record`, at the place `order`; `None` where a field is missing that tells which.
     fn row(
         &mut self,
         head: &Head<'_>,
         record: &Nested<'_>,
         users: &Users,
+        order: u64,
         event: Event,
-    ) -> Option<Row> {
+    ) -> Option<(u64, Row)> {
+        let (success, open) = self.open(head, record, users, order, event)?;
+        let uuid = self.names.get(record.raw("uuid")?);
+        let (order, row) = open.row(self.nodes.of(head), uuid);
+        Some((order, Row { success, ..row }))
+    }
+
+    /// What begins with `record`, at the place `order`, and whether it did; `None` where a field is missing.
+    fn open<T>(
+        &mut self,
+        head: &Head<'_>,
+        record: &Nested<'_>,
+        users: &Users,
+        order: u64,
+        what: T,
+    ) -> Option<(bool, Open<T>)> {
         let id = Id::from(head.stamp);
+        let success = matches!(record.raw("res")?, "success" | "1" | "yes");
         let user = users.of_field(head.enrichment, "uid", record.raw("uid")?);
-        Some(Row {
-            event,
-            node: self.nodes.of(head),
+        let open = Open {
+            order,
             vm: self.names.get(&record.text("vm")?),
-            uuid: self.names.get(record.raw("uuid")?),
             user: self.names.get(&user),
             start: id,
-            end: None,
-            fate: Fate::Open,
-            success: matches!(record.raw("res")?, "success" | "1" | "yes"),
             proof: self.proof(id),
-        })
+            what,
+        };
+        // So that it is known in the end.
+        self.nodes.of(head);
+        Some((success, open))
     }
 
     /// `VIRT_CONTROL`: the guest is started or stopped.
@@ -201,80 +217,87 @@ impl Guests {
     }
 
     fn start(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users, reason: Rc<str>) {
+        let (host, id) = (head.host, Id::from(head.stamp));
         let moves = *reason == *MIGRATED;
-        let event = Event::Start {
+        let order = self.next_order();
+        let started = Started {
             reason,
             violations: Vec::new(),
         };
-        let Some(row) = self.row(head, record, users, event) else {
+        let Some((success, session)) = self.open(head, record, users, order, started) else {
             return;
         };
-        let id = row.start;
-        let order = self.next_order();
+        let node = self.nodes.known(host);
         let Some(guest) = self.guest(head, record) else {
             return;
         };
+        let uuid = guest.uuid.clone();
         // Where nothing runs, whatever the guest has was given to it for this start.
         let starting = guest.starting.take();
         let since = match guest.session {
             Some(_) => starting.unwrap_or(order),
             None => 0,
         };
-        let (old, of_this): (Vec<Open>, Vec<Open>) = std::mem::take(&mut guest.resources)
-            .into_iter()
-            .partition(|open| open.order < since);
-        let mut ended = Vec::new();
-        if row.success {
-            guest.resources = of_this;
-            let from = guest.pids.first().copied();
-            let session = self.session_ends(head.host, &row.uuid);
-            match (session, self.guest(head, record)) {
-                (Some(session), Some(guest)) if moves && guest.leaves.is_none() => {
-                    let (pid, resources) = (from, old);
-                    guest.leaves = Some(Box::new(Leaving {
-                        session,
-                        pid,
-                        resources,
-                    }));
-                }
-                // A session that is still open was not stopped in this log, but it is over.
-                (session, _) => {
-                    ended.extend(
-                        old.into_iter()
-                            .chain(session)
-                            .map(|open| (open, Fate::Restarted)),
-                    );
-                }
-            }
-            let pid = record.raw("vm-pid").and_then(|pid| pid.parse().ok());
-            self.session_begins(head.host, pid, Open { order, row });
-        } else {
+        // They are in the order of their places.
+        let mut old = std::mem::take(&mut guest.resources);
+        let of_this = match old.partition_point(|open| open.order < since) {
+            0 => std::mem::take(&mut old),
+            own => old.split_off(own),
+        };
+        if !success {
             if guest.session.is_none() {
                 guest.disks = Disks::default();
             }
             guest.resources = old;
+            self.forget(host, &uuid);
+            let (order, row) = session.row(node.clone(), uuid.clone());
+            self.done.push((order, Row { success, ..row }));
             for mut open in of_this {
                 // What was opened for a guest that did not start, nobody got.
-                if let Event::Opened { given, .. } = &mut open.row.event {
+                if let Given::Opened { given, .. } = &mut open.what {
                     *given = false;
                 }
-                ended.push((open, Fate::Stopped));
+                let row = open.row(node.clone(), uuid.clone());
+                self.over(host, row, id, Fate::Stopped);
             }
-            self.forget(head.host, &row.uuid);
-            self.done.push((order, row));
+            return;
         }
-        for (open, fate) in ended {
-            self.over(head.host, open, id, fate);
+        guest.resources = of_this;
+        let from = guest.pids.first().copied();
+        let before = self.session_ends(host, &uuid);
+        match (before, self.guest(head, record)) {
+            (Some(session), Some(guest)) if moves && guest.leaves.is_none() => {
+                guest.leaves = Some(Box::new(Leaving {
+                    session,
+                    pid: from,
+                    resources: old,
+                }));
+            }
+            // A session that is still open was not stopped in this log, but it is over.
+            (before, _) => {
+                for open in old {
+                    let row = open.row(node.clone(), uuid.clone());
+                    self.over(host, row, id, Fate::Restarted);
+                }
+                if let Some(before) = before {
+                    let row = before.row(node, uuid.clone());
+                    self.over(host, row, id, Fate::Restarted);
+                }
+            }
         }
+        let pid = record.raw("vm-pid").and_then(|pid| pid.parse().ok());
+        self.session_begins(host, &uuid, pid, Box::new(session));
     }
 
     fn stop(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users, reason: Rc<str>) {
+        let (host, id) = (head.host, Id::from(head.stamp));
         let moved = *reason == *MIGRATED;
-        let Some(row) = self.row(head, record, users, Event::Stop { reason }) else {
+        let order = self.next_order();
+        let event = Event::Stop { reason };
+        let Some((order, row)) = self.row(head, record, users, order, event) else {
             return;
         };
-        let id = row.start;
-        let order = self.next_order();
+        let (node, uuid) = (row.node.clone(), row.uuid.clone());
         let Some(guest) = self.guest(head, record) else {
             return;
         };
@@ -282,8 +305,8 @@ impl Guests {
         if row.success {
             let stays = match (guest.leaves.take(), moved) {
                 (Some(leaving), true) => {
-                    for open in leaving.all() {
-                        self.over(head.host, open, id, Fate::Stopped);
+                    for row in leaving.rows(node, uuid) {
+                        self.over(host, row, id, Fate::Stopped);
                     }
                     self.done.push((order, row));
                     return;
@@ -291,25 +314,29 @@ impl Guests {
                 (stays, _) => stays,
             };
             guest.starting = None;
-            let mut ended: Vec<Open> = std::mem::take(&mut guest.resources);
-            let session = self.session_ends(head.host, &row.uuid);
+            let resources = std::mem::take(&mut guest.resources);
+            let session = self.session_ends(host, &uuid);
             let known = session.is_some();
-            ended.extend(session);
             if let Some(stays) = stays {
-                self.stays(head.host, *stays);
+                self.stays(host, &uuid, *stays);
             } else if let Some(guest) = self.guest(head, record) {
                 guest.disks = Disks::default();
             }
-            self.forget(head.host, &row.uuid);
-            for open in ended {
-                self.over(head.host, open, id, Fate::Stopped);
+            self.forget(host, &uuid);
+            for open in resources {
+                let row = open.row(node.clone(), uuid.clone());
+                self.over(host, row, id, Fate::Stopped);
+            }
+            if let Some(session) = session {
+                let row = session.row(node, uuid);
+                self.over(host, row, id, Fate::Stopped);
             }
             // Of a session that began before, nothing is told, as auvirt has it.
             if !known {
                 return;
             }
         } else if guest.session.is_none() {
-            self.forget(head.host, &row.uuid);
+            self.forget(host, &uuid);
             return;
         }
         self.done.push((order, row));
@@ -327,21 +354,19 @@ impl Guests {
         }
     }
 
-    /// A session begins, in the process `pid`.
-    fn session_begins(&mut self, host: Host, pid: Option<i64>, session: Open) {
+    /// A session of the guest `uuid` begins, in the process `pid`.
+    fn session_begins(&mut self, host: Host, uuid: &str, pid: Option<i64>, session: Box<Session>) {
         if let Some(pid) = pid {
-            self.runs_in(host, &session.row.uuid, pid);
+            self.runs_in(host, uuid, pid);
         }
-        let Some(guest) = self.all.get_mut(host, &&*session.row.uuid) else {
-            return;
-        };
-        guest.session = Some(session);
-        let row = guest.session.as_ref().map(|session| &session.row);
-        guest.disks.tie(&mut self.devices, host, row);
+        if let Some(guest) = self.all.get_mut(host, &uuid) {
+            guest.session = Some(session);
+            guest.disks.tie(&mut self.devices, host, &guest.uuid);
+        }
     }
 
     /// The session of the guest `uuid` ends, if it has one: what was found in its disks is told in it.
-    fn session_ends(&mut self, host: Host, uuid: &str) -> Option<Open> {
+    fn session_ends(&mut self, host: Host, uuid: &str) -> Option<Box<Session>> {
         let guest = self.all.get_mut(host, &uuid)?;
         ends(guest, host, &mut self.pids, &mut self.devices)
     }
@@ -358,21 +383,21 @@ impl Guests {
         }
     }
 
-    /// `SYSTEM_SHUTDOWN`, or `SYSTEM_BOOT` without one: no guest runs.
-    pub fn down(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users) {
+    /// The machine goes down: one of its guests ends. Tells whether something ended with it; `None` where there is no
+    /// guest.
+    pub fn goes_down(&mut self, head: &Head<'_>) -> Option<bool> {
+        let guest = self.all.pop(head.host)?;
+        let before = self.done.len();
+        let node = self.nodes.known(head.host);
+        for row in guest.end(head.host, node, &mut self.pids, &mut self.devices) {
+            self.over(head.host, row, head.stamp.into(), Fate::Down);
+        }
+        Some(self.done.len() > before)
+    }
+
+    /// `SYSTEM_SHUTDOWN`, or `SYSTEM_BOOT` without one: the machine went down.
+    pub fn went_down(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users) {
         let id = Id::from(head.stamp);
-        let mut ended = false;
-        while let Some(guest) = self.all.pop(head.host) {
-            for open in guest.end(head.host, &mut self.pids, &mut self.devices) {
-                ended = true;
-                self.over(head.host, open, id, Fate::Down);
-            }
-        }
-        // A boot after a shutdown has nothing to tell.
-        let shutdown = head.ty == crate::record::Type::SystemShutdown;
-        if !shutdown && !ended {
-            return;
-        }
         let uid = record.raw("uid").unwrap_or("?");
         let row = Row {
             event: Event::Down,
@@ -390,12 +415,12 @@ impl Guests {
         self.done.push((order, row));
     }
 
-    fn over(&mut self, host: Host, mut open: Open, id: Id, fate: Fate) {
-        self.holders.lost(host, &open);
-        open.row.end = Some(id);
-        open.row.fate = fate;
-        open.row.proof.add(id);
-        self.done.push((open.order, open.row));
+    fn over(&mut self, host: Host, (order, mut row): (u64, Row), id: Id, fate: Fate) {
+        self.holders.lost(host, &row.event, order);
+        row.end = Some(id);
+        row.fate = fate;
+        row.proof.add(id);
+        self.done.push((order, row));
     }
 
     /// The log ends: what is open stays so. Hands out each row that is, and its place among all.
@@ -405,8 +430,9 @@ impl Guests {
     /// What `each` returns.
     pub fn end(mut self, mut each: impl FnMut(u64, Row) -> io::Result<()>) -> io::Result<()> {
         for (host, guest) in self.all.into_all() {
-            for open in guest.end(host, &mut self.pids, &mut self.devices) {
-                each(open.order, open.row)?;
+            let node = self.nodes.known(host);
+            for (order, row) in guest.end(host, node, &mut self.pids, &mut self.devices) {
+                each(order, row)?;
             }
         }
         Ok(())
@@ -419,7 +445,7 @@ fn ends(
     host: Host,
     pids: &mut HashMap<(Host, i64), Vec<Rc<str>>>,
     devices: &mut Devices,
-) -> Option<Open> {
+) -> Option<Box<Session>> {
     for pid in std::mem::take(&mut guest.pids) {
         if let Some(guests) = pids.get_mut(&(host, pid)) {
             guests.retain(|known| **known != *guest.uuid);
@@ -429,20 +455,32 @@ fn ends(
         }
     }
     let mut session = guest.session.take()?;
-    guest.disks.tell(devices, host, &mut session.row);
+    guest
+        .disks
+        .tell(devices, host, &mut session.what.violations);
     Some(session)
 }
 
 impl Guest {
-    /// All that is open of it.
+    /// All that is open of it, as rows with their places.
     fn end(
         mut self,
         host: Host,
+        node: Option<Rc<str>>,
         pids: &mut HashMap<(Host, i64), Vec<Rc<str>>>,
         devices: &mut Devices,
-    ) -> impl Iterator<Item = Open> + use<> {
+    ) -> impl Iterator<Item = (u64, Row)> + use<> {
         let session = ends(&mut self, host, pids, devices);
-        let leaving = self.leaves.into_iter().flat_map(|leaving| leaving.all());
-        session.into_iter().chain(self.resources).chain(leaving)
+        let uuid = self.uuid;
+        let leaving = self
+            .leaves
+            .map(|leaving| leaving.rows(node.clone(), uuid.clone()));
+        let session = session.map(|open| open.row(node.clone(), uuid.clone()));
+        let resources = self.resources.into_iter();
+        let resources = resources.map(move |open| open.row(node.clone(), uuid.clone()));
+        session
+            .into_iter()
+            .chain(resources)
+            .chain(leaving.into_iter().flatten())
     }
 }

@@ -5,6 +5,7 @@
 //! - [`row`]: a row of the report.
 //! - [`guests`]: makes rows of libvirt's records.
 //! - [`blame`]: whose a refusal or an anomaly is.
+//! - `labels`: which guest got a label last.
 //! - [`disks`]: which disks of guests are mappings, and what was found in those.
 //! - [`machine`]: what lies beneath disks on this machine.
 //! - [`summary`]: numbers of all.
@@ -13,6 +14,7 @@
 pub mod blame;
 pub mod disks;
 pub mod guests;
+mod labels;
 pub mod machine;
 pub mod row;
 pub mod show;
@@ -309,7 +311,16 @@ impl Collector for Report<'_> {
         let record = Nested::new(&body);
         match head.ty {
             Type::SystemShutdown | Type::SystemBoot => {
-                self.guests.down(head, &record, &self.options.users);
+                // A host may have very many.
+                let mut ended = false;
+                while let Some(had) = self.guests.goes_down(head) {
+                    ended |= had;
+                    self.take()?;
+                }
+                // A boot after a shutdown has nothing to tell.
+                if ended || head.ty == Type::SystemShutdown {
+                    self.guests.went_down(head, &record, &self.options.users);
+                }
             }
             _ if !self.is_asked_for(&record) => {}
             Type::Virt(VirtType::MachineId) => {

@@ -62,25 +62,7 @@ pub enum Event {
         reason: Rc<str>,
     },
     /// It was given something.
-    Resource {
-        /// `disk`, `net`, `mem`, `vcpu`, ...
-        kind: Rc<str>,
-        /// `start`, `attach`, ...
-        reason: Rc<str>,
-        /// What: a path, an address, a number.
-        what: Rc<str>,
-    },
-    /// A descriptor was opened for one of its interfaces, before it got the interface.
-    Opened {
-        /// The interface.
-        mac: Rc<str>,
-        /// What was opened: `/dev/net/tun`.
-        path: Rc<str>,
-        /// Which device that is, `0A:C8`, if it is one.
-        rdev: Option<Rc<str>>,
-        /// Whether the guest got the interface.
-        given: bool,
-    },
+    Given(Given),
     /// A violation was found in a mapping that one of its disks is, or stands on.
     Violation {
         /// The target that found it.
@@ -95,17 +77,6 @@ pub enum Event {
         sector: Option<u64>,
         /// How the disk and the mapping are tied.
         tie: Tie,
-    },
-    /// Its cgroup was allowed or refused something.
-    Cgroup {
-        /// `allow` or `deny`.
-        reason: Rc<str>,
-        /// `all`, `major`, `path`.
-        class: Rc<str>,
-        /// `rw`, `rwm`, ...
-        acl: Rc<str>,
-        /// Which path or category.
-        what: Rc<str>,
     },
     /// It was refused something, or something of it was refused to another.
     Avc {
@@ -129,6 +100,42 @@ pub enum Event {
     },
     /// The machine went down.
     Down,
+}
+
+/// What a guest is given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Given {
+    /// A disk, an interface, memory, processors, ...
+    Resource {
+        /// `disk`, `net`, `mem`, `vcpu`, ...
+        kind: Rc<str>,
+        /// `start`, `attach`, ...
+        reason: Rc<str>,
+        /// What: a path, an address, a number.
+        what: Rc<str>,
+    },
+    /// A descriptor was opened for one of its interfaces, before it got the interface.
+    Opened {
+        /// The interface.
+        mac: Rc<str>,
+        /// What was opened: `/dev/net/tun`.
+        path: Rc<str>,
+        /// Which device that is, `0A:C8`, if it is one.
+        rdev: Option<Rc<str>>,
+        /// Whether the guest got the interface.
+        given: bool,
+    },
+    /// Its cgroup was allowed or refused something.
+    Cgroup {
+        /// `allow` or `deny`.
+        reason: Rc<str>,
+        /// `all`, `major`, `path`.
+        class: Rc<str>,
+        /// `rw`, `rwm`, ...
+        acl: Rc<str>,
+        /// Which path or category.
+        what: Rc<str>,
+    },
 }
 
 /// How a disk of a guest and a mapping are tied. None of these tells who read: the guest, or the host.
@@ -179,25 +186,12 @@ impl Row {
         matches!(self.event, Event::Start { .. })
     }
 
-    /// Another row about the same guest, of which nothing else is known yet.
-    pub fn like(&self) -> Self {
-        Self {
-            event: Event::Down,
-            node: self.node.clone(),
-            vm: self.vm.clone(),
-            uuid: self.uuid.clone(),
-            user: self.user.clone(),
-            proof: self.proof.another(),
-            ..*self
-        }
-    }
-
     /// In one word, as the manual has it.
     pub fn word(&self) -> &'static str {
         match self.event {
             Event::Start { .. } => "start",
             Event::Stop { .. } => "stop",
-            Event::Resource { .. } | Event::Opened { .. } | Event::Cgroup { .. } => "res",
+            Event::Given(_) => "res",
             Event::Violation { .. } => "viol",
             Event::Avc { .. } => "avc",
             Event::Anomaly { .. } => "anom",

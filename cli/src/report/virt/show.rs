@@ -3,7 +3,7 @@
 //! Rows in text and JSON. The columns and their words are auvirt's, so that who knows it knows this.
 
 use super::Ask;
-use super::row::{Event, Fate, Row, Tie, Violations};
+use super::row::{Event, Fate, Given, Row, Tie, Violations};
 use crate::report::columns::Columns;
 use crate::report::{Options, json_line};
 use crate::table::{Line, Table};
@@ -103,15 +103,15 @@ impl Text {
     /// What happened: the last three columns.
     fn what(&mut self, row: &Row, options: &Options, line: &mut Line<'_>) {
         match &row.event {
-            Event::Resource { kind, reason, what } => {
+            Event::Given(Given::Resource { kind, reason, what }) => {
                 line.cell(PLAIN, kind).cell(PLAIN, reason).cell(PLAIN, what);
             }
-            Event::Opened {
+            Event::Given(Given::Opened {
                 mac,
                 path,
                 rdev,
                 given,
-            } => {
+            }) => {
                 line.cell(PLAIN, "net")
                     .cell(PLAIN, "open")
                     .cell(PLAIN, path);
@@ -150,12 +150,12 @@ impl Text {
                     .show(format_args!(".{:03}", row.start.millis))
                     .add(" (guest or host read it)");
             }
-            Event::Cgroup {
+            Event::Given(Given::Cgroup {
                 reason,
                 class,
                 acl,
                 what,
-            } => {
+            }) => {
                 line.cell(PLAIN, "cgroup").cell(PLAIN, reason);
                 words(line, PLAIN, &[class, acl, what]);
             }
@@ -260,15 +260,15 @@ pub fn object(row: &Row, options: &Options) -> Value {
             json!({ "reason": reason, "violations": violations })
         }
         Event::Stop { reason } => json!({ "reason": reason }),
-        Event::Resource { kind, reason, what } => {
+        Event::Given(Given::Resource { kind, reason, what }) => {
             json!({ "resource": kind, "reason": reason, "what": what })
         }
-        Event::Opened {
+        Event::Given(Given::Opened {
             mac,
             path,
             rdev,
             given,
-        } => json!({
+        }) => json!({
             "resource": "net",
             "reason": "open",
             "what": path,
@@ -291,12 +291,12 @@ pub fn object(row: &Row, options: &Options) -> Value {
             "sector": sector,
             "tie": word(*tie),
         }),
-        Event::Cgroup {
+        Event::Given(Given::Cgroup {
             reason,
             class,
             acl,
             what,
-        } => {
+        }) => {
             json!({ "resource": "cgroup", "reason": reason, "class": class, "acl": acl, "what": what })
         }
         Event::Avc {
@@ -323,10 +323,7 @@ pub fn object(row: &Row, options: &Options) -> Value {
         Fate::Down => "host-down",
     };
     // Only what can last has a state.
-    let lasts = matches!(
-        row.event,
-        Event::Start { .. } | Event::Resource { .. } | Event::Opened { .. } | Event::Cgroup { .. }
-    );
+    let lasts = matches!(row.event, Event::Start { .. } | Event::Given(_));
     json!({
         "kind": "guest",
         "event": row.word(),

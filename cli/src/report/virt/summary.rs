@@ -2,7 +2,7 @@
 
 //! `--summary`: numbers of all.
 
-use super::row::{Event, Row};
+use super::row::{Event, Given, Row};
 use crate::report::{Id, Options, json_line};
 use serde_json::json;
 use std::io::{self, Write};
@@ -26,7 +26,10 @@ impl Summary {
     /// Counts `row`.
     pub fn count(&mut self, row: &Row) {
         // No assignment yet; counted with the session.
-        if matches!(row.event, Event::Opened { .. } | Event::Violation { .. }) {
+        if matches!(
+            row.event,
+            Event::Given(Given::Opened { .. }) | Event::Violation { .. }
+        ) {
             return;
         }
         for id in [Some(row.start), row.end].into_iter().flatten() {
@@ -40,8 +43,8 @@ impl Summary {
             _ if row.failed() => self.failures += 1,
             Event::Start { .. } => self.starts += 1,
             Event::Stop { .. } => self.stops += 1,
-            Event::Resource { .. } | Event::Cgroup { .. } => self.resources += 1,
-            Event::Opened { .. } | Event::Violation { .. } => {}
+            Event::Given(_) => self.resources += 1,
+            Event::Violation { .. } => {}
             Event::Avc { .. } => self.refusals += 1,
             Event::Anomaly { .. } => self.anomalies += 1,
             Event::Down => self.downs += 1,

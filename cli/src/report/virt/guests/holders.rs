@@ -2,9 +2,9 @@
 
 //! Which guest has a file.
 
-use super::super::row::Event;
-use super::Open;
+use super::super::row::{Event, Given};
 use super::numbered::Numbered;
+use super::open::Has;
 use crate::record::host::Host;
 use hashbrown::{Equivalent, HashMap};
 use std::rc::Rc;
@@ -23,29 +23,31 @@ impl Equivalent<(Host, Rc<str>)> for On<'_> {
     }
 }
 
-/// The file that `open` is about.
-fn file(open: &Open) -> Option<&Rc<str>> {
-    match &open.row.event {
-        Event::Resource { what, .. } if what.starts_with('/') => Some(what),
+/// The file that `given` is.
+fn file(given: &Given) -> Option<&Rc<str>> {
+    match given {
+        Given::Resource { what, .. } if what.starts_with('/') => Some(what),
         _ => None,
     }
 }
 
 impl Holders {
-    /// A guest has what `open` says.
-    pub(super) fn got(&mut self, host: Host, open: &Open) {
-        if let Some(file) = file(open) {
-            let uuid = open.row.uuid.clone();
+    /// The guest `uuid` has what `open` says.
+    pub(super) fn got(&mut self, host: Host, open: &Has, uuid: &Rc<str>) {
+        if let Some(file) = file(&open.what) {
             let holders = self.0.entry((host, file.clone())).or_default();
-            holders.add(open.order, uuid);
+            holders.add(open.order, uuid.clone());
         }
     }
 
     /// It no longer has it.
-    pub(super) fn lost(&mut self, host: Host, open: &Open) {
-        if let Some(file) = file(open) {
+    pub(super) fn lost(&mut self, host: Host, event: &Event, order: u64) {
+        let Event::Given(given) = event else {
+            return;
+        };
+        if let Some(file) = file(given) {
             if let Some(holders) = self.0.get_mut(&On(host, file)) {
-                holders.remove(open.order);
+                holders.remove(order);
                 if holders.is_empty() {
                     self.0.remove(&On(host, file));
                 }

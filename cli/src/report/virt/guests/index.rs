@@ -2,13 +2,36 @@
 
 //! Which guest something concerns, found by what is known of it: the process, the device, the UUID.
 
-use super::super::row::{Event, Row};
-use super::Guests;
+use super::super::row::{Event, Fate, Row};
+use super::open::Open;
+use super::{Guest, Guests};
 use crate::record::Head;
 use crate::record::device::Device;
 use crate::record::host::Host;
 use crate::report::dm::record::Record;
-use crate::report::id::Id;
+use crate::report::id::{Id, Proof};
+use std::rc::Rc;
+
+/// Whose something is.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner<'a> {
+    /// The guest's name.
+    pub vm: &'a Rc<str>,
+    /// Its UUID.
+    pub uuid: &'a Rc<str>,
+    /// The events that say so.
+    pub proof: &'a Proof,
+}
+
+impl<'a> Owner<'a> {
+    fn of<T>(guest: &'a Guest, open: &'a Open<T>) -> Self {
+        Self {
+            vm: &open.vm,
+            uuid: &guest.uuid,
+            proof: &open.proof,
+        }
+    }
+}
 
 impl Guests {
     /// Whether what guests are given is told, not only their sessions.
@@ -50,34 +73,45 @@ impl Guests {
                 sector: record.sector,
                 tie,
             };
-            let mut row = Row {
+            let row = Row {
                 event,
+                node: self.nodes.known(head.host),
+                vm: session.vm.clone(),
+                uuid: guest.uuid.clone(),
+                user: session.user.clone(),
                 start: id,
-                ..session.row.like()
+                end: None,
+                fate: Fate::Open,
+                success: true,
+                proof: self.proof(id),
             };
-            row.proof.add(id);
             self.order += 1;
             self.done.push((self.order, row));
         }
     }
 
-    /// The session of the guest `uuid` that runs on `node`.
-    pub fn running(&self, host: Host, uuid: &str) -> Option<&Row> {
-        let guest = self.all.get(host, &uuid)?;
-        guest.session.as_ref().map(|session| &session.row)
+    /// Whether the guest `uuid` runs on `host`, is about to, or has anything.
+    pub fn knows(&self, host: Host, uuid: &str) -> bool {
+        self.all.find(host, &uuid).is_some()
     }
 
-    /// The session whose process is `pid` on `node`.
-    pub fn with_pid(&self, host: Host, pid: i64) -> Option<&Row> {
+    /// The guest `uuid`, if it runs on `host`.
+    pub fn running(&self, host: Host, uuid: &str) -> Option<Owner<'_>> {
+        let guest = self.all.get(host, &uuid)?;
+        Some(Owner::of(guest, guest.session.as_deref()?))
+    }
+
+    /// The guest whose process is `pid` on `host`.
+    pub fn with_pid(&self, host: Host, pid: i64) -> Option<Owner<'_>> {
         let uuid = self.pids.get(&(host, pid))?.first()?;
         self.running(host, uuid)
     }
 
-    /// The guest on `node` that has the file `path`.
-    pub fn with_resource(&self, host: Host, path: &str) -> Option<&Row> {
+    /// The guest on `host` that has the file `path`.
+    pub fn with_resource(&self, host: Host, path: &str) -> Option<Owner<'_>> {
         let (order, uuid) = self.holders.last(host, path)?;
-        let resources = &self.all.get(host, &uuid)?.resources;
-        let open = resources.iter().rfind(|open| open.order == order)?;
-        Some(&open.row)
+        let guest = self.all.get(host, &uuid)?;
+        let resource = guest.resources.iter().rfind(|open| open.order == order)?;
+        Some(Owner::of(guest, resource))
     }
 }

@@ -2,8 +2,11 @@
 
 //! A guest that moves between two managers of one host: it is started by the second, then stopped by the first.
 
-use super::{Guests, Open};
+use super::super::row::Row;
+use super::Guests;
+use super::open::{Has, Session};
 use crate::record::host::Host;
+use std::rc::Rc;
 
 /// The reason of such a start, and of such a stop.
 pub(super) const MIGRATED: &str = "migrated";
@@ -11,24 +14,31 @@ pub(super) const MIGRATED: &str = "migrated";
 /// What a guest has where it comes from.
 #[derive(Debug)]
 pub(super) struct Leaving {
-    pub(super) session: Open,
+    pub(super) session: Box<Session>,
     pub(super) pid: Option<i64>,
-    pub(super) resources: Vec<Open>,
+    pub(super) resources: Vec<Has>,
 }
 
 impl Leaving {
-    /// All of it, as it ends.
-    pub(super) fn all(self) -> impl Iterator<Item = Open> {
-        self.resources.into_iter().chain([self.session])
+    /// All of it, as rows of the guest `uuid` on `node`.
+    pub(super) fn rows(
+        self,
+        node: Option<Rc<str>>,
+        uuid: Rc<str>,
+    ) -> impl Iterator<Item = (u64, Row)> {
+        let session = self.session.row(node.clone(), uuid.clone());
+        let resources = self.resources.into_iter();
+        let rows = resources.map(move |open| open.row(node.clone(), uuid.clone()));
+        rows.chain([session])
     }
 }
 
 impl Guests {
-    /// Where it was to go, it has stopped: it runs on where it came from.
-    pub(super) fn stays(&mut self, host: Host, stays: Leaving) {
-        if let Some(guest) = self.all.get_mut(host, &&*stays.session.row.uuid) {
+    /// Where the guest `uuid` was to go, it has stopped: it runs on where it came from.
+    pub(super) fn stays(&mut self, host: Host, uuid: &str, stays: Leaving) {
+        if let Some(guest) = self.all.get_mut(host, &uuid) {
             guest.resources = stays.resources;
-            self.session_begins(host, stays.pid, stays.session);
+            self.session_begins(host, uuid, stays.pid, stays.session);
         }
     }
 }

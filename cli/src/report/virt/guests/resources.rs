@@ -2,8 +2,9 @@
 
 //! What guests are given and lose.
 
-use super::super::row::{Event, Fate};
-use super::{Guest, Guests, Open};
+use super::super::row::{Fate, Given, Row};
+use super::open::Has;
+use super::{Guest, Guests};
 use crate::record::Head;
 use crate::record::names::Names;
 use crate::record::resource::{Opened, Resource, succeeded};
@@ -38,23 +39,26 @@ impl Guests {
     }
 
     /// Where nothing else is said: the place that `prepares` took.
-    fn keep(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users, event: Event) {
+    fn keep(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users, given: Given) {
         let order = self.order;
-        let Some(row) = self.row(head, record, users, event) else {
+        let Some((success, open)) = self.open(head, record, users, order, given) else {
             return;
         };
-        if !row.success {
-            self.done.push((order, row));
+        let at = self.place(head, record);
+        let Some(guest) = at.and_then(|at| self.all.at_mut(at)) else {
+            return;
+        };
+        if !success {
+            let node = self.nodes.known(head.host);
+            let (order, row) = open.row(node, guest.uuid.clone());
+            self.done.push((order, Row { success, ..row }));
             return;
         }
-        let open = Open { order, row };
-        self.holders.got(head.host, &open);
-        if let Some(guest) = self.guest(head, record) {
-            if guest.resources.len() == guest.resources.capacity() {
-                guest.resources.reserve_exact(1 + guest.resources.len() / 2);
-            }
-            guest.resources.push(open);
+        self.holders.got(head.host, &open, &guest.uuid);
+        if guest.resources.len() == guest.resources.capacity() {
+            guest.resources.reserve_exact(1 + guest.resources.len() / 2);
         }
+        guest.resources.push(open);
     }
 
     fn change(
@@ -68,9 +72,9 @@ impl Guests {
         let kind = resource.kind;
         let mut known = false;
         if let (Some(old), true) = (&resource.old, resource.success) {
-            known = self.taken(head, record, kind, old, id);
+            known = self.taken(head, record, kind, old);
         }
-        let event = |names: &Names, what: &str| Event::Resource {
+        let given = |names: &Names, what: &str| Given::Resource {
             kind: names.get(kind),
             reason: names.get(resource.reason),
             what: names.get(what),
@@ -82,58 +86,61 @@ impl Guests {
                         guest.gets_interface(new, resource.success, id);
                     }
                 }
-                self.keep(head, record, users, event(&self.names, new));
+                self.keep(head, record, users, given(&self.names, new));
             }
             // It was given without a record, as libvirt plugs an rng.
             (Some(old), None) if resource.success && !known && resource.reason == "detach" => {
-                if let Some(mut row) = self.row(head, record, users, event(&self.names, old)) {
+                let event = given(&self.names, old).into();
+                if let Some((order, mut row)) = self.row(head, record, users, self.order, event) {
                     row.end = Some(id);
                     row.fate = Fate::Stopped;
-                    self.done.push((self.order, row));
+                    self.done.push((order, row));
                 }
             }
             (Some(_), None) => {}
-            (None, None) => self.keep(head, record, users, event(&self.names, "")),
+            (None, None) => self.keep(head, record, users, given(&self.names, "")),
         }
     }
 
     /// The guest no longer has `old`. Tells whether it was known to have it.
-    fn taken(
-        &mut self,
-        head: &Head<'_>,
-        record: &Nested<'_>,
-        kind: &str,
-        old: &str,
-        id: Id,
-    ) -> bool {
+    fn taken(&mut self, head: &Head<'_>, record: &Nested<'_>, kind: &str, old: &str) -> bool {
         let Some(guest) = self.guest(head, record) else {
             return false;
         };
         let mut ended = Vec::new();
-        let is_it = |open: &Open| matches!(&open.row.event, Event::Resource { kind: k, what, .. } if **k == *kind && **what == *old);
+        let is_it = |open: &Has| matches!(&open.what, Given::Resource { kind: k, what, .. } if **k == *kind && **what == *old);
         if let Some(at) = guest.resources.iter().rposition(is_it) {
             ended.push(guest.resources.remove(at));
         }
         let known = !ended.is_empty();
         if kind == "net" {
             // The descriptors go with the interface.
-            let of_it = |open: &mut Open| matches!(&open.row.event, Event::Opened { mac, given: true, .. } if **mac == *old);
+            let of_it = |open: &mut Has| matches!(&open.what, Given::Opened { mac, given: true, .. } if **mac == *old);
             ended.extend(guest.resources.extract(of_it));
         }
         for open in ended {
-            self.over(head.host, open, id, Fate::Stopped);
+            self.loses(head, record, open);
         }
         known
     }
 
+    /// The guest has `open` no more.
+    fn loses(&mut self, head: &Head<'_>, record: &Nested<'_>, open: Has) {
+        let node = self.nodes.known(head.host);
+        if let Some(guest) = self.guest(head, record) {
+            let row = open.row(node, guest.uuid.clone());
+            self.over(head.host, row, head.stamp.into(), Fate::Stopped);
+        }
+    }
+
     fn opened(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users, opened: &Opened<'_>) {
-        let event = Event::Opened {
+        let given = Given::Opened {
             mac: self.names.get(opened.mac),
             path: self.names.get(&opened.path),
             rdev: opened.rdev.map(|rdev| self.names.get(rdev)),
             given: false,
         };
-        self.keep(head, record, users, event);
+        self.keep(head, record, users, given);
     }
 
     fn cgroup(
@@ -151,22 +158,21 @@ impl Guests {
         };
         let acl = record.raw("acl").unwrap_or_default();
         if resource.reason == "deny" && resource.success {
-            let id = Id::from(head.stamp);
             let ended = match self.guest(head, record) {
                 Some(guest) => guest.is_denied(class, &what, acl),
                 None => Vec::new(),
             };
             for open in ended {
-                self.over(head.host, open, id, Fate::Stopped);
+                self.loses(head, record, open);
             }
         }
-        let event = Event::Cgroup {
+        let given = Given::Cgroup {
             reason: self.names.get(resource.reason),
             class: self.names.get(class),
             acl: self.names.get(acl),
             what: self.names.get(&what),
         };
-        self.keep(head, record, users, event);
+        self.keep(head, record, users, given);
     }
 
     /// What a resource record tells that concerns sessions.
@@ -215,8 +221,9 @@ impl Guests {
         }
         self.mappings |= !devices.is_empty();
         if let Some(guest) = self.all.get_mut(head.host, &uuid) {
-            let session = guest.session.as_ref().map(|session| &session.row);
-            guest.disks.tie(&mut self.devices, head.host, session);
+            if guest.session.is_some() {
+                guest.disks.tie(&mut self.devices, head.host, &guest.uuid);
+            }
         }
     }
 }
@@ -228,19 +235,19 @@ impl Guest {
             return;
         }
         for open in &mut self.resources {
-            if let Event::Opened { mac: of, given, .. } = &mut open.row.event {
+            if let Given::Opened { mac: of, given, .. } = &mut open.what {
                 if **of == *mac && !*given {
                     *given = true;
-                    open.row.proof.add(id);
+                    open.proof.add(id);
                 }
             }
         }
     }
 
     /// Its cgroup is denied something: what ends with that.
-    fn is_denied(&mut self, class: &str, what: &str, acl: &str) -> Vec<Open> {
-        let ends = |open: &mut Open| match &open.row.event {
-            Event::Cgroup {
+    fn is_denied(&mut self, class: &str, what: &str, acl: &str) -> Vec<Has> {
+        let ends = |open: &mut Has| match &open.what {
+            Given::Cgroup {
                 reason,
                 class: c,
                 acl: allowed,

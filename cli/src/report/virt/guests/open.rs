@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! What goes on: sessions, and what guests have. There may be hundreds of thousands, so what can be said in the end, when
+//! a row is made of it, is not kept here.
+
+use super::super::row::{Event, Fate, Given, Row, Violations};
+use crate::report::id::{Id, Proof};
+use std::rc::Rc;
+
+/// Something that has begun. Of which guest it is, on which host, whoever has it knows.
+#[derive(Debug)]
+pub(super) struct Open<T> {
+    /// Its place among all rows.
+    pub(super) order: u64,
+    /// What the guest was called then.
+    pub(super) vm: Rc<str>,
+    pub(super) user: Rc<str>,
+    pub(super) start: Id,
+    pub(super) proof: Proof,
+    pub(super) what: T,
+}
+
+/// A guest runs.
+#[derive(Debug)]
+pub(super) struct Started {
+    pub(super) reason: Rc<str>,
+    /// What was found in disks that it no longer has.
+    pub(super) violations: Vec<Violations>,
+}
+
+/// A session of a guest.
+pub(super) type Session = Open<Started>;
+
+/// Something that a guest has.
+pub(super) type Has = Open<Given>;
+
+impl From<Started> for Event {
+    fn from(started: Started) -> Self {
+        Self::Start {
+            reason: started.reason,
+            violations: started.violations,
+        }
+    }
+}
+
+impl From<Given> for Event {
+    fn from(given: Given) -> Self {
+        Self::Given(given)
+    }
+}
+
+impl<T: Into<Event>> Open<T> {
+    /// The row about it, of the guest `uuid` on `node`, and its place.
+    pub(super) fn row(self, node: Option<Rc<str>>, uuid: Rc<str>) -> (u64, Row) {
+        let row = Row {
+            event: self.what.into(),
+            node,
+            vm: self.vm,
+            uuid,
+            user: self.user,
+            start: self.start,
+            end: None,
+            fate: Fate::Open,
+            success: true,
+            proof: self.proof,
+        };
+        (self.order, row)
+    }
+}
