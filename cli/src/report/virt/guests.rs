@@ -250,15 +250,13 @@ impl Guests {
             }
             guest.resources = old;
             self.forget(host, &uuid);
-            let (order, row) = session.row(node.clone(), uuid.clone());
-            self.done.push((order, Row { success, ..row }));
+            self.done.push(session.failed(node, uuid.clone()));
             for mut open in of_this {
                 // What was opened for a guest that did not start, nobody got.
                 if let Given::Opened { given, .. } = &mut open.what {
                     *given = false;
                 }
-                let row = open.row(node.clone(), uuid.clone());
-                self.over(host, row, id, Fate::Stopped);
+                self.over(host, &uuid, open, id, Fate::Stopped);
             }
             return;
         }
@@ -276,12 +274,10 @@ impl Guests {
             // A session that is still open was not stopped in this log, but it is over.
             (before, _) => {
                 for open in old {
-                    let row = open.row(node.clone(), uuid.clone());
-                    self.over(host, row, id, Fate::Restarted);
+                    self.over(host, &uuid, open, id, Fate::Restarted);
                 }
                 if let Some(before) = before {
-                    let row = before.row(node, uuid.clone());
-                    self.over(host, row, id, Fate::Restarted);
+                    self.over(host, &uuid, *before, id, Fate::Restarted);
                 }
             }
         }
@@ -297,7 +293,7 @@ impl Guests {
         let Some((order, row)) = self.row(head, record, users, order, event) else {
             return;
         };
-        let (node, uuid) = (row.node.clone(), row.uuid.clone());
+        let uuid = row.uuid.clone();
         let Some(guest) = self.guest(head, record) else {
             return;
         };
@@ -305,9 +301,10 @@ impl Guests {
         if row.success {
             let stays = match (guest.leaves.take(), moved) {
                 (Some(leaving), true) => {
-                    for row in leaving.rows(node, uuid) {
-                        self.over(host, row, id, Fate::Stopped);
+                    for open in leaving.resources {
+                        self.over(host, &uuid, open, id, Fate::Stopped);
                     }
+                    self.over(host, &uuid, *leaving.session, id, Fate::Stopped);
                     self.done.push((order, row));
                     return;
                 }
@@ -316,7 +313,6 @@ impl Guests {
             guest.starting = None;
             let resources = std::mem::take(&mut guest.resources);
             let session = self.session_ends(host, &uuid);
-            let known = session.is_some();
             if let Some(stays) = stays {
                 self.stays(host, &uuid, *stays);
             } else if let Some(guest) = self.guest(head, record) {
@@ -324,17 +320,13 @@ impl Guests {
             }
             self.forget(host, &uuid);
             for open in resources {
-                let row = open.row(node.clone(), uuid.clone());
-                self.over(host, row, id, Fate::Stopped);
-            }
-            if let Some(session) = session {
-                let row = session.row(node, uuid);
-                self.over(host, row, id, Fate::Stopped);
+                self.over(host, &uuid, open, id, Fate::Stopped);
             }
             // Of a session that began before, nothing is told, as auvirt has it.
-            if !known {
+            let Some(session) = session else {
                 return;
-            }
+            };
+            self.over(host, &uuid, *session, id, Fate::Stopped);
         } else if guest.session.is_none() {
             self.forget(host, &uuid);
             return;
@@ -390,7 +382,7 @@ impl Guests {
         let before = self.done.len();
         let node = self.nodes.known(head.host);
         for row in guest.end(head.host, node, &mut self.pids, &mut self.devices) {
-            self.over(head.host, row, head.stamp.into(), Fate::Down);
+            self.ended(head.host, row, head.stamp.into(), Fate::Down);
         }
         Some(self.done.len() > before)
     }
@@ -415,7 +407,20 @@ impl Guests {
         self.done.push((order, row));
     }
 
-    fn over(&mut self, host: Host, (order, mut row): (u64, Row), id: Id, fate: Fate) {
+    /// `open` of the guest `uuid` ends.
+    fn over<T: Into<Event>>(
+        &mut self,
+        host: Host,
+        uuid: &Rc<str>,
+        open: Open<T>,
+        id: Id,
+        fate: Fate,
+    ) {
+        let row = open.row(self.nodes.known(host), uuid.clone());
+        self.ended(host, row, id, fate);
+    }
+
+    fn ended(&mut self, host: Host, (order, mut row): (u64, Row), id: Id, fate: Fate) {
         self.holders.lost(host, &row.event, order);
         row.end = Some(id);
         row.fate = fate;

@@ -66,4 +66,11 @@ impl<T: Into<Event>> Open<T> {
         };
         (self.order, row)
     }
+
+    /// The same of what was tried in vain.
+    pub(super) fn failed(self, node: Option<Rc<str>>, uuid: Rc<str>) -> (u64, Row) {
+        let (order, row) = self.row(node, uuid);
+        let success = false;
+        (order, Row { success, ..row })
+    }
 }

@@ -2,7 +2,7 @@
 
 //! What guests are given and lose.
 
-use super::super::row::{Fate, Given, Row};
+use super::super::row::{Fate, Given};
 use super::open::Has;
 use super::{Guest, Guests};
 use crate::record::Head;
@@ -50,8 +50,7 @@ impl Guests {
         };
         if !success {
             let node = self.nodes.known(head.host);
-            let (order, row) = open.row(node, guest.uuid.clone());
-            self.done.push((order, Row { success, ..row }));
+            self.done.push(open.failed(node, guest.uuid.clone()));
             return;
         }
         self.holders.got(head.host, &open, &guest.uuid);
@@ -126,10 +125,9 @@ impl Guests {
 
     /// The guest has `open` no more.
     fn loses(&mut self, head: &Head<'_>, record: &Nested<'_>, open: Has) {
-        let node = self.nodes.known(head.host);
         if let Some(guest) = self.guest(head, record) {
-            let row = open.row(node, guest.uuid.clone());
-            self.over(head.host, row, head.stamp.into(), Fate::Stopped);
+            let uuid = guest.uuid.clone();
+            self.over(head.host, &uuid, open, head.stamp.into(), Fate::Stopped);
         }
     }
 
