@@ -203,8 +203,8 @@ impl Table {
         let (mut end, mut pending) = (0, 0);
         for (column, (text, look)) in cells.enumerate() {
             let room = self.widths[column];
-            let text = cut(text, room);
-            let pad = room - width_of(&text).min(room);
+            let (text, width) = cut_to(text, room);
+            let pad = room - width.min(room);
             let right = self.numbers.contains(&self.titles[column]);
             spaces(pending + if right { pad } else { 0 }, line);
             terminal.paint_to(look, &text, line);
@@ -300,7 +300,9 @@ impl Line<'_> {
 
 /// How wide `text` is, where each of its bytes is a letter.
 fn plain_width(text: &[u8]) -> Option<usize> {
-    let letters = text.iter().all(|b| matches!(b, b' '..=b'~'));
+    // All are looked at, which takes less than to look for the first that is none.
+    let letter = |b: &u8| matches!(b, b' '..=b'~');
+    let letters = text.iter().fold(true, |all, b| all & letter(b));
     letters.then_some(text.len())
 }
 
@@ -310,8 +312,14 @@ fn width_of(text: &str) -> usize {
 
 /// `text`, cut to `width` columns.
 pub fn cut(text: &str, width: usize) -> Cow<'_, str> {
-    if width_of(text) <= width {
-        return Cow::Borrowed(text);
+    cut_to(text, width).0
+}
+
+/// The same, and how wide that is.
+fn cut_to(text: &str, width: usize) -> (Cow<'_, str>, usize) {
+    let whole = width_of(text);
+    if whole <= width {
+        return (Cow::Borrowed(text), whole);
     }
     let mut cut = String::new();
     let mut left = width.saturating_sub(1);
@@ -325,7 +333,8 @@ pub fn cut(text: &str, width: usize) -> Cow<'_, str> {
     }
     cut.truncate(cut.trim_end().len());
     cut.push('…');
-    Cow::Owned(cut)
+    let width = cut.width();
+    (Cow::Owned(cut), width)
 }
 
 #[cfg(test)]
