@@ -7,7 +7,7 @@
 
 pub(super) mod devices;
 mod holders;
-pub mod index;
+pub(super) mod index;
 mod moving;
 mod numbered;
 mod open;
