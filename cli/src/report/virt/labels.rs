@@ -14,7 +14,7 @@ use std::rc::Rc;
 const MOST: usize = 1 << 14;
 
 /// A guest that has a security label.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Labelled {
     pub(super) host: Host,
     /// The SELinux level, which svirt gives to one guest of a host at a time.
@@ -26,6 +26,11 @@ pub(super) struct Labelled {
 }
 
 impl Labelled {
+    /// What its level is found by.
+    fn place(&self) -> (Host, Option<&str>) {
+        (self.host, self.level.as_deref())
+    }
+
     pub(super) fn owner(&self) -> Owner<'_> {
         Owner {
             vm: &self.vm,
@@ -38,12 +43,12 @@ impl Labelled {
 /// Labels by level, and by UUID.
 #[derive(Debug)]
 pub(super) struct Labels {
-    /// Oldest first: the number of each is one more than that of the one before.
-    all: VecDeque<Labelled>,
-    /// The number of the oldest. Numbers begin anew after the last one.
-    first: u32,
-    levels: HashTable<u32>,
-    uuids: HashTable<u32>,
+    /// Oldest first.
+    all: VecDeque<Rc<Labelled>>,
+    /// Who got each level of a host last.
+    levels: HashTable<Rc<Labelled>>,
+    /// What each guest got last.
+    uuids: HashTable<Rc<Labelled>>,
     hasher: DefaultHashBuilder,
     most: usize,
 }
@@ -52,7 +57,6 @@ impl Default for Labels {
     fn default() -> Self {
         Self {
             all: VecDeque::new(),
-            first: 0,
             levels: HashTable::new(),
             uuids: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
@@ -64,7 +68,18 @@ impl Default for Labels {
 impl Labels {
     /// A guest gets a label. `is_there` tells whether a guest still is.
     pub(super) fn add(&mut self, labelled: Labelled, is_there: impl Fn(&Labelled) -> bool) {
-        self.push(labelled);
+        let (new, hasher) = (Rc::new(labelled), &self.hasher);
+        if new.level.is_some() {
+            let same = |own: &Rc<Labelled>| own.place() == new.place();
+            enter(&mut self.levels, &new, same, |own| {
+                hasher.hash_one(own.place())
+            });
+        }
+        let same = |own: &Rc<Labelled>| own.uuid == new.uuid;
+        enter(&mut self.uuids, &new, same, |own| {
+            hasher.hash_one(&*own.uuid)
+        });
+        self.all.push_back(new);
         // Two for one: what is too much becomes less.
         for _ in 0..2 {
             if self.all.len() > self.most {
@@ -75,60 +90,17 @@ impl Labels {
 
     /// Whose level on `host` this is.
     pub(super) fn with_level(&self, host: Host, level: &str) -> Option<&Labelled> {
-        let hash = self.hasher.hash_one((host, level));
-        let is_it = |&number: &u32| {
-            let label = self.numbered(number);
-            label.is_some_and(|own| own.host == host && own.level.as_deref() == Some(level))
-        };
-        self.numbered(*self.levels.find(hash, is_it)?)
+        let place = (host, Some(level));
+        let hash = self.hasher.hash_one(place);
+        let found = self.levels.find(hash, |own| own.place() == place)?;
+        Some(&**found)
     }
 
     /// The guest `uuid`.
     pub(super) fn with_uuid(&self, uuid: &str) -> Option<&Labelled> {
         let hash = self.hasher.hash_one(uuid);
-        let is_it = |&number: &u32| self.numbered(number).is_some_and(|own| *own.uuid == *uuid);
-        self.numbered(*self.uuids.find(hash, is_it)?)
-    }
-
-    fn numbered(&self, number: u32) -> Option<&Labelled> {
-        self.all.get(number.wrapping_sub(self.first) as usize)
-    }
-
-    fn push(&mut self, labelled: Labelled) {
-        // 2^32 fit no memory.
-        let number = self.first.wrapping_add(self.all.len() as u32);
-        let (host, level) = (labelled.host, labelled.level.clone());
-        let uuid = labelled.uuid.clone();
-        self.all.push_back(labelled);
-        let Self {
-            all,
-            first,
-            levels,
-            uuids,
-            hasher,
-            ..
-        } = self;
-        let at = |number: u32| &all[number.wrapping_sub(*first) as usize];
-        if let Some(level) = level {
-            let level_of = |&number: &u32| {
-                hasher.hash_one((
-                    at(number).host,
-                    at(number).level.as_deref().unwrap_or_default(),
-                ))
-            };
-            let same = |&number: &u32| {
-                at(number).host == host && at(number).level.as_ref() == Some(&level)
-            };
-            let hash = hasher.hash_one((host, &*level));
-            *levels
-                .entry(hash, same, level_of)
-                .or_insert(number)
-                .get_mut() = number;
-        }
-        let uuid_of = |&number: &u32| hasher.hash_one(&*at(number).uuid);
-        let same = |&number: &u32| *at(number).uuid == *uuid;
-        let hash = hasher.hash_one(&*uuid);
-        *uuids.entry(hash, same, uuid_of).or_insert(number).get_mut() = number;
+        let found = self.uuids.find(hash, |own| *own.uuid == *uuid)?;
+        Some(&**found)
     }
 
     /// Forgets the oldest, unless the guest is there and got no other label: then it becomes the newest.
@@ -136,21 +108,31 @@ impl Labels {
         let Some(oldest) = self.all.pop_front() else {
             return;
         };
-        let (number, hasher) = (self.first, &self.hasher);
-        self.first = self.first.wrapping_add(1);
-        let took_out = |table: &mut HashTable<u32>, hash: u64| {
-            let entry = table.find_entry(hash, |&own| own == number);
-            entry.map(|entry| entry.remove()).is_ok()
-        };
-        // Others may have the level meanwhile.
-        let level = oldest.level.clone().filter(|level| {
-            let hash = hasher.hash_one((oldest.host, &**level));
-            took_out(&mut self.levels, hash)
-        });
-        let newest = took_out(&mut self.uuids, hasher.hash_one(&*oldest.uuid));
-        if newest && is_there(&oldest) {
-            self.push(Labelled { level, ..oldest });
+        let is_it = |own: &Rc<Labelled>| Rc::ptr_eq(own, &oldest);
+        let level = self.hasher.hash_one(oldest.place());
+        let uuid = self.hasher.hash_one(&*oldest.uuid);
+        if self.uuids.find(uuid, is_it).is_some() && is_there(&oldest) {
+            self.all.push_back(oldest);
+            return;
         }
+        for (table, hash) in [(&mut self.levels, level), (&mut self.uuids, uuid)] {
+            if let Ok(entry) = table.find_entry(hash, is_it) {
+                entry.remove();
+            }
+        }
+    }
+}
+
+/// `new` is in `table` from now on, in place of the one that is the same there.
+fn enter(
+    table: &mut HashTable<Rc<Labelled>>,
+    new: &Rc<Labelled>,
+    same: impl Fn(&Rc<Labelled>) -> bool,
+    hash: impl Fn(&Rc<Labelled>) -> u64,
+) {
+    match table.find_mut(hash(new), same) {
+        Some(old) => *old = new.clone(),
+        None => drop(table.insert_unique(hash(new), new.clone(), hash)),
     }
 }
 
