@@ -27,7 +27,7 @@ use devices::Devices;
 use hashbrown::HashMap;
 use holders::Holders;
 use moving::{Leaving, MIGRATED};
-use open::{Has, Open, Session, Started};
+use open::{Has, Open, Session, Started, rows};
 use std::io;
 use std::rc::Rc;
 
@@ -273,11 +273,8 @@ impl Guests {
             }
             // A session that is still open was not stopped in this log, but it is over.
             (before, _) => {
-                for open in old {
-                    self.over(host, &uuid, open, id, Fate::Restarted);
-                }
-                if let Some(before) = before {
-                    self.over(host, &uuid, *before, id, Fate::Restarted);
+                for row in rows(before, old, node, uuid.clone()) {
+                    self.ended(host, row, id, Fate::Restarted);
                 }
             }
         }
@@ -301,10 +298,10 @@ impl Guests {
         if row.success {
             let stays = match (guest.leaves.take(), moved) {
                 (Some(leaving), true) => {
-                    for open in leaving.resources {
-                        self.over(host, &uuid, open, id, Fate::Stopped);
+                    let node = row.node.clone();
+                    for row in rows(Some(leaving.session), leaving.resources, node, uuid) {
+                        self.ended(host, row, id, Fate::Stopped);
                     }
-                    self.over(host, &uuid, *leaving.session, id, Fate::Stopped);
                     self.done.push((order, row));
                     return;
                 }
@@ -319,14 +316,14 @@ impl Guests {
                 guest.disks = Disks::default();
             }
             self.forget(host, &uuid);
-            for open in resources {
-                self.over(host, &uuid, open, id, Fate::Stopped);
+            let known = session.is_some();
+            for row in rows(session, resources, row.node.clone(), uuid) {
+                self.ended(host, row, id, Fate::Stopped);
             }
             // Of a session that began before, nothing is told, as auvirt has it.
-            let Some(session) = session else {
+            if !known {
                 return;
-            };
-            self.over(host, &uuid, *session, id, Fate::Stopped);
+            }
         } else if guest.session.is_none() {
             self.forget(host, &uuid);
             return;
@@ -408,14 +405,7 @@ impl Guests {
     }
 
     /// `open` of the guest `uuid` ends.
-    fn over<T: Into<Event>>(
-        &mut self,
-        host: Host,
-        uuid: &Rc<str>,
-        open: Open<T>,
-        id: Id,
-        fate: Fate,
-    ) {
+    fn over(&mut self, host: Host, uuid: &Rc<str>, open: Has, id: Id, fate: Fate) {
         let row = open.row(self.nodes.known(host), uuid.clone());
         self.ended(host, row, id, fate);
     }
@@ -476,16 +466,11 @@ impl Guest {
         devices: &mut Devices,
     ) -> impl Iterator<Item = (u64, Row)> + use<> {
         let session = ends(&mut self, host, pids, devices);
-        let uuid = self.uuid;
-        let leaving = self
-            .leaves
-            .map(|leaving| leaving.rows(node.clone(), uuid.clone()));
-        let session = session.map(|open| open.row(node.clone(), uuid.clone()));
-        let resources = self.resources.into_iter();
-        let resources = resources.map(move |open| open.row(node.clone(), uuid.clone()));
-        session
-            .into_iter()
-            .chain(resources)
-            .chain(leaving.into_iter().flatten())
+        let leaving = self.leaves.map(|leaving| {
+            let session = Some(leaving.session);
+            rows(session, leaving.resources, node.clone(), self.uuid.clone())
+        });
+        let own = rows(session, self.resources, node, self.uuid.clone());
+        own.chain(leaving.into_iter().flatten())
     }
 }

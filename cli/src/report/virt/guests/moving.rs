@@ -2,11 +2,9 @@
 
 //! A guest that moves between two managers of one host: it is started by the second, then stopped by the first.
 
-use super::super::row::Row;
 use super::Guests;
 use super::open::{Has, Session};
 use crate::record::host::Host;
-use std::rc::Rc;
 
 /// The reason of such a start, and of such a stop.
 pub(super) const MIGRATED: &str = "migrated";
@@ -17,20 +15,6 @@ pub(super) struct Leaving {
     pub(super) session: Box<Session>,
     pub(super) pid: Option<i64>,
     pub(super) resources: Vec<Has>,
-}
-
-impl Leaving {
-    /// All of it, as rows of the guest `uuid` on `node`.
-    pub(super) fn rows(
-        self,
-        node: Option<Rc<str>>,
-        uuid: Rc<str>,
-    ) -> impl Iterator<Item = (u64, Row)> {
-        let session = self.session.row(node.clone(), uuid.clone());
-        let resources = self.resources.into_iter();
-        let rows = resources.map(move |open| open.row(node.clone(), uuid.clone()));
-        rows.chain([session])
-    }
 }
 
 impl Guests {

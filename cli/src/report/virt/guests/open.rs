@@ -74,3 +74,16 @@ impl<T: Into<Event>> Open<T> {
         (order, Row { success, ..row })
     }
 }
+
+/// The rows about a session and what the guest has in it.
+pub(super) fn rows(
+    session: Option<Box<Session>>,
+    resources: Vec<Has>,
+    node: Option<Rc<str>>,
+    uuid: Rc<str>,
+) -> impl Iterator<Item = (u64, Row)> {
+    let session = session.map(|open| open.row(node.clone(), uuid.clone()));
+    let resources = resources.into_iter();
+    let resources = resources.map(move |open| open.row(node.clone(), uuid.clone()));
+    session.into_iter().chain(resources)
+}
