@@ -7,7 +7,8 @@
 //! ```
 
 use super::types::RecordType;
-use memchr::{memchr, memmem, memrchr};
+use core::ops::Range;
+use memchr::{memchr_iter, memrchr};
 
 /// Separates the record from the names that auditd adds to it (`log_format = ENRICHED`).
 const ENRICHMENT: char = '\x1d';
@@ -98,18 +99,24 @@ impl<'a> Line<'a> {
 /// What stands in `msg='...'` of a record from user space, and where in `body` it begins. A single quote is a
 /// letter there, so the last one ends it.
 pub fn inner(body: &str) -> Option<(usize, &str)> {
-    let from = memmem::find(body.as_bytes(), b" msg='")? + " msg='".len();
-    let text = &body[from..];
-    let end = memrchr(b'\'', text.as_bytes()).unwrap_or(text.len());
-    Some((from, &text[..end]))
+    let place = inner_place(body.as_bytes())?;
+    Some((place.start, &body[place]))
+}
+
+/// Where in `body` that is.
+pub fn inner_place(body: &[u8]) -> Option<Range<usize>> {
+    let begins = |quote: &usize| body[..*quote].ends_with(b" msg=");
+    let from = memchr_iter(b'\'', body).find(begins)? + 1;
+    let end = memrchr(b'\'', &body[from..]).map_or(body.len(), |length| from + length);
+    Some(from..end)
 }
 
 /// The fields of `body`, in order. A value in quotes, double or single, ends at the next quote of its kind,
 /// whatever stands between.
 pub fn fields(body: &str) -> Fields<'_> {
     Fields {
-        rest: body,
-        single: true,
+        text: body,
+        places: Places::outer(body.as_bytes()),
     }
 }
 
@@ -117,17 +124,16 @@ pub fn fields(body: &str) -> Fields<'_> {
 /// letter like any other (a guest may be called it's).
 pub fn inner_fields(text: &str) -> Fields<'_> {
     Fields {
-        rest: text,
-        single: false,
+        text,
+        places: Places::inner(text.as_bytes(), 0..text.len()),
     }
 }
 
 /// Iterates over fields. See [`fields`] and [`inner_fields`].
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {
-    rest: &'a str,
-    /// A single quote encloses a value too.
-    single: bool,
+    text: &'a str,
+    places: Places<'a>,
 }
 
 impl<'a> Iterator for Fields<'a> {
@@ -135,30 +141,100 @@ impl<'a> Iterator for Fields<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Field<'a>> {
-        let rest = self.rest.trim_start_matches(' ');
-        if rest.is_empty() {
-            return None;
+        let Place { name, value } = self.places.next()?;
+        Some(Field {
+            name: &self.text[name],
+            value: &self.text[value],
+        })
+    }
+}
+
+/// Where a field is in a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// What stands before `=`; empty for a word without one.
+    pub name: Range<usize>,
+    /// What stands after it, with its quotes, if any.
+    pub value: Range<usize>,
+}
+
+/// Iterates over the places of fields.
+#[derive(Clone, Debug)]
+pub struct Places<'a> {
+    text: &'a [u8],
+    at: usize,
+    /// A single quote encloses a value too.
+    single: bool,
+}
+
+impl<'a> Places<'a> {
+    /// Of the [`fields`] of `text`.
+    pub fn outer(text: &'a [u8]) -> Self {
+        Self {
+            text,
+            at: 0,
+            single: true,
         }
-        let bytes = rest.as_bytes();
-        // Names are short.
-        let (name, from) = match bytes.iter().position(|&b| b == b'=' || b == b' ') {
-            Some(equals) if bytes[equals] == b'=' => (&rest[..equals], equals + 1),
-            _ => ("", 0),
+    }
+
+    /// Of the [`inner_fields`] in that part of `text`.
+    pub fn inner(text: &'a [u8], part: Range<usize>) -> Self {
+        Self {
+            text: &text[..part.end],
+            at: part.start,
+            single: false,
+        }
+    }
+}
+
+impl Iterator for Places<'_> {
+    type Item = Place;
+
+    #[inline]
+    fn next(&mut self) -> Option<Place> {
+        let text = self.text;
+        let mut from = self.at;
+        while *text.get(from)? == b' ' {
+            from += 1;
+        }
+        let end = near(text, from, *b"= ");
+        let (name, from) = match text.get(end) {
+            Some(b'=') => (from..end, end + 1),
+            _ => (from..from, from),
         };
-        let quoted = match bytes.get(from) {
+        let quoted = match text.get(from) {
             Some(&quote) if quote == b'"' || (self.single && quote == b'\'') => {
-                memchr(quote, &bytes[from + 1..]).map(|length| from + length + 2)
+                Some(near(text, from + 1, [quote; 2]) + 1).filter(|end| *end <= text.len())
             }
             _ => None,
         };
-        let word = || memchr(b' ', &bytes[from..]).map_or(rest.len(), |length| from + length);
-        let end = quoted.unwrap_or_else(word);
-        self.rest = &rest[end..];
-        Some(Field {
-            name,
-            value: &rest[from..end],
-        })
+        self.at = quoted.unwrap_or_else(|| near(text, from, *b"  "));
+        let value = from..self.at;
+        Some(Place { name, value })
     }
+}
+
+/// Where, from the place `at` on, the first byte of `text` is that is one of `two`; its end, if there is none. Looks at
+/// eight at a time: names and most values are so short that to call a search that is made for long texts takes longer.
+#[inline]
+fn near(text: &[u8], mut at: usize, two: [u8; 2]) -> usize {
+    const ONES: u64 = u64::from_le_bytes([0x01; 8]);
+    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
+    // The lowest bit that is set is of the first byte that is zero; others may be wrong.
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let [one, other] = two.map(|byte| ONES * u64::from(byte));
+    while let Some(eight) = text.get(at..).and_then(|rest| rest.first_chunk()) {
+        let word = u64::from_le_bytes(*eight);
+        let found = zero(word ^ one) | zero(word ^ other);
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    while text.get(at).is_some_and(|byte| !two.contains(byte)) {
+        at += 1;
+    }
+    at
 }
 
 #[cfg(test)]
@@ -170,6 +246,29 @@ mod tests {
 
     fn pairs(body: &str) -> Vec<(&str, &str)> {
         fields(body).map(|f| (f.name, f.value)).collect()
+    }
+
+    fn slowly(mut rest: &str, single: bool) -> Vec<(&str, &str)> {
+        let mut all = Vec::new();
+        loop {
+            rest = rest.trim_start_matches(' ');
+            if rest.is_empty() {
+                return all;
+            }
+            let (name, from) = match rest.find(['=', ' ']) {
+                Some(at) if rest[at..].starts_with('=') => (&rest[..at], at + 1),
+                _ => ("", 0),
+            };
+            let quote = rest[from..].chars().next();
+            let quote = quote.filter(|&c| c == '"' || (single && c == '\''));
+            let quoted = quote.and_then(|quote| rest[from + 1..].find(quote));
+            let word = rest[from..]
+                .find(' ')
+                .map_or(rest.len(), |length| from + length);
+            let end = quoted.map_or(word, |length| from + length + 2);
+            all.push((name, &rest[from..end]));
+            rest = &rest[end..];
+        }
     }
 
     #[test]
@@ -236,6 +335,21 @@ mod tests {
         fn any_text_is_taken_without_a_panic(text: std::string::String) {
             let _ = Line::parse(&text).map(|line| line.fields().count());
             let _ = inner_fields(&text).count();
+        }
+
+        #[test]
+        fn what_is_near_is_found(text in prop::collection::vec(prop_oneof!["[ =\u{0}\u{1}!<>é]", "[a-z]{1,12}"], 0..9), from in 0usize..40) {
+            let text = text.concat().into_bytes();
+            let from = from.min(text.len());
+            let first = text[from..].iter().position(|b| b"= ".contains(b));
+            prop_assert_eq!(near(&text, from, *b"= "), first.map_or(text.len(), |at| from + at));
+        }
+
+        #[test]
+        fn fields_are_those_that_a_search_from_letter_to_letter_finds(text in "[ a=\"'é]{0,40}|([a-z-]{1,9}=[a-z\"0-9:']{0,20} ?){0,6}") {
+            prop_assert_eq!(pairs(&text), slowly(&text, true));
+            let inner: Vec<_> = inner_fields(&text).map(|f| (f.name, f.value)).collect();
+            prop_assert_eq!(inner, slowly(&text, false));
         }
 
         /// Whatever the quotes: fields and the spaces between them are the text.

@@ -10,7 +10,7 @@ use super::repair::{out_of_range, repair};
 use crate::input::Place;
 use crate::input::lines::{End, Raw};
 use dmns_audit_uapi::contract::{Field, Syntax};
-use dmns_audit_uapi::line::{fields, inner_fields};
+use dmns_audit_uapi::line::{Place as Span, Places};
 use std::ops::Range;
 
 /// What fields are held against.
@@ -62,27 +62,19 @@ impl Found<'_> {
 
 /// The fields of `body`, with their places.
 fn found(body: &str, inner: bool) -> Vec<Found<'_>> {
-    let base = body.as_ptr() as usize;
-    let found = match inner {
-        true => inner_fields(body),
-        false => fields(body),
+    let text = body.as_bytes();
+    let places = match inner {
+        true => Places::inner(text, 0..text.len()),
+        false => Places::outer(text),
     };
-    found
-        .map(|field| {
-            let value_from = field.value.as_ptr() as usize - base;
-            let name_length = match field.name {
-                "" => 0,
-                name => name.len() + 1,
-            };
-            Found {
-                name: field.name,
-                value: field.value,
-                from: value_from - name_length.min(value_from),
-                value_from,
-                to: value_from + field.value.len(),
-            }
-        })
-        .collect()
+    let found = places.map(|Span { name, value }| Found {
+        name: &body[name.clone()],
+        value: &body[value.clone()],
+        from: name.start,
+        value_from: value.start,
+        to: value.end,
+    });
+    found.collect()
 }
 
 impl<'a> Fields<'a> {
