@@ -159,7 +159,9 @@ impl Table {
         terminal: &Terminal,
         out: &mut dyn Write,
     ) -> io::Result<()> {
-        let cells = row.iter().map(|(text, look)| (text.as_ref(), *look));
+        let cells = row
+            .iter()
+            .map(|(text, look)| (text.as_ref(), *look, width_of(text)));
         let mut line = String::new();
         self.cells(cells, terminal, &mut line);
         writeln!(out, "{line}")
@@ -184,7 +186,11 @@ impl Table {
             let end = u32::from_ne_bytes([cell[1], cell[2], cell[3], cell[4]]) as usize;
             let text = &text[from..end];
             from = end;
-            (text, Look::of_byte(cell[0]))
+            let width = match cell[0] & WIDE {
+                0 => text.len(),
+                _ => text.width(),
+            };
+            (text, Look::of_byte(cell[0] & !WIDE), width)
         });
         line.clear();
         self.cells(cells, terminal, line);
@@ -195,15 +201,18 @@ impl Table {
 
     fn cells<'c>(
         &self,
-        cells: impl Iterator<Item = (&'c str, Look)>,
+        cells: impl Iterator<Item = (&'c str, Look, usize)>,
         terminal: &Terminal,
         line: &mut String,
     ) {
         // What stands after the last text: nothing is written of it.
         let (mut end, mut pending) = (0, 0);
-        for (column, (text, look)) in cells.enumerate() {
+        for (column, (text, look, width)) in cells.enumerate() {
             let room = self.widths[column];
-            let (text, width) = cut_to(text, room);
+            let (text, width) = match width <= room {
+                true => (Cow::Borrowed(text), width),
+                false => cut_to(text, room),
+            };
             let pad = room - width.min(room);
             let right = self.numbers.contains(&self.titles[column]);
             spaces(pending + if right { pad } else { 0 }, line);
@@ -228,6 +237,9 @@ fn spaces(mut number: usize, line: &mut String) {
 
 /// How many bytes say how a cell looks and where its text ends.
 const CELL: usize = 5;
+
+/// In the byte that says how a cell looks: not each byte of its text is a letter.
+const WIDE: u8 = 1 << 7;
 
 /// A row that is rendered before the widths of all columns are known: its cells, then what stands beneath it.
 #[derive(Debug)]
@@ -257,6 +269,11 @@ impl Line<'_> {
         self
     }
 
+    /// The same, of a number.
+    pub fn number(&mut self, number: impl itoa::Integer) -> &mut Self {
+        self.add(itoa::Buffer::new().format(number))
+    }
+
     /// The same, of what has to be formatted.
     pub fn show(&mut self, what: impl std::fmt::Display) -> &mut Self {
         // To write to memory does not fail.
@@ -269,8 +286,14 @@ impl Line<'_> {
         let first = self.head + self.widths.len() * CELL;
         if let Some(column) = self.column {
             let text = &self.bytes[self.from..];
-            let width = plain_width(text);
-            let width = width.unwrap_or_else(|| String::from_utf8_lossy(text).width());
+            let width = match plain_width(text) {
+                Some(width) => width,
+                None => {
+                    let width = String::from_utf8_lossy(text).width();
+                    self.bytes[self.head + column * CELL] |= WIDE;
+                    width
+                }
+            };
             self.widths[column] = self.widths[column].max(width);
         }
         self.from = self.bytes.len();

@@ -172,11 +172,21 @@ pub struct Clock {
     compact: bool,
 }
 
+/// This system's time zone, where nothing but `/etc/localtime` says it: to find its name too, which is not needed, all
+/// zones there are would be listed.
+fn localtime() -> Option<TimeZone> {
+    if std::env::var_os("TZ").is_some() {
+        return None;
+    }
+    let zone = fs::read("/etc/localtime").ok()?;
+    TimeZone::tzif("localtime", &zone).ok()
+}
+
 impl Clock {
     /// In this system's time zone, or `$TZ`.
     pub fn local() -> Self {
         Self {
-            zone: TimeZone::system(),
+            zone: localtime().unwrap_or_else(TimeZone::system),
             compact: false,
         }
     }
@@ -362,6 +372,18 @@ mod tests {
 
     fn told(text: &str, bound: Bound) -> Result<String, String> {
         parse(text, bound, &now()).map(|seconds| Clock::utc().full(seconds as u64))
+    }
+
+    #[test]
+    fn this_system_has_one_time_zone() {
+        let system = TimeZone::system();
+        if let Some(zone) = localtime() {
+            for seconds in (0..4_000_000_000).step_by(3_333_333) {
+                let time = Timestamp::from_second(seconds).expect("a time");
+                let told = |zone: &TimeZone| zone.to_datetime(time);
+                assert_eq!(told(&zone), told(&system), "{seconds}");
+            }
+        }
     }
 
     #[test]

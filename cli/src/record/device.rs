@@ -4,10 +4,11 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 /// The number of a device, as records of device mapper write it: `253:0`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Device {
     /// Major and minor number.
     Number(u32, u32),
@@ -33,6 +34,18 @@ impl Device {
 fn number(text: &str) -> Option<u32> {
     let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     text.parse().ok().filter(|_| plain)
+}
+
+impl Hash for Device {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            // At once: that is half of what it costs to find one.
+            Self::Number(major, minor) => {
+                ((u64::from(*major) << 32) | u64::from(*minor)).hash(state)
+            }
+            Self::Text(text) => text.hash(state),
+        }
+    }
 }
 
 impl fmt::Display for Device {

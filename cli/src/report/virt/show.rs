@@ -4,6 +4,7 @@
 
 use super::Ask;
 use super::row::{Event, Fate, Given, Row, Tie, Violations};
+use crate::record::device::Device;
 use crate::report::columns::Columns;
 use crate::report::{Options, json_line};
 use crate::table::{Line, Table};
@@ -133,7 +134,7 @@ impl Text {
             } => {
                 line.cell(BAD, target).cell(BAD, operation).cell(PLAIN, "");
                 if let Some(sector) = sector {
-                    line.add("sector ").show(sector).add(" of ");
+                    line.add("sector ").number(*sector).add(" of ");
                 }
                 // That it was the guest who read, no record tells.
                 let (before, after) = match tie {
@@ -141,13 +142,15 @@ impl Text {
                     Tie::Beneath => (", beneath disk ", ""),
                     Tie::Now => (", beneath disk ", " as it is now"),
                 };
-                line.show(device)
-                    .add(before)
-                    .add(path)
-                    .add(after)
-                    .add(", at ");
+                match device {
+                    Device::Number(major, minor) => line.number(*major).add(":").number(*minor),
+                    Device::Text(text) => line.add(text),
+                };
+                line.add(before).add(path).add(after).add(", at ");
                 line.add(self.times.full(&options.clock, row.start.seconds))
-                    .show(format_args!(".{:03}", row.start.millis))
+                    .add(".")
+                    // Three digits.
+                    .add(&itoa::Buffer::new().format(1000 + row.start.millis)[1..])
                     .add(" (guest or host read it)");
             }
             Event::Given(Given::Cgroup {
@@ -172,7 +175,7 @@ impl Text {
             Event::Anomaly { what, signal } => {
                 line.cell(BAD, what).cell(PLAIN, "");
                 if let Some(signal) = signal {
-                    line.add("signal ").show(signal);
+                    line.add("signal ").number(*signal);
                 }
             }
             Event::Start { .. } | Event::Stop { .. } | Event::Down => {}
