@@ -27,7 +27,7 @@ mod virt;
 
 pub use crate::input::Problem;
 use crate::input::lines::{End, Raw};
-use crate::input::{Log, Place, Step, Wanted};
+use crate::input::{Ahead, Log, Place, Step, Wanted};
 use crate::record::{Head, Parsed, Type, head};
 use finding::{Finding, Rule, Severity};
 use grouping::Grouping;
@@ -86,7 +86,11 @@ pub fn check(
         ..Check::default()
     };
     let wanted = Wanted::all();
-    log.search_ahead(&wanted, &wanted);
+    log.search_ahead(Ahead {
+        ever: wanted.clone(),
+        likely: wanted.clone(),
+        fields: false,
+    });
     loop {
         match log.next_step(&wanted) {
             Some(Step::Line(place, raw, parsed)) => check.line(place, &raw, parsed),

@@ -13,12 +13,12 @@ mod events;
 mod fields;
 mod row;
 
-use crate::input::{Log, Problem, Step, Wanted};
+use crate::input::{Ahead, Log, Problem, Step, Wanted};
 use crate::record::event::{self, Serials};
 use crate::record::host::PerHost;
 use crate::record::pending::Event;
 use crate::record::users::Users;
-use crate::record::value::{Nested, text};
+use crate::record::value::Nested;
 use crate::record::{Head, Parsed, Type};
 use crate::report::Unread;
 use crate::report::dm::lives::Lives;
@@ -70,7 +70,11 @@ pub fn export(
     let ours = ["DM_C", "DM_E", "NS_I", "NS_D", "VIRT", "SYST"];
     let few = Wanted::types(&ours);
     let more = Wanted::types(&[&ours[..], &["SYSC", "PROC", "EOE "]].concat());
-    log.search_ahead(&more, &few);
+    log.search_ahead(Ahead {
+        ever: more.clone(),
+        likely: few.clone(),
+        fields: true,
+    });
     let mut export = Export {
         ask,
         out,
@@ -142,8 +146,7 @@ impl Export<'_> {
         match head.ty {
             Type::Syscall => {
                 if let Some(open) = self.open.get(&event) {
-                    let body = text(head.body);
-                    let call = Nested::new(&body);
+                    let call = Nested::of(head);
                     for number in &open.rows {
                         let row = &mut self.waiting[(number - self.done) as usize].1;
                         row.syscall(head, &call, &self.ask.users);
@@ -169,8 +172,7 @@ impl Export<'_> {
         }
         let boot = *boot;
         let place = self.events.of(head.host).place(head);
-        let body = text(head.body);
-        let record = Nested::new(&body);
+        let record = Nested::of(head);
         let mut row = Row::of(head, &record, self.ask, boot, place);
         if let Some(mapping) = self.mappings.record(head, &self.ask.users) {
             row.mapping(&mapping);

@@ -176,14 +176,14 @@ fn columns(json: &mut Vec<u8>, head: &Head<'_>, record: &Nested<'_>) {
     }
     let kernel = matches!(head.ty, Type::Ours(_));
     let mut others: Vec<(&str, String)> = Vec::new();
-    for (at, field) in record.fields().iter().enumerate().take(64) {
+    let all: Vec<_> = record.fields().take(64).collect();
+    for (at, field) in all.iter().enumerate() {
         let column = match kernel {
             true => fields::kernel(field.name),
             false => fields::guest(field.name),
         };
         // A field that comes twice counts once, as in reports.
-        let before = &record.fields()[..at];
-        if before.iter().any(|other| other.name == field.name) {
+        if all[..at].iter().any(|other| other.name == field.name) {
             continue;
         }
         let value = field.value;

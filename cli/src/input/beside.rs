@@ -11,6 +11,7 @@ use super::lines::{End, LONGEST, Lines, Raw};
 use super::progress::Progress;
 use super::wanted::Wanted;
 use crate::record::head::{self, Parsed, Parts};
+use crate::record::spans::{self, Span};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -48,11 +49,13 @@ impl How {
 
 /// What is looked for.
 #[derive(Clone, Debug)]
-pub(super) struct Ahead {
+pub struct Ahead {
     /// All that may ever be wanted.
-    pub(super) ever: Wanted,
-    /// What most likely is.
-    pub(super) likely: Wanted,
+    pub ever: Wanted,
+    /// What most likely is: that is parsed too.
+    pub likely: Wanted,
+    /// Whether that includes its fields: where each is.
+    pub fields: bool,
 }
 
 /// A line that was found in a block.
@@ -65,6 +68,8 @@ struct Found {
     end: End,
     /// `None` of what is not likely wanted: whoever wants it parses it.
     parts: Option<Parts>,
+    /// Where its fields are, of `spans` of the block.
+    spans: (u32, u32),
 }
 
 /// What was found in a block.
@@ -73,6 +78,8 @@ struct Block {
     /// The text of what was found; where all may be wanted, all that was read.
     bytes: Vec<u8>,
     found: Vec<Found>,
+    /// Where the fields are of what was found.
+    spans: Vec<Span>,
     /// How many lines begin in it.
     lines: u64,
     /// What came after them.
@@ -82,6 +89,7 @@ struct Block {
 impl Block {
     fn clear(&mut self) {
         self.found.clear();
+        self.spans.clear();
         self.lines = 0;
         self.error = None;
     }
@@ -97,8 +105,14 @@ impl Block {
     }
 
     fn keep(&mut self, text: &[u8], at: usize, end: End, wanted: &Ahead) {
-        let likely = wanted.likely.may_want(text);
-        let parts = likely.then(|| Parts::of(&head::parse(text)));
+        let first = self.spans.len();
+        let parts = wanted.likely.may_want(text).then(|| {
+            let parsed = head::parse(text);
+            if let (Parsed::Record(head), true) = (&parsed, wanted.fields) {
+                spans::add(head.body, &mut self.spans);
+            }
+            Parts::of(&parsed)
+        });
         let from = match wanted.ever.is_all() {
             true => at,
             false => self.bytes.len(),
@@ -110,6 +124,7 @@ impl Block {
             number: self.lines as u32,
             end,
             parts,
+            spans: (first as u32, self.spans.len() as u32),
         });
         if !wanted.ever.is_all() {
             self.bytes.extend_from_slice(text);
@@ -277,7 +292,10 @@ impl Beside {
             end: found.end,
         };
         let parsed = match &found.parts {
-            Some(parts) => parts.parsed(text),
+            Some(parts) => {
+                let (first, end) = found.spans;
+                parts.parsed(text, &self.block.spans[first as usize..end as usize])
+            }
             None => head::parse(text),
         };
         (raw, parsed)
@@ -401,31 +419,44 @@ fn search(
 mod tests {
     use super::*;
     use crate::input::lines::tests::Broken;
+    use crate::record::Head;
+    use crate::record::value::Nested;
     use proptest::prelude::*;
     use std::io::{Seek, Write};
 
     type Told = Vec<(Vec<u8>, u64, End, String)>;
 
+    /// What is found in a line; its fields too, which only one of the two ways has split already.
+    fn told(raw: Raw<'_>, parsed: Parsed<'_>) -> (Vec<u8>, u64, End, String) {
+        let told = match parsed {
+            Parsed::Record(head) => {
+                let record = Nested::of(&head);
+                let fields: Vec<_> = record.fields().collect();
+                format!("{:?} {fields:?}", Head { spans: &[], ..head })
+            }
+            other => format!("{other:?}"),
+        };
+        (raw.text.to_vec(), raw.number, raw.end, told)
+    }
+
     fn serial(text: &[u8], wanted: &Wanted) -> Told {
         let mut lines = Lines::new(text);
-        let mut told = Vec::new();
+        let mut lines_told = Vec::new();
         while lines.seek(wanted).expect("no error") {
             let raw = lines.found();
-            let parsed = format!("{:?}", head::parse(raw.text));
-            told.push((raw.text.to_vec(), raw.number, raw.end, parsed));
+            lines_told.push(told(raw, head::parse(raw.text)));
         }
-        told
+        lines_told
     }
 
     fn beside(mut lines: Beside, wanted: &Wanted) -> Told {
-        let mut told = Vec::new();
+        let mut lines_told = Vec::new();
         while lines.seek(wanted).expect("no error") {
             let (raw, parsed) = lines.found();
             assert_eq!(lines.number(), raw.number);
-            let parsed = format!("{parsed:?}");
-            told.push((raw.text.to_vec(), raw.number, raw.end, parsed));
+            lines_told.push(told(raw, parsed));
         }
-        told
+        lines_told
     }
 
     fn file(text: &[u8]) -> File {
@@ -437,16 +468,17 @@ mod tests {
 
     fn same(text: &[u8], how: How) -> Result<(), TestCaseError> {
         let all = Wanted::types(&["DM_C", "DM_E", "SYSC"]);
-        for (wide, narrow) in [
-            (Wanted::all(), Wanted::all()),
-            (all.clone(), all.clone()),
-            (all, Wanted::types(&["DM_C", "DM_E"])),
+        for (wide, narrow, fields) in [
+            (Wanted::all(), Wanted::all(), false),
+            (all.clone(), all.clone(), true),
+            (all, Wanted::types(&["DM_C", "DM_E"]), true),
         ] {
             let expected = serial(text, &narrow);
             let none = Progress::none();
             let wide = Ahead {
                 ever: wide,
                 likely: Wanted::types(&["DM_C"]),
+                fields,
             };
             let lines = Beside::file(file(text), &wide, how, &none).expect("opened");
             prop_assert_eq!(&beside(lines, &narrow), &expected);
@@ -457,7 +489,7 @@ mod tests {
     }
 
     fn line() -> impl Strategy<Value = String> {
-        let body = "module=crypt op=ctr dev=1:2 res=1(\u{1d}UID=\"a\")?\r?";
+        let body = "module=crypt op=ctr dev=1:2( [a\u{1}é]=[ \"'é])?( msg='vm=\"it's\" x=')? res=1(\u{1d}UID=\"a\")?\r?";
         prop_oneof![
             "(node=[ab]{1,3} )?type=(DM_CTRL|DM_EVENT|SYSCALL|PATH|1338|UNKNOWN\\[1385\\]) msg=audit\\([0-9]{1,4}\\.[0-9]{3}:[0-9]{1,6}\\): "
                 .prop_flat_map(move |head| body.prop_map(move |body| format!("{head}{body}"))),
@@ -471,6 +503,8 @@ mod tests {
         fn wherever_blocks_end_the_lines_are_the_same(lines in prop::collection::vec(line(), 0..40), open: bool,
                                                        workers in 1usize..4, block in 1usize..300) {
             let mut text = lines.join("\n").into_bytes();
+            // No UTF-8.
+            text.iter_mut().filter(|byte| **byte == 1).for_each(|byte| *byte = 0xff);
             if !open {
                 text.push(b'\n');
             }
@@ -498,6 +532,7 @@ mod tests {
         let ahead = Ahead {
             ever: all.clone(),
             likely: all.clone(),
+            fields: true,
         };
         let mut lines = Beside::stream(Box::new(Broken::default()), &ahead);
         assert!(lines.seek(&all).expect("a line"));

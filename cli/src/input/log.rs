@@ -172,14 +172,9 @@ impl Log {
         }
     }
 
-    /// From the next file on, searches large ones on all processors, ahead of who asks. No more than `ever` is found
-    /// then: that has to be all that [`Log::next_step`] is ever asked for. Of what is `likely` asked for, records are
-    /// parsed ahead too.
-    pub fn search_ahead(&mut self, ever: &Wanted, likely: &Wanted) {
-        let ahead = Ahead {
-            ever: ever.clone(),
-            likely: likely.clone(),
-        };
+    /// From the next file on, searches large ones on all processors, ahead of who asks. No more than `ahead.ever` is
+    /// found then: that has to be all that [`Log::next_step`] is ever asked for.
+    pub fn search_ahead(&mut self, ahead: Ahead) {
         self.ahead = How::here().map(|how| (ahead, how));
     }
 

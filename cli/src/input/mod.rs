@@ -20,6 +20,7 @@ pub mod progress;
 pub mod system;
 pub mod wanted;
 
+pub use beside::Ahead;
 pub use log::{Log, Place, Problem, Step};
 pub use wanted::Wanted;
 

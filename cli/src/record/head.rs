@@ -11,6 +11,7 @@
 //! own log, as `dmesg`, the journal or a syslog has it.
 
 use super::host::Host;
+use super::spans::Span;
 use super::types::Type;
 use dmns_audit_uapi::line::Stamp;
 use memchr::{memchr, memmem};
@@ -52,6 +53,8 @@ pub struct Head<'a> {
     pub stamp: Stamp,
     /// The fields, as they are written.
     pub body: &'a [u8],
+    /// Where in those its fields are; none where nobody looked yet.
+    pub spans: &'a [Span],
     /// At which byte of the line the type's name begins.
     pub name_at: usize,
     /// At which byte of the line the fields begin.
@@ -120,7 +123,8 @@ impl Parts {
     }
 
     /// What [`parse`] found in `line`, which is the same line.
-    pub fn parsed<'a>(&self, line: &'a [u8]) -> Parsed<'a> {
+    /// `spans` is where its fields are, if somebody looked.
+    pub fn parsed<'a>(&self, line: &'a [u8], spans: &'a [Span]) -> Parsed<'a> {
         let part = |(at, length): (u32, u32)| &line[at as usize..][..length as usize];
         match self.0 {
             Kept::Record {
@@ -137,6 +141,7 @@ impl Parts {
                 ty,
                 stamp,
                 body: part(body),
+                spans,
                 name_at: name.0 as usize,
                 body_at: body.0 as usize,
                 enrichment: part(enrichment),
@@ -236,6 +241,7 @@ fn record<'a>(line: &'a [u8], node: Option<&'a [u8]>, at: usize) -> Result<Head<
             serial,
         },
         body,
+        spans: &[],
         name_at,
         body_at,
         enrichment,

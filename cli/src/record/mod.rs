@@ -11,6 +11,7 @@
 //! - [`names`]: text that comes again and again.
 //! - [`pending`]: what waits for another record of its event.
 //! - [`host`]: hosts by number.
+//! - [`spans`]: where its fields are.
 //! - [`value`]: fields and their values, decoded.
 //! - [`resource`]: what a guest was given or lost.
 //! - [`users`]: names for user ids.
@@ -24,6 +25,7 @@ pub mod host;
 pub mod names;
 pub mod pending;
 pub mod resource;
+pub mod spans;
 pub mod types;
 pub mod users;
 pub mod value;

@@ -29,7 +29,7 @@ fn is_number(kind: &str) -> bool {
 
 impl<'a> Resource<'a> {
     /// What `record` says; `None` where it does not say of which kind it is.
-    pub fn of(record: &Nested<'a>) -> Option<Self> {
+    pub fn of(record: &'a Nested<'_>) -> Option<Self> {
         let kind = record.raw("resrc")?;
         let reason = record.raw("reason").unwrap_or_default();
         let success = succeeded(record);
@@ -96,7 +96,7 @@ pub struct Opened<'a> {
 
 impl<'a> Opened<'a> {
     /// What `record` says, if it says that (`resrc=net reason=open`).
-    pub fn of(record: &Nested<'a>) -> Option<Self> {
+    pub fn of(record: &'a Nested<'_>) -> Option<Self> {
         if (record.raw("resrc"), record.raw("reason")) != (Some("net"), Some("open")) {
             return None;
         }

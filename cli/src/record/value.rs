@@ -5,7 +5,9 @@
 //! The kernel's records are `name=value` all along. Records from user space, such as libvirt's, have their
 //! own fields in one more level: `pid=1 ... msg='op=start vm="x" ... res=success'`.
 
-use dmns_audit_uapi::line::{Field, fields, inner, inner_fields};
+use super::head::Head;
+use super::spans::{self, Span};
+use dmns_audit_uapi::line::{Field, fields};
 use std::borrow::Cow;
 
 /// The body of a record as text. What is no UTF-8 is replaced.
@@ -16,41 +18,52 @@ pub fn text(body: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// The fields of a record from user space: those before `msg='`, and those inside it. Taken apart once, looked
+/// The fields of a record; of one from user space those before `msg='`, and those inside it. Taken apart once, looked
 /// up often.
 #[derive(Clone, Debug)]
 pub struct Nested<'a> {
-    fields: Vec<Field<'a>>,
+    body: Cow<'a, str>,
+    spans: Cow<'a, [Span]>,
 }
 
 impl<'a> Nested<'a> {
-    /// Takes `body` apart. A record of the kernel has no inner fields.
+    /// The fields of the record `head`.
+    pub fn of(head: &Head<'a>) -> Self {
+        match (text(head.body), head.spans) {
+            // Where something had to be replaced, they are elsewhere.
+            (body @ Cow::Owned(_), _) | (body, []) => Self::split(body),
+            (body, spans) => Self {
+                body,
+                spans: Cow::Borrowed(spans),
+            },
+        }
+    }
+
+    /// Takes `body` apart.
     pub fn new(body: &'a str) -> Self {
-        let (outer, inner) = match inner(body) {
-            Some((from, inner)) => (&body[..from - " msg='".len()], inner),
-            None => (body, ""),
-        };
+        Self::split(Cow::Borrowed(body))
+    }
+
+    fn split(body: Cow<'a, str>) -> Self {
         let mut all = Vec::with_capacity(24);
-        all.extend(fields(outer));
-        all.extend(inner_fields(inner));
-        Self { fields: all }
+        spans::add(body.as_bytes(), &mut all);
+        let spans = Cow::Owned(all);
+        Self { body, spans }
     }
 
     /// The fields, those before `msg='` first.
-    pub fn fields(&self) -> &[Field<'a>] {
-        &self.fields
+    pub fn fields(&self) -> impl Iterator<Item = Field<'_>> {
+        self.spans.iter().map(|span| span.field(&self.body))
     }
 
     /// The value of the first field called `name`, as it is written.
-    pub fn raw(&self, name: &str) -> Option<&'a str> {
-        self.fields
-            .iter()
-            .find(|field| field.name == name)
-            .map(|field| field.value)
+    #[inline]
+    pub fn raw(&self, name: &str) -> Option<&str> {
+        spans::value(&self.body, &self.spans, name)
     }
 
     /// The value of the first field called `name`, decoded.
-    pub fn text(&self, name: &str) -> Option<Cow<'a, str>> {
+    pub fn text(&self, name: &str) -> Option<Cow<'_, str>> {
         self.raw(name).map(decoded)
     }
 }

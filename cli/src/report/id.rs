@@ -8,7 +8,7 @@ use crate::record::users::{Subject, UNSET, Users};
 use crate::record::value::decoded;
 use crate::table::Line;
 use crate::terminal::{FAINT, PLAIN};
-use dmns_audit_uapi::line::{Fields, Stamp};
+use dmns_audit_uapi::line::{Field, Stamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fmt;
@@ -157,7 +157,7 @@ impl Deref for Who {
 
 impl Who {
     /// Takes it from `fields` of the record `head`.
-    pub fn of(head: &Head<'_>, fields: Fields<'_>, users: &Users) -> Self {
+    pub fn of<'f>(head: &Head<'_>, fields: impl Iterator<Item = Field<'f>>, users: &Users) -> Self {
         let mut subject = Subject::default();
         let mut pid = None;
         let (mut uid, mut auid) = ("", "");

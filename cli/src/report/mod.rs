@@ -15,7 +15,7 @@ pub mod ns;
 pub mod spool;
 pub mod virt;
 
-use crate::input::{Log, Place, Problem, Step, Wanted};
+use crate::input::{Ahead, Log, Place, Problem, Step, Wanted};
 use crate::record::head::{Head, Parsed};
 use crate::record::users::Users;
 use crate::terminal::Terminal;
@@ -104,7 +104,11 @@ pub fn collect(
     mut problem: impl FnMut(Problem),
 ) -> io::Result<Unread> {
     let mut unread = Unread::default();
-    log.search_ahead(collector.ever(), collector.wanted());
+    log.search_ahead(Ahead {
+        ever: collector.ever().clone(),
+        likely: collector.wanted().clone(),
+        fields: true,
+    });
     loop {
         match log.next_step(collector.wanted()) {
             Some(Step::Line(_, _, Parsed::Record(head))) => collector.record(&head)?,

@@ -10,7 +10,7 @@
 use super::events::Event;
 use crate::record::Type;
 use crate::record::cgroup::{self, Named};
-use crate::record::value::{Nested, text};
+use crate::record::value::Nested;
 use dmns_audit_uapi::ns::Kind;
 use dmns_audit_uapi::types::RecordType;
 use dmns_audit_uapi::virt::VirtType;
@@ -117,8 +117,7 @@ impl Containers {
         let mut call = None;
         let mut info = None;
         for head in event.records() {
-            let body = text(head.body);
-            let record = Nested::new(&body);
+            let record = Nested::of(&head);
             let about = match head.ty {
                 Type::Ours(RecordType::NsInit(kind)) => {
                     host.created(kind, &record);

@@ -102,8 +102,7 @@ fn base(id: Id, options: &Options, module: &str) -> Map<String, Value> {
 
 /// `event.kind`, `.category`, `.type`, `.action`, `.outcome` and `.code` of the event that begins with this record.
 fn class(head: &Head<'_>) -> Map<String, Value> {
-    let body = text(head.body);
-    let record = Nested::new(&body);
+    let record = Nested::of(head);
     let op = record.raw("op").unwrap_or_default();
     let failed = matches!(record.raw("res"), Some("0" | "failed"));
     let (kind, category, ty, action) = match head.ty {
@@ -207,8 +206,7 @@ fn container(head: &Head<'_>) -> Option<Value> {
     if head.ty != Type::Virt(VirtType::Control) {
         return None;
     }
-    let body = text(head.body);
-    let record = Nested::new(&body);
+    let record = Nested::of(head);
     if !matches!(record.raw("virt"), Some("oci" | "lxc")) {
         return None;
     }

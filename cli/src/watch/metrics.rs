@@ -10,7 +10,7 @@ mod alive;
 mod system;
 
 use super::devices::Device;
-use crate::record::value::{Nested, text};
+use crate::record::value::Nested;
 use crate::record::{Parsed, Type, head};
 use crate::report::dm::record::Record;
 use alive::Alive;
@@ -65,17 +65,17 @@ impl Metrics {
         let Parsed::Record(head) = head::parse(line) else {
             return;
         };
-        let body = text(head.body);
+        let record = Nested::of(&head);
         match head.ty {
             Type::Ours(ty @ (RecordType::NsInit(kind) | RecordType::NsDel(kind))) => {
-                let number = Nested::new(&body).raw(&format!("{}ns", kind.name()));
+                let number = record.raw(&format!("{}ns", kind.name()));
                 if let Some(number) = number.and_then(|number| number.parse().ok()) {
                     self.alive
                         .namespace(kind, number, matches!(ty, RecordType::NsInit(_)));
                 }
             }
             Type::Ours(RecordType::DmCtrl) => {
-                let Some(record) = Record::parse(&body) else {
+                let Some(record) = Record::of(&record) else {
                     return;
                 };
                 // A constructor that failed is followed by a destructor.
@@ -83,7 +83,7 @@ impl Metrics {
                 self.alive.mapping(record.module, record.dev, step);
             }
             Type::Ours(RecordType::DmEvent) => {
-                let Some(record) = Record::parse(&body) else {
+                let Some(record) = Record::of(&record) else {
                     return;
                 };
                 let name = device.and_then(|device| device.name.clone());
@@ -99,7 +99,6 @@ impl Metrics {
                     .or_default() += 1;
             }
             Type::Virt(VirtType::Control) => {
-                let record = Nested::new(&body);
                 if record.raw("res") != Some("success") {
                     return;
                 }

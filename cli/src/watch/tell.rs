@@ -187,7 +187,8 @@ pub(super) fn sentence(event: &Event, told: &Told, options: &Options) -> String 
 }
 
 fn mapping(ty: RecordType, body: &str, devices: &[Device]) -> Option<String> {
-    let record = Record::parse(body)?;
+    let fields = Nested::new(body);
+    let record = Record::of(&fields)?;
     let (module, op) = (record.module, record.op);
     let device = devices.iter().find(|device| device.device == record.dev);
     let dev = match device.and_then(Device::show) {
@@ -239,9 +240,8 @@ fn namespace(ty: RecordType, body: &str) -> Option<String> {
 
 /// A record as an object: its type, and its fields as they are written.
 pub(super) fn object(head: &Head<'_>) -> Value {
-    let body = text(head.body);
     let mut all = Map::new();
-    for field in Nested::new(&body).fields() {
+    for field in Nested::of(head).fields() {
         if !field.name.is_empty() {
             all.insert(field.name.to_owned(), field.value.into());
         }

@@ -20,12 +20,11 @@ use crate::record::event::Serials;
 use crate::record::host::{Host, Nodes};
 use crate::record::pending::Pending;
 use crate::record::users::Users;
-use crate::record::value::text;
+use crate::record::value::Nested;
 use crate::record::{Head, Type};
 use crate::report::Options;
 use crate::report::id::{Id, Proof, Who};
 use crate::when::Window;
-use dmns_audit_uapi::line::fields;
 use dmns_audit_uapi::types::RecordType;
 use hashbrown::HashMap;
 use std::io;
@@ -89,9 +88,9 @@ impl Lives {
     pub fn record(&mut self, head: &Head<'_>, users: &Users) -> Option<Device> {
         match head.ty {
             Type::Ours(RecordType::DmCtrl | RecordType::DmEvent) => {
-                let body = text(head.body);
-                let record = Record::parse(&body)?;
-                self.mapper(head, &record, &body, users)
+                let fields = Nested::of(head);
+                let record = Record::of(&fields)?;
+                self.mapper(head, &record, &fields, users)
             }
             Type::SystemBoot | Type::SystemShutdown => {
                 self.serials.began_anew(head);
@@ -102,13 +101,13 @@ impl Lives {
         }
     }
 
-    /// A record of device mapper, which says `record` and all that is in `body`. Tells the mapped device of a
+    /// A record of device mapper, which says `record` and all that is in `fields`. Tells the mapped device of a
     /// violation.
     pub fn mapper(
         &mut self,
         head: &Head<'_>,
         record: &Record<'_>,
-        body: &str,
+        fields: &Nested<'_>,
         users: &Users,
     ) -> Option<Device> {
         if self.serials.began_anew(head) {
@@ -123,7 +122,7 @@ impl Lives {
                 let who = self
                     .told
                     .is_some()
-                    .then(|| Who::of(head, fields(body), users));
+                    .then(|| Who::of(head, fields.fields(), users));
                 self.ctr(head, record, named, who, users);
             }
             "dtr" => self.dtr(head, named, users),

@@ -2,7 +2,7 @@
 
 //! What a device-mapper record says.
 
-use dmns_audit_uapi::line::fields;
+use crate::record::value::Nested;
 
 /// A device-mapper record, its values as they are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,21 +24,18 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Takes `body` apart. `None` where it does not say of what it speaks.
-    pub fn parse(body: &'a str) -> Option<Self> {
-        let mut record = Self::default();
-        for field in fields(body) {
-            match field.name {
-                "module" => record.module = field.value,
-                "op" => record.op = field.value,
-                "dev" => record.dev = field.value,
-                "sector" => record.sector = field.value.parse().ok(),
-                "error_msg" => record.error = field.value.trim_matches('\''),
-                "res" => record.success = field.value == "1",
-                "pid" => record.pid = field.value.parse().ok(),
-                _ => {}
-            }
-        }
+    /// What `fields` say. `None` where they do not say of what.
+    pub fn of(fields: &'a Nested<'_>) -> Option<Self> {
+        let text = |name: &str| fields.raw(name).unwrap_or_default();
+        let record = Self {
+            module: text("module"),
+            op: text("op"),
+            dev: text("dev"),
+            sector: text("sector").parse().ok(),
+            error: text("error_msg").trim_matches('\''),
+            success: text("res") == "1",
+            pid: text("pid").parse().ok(),
+        };
         let whole = ![record.module, record.op, record.dev].contains(&"");
         whole.then_some(record)
     }

@@ -188,8 +188,7 @@ impl Containers {
         tree: &mut Tree,
         users: &Users,
     ) -> Option<u64> {
-        let body = text(head.body);
-        let record = Nested::new(&body);
+        let record = Nested::of(head);
         let uuid = record.raw("uuid")?;
         let key = (head.host, uuid.to_owned());
         match (record.raw("virt")?, record.raw("op")?) {

@@ -50,8 +50,7 @@ impl Event {
     pub(super) fn add(&mut self, head: &Head<'_>, options: &Options) {
         let name = head.type_name().into_owned();
         // A record of a message has its own result and user.
-        let body = text(head.body);
-        let record = Nested::new(&body);
+        let record = Nested::of(head);
         let decoded = |name: &str| record.text(name).map(|value| value.into_owned());
         match head.ty {
             Type::Syscall => {
@@ -61,7 +60,7 @@ impl Event {
                     .or(number);
                 self.success = record.raw("success").map(|success| success == "yes");
                 self.key = decoded("key").filter(|key| key != "(null)");
-                self.who = Some(Who::of(head, fields(&body), &options.users));
+                self.who = Some(Who::of(head, record.fields(), &options.users));
             }
             Type::Ours(_) if self.who.is_some() => {}
             _ => {
@@ -70,6 +69,7 @@ impl Event {
                         .extend(decoded("name").filter(|path| path != "(null)"));
                 }
                 if self.who.is_none() && record.raw("uid").is_some() {
+                    let body = text(head.body);
                     let mut who = Who::of(head, fields(&body), &options.users);
                     let exe = decoded("exe").unwrap_or_default().into();
                     who.runs(&options.users, |subject| subject.exe = exe);

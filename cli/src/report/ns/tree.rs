@@ -8,9 +8,8 @@ use crate::record::event::Serials;
 use crate::record::host::{Host, Nodes, PerHost};
 use crate::record::pending::Pending;
 use crate::record::users::Users;
-use crate::record::value::{decoded, text};
+use crate::record::value::{Nested, decoded};
 use crate::report::id::{Id, Who};
-use dmns_audit_uapi::line::fields;
 use dmns_audit_uapi::ns::Kind;
 use hashbrown::HashMap;
 use std::collections::BTreeSet;
@@ -60,9 +59,9 @@ struct Values {
     id: Option<u64>,
 }
 
-fn values(kind: Kind, body: &str) -> Values {
+fn values(kind: Kind, record: &Nested<'_>) -> Values {
     let mut values = Values::default();
-    for field in fields(body) {
+    for field in record.fields() {
         let name = field.name.strip_suffix("ns").unwrap_or_default();
         match name.strip_prefix("old_") {
             Some(old) if old == kind.name() => {
@@ -106,13 +105,13 @@ impl Tree {
 
     /// `NS_INIT_*`. Tells the namespace.
     pub fn created(&mut self, kind: Kind, head: &Head<'_>, users: &Users) -> Option<u64> {
-        let body = text(head.body);
+        let record = Nested::of(head);
         let Values {
             number,
             old,
             initial,
             id,
-        } = values(kind, &body);
+        } = values(kind, &record);
         let number = number?;
         self.boots(head);
         // The module was loaded again: the initial ones are told again.
@@ -131,7 +130,7 @@ impl Tree {
         namespace.initial = initial && number < 0;
         if namespace.initial || !initial {
             namespace.start = Some(Id::from(head.stamp));
-            namespace.maker = Some(Who::of(head, fields(&body), users));
+            namespace.maker = Some(Who::of(head, record.fields(), users));
         }
         let order = self.add(head, namespace);
         if !initial {
@@ -146,8 +145,8 @@ impl Tree {
 
     /// `NS_DEL_*`. Tells the namespace.
     pub fn deleted(&mut self, kind: Kind, head: &Head<'_>, users: &Users) -> Option<u64> {
-        let body = text(head.body);
-        let Values { number, id, .. } = values(kind, &body);
+        let record = Nested::of(head);
+        let Values { number, id, .. } = values(kind, &record);
         let number = number?;
         self.boots(head);
         let living = self.living.of(head.host);
@@ -166,7 +165,7 @@ impl Tree {
         if living.by_number.get(&(kind, number)) == Some(&order) {
             living.by_number.remove(&(kind, number));
         }
-        let who = Who::of(head, fields(&body), users);
+        let who = Who::of(head, record.fields(), users);
         if let Some(namespace) = self.get_mut(order) {
             namespace.id = id.or(namespace.id);
             namespace.end = Some(Id::from(head.stamp));
@@ -178,10 +177,10 @@ impl Tree {
 
     /// `NS_INFO`: the namespaces of a task, as they are now. `count`: the event counts as one inside them.
     pub fn info(&mut self, head: &Head<'_>, count: bool) -> Vec<u64> {
-        let body = text(head.body);
+        let record = Nested::of(head);
         self.boots(head);
         let mut seen = Vec::new();
-        for field in fields(&body) {
+        for field in record.fields() {
             let name = field.name.strip_suffix("ns").unwrap_or_default();
             let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
             if let (Some(kind), Ok(number)) = (kind, field.value.parse()) {
@@ -202,14 +201,14 @@ impl Tree {
         }
         let event = (head.host, head.stamp);
         let created = self.waiting.take(&event, |_| true);
-        let body = text(head.body);
+        let record = Nested::of(head);
         for order in &created {
             self.resolved(*order);
             let Some(maker) = self.get_mut(*order).and_then(|made| made.maker.as_mut()) else {
                 continue;
             };
             maker.runs(users, |subject| {
-                for field in fields(&body) {
+                for field in record.fields() {
                     match field.name {
                         "comm" => subject.comm = users.names.get(&decoded(field.value)),
                         "exe" => subject.exe = users.names.get(&decoded(field.value)),

@@ -29,6 +29,7 @@ use crate::record::pending::Pending;
 use crate::record::value::Nested;
 use crate::record::{Head, Type, value};
 use blame::{Anomaly, Blame};
+use dmns_audit_uapi::line::fields;
 use dmns_audit_uapi::types::RecordType;
 use dmns_audit_uapi::virt::VirtType;
 use guests::Guests;
@@ -193,9 +194,8 @@ impl<'a> Report<'a> {
         vm_is && is(&self.ask.uuid, record.raw("uuid"))
     }
 
-    fn refusal(&mut self, head: &Head<'_>, body: &str) -> io::Result<()> {
-        let record = Nested::new(body);
-        let Some(mut row) = self.blame.refusal(head, &record, &self.guests) else {
+    fn refusal(&mut self, head: &Head<'_>, record: &Nested<'_>) -> io::Result<()> {
+        let Some(mut row) = self.blame.refusal(head, record, &self.guests) else {
             return Ok(());
         };
         let order = self.guests.next_order();
@@ -240,17 +240,21 @@ impl<'a> Report<'a> {
         let event = (head.host, head.stamp);
         for mut waiting in self.waiting.take(&event, |_| true) {
             let body = value::text(head.body);
-            let call = Nested::new(&body);
+            let call = |name: &str| {
+                fields(&body)
+                    .find(|field| field.name == name)
+                    .map(|field| field.value)
+            };
             match waiting.lacks {
                 Lacks::User => {
-                    if let Some(uid) = call.raw("uid") {
+                    if let Some(uid) = call("uid") {
                         let users = &self.options.users;
                         let user = users.of_field(head.enrichment, "uid", uid);
                         waiting.row.user = self.guests.names.get(&user);
                     }
                 }
                 Lacks::Guest => {
-                    let pid = call.raw("pid").and_then(|pid| pid.parse().ok());
+                    let pid = call("pid").and_then(|pid| pid.parse().ok());
                     match pid.and_then(|pid| self.guests.with_pid(head.host, pid)) {
                         Some(session) => blame::owned_by(&mut waiting.row, session),
                         None => continue,
@@ -282,10 +286,10 @@ impl Collector for Report<'_> {
         match head.ty {
             Type::Ours(RecordType::DmEvent) if !self.guests.have_mappings() => return Ok(()),
             Type::Ours(RecordType::DmEvent | RecordType::DmCtrl) => {
-                let body = value::text(head.body);
-                if let Some(record) = Record::parse(&body) {
+                let fields = Nested::of(head);
+                if let Some(record) = Record::of(&fields) {
                     let users = &self.options.users;
-                    if let Some(device) = self.mappings.mapper(head, &record, &body, users) {
+                    if let Some(device) = self.mappings.mapper(head, &record, &fields, users) {
                         self.guests.violation(head, &record, &device);
                     }
                 }
@@ -299,16 +303,15 @@ impl Collector for Report<'_> {
         if !self.options.window.has(head.stamp.seconds) {
             return Ok(());
         }
-        let body = match head.ty {
+        match head.ty {
             Type::Syscall => return self.syscall(head),
             // Only what a guest is given and refused depends on it.
             Type::Virt(VirtType::MachineId) if !self.guests.tell_resources() => return Ok(()),
             Type::Virt(_) | Type::Avc | Type::Anomaly | Type::SystemShutdown | Type::SystemBoot => {
-                value::text(head.body)
             }
             _ => return Ok(()),
-        };
-        let record = Nested::new(&body);
+        }
+        let record = Nested::of(head);
         match head.ty {
             Type::SystemShutdown | Type::SystemBoot => {
                 // A host may have very many.
@@ -335,7 +338,7 @@ impl Collector for Report<'_> {
             }
             // What the SPEC has besides: nobody writes it yet.
             Type::Virt(_) => {}
-            Type::Avc => self.refusal(head, &body)?,
+            Type::Avc => self.refusal(head, &record)?,
             _ => self.anomaly(head, &record)?,
         }
         self.take()
