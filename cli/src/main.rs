@@ -285,7 +285,8 @@ fn tell_unread(log: &Log, unread: &Unread) {
 }
 
 fn options(common: &Common, terminal: Terminal) -> io::Result<Options> {
-    let now = jiff::Zoned::now();
+    let clock = Clock::local();
+    let now = clock.now();
     let time = |text: &Option<String>, option: &str, bound: Bound| match text {
         Some(text) => when::parse(text, bound, &now).map(Some).map_err(|error| {
             io::Error::new(io::ErrorKind::InvalidInput, format!("{option}: {error}"))
@@ -308,7 +309,7 @@ fn options(common: &Common, terminal: Terminal) -> io::Result<Options> {
         proof: common.proof,
         json: common.format == ReportFormat::Json,
         terminal,
-        clock: Clock::local().fitting(terminal.width),
+        clock: clock.fitting(terminal.width),
         users: Users::default(),
     })
 }

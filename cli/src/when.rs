@@ -199,6 +199,11 @@ impl Clock {
         }
     }
 
+    /// What time it is.
+    pub fn now(&self) -> Zoned {
+        Timestamp::now().to_zoned(self.zone.clone())
+    }
+
     /// How long a compact time is: `26-11-21 04:17`.
     pub const COMPACT: usize = 14;
 
