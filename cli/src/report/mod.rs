@@ -68,6 +68,11 @@ pub trait Collector {
         self.wanted()
     }
 
+    /// Whether it looks at the fields of almost each of them.
+    fn all_fields(&self) -> bool {
+        true
+    }
+
     /// A record.
     ///
     /// # Errors
@@ -107,7 +112,7 @@ pub fn collect(
     log.search_ahead(Ahead {
         ever: collector.ever().clone(),
         likely: collector.wanted().clone(),
-        fields: true,
+        fields: collector.all_fields(),
     });
     loop {
         match log.next_step(collector.wanted()) {
