@@ -68,20 +68,11 @@ fn letters(name: &[u8]) -> u32 {
 /// Adds where the fields of the record `body` are: those before `msg='` first, then those inside it. A record of the
 /// kernel has none inside.
 pub fn add(body: &[u8], spans: &mut Vec<Span>) {
-    let span = |Place { name, value }: Place| {
-        // What stands behind a name is cut off.
-        let letters = match body[name.start..].first_chunk() {
-            Some(first) if name.len() < LETTERS => {
-                u32::from_le_bytes(*first) & ((1 << (8 * name.len())) - 1)
-            }
-            _ => letters(&body[name.clone()]),
-        };
-        Span {
-            letters,
-            name: name.len() as u32,
-            value: value.start as u32,
-            length: value.len() as u32,
-        }
+    let span = |Place { name, value }: Place| Span {
+        letters: letters(&body[name.clone()]),
+        name: name.len() as u32,
+        value: value.start as u32,
+        length: value.len() as u32,
     };
     match inner_place(body) {
         Some(inner) => {
