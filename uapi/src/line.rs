@@ -190,7 +190,7 @@ impl<'a> Places<'a> {
 impl Iterator for Places<'_> {
     type Item = Place;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Place> {
         let text = self.text;
         let mut from = self.at;
