@@ -68,9 +68,10 @@ pub trait Collector {
         self.wanted()
     }
 
-    /// Whether it looks at the fields of almost each of them.
-    fn all_fields(&self) -> bool {
-        true
+    /// Whether it does so much with each that the threads that search ahead shall find its fields too: what one
+    /// processor writes, another reads slowly.
+    fn takes_long(&self) -> bool {
+        false
     }
 
     /// A record.
@@ -112,7 +113,7 @@ pub fn collect(
     log.search_ahead(Ahead {
         ever: collector.ever().clone(),
         likely: collector.wanted().clone(),
-        fields: collector.all_fields(),
+        fields: collector.takes_long(),
     });
     loop {
         match log.next_step(collector.wanted()) {

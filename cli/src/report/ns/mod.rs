@@ -228,11 +228,6 @@ impl Collector for Report<'_> {
         }
     }
 
-    fn all_fields(&self) -> bool {
-        // Of guests and of mappings most does not concern it.
-        false
-    }
-
     fn record(&mut self, head: &Head<'_>) -> io::Result<()> {
         self.leave()?;
         while self.tree.overdue(head.stamp.seconds).is_some() {}

@@ -282,6 +282,10 @@ impl Collector for Report<'_> {
         &self.more
     }
 
+    fn takes_long(&self) -> bool {
+        self.guests.tell_resources()
+    }
+
     fn record(&mut self, head: &Head<'_>) -> io::Result<()> {
         match head.ty {
             Type::Ours(RecordType::DmEvent) if !self.guests.have_mappings() => return Ok(()),
