@@ -65,7 +65,10 @@ impl Metrics {
         let Parsed::Record(head) = head::parse(line) else {
             return;
         };
-        let record = Nested::of(&head);
+        let record = match head.ty {
+            Type::Ours(_) | Type::Virt(VirtType::Control) => Nested::of(&head),
+            _ => return,
+        };
         match head.ty {
             Type::Ours(ty @ (RecordType::NsInit(kind) | RecordType::NsDel(kind))) => {
                 let number = record.raw(&format!("{}ns", kind.name()));
