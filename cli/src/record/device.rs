@@ -51,7 +51,10 @@ impl Hash for Device {
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Number(major, minor) => write!(f, "{major}:{minor}"),
+            Self::Number(major, minor) => {
+                let (mut a, mut b) = (itoa::Buffer::new(), itoa::Buffer::new());
+                write!(f, "{}:{}", a.format(*major), b.format(*minor))
+            }
             Self::Text(text) => f.write_str(text),
         }
     }

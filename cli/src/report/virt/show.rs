@@ -4,7 +4,6 @@
 
 use super::Ask;
 use super::row::{Event, Fate, Given, Row, Tie, Violations};
-use crate::record::device::Device;
 use crate::report::columns::Columns;
 use crate::report::{Options, json_line};
 use crate::table::{Line, Table};
@@ -142,11 +141,11 @@ impl Text {
                     Tie::Beneath => (", beneath disk ", ""),
                     Tie::Now => (", beneath disk ", " as it is now"),
                 };
-                match device {
-                    Device::Number(major, minor) => line.number(*major).add(":").number(*minor),
-                    Device::Text(text) => line.add(text),
-                };
-                line.add(before).add(path).add(after).add(", at ");
+                line.show(device)
+                    .add(before)
+                    .add(path)
+                    .add(after)
+                    .add(", at ");
                 line.add(self.times.full(&options.clock, row.start.seconds))
                     .add(".")
                     // Three digits.
