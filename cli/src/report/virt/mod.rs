@@ -27,9 +27,8 @@ use super::{Collector, Options};
 use crate::input::Wanted;
 use crate::record::pending::Pending;
 use crate::record::value::Nested;
-use crate::record::{Head, Type, value};
+use crate::record::{Head, Type};
 use blame::{Anomaly, Blame};
-use dmns_audit_uapi::line::fields;
 use dmns_audit_uapi::types::RecordType;
 use dmns_audit_uapi::virt::VirtType;
 use guests::Guests;
@@ -239,22 +238,17 @@ impl<'a> Report<'a> {
     fn syscall(&mut self, head: &Head<'_>) -> io::Result<()> {
         let event = (head.host, head.stamp);
         for mut waiting in self.waiting.take(&event, |_| true) {
-            let body = value::text(head.body);
-            let call = |name: &str| {
-                fields(&body)
-                    .find(|field| field.name == name)
-                    .map(|field| field.value)
-            };
+            let call = Nested::of(head);
             match waiting.lacks {
                 Lacks::User => {
-                    if let Some(uid) = call("uid") {
+                    if let Some(uid) = call.raw("uid") {
                         let users = &self.options.users;
                         let user = users.of_field(head.enrichment, "uid", uid);
                         waiting.row.user = self.guests.names.get(&user);
                     }
                 }
                 Lacks::Guest => {
-                    let pid = call("pid").and_then(|pid| pid.parse().ok());
+                    let pid = call.raw("pid").and_then(|pid| pid.parse().ok());
                     match pid.and_then(|pid| self.guests.with_pid(head.host, pid)) {
                         Some(session) => blame::owned_by(&mut waiting.row, session),
                         None => continue,
