@@ -10,7 +10,7 @@ use super::repair::{out_of_range, repair};
 use crate::input::Place;
 use crate::input::lines::{End, Raw};
 use dmns_audit_uapi::contract::{Field, Syntax};
-use dmns_audit_uapi::line::{Place as Span, Places};
+use dmns_audit_uapi::line::{self, Places};
 use std::ops::Range;
 
 /// What fields are held against.
@@ -67,7 +67,7 @@ fn found(body: &str, inner: bool) -> Vec<Found<'_>> {
         true => Places::inner(text, 0..text.len()),
         false => Places::outer(text),
     };
-    let found = places.map(|Span { name, value }| Found {
+    let found = places.map(|line::Place { name, value }| Found {
         name: &body[name.clone()],
         value: &body[value.clone()],
         from: name.start,
