@@ -5,6 +5,7 @@
 
 use super::host::Host;
 use hashbrown::{DefaultHashBuilder, HashTable};
+use std::cell::Cell;
 use std::hash::{BuildHasher, Hash};
 
 /// What is called something on its host.
@@ -44,6 +45,8 @@ struct Slot<T> {
 pub struct ByHost<T> {
     table: HashTable<At>,
     hasher: DefaultHashBuilder,
+    /// The one that was found last: what a record is about is asked for several times.
+    found: Cell<At>,
     parts: Vec<Vec<Slot<T>>>,
     /// The first that is empty.
     empty: At,
@@ -56,6 +59,7 @@ impl<T> Default for ByHost<T> {
         Self {
             table: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
+            found: Cell::new(NONE),
             parts: Vec::new(),
             empty: NONE,
             last: Vec::new(),
@@ -86,8 +90,13 @@ impl<T: Called> ByHost<T> {
                 slot.host == host && slot.thing.as_ref().is_some_and(|thing| thing.is(name))
             })
         };
+        if is_it(&self.found.get()) {
+            return Some(self.found.get());
+        }
         let hash = hash_of::<T>(&self.hasher, host, name);
-        self.table.find(hash, is_it).copied()
+        let at = self.table.find(hash, is_it).copied();
+        self.found.set(at.unwrap_or(NONE));
+        at
     }
 
     /// The one of `host` that is called `name`.

@@ -20,20 +20,29 @@ impl Device {
     /// The device that is written `text`.
     #[inline]
     pub fn of(text: &str) -> Self {
-        match text.split_once(':') {
-            Some((major, minor)) => match (number(major), number(minor)) {
-                (Some(major), Some(minor)) => Self::Number(major, minor),
-                _ => Self::Text(text.into()),
-            },
+        match numbers(text.as_bytes()) {
+            Some((major, minor)) => Self::Number(major, minor),
             None => Self::Text(text.into()),
         }
     }
 }
 
-/// The number that is written `text`, and no other text is.
-fn number(text: &str) -> Option<u32> {
-    let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-    text.parse().ok().filter(|_| plain)
+/// The two numbers that are written `text`, and are written so only.
+fn numbers(text: &[u8]) -> Option<(u32, u32)> {
+    let (major, rest) = number(text)?;
+    let (minor, rest) = number(rest.strip_prefix(b":")?)?;
+    rest.is_empty().then_some((major, minor))
+}
+
+/// The number with which `text` begins, and what follows. A zero before another digit is none.
+fn number(text: &[u8]) -> Option<(u32, &[u8])> {
+    let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    let (number, rest) = text.split_at(digits);
+    if matches!(number, [] | [b'0', _, ..]) {
+        return None;
+    }
+    let add = |sum: u32, digit: &u8| sum.checked_mul(10)?.checked_add(u32::from(digit - b'0'));
+    Some((number.iter().try_fold(0, add)?, rest))
 }
 
 impl Hash for Device {

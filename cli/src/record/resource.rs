@@ -97,7 +97,7 @@ pub struct Opened<'a> {
 impl<'a> Opened<'a> {
     /// What `record` says, if it says that (`resrc=net reason=open`).
     pub fn of(record: &'a Nested<'_>) -> Option<Self> {
-        if (record.raw("resrc"), record.raw("reason")) != (Some("net"), Some("open")) {
+        if record.raw("reason") != Some("open") || record.raw("resrc") != Some("net") {
             return None;
         }
         Some(Self {

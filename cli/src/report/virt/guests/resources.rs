@@ -22,14 +22,14 @@ impl Guests {
         if !self.resources && !matches!(kind, "disk" | "cgroup") {
             return;
         }
-        self.prepares(head, record, kind);
-        if !self.resources {
-            return;
-        }
-        let Some(resource) = Resource::of(record) else {
+        // Of a cgroup, sessions need the path alone.
+        let told = self.resources || kind == "disk";
+        let resource = told.then(|| Resource::of(record)).flatten();
+        self.prepares(head, record, kind, resource.as_ref());
+        let Some(resource) = resource.filter(|_| self.resources) else {
             return;
         };
-        if resource.kind == "cgroup" {
+        if kind == "cgroup" {
             self.cgroup(head, record, users, &resource);
         } else if let Some(opened) = Opened::of(record) {
             self.opened(head, record, users, &opened);
@@ -174,18 +174,24 @@ impl Guests {
     }
 
     /// What a resource record tells that concerns sessions.
-    fn prepares(&mut self, head: &Head<'_>, record: &Nested<'_>, kind: &str) {
+    fn prepares(
+        &mut self,
+        head: &Head<'_>,
+        record: &Nested<'_>,
+        kind: &str,
+        resource: Option<&Resource<'_>>,
+    ) {
         let order = self.next_order();
-        let disk = match kind {
-            "disk" => Resource::of(record).filter(|disk| disk.success),
-            _ => None,
-        };
-        let new = disk.as_ref().and_then(|disk| disk.new.as_deref());
+        let disk = resource.filter(|resource| resource.success && kind == "disk");
+        let new = disk.and_then(|disk| disk.new.as_deref());
         let beneath = match (&mut self.machine, new) {
             (Some(machine), Some(new)) => machine.beneath(new).to_vec(),
             _ => Vec::new(),
         };
-        let path = record.text("path").map(|path| self.names.get(&path));
+        let path = match kind {
+            "cgroup" => record.text("path").map(|path| self.names.get(&path)),
+            _ => None,
+        };
         let new = new.map(|new| self.names.get(new));
         let Some(guest) = self.guest(head, record) else {
             return;
@@ -199,7 +205,7 @@ impl Guests {
             return;
         };
         let mut devices = Vec::new();
-        if let Some(disk) = &disk {
+        if let Some(disk) = disk {
             if let Some(old) = &disk.old {
                 guest.disks.taken(old);
             }
