@@ -23,6 +23,7 @@ test: ## Format, lints, host tests, the HTML page in Chromium, and the scenarios
 	scripts/cargo.sh test --quiet --locked --workspace && scripts/page-test.sh; tested=$$?; \
 	wait $$prepared && exit $$tested
 	@scripts/lint.sh
+	@scripts/interrupt-test.sh
 	@$(DMNS_TEST) run
 
 test-long: ## The scenarios that take minutes each: storms, full backlogs, evasion, a log that is complete from loading on

@@ -11,6 +11,7 @@ need() { command -v "$1" >/dev/null || missing="$missing $2"; }
 need mmdebstrap mmdebstrap
 need qemu-system-x86_64 qemu-system-x86
 need flock util-linux
+need setpriv util-linux
 if [ "$(id -u)" != 0 ]; then
 	need newuidmap uidmap
 	if [ -z "$missing" ]; then

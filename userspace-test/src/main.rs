@@ -13,6 +13,7 @@ mod bench;
 mod diff;
 mod expect;
 mod figures;
+mod folder;
 mod guest;
 mod initramfs;
 mod interactive;

@@ -2,6 +2,7 @@
 
 //! QEMU: one process, one guest.
 
+use crate::folder::Folder;
 use crate::kind::Kind;
 use crate::prepare::{self, Prepared};
 use crate::protocol::PORT;
@@ -15,7 +16,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
 
 const QEMU: &str = "qemu-system-x86_64";
 
@@ -75,7 +75,7 @@ pub(crate) struct Vm {
     /// It was started by `dmns-audit run-guest`.
     recorded: bool,
     /// Initramfs, console log, socket.
-    dir: TempDir,
+    dir: Folder,
 }
 
 impl Vm {
@@ -85,59 +85,61 @@ impl Vm {
         machine: &Machine,
         initramfs: &[u8],
     ) -> Result<(Self, UnixStream)> {
-        // Short: a socket's path must fit in 108 bytes.
-        let dir = tempfile::Builder::new().prefix("dmns-").tempdir()?;
+        let dir = Folder::new()?;
         let initrd = dir.path().join("initrd");
         fs::write(&initrd, initramfs)?;
         let socket = dir.path().join("port");
 
-        let mut qemu = match &prepared.guest_log {
-            Some(log) => recorded(log, dir.path())?,
-            None => Command::new(QEMU),
-        };
-        qemu.args([
-            "-nodefaults",
-            "-no-user-config",
-            "-no-reboot",
-            "-display",
-            "none",
-        ])
-        .args(["-machine", "q35"])
-        .args(accelerator(machine, prepared.kind))
-        .args([
-            "-m",
-            &format!("{}M", machine.memory.max(prepared.kind.memory())),
-        ])
-        .args(["-smp", &machine.cpus.to_string()])
-        .arg("-kernel")
-        .arg(prepared.kernel.join("vmlinuz"))
-        .arg("-initrd")
-        .arg(&initrd)
-        .arg("-append")
-        // Warnings and worse go to the console too: it is what is left of a guest that dies. Whether the timer works
-        // is not tested: on a busy host it does not seem to.
-        .arg(format!(
-            "console=ttyS0 loglevel=5 panic=-1 no_timer_check {}",
-            machine.kernel_args
-        ))
-        .arg("-serial")
-        .arg(format!("file:{}", console(dir.path()).display()))
-        .arg("-drive")
-        .arg(format!(
-            "if=none,id=disk,format=raw,readonly=on,file={}",
-            escape(prepared.disk(machine.image.as_deref())?)
-        ))
-        .args(["-device", "virtio-blk-pci,drive=disk"])
-        .args(["-device", "virtio-serial-pci"])
-        .arg("-chardev")
-        .arg(format!(
-            "socket,id=port,server=on,wait=off,path={}",
-            escape(&socket)
-        ))
-        .args([
-            "-device",
-            &format!("virtserialport,chardev=port,name={PORT}"),
-        ]);
+        // It is told to end where this program is killed.
+        let mut qemu = Command::new("setpriv");
+        qemu.args(["--pdeathsig", "TERM"]);
+        if let Some(log) = &prepared.guest_log {
+            recorded(&mut qemu, log, dir.path())?;
+        }
+        qemu.arg(QEMU)
+            .args([
+                "-nodefaults",
+                "-no-user-config",
+                "-no-reboot",
+                "-display",
+                "none",
+            ])
+            .args(["-machine", "q35"])
+            .args(accelerator(machine, prepared.kind))
+            .args([
+                "-m",
+                &format!("{}M", machine.memory.max(prepared.kind.memory())),
+            ])
+            .args(["-smp", &machine.cpus.to_string()])
+            .arg("-kernel")
+            .arg(prepared.kernel.join("vmlinuz"))
+            .arg("-initrd")
+            .arg(&initrd)
+            .arg("-append")
+            // Warnings and worse go to the console too: it is what is left of a guest that dies. Whether the timer works
+            // is not tested: on a busy host it does not seem to.
+            .arg(format!(
+                "console=ttyS0 loglevel=5 panic=-1 no_timer_check {}",
+                machine.kernel_args
+            ))
+            .arg("-serial")
+            .arg(format!("file:{}", console(dir.path()).display()))
+            .arg("-drive")
+            .arg(format!(
+                "if=none,id=disk,format=raw,readonly=on,file={}",
+                escape(prepared.disk(machine.image.as_deref())?)
+            ))
+            .args(["-device", "virtio-blk-pci,drive=disk"])
+            .args(["-device", "virtio-serial-pci"])
+            .arg("-chardev")
+            .arg(format!(
+                "socket,id=port,server=on,wait=off,path={}",
+                escape(&socket)
+            ))
+            .args([
+                "-device",
+                &format!("virtserialport,chardev=port,name={PORT}"),
+            ]);
         if let Some(share) = &machine.share {
             qemu.arg("-virtfs").arg(format!(
                 "local,mount_tag=share,security_model=none,path={}",
@@ -204,16 +206,16 @@ impl Drop for Vm {
     }
 }
 
-/// QEMU, started by `dmns-audit run-guest`, which calls the guest as its folder `dir` is called.
-fn recorded(log: &Path, dir: &Path) -> Result<Command> {
-    let mut command = Command::new(prepare::tool()?);
+/// `command` begins with `dmns-audit run-guest`, which calls the guest as its folder `dir` is called.
+fn recorded(command: &mut Command, log: &Path, dir: &Path) -> Result<()> {
     command
+        .arg(prepare::tool()?)
         .args(["run-guest", "--timeout", "120", "--name"])
         .arg(dir.file_name().unwrap_or(dir.as_os_str()))
         .arg("--log")
         .arg(log)
-        .args(["--", QEMU]);
-    Ok(command)
+        .arg("--");
+    Ok(())
 }
 
 fn console(dir: &Path) -> PathBuf {
