@@ -58,6 +58,7 @@ test-all: test test-long test-libvirt test-runtimes test-packages test-fleet tes
 
 CYCLES := 1000
 SECONDS_OF_FUZZ := 3600
+IN_PARALLEL := unshare-all ns-ways ns-conserved reload-under-load
 ON_MORE := unshare-all ns-conserved reload-under-load storm io-never-waits
 
 soak: ## Load and unload, more processors, random calls: hours (CYCLES=1000, SECONDS_OF_FUZZ=3600)
@@ -65,6 +66,7 @@ soak: ## Load and unload, more processors, random calls: hours (CYCLES=1000, SEC
 	@$(DMNS_TEST) run soak --repeat 10 --set cycles=$(CYCLES)
 	@$(DMNS_TEST) run --cpus 2 --repeat 50 $(ON_MORE)
 	@$(DMNS_TEST) run --cpus 4 --repeat 50 $(ON_MORE)
+	@$(DMNS_TEST) run --cpus 4 --parallel --repeat 20 $(IN_PARALLEL)
 	@DMNS_KERNEL=debug $(DMNS_TEST) run fuzz --set seconds=$(SECONDS_OF_FUZZ)
 
 bench: ## Count the instructions that records cost, and compare (some minutes; not part of the tests)

@@ -2,6 +2,7 @@
 
 //! A booted guest, as the host talks to it: run a command, see the records, end it.
 
+use crate::emulation::Stale;
 use crate::initramfs::Initramfs;
 use crate::kind::{Kind, Patience};
 use crate::prepare::{self, Prepared};
@@ -474,7 +475,11 @@ impl Guest {
 
     fn dead(&self, error: anyhow::Error) -> anyhow::Error {
         let console = self.vm.console();
-        anyhow!("{error:#}; its console ends:\n{}", tail(&console, TAIL))
+        let dead = anyhow!("{error:#}; its console ends:\n{}", tail(&console, TAIL));
+        match Stale::in_log(&console) {
+            Some(stale) => dead.context(stale),
+            None => dead,
+        }
     }
 
     /// What the kernel wrote to its console so far.

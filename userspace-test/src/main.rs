@@ -11,6 +11,7 @@
 mod agent;
 mod bench;
 mod diff;
+mod emulation;
 mod expect;
 mod figures;
 mod folder;
@@ -145,6 +146,10 @@ struct Run {
     /// Virtual CPUs of every guest, whatever its scenario says.
     #[arg(long, value_name = "N")]
     cpus: Option<u32>,
+    /// Several virtual CPUs run at the same time also where they are emulated, in a thread each, and no clock counts
+    /// instructions. One emulated boot in thirty may die of that, in the kernel's own text patching (`Oops: int3`).
+    #[arg(long)]
+    parallel: bool,
     /// A parameter of scenarios: $NAME in their steps, such as the cycles of soak.
     #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
     set: Vec<(String, String)>,
@@ -379,6 +384,8 @@ fn run_scenarios(options: &Run, prepare: Prepare<'_>) -> Result<ExitCode> {
     let mut scenarios = find(&options.names, group)?;
     for scenario in &mut scenarios {
         scenario.cpus = options.cpus.unwrap_or(scenario.cpus);
+        scenario.parallel = options.parallel;
+        scenario.icount &= !options.parallel;
         scenario.parameters.clone_from(&options.set);
     }
     let scenarios = repeated(scenarios, options.repeat);

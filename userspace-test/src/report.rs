@@ -19,7 +19,7 @@ pub(crate) struct Verdict {
     pub(crate) title: String,
     /// What was wrong. Empty: it passed.
     pub(crate) problems: Vec<String>,
-    /// Why it was not run.
+    /// Why it was not run, or not to its end.
     pub(crate) skipped: Option<String>,
     /// What it measured: names and values.
     pub(crate) figures: Vec<(String, String)>,
@@ -64,7 +64,7 @@ impl Verdict {
     pub(crate) fn outcome(&self) -> Outcome<'_> {
         match (self.problems.as_slice(), &self.skipped) {
             ([], None) => Outcome::Passed,
-            ([], Some(lacking)) => Outcome::Skipped(lacking),
+            ([], Some(why)) => Outcome::Skipped(why),
             (problems, _) => Outcome::Failed(problems),
         }
     }
@@ -73,7 +73,7 @@ impl Verdict {
     pub(crate) fn text(&self) -> String {
         let (word, details) = match self.outcome() {
             Outcome::Passed => ("ok", Vec::new()),
-            Outcome::Skipped(lacking) => ("SKIP", vec![format!("there is no {lacking} here")]),
+            Outcome::Skipped(why) => ("SKIP", vec![why.to_owned()]),
             Outcome::Failed(problems) => ("FAILED", problems.to_vec()),
         };
         let mut text = format!(
@@ -98,7 +98,7 @@ impl Verdict {
 pub(crate) enum Outcome<'a> {
     /// All that had to follow followed, and nothing else.
     Passed,
-    /// The kernel or the tools lack this.
+    /// It was not run, or not to its end: why.
     Skipped(&'a str),
     /// These problems were found.
     Failed(&'a [String]),
@@ -178,7 +178,7 @@ pub(crate) fn junit(file: &Path, verdicts: &[Verdict], versions: &[String]) -> R
         };
         match verdict.outcome() {
             Outcome::Passed => {}
-            Outcome::Skipped(lacking) => _ = status.set_message(lacking),
+            Outcome::Skipped(why) => _ = status.set_message(why),
             Outcome::Failed(problems) => {
                 status.set_message(problems[0].lines().next().unwrap_or_default());
                 status.set_description(problems.join("\n"));
@@ -218,7 +218,7 @@ pub(crate) fn ktap(verdicts: &[Verdict], versions: &[String]) -> String {
         let seconds = format!("{:.1} s", verdict.time.as_secs_f32());
         let (word, note) = match verdict.outcome() {
             Outcome::Passed => ("ok", seconds),
-            Outcome::Skipped(lacking) => ("ok", format!("SKIP there is no {lacking} here")),
+            Outcome::Skipped(why) => ("ok", format!("SKIP {why}")),
             Outcome::Failed(_) => ("not ok", seconds),
         };
         text.push_str(&format!("{word} {} {} # {note}\n", i + 1, verdict.name));
@@ -231,17 +231,17 @@ mod tests {
     use super::*;
 
     fn verdicts() -> Vec<Verdict> {
-        let verdict = |name: &str, problems: &[&str], lacking: Option<&str>| Verdict {
+        let verdict = |name: &str, problems: &[&str], why: Option<&str>| Verdict {
             problems: problems.iter().map(|p| (*p).to_owned()).collect(),
-            skipped: lacking.map(str::to_owned),
+            skipped: why.map(str::to_owned),
             time: Duration::from_millis(1500),
             ..Verdict::new(name, "")
         };
         let mut verdicts = vec![
             verdict("good", &[], None),
             verdict("bad", &["missing: <DM_EVENT>\nsecond line"], None),
-            verdict("elsewhere", &[], Some("inline mode")),
-            verdict("worse", &["a splat"], Some("inline mode")),
+            verdict("elsewhere", &[], Some("there is no inline mode here")),
+            verdict("worse", &["a splat"], Some("there is no inline mode here")),
         ];
         verdicts[0].figures = vec![("lost".to_owned(), "0".to_owned())];
         verdicts
@@ -268,7 +268,7 @@ mod tests {
         for part in [
             "tests=\"4\"",
             "failures=\"2\"",
-            "<skipped message=\"inline mode\"",
+            "<skipped message=\"there is no inline mode here\"",
             "missing: &lt;DM_EVENT&gt;",
             "kernel 7",
         ] {

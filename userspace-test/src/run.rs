@@ -2,6 +2,7 @@
 
 //! `dmns-test run`: drives scenarios and judges what comes of them.
 
+use crate::emulation::Stale;
 use crate::expect::{self, Outcome};
 use crate::guest::{DELIVERY, Ended, Guest, Watcher};
 use crate::judge;
@@ -10,7 +11,7 @@ use crate::prepare::Prepared;
 use crate::report::Verdict;
 use crate::scenario::{Boot, Need, Scenario, Step};
 use crate::shared::{self, Shared};
-use crate::vm::Machine;
+use crate::vm::{self, Machine};
 use anyhow::{Context, Result, anyhow, bail};
 use std::cmp::Reverse;
 use std::fs;
@@ -88,8 +89,14 @@ fn run(
     let started = Instant::now();
     let mut verdict = Verdict::new(&scenario.name, &scenario.title);
     if let Err(e) = attempt(prepared, scenario, keep_logs, watcher, shared, &mut verdict) {
-        let chain: Vec<_> = e.chain().map(ToString::to_string).collect();
-        verdict.problems.push(chain.join("\n"));
+        let may_die = scenario.parallel && !vm::has_kvm();
+        match e.downcast_ref::<Stale>().filter(|_| may_die) {
+            Some(stale) => verdict.skipped = Some(stale.to_string()),
+            None => {
+                let chain: Vec<_> = e.chain().map(ToString::to_string).collect();
+                verdict.problems.push(chain.join("\n"));
+            }
+        }
     }
     verdict.time = started.elapsed();
     verdict
@@ -149,7 +156,7 @@ fn drive(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Resul
     let deadline = guest.within(scenario.patience());
     for need in &scenario.needs {
         if !met(guest, need, deadline)? {
-            verdict.skipped = Some(need.what.clone());
+            verdict.skipped = Some(format!("there is no {} here", need.what));
             break;
         }
     }

@@ -52,6 +52,9 @@ pub(crate) struct Scenario {
     /// Virtual CPUs of the guest.
     #[serde(default = "default_cpus")]
     pub(crate) cpus: u32,
+    /// Whether they run at the same time also where they are emulated.
+    #[serde(skip)]
+    pub(crate) parallel: bool,
     /// Added to the kernel's command line.
     #[serde(default)]
     pub(crate) kernel_args: String,

@@ -29,6 +29,8 @@ pub(crate) struct Machine {
     pub(crate) memory: u32,
     /// Virtual CPUs.
     pub(crate) cpus: u32,
+    /// Whether they run at the same time also where they are emulated.
+    pub(crate) parallel: bool,
     /// Added to the kernel's command line.
     pub(crate) kernel_args: String,
     /// A folder of the host that the guest sees at /mnt/share.
@@ -46,6 +48,7 @@ impl Default for Machine {
         Self {
             memory: 1024,
             cpus: 1,
+            parallel: false,
             kernel_args: String::new(),
             share: None,
             icount: false,
@@ -61,6 +64,7 @@ impl Machine {
         Self {
             memory: scenario.memory,
             cpus: scenario.cpus,
+            parallel: scenario.parallel,
             kernel_args: scenario.kernel_args.clone(),
             icount: scenario.icount,
             image: scenario.image.clone(),
@@ -227,10 +231,27 @@ fn escape(path: &Path) -> String {
     path.display().to_string().replace(',', ",,")
 }
 
-/// KVM where the processor and this user can, else emulation.
+/// Whether the processor and this user can KVM.
+pub(crate) fn has_kvm() -> bool {
+    let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let virtualizes = processor
+        .lines()
+        .find(|line| line.starts_with("flags"))
+        .is_some_and(|flags| flags.split(' ').any(|flag| matches!(flag, "vmx" | "svm")));
+    let usable = || {
+        File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/kvm")
+            .is_ok()
+    };
+    virtualizes && usable()
+}
+
+/// KVM where there is, else emulation.
 ///
 /// Under multi-threaded emulation one boot in thirty dies in the kernel's own text patching
-/// (`Oops: int3`), so several CPUs share a thread there.
+/// (`Oops: int3`, see `emulation.rs`), so several CPUs share a thread there, unless they are to be parallel.
 fn accelerator(machine: &Machine, kind: Kind) -> Vec<String> {
     if machine.icount {
         return [
@@ -244,22 +265,14 @@ fn accelerator(machine: &Machine, kind: Kind) -> Vec<String> {
         .map(String::from)
         .to_vec();
     }
-    let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let virtualizes = processor
-        .lines()
-        .find(|line| line.starts_with("flags"))
-        .is_some_and(|flags| flags.split(' ').any(|flag| matches!(flag, "vmx" | "svm")));
-    let usable = || {
-        File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/kvm")
-            .is_ok()
-    };
-    let (accel, cpu) = if virtualizes && usable() {
+    let (accel, cpu) = if has_kvm() {
         ("kvm", "host")
     } else if machine.cpus > 1 {
-        ("tcg,thread=single", kind.cpu())
+        let accel = match machine.parallel {
+            true => "tcg,thread=multi",
+            false => "tcg,thread=single",
+        };
+        (accel, kind.cpu())
     } else {
         ("tcg", kind.cpu())
     };
