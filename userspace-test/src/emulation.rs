@@ -33,14 +33,13 @@ impl Stale {
                 .find_map(|line| Some(line.split_once(word)?.1))
         };
         let at = after("RIP: 0010:")?.trim().to_owned();
-        let mut bytes = after("Code: ")?.split(' ');
+        let bytes = after("Code: ")?.split(' ');
         // It goes on behind what it ran: `<90>`.
-        let mut byte = None;
-        while let Some(next) = bytes.next().filter(|next| !next.starts_with('<')) {
-            byte = Some(next);
-        }
-        let byte = byte.filter(|byte| *byte != "cc")?.to_owned();
-        Some(Self { at, byte })
+        let byte = bytes.take_while(|byte| !byte.starts_with('<')).last()?;
+        (byte != "cc").then(|| Self {
+            at,
+            byte: byte.to_owned(),
+        })
     }
 }
 

@@ -385,11 +385,6 @@ fn run_scenarios(options: &Run, prepare: Prepare<'_>) -> Result<ExitCode> {
     for scenario in &mut scenarios {
         scenario.cpus = options.cpus.unwrap_or(scenario.cpus);
         scenario.parallel = options.parallel;
-        if options.parallel {
-            scenario.icount = false;
-            // Most boots that the emulator killed died where the kernel, having found its clocks in step, patches them.
-            scenario.kernel_args.push_str(" tsc=unstable");
-        }
         scenario.parameters.clone_from(&options.set);
     }
     let scenarios = repeated(scenarios, options.repeat);

@@ -11,7 +11,7 @@ use crate::prepare::Prepared;
 use crate::report::Verdict;
 use crate::scenario::{Boot, Need, Scenario, Step};
 use crate::shared::{self, Shared};
-use crate::vm::{self, Machine};
+use crate::vm::Machine;
 use anyhow::{Context, Result, anyhow, bail};
 use std::cmp::Reverse;
 use std::fs;
@@ -89,7 +89,7 @@ fn run(
     let started = Instant::now();
     let mut verdict = Verdict::new(&scenario.name, &scenario.title);
     if let Err(e) = attempt(prepared, scenario, keep_logs, watcher, shared, &mut verdict) {
-        let may_die = scenario.parallel && !vm::has_kvm();
+        let may_die = Machine::of(scenario).has_threads();
         match e.downcast_ref::<Stale>().filter(|_| may_die) {
             Some(stale) => verdict.skipped = Some(stale.to_string()),
             None => {

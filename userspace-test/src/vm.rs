@@ -66,10 +66,15 @@ impl Machine {
             cpus: scenario.cpus,
             parallel: scenario.parallel,
             kernel_args: scenario.kernel_args.clone(),
-            icount: scenario.icount,
+            icount: scenario.icount && !scenario.parallel,
             image: scenario.image.clone(),
             ..Self::default()
         }
+    }
+
+    /// Whether its virtual CPUs are emulated in a thread each.
+    pub(crate) fn has_threads(&self) -> bool {
+        self.parallel && self.cpus > 1 && !has_kvm()
     }
 }
 
@@ -94,56 +99,61 @@ impl Vm {
         fs::write(&initrd, initramfs)?;
         let socket = dir.path().join("port");
 
+        // Most boots that the emulator killed died where the kernel, having found its clocks in step, patches them.
+        let clocks = match machine.has_threads() {
+            true => "tsc=unstable",
+            false => "",
+        };
         // It is told to end where this program is killed.
         let mut qemu = Command::new("setpriv");
         qemu.args(["--pdeathsig", "TERM"]);
         if let Some(log) = &prepared.guest_log {
             recorded(&mut qemu, log, dir.path())?;
         }
-        qemu.arg(QEMU)
-            .args([
-                "-nodefaults",
-                "-no-user-config",
-                "-no-reboot",
-                "-display",
-                "none",
-            ])
-            .args(["-machine", "q35"])
-            .args(accelerator(machine, prepared.kind))
-            .args([
-                "-m",
-                &format!("{}M", machine.memory.max(prepared.kind.memory())),
-            ])
-            .args(["-smp", &machine.cpus.to_string()])
-            .arg("-kernel")
-            .arg(prepared.kernel.join("vmlinuz"))
-            .arg("-initrd")
-            .arg(&initrd)
-            .arg("-append")
-            // Warnings and worse go to the console too: it is what is left of a guest that dies. Whether the timer works
-            // is not tested: on a busy host it does not seem to.
-            .arg(format!(
-                "console=ttyS0 loglevel=5 panic=-1 no_timer_check {}",
-                machine.kernel_args
-            ))
-            .arg("-serial")
-            .arg(format!("file:{}", console(dir.path()).display()))
-            .arg("-drive")
-            .arg(format!(
-                "if=none,id=disk,format=raw,readonly=on,file={}",
-                escape(prepared.disk(machine.image.as_deref())?)
-            ))
-            .args(["-device", "virtio-blk-pci,drive=disk"])
-            .args(["-device", "virtio-serial-pci"])
-            .arg("-chardev")
-            .arg(format!(
-                "socket,id=port,server=on,wait=off,path={}",
-                escape(&socket)
-            ))
-            .args([
-                "-device",
-                &format!("virtserialport,chardev=port,name={PORT}"),
-            ]);
+        qemu.arg(QEMU);
+        qemu.args([
+            "-nodefaults",
+            "-no-user-config",
+            "-no-reboot",
+            "-display",
+            "none",
+        ])
+        .args(["-machine", "q35"])
+        .args(accelerator(machine, prepared.kind))
+        .args([
+            "-m",
+            &format!("{}M", machine.memory.max(prepared.kind.memory())),
+        ])
+        .args(["-smp", &machine.cpus.to_string()])
+        .arg("-kernel")
+        .arg(prepared.kernel.join("vmlinuz"))
+        .arg("-initrd")
+        .arg(&initrd)
+        .arg("-append")
+        // Warnings and worse go to the console too: it is what is left of a guest that dies. Whether the timer works
+        // is not tested: on a busy host it does not seem to.
+        .arg(format!(
+            "console=ttyS0 loglevel=5 panic=-1 no_timer_check {} {}",
+            clocks, machine.kernel_args
+        ))
+        .arg("-serial")
+        .arg(format!("file:{}", console(dir.path()).display()))
+        .arg("-drive")
+        .arg(format!(
+            "if=none,id=disk,format=raw,readonly=on,file={}",
+            escape(prepared.disk(machine.image.as_deref())?)
+        ))
+        .args(["-device", "virtio-blk-pci,drive=disk"])
+        .args(["-device", "virtio-serial-pci"])
+        .arg("-chardev")
+        .arg(format!(
+            "socket,id=port,server=on,wait=off,path={}",
+            escape(&socket)
+        ))
+        .args([
+            "-device",
+            &format!("virtserialport,chardev=port,name={PORT}"),
+        ]);
         if let Some(share) = &machine.share {
             qemu.arg("-virtfs").arg(format!(
                 "local,mount_tag=share,security_model=none,path={}",
@@ -232,7 +242,7 @@ fn escape(path: &Path) -> String {
 }
 
 /// Whether the processor and this user can KVM.
-pub(crate) fn has_kvm() -> bool {
+fn has_kvm() -> bool {
     let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let virtualizes = processor
         .lines()
@@ -267,12 +277,10 @@ fn accelerator(machine: &Machine, kind: Kind) -> Vec<String> {
     }
     let (accel, cpu) = if has_kvm() {
         ("kvm", "host")
+    } else if machine.has_threads() {
+        ("tcg,thread=multi", kind.cpu())
     } else if machine.cpus > 1 {
-        let accel = match machine.parallel {
-            true => "tcg,thread=multi",
-            false => "tcg,thread=single",
-        };
-        (accel, kind.cpu())
+        ("tcg,thread=single", kind.cpu())
     } else {
         ("tcg", kind.cpu())
     };
