@@ -42,6 +42,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("evade", include_str!("../guest/evade")),
     ("faults", include_str!("../guest/faults")),
     ("figure", include_str!("../guest/figure")),
+    ("fill", include_str!("../guest/fill")),
     ("flip", include_str!("../guest/flip")),
     ("fuzz", include_str!("../guest/fuzz")),
     (
