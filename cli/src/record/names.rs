@@ -2,7 +2,7 @@
 
 //! What a log says again and again, kept once.
 
-use hashbrown::HashSet;
+use hashbrown::{Equivalent, HashSet};
 use std::cell::{RefCell, RefMut};
 use std::hash::Hash;
 use std::rc::Rc;
@@ -42,6 +42,14 @@ impl<T: Hash + Eq> Once<T> {
         let thing = Rc::new(thing);
         known.insert(thing.clone());
         thing
+    }
+
+    /// The same of what `key` describes, which is made of it where it is new.
+    pub fn of<Q: Hash + Equivalent<Rc<T>>>(&self, key: &Q, make: impl FnOnce(&Q) -> T) -> Rc<T> {
+        let mut known = room(&self.0);
+        known
+            .get_or_insert_with(key, |key| Rc::new(make(key)))
+            .clone()
     }
 }
 

@@ -4,14 +4,13 @@
 
 use super::guests::Guests;
 use super::guests::index::Owner;
-use super::labels::{Labelled, Labels};
+use super::labels::{Labelled, Labels, Level};
 use super::row::{Event, Fate, Row};
 use crate::record::Head;
 use crate::record::names::Names;
 use crate::record::users::Users;
 use crate::record::value::{Nested, decoded};
 use crate::report::id::Id;
-use std::rc::Rc;
 
 /// The labels of guests.
 #[derive(Debug, Default)]
@@ -39,7 +38,7 @@ impl Blame {
         }
         let labelled = Labelled {
             host: head.host,
-            level: record.raw("vm-ctx").and_then(level).map(Rc::from),
+            level: record.raw("vm-ctx").and_then(level).map(Level::of),
             vm: guests.names.get(&vm),
             uuid: guests.names.get(uuid),
             proof: guests.proof(Id::from(head.stamp)),

@@ -12,10 +12,11 @@ mod moving;
 mod numbered;
 mod open;
 mod resources;
+mod thing;
 
 use super::disks::Disks;
 use super::machine::Machine;
-use super::row::{Event, Fate, Given, Row};
+use super::row::{Event, Fate, Row};
 use crate::record::Head;
 use crate::record::by_host::{At, ByHost, Called};
 use crate::record::host::{Host, Nodes};
@@ -29,17 +30,17 @@ use holders::Holders;
 use moving::{Leaving, MIGRATED};
 use open::{Has, Open, Session, Started, rows};
 use std::io;
+use std::num::NonZeroU64;
 use std::rc::Rc;
+use thing::Sorts;
 
 #[derive(Debug)]
 struct Guest {
     uuid: Rc<str>,
     session: Option<Box<Session>>,
-    /// The processes that the guest runs in: libvirt's, and of a container the first one.
-    pids: Vec<i64>,
     resources: Vec<Has>,
     /// From which place on resources belong to the session that is about to start.
-    starting: Option<u64>,
+    starting: Option<NonZeroU64>,
     disks: Disks,
     /// While it moves between two managers of one host: where it comes from.
     leaves: Option<Box<Leaving>>,
@@ -82,6 +83,7 @@ pub struct Guests {
     machine: Option<Machine>,
     /// What rows say, each kept once.
     pub(super) names: Names,
+    sorts: Sorts,
     order: u64,
     /// Rows that are over, with their places.
     pub done: Vec<(u64, Row)>,
@@ -103,6 +105,7 @@ impl Guests {
             processes: false,
             machine,
             names: Names::default(),
+            sorts: Sorts::default(),
             order: 0,
             done: Vec::new(),
         }
@@ -130,7 +133,7 @@ impl Guests {
     pub fn machine_id(&mut self, head: &Head<'_>, record: &Nested<'_>) {
         let order = self.next_order();
         if let Some(guest) = self.guest(head, record) {
-            guest.starting.get_or_insert(order);
+            guest.starts(order);
         }
     }
 
@@ -148,7 +151,6 @@ impl Guests {
                 let guest = Guest {
                     uuid: self.names.get(uuid),
                     session: None,
-                    pids: Vec::new(),
                     resources: Vec::new(),
                     starting: None,
                     disks: Disks::default(),
@@ -222,6 +224,11 @@ impl Guests {
         let order = self.next_order();
         let started = Started {
             reason,
+            pids: record
+                .raw("vm-pid")
+                .and_then(|pid| pid.parse().ok())
+                .into_iter()
+                .collect(),
             violations: Vec::new(),
         };
         let Some((success, session)) = self.open(head, record, users, order, started) else {
@@ -235,7 +242,7 @@ impl Guests {
         // Where nothing runs, whatever the guest has was given to it for this start.
         let starting = guest.starting.take();
         let since = match guest.session {
-            Some(_) => starting.unwrap_or(order),
+            Some(_) => starting.map_or(order, NonZeroU64::get),
             None => 0,
         };
         // They are in the order of their places.
@@ -253,21 +260,17 @@ impl Guests {
             self.done.push(session.failed(node, uuid.clone()));
             for mut open in of_this {
                 // What was opened for a guest that did not start, nobody got.
-                if let Given::Opened { given, .. } = &mut open.what {
-                    *given = false;
-                }
+                open.what.set_given(false, &self.sorts);
                 self.over(host, &uuid, open, id, Fate::Stopped);
             }
             return;
         }
         guest.resources = of_this;
-        let from = guest.pids.first().copied();
         let before = self.session_ends(host, &uuid);
         match (before, self.guest(head, record)) {
             (Some(session), Some(guest)) if moves && guest.leaves.is_none() => {
                 guest.leaves = Some(Box::new(Leaving {
                     session,
-                    pid: from,
                     resources: old,
                 }));
             }
@@ -278,8 +281,7 @@ impl Guests {
                 }
             }
         }
-        let pid = record.raw("vm-pid").and_then(|pid| pid.parse().ok());
-        self.session_begins(host, &uuid, pid, Box::new(session));
+        self.session_begins(host, &uuid, Box::new(session));
     }
 
     fn stop(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users, reason: Rc<str>) {
@@ -331,26 +333,34 @@ impl Guests {
         self.done.push((order, row));
     }
 
-    /// The guest `uuid`, if it is known, runs in the process `pid` too.
+    /// The guest `uuid`, if it runs, runs in the process `pid` too.
     fn runs_in(&mut self, host: Host, uuid: &str, pid: i64) {
-        if let Some(guest) = self.all.get_mut(host, &uuid) {
-            self.processes = true;
-            guest.pids.reserve_exact(1);
-            guest.pids.push(pid);
-            let guests = self.pids.entry((host, pid)).or_default();
-            guests.reserve_exact(1);
-            guests.push(guest.uuid.clone());
+        let Some(guest) = self.all.get_mut(host, &uuid) else {
+            return;
+        };
+        if let Some(session) = &mut guest.session {
+            session.what.pids.push(pid);
+            let uuid = guest.uuid.clone();
+            self.is_process(host, pid, uuid);
         }
     }
 
-    /// A session of the guest `uuid` begins, in the process `pid`.
-    fn session_begins(&mut self, host: Host, uuid: &str, pid: Option<i64>, session: Box<Session>) {
-        if let Some(pid) = pid {
-            self.runs_in(host, uuid, pid);
+    /// The process `pid` is the guest `uuid`'s.
+    fn is_process(&mut self, host: Host, pid: i64, uuid: Rc<str>) {
+        self.processes = true;
+        let guests = self.pids.entry((host, pid)).or_default();
+        guests.reserve_exact(1);
+        guests.push(uuid);
+    }
+
+    /// A session of the guest `uuid` begins.
+    fn session_begins(&mut self, host: Host, uuid: &Rc<str>, session: Box<Session>) {
+        for pid in &session.what.pids {
+            self.is_process(host, *pid, uuid.clone());
         }
-        if let Some(guest) = self.all.get_mut(host, &uuid) {
+        if let Some(guest) = self.all.get_mut(host, &&**uuid) {
             guest.session = Some(session);
-            guest.disks.tie(&mut self.devices, host, &guest.uuid);
+            guest.disks.tie(&mut self.devices, host, uuid);
         }
     }
 
@@ -441,15 +451,16 @@ fn ends(
     pids: &mut HashMap<(Host, i64), Vec<Rc<str>>>,
     devices: &mut Devices,
 ) -> Option<Box<Session>> {
-    for pid in std::mem::take(&mut guest.pids) {
-        if let Some(guests) = pids.get_mut(&(host, pid)) {
+    let mut session = guest.session.take()?;
+    for pid in &session.what.pids {
+        let process = (host, *pid);
+        if let Some(guests) = pids.get_mut(&process) {
             guests.retain(|known| **known != *guest.uuid);
             if guests.is_empty() {
-                pids.remove(&(host, pid));
+                pids.remove(&process);
             }
         }
     }
-    let mut session = guest.session.take()?;
     guest
         .disks
         .tell(devices, host, &mut session.what.violations);
@@ -457,6 +468,11 @@ fn ends(
 }
 
 impl Guest {
+    /// A start begins, if none has, at the place `order`.
+    fn starts(&mut self, order: u64) {
+        self.starting = self.starting.or(NonZeroU64::new(order));
+    }
+
     /// All that is open of it, as rows with their places.
     fn end(
         mut self,

@@ -13,12 +13,36 @@ use std::rc::Rc;
 /// Of so many starts the labels are known in any case; of others, while the guest runs, or has anything.
 const MOST: usize = 1 << 14;
 
+/// An SELinux level.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) enum Level {
+    /// `s0:c107,c434`, as svirt makes it.
+    Pair(u16, u16),
+    /// Another.
+    Text(Box<str>),
+}
+
+impl Level {
+    pub(super) fn of(text: &str) -> Self {
+        let number = |text: &str| {
+            let digits = text.strip_prefix('c')?;
+            let is_shortest = !digits.starts_with(['0', '+']) || digits == "0";
+            digits.parse().ok().filter(|_| is_shortest)
+        };
+        let pair = |text: &str| {
+            let (one, other) = text.strip_prefix("s0:")?.split_once(',')?;
+            Some(Self::Pair(number(one)?, number(other)?))
+        };
+        pair(text).unwrap_or_else(|| Self::Text(text.into()))
+    }
+}
+
 /// A guest that has a security label.
 #[derive(Debug)]
 pub(super) struct Labelled {
     pub(super) host: Host,
     /// The SELinux level, which svirt gives to one guest of a host at a time.
-    pub(super) level: Option<Rc<str>>,
+    pub(super) level: Option<Level>,
     pub(super) vm: Rc<str>,
     /// It is in the name of the AppArmor profile.
     pub(super) uuid: Rc<str>,
@@ -27,8 +51,8 @@ pub(super) struct Labelled {
 
 impl Labelled {
     /// What its level is found by.
-    fn place(&self) -> (Host, Option<&str>) {
-        (self.host, self.level.as_deref())
+    fn place(&self) -> (Host, Option<&Level>) {
+        (self.host, self.level.as_ref())
     }
 
     pub(super) fn owner(&self) -> Owner<'_> {
@@ -90,7 +114,8 @@ impl Labels {
 
     /// Whose level on `host` this is.
     pub(super) fn with_level(&self, host: Host, level: &str) -> Option<&Labelled> {
-        let place = (host, Some(level));
+        let level = Level::of(level);
+        let place = (host, Some(&level));
         let hash = self.hasher.hash_one(place);
         let found = self.levels.find(hash, |own| own.place() == place)?;
         Some(&**found)
@@ -141,6 +166,42 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Two of three as svirt makes them.
+    fn name_of(level: u8) -> String {
+        match level % 3 {
+            0 => format!("s0:c{},c{level}", level / 3),
+            1 => format!("s0:c0{level},c1"),
+            _ => format!("s0:c0,c{level}"),
+        }
+    }
+
+    #[test]
+    fn levels_are_the_same_where_their_texts_are() {
+        let texts = [
+            "s0:c0,c1",
+            "s0:c00,c1",
+            "s0:c0,c01",
+            "s0:c+0,c1",
+            "s0:c1,c0",
+            "s0:c0",
+            "s0",
+            "s1:c0,c1",
+            "s0:c0,c65536",
+            "s0:c0,c1,c2",
+            "s0:c0.c1",
+            "",
+        ];
+        for one in texts {
+            for other in texts {
+                assert_eq!(
+                    Level::of(one) == Level::of(other),
+                    one == other,
+                    "{one} {other}"
+                );
+            }
+        }
+    }
+
     proptest! {
         /// What is told is what the last start said; and it is told of the last starts, and of guests that run.
         #[test]
@@ -148,10 +209,10 @@ mod tests {
             let mut labels = Labels { most: 8, ..Labels::default() };
             let mut told: Vec<(String, String, String)> = Vec::new();
             for (number, (guest, level)) in starts.into_iter().enumerate() {
-                let (uuid, level, vm) = (guest.to_string(), level.to_string(), number.to_string());
+                let (uuid, level, vm) = (guest.to_string(), name_of(level), number.to_string());
                 let labelled = Labelled {
                     host: 7,
-                    level: Some((*level).into()),
+                    level: Some(Level::of(&level)),
                     vm: (*vm).into(),
                     uuid: (*uuid).into(),
                     proof: Proof::default(),
@@ -159,19 +220,20 @@ mod tests {
                 let runs = |own: &Labelled| running[own.uuid.parse::<usize>().expect("a number")];
                 labels.add(labelled, runs);
                 told.push((uuid, level, vm));
-                for (name, runs) in running.into_iter().enumerate() {
-                    let name = name.to_string();
+                for (guest, runs) in running.into_iter().enumerate() {
+                    let name = guest.to_string();
                     let last = told.iter().rposition(|(uuid, ..)| *uuid == name);
                     let known = labels.with_uuid(&name).map(|own| &*own.vm);
                     let young = last.is_some_and(|at| at + 4 >= told.len());
                     prop_assert!(known.is_some() || !(young || (runs && last.is_some())));
                     prop_assert!(known.is_none() || known == last.map(|at| &*told[at].2));
+                    let name = name_of(guest as u8);
                     let last = told.iter().rposition(|(_, level, _)| *level == name);
                     let known = labels.with_level(7, &name).map(|own| &*own.vm);
                     prop_assert!(known.is_some() || last.is_none_or(|at| at + 4 < told.len()));
                     prop_assert!(known.is_none() || known == last.map(|at| &*told[at].2));
                 }
-                prop_assert!(labels.with_level(6, "0").is_none());
+                prop_assert!(labels.with_level(6, &name_of(0)).is_none());
             }
             prop_assert!(labels.all.len() <= 8 + 12);
         }

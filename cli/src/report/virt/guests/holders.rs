@@ -23,18 +23,15 @@ impl Equivalent<(Host, Rc<str>)> for On<'_> {
     }
 }
 
-/// The file that `given` is.
-fn file(given: &Given) -> Option<&Rc<str>> {
-    match given {
-        Given::Resource { what, .. } if what.starts_with('/') => Some(what),
-        _ => None,
-    }
+/// Whether a guest that has `what` has a file.
+fn is_file(what: &str) -> bool {
+    what.starts_with('/')
 }
 
 impl Holders {
     /// The guest `uuid` has what `open` says.
     pub(super) fn got(&mut self, host: Host, open: &Has, uuid: &Rc<str>) {
-        if let Some(file) = file(&open.what) {
+        if let Some(file) = open.what.resource().filter(|what| is_file(what)) {
             let holders = self.0.entry((host, file.clone())).or_default();
             holders.add(open.order, uuid.clone());
         }
@@ -42,15 +39,17 @@ impl Holders {
 
     /// It no longer has it.
     pub(super) fn lost(&mut self, host: Host, event: &Event, order: u64) {
-        let Event::Given(given) = event else {
+        let Event::Given(Given::Resource { what, .. }) = event else {
             return;
         };
-        if let Some(file) = file(given) {
-            if let Some(holders) = self.0.get_mut(&On(host, file)) {
-                holders.remove(order);
-                if holders.is_empty() {
-                    self.0.remove(&On(host, file));
-                }
+        if !is_file(what) {
+            return;
+        }
+        let file = On(host, what);
+        if let Some(holders) = self.0.get_mut(&file) {
+            holders.remove(order);
+            if holders.is_empty() {
+                self.0.remove(&file);
             }
         }
     }

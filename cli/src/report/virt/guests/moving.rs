@@ -5,6 +5,7 @@
 use super::Guests;
 use super::open::{Has, Session};
 use crate::record::host::Host;
+use std::rc::Rc;
 
 /// The reason of such a start, and of such a stop.
 pub(super) const MIGRATED: &str = "migrated";
@@ -13,16 +14,15 @@ pub(super) const MIGRATED: &str = "migrated";
 #[derive(Debug)]
 pub(super) struct Leaving {
     pub(super) session: Box<Session>,
-    pub(super) pid: Option<i64>,
     pub(super) resources: Vec<Has>,
 }
 
 impl Guests {
     /// Where the guest `uuid` was to go, it has stopped: it runs on where it came from.
-    pub(super) fn stays(&mut self, host: Host, uuid: &str, stays: Leaving) {
-        if let Some(guest) = self.all.get_mut(host, &uuid) {
+    pub(super) fn stays(&mut self, host: Host, uuid: &Rc<str>, stays: Leaving) {
+        if let Some(guest) = self.all.get_mut(host, &&**uuid) {
             guest.resources = stays.resources;
-            self.session_begins(host, uuid, stays.pid, stays.session);
+            self.session_begins(host, uuid, stays.session);
         }
     }
 }

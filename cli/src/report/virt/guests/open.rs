@@ -3,7 +3,8 @@
 //! What goes on: sessions, and what guests have. There may be hundreds of thousands, so what can be said in the end, when
 //! a row is made of it, is not kept here.
 
-use super::super::row::{Event, Fate, Given, Row, Violations};
+use super::super::row::{Event, Fate, Row, Violations};
+use super::thing::Thing;
 use crate::report::id::{Id, Proof};
 use std::rc::Rc;
 
@@ -24,6 +25,8 @@ pub(super) struct Open<T> {
 #[derive(Debug)]
 pub(super) struct Started {
     pub(super) reason: Rc<str>,
+    /// The processes that the guest runs in: libvirt's, and of a container the first one.
+    pub(super) pids: Vec<i64>,
     /// What was found in disks that it no longer has.
     pub(super) violations: Vec<Violations>,
 }
@@ -32,7 +35,7 @@ pub(super) struct Started {
 pub(super) type Session = Open<Started>;
 
 /// Something that a guest has.
-pub(super) type Has = Open<Given>;
+pub(super) type Has = Open<Thing>;
 
 impl From<Started> for Event {
     fn from(started: Started) -> Self {
@@ -40,12 +43,6 @@ impl From<Started> for Event {
             reason: started.reason,
             violations: started.violations,
         }
-    }
-}
-
-impl From<Given> for Event {
-    fn from(given: Given) -> Self {
-        Self::Given(given)
     }
 }
 

@@ -2,11 +2,11 @@
 
 //! What guests are given and lose.
 
-use super::super::row::{Fate, Given};
+use super::super::row::Fate;
 use super::open::Has;
+use super::thing::{Sort, Sorts, Thing};
 use super::{Guest, Guests};
 use crate::record::Head;
-use crate::record::names::Names;
 use crate::record::resource::{Opened, Resource, succeeded};
 use crate::record::users::Users;
 use crate::record::value::Nested;
@@ -39,9 +39,16 @@ impl Guests {
     }
 
     /// Where nothing else is said: the place that `prepares` took.
-    fn keep(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users, given: Given) {
-        let order = self.order;
-        let Some((success, open)) = self.open(head, record, users, order, given) else {
+    fn keep(
+        &mut self,
+        head: &Head<'_>,
+        record: &Nested<'_>,
+        users: &Users,
+        sort: &Sort<&str>,
+        what: &str,
+    ) {
+        let (order, thing) = (self.order, self.thing(sort, what));
+        let Some((success, open)) = self.open(head, record, users, order, thing) else {
             return;
         };
         let at = self.place(head, record);
@@ -60,6 +67,13 @@ impl Guests {
         guest.resources.push(open);
     }
 
+    fn thing(&self, sort: &Sort<&str>, what: &str) -> Thing {
+        Thing {
+            sort: self.sorts.get(sort),
+            what: self.names.get(what),
+        }
+    }
+
     fn change(
         &mut self,
         head: &Head<'_>,
@@ -73,23 +87,23 @@ impl Guests {
         if let (Some(old), true) = (&resource.old, resource.success) {
             known = self.taken(head, record, kind, old);
         }
-        let given = |names: &Names, what: &str| Given::Resource {
-            kind: names.get(kind),
-            reason: names.get(resource.reason),
-            what: names.get(what),
+        let sort = Sort::Resource {
+            kind,
+            reason: resource.reason,
         };
         match (&resource.old, &resource.new) {
             (_, Some(new)) => {
-                if kind == "net" {
-                    if let Some(guest) = self.guest(head, record) {
-                        guest.gets_interface(new, resource.success, id);
+                if kind == "net" && resource.success {
+                    let at = self.place(head, record);
+                    if let Some(guest) = at.and_then(|at| self.all.at_mut(at)) {
+                        guest.gets_interface(new, &self.sorts, id);
                     }
                 }
-                self.keep(head, record, users, given(&self.names, new));
+                self.keep(head, record, users, &sort, new);
             }
             // It was given without a record, as libvirt plugs an rng.
             (Some(old), None) if resource.success && !known && resource.reason == "detach" => {
-                let event = given(&self.names, old).into();
+                let event = self.thing(&sort, old).into();
                 if let Some((order, mut row)) = self.row(head, record, users, self.order, event) {
                     row.end = Some(id);
                     row.fate = Fate::Stopped;
@@ -97,7 +111,7 @@ impl Guests {
                 }
             }
             (Some(_), None) => {}
-            (None, None) => self.keep(head, record, users, given(&self.names, "")),
+            (None, None) => self.keep(head, record, users, &sort, ""),
         }
     }
 
@@ -107,14 +121,18 @@ impl Guests {
             return false;
         };
         let mut ended = Vec::new();
-        let is_it = |open: &Has| matches!(&open.what, Given::Resource { kind: k, what, .. } if **k == *kind && **what == *old);
+        let is_it = |open: &Has| {
+            let is_kind =
+                matches!(&*open.what.sort, Sort::Resource { kind: own, .. } if **own == *kind);
+            is_kind && *open.what.what == *old
+        };
         if let Some(at) = guest.resources.iter().rposition(is_it) {
             ended.push(guest.resources.remove(at));
         }
         let known = !ended.is_empty();
         if kind == "net" {
             // The descriptors go with the interface.
-            let of_it = |open: &mut Has| matches!(&open.what, Given::Opened { mac, given: true, .. } if **mac == *old);
+            let of_it = |open: &mut Has| open.what.opened_for(true) == Some(old);
             ended.extend(guest.resources.extract(of_it));
         }
         for open in ended {
@@ -132,13 +150,12 @@ impl Guests {
     }
 
     fn opened(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users, opened: &Opened<'_>) {
-        let given = Given::Opened {
-            mac: self.names.get(opened.mac),
-            path: self.names.get(&opened.path),
-            rdev: opened.rdev.map(|rdev| self.names.get(rdev)),
+        let sort = Sort::Opened {
+            mac: opened.mac,
+            rdev: opened.rdev,
             given: false,
         };
-        self.keep(head, record, users, given);
+        self.keep(head, record, users, &sort, &opened.path);
     }
 
     fn cgroup(
@@ -164,13 +181,12 @@ impl Guests {
                 self.loses(head, record, open);
             }
         }
-        let given = Given::Cgroup {
-            reason: self.names.get(resource.reason),
-            class: self.names.get(class),
-            acl: self.names.get(acl),
-            what: self.names.get(&what),
+        let sort = Sort::Cgroup {
+            reason: resource.reason,
+            class,
+            acl,
         };
-        self.keep(head, record, users, given);
+        self.keep(head, record, users, &sort, &what);
     }
 
     /// What a resource record tells that concerns sessions.
@@ -199,7 +215,7 @@ impl Guests {
         // Without a machine id (no security model), the first resource of a start is its beginning.
         let reason = record.raw("reason");
         if reason == Some("start") {
-            guest.starting.get_or_insert(order);
+            guest.starts(order);
         }
         let Some(uuid) = record.raw("uuid") else {
             return;
@@ -233,33 +249,27 @@ impl Guests {
 }
 
 impl Guest {
-    /// It got the interface `mac`, or did not: what was opened for it is its own, or was opened in vain.
-    fn gets_interface(&mut self, mac: &str, success: bool, id: Id) {
-        if !success {
-            return;
-        }
+    /// It got the interface `mac`: what was opened for that is its own.
+    fn gets_interface(&mut self, mac: &str, sorts: &Sorts, id: Id) {
         for open in &mut self.resources {
-            if let Given::Opened { mac: of, given, .. } = &mut open.what {
-                if **of == *mac && !*given {
-                    *given = true;
-                    open.proof.add(id);
-                }
+            if open.what.opened_for(false) == Some(mac) {
+                open.what.set_given(true, sorts);
+                open.proof.add(id);
             }
         }
     }
 
     /// Its cgroup is denied something: what ends with that.
     fn is_denied(&mut self, class: &str, what: &str, acl: &str) -> Vec<Has> {
-        let ends = |open: &mut Has| match &open.what {
-            Given::Cgroup {
+        let ends = |open: &mut Has| match &*open.what.sort {
+            Sort::Cgroup {
                 reason,
                 class: c,
                 acl: allowed,
-                what: w,
             } if **reason == *"allow" => {
                 class == "all"
                     || (**c == *class
-                        && **w == *what
+                        && *open.what.what == *what
                         && allowed.chars().all(|letter| acl.contains(letter)))
             }
             _ => false,
