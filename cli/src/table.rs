@@ -5,6 +5,7 @@
 //! How wide a column is, is known when all rows are. A few can be measured in one pass and written in another; of
 //! many, each is rendered once, as a [`Line`], and written in the end.
 
+use crate::record::value::is_printable;
 use crate::terminal::{Look, PLAIN, TITLE, Terminal};
 use crate::when::Clock;
 use std::borrow::Cow;
@@ -323,10 +324,7 @@ impl Line<'_> {
 
 /// How wide `text` is, where each of its bytes is a letter.
 fn plain_width(text: &[u8]) -> Option<usize> {
-    // All are looked at, which takes less than to look for the first that is none.
-    let letter = |b: &u8| matches!(b, b' '..=b'~');
-    let letters = text.iter().fold(true, |all, b| all & letter(b));
-    letters.then_some(text.len())
+    is_printable(text).then_some(text.len())
 }
 
 fn width_of(text: &str) -> usize {

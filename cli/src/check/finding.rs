@@ -235,10 +235,9 @@ impl Finding {
 
 /// `line` with one character for each byte, so that columns stay what they are.
 pub fn printable(line: &[u8]) -> String {
-    line.iter()
-        .map(|&b| match b {
-            b' '..=b'~' => b as char,
-            _ => '?',
-        })
-        .collect()
+    let letters = line.iter().map(|&b| match b {
+        b' '..=b'~' => b,
+        _ => b'?',
+    });
+    String::from_utf8(letters.collect()).unwrap_or_default()
 }

@@ -9,12 +9,15 @@ use super::finding::{Finding, Rule};
 use super::virt::JudgedGuest;
 use crate::record::Head;
 use crate::record::by_host::{ByHost, Called};
+use crate::record::host::PerHost;
 use dmns_audit_uapi::virt::VirtType;
 
 /// What is known of guests.
 #[derive(Debug, Default)]
 pub(super) struct Guests {
     all: ByHost<Guest>,
+    /// How often each host went down or came up.
+    downs: PerHost<u32>,
     /// Records may be missing.
     lossy: bool,
 }
@@ -22,6 +25,8 @@ pub(super) struct Guests {
 #[derive(Debug, Default)]
 struct Guest {
     uuid: Box<str>,
+    /// How often its host had gone down when its last record came.
+    downs: u32,
     /// How often it runs: twice, while it moves from one libvirt of the host to another.
     runs: u32,
     /// A record of this log says whether it ran: what is missing since then is missing indeed.
@@ -55,16 +60,10 @@ impl Guests {
         }
     }
 
-    /// The machine of `head` goes down or came up: no guest runs there.
+    /// The machine of `head` goes down or came up: no guest runs there. A host may have very many, so each is told by
+    /// its next record.
     pub(super) fn down(&mut self, head: &Head<'_>) {
-        // Those that the log named before are known to be off; of others it has nothing yet.
-        self.all.change(head.host, |guest| {
-            *guest = Guest {
-                uuid: std::mem::take(&mut guest.uuid),
-                known: true,
-                ..Guest::default()
-            };
-        });
+        *self.downs.of(head.host) += 1;
     }
 
     /// A record of a guest.
@@ -73,9 +72,11 @@ impl Guests {
             return;
         };
         let host = judged.head.host;
+        let downs = *self.downs.of(host);
         let at = self.all.find(host, &uuid).unwrap_or_else(|| {
             let guest = Guest {
                 uuid: uuid.into(),
+                downs,
                 ..Guest::default()
             };
             self.all.add(host, guest)
@@ -83,6 +84,15 @@ impl Guests {
         let Some(guest) = self.all.at_mut(at) else {
             return;
         };
+        if guest.downs != downs {
+            // This log named it before: it is known to be off.
+            *guest = Guest {
+                uuid: std::mem::take(&mut guest.uuid),
+                downs,
+                known: true,
+                ..Guest::default()
+            };
+        }
         let before = out.len();
         let success = judged.value("res") == Some("success");
         match (judged.ty, judged.value("op")) {

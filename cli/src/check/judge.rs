@@ -8,6 +8,7 @@ use super::meaning;
 use crate::input::Place;
 use crate::input::lines::Raw;
 use crate::record::Head;
+use crate::record::value::is_printable;
 use dmns_audit_uapi::contract::layout;
 use dmns_audit_uapi::rules;
 use dmns_audit_uapi::types::RecordType;
@@ -55,6 +56,9 @@ pub(super) fn bytes(
     raw: &Raw<'_>,
     (name, source): (&str, &str),
 ) -> Option<Finding> {
+    if is_printable(head.body) {
+        return None;
+    }
     let at = head.body.iter().position(|b| !matches!(b, b' '..=b'~'))?;
     let byte = head.body[at];
     let at = head.body_at + at;

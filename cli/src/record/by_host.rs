@@ -202,15 +202,6 @@ impl<T: Called> ByHost<T> {
             .filter_map(|slot| slot.thing.as_ref())
     }
 
-    /// Changes each of `host`, but for what it is called.
-    pub fn change(&mut self, host: Host, mut each: impl FnMut(&mut T)) {
-        let mut at = self.last(host).unwrap_or(NONE);
-        while let Some(slot) = slot_mut(&mut self.parts, at) {
-            slot.thing.iter_mut().for_each(&mut each);
-            at = slot.before;
-        }
-    }
-
     /// All, in no order, to change them.
     pub fn all_mut(&mut self) -> impl Iterator<Item = &mut T> {
         let slots = self.parts.iter_mut().flatten();

@@ -68,6 +68,13 @@ impl<'a> Nested<'a> {
     }
 }
 
+/// Whether all of `text` is printable ASCII.
+pub fn is_printable(text: &[u8]) -> bool {
+    // All is looked at, which takes less than to look for the first that is not.
+    let letter = |b: &u8| matches!(b, b' '..=b'~');
+    text.iter().fold(true, |all, b| all & letter(b))
+}
+
 /// The text that `value` stands for: without quotes, or from hexadecimal.
 ///
 /// For fields that may be encoded (comm, exe, vm, paths). A number must not come here: it reads as hex

@@ -63,9 +63,13 @@ impl Shape {
 pub fn shape<'a>(ty: VirtType, value: impl Fn(&str) -> Option<&'a str>) -> Option<&'static Shape> {
     // What most shapes begin with is looked up once.
     let kind = value("resrc").or_else(|| value("op"));
-    let begins = |shape: &Shape| match shape.about.split_once('=') {
-        Some(("resrc" | "op", rest)) => rest.split(' ').next() == kind,
-        _ => true,
+    let begins = |shape: &Shape| {
+        let of = |name: &str| shape.about.strip_prefix(name);
+        let Some(of) = of("resrc=").or_else(|| of("op=")) else {
+            return true;
+        };
+        let rest = kind.and_then(|kind| of.strip_prefix(kind));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
     };
     let mut found = SHAPES
         .iter()
