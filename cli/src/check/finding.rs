@@ -3,6 +3,7 @@
 //! What a check reports: where, by which rule, what is there and what has to be.
 
 use crate::input::Place;
+use crate::record::value::is_letter;
 use std::ops::Range;
 
 /// How much a finding weighs.
@@ -235,9 +236,7 @@ impl Finding {
 
 /// `line` with one character for each byte, so that columns stay what they are.
 pub fn printable(line: &[u8]) -> String {
-    let letters = line.iter().map(|&b| match b {
-        b' '..=b'~' => b,
-        _ => b'?',
-    });
+    let letter = |&byte: &u8| if is_letter(byte) { byte } else { b'?' };
+    let letters = line.iter().map(letter);
     String::from_utf8(letters.collect()).unwrap_or_default()
 }

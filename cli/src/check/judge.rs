@@ -8,7 +8,7 @@ use super::meaning;
 use crate::input::Place;
 use crate::input::lines::Raw;
 use crate::record::Head;
-use crate::record::value::is_printable;
+use crate::record::value::{is_letter, is_printable};
 use dmns_audit_uapi::contract::layout;
 use dmns_audit_uapi::rules;
 use dmns_audit_uapi::types::RecordType;
@@ -59,7 +59,7 @@ pub(super) fn bytes(
     if is_printable(head.body) {
         return None;
     }
-    let at = head.body.iter().position(|b| !matches!(b, b' '..=b'~'))?;
+    let at = head.body.iter().position(|&byte| !is_letter(byte))?;
     let byte = head.body[at];
     let at = head.body_at + at;
     let message = format!("byte 0x{byte:02x} is no printable ASCII");

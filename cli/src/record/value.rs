@@ -68,11 +68,15 @@ impl<'a> Nested<'a> {
     }
 }
 
+/// Whether `byte` is printable ASCII.
+pub const fn is_letter(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~')
+}
+
 /// Whether all of `text` is printable ASCII.
 pub fn is_printable(text: &[u8]) -> bool {
     // All is looked at, which takes less than to look for the first that is not.
-    let letter = |b: &u8| matches!(b, b' '..=b'~');
-    text.iter().fold(true, |all, b| all & letter(b))
+    text.iter().fold(true, |all, &byte| all & is_letter(byte))
 }
 
 /// The text that `value` stands for: without quotes, or from hexadecimal.
