@@ -15,7 +15,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a guest may take from power-on to the agent, and from the agent's "done" to power-off.
 const BOOT: Duration = Duration::from_secs(120);
@@ -297,9 +297,14 @@ impl Guest {
         Ok(())
     }
 
-    /// When what takes `usual` on a quiet machine has taken too long.
-    pub(crate) fn within(&self, usual: Duration) -> Instant {
-        Instant::now() + self.patience.of(usual)
+    /// How long it has run.
+    pub(crate) fn age(&self) -> Duration {
+        self.vm.clock.age()
+    }
+
+    /// At which age what takes `usual` on a quiet machine has taken too long.
+    pub(crate) fn within(&self, usual: Duration) -> Duration {
+        self.age() + self.patience.of(usual)
     }
 
     /// Calls `watcher` with what happens from now on.
@@ -324,7 +329,7 @@ impl Guest {
         &mut self,
         argv: &[&str],
         env: &[(String, String)],
-        deadline: Instant,
+        deadline: Duration,
     ) -> Result<Ended> {
         let id = self.start(argv, env)?;
         let mut ended = Ended {
@@ -366,7 +371,7 @@ impl Guest {
     }
 
     /// Runs a command of ours. Its output is not shown.
-    pub(crate) fn quietly(&mut self, argv: &[&str], deadline: Instant) -> Result<Ended> {
+    pub(crate) fn quietly(&mut self, argv: &[&str], deadline: Duration) -> Result<Ended> {
         self.ours = true;
         let ended = self.run(argv, &[], deadline);
         self.ours = false;
@@ -440,16 +445,29 @@ impl Guest {
     }
 
     /// The next message; the log has been taken out of it already.
-    fn next(&mut self, deadline: Instant) -> Result<ToHost> {
-        let patience = deadline.saturating_duration_since(Instant::now());
-        let message = match self.from.recv_timeout(patience) {
-            Ok(Ok(message)) => message,
-            Ok(Err(e)) => return Err(self.dead(e)),
-            Err(RecvTimeoutError::Timeout) => {
-                return Err(self.dead(anyhow!("no answer from the guest in time")));
-            }
-            Err(RecvTimeoutError::Disconnected) => {
-                return Err(self.dead(anyhow!("the guest is gone")));
+    fn next(&mut self, deadline: Duration) -> Result<ToHost> {
+        let message = loop {
+            // Before anybody asks how late it is, which takes longer.
+            let received = match self.from.try_recv() {
+                Ok(received) => Ok(received),
+                Err(_) => {
+                    let patience = deadline.saturating_sub(self.age());
+                    self.from.recv_timeout(patience)
+                }
+            };
+            match received {
+                Ok(Ok(message)) => break message,
+                Ok(Err(e)) => return Err(self.dead(e)),
+                Err(RecvTimeoutError::Timeout) if self.age() < deadline => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    let waited = self.vm.clock.waited().as_secs();
+                    return Err(self.dead(anyhow!(
+                        "no answer from the guest in time, not counted {waited} s for which QEMU waited for a processor"
+                    )));
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(self.dead(anyhow!("the guest is gone")));
+                }
             }
         };
         match &message {

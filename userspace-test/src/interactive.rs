@@ -13,7 +13,7 @@ use std::fs;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What a shell is opened with.
 #[derive(Args)]
@@ -104,7 +104,7 @@ pub(crate) fn shell(prepared: &Prepared, options: &Shell) -> Result<ExitCode> {
             "TERM".to_owned(),
             std::env::var("TERM").unwrap_or_else(|_| "linux".to_owned()),
         )],
-        Instant::now() + Duration::from_secs(30 * 24 * 3600),
+        Duration::MAX,
     );
     if let Err(e) = ended {
         // A user powered the guest off from within, or it died: the terminal has shown which.
@@ -139,7 +139,7 @@ pub(crate) fn exec(prepared: &Prepared, options: &Exec) -> Result<ExitCode> {
     )?;
     guest.set_up(!options.no_module)?;
     let command: Vec<&str> = options.command.iter().map(String::as_str).collect();
-    let deadline = Instant::now() + Duration::from_secs(options.timeout);
+    let deadline = guest.age() + Duration::from_secs(options.timeout);
     let ended = guest.run(&command, &[], deadline);
     if ended.is_ok() {
         guest.mark()?;

@@ -10,6 +10,7 @@
 
 mod agent;
 mod bench;
+mod clock;
 mod diff;
 mod emulation;
 mod expect;

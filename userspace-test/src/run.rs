@@ -199,7 +199,7 @@ fn drive(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Resul
 
 /// Whether the guest has what a scenario needs. Anything but a clear yes or no is an error: a skip must not
 /// hide a failure.
-fn met(guest: &mut Guest, need: &Need, deadline: Instant) -> Result<bool> {
+fn met(guest: &mut Guest, need: &Need, deadline: Duration) -> Result<bool> {
     let script = format!("set -eu\n{}", need.check);
     let ended = guest.quietly(&["sh", "-c", &script], deadline)?;
     match ended.status {
@@ -253,7 +253,7 @@ fn take(
     from: usize,
     values: &mut Values,
     bound: &Values,
-    deadline: Instant,
+    deadline: Duration,
 ) -> Result<(Vec<String>, Outcome)> {
     let set = scenario.parameters.iter().cloned();
     let env: Vec<(String, String)> = set.chain(values.clone()).collect();
@@ -280,7 +280,7 @@ fn take(
             bound,
         )
         .map_err(|e| anyhow!(e))?;
-        if outcome.missing.is_empty() || !problems.is_empty() || Instant::now() > deadline {
+        if outcome.missing.is_empty() || !problems.is_empty() || guest.age() > deadline {
             break outcome;
         }
         thread::sleep(RECHECK);

@@ -2,6 +2,7 @@
 
 //! QEMU: one process, one guest.
 
+use crate::clock::Clock;
 use crate::folder::Folder;
 use crate::kind::Kind;
 use crate::prepare::{self, Prepared};
@@ -83,7 +84,8 @@ pub(crate) struct Vm {
     qemu: Child,
     /// It was started by `dmns-audit run-guest`.
     recorded: bool,
-    /// Initramfs, console log, socket.
+    pub(crate) clock: Clock,
+    /// Initramfs, console log, socket, process id.
     dir: Folder,
 }
 
@@ -98,6 +100,7 @@ impl Vm {
         let initrd = dir.path().join("initrd");
         fs::write(&initrd, initramfs)?;
         let socket = dir.path().join("port");
+        let pidfile = dir.path().join("pid");
 
         // Most boots that the emulator killed died where the kernel, having found its clocks in step, patches them.
         let clocks = match machine.has_threads() {
@@ -136,6 +139,8 @@ impl Vm {
             "console=ttyS0 loglevel=5 panic=-1 no_timer_check {} {}",
             clocks, machine.kernel_args
         ))
+        .arg("-pidfile")
+        .arg(&pidfile)
         .arg("-serial")
         .arg(format!("file:{}", console(dir.path()).display()))
         .arg("-drive")
@@ -170,6 +175,7 @@ impl Vm {
         let mut vm = Self {
             qemu: qemu.spawn().with_context(|| format!("starting {QEMU}"))?,
             recorded: prepared.guest_log.is_some(),
+            clock: Clock::starts(pidfile),
             dir,
         };
         let deadline = Instant::now() + Duration::from_secs(30);
@@ -196,10 +202,10 @@ impl Vm {
 
     /// Waits until QEMU ends by itself; `None` if it does not within `patience`.
     pub(crate) fn wait(&mut self, patience: Duration) -> Result<Option<ExitStatus>> {
-        let deadline = Instant::now() + patience;
+        let deadline = self.clock.age() + patience;
         loop {
             match self.qemu.try_wait()? {
-                None if Instant::now() < deadline => thread::sleep(Duration::from_millis(10)),
+                None if self.clock.age() < deadline => thread::sleep(Duration::from_millis(10)),
                 ended => return Ok(ended),
             }
         }

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! How long a guest has run, so that what takes too long is found whatever else this machine does: while QEMU waits for
+//! a processor, its guest's time does not pass.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// The time of one guest.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    started: Instant,
+    /// Where QEMU writes its process id.
+    pidfile: PathBuf,
+}
+
+impl Clock {
+    /// That of a guest that is started now.
+    pub(crate) fn starts(pidfile: PathBuf) -> Self {
+        Self {
+            started: Instant::now(),
+            pidfile,
+        }
+    }
+
+    /// How long it has run: what has passed, but for what QEMU [waited](Self::waited).
+    pub(crate) fn age(&self) -> Duration {
+        self.started.elapsed().saturating_sub(self.waited())
+    }
+
+    /// How long QEMU wanted to run and had no processor: that of its threads that waited longest, which emulates one.
+    /// Nothing where the kernel does not tell.
+    pub(crate) fn waited(&self) -> Duration {
+        let pid = fs::read_to_string(&self.pidfile).unwrap_or_default();
+        let tasks = fs::read_dir(format!("/proc/{}/task", pid.trim()));
+        tasks
+            .into_iter()
+            .flatten()
+            .filter_map(|task| fs::read_to_string(task.ok()?.path().join("schedstat")).ok())
+            .filter_map(|schedstat| run_delay(&schedstat))
+            .max()
+            .unwrap_or_default()
+    }
+}
+
+/// The second number of `/proc/PID/task/TID/schedstat`: nanoseconds that it has waited for a processor, so far.
+fn run_delay(schedstat: &str) -> Option<Duration> {
+    let nanoseconds = schedstat.split(' ').nth(1)?.parse().ok()?;
+    Some(Duration::from_nanos(nanoseconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn the_second_number_is_how_long_a_task_waited() {
+        let told = run_delay("406625081453 489724537034 10315759\n");
+        assert_eq!(told, Some(Duration::from_nanos(489_724_537_034)));
+        assert_eq!(run_delay(""), None);
+    }
+
+    /// More of them than there are processors.
+    #[test]
+    fn what_waits_for_a_processor_does_not_get_older() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let clock = Clock::starts(folder.path().join("pid"));
+        assert_eq!(clock.waited(), Duration::ZERO, "nothing runs");
+        let number = std::thread::available_parallelism().map_or(1, usize::from) + 1;
+        let busy = || {
+            Command::new("sh")
+                .args(["-c", "while :; do :; done"])
+                .spawn()
+        };
+        let mut all: Vec<_> = (0..number).map(|_| busy().expect("started")).collect();
+        fs::write(&clock.pidfile, format!("{}\n", all[0].id())).expect("written");
+        let ages =
+            std::iter::repeat_with(|| (clock.waited(), clock.age(), clock.started.elapsed()));
+        let mut ages = ages.take_while(|(.., passed)| *passed < Duration::from_secs(60));
+        let waits = ages.find(|(waited, ..)| *waited > Duration::from_millis(1));
+        for busy in &mut all {
+            busy.kill()
+                .and_then(|()| busy.wait().map(drop))
+                .expect("ended");
+        }
+        let (waited, age, passed) = waits.expect("one of them waits");
+        assert!(age < passed, "{waited:?} {passed:?} {age:?}");
+    }
+}
