@@ -16,9 +16,12 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const QEMU: &str = "qemu-system-x86_64";
+
+/// How long QEMU may take until there is its port.
+const START: Duration = Duration::from_secs(30);
 
 /// How long `dmns-audit run-guest` may take to end its guest.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -178,12 +181,11 @@ impl Vm {
             clock: Clock::starts(pidfile),
             dir,
         };
-        let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             if let Ok(port) = UnixStream::connect(&socket) {
                 return Ok((vm, port));
             }
-            if vm.qemu.try_wait()?.is_some() || Instant::now() > deadline {
+            if vm.qemu.try_wait()?.is_some() || vm.clock.age() > START {
                 bail!(
                     "QEMU did not start: {}",
                     fs::read_to_string(vm.dir.path().join("qemu"))?.trim()
