@@ -16,6 +16,7 @@
 //!
 //! - [`line`]: takes a line of an audit log apart.
 //! - [`contract`]: which fields each record has, in which order, with which syntax.
+//! - [`masks`]: where a byte is in a text, many at once.
 //! - [`rules`]: operations, events, and where the format comes from.
 //! - [`virt`]: the records of guests, which user space writes: their text and their contract.
 
@@ -31,6 +32,8 @@ pub mod contract;
 pub mod dm;
 #[cfg(not(MODULE))]
 pub mod line;
+#[cfg(not(MODULE))]
+pub mod masks;
 pub mod ns;
 #[cfg(not(MODULE))]
 pub mod rules;

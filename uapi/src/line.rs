@@ -6,9 +6,10 @@
 //! node=host type=DM_EVENT msg=audit(1630425112.119:194): module=integrity op=... res=0<0x1d>ENRICHED=...
 //! ```
 
+use super::masks::{WIDTH, mask};
 use super::types::RecordType;
 use core::ops::Range;
-use memchr::{memchr_iter, memrchr};
+use memchr::{memchr, memchr_iter, memrchr};
 
 /// Separates the record from the names that auditd adds to it (`log_format = ENRICHED`).
 const ENRICHMENT: char = '\x1d';
@@ -165,6 +166,7 @@ pub struct Places<'a> {
     at: usize,
     /// A single quote encloses a value too.
     single: bool,
+    signs: Signs,
 }
 
 impl<'a> Places<'a> {
@@ -174,15 +176,18 @@ impl<'a> Places<'a> {
             text,
             at: 0,
             single: true,
+            signs: Signs::of(text, 0),
         }
     }
 
     /// Of the [`inner_fields`] in that part of `text`.
     pub fn inner(text: &'a [u8], part: Range<usize>) -> Self {
+        let text = &text[..part.end];
         Self {
-            text: &text[..part.end],
+            text,
             at: part.start,
             single: false,
+            signs: Signs::of(text, part.start),
         }
     }
 }
@@ -197,44 +202,74 @@ impl Iterator for Places<'_> {
         while *text.get(from)? == b' ' {
             from += 1;
         }
-        let end = near(text, from, *b"= ");
+        let end = self
+            .signs
+            .next(text, from, |signs| signs.equals | signs.spaces);
         let (name, from) = match text.get(end) {
             Some(b'=') => (from..end, end + 1),
             _ => (from..from, from),
         };
         let quoted = match text.get(from) {
-            Some(&quote) if quote == b'"' || (self.single && quote == b'\'') => {
-                Some(near(text, from + 1, [quote; 2]) + 1).filter(|end| *end <= text.len())
+            Some(b'"') => Some(self.signs.next(text, from + 1, |signs| signs.quotes)),
+            Some(b'\'') if self.single => {
+                memchr(b'\'', &text[from + 1..]).map(|length| from + 1 + length)
             }
             _ => None,
         };
-        self.at = quoted.unwrap_or_else(|| near(text, from, *b"  "));
+        let quoted = quoted.filter(|end| *end < text.len());
+        self.at = match quoted {
+            Some(end) => end + 1,
+            None => self.signs.next(text, from, |signs| signs.spaces),
+        };
         let value = from..self.at;
         Some(Place { name, value })
     }
 }
 
-/// Where, from the place `at` on, the first byte of `text` is that is one of `two`; its end, if there is none. Looks at
-/// eight at a time: names and most values are so short that to call a search that is made for long texts takes longer.
-#[inline]
-fn near(text: &[u8], mut at: usize, two: [u8; 2]) -> usize {
-    const ONES: u64 = u64::from_le_bytes([0x01; 8]);
-    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
-    // The lowest bit that is set is of the first byte that is zero; others may be wrong.
-    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
-    let [one, other] = two.map(|byte| ONES * u64::from(byte));
-    while let Some(eight) = text.get(at..).and_then(|rest| rest.first_chunk()) {
-        let word = u64::from_le_bytes(*eight);
-        let found = zero(word ^ one) | zero(word ^ other);
-        if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
+/// Where in a part of a text the bytes are that end names and values: a bit for each byte, the lowest for the first.
+#[derive(Clone, Copy, Debug)]
+struct Signs {
+    from: usize,
+    equals: u64,
+    spaces: u64,
+    quotes: u64,
+}
+
+impl Signs {
+    /// Of `text`, from the place `from` on.
+    #[inline(always)]
+    fn of(text: &[u8], from: usize) -> Self {
+        let mut last = [0; WIDTH];
+        let rest = text.get(from..).unwrap_or_default();
+        let block = rest.first_chunk().unwrap_or_else(|| {
+            last[..rest.len()].copy_from_slice(rest);
+            &last
+        });
+        Self {
+            from,
+            equals: mask(block, b'='),
+            spaces: mask(block, b' '),
+            quotes: mask(block, b'"'),
         }
-        at += 8;
     }
-    while text.get(at).is_some_and(|byte| !two.contains(byte)) {
-        at += 1;
+
+    /// Where, from the place `at` on, the first byte of `text` is that `which` tells of; its end, if there is none.
+    #[inline(always)]
+    fn next(&mut self, text: &[u8], mut at: usize, which: impl Fn(&Self) -> u64) -> usize {
+        while at < text.len() {
+            let known = at.wrapping_sub(self.from);
+            let found = match known < WIDTH {
+                true => which(self) >> known,
+                false => 0,
+            };
+            if found != 0 {
+                return at + found.trailing_zeros() as usize;
+            }
+            at = if known < WIDTH { self.from + WIDTH } else { at };
+            *self = Self::of(text, at);
+        }
+        text.len()
     }
-    at
 }
 
 #[cfg(test)]
@@ -335,14 +370,6 @@ mod tests {
         fn any_text_is_taken_without_a_panic(text: std::string::String) {
             let _ = Line::parse(&text).map(|line| line.fields().count());
             let _ = inner_fields(&text).count();
-        }
-
-        #[test]
-        fn what_is_near_is_found(text in prop::collection::vec(prop_oneof!["[ =\u{0}\u{1}!<>é]", "[a-z]{1,12}"], 0..9), from in 0usize..40) {
-            let text = text.concat().into_bytes();
-            let from = from.min(text.len());
-            let first = text[from..].iter().position(|b| b"= ".contains(b));
-            prop_assert_eq!(near(&text, from, *b"= "), first.map_or(text.len(), |at| from + at));
         }
 
         #[test]

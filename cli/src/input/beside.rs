@@ -12,6 +12,7 @@ use super::progress::Progress;
 use super::wanted::Wanted;
 use crate::record::head::{self, Parsed, Parts};
 use crate::record::spans::{self, Span};
+use dmns_audit_uapi::masks;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -66,8 +67,17 @@ struct Found {
     /// Which line of the block; the first is 1.
     number: u32,
     end: End,
-    /// `None` of what is not likely wanted: whoever wants it parses it.
-    parts: Option<Parts>,
+    /// Which of `known` of the block it is, or [`NOT_LIKELY`].
+    known: u32,
+}
+
+/// Of what is not likely wanted: whoever wants it parses it.
+const NOT_LIKELY: u32 = u32::MAX;
+
+/// What a line is that is likely wanted.
+#[derive(Debug)]
+struct Known {
+    parts: Parts,
     /// Where its fields are, of `spans` of the block.
     spans: (u32, u32),
 }
@@ -78,6 +88,7 @@ struct Block {
     /// The text of what was found; where all may be wanted, all that was read.
     bytes: Vec<u8>,
     found: Vec<Found>,
+    known: Vec<Known>,
     /// Where the fields are of what was found.
     spans: Vec<Span>,
     /// How many lines begin in it.
@@ -89,6 +100,7 @@ struct Block {
 impl Block {
     fn clear(&mut self) {
         self.found.clear();
+        self.known.clear();
         self.spans.clear();
         self.lines = 0;
         self.error = None;
@@ -105,14 +117,10 @@ impl Block {
     }
 
     fn keep(&mut self, text: &[u8], at: usize, end: End, wanted: &Ahead) {
-        let first = self.spans.len();
-        let parts = wanted.likely.may_want(text).then(|| {
-            let parsed = head::parse(text);
-            if let (Parsed::Record(head), true) = (&parsed, wanted.fields) {
-                spans::add(head.body, &mut self.spans);
-            }
-            Parts::of(&parsed)
-        });
+        let known = match wanted.likely.may_want(text) {
+            true => self.know(text, wanted),
+            false => NOT_LIKELY,
+        };
         let from = match wanted.ever.is_all() {
             true => at,
             false => self.bytes.len(),
@@ -123,12 +131,25 @@ impl Block {
             length: text.len() as u32,
             number: self.lines as u32,
             end,
-            parts,
-            spans: (first as u32, self.spans.len() as u32),
+            known,
         });
         if !wanted.ever.is_all() {
             self.bytes.extend_from_slice(text);
         }
+    }
+
+    /// Parses `text`, and tells which of `known` it is.
+    fn know(&mut self, text: &[u8], wanted: &Ahead) -> u32 {
+        let first = self.spans.len() as u32;
+        let parsed = head::parse(text);
+        if let (Parsed::Record(head), true) = (&parsed, wanted.fields) {
+            spans::add(head.body, &mut self.spans);
+        }
+        self.known.push(Known {
+            parts: Parts::of(&parsed),
+            spans: (first, self.spans.len() as u32),
+        });
+        self.known.len() as u32 - 1
     }
 }
 
@@ -260,7 +281,7 @@ impl Beside {
             while let Some(found) = self.block.found.get(self.next) {
                 self.next += 1;
                 let may = match likely {
-                    true => found.parts.is_some(),
+                    true => found.known != NOT_LIKELY,
                     false => wanted.may_want(self.text(found)),
                 };
                 if may || found.end != End::Newline {
@@ -291,9 +312,9 @@ impl Beside {
             number: self.before + u64::from(found.number),
             end: found.end,
         };
-        let parsed = match &found.parts {
-            Some(parts) => {
-                let (first, end) = found.spans;
+        let parsed = match self.block.known.get(found.known as usize) {
+            Some(Known { parts, spans }) => {
+                let (first, end) = *spans;
                 parts.parsed(text, &self.block.spans[first as usize..end as usize])
             }
             None => head::parse(text),
@@ -381,13 +402,13 @@ fn search(
         },
     };
     let text = &window.text()[..region];
-    while let Some(length) = memchr::memchr(b'\n', &text[at.min(region)..]) {
-        let line = &text[at..at + length];
-        match length > LONGEST {
+    for newline in masks::places(text, at, b'\n') {
+        let line = &text[at..newline];
+        match line.len() > LONGEST {
             true => block.line(&line[..LONGEST], at, End::Cut, wanted),
             false => block.line(line, at, End::Newline, wanted),
         }
-        at += length + 1;
+        at = newline + 1;
     }
     if at >= region {
         return error.map_or(Ok(()), Err);

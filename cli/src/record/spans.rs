@@ -4,20 +4,57 @@
 
 use dmns_audit_uapi::line::{Field, Place, Places, inner_place};
 
-/// How many letters of a name are kept.
-const LETTERS: usize = size_of::<u32>();
-
 /// Where a field is in the text of its record, which is shorter than 2^32 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// The first letters of its name.
-    letters: u32,
-    /// How long its name is, which stands before its value, and `=` between them. 0: there is none.
-    name: u32,
-    /// Where its value begins.
+    key: Key,
+    /// Where its value begins. Its name stands before that, and `=` between them, where it has one.
     value: u32,
     /// How long that is.
     length: u32,
+}
+
+/// What a name is found by: its first letters, and above them how long it is. Of a name that is longer than 2^16 bytes, the
+/// last 2^16 are its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key(u64);
+
+impl Key {
+    /// How many letters it has.
+    const LETTERS: usize = 6;
+
+    #[inline(always)]
+    const fn of(name: &[u8]) -> Self {
+        let length = match name.len() {
+            length if length > u16::MAX as usize => u16::MAX as usize,
+            length => length,
+        };
+        let mut key = (length as u64) << (8 * Self::LETTERS);
+        let mut at = 0;
+        while at < name.len() && at < Self::LETTERS {
+            key |= (name[at] as u64) << (8 * at);
+            at += 1;
+        }
+        Self(key)
+    }
+
+    /// Of the name that begins at `at` in `body` and has `length` letters.
+    #[inline(always)]
+    fn within(body: &[u8], at: usize, length: usize) -> Self {
+        match body.get(at..).and_then(|rest| rest.first_chunk()) {
+            Some(eight) if length <= u16::MAX as usize => {
+                let letters = (1 << (8 * length.min(Self::LETTERS))) - 1;
+                let length = (length as u64) << (8 * Self::LETTERS);
+                Self((u64::from_le_bytes(*eight) & letters) | length)
+            }
+            _ => Self::of(&body[at..at + length]),
+        }
+    }
+
+    /// How long the name is.
+    fn length(self) -> usize {
+        (self.0 >> (8 * Self::LETTERS)) as usize
+    }
 }
 
 impl Span {
@@ -29,13 +66,14 @@ impl Span {
         }
     }
 
+    #[inline]
     fn value<'a>(&self, body: &'a str) -> &'a str {
         let value = self.value as usize;
         &body[value..value + self.length as usize]
     }
 
     fn name<'a>(&self, body: &'a str) -> &'a str {
-        match (self.value as usize, self.name as usize) {
+        match (self.value as usize, self.key.length()) {
             (_, 0) => "",
             (value, length) => &body[value - 1 - length..value - 1],
         }
@@ -43,34 +81,31 @@ impl Span {
 }
 
 /// The value of the first field of `body` that is called `name`. `spans`: where its fields are.
-#[inline]
+#[inline(always)]
 pub fn value<'a>(body: &'a str, spans: &[Span], name: &str) -> Option<&'a str> {
-    let (letters, length) = (letters(name.as_bytes()), name.len());
-    let is_it = |span: &&Span| {
-        let may = span.letters == letters && span.name as usize == length;
-        may && (length <= LETTERS || span.name(body) == name)
-    };
-    spans.iter().find(is_it).map(|span| span.value(body))
+    // Of a name that the program has written down, the compiler knows it.
+    let key = Key::of(name.as_bytes());
+    match name.len() <= Key::LETTERS {
+        true => with_key(body, spans, key),
+        false => with_name(body, spans, key, name),
+    }
 }
 
-/// The first letters of `name`, to compare them at once.
-#[inline]
-fn letters(name: &[u8]) -> u32 {
-    match name.first_chunk() {
-        Some(first) => u32::from_le_bytes(*first),
-        None => name
-            .iter()
-            .rev()
-            .fold(0, |all, letter| (all << 8) | u32::from(*letter)),
-    }
+fn with_key<'a>(body: &'a str, spans: &[Span], key: Key) -> Option<&'a str> {
+    let span = spans.iter().find(|span| span.key == key)?;
+    Some(span.value(body))
+}
+
+fn with_name<'a>(body: &'a str, spans: &[Span], key: Key, name: &str) -> Option<&'a str> {
+    let is_it = |span: &&Span| span.key == key && span.name(body) == name;
+    Some(spans.iter().find(is_it)?.value(body))
 }
 
 /// Adds where the fields of the record `body` are: those before `msg='` first, then those inside it. A record of the
 /// kernel has none inside.
 pub fn add(body: &[u8], spans: &mut Vec<Span>) {
     let span = |Place { name, value }: Place| Span {
-        letters: letters(&body[name.clone()]),
-        name: name.len() as u32,
+        key: Key::within(body, name.start, name.len()),
         value: value.start as u32,
         length: value.len() as u32,
     };
@@ -91,7 +126,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn text() -> impl Strategy<Value = String> {
-        let part = prop_oneof!["[ a=\"'é\u{0}]", "a{3,5}"];
+        let part = prop_oneof!["[ a=\"'é\u{0}]", "a{3,8}"];
         prop::collection::vec(part, 0..30).prop_map(|parts| parts.concat())
     }
 
@@ -114,7 +149,7 @@ mod tests {
             }
             let told: Vec<_> = spans.iter().map(|span| span.field(&body)).collect();
             prop_assert_eq!(&told, &found);
-            for name in ["", "a", "aa", " ", "=a", "aaaa", "aaaaa", "é"] {
+            for name in ["", "a", "aa", "a\u{0}", " ", "=a", "aaaaa", "aaaaaa", "aaaaaaa", "é"] {
                 let first = found.iter().find(|field| field.name == name);
                 prop_assert_eq!(value(&body, &spans, name), first.map(|field| field.value), "{}", name);
             }
