@@ -56,6 +56,7 @@ impl Terminal {
     }
 
     /// The same, at the end of `out`.
+    #[inline]
     pub fn paint_to(&self, look: Look, text: &str, out: &mut String) {
         match self.colour && !text.is_empty() {
             true => {

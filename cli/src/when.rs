@@ -324,9 +324,7 @@ impl Times {
         if full.counts {
             let at = full.text.len() - "00".len();
             full.text.truncate(at);
-            let second = (seconds % 60) as u8;
-            full.text.push(char::from(b'0' + second / 10));
-            full.text.push(char::from(b'0' + second % 10));
+            full.text.push_str(two_digits(&mut [0; 2], seconds % 60));
         } else {
             full.text = clock.full(seconds);
         }
@@ -340,12 +338,24 @@ pub struct Duration(pub u64);
 
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (hours, minutes) = (self.0 / 3600 % 24, self.0 / 60 % 60);
-        match self.0 / 86400 {
-            0 => write!(f, "({hours:02}:{minutes:02})"),
-            days => write!(f, "({days}+{hours:02}:{minutes:02})"),
+        // Each row of a report may have one: no formatter takes part.
+        f.write_str("(")?;
+        let days = self.0 / 86400;
+        if days > 0 {
+            f.write_str(itoa::Buffer::new().format(days))?;
+            f.write_str("+")?;
         }
+        f.write_str(two_digits(&mut [0; 2], self.0 / 3600 % 24))?;
+        f.write_str(":")?;
+        f.write_str(two_digits(&mut [0; 2], self.0 / 60 % 60))?;
+        f.write_str(")")
     }
+}
+
+/// `number`, which is below 100, as two digits.
+fn two_digits(digits: &mut [u8; 2], number: u64) -> &str {
+    *digits = [number / 10, number % 10].map(|digit| b'0' + digit as u8);
+    std::str::from_utf8(digits).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -64,7 +64,7 @@ enum Source {
 /// A file that is read, or a stream.
 enum Current {
     Here(Lines<Box<dyn Read + Send>>),
-    Beside(Beside),
+    Beside(Box<Beside>),
 }
 
 impl Current {
@@ -190,11 +190,11 @@ impl Log {
         match ahead.as_ref().filter(|_| large) {
             Some((ever, how)) if plain => {
                 let lines = Beside::file(file, ever, *how, &self.progress)?;
-                Ok(Current::Beside(lines))
+                Ok(Current::Beside(Box::new(lines)))
             }
             Some((ever, _)) => {
                 let stream = open::stream(self.progress.watch(file))?;
-                Ok(Current::Beside(Beside::stream(stream, ever)))
+                Ok(Current::Beside(Box::new(Beside::stream(stream, ever))))
             }
             None => {
                 let stream = open::stream(self.progress.watch(file))?;

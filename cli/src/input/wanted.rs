@@ -16,8 +16,20 @@ const fn key(bytes: [u8; 4]) -> Key {
 pub struct Wanted {
     /// Empty: every line.
     keys: Vec<Key>,
-    /// A bit for each, where [`Wanted::bit`] says: most lines are told by it.
-    bits: u64,
+    /// The same where they are found: each at its [place](place), or after it where another is there.
+    table: [Key; PLACES],
+}
+
+/// How many places the table has: many more than keys, so that nearly all that is not wanted has an empty one.
+const PLACES: usize = 1 << PLACE_BITS;
+const PLACE_BITS: u32 = 6;
+
+/// No key: a name has no zero.
+const NONE: Key = 0;
+
+/// Where a key is in the table.
+const fn place(key: Key) -> usize {
+    (key.wrapping_mul(0x9e37_79b9) >> (Key::BITS - PLACE_BITS)) as usize
 }
 
 impl Wanted {
@@ -25,7 +37,7 @@ impl Wanted {
     pub fn all() -> Self {
         Self {
             keys: Vec::new(),
-            bits: 0,
+            table: [NONE; PLACES],
         }
     }
 
@@ -45,12 +57,15 @@ impl Wanted {
                     .expect("a prefix has four bytes"))
             })
             .collect();
-        let bits = keys.iter().fold(0, |bits, &key| bits | Self::bit(key));
-        Self { keys, bits }
-    }
-
-    fn bit(key: Key) -> u64 {
-        1 << (key.wrapping_mul(0x9e37_79b9) >> 26)
+        let mut table = [NONE; PLACES];
+        for &key in &keys {
+            let mut at = place(key);
+            while table[at] != NONE {
+                at = (at + 1) % PLACES;
+            }
+            table[at] = key;
+        }
+        Self { keys, table }
     }
 
     /// Whether it is every line.
@@ -61,29 +76,46 @@ impl Wanted {
     /// Whether the same is wanted. Asked for each line: nothing is compared with nothing, which glibc's memcmp(3) on
     /// AVX-512 takes a hundred times as long for.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        self.bits == other.bits && (self.is_all() || self.keys == other.keys)
+        self.keys.len() == other.keys.len() && (self.is_all() || self.keys == other.keys)
     }
 
     /// Whether `line` may be wanted.
     #[inline]
     pub fn may_want(&self, line: &[u8]) -> bool {
-        if self.keys.is_empty() {
+        const TYPE: u64 = u64::from_le_bytes(*b"type=\0\0\0");
+        const OF_TYPE: u64 = u64::from_le_bytes(*b"\xff\xff\xff\xff\xff\0\0\0");
+        if self.is_all() {
             return true;
         }
-        match line {
-            [b't', b'y', b'p', b'e', b'=', a, b, c, d, ..] => {
-                let key = key([*a, *b, *c, *d]);
-                let may = self.bits & Self::bit(key) != 0;
-                (may && self.keys.contains(&key)) || a.is_ascii_digit()
-            }
-            [b'n', b'o', b'd', b'e', b'=', rest @ ..] => match memchr::memchr(b' ', rest) {
-                Some(space) if rest[space + 1..].starts_with(b"type=") => {
-                    self.may_want(&rest[space + 1..])
-                }
+        match line.first_chunk() {
+            // The end of eight bytes and the beginning of the four after `type=` are the same.
+            Some(eight) if u64::from_le_bytes(*eight) & OF_TYPE == TYPE => match line.get(5..9) {
+                Some(&[a, b, c, d]) => a.is_ascii_digit() || self.has(key([a, b, c, d])),
                 _ => true,
             },
-            _ => true,
+            _ => self.may_want_other(line),
         }
+    }
+
+    #[inline]
+    fn has(&self, key: Key) -> bool {
+        let mut at = place(key);
+        loop {
+            match self.table[at] {
+                NONE => return false,
+                known if known == key => return true,
+                _ => at = (at + 1) % PLACES,
+            }
+        }
+    }
+
+    /// The same of a line that does not begin with `type=`, or is that alone.
+    fn may_want_other(&self, line: &[u8]) -> bool {
+        let rest = line.strip_prefix(b"node=").and_then(|rest| {
+            let space = memchr::memchr(b' ', rest)?;
+            Some(&rest[space + 1..]).filter(|rest| rest.starts_with(b"type="))
+        });
+        rest.is_none_or(|rest| self.may_want(rest))
     }
 }
 

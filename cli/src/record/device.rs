@@ -36,13 +36,15 @@ fn numbers(text: &[u8]) -> Option<(u32, u32)> {
 
 /// The number with which `text` begins, and what follows. A zero before another digit is none.
 fn number(text: &[u8]) -> Option<(u32, &[u8])> {
-    let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
-    let (number, rest) = text.split_at(digits);
-    if matches!(number, [] | [b'0', _, ..]) {
-        return None;
+    let (mut number, mut digits) = (0, 0);
+    while let Some(digit @ b'0'..=b'9') = text.get(digits) {
+        // The largest has ten digits, and more than those of it are none of its.
+        number = 10 * (number % 10_000_000_000) + u64::from(digit - b'0');
+        digits += 1;
     }
-    let add = |sum: u32, digit: &u8| sum.checked_mul(10)?.checked_add(u32::from(digit - b'0'));
-    Some((number.iter().try_fold(0, add)?, rest))
+    let whole = (1..=10).contains(&digits) && (digits == 1 || text[0] != b'0');
+    let number = u32::try_from(number).ok().filter(|_| whole)?;
+    Some((number, &text[digits..]))
 }
 
 impl Hash for Device {
@@ -62,7 +64,9 @@ impl fmt::Display for Device {
         match self {
             Self::Number(major, minor) => {
                 let (mut a, mut b) = (itoa::Buffer::new(), itoa::Buffer::new());
-                write!(f, "{}:{}", a.format(*major), b.format(*minor))
+                f.write_str(a.format(*major))?;
+                f.write_str(":")?;
+                f.write_str(b.format(*minor))
             }
             Self::Text(text) => f.write_str(text),
         }

@@ -35,12 +35,11 @@ impl Type {
             .strip_prefix(b"UNKNOWN[")
             .and_then(|rest| rest.strip_suffix(b"]"))
             .unwrap_or(name);
-        if let Some(number) = number.first().filter(|b| b.is_ascii_digit()).and(
-            std::str::from_utf8(number)
-                .ok()
-                .and_then(|text| text.parse().ok()),
-        ) {
-            return Self::from_number(number);
+        if number.first().is_some_and(u8::is_ascii_digit) {
+            let text = std::str::from_utf8(number).ok();
+            if let Some(number) = text.and_then(|text| text.parse().ok()) {
+                return Self::from_number(number);
+            }
         }
         match name {
             b"SYSCALL" => Self::Syscall,
@@ -52,9 +51,9 @@ impl Type {
                 VirtType::from_name(name).map_or(Self::Other, Self::Virt)
             }
             _ if name.starts_with(b"ANOM_") => Self::Anomaly,
-            _ if name.starts_with(b"DM_") || name.starts_with(b"NS_") => std::str::from_utf8(name)
-                .ok()
-                .and_then(RecordType::from_name)
+            _ if name.starts_with(b"DM_") || name.starts_with(b"NS_") => RecordType::ALL
+                .into_iter()
+                .find(|ty| ty.name().as_bytes() == name)
                 .map_or(Self::Other, Self::Ours),
             _ => Self::Other,
         }

@@ -51,6 +51,11 @@ impl<'a> Nested<'a> {
         Self { body, spans }
     }
 
+    /// The record as it is written.
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+
     /// The fields, those before `msg='` first.
     pub fn fields(&self) -> impl Iterator<Item = Field<'_>> {
         self.spans.iter().map(|span| span.field(&self.body))
@@ -75,8 +80,22 @@ pub const fn is_letter(byte: u8) -> bool {
 
 /// Whether all of `text` is printable ASCII.
 pub fn is_printable(text: &[u8]) -> bool {
-    // All is looked at, which takes less than to look for the first that is not.
-    text.iter().fold(true, |all, &byte| all & is_letter(byte))
+    match (text.first_chunk(), text.last_chunk()) {
+        // Most words have a few letters.
+        (Some(first), Some(last)) if text.len() <= 16 => {
+            !has_other(u64::from_le_bytes(*first)) && !has_other(u64::from_le_bytes(*last))
+        }
+        // All is looked at, which takes less than to look for the first that is not.
+        _ => text.iter().fold(true, |all, &byte| all & is_letter(byte)),
+    }
+}
+
+/// Whether one of eight bytes is no printable ASCII.
+const fn has_other(eight: u64) -> bool {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    // The highest bit of a byte is set where it is from 128 on, below 32, or 127. To subtract and to add changes the
+    // byte above only where a byte is such a one itself.
+    (eight | eight.wrapping_sub(ONES * 32) | eight.wrapping_add(ONES)) & (ONES << 7) != 0
 }
 
 /// The text that `value` stands for: without quotes, or from hexadecimal.
@@ -132,6 +151,14 @@ mod tests {
             untrusted(&mut out, value.as_bytes());
             let encoded = String::from_utf8(out).expect("ASCII");
             prop_assert_eq!(decoded(&encoded), value);
+        }
+
+        #[test]
+        fn printable_is_what_each_byte_is(mut text in prop::collection::vec(b' '..=b'~', 0..40), other: u8, at: usize) {
+            if let Some(byte) = (!text.is_empty()).then_some(at % text.len().max(1)) {
+                text[byte] = other;
+            }
+            prop_assert_eq!(is_printable(&text), text.iter().all(|byte| is_letter(*byte)));
         }
 
         #[test]

@@ -97,9 +97,15 @@ impl<T: ?Sized, K: Key> Spool<T, K> {
         Ok(())
     }
 
+    /// Of equal keys, that of the first row stays first.
+    fn sort(&mut self) {
+        self.index
+            .sort_unstable_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+    }
+
     /// Writes what is in memory to the file, in order.
     fn spill(&mut self) -> io::Result<()> {
-        self.index.sort_by(|a, b| a.0.cmp(&b.0));
+        self.sort();
         let file = match self.file.take() {
             Some(file) => file,
             None => tempfile::tempfile()?,
@@ -135,7 +141,7 @@ impl<T: ?Sized, K: Key> Spool<T, K> {
             (self.bytes, self.index) = Default::default();
         }
         let Some(file) = &self.file else {
-            self.index.sort_by(|a, b| a.0.cmp(&b.0));
+            self.sort();
             for (_, from, length) in &self.index {
                 let from = *from as usize;
                 each(&self.bytes[from..from + *length as usize])?;

@@ -57,8 +57,7 @@ impl Blame {
         let text = |name: &str| names.get(&record.text(name).unwrap_or_default());
         if let Some(label) = record.raw("scontext") {
             let guest = self.by_level(head, Some(label))?;
-            let body = String::from_utf8_lossy(head.body);
-            let (result, operation) = selinux(&body);
+            let (result, operation) = selinux(record.body());
             let context = match operation.as_str() {
                 "relabelfrom" => label,
                 "relabelto" => record.raw("tcontext").unwrap_or_default(),

@@ -26,9 +26,10 @@ use super::dm::record::Record;
 use super::{Collector, Options};
 use crate::input::Wanted;
 use crate::record::pending::Pending;
-use crate::record::value::Nested;
+use crate::record::value::{Nested, text};
 use crate::record::{Head, Type};
 use blame::{Anomaly, Blame};
+use dmns_audit_uapi::line::fields;
 use dmns_audit_uapi::types::RecordType;
 use dmns_audit_uapi::virt::VirtType;
 use guests::Guests;
@@ -238,17 +239,19 @@ impl<'a> Report<'a> {
     fn syscall(&mut self, head: &Head<'_>) -> io::Result<()> {
         let event = (head.host, head.stamp);
         for mut waiting in self.waiting.take(&event, |_| true) {
-            let call = Nested::of(head);
+            // It has many fields, and one is asked for.
+            let body = text(head.body);
+            let raw = |name: &str| fields(&body).find(|field| field.name == name);
             match waiting.lacks {
                 Lacks::User => {
-                    if let Some(uid) = call.raw("uid") {
+                    if let Some(uid) = raw("uid") {
                         let users = &self.options.users;
-                        let user = users.of_field(head.enrichment, "uid", uid);
+                        let user = users.of_field(head.enrichment, "uid", uid.value);
                         waiting.row.user = self.guests.names.get(&user);
                     }
                 }
                 Lacks::Guest => {
-                    let pid = call.raw("pid").and_then(|pid| pid.parse().ok());
+                    let pid = raw("pid").and_then(|pid| pid.value.parse().ok());
                     match pid.and_then(|pid| self.guests.with_pid(head.host, pid)) {
                         Some(session) => blame::owned_by(&mut waiting.row, session),
                         None => continue,

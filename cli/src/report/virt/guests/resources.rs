@@ -285,8 +285,12 @@ trait Extract<T> {
 
 impl<T> Extract<T> for Vec<T> {
     fn extract(&mut self, mut is_it: impl FnMut(&mut T) -> bool) -> Vec<T> {
-        let mut out = Vec::new();
-        for mut item in std::mem::take(self) {
+        let Some(first) = self.iter_mut().position(&mut is_it) else {
+            return Vec::new();
+        };
+        let mut rest = self.split_off(first).into_iter();
+        let mut out: Vec<T> = rest.next().into_iter().collect();
+        for mut item in rest {
             match is_it(&mut item) {
                 true => out.push(item),
                 false => self.push(item),
