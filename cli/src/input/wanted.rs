@@ -88,7 +88,6 @@ impl Wanted {
             return true;
         }
         match line.first_chunk() {
-            // The end of eight bytes and the beginning of the four after `type=` are the same.
             Some(eight) if u64::from_le_bytes(*eight) & OF_TYPE == TYPE => match line.get(5..9) {
                 Some(&[a, b, c, d]) => a.is_ascii_digit() || self.has(key([a, b, c, d])),
                 _ => true,

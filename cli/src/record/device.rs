@@ -38,13 +38,12 @@ fn numbers(text: &[u8]) -> Option<(u32, u32)> {
 fn number(text: &[u8]) -> Option<(u32, &[u8])> {
     let (mut number, mut digits) = (0, 0);
     while let Some(digit @ b'0'..=b'9') = text.get(digits) {
-        // The largest has ten digits, and more than those of it are none of its.
-        number = 10 * (number % 10_000_000_000) + u64::from(digit - b'0');
+        number = u64::saturating_mul(number, 10).saturating_add(u64::from(digit - b'0'));
         digits += 1;
     }
-    let whole = (1..=10).contains(&digits) && (digits == 1 || text[0] != b'0');
-    let number = u32::try_from(number).ok().filter(|_| whole)?;
-    Some((number, &text[digits..]))
+    let (number, rest) = (u32::try_from(number).ok()?, &text[digits..]);
+    let is_one = digits == 1 || (digits > 1 && text[0] != b'0');
+    is_one.then_some((number, rest))
 }
 
 impl Hash for Device {

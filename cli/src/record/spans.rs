@@ -14,8 +14,8 @@ pub struct Span {
     length: u32,
 }
 
-/// What a name is found by: its first letters, and above them how long it is. Of a name that is longer than 2^16 bytes, the
-/// last 2^16 are its name.
+/// What a name is found by: its first letters, and above them how long it is. No line of a log is so long that a name has
+/// more than 65,535 bytes; of one that has, the last of them are its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Key(u64);
 
@@ -25,11 +25,7 @@ impl Key {
 
     #[inline(always)]
     const fn of(name: &[u8]) -> Self {
-        let length = match name.len() {
-            length if length > u16::MAX as usize => u16::MAX as usize,
-            length => length,
-        };
-        let mut key = (length as u64) << (8 * Self::LETTERS);
+        let mut key = Self::with_length(name.len());
         let mut at = 0;
         while at < name.len() && at < Self::LETTERS {
             key |= (name[at] as u64) << (8 * at);
@@ -42,13 +38,18 @@ impl Key {
     #[inline(always)]
     fn within(body: &[u8], at: usize, length: usize) -> Self {
         match body.get(at..).and_then(|rest| rest.first_chunk()) {
-            Some(eight) if length <= u16::MAX as usize => {
+            Some(eight) => {
                 let letters = (1 << (8 * length.min(Self::LETTERS))) - 1;
-                let length = (length as u64) << (8 * Self::LETTERS);
-                Self((u64::from_le_bytes(*eight) & letters) | length)
+                Self((u64::from_le_bytes(*eight) & letters) | Self::with_length(length))
             }
-            _ => Self::of(&body[at..at + length]),
+            None => Self::of(&body[at..at + length]),
         }
+    }
+
+    const fn with_length(length: usize) -> u64 {
+        let most = u16::MAX as usize;
+        let length = if length < most { length } else { most };
+        (length as u64) << (8 * Self::LETTERS)
     }
 
     /// How long the name is.
@@ -75,7 +76,8 @@ impl Span {
     fn name<'a>(&self, body: &'a str) -> &'a str {
         match (self.value as usize, self.key.length()) {
             (_, 0) => "",
-            (value, length) => &body[value - 1 - length..value - 1],
+            // Of a name that is longer than its key says, what is cut off may end inside a letter.
+            (value, length) => body.get(value - 1 - length..value - 1).unwrap_or_default(),
         }
     }
 }
@@ -154,5 +156,15 @@ mod tests {
                 prop_assert_eq!(value(&body, &spans, name), first.map(|field| field.value), "{}", name);
             }
         }
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_breaks_nothing() {
+        let body = format!("{}=1 res=0", "é".repeat(40_000));
+        let mut spans = Vec::new();
+        add(body.as_bytes(), &mut spans);
+        assert_eq!(spans[0].field(&body).value, "1");
+        assert_eq!(value(&body, &spans, &body[..80_000]), None);
+        assert_eq!(value(&body, &spans, "res"), Some("0"));
     }
 }
