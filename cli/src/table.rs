@@ -168,18 +168,12 @@ impl Table {
         writeln!(out, "{line}")
     }
 
-    /// Writes the row that a [`Line`] made, and what stands beneath it. `line` is room for it.
+    /// Adds the row that a [`Line`] made, and what stands beneath it, to `lines`.
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to, or `row` is of another table.
-    pub fn written(
-        &self,
-        row: &[u8],
-        terminal: &Terminal,
-        line: &mut String,
-        out: &mut dyn Write,
-    ) -> io::Result<()> {
+    /// Where `row` is of another table.
+    pub fn written(&self, row: &[u8], terminal: &Terminal, lines: &mut String) -> io::Result<()> {
         let (head, rest) = row.split_at(self.titles.len() * CELL);
         let text = std::str::from_utf8(rest).map_err(io::Error::other)?;
         let mut from = 0;
@@ -193,11 +187,10 @@ impl Table {
             };
             (text, Look::of_byte(cell[0] & !WIDE), width)
         });
-        line.clear();
-        self.cells(cells, terminal, line);
-        line.push('\n');
-        line.push_str(&text[from..]);
-        out.write_all(line.as_bytes())
+        self.cells(cells, terminal, lines);
+        lines.push('\n');
+        lines.push_str(&text[from..]);
+        Ok(())
     }
 
     fn cells<'c>(
@@ -207,7 +200,7 @@ impl Table {
         line: &mut String,
     ) {
         // What stands after the last text: nothing is written of it.
-        let (mut end, mut pending) = (0, 0);
+        let (mut end, mut pending) = (line.len(), 0);
         for (column, (text, look, width)) in cells.enumerate() {
             let room = self.widths[column];
             let (text, width) = match width <= room {

@@ -120,9 +120,8 @@ impl Columns {
     /// Where `out` cannot be written to, or rows cannot be read back.
     pub fn end(mut self, terminal: &Terminal, out: &mut dyn Write) -> io::Result<()> {
         self.table.begin(terminal, out)?;
-        let mut line = String::new();
         let table = &self.table;
         self.rows
-            .read(|row| table.written(row, terminal, &mut line, out))
+            .write_to(out, |row, line| table.written(row, terminal, line))
     }
 }

@@ -13,6 +13,11 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::marker::PhantomData;
 use std::os::unix::fs::FileExt;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+
+/// How many rows a processor takes at a time.
+const CHUNK: usize = 1 << 10;
 
 /// How many bytes of rows stay in memory.
 const ROOM: usize = 4 << 20;
@@ -164,6 +169,58 @@ impl<T: ?Sized, K: Key> Spool<T, K> {
     }
 }
 
+impl Spool<[u8]> {
+    /// Writes what `text` makes of the bytes of each row, in order. Rows that are in memory are taken by all processors.
+    ///
+    /// # Errors
+    ///
+    /// What `text` returns, or where `out` cannot be written to or the temporary file cannot be read.
+    pub fn write_to(
+        mut self,
+        out: &mut dyn Write,
+        text: impl Fn(&[u8], &mut String) -> io::Result<()> + Sync,
+    ) -> io::Result<()> {
+        let workers = thread::available_parallelism().map_or(1, usize::from);
+        if self.file.is_some() || self.index.len() < 2 * CHUNK || workers == 1 {
+            let mut line = String::new();
+            return self.read(|row| {
+                line.clear();
+                text(row, &mut line)?;
+                out.write_all(line.as_bytes())
+            });
+        }
+        self.sort();
+        let (bytes, text) = (&self.bytes, &text);
+        let made = |rows: &[(u64, u32, u32)]| {
+            let mut lines = String::new();
+            for (_, from, length) in rows {
+                let from = *from as usize;
+                text(&bytes[from..from + *length as usize], &mut lines)?;
+            }
+            Ok(lines)
+        };
+        thread::scope(|scope| {
+            // Each takes every nth chunk and has a channel of its own, so that asking them in turn keeps the order.
+            let chunks: Vec<_> = (0..workers)
+                .map(|first| {
+                    let chunks = self.index.chunks(CHUNK).skip(first).step_by(workers);
+                    let (to, from) = sync_channel::<io::Result<String>>(2);
+                    // Where nobody listens any more, what comes next is of no use.
+                    scope.spawn(move || chunks.map(made).try_for_each(|lines| to.send(lines)));
+                    from
+                })
+                .collect();
+            for from in chunks.iter().cycle() {
+                match from.recv() {
+                    Ok(lines) => out.write_all(lines?.as_bytes())?,
+                    Err(_) => break,
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
 /// A part of a file.
 struct Part<'a> {
     file: &'a File,
@@ -201,6 +258,30 @@ fn next<K: Key>(run: &mut impl Read) -> io::Result<Option<(K, Vec<u8>)>> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn rows_are_written_in_order_whoever_writes_them(rows in prop::collection::vec(0u64..5000, 0..4 * CHUNK), room in prop_oneof![Just(ROOM), 1000usize..9000]) {
+            let mut spool: Spool<[u8]> = Spool::with_room(room);
+            for (number, row) in rows.iter().enumerate() {
+                spool.write(*row, |bytes| write!(bytes, "{row}.{number}")).expect("kept");
+            }
+            let mut out = Vec::new();
+            let text = |row: &[u8], line: &mut String| {
+                line.push_str(std::str::from_utf8(row).expect("text"));
+                line.push('\n');
+                Ok(())
+            };
+            spool.write_to(&mut out, text).expect("written");
+            let mut expected: Vec<_> = rows.iter().zip(0..).collect();
+            expected.sort();
+            let line = |(row, number): &(&u64, i32)| format!("{row}.{number}\n");
+            let expected: Vec<String> = expected.iter().map(line).collect();
+            prop_assert_eq!(String::from_utf8(out).expect("text"), expected.concat());
+        }
+    }
 
     proptest! {
         #[test]
