@@ -61,6 +61,9 @@ pub(crate) struct Scenario {
     /// Whether the guest's clock counts instructions: what takes how long then does not depend on the host.
     #[serde(default)]
     pub(crate) icount: bool,
+    /// Each virtual CPU must get on: with several, no clock counts instructions.
+    #[serde(default)]
+    pub(crate) fair: bool,
     /// Whose guest it runs in.
     #[serde(default)]
     pub(crate) boot: Boot,

@@ -70,9 +70,7 @@ impl Machine {
             cpus: scenario.cpus,
             parallel: scenario.parallel,
             kernel_args: scenario.kernel_args.clone(),
-            // Until QEMU 8.1, one virtual processor may take all instructions up to the next timer, so that for the
-            // others the clock runs while they do not.
-            icount: scenario.icount && scenario.cpus == 1,
+            icount: scenario.icount && !scenario.parallel && !(scenario.fair && scenario.cpus > 1),
             image: scenario.image.clone(),
             ..Self::default()
         }
