@@ -22,6 +22,15 @@ pub fn mask(block: &[u8; WIDTH], byte: u8) -> u64 {
     })
 }
 
+/// The first [`WIDTH`] bytes of `text`; where it has fewer, what `last` has comes after them.
+#[inline(always)]
+pub fn block<'a>(text: &'a [u8], last: &'a mut [u8; WIDTH]) -> &'a [u8; WIDTH] {
+    text.first_chunk().unwrap_or_else(|| {
+        last[..text.len()].copy_from_slice(text);
+        last
+    })
+}
+
 /// The places of `byte` in `text`, from the place `at` on.
 pub fn places(text: &[u8], at: usize, byte: u8) -> Found<'_> {
     Found {
@@ -50,14 +59,7 @@ impl Iterator for Found<'_> {
     fn next(&mut self) -> Option<usize> {
         while self.mask == 0 {
             let rest = self.text.get(self.next..).filter(|rest| !rest.is_empty())?;
-            self.mask = match rest.first_chunk() {
-                Some(block) => mask(block, self.byte),
-                None => {
-                    let mut last = [!self.byte; WIDTH];
-                    last[..rest.len()].copy_from_slice(rest);
-                    mask(&last, self.byte)
-                }
-            };
+            self.mask = mask(block(rest, &mut [!self.byte; WIDTH]), self.byte);
             self.next += WIDTH;
         }
         let at = self.next - WIDTH + self.mask.trailing_zeros() as usize;
