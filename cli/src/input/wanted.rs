@@ -82,17 +82,13 @@ impl Wanted {
     /// Whether `line` may be wanted.
     #[inline]
     pub fn may_want(&self, line: &[u8]) -> bool {
-        const TYPE: u64 = u64::from_le_bytes(*b"type=\0\0\0");
-        const OF_TYPE: u64 = u64::from_le_bytes(*b"\xff\xff\xff\xff\xff\0\0\0");
         if self.is_all() {
             return true;
         }
-        match line.first_chunk() {
-            Some(eight) if u64::from_le_bytes(*eight) & OF_TYPE == TYPE => match line.get(5..9) {
-                Some(&[a, b, c, d]) => a.is_ascii_digit() || self.has(key([a, b, c, d])),
-                _ => true,
-            },
-            _ => self.may_want_other(line),
+        match line.strip_prefix(b"type=") {
+            Some(&[a, b, c, d, ..]) => a.is_ascii_digit() || self.has(key([a, b, c, d])),
+            Some(_) => true,
+            None => self.may_want_other(line),
         }
     }
 
@@ -108,7 +104,7 @@ impl Wanted {
         }
     }
 
-    /// The same of a line that does not begin with `type=`, or is that alone.
+    /// The same of a line that does not begin with `type=`.
     fn may_want_other(&self, line: &[u8]) -> bool {
         let rest = line.strip_prefix(b"node=").and_then(|rest| {
             let space = memchr::memchr(b' ', rest)?;
