@@ -93,8 +93,13 @@ impl<'a> Line<'a> {
 
     /// The value of the first field called `name`, with its quotes, if any.
     pub fn field(&self, name: &str) -> Option<&'a str> {
-        self.fields().find(|f| f.name == name).map(|f| f.value)
+        field(self.body, name)
     }
+}
+
+/// The value of the first of the [`fields`] of `body` that is called `name`: for who asks for few of many.
+pub fn field<'a>(body: &'a str, name: &str) -> Option<&'a str> {
+    fields(body).find(|f| f.name == name).map(|f| f.value)
 }
 
 /// What stands in `msg='...'` of a record from user space, and where in `body` it begins. A single quote is a

@@ -10,7 +10,7 @@ use super::tell::{first, object, sentence};
 use crate::record::value::{Nested, text};
 use crate::record::{Head, Type};
 use crate::report::{Id, Options, Who};
-use dmns_audit_uapi::line::fields;
+use dmns_audit_uapi::line::{field, fields};
 use dmns_audit_uapi::types::RecordType;
 use dmns_audit_uapi::virt::VirtType;
 use serde_json::{Map, Value, json};
@@ -185,8 +185,7 @@ fn actor(event: &Event, first: &Head<'_>, options: &Options) -> (Option<Value>, 
     let head = syscall.as_ref().unwrap_or(first);
     let body = text(head.body);
     let who = Who::of(head, fields(&body), &options.users);
-    let parent = fields(&body).find(|field| field.name == "ppid");
-    let parent = parent.and_then(|field| field.value.parse::<u32>().ok());
+    let parent = field(&body, "ppid").and_then(|pid| pid.parse::<u32>().ok());
     let mut process = Map::new();
     let mut put = |name: &str, value: Option<Value>| {
         process.extend(value.map(|value| (name.to_owned(), value)));

@@ -11,7 +11,7 @@ use crate::record::{Head, Type};
 use crate::report::dm::record::Record;
 use crate::report::{Id, Options, Who};
 use crate::terminal::{BAD, FAINT, NAME};
-use dmns_audit_uapi::line::fields;
+use dmns_audit_uapi::line::{field, fields};
 use dmns_audit_uapi::rules::{self, Unit};
 use dmns_audit_uapi::types::RecordType;
 use serde_json::{Map, Value, json};
@@ -214,7 +214,7 @@ fn mapping(ty: RecordType, body: &str, devices: &[Device]) -> Option<String> {
 }
 
 fn namespace(ty: RecordType, body: &str) -> Option<String> {
-    let value = |name: &str| fields(body).find(|f| f.name == name).map(|f| f.value);
+    let value = |name: &str| field(body, name);
     let id = value("ns_id").map(|id| format!(" (ns_id {id})"));
     let id = id.unwrap_or_default();
     match ty {

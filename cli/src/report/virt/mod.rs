@@ -29,7 +29,7 @@ use crate::record::pending::Pending;
 use crate::record::value::{Nested, text};
 use crate::record::{Head, Type};
 use blame::{Anomaly, Blame};
-use dmns_audit_uapi::line::fields;
+use dmns_audit_uapi::line::field;
 use dmns_audit_uapi::types::RecordType;
 use dmns_audit_uapi::virt::VirtType;
 use guests::Guests;
@@ -241,17 +241,16 @@ impl<'a> Report<'a> {
         for mut waiting in self.waiting.take(&event, |_| true) {
             // It has many fields, and one is asked for.
             let body = text(head.body);
-            let raw = |name: &str| fields(&body).find(|field| field.name == name);
             match waiting.lacks {
                 Lacks::User => {
-                    if let Some(uid) = raw("uid") {
+                    if let Some(uid) = field(&body, "uid") {
                         let users = &self.options.users;
-                        let user = users.of_field(head.enrichment, "uid", uid.value);
+                        let user = users.of_field(head.enrichment, "uid", uid);
                         waiting.row.user = self.guests.names.get(&user);
                     }
                 }
                 Lacks::Guest => {
-                    let pid = raw("pid").and_then(|pid| pid.value.parse().ok());
+                    let pid = field(&body, "pid").and_then(|pid| pid.parse().ok());
                     match pid.and_then(|pid| self.guests.with_pid(head.host, pid)) {
                         Some(session) => blame::owned_by(&mut waiting.row, session),
                         None => continue,
