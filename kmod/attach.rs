@@ -2,7 +2,8 @@
 
 //! Attachments to kernel functions. What they lead to is in `attach/handlers.rs`.
 //!
-//! C header: [`include/linux/ftrace.h`](srctree/include/linux/ftrace.h)
+//! C headers: [`include/linux/ftrace.h`](srctree/include/linux/ftrace.h),
+//! [`include/linux/kprobes.h`](srctree/include/linux/kprobes.h)
 //!
 //! One of the two places of this module that contain `unsafe`; the other is `audit.rs`.
 //!
@@ -165,6 +166,66 @@ impl Hook {
     }
 }
 
+/// Where a hook's function is.
+struct Place {
+    hook: Hook,
+    function: &'static CStr,
+    address: c_ulong,
+}
+
+/// Finds functions by name: a kprobe looks its symbol up. It stays disabled, so nothing is patched for it.
+///
+/// `ftrace_set_filter()` would take a name too, but it compares it with those of all functions, each time.
+///
+/// # Invariants
+///
+/// All are registered.
+struct Probes(KVec<KBox<Opaque<bindings::kprobe>>>);
+
+impl Probes {
+    fn find(&mut self, function: &'static CStr) -> Result<c_ulong> {
+        let probe = KBox::new(Opaque::<bindings::kprobe>::zeroed(), GFP_KERNEL)?;
+        self.0.reserve(1, GFP_KERNEL)?;
+        // SAFETY: `probe` is ours, and zeroed but for what is set here, which is how C declares one. It stays where it is
+        // until it is unregistered.
+        let address = unsafe {
+            (*probe.get()).symbol_name = function.as_char_ptr();
+            (*probe.get()).flags = bindings::KPROBE_FLAG_DISABLED;
+            to_result(bindings::register_kprobe(probe.get()))?;
+            (*probe.get()).addr as c_ulong
+        };
+        // INVARIANT: Registered just now.
+        self.0.push(probe, GFP_KERNEL)?;
+        Ok(address)
+    }
+
+    fn place(&mut self, hook: Hook) -> Result<Place> {
+        let mut function = hook.function();
+        let address = self
+            .find(function)
+            .or_else(|e| match hook.caller().filter(|_| e == ENOENT) {
+                Some(caller) => self.find(caller).inspect(|_| function = caller),
+                None => Err(e),
+            })
+            .inspect_err(|e| refused(hook.function(), *e))?;
+        Ok(Place {
+            hook,
+            function,
+            address,
+        })
+    }
+}
+
+impl Drop for Probes {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants. A `KBox` is a pointer; all are freed only when nobody uses them any more, for
+        // which this waits once.
+        unsafe {
+            bindings::unregister_kprobes(self.0.as_mut_ptr().cast(), self.0.len() as c_int);
+        }
+    }
+}
+
 /// A function with our address patched in.
 ///
 /// # Invariants
@@ -184,45 +245,31 @@ unsafe impl Send for Attachment {}
 unsafe impl Sync for Attachment {}
 
 impl Attachment {
-    fn new(hook: Hook) -> Result<Self> {
-        let mut function = hook.function();
+    fn new(place: Place) -> Result<Self> {
+        let Place {
+            hook,
+            function,
+            address,
+        } = place;
         let ops = KBox::new(Opaque::<bindings::ftrace_ops>::zeroed(), GFP_KERNEL)
             .map_err(Error::from)
             .inspect_err(|e| refused(function, *e))?;
         // SAFETY: `ops` is ours. Nobody shall switch ftrace off while functions lead to us
         // (`kernel.ftrace_enabled`).
         unsafe { (*ops.get()).flags = bindings::FTRACE_OPS_FL_PERMANENT as c_ulong };
-        let filter = |function: &CStr| {
-            // SAFETY: `ops` is zeroed but for its flags, which is how C declares one, and stays where it is until it is
-            // freed. ftrace copies the pattern, which is `function` without its NUL, before it returns.
-            to_result(unsafe {
-                bindings::ftrace_set_filter(
-                    ops.get(),
-                    function.as_char_ptr().cast_mut().cast(),
-                    function.count_bytes() as c_int,
-                    1,
-                )
-            })
-        };
-        filter(function)
-            .or_else(|e| match hook.caller().filter(|_| e == EINVAL) {
-                Some(caller) => filter(caller).map(|()| function = caller),
-                None => Err(e),
-            })
-            .inspect_err(|e| refused(hook.function(), *e))?;
+        // SAFETY: `ops` is zeroed but for its flags, which is how C declares one, and stays where it is until it is
+        // freed.
+        to_result(unsafe { bindings::ftrace_set_filter_ip(ops.get(), address, 0, 1) })
+            .inspect_err(|e| refused(function, *e))?;
         // SAFETY: `ops` names one function. The address is that of a Rust function with the signature of
         // the one that it replaces, or of a trampoline that keeps the arguments of the one that it
         // observes.
         let registered = unsafe { bindings::register_ftrace_direct(ops.get(), hook.direct()) };
-        if let Err(e) = to_result(registered) {
+        to_result(registered).inspect_err(|e| {
             // SAFETY: `ops` is not registered.
             unsafe { bindings::ftrace_free_filter(ops.get()) };
-            // The kernel has the function, ftrace_set_filter() has found it: a filter that is empty all the same
-            // lacks the memory for its entry, which match_records() does not report.
-            let e = if e == EINVAL { ENOMEM } else { e };
-            refused(function, e);
-            return Err(e);
-        }
+            refused(function, *e);
+        })?;
         pr_info!("{}: attached\n", function);
         // INVARIANT: Registered just now.
         Ok(Self {
@@ -259,7 +306,7 @@ impl Drop for Attachment {
 }
 
 fn refused(function: &CStr, error: Error) {
-    let advice = if error == EINVAL {
+    let advice = if error == ENOENT {
         "this kernel lacks it, or has inlined it"
     } else if error == EBUSY {
         "a BPF fentry program, a livepatch or another tracer holds it: detach that \
@@ -307,11 +354,17 @@ pub(crate) struct Attachments {
 impl Attachments {
     /// Attaches to those of `hooks` that are wanted.
     pub(crate) fn new(hooks: impl IntoIterator<Item = (bool, Hook)>) -> Result<Self> {
+        let mut probes = Probes(KVec::new());
+        let mut places = KVec::new();
+        for (_, hook) in hooks.into_iter().filter(|(wanted, _)| *wanted) {
+            places.push(probes.place(hook)?, GFP_KERNEL)?;
+        }
+        drop(probes);
         let mut this = Self {
             attached: KVec::new(),
         };
-        for (_, hook) in hooks.into_iter().filter(|(wanted, _)| *wanted) {
-            this.attached.push(Attachment::new(hook)?, GFP_KERNEL)?;
+        for place in places {
+            this.attached.push(Attachment::new(place)?, GFP_KERNEL)?;
         }
         Ok(this)
     }

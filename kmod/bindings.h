@@ -7,6 +7,7 @@
 #include <linux/device-mapper.h>
 #include <linux/dm-ioctl.h>
 #include <linux/ipc_namespace.h>
+#include <linux/kprobes.h>
 #include <linux/namei.h>
 #include <linux/pid_namespace.h>
 #include <linux/time_namespace.h>

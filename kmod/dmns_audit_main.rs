@@ -12,6 +12,8 @@
 // A jump-mode address is odd. A kernel that does not know the mode would call it as it is, and die.
 #[cfg(not(CONFIG_DYNAMIC_FTRACE_WITH_JMP))]
 compile_error!("this kernel lacks CONFIG_DYNAMIC_FTRACE_WITH_JMP");
+#[cfg(not(CONFIG_KPROBES))]
+compile_error!("this kernel lacks CONFIG_KPROBES");
 #[cfg(not(CONFIG_AUDITSYSCALL))]
 compile_error!("this kernel lacks CONFIG_AUDITSYSCALL");
 #[cfg(not(CONFIG_PREEMPT_COUNT))]

@@ -8,7 +8,7 @@ kdir=$1
 config=$kdir/.config
 [ -d "$kdir" ] || die "$kdir: no such folder; give the kernel's build tree as KDIR="
 [ -e "$config" ] || die "$config: not there; configure the kernel first"
-for option in RUST DM_AUDIT AUDITSYSCALL DYNAMIC_FTRACE_WITH_DIRECT_CALLS DYNAMIC_FTRACE_WITH_JMP \
+for option in RUST DM_AUDIT AUDITSYSCALL KPROBES DYNAMIC_FTRACE_WITH_DIRECT_CALLS DYNAMIC_FTRACE_WITH_JMP \
 	PREEMPT_COUNT DEBUG_FS; do
 	grep -q "^CONFIG_$option=y" "$config" || die "$config: CONFIG_$option is not set; the module needs it"
 done
