@@ -87,19 +87,13 @@ impl Span {
 pub fn value<'a>(body: &'a str, spans: &[Span], name: &str) -> Option<&'a str> {
     // Of a name that the program has written down, the compiler knows it.
     let key = Key::of(name.as_bytes());
-    match name.len() <= Key::LETTERS {
-        true => with_key(body, spans, key),
-        false => with_name(body, spans, key, name),
-    }
+    find(body, spans, key, (name.len() > Key::LETTERS).then_some(name))
 }
 
-fn with_key<'a>(body: &'a str, spans: &[Span], key: Key) -> Option<&'a str> {
-    let span = spans.iter().find(|span| span.key == key)?;
-    Some(span.value(body))
-}
-
-fn with_name<'a>(body: &'a str, spans: &[Span], key: Key, name: &str) -> Option<&'a str> {
-    let is_it = |span: &&Span| span.key == key && span.name(body) == name;
+/// `name`: where the key has not all of its letters.
+fn find<'a>(body: &'a str, spans: &[Span], key: Key, name: Option<&str>) -> Option<&'a str> {
+    let is_it =
+        |span: &&Span| span.key == key && name.is_none_or(|name| span.name(body) == name);
     Some(spans.iter().find(is_it)?.value(body))
 }
 
