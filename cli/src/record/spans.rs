@@ -87,13 +87,17 @@ impl Span {
 pub fn value<'a>(body: &'a str, spans: &[Span], name: &str) -> Option<&'a str> {
     // Of a name that the program has written down, the compiler knows it.
     let key = Key::of(name.as_bytes());
-    find(body, spans, key, (name.len() > Key::LETTERS).then_some(name))
+    find(
+        body,
+        spans,
+        key,
+        (name.len() > Key::LETTERS).then_some(name),
+    )
 }
 
 /// `name`: where the key has not all of its letters.
 fn find<'a>(body: &'a str, spans: &[Span], key: Key, name: Option<&str>) -> Option<&'a str> {
-    let is_it =
-        |span: &&Span| span.key == key && name.is_none_or(|name| span.name(body) == name);
+    let is_it = |span: &&Span| span.key == key && name.is_none_or(|name| span.name(body) == name);
     Some(spans.iter().find(is_it)?.value(body))
 }
 
