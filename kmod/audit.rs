@@ -63,13 +63,6 @@ impl Wait {
         }
     }
 
-    fn gfp(self) -> bindings::gfp_t {
-        match self {
-            Self::Allowed => bindings::GFP_KERNEL,
-            Self::Never => bindings::GFP_ATOMIC,
-        }
-    }
-
     /// What became of a record that audit refused.
     fn refused(self) -> Fate {
         match self {
@@ -134,10 +127,16 @@ impl Record {
 
     /// Starts a record that is not one of this module's own.
     fn of_type(number: u16, wait: Wait) -> Option<Self> {
-        // SAFETY: `context()` is null or the audit context of `current`, which stays alive while
-        // `current` is here. Both flags of `wait` are valid in the context that it describes.
-        let buffer =
-            unsafe { bindings::audit_log_start(event::context(), wait.gfp(), number.into()) };
+        let (context, number) = (event::context(), number.into());
+        let buffer = match wait {
+            // SAFETY: `context` is null or the audit context of `current`, which stays alive while `current` is
+            // here. The caller may sleep.
+            Wait::Allowed => unsafe { bindings::dmns_log_start_waiting(context, number) },
+            // SAFETY: As above; GFP_ATOMIC does not sleep.
+            Wait::Never => unsafe {
+                bindings::audit_log_start(context, bindings::GFP_ATOMIC, number)
+            },
+        };
         // INVARIANT: `buffer` was just given to us, and no text has been put.
         NonNull::new(buffer).map(|buffer| Self {
             buffer,

@@ -14,6 +14,7 @@
 #include <linux/rcupdate.h>
 #include <linux/sched/task.h>
 #include <linux/srcu.h>
+#include <linux/timer.h>
 #include <linux/user_namespace.h>
 #include <linux/workqueue.h>
 #include <asm/unistd.h>
@@ -239,6 +240,38 @@ void dmns_lock_task(struct task_struct *task)
 void dmns_unlock_task(struct task_struct *task)
 {
 	task_unlock(task);
+}
+
+/* A task that may wait for room in the backlog. */
+struct dmns_waiter {
+	struct timer_list timer;
+	struct task_struct *task;
+};
+
+static void dmns_look_again(struct timer_list *timer)
+{
+	struct dmns_waiter *waiter = timer_container_of(waiter, timer, timer);
+
+	wake_up_process(waiter->task);
+	mod_timer(timer, jiffies + HZ);
+}
+
+/*
+ * audit_log_start() where it may wait. It looks at the queue, and then joins those who wait: if kauditd empties the
+ * queue in between, it wakes nobody, and until somebody else emits a record, or backlog_wait_time is over (240 s with
+ * Debian's auditd), current would sleep. So current is woken each second, and audit_log_start() looks again.
+ */
+struct audit_buffer *dmns_log_start_waiting(struct audit_context *ctx, int type)
+{
+	struct dmns_waiter waiter = { .task = current };
+	struct audit_buffer *buffer;
+
+	timer_setup_on_stack(&waiter.timer, dmns_look_again, 0);
+	mod_timer(&waiter.timer, jiffies + HZ);
+	buffer = audit_log_start(ctx, GFP_KERNEL, type);
+	timer_delete_sync(&waiter.timer);
+	timer_destroy_on_stack(&waiter.timer);
+	return buffer;
 }
 
 /*

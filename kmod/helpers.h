@@ -4,6 +4,7 @@
 
 #include <linux/types.h>
 
+struct audit_buffer;
 struct audit_context;
 struct file;
 struct ns_common;
@@ -36,6 +37,8 @@ enum dmns_call dmns_event_call(void);
 void dmns_event_record(void);
 bool dmns_event_begin(void);
 void dmns_event_end(void);
+
+struct audit_buffer *dmns_log_start_waiting(struct audit_context *ctx, int type);
 
 /* A namespace as the kernel's list has it. */
 struct dmns_namespace {
