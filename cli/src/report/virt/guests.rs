@@ -188,10 +188,20 @@ impl Guests {
         let id = Id::from(head.stamp);
         let success = matches!(record.raw("res")?, "success" | "1" | "yes");
         let user = users.of_field(head.enrichment, "uid", record.raw("uid")?);
+        let vm = record.text("vm")?;
+        // What a guest got before it had under the same name, from the same user.
+        let before = record
+            .raw("uuid")
+            .and_then(|uuid| self.all.get(head.host, &uuid));
+        let before = before.and_then(Guest::names);
+        let name = |before: Option<&Rc<str>>, text: &str| match before {
+            Some(known) if **known == *text => known.clone(),
+            _ => self.names.get(text),
+        };
         let open = Open {
             order,
-            vm: self.names.get(&record.text("vm")?),
-            user: self.names.get(&user),
+            vm: name(before.map(|(vm, _)| vm), &vm),
+            user: name(before.map(|(_, user)| user), &user),
             start: id,
             proof: self.proof(id),
             what,
@@ -468,6 +478,15 @@ fn ends(
 }
 
 impl Guest {
+    /// What it was called last, and the user, where it has anything from then.
+    fn names(&self) -> Option<(&Rc<str>, &Rc<str>)> {
+        match (self.resources.last(), &self.session) {
+            (Some(open), _) => Some((&open.vm, &open.user)),
+            (None, Some(open)) => Some((&open.vm, &open.user)),
+            (None, None) => None,
+        }
+    }
+
     /// A start begins, if none has, at the place `order`.
     fn starts(&mut self, order: u64) {
         self.starting = self.starting.or(NonZeroU64::new(order));

@@ -6,6 +6,7 @@ use super::guests::index::Owner;
 use crate::record::host::Host;
 use crate::report::id::Proof;
 use hashbrown::{DefaultHashBuilder, HashTable};
+use slab::Slab;
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::rc::Rc;
@@ -64,15 +65,19 @@ impl Labelled {
     }
 }
 
+/// Where one of [`Labels`] is.
+type At = u32;
+
 /// Labels by level, and by UUID.
 #[derive(Debug)]
 pub(super) struct Labels {
+    all: Slab<Labelled>,
     /// Oldest first.
-    all: VecDeque<Rc<Labelled>>,
+    order: VecDeque<At>,
     /// Who got each level of a host last.
-    levels: HashTable<Rc<Labelled>>,
+    levels: HashTable<At>,
     /// What each guest got last.
-    uuids: HashTable<Rc<Labelled>>,
+    uuids: HashTable<At>,
     hasher: DefaultHashBuilder,
     most: usize,
 }
@@ -80,7 +85,8 @@ pub(super) struct Labels {
 impl Default for Labels {
     fn default() -> Self {
         Self {
-            all: VecDeque::new(),
+            all: Slab::new(),
+            order: VecDeque::new(),
             levels: HashTable::new(),
             uuids: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
@@ -92,21 +98,23 @@ impl Default for Labels {
 impl Labels {
     /// A guest gets a label. `is_there` tells whether a guest still is.
     pub(super) fn add(&mut self, labelled: Labelled, is_there: impl Fn(&Labelled) -> bool) {
-        let (new, hasher) = (Rc::new(labelled), &self.hasher);
-        if new.level.is_some() {
-            let same = |own: &Rc<Labelled>| own.place() == new.place();
-            enter(&mut self.levels, &new, same, |own| {
-                hasher.hash_one(own.place())
-            });
+        let has_level = labelled.level.is_some();
+        // Each takes more than a byte of memory: there are never 2^32.
+        let at = self.all.insert(labelled) as At;
+        let (all, hasher) = (&self.all, &self.hasher);
+        let new = of(all, at);
+        if has_level {
+            let same = |own: &At| of(all, *own).place() == new.place();
+            let hash = |own: &At| hasher.hash_one(of(all, *own).place());
+            enter(&mut self.levels, at, same, hash);
         }
-        let same = |own: &Rc<Labelled>| own.uuid == new.uuid;
-        enter(&mut self.uuids, &new, same, |own| {
-            hasher.hash_one(&*own.uuid)
-        });
-        self.all.push_back(new);
+        let same = |own: &At| of(all, *own).uuid == new.uuid;
+        let hash = |own: &At| hasher.hash_one(&*of(all, *own).uuid);
+        enter(&mut self.uuids, at, same, hash);
+        self.order.push_back(at);
         // Two for one: what is too much becomes less.
         for _ in 0..2 {
-            if self.all.len() > self.most {
+            if self.order.len() > self.most {
                 self.pop(&is_there);
             }
         }
@@ -116,28 +124,29 @@ impl Labels {
     pub(super) fn with_level(&self, host: Host, level: &str) -> Option<&Labelled> {
         let level = Level::of(level);
         let place = (host, Some(&level));
-        let hash = self.hasher.hash_one(place);
-        let found = self.levels.find(hash, |own| own.place() == place)?;
-        Some(&**found)
+        let same = |own: &At| of(&self.all, *own).place() == place;
+        let at = self.levels.find(self.hasher.hash_one(place), same)?;
+        Some(of(&self.all, *at))
     }
 
     /// The guest `uuid`.
     pub(super) fn with_uuid(&self, uuid: &str) -> Option<&Labelled> {
-        let hash = self.hasher.hash_one(uuid);
-        let found = self.uuids.find(hash, |own| *own.uuid == *uuid)?;
-        Some(&**found)
+        let same = |own: &At| *of(&self.all, *own).uuid == *uuid;
+        let at = self.uuids.find(self.hasher.hash_one(uuid), same)?;
+        Some(of(&self.all, *at))
     }
 
     /// Forgets the oldest, unless the guest is there and got no other label: then it becomes the newest.
     fn pop(&mut self, is_there: impl Fn(&Labelled) -> bool) {
-        let Some(oldest) = self.all.pop_front() else {
+        let Some(at) = self.order.pop_front() else {
             return;
         };
-        let is_it = |own: &Rc<Labelled>| Rc::ptr_eq(own, &oldest);
+        let oldest = of(&self.all, at);
+        let is_it = |own: &At| *own == at;
         let level = self.hasher.hash_one(oldest.place());
         let uuid = self.hasher.hash_one(&*oldest.uuid);
-        if self.uuids.find(uuid, is_it).is_some() && is_there(&oldest) {
-            self.all.push_back(oldest);
+        if self.uuids.find(uuid, is_it).is_some() && is_there(oldest) {
+            self.order.push_back(at);
             return;
         }
         for (table, hash) in [(&mut self.levels, level), (&mut self.uuids, uuid)] {
@@ -145,19 +154,25 @@ impl Labels {
                 entry.remove();
             }
         }
+        self.all.remove(at as usize);
     }
+}
+
+/// The one at `at`, where one is.
+fn of(all: &Slab<Labelled>, at: At) -> &Labelled {
+    &all[at as usize]
 }
 
 /// `new` is in `table` from now on, in place of the one that is the same there.
 fn enter(
-    table: &mut HashTable<Rc<Labelled>>,
-    new: &Rc<Labelled>,
-    same: impl Fn(&Rc<Labelled>) -> bool,
-    hash: impl Fn(&Rc<Labelled>) -> u64,
+    table: &mut HashTable<At>,
+    new: At,
+    same: impl Fn(&At) -> bool,
+    hash: impl Fn(&At) -> u64,
 ) {
-    match table.find_mut(hash(new), same) {
-        Some(old) => *old = new.clone(),
-        None => drop(table.insert_unique(hash(new), new.clone(), hash)),
+    match table.find_mut(hash(&new), same) {
+        Some(old) => *old = new,
+        None => drop(table.insert_unique(hash(&new), new, hash)),
     }
 }
 
@@ -236,6 +251,7 @@ mod tests {
                 prop_assert!(labels.with_level(6, &name_of(0)).is_none());
             }
             prop_assert!(labels.all.len() <= 8 + 12);
+            prop_assert_eq!(labels.all.len(), labels.order.len());
         }
     }
 }
