@@ -460,7 +460,6 @@ impl Guest {
     }
 }
 
-/// An address that no other interface of the guest has.
 /// The level of the guest `number`: two of 1,024 categories, as svirt makes it. Another one for each of 500,000 guests.
 fn level(number: usize) -> String {
     let one = number % 1024;
@@ -468,6 +467,7 @@ fn level(number: usize) -> String {
     format!("s0:c{},c{}", one.min(other), one.max(other))
 }
 
+/// An address that no other interface of the guest has.
 fn mac(number: u64) -> String {
     format!(
         "52:54:01:{:02x}:{:02x}:{:02x}",

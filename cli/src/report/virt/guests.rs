@@ -193,15 +193,15 @@ impl Guests {
         let before = record
             .raw("uuid")
             .and_then(|uuid| self.all.get(head.host, &uuid));
-        let before = before.and_then(Guest::names);
+        let (vm_before, user_before) = before.and_then(Guest::names).unzip();
         let name = |before: Option<&Rc<str>>, text: &str| match before {
             Some(known) if **known == *text => known.clone(),
             _ => self.names.get(text),
         };
         let open = Open {
             order,
-            vm: name(before.map(|(vm, _)| vm), &vm),
-            user: name(before.map(|(_, user)| user), &user),
+            vm: name(vm_before, &vm),
+            user: name(user_before, &user),
             start: id,
             proof: self.proof(id),
             what,

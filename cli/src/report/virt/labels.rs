@@ -98,12 +98,11 @@ impl Default for Labels {
 impl Labels {
     /// A guest gets a label. `is_there` tells whether a guest still is.
     pub(super) fn add(&mut self, labelled: Labelled, is_there: impl Fn(&Labelled) -> bool) {
-        let has_level = labelled.level.is_some();
-        // Each takes more than a byte of memory: there are never 2^32.
+        // 2^32 of them would take 300 GB.
         let at = self.all.insert(labelled) as At;
         let (all, hasher) = (&self.all, &self.hasher);
         let new = of(all, at);
-        if has_level {
+        if new.level.is_some() {
             let same = |own: &At| of(all, *own).place() == new.place();
             let hash = |own: &At| hasher.hash_one(of(all, *own).place());
             enter(&mut self.levels, at, same, hash);
