@@ -21,7 +21,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
 /// How much a worker reads at a time, into the same place. It fits the second-level cache.
-const BLOCK: usize = 256 * 1024;
+const BLOCK: usize = 128 * 1024;
 
 /// How many blocks a worker may be ahead.
 const AHEAD: usize = 2;

@@ -15,6 +15,7 @@
 //! - [`value`]: fields and their values, decoded.
 //! - [`resource`]: what a guest was given or lost.
 //! - [`users`]: names for user ids.
+//! - [`uuid`]: the UUID of a guest.
 
 pub mod by_host;
 pub mod cgroup;
@@ -28,6 +29,7 @@ pub mod resource;
 pub mod spans;
 pub mod types;
 pub mod users;
+pub mod uuid;
 pub mod value;
 
 pub use head::{Head, Parsed};

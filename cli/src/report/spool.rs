@@ -96,7 +96,12 @@ impl<T: ?Sized, K: Key> Spool<T, K> {
         let length = self.bytes.len() - from;
         // Both are below the room and a row: far from 2^32.
         self.index.push((key, from as u32, length as u32));
-        if self.bytes.len() + self.index.len() * size_of::<(K, u32, u32)>() > self.room {
+        // Where there are many rows, most are in the file anyway.
+        let room = match self.file {
+            Some(_) => self.room / 4,
+            None => self.room,
+        };
+        if self.bytes.len() + self.index.len() * size_of::<(K, u32, u32)>() > room {
             self.spill()?;
         }
         Ok(())
@@ -128,6 +133,10 @@ impl<T: ?Sized, K: Key> Spool<T, K> {
             end += 8 + key.len() as u64 + u64::from(*length);
         }
         self.file = Some(out.into_inner().map_err(|error| error.into_error())?);
+        if self.runs.is_empty() {
+            // From now on less is kept.
+            (self.bytes, self.index) = Default::default();
+        }
         self.runs.push((start, end));
         self.bytes.clear();
         self.index.clear();

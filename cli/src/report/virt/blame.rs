@@ -9,6 +9,7 @@ use super::row::{Event, Fate, Row};
 use crate::record::Head;
 use crate::record::names::Names;
 use crate::record::users::Users;
+use crate::record::uuid::Uuid;
 use crate::record::value::{Nested, decoded};
 use crate::report::id::Id;
 
@@ -40,7 +41,7 @@ impl Blame {
             host: head.host,
             level: record.raw("vm-ctx").and_then(level).map(Level::of),
             vm: guests.names.get(&vm),
-            uuid: guests.names.get(uuid),
+            uuid: Uuid::of(uuid),
             proof: guests.proof(Id::from(head.stamp)),
         };
         let is_there = |of: &Labelled| guests.knows(of.host, &of.uuid);
@@ -79,7 +80,7 @@ impl Blame {
             .rsplit('/')
             .next()
             .and_then(|name| name.strip_prefix("libvirt-"))
-            .and_then(|uuid| self.labels.with_uuid(uuid));
+            .and_then(|uuid| self.labels.with_uuid(&Uuid::of(uuid)));
         let guest = match of_profile {
             Some(guest) => guest.owner(),
             None => guests.with_resource(head.host, &text("name"))?,
@@ -106,7 +107,7 @@ impl Blame {
         let (nobody, no_proof) = (names.get(""), guests.no_proof());
         let nobody = Owner {
             vm: &nobody,
-            uuid: &nobody,
+            uuid: &Uuid::none(),
             proof: &no_proof,
         };
         let event = Event::Anomaly {

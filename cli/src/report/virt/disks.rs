@@ -13,6 +13,7 @@
 
 use super::guests::devices::{Devices, Hold, merge};
 use super::row::{Tie, Violations};
+use crate::record::by_host::At;
 use crate::record::device::Device;
 use crate::record::host::Host;
 use std::rc::Rc;
@@ -157,8 +158,8 @@ impl Disks {
         ties
     }
 
-    /// What is found in its disks from now on is told to the guest `uuid` on `host`, which runs.
-    pub(super) fn tie(&mut self, devices: &mut Devices, host: Host, uuid: &Rc<str>) {
+    /// What is found in its disks from now on is told to the guest at `at` on `host`, which runs.
+    pub(super) fn tie(&mut self, devices: &mut Devices, host: Host, at: At) {
         let mut ties = self.ties();
         if ties.is_empty() && self.ties.is_none() {
             return;
@@ -178,7 +179,7 @@ impl Disks {
         }
         known.holds.reserve_exact(ties.len());
         for (key, path, tie) in ties {
-            let hold = devices.hold(host, key, path, tie, uuid);
+            let hold = devices.hold(host, key, path, tie, at);
             known.holds.push(hold);
         }
     }

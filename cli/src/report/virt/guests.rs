@@ -22,6 +22,7 @@ use crate::record::by_host::{At, ByHost, Called};
 use crate::record::host::{Host, Nodes};
 use crate::record::names::Names;
 use crate::record::users::Users;
+use crate::record::uuid::Uuid;
 use crate::record::value::Nested;
 use crate::report::id::{Id, Proof};
 use devices::Devices;
@@ -34,9 +35,32 @@ use std::num::NonZeroU64;
 use std::rc::Rc;
 use thing::Sorts;
 
+/// A record about a guest.
+#[derive(Debug)]
+struct Told<'a> {
+    head: &'a Head<'a>,
+    record: &'a Nested<'a>,
+    users: &'a Users,
+    /// The guest's.
+    uuid: Uuid,
+}
+
+impl<'a> Told<'a> {
+    /// `record`; `None` where it does not say about which guest.
+    fn by(head: &'a Head<'a>, record: &'a Nested<'a>, users: &'a Users) -> Option<Self> {
+        let uuid = Uuid::of(record.raw("uuid")?);
+        Some(Self {
+            head,
+            record,
+            users,
+            uuid,
+        })
+    }
+}
+
 #[derive(Debug)]
 struct Guest {
-    uuid: Rc<str>,
+    uuid: Uuid,
     session: Option<Box<Session>>,
     resources: Vec<Has>,
     /// From which place on resources belong to the session that is about to start.
@@ -47,14 +71,14 @@ struct Guest {
 }
 
 impl Called for Guest {
-    type Name<'a> = &'a str;
+    type Name<'a> = &'a Uuid;
 
-    fn name(&self) -> &str {
+    fn name(&self) -> &Uuid {
         &self.uuid
     }
 
-    fn is(&self, uuid: &&str) -> bool {
-        *self.uuid == **uuid
+    fn is(&self, uuid: &&Uuid) -> bool {
+        self.uuid == **uuid
     }
 }
 
@@ -66,8 +90,8 @@ pub struct Guests {
     all: ByHost<Guest>,
     /// What is found in the devices that are disks of guests that run.
     devices: Devices,
-    /// Which guests of a host, by UUID, run in a process of this number.
-    pids: HashMap<(Host, i64), Vec<Rc<str>>>,
+    /// Which guests of a host run in a process of this number.
+    pids: HashMap<(Host, i64), Vec<At>>,
     /// Who has a file.
     holders: Holders,
     nodes: Nodes,
@@ -130,69 +154,50 @@ impl Guests {
     }
 
     /// `VIRT_MACHINE_ID`: a start begins.
-    pub fn machine_id(&mut self, head: &Head<'_>, record: &Nested<'_>) {
+    pub fn machine_id(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users) {
         let order = self.next_order();
-        if let Some(guest) = self.guest(head, record) {
-            guest.starts(order);
+        if let Some(told) = Told::by(head, record, users) {
+            if let (_, Some(guest)) = self.guest(&told) {
+                guest.starts(order);
+            }
         }
     }
 
-    fn guest(&mut self, head: &Head<'_>, record: &Nested<'_>) -> Option<&mut Guest> {
-        let at = self.place(head, record)?;
-        self.all.at_mut(at)
+    /// The guest of `told`, which may be a new one, and where it is.
+    fn guest(&mut self, told: &Told<'_>) -> (At, Option<&mut Guest>) {
+        let host = told.head.host;
+        let at = self.all.find(host, &&told.uuid).unwrap_or_else(|| {
+            let guest = Guest {
+                uuid: told.uuid.clone(),
+                session: None,
+                resources: Vec::new(),
+                starting: None,
+                disks: Disks::default(),
+                leaves: None,
+            };
+            self.all.add(host, guest)
+        });
+        (at, self.all.at_mut(at))
     }
 
-    /// Where the guest of `record` is, which may be a new one.
-    fn place(&mut self, head: &Head<'_>, record: &Nested<'_>) -> Option<At> {
-        let uuid = record.raw("uuid")?;
-        Some(match self.all.find(head.host, &uuid) {
-            Some(at) => at,
-            None => {
-                let guest = Guest {
-                    uuid: self.names.get(uuid),
-                    session: None,
-                    resources: Vec::new(),
-                    starting: None,
-                    disks: Disks::default(),
-                    leaves: None,
-                };
-                self.all.add(head.host, guest)
-            }
-        })
-    }
-
-    /// A row about the guest of `record`, at the place `order`; `None` where a field is missing that tells which.
-    fn row(
-        &mut self,
-        head: &Head<'_>,
-        record: &Nested<'_>,
-        users: &Users,
-        order: u64,
-        event: Event,
-    ) -> Option<(u64, Row)> {
-        let (success, open) = self.open(head, record, users, order, event)?;
-        let uuid = self.names.get(record.raw("uuid")?);
-        let (order, row) = open.row(self.nodes.of(head), uuid);
+    /// A row about the guest of `told`, at the place `order`; `None` where a field is missing.
+    fn row(&mut self, told: &Told<'_>, order: u64, event: Event) -> Option<(u64, Row)> {
+        let (success, open) = self.open(told, order, event)?;
+        let (order, row) = open.row(self.nodes.of(told.head), told.uuid.clone());
         Some((order, Row { success, ..row }))
     }
 
-    /// What begins with `record`, at the place `order`, and whether it did; `None` where a field is missing.
-    fn open<T>(
-        &mut self,
-        head: &Head<'_>,
-        record: &Nested<'_>,
-        users: &Users,
-        order: u64,
-        what: T,
-    ) -> Option<(bool, Open<T>)> {
+    /// What begins with `told`, at the place `order`, and whether it did; `None` where a field is missing.
+    fn open<T>(&mut self, told: &Told<'_>, order: u64, what: T) -> Option<(bool, Open<T>)> {
+        let (head, record) = (told.head, told.record);
         let id = Id::from(head.stamp);
         let success = matches!(record.raw("res")?, "success" | "1" | "yes");
-        let user = users.of_field(head.enrichment, "uid", record.raw("uid")?);
+        let user = told
+            .users
+            .of_field(head.enrichment, "uid", record.raw("uid")?);
         let vm = record.text("vm")?;
         // What a guest got before it had under the same name, from the same user.
-        let before = record
-            .raw("uuid")
-            .and_then(|uuid| self.all.get(head.host, &uuid));
+        let before = self.all.get(head.host, &&told.uuid);
         let (vm_before, user_before) = before.and_then(Guest::names).unzip();
         let name = |before: Option<&Rc<str>>, text: &str| match before {
             Some(known) if **known == *text => known.clone(),
@@ -213,42 +218,45 @@ impl Guests {
 
     /// `VIRT_CONTROL`: the guest is started or stopped.
     pub fn control(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users) {
+        let Some(told) = Told::by(head, record, users) else {
+            return;
+        };
         let reason = self.names.get(record.raw("reason").unwrap_or_default());
         match record.raw("op") {
-            Some("start") => self.start(head, record, users, reason),
-            Some("stop") => self.stop(head, record, users, reason),
+            Some("start") => self.start(&told, reason),
+            Some("stop") => self.stop(&told, reason),
             // A container's first process: what befalls it befalls the container.
             Some("init") => {
-                let pid = record.raw("init-pid").and_then(|pid| pid.parse().ok());
-                if let (Some(uuid), Some(pid)) = (record.raw("uuid"), pid) {
-                    self.runs_in(head.host, uuid, pid);
+                if let Some(pid) = record.raw("init-pid").and_then(|pid| pid.parse().ok()) {
+                    self.runs_in(&told, pid);
                 }
             }
             _ => {}
         }
     }
 
-    fn start(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users, reason: Rc<str>) {
-        let (host, id) = (head.host, Id::from(head.stamp));
+    fn start(&mut self, told: &Told<'_>, reason: Rc<str>) {
+        let (host, id) = (told.head.host, Id::from(told.head.stamp));
         let moves = *reason == *MIGRATED;
         let order = self.next_order();
         let started = Started {
             reason,
-            pids: record
+            pids: told
+                .record
                 .raw("vm-pid")
                 .and_then(|pid| pid.parse().ok())
                 .into_iter()
                 .collect(),
             violations: Vec::new(),
         };
-        let Some((success, session)) = self.open(head, record, users, order, started) else {
+        let Some((success, session)) = self.open(told, order, started) else {
             return;
         };
         let node = self.nodes.known(host);
-        let Some(guest) = self.guest(head, record) else {
+        let (at, Some(guest)) = self.guest(told) else {
             return;
         };
-        let uuid = guest.uuid.clone();
+        let uuid = &told.uuid;
         // Where nothing runs, whatever the guest has was given to it for this start.
         let starting = guest.starting.take();
         let since = match guest.session {
@@ -266,18 +274,18 @@ impl Guests {
                 guest.disks = Disks::default();
             }
             guest.resources = old;
-            self.forget(host, &uuid);
+            self.forget(at);
             self.done.push(session.failed(node, uuid.clone()));
             for mut open in of_this {
                 // What was opened for a guest that did not start, nobody got.
                 open.what.set_given(false, &self.sorts);
-                self.over(host, &uuid, open, id, Fate::Stopped);
+                self.over(host, uuid, open, id, Fate::Stopped);
             }
             return;
         }
         guest.resources = of_this;
-        let before = self.session_ends(host, &uuid);
-        match (before, self.guest(head, record)) {
+        let before = self.session_ends(host, at);
+        match (before, self.all.at_mut(at)) {
             (Some(session), Some(guest)) if moves && guest.leaves.is_none() => {
                 guest.leaves = Some(Box::new(Leaving {
                     session,
@@ -291,26 +299,25 @@ impl Guests {
                 }
             }
         }
-        self.session_begins(host, &uuid, Box::new(session));
+        self.session_begins(host, at, Box::new(session));
     }
 
-    fn stop(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users, reason: Rc<str>) {
-        let (host, id) = (head.host, Id::from(head.stamp));
+    fn stop(&mut self, told: &Told<'_>, reason: Rc<str>) {
+        let (host, id) = (told.head.host, Id::from(told.head.stamp));
         let moved = *reason == *MIGRATED;
         let order = self.next_order();
         let event = Event::Stop { reason };
-        let Some((order, row)) = self.row(head, record, users, order, event) else {
+        let Some((order, row)) = self.row(told, order, event) else {
             return;
         };
-        let uuid = row.uuid.clone();
-        let Some(guest) = self.guest(head, record) else {
+        let (at, Some(guest)) = self.guest(told) else {
             return;
         };
         // A stop that failed ends nothing.
         if row.success {
             let stays = match (guest.leaves.take(), moved) {
                 (Some(leaving), true) => {
-                    let node = row.node.clone();
+                    let (node, uuid) = (row.node.clone(), row.uuid.clone());
                     for row in rows(Some(leaving.session), leaving.resources, node, uuid) {
                         self.ended(host, row, id, Fate::Stopped);
                     }
@@ -321,15 +328,15 @@ impl Guests {
             };
             guest.starting = None;
             let resources = std::mem::take(&mut guest.resources);
-            let session = self.session_ends(host, &uuid);
+            let session = self.session_ends(host, at);
             if let Some(stays) = stays {
-                self.stays(host, &uuid, *stays);
-            } else if let Some(guest) = self.guest(head, record) {
+                self.stays(host, at, *stays);
+            } else if let Some(guest) = self.all.at_mut(at) {
                 guest.disks = Disks::default();
             }
-            self.forget(host, &uuid);
+            self.forget(at);
             let known = session.is_some();
-            for row in rows(session, resources, row.node.clone(), uuid) {
+            for row in rows(session, resources, row.node.clone(), row.uuid.clone()) {
                 self.ended(host, row, id, Fate::Stopped);
             }
             // Of a session that began before, nothing is told, as auvirt has it.
@@ -337,57 +344,71 @@ impl Guests {
                 return;
             }
         } else if guest.session.is_none() {
-            self.forget(host, &uuid);
+            self.forget(at);
             return;
         }
         self.done.push((order, row));
     }
 
-    /// The guest `uuid`, if it runs, runs in the process `pid` too.
-    fn runs_in(&mut self, host: Host, uuid: &str, pid: i64) {
-        let Some(guest) = self.all.get_mut(host, &uuid) else {
+    /// The guest of `told`, if it runs, runs in the process `pid` too.
+    fn runs_in(&mut self, told: &Told<'_>, pid: i64) {
+        let host = told.head.host;
+        let Some(at) = self.all.find(host, &&told.uuid) else {
             return;
         };
-        if let Some(session) = &mut guest.session {
+        let guest = self.all.at_mut(at);
+        if let Some(session) = guest.and_then(|guest| guest.session.as_mut()) {
             session.what.pids.push(pid);
-            let uuid = guest.uuid.clone();
-            self.is_process(host, pid, uuid);
+            self.is_process(host, pid, at);
         }
     }
 
-    /// The process `pid` is the guest `uuid`'s.
-    fn is_process(&mut self, host: Host, pid: i64, uuid: Rc<str>) {
+    /// The process `pid` is that of the guest at `at`.
+    fn is_process(&mut self, host: Host, pid: i64, at: At) {
         self.processes = true;
         let guests = self.pids.entry((host, pid)).or_default();
         guests.reserve_exact(1);
-        guests.push(uuid);
+        guests.push(at);
     }
 
-    /// A session of the guest `uuid` begins.
-    fn session_begins(&mut self, host: Host, uuid: &Rc<str>, session: Box<Session>) {
+    /// A session of the guest at `at` begins.
+    fn session_begins(&mut self, host: Host, at: At, session: Box<Session>) {
         for pid in &session.what.pids {
-            self.is_process(host, *pid, uuid.clone());
+            self.is_process(host, *pid, at);
         }
-        if let Some(guest) = self.all.get_mut(host, &&**uuid) {
+        if let Some(guest) = self.all.at_mut(at) {
             guest.session = Some(session);
-            guest.disks.tie(&mut self.devices, host, uuid);
+            guest.disks.tie(&mut self.devices, host, at);
         }
     }
 
-    /// The session of the guest `uuid` ends, if it has one: what was found in its disks is told in it.
-    fn session_ends(&mut self, host: Host, uuid: &str) -> Option<Box<Session>> {
-        let guest = self.all.get_mut(host, &uuid)?;
-        ends(guest, host, &mut self.pids, &mut self.devices)
+    /// The session of the guest at `at` ends, if it has one: what was found in its disks is told in it.
+    fn session_ends(&mut self, host: Host, at: At) -> Option<Box<Session>> {
+        let session = self.all.at_mut(at)?.ends(host, &mut self.devices)?;
+        self.has_no_process(host, at, &session);
+        Some(session)
+    }
+
+    /// The `session` of the guest at `at` is over.
+    fn has_no_process(&mut self, host: Host, at: At, session: &Session) {
+        for pid in &session.what.pids {
+            let process = (host, *pid);
+            if let Some(guests) = self.pids.get_mut(&process) {
+                guests.retain(|known| *known != at);
+                if guests.is_empty() {
+                    self.pids.remove(&process);
+                }
+            }
+        }
     }
 
     /// A guest of which nothing is known any more needs no room.
-    fn forget(&mut self, host: Host, uuid: &str) {
+    fn forget(&mut self, at: At) {
         let nothing = |guest: &Guest| {
             let idle = guest.session.is_none() && guest.starting.is_none();
             idle && guest.resources.is_empty() && guest.disks.is_empty()
         };
-        let at = self.all.find(host, &uuid);
-        if let Some(at) = at.filter(|at| self.all.at(*at).is_some_and(nothing)) {
+        if self.all.at(at).is_some_and(nothing) {
             self.all.remove(at);
         }
     }
@@ -395,10 +416,12 @@ impl Guests {
     /// The machine goes down: one of its guests ends. Tells whether something ended with it; `None` where there is no
     /// guest.
     pub fn goes_down(&mut self, head: &Head<'_>) -> Option<bool> {
-        let guest = self.all.pop(head.host)?;
+        let at = self.all.last(head.host)?;
+        let session = self.session_ends(head.host, at);
+        let guest = self.all.remove(at)?;
         let before = self.done.len();
         let node = self.nodes.known(head.host);
-        for row in guest.end(head.host, node, &mut self.pids, &mut self.devices) {
+        for row in guest.end(session, node) {
             self.ended(head.host, row, head.stamp.into(), Fate::Down);
         }
         Some(self.done.len() > before)
@@ -412,7 +435,7 @@ impl Guests {
             event: Event::Down,
             node: self.nodes.of(head),
             vm: self.names.get(""),
-            uuid: self.names.get(""),
+            uuid: Uuid::none(),
             user: self.names.get(&users.of_field(head.enrichment, "uid", uid)),
             start: id,
             end: None,
@@ -425,7 +448,7 @@ impl Guests {
     }
 
     /// `open` of the guest `uuid` ends.
-    fn over(&mut self, host: Host, uuid: &Rc<str>, open: Has, id: Id, fate: Fate) {
+    fn over(&mut self, host: Host, uuid: &Uuid, open: Has, id: Id, fate: Fate) {
         let row = open.row(self.nodes.known(host), uuid.clone());
         self.ended(host, row, id, fate);
     }
@@ -444,9 +467,10 @@ impl Guests {
     ///
     /// What `each` returns.
     pub fn end(mut self, mut each: impl FnMut(u64, Row) -> io::Result<()>) -> io::Result<()> {
-        for (host, guest) in self.all.into_all() {
+        for (host, mut guest) in self.all.into_all() {
+            let session = guest.ends(host, &mut self.devices);
             let node = self.nodes.known(host);
-            for (order, row) in guest.end(host, node, &mut self.pids, &mut self.devices) {
+            for (order, row) in guest.end(session, node) {
                 each(order, row)?;
             }
         }
@@ -454,30 +478,14 @@ impl Guests {
     }
 }
 
-/// The session of `guest` ends, if it has one.
-fn ends(
-    guest: &mut Guest,
-    host: Host,
-    pids: &mut HashMap<(Host, i64), Vec<Rc<str>>>,
-    devices: &mut Devices,
-) -> Option<Box<Session>> {
-    let mut session = guest.session.take()?;
-    for pid in &session.what.pids {
-        let process = (host, *pid);
-        if let Some(guests) = pids.get_mut(&process) {
-            guests.retain(|known| **known != *guest.uuid);
-            if guests.is_empty() {
-                pids.remove(&process);
-            }
-        }
-    }
-    guest
-        .disks
-        .tell(devices, host, &mut session.what.violations);
-    Some(session)
-}
-
 impl Guest {
+    /// Its session ends, if it has one.
+    fn ends(&mut self, host: Host, devices: &mut Devices) -> Option<Box<Session>> {
+        let mut session = self.session.take()?;
+        self.disks.tell(devices, host, &mut session.what.violations);
+        Some(session)
+    }
+
     /// What it was called last, and the user, where it has anything from then.
     fn names(&self) -> Option<(&Rc<str>, &Rc<str>)> {
         match (self.resources.last(), &self.session) {
@@ -492,15 +500,12 @@ impl Guest {
         self.starting = self.starting.or(NonZeroU64::new(order));
     }
 
-    /// All that is open of it, as rows with their places.
+    /// All that is open of it, and its `session`, as rows with their places.
     fn end(
-        mut self,
-        host: Host,
+        self,
+        session: Option<Box<Session>>,
         node: Option<Rc<str>>,
-        pids: &mut HashMap<(Host, i64), Vec<Rc<str>>>,
-        devices: &mut Devices,
-    ) -> impl Iterator<Item = (u64, Row)> + use<> {
-        let session = ends(&mut self, host, pids, devices);
+    ) -> impl Iterator<Item = (u64, Row)> {
         let leaving = self.leaves.map(|leaving| {
             let session = Some(leaving.session);
             rows(session, leaving.resources, node.clone(), self.uuid.clone())

@@ -4,6 +4,7 @@
 
 use super::guests::index::Owner;
 use crate::record::host::Host;
+use crate::record::uuid::Uuid;
 use crate::report::id::Proof;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;
@@ -46,7 +47,7 @@ pub(super) struct Labelled {
     pub(super) level: Option<Level>,
     pub(super) vm: Rc<str>,
     /// It is in the name of the AppArmor profile.
-    pub(super) uuid: Rc<str>,
+    pub(super) uuid: Uuid,
     pub(super) proof: Proof,
 }
 
@@ -108,7 +109,7 @@ impl Labels {
             enter(&mut self.levels, at, same, hash);
         }
         let same = |own: &At| of(all, *own).uuid == new.uuid;
-        let hash = |own: &At| hasher.hash_one(&*of(all, *own).uuid);
+        let hash = |own: &At| hasher.hash_one(&of(all, *own).uuid);
         enter(&mut self.uuids, at, same, hash);
         self.order.push_back(at);
         // Two for one: what is too much becomes less.
@@ -129,8 +130,8 @@ impl Labels {
     }
 
     /// The guest `uuid`.
-    pub(super) fn with_uuid(&self, uuid: &str) -> Option<&Labelled> {
-        let same = |own: &At| *of(&self.all, *own).uuid == *uuid;
+    pub(super) fn with_uuid(&self, uuid: &Uuid) -> Option<&Labelled> {
+        let same = |own: &At| of(&self.all, *own).uuid == *uuid;
         let at = self.uuids.find(self.hasher.hash_one(uuid), same)?;
         Some(of(&self.all, *at))
     }
@@ -143,7 +144,7 @@ impl Labels {
         let oldest = of(&self.all, at);
         let is_it = |own: &At| *own == at;
         let level = self.hasher.hash_one(oldest.place());
-        let uuid = self.hasher.hash_one(&*oldest.uuid);
+        let uuid = self.hasher.hash_one(&oldest.uuid);
         if self.uuids.find(uuid, is_it).is_some() && is_there(oldest) {
             self.order.push_back(at);
             return;
@@ -228,16 +229,16 @@ mod tests {
                     host: 7,
                     level: Some(Level::of(&level)),
                     vm: (*vm).into(),
-                    uuid: (*uuid).into(),
+                    uuid: Uuid::of(&uuid),
                     proof: Proof::default(),
                 };
-                let runs = |own: &Labelled| running[own.uuid.parse::<usize>().expect("a number")];
+                let runs = |own: &Labelled| running[own.uuid.to_string().parse::<usize>().expect("a number")];
                 labels.add(labelled, runs);
                 told.push((uuid, level, vm));
                 for (guest, runs) in running.into_iter().enumerate() {
                     let name = guest.to_string();
                     let last = told.iter().rposition(|(uuid, ..)| *uuid == name);
-                    let known = labels.with_uuid(&name).map(|own| &*own.vm);
+                    let known = labels.with_uuid(&Uuid::of(&name)).map(|own| &*own.vm);
                     let young = last.is_some_and(|at| at + 4 >= told.len());
                     prop_assert!(known.is_some() || !(young || (runs && last.is_some())));
                     prop_assert!(known.is_none() || known == last.map(|at| &*told[at].2));

@@ -328,7 +328,8 @@ impl Collector for Report<'_> {
             _ if !self.is_asked_for(&record) => {}
             Type::Virt(VirtType::MachineId) => {
                 self.blame.machine_id(head, &record, &self.guests);
-                self.guests.machine_id(head, &record);
+                let users = &self.options.users;
+                self.guests.machine_id(head, &record, users);
             }
             Type::Virt(VirtType::Resource) => {
                 self.guests.resource(head, &record, &self.options.users);

@@ -4,6 +4,7 @@
 
 use crate::ranges::Ranges;
 use crate::record::device::Device;
+use crate::record::uuid::Uuid;
 use crate::report::id::{Id, Proof};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
@@ -18,7 +19,7 @@ pub struct Row {
     /// The guest's name; empty where there is no guest.
     pub vm: Rc<str>,
     /// The guest's UUID.
-    pub uuid: Rc<str>,
+    pub uuid: Uuid,
     /// Who did it; `?` if not known.
     pub user: Rc<str>,
     /// When it began.

@@ -59,7 +59,7 @@ impl Text {
             None => line.cell(NAME, &row.vm),
         };
         if self.uuid {
-            line.cell(PLAIN, &row.uuid);
+            line.cell(PLAIN, &row.uuid.to_string());
         }
         line.cell(PLAIN, &row.user);
         self.period(row, options, line);
@@ -331,7 +331,7 @@ pub fn object(row: &Row, options: &Options) -> Value {
         "event": row.word(),
         "node": row.node,
         "vm": row.vm,
-        "uuid": row.uuid,
+        "uuid": row.uuid.to_string(),
         "user": row.user,
         "start": row.start.json(options),
         "end": row.end.map(|id| id.json(options)),

@@ -9,6 +9,7 @@
 use super::super::disks::{by_minor, is_minor};
 use super::super::row::{Tie, Violations};
 use super::numbered::Numbered;
+use crate::record::by_host::At;
 use crate::record::device::Device;
 use crate::record::host::Host;
 use crate::report::id::{Id, Proof};
@@ -41,8 +42,8 @@ struct Epoch {
 struct Held {
     /// By number: the newest is the last.
     epochs: Numbered<Epoch>,
-    /// UUIDs of those who have it now, in the order in which they got it.
-    guests: Numbered<Rc<str>>,
+    /// Those who have it now, in the order in which they got it.
+    guests: Numbered<At>,
 }
 
 /// A device and its host, to look it up.
@@ -80,19 +81,19 @@ impl Devices {
         }
     }
 
-    /// The guest `uuid` on `host` has the device `key` from now on.
+    /// The guest at `at` on `host` has the device `key` from now on.
     pub(crate) fn hold(
         &mut self,
         host: Host,
         key: Device,
         path: Rc<str>,
         tie: Tie,
-        uuid: &Rc<str>,
+        at: At,
     ) -> Hold {
         self.next += 1;
         let before = self.devices.len();
         let held = self.devices.entry((host, key.clone())).or_default();
-        held.guests.add(self.next, uuid.clone());
+        held.guests.add(self.next, at);
         let newest = held.epochs.last();
         let epoch = match newest.filter(|(_, epoch)| epoch.found.is_empty()) {
             Some((number, _)) => number,
@@ -156,12 +157,12 @@ impl Devices {
         }
     }
 
-    /// Who has `device` on `host`: UUIDs, and by which [`Hold::number`].
-    pub(crate) fn holders(&self, host: Host, device: &Device) -> impl Iterator<Item = (u64, &str)> {
+    /// Who has `device` on `host`, and by which [`Hold::number`].
+    pub(crate) fn holders(&self, host: Host, device: &Device) -> impl Iterator<Item = (u64, At)> {
         let minor = self.minor(device);
         let minor = minor.and_then(|minor| self.devices.get(&On(host, &minor)));
         let held = self.devices.get(&On(host, device)).into_iter().chain(minor);
-        held.flat_map(|held| held.guests.iter().map(|(number, uuid)| (number, &**uuid)))
+        held.flat_map(|held| held.guests.iter().map(|(number, at)| (number, *at)))
     }
 
     /// What `device` is known by, where only the minor number is; `None` where nothing is known so.
@@ -275,7 +276,7 @@ mod tests {
             for (serial, op) in ops.into_iter().enumerate() {
                 match op {
                     Op::Hold(device) => {
-                        let hold = devices.hold(0, key(device), "/disk".into(), Tie::Is, &"uuid".into());
+                        let hold = devices.hold(0, key(device), "/disk".into(), Tie::Is, 0);
                         held.push((hold, Vec::new()));
                     }
                     Op::Release(at) if at < held.len() => {

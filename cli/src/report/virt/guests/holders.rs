@@ -5,13 +5,14 @@
 use super::super::row::{Event, Given};
 use super::numbered::Numbered;
 use super::open::Has;
+use crate::record::by_host::At;
 use crate::record::host::Host;
 use hashbrown::{Equivalent, HashMap};
 use std::rc::Rc;
 
 /// Files of hosts, and the guests that have them, by the place of the row that says so.
 #[derive(Debug, Default)]
-pub(super) struct Holders(HashMap<(Host, Rc<str>), Numbered<Rc<str>>>);
+pub(super) struct Holders(HashMap<(Host, Rc<str>), Numbered<At>>);
 
 /// A file of a host, to look it up.
 #[derive(Hash)]
@@ -29,11 +30,11 @@ fn is_file(what: &str) -> bool {
 }
 
 impl Holders {
-    /// The guest `uuid` has what `open` says.
-    pub(super) fn got(&mut self, host: Host, open: &Has, uuid: &Rc<str>) {
+    /// The guest at `at` has what `open` says.
+    pub(super) fn got(&mut self, host: Host, open: &Has, at: At) {
         if let Some(file) = open.what.resource().filter(|what| is_file(what)) {
             let holders = self.0.entry((host, file.clone())).or_default();
-            holders.add(open.order, uuid.clone());
+            holders.add(open.order, at);
         }
     }
 
@@ -55,8 +56,8 @@ impl Holders {
     }
 
     /// Who got `file` last and still has it, and the place of the row that says so.
-    pub(super) fn last(&self, host: Host, file: &str) -> Option<(u64, &str)> {
-        let (order, uuid) = self.0.get(&On(host, file))?.last()?;
-        Some((order, uuid))
+    pub(super) fn last(&self, host: Host, file: &str) -> Option<(u64, At)> {
+        let (order, at) = self.0.get(&On(host, file))?.last()?;
+        Some((order, *at))
     }
 }

@@ -8,6 +8,7 @@ use super::{Guest, Guests};
 use crate::record::Head;
 use crate::record::device::Device;
 use crate::record::host::Host;
+use crate::record::uuid::Uuid;
 use crate::report::dm::record::Record;
 use crate::report::id::{Id, Proof};
 use std::rc::Rc;
@@ -18,7 +19,7 @@ pub struct Owner<'a> {
     /// The guest's name.
     pub vm: &'a Rc<str>,
     /// Its UUID.
-    pub uuid: &'a Rc<str>,
+    pub uuid: &'a Uuid,
     /// The events that say so.
     pub proof: &'a Proof,
 }
@@ -30,6 +31,13 @@ impl<'a> Owner<'a> {
             uuid: &guest.uuid,
             proof: &open.proof,
         }
+    }
+}
+
+impl Guest {
+    /// Itself, if it runs.
+    fn running(&self) -> Option<Owner<'_>> {
+        Some(Owner::of(self, self.session.as_deref()?))
     }
 }
 
@@ -57,8 +65,8 @@ impl Guests {
         if !self.resources {
             return;
         }
-        for (number, uuid) in self.devices.holders(head.host, device) {
-            let Some(guest) = self.all.get(head.host, &uuid) else {
+        for (number, at) in self.devices.holders(head.host, device) {
+            let Some(guest) = self.all.at(at) else {
                 continue;
             };
             let (Some(session), Some((path, tie))) = (&guest.session, guest.disks.held(number))
@@ -91,26 +99,25 @@ impl Guests {
     }
 
     /// Whether the guest `uuid` runs on `host`, is about to, or has anything.
-    pub fn knows(&self, host: Host, uuid: &str) -> bool {
+    pub fn knows(&self, host: Host, uuid: &Uuid) -> bool {
         self.all.find(host, &uuid).is_some()
     }
 
     /// The guest `uuid`, if it runs on `host`.
-    pub fn running(&self, host: Host, uuid: &str) -> Option<Owner<'_>> {
-        let guest = self.all.get(host, &uuid)?;
-        Some(Owner::of(guest, guest.session.as_deref()?))
+    pub fn running(&self, host: Host, uuid: &Uuid) -> Option<Owner<'_>> {
+        self.all.get(host, &uuid)?.running()
     }
 
     /// The guest whose process is `pid` on `host`.
     pub fn with_pid(&self, host: Host, pid: i64) -> Option<Owner<'_>> {
-        let uuid = self.pids.get(&(host, pid))?.first()?;
-        self.running(host, uuid)
+        let at = self.pids.get(&(host, pid))?.first()?;
+        self.all.at(*at)?.running()
     }
 
     /// The guest on `host` that has the file `path`.
     pub fn with_resource(&self, host: Host, path: &str) -> Option<Owner<'_>> {
-        let (order, uuid) = self.holders.last(host, path)?;
-        let guest = self.all.get(host, &uuid)?;
+        let (order, at) = self.holders.last(host, path)?;
+        let guest = self.all.at(at)?;
         let resource = guest.resources.iter().rfind(|open| open.order == order)?;
         Some(Owner::of(guest, resource))
     }

@@ -4,8 +4,8 @@
 
 use super::Guests;
 use super::open::{Has, Session};
+use crate::record::by_host::At;
 use crate::record::host::Host;
-use std::rc::Rc;
 
 /// The reason of such a start, and of such a stop.
 pub(super) const MIGRATED: &str = "migrated";
@@ -18,11 +18,11 @@ pub(super) struct Leaving {
 }
 
 impl Guests {
-    /// Where the guest `uuid` was to go, it has stopped: it runs on where it came from.
-    pub(super) fn stays(&mut self, host: Host, uuid: &Rc<str>, stays: Leaving) {
-        if let Some(guest) = self.all.get_mut(host, &&**uuid) {
+    /// Where the guest at `at` was to go, it has stopped: it runs on where it came from.
+    pub(super) fn stays(&mut self, host: Host, at: At, stays: Leaving) {
+        if let Some(guest) = self.all.at_mut(at) {
             guest.resources = stays.resources;
-            self.session_begins(host, uuid, stays.session);
+            self.session_begins(host, at, stays.session);
         }
     }
 }

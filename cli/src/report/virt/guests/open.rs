@@ -5,6 +5,7 @@
 
 use super::super::row::{Event, Fate, Row, Violations};
 use super::thing::Thing;
+use crate::record::uuid::Uuid;
 use crate::report::id::{Id, Proof};
 use std::rc::Rc;
 
@@ -48,7 +49,7 @@ impl From<Started> for Event {
 
 impl<T: Into<Event>> Open<T> {
     /// The row about it, of the guest `uuid` on `node`, and its place.
-    pub(super) fn row(self, node: Option<Rc<str>>, uuid: Rc<str>) -> (u64, Row) {
+    pub(super) fn row(self, node: Option<Rc<str>>, uuid: Uuid) -> (u64, Row) {
         let row = Row {
             event: self.what.into(),
             node,
@@ -65,7 +66,7 @@ impl<T: Into<Event>> Open<T> {
     }
 
     /// The same of what was tried in vain.
-    pub(super) fn failed(self, node: Option<Rc<str>>, uuid: Rc<str>) -> (u64, Row) {
+    pub(super) fn failed(self, node: Option<Rc<str>>, uuid: Uuid) -> (u64, Row) {
         let (order, row) = self.row(node, uuid);
         let success = false;
         (order, Row { success, ..row })
@@ -77,7 +78,7 @@ pub(super) fn rows(
     session: Option<Box<Session>>,
     resources: Vec<Has>,
     node: Option<Rc<str>>,
-    uuid: Rc<str>,
+    uuid: Uuid,
 ) -> impl Iterator<Item = (u64, Row)> {
     let session = session.map(|open| open.row(node.clone(), uuid.clone()));
     let resources = resources.into_iter();

@@ -5,7 +5,7 @@
 use super::super::row::Fate;
 use super::open::Has;
 use super::thing::{Sort, Sorts, Thing};
-use super::{Guest, Guests};
+use super::{Guest, Guests, Told};
 use crate::record::Head;
 use crate::record::resource::{Opened, Resource, succeeded};
 use crate::record::users::Users;
@@ -25,42 +25,39 @@ impl Guests {
         // Of a cgroup, sessions need the path alone.
         let told = self.resources || kind == "disk";
         let resource = told.then(|| Resource::of(record)).flatten();
-        self.prepares(head, record, kind, resource.as_ref());
+        let Some(told) = Told::by(head, record, users) else {
+            return;
+        };
+        self.prepares(&told, kind, resource.as_ref());
         let Some(resource) = resource.filter(|_| self.resources) else {
             return;
         };
         if kind == "cgroup" {
-            self.cgroup(head, record, users, &resource);
+            self.cgroup(&told, &resource);
         } else if let Some(opened) = Opened::of(record) {
-            self.opened(head, record, users, &opened);
+            self.opened(&told, &opened);
         } else {
-            self.change(head, record, users, &resource);
+            self.change(&told, &resource);
         }
     }
 
     /// Where nothing else is said: the place that `prepares` took.
-    fn keep(
-        &mut self,
-        head: &Head<'_>,
-        record: &Nested<'_>,
-        users: &Users,
-        sort: &Sort<&str>,
-        what: &str,
-    ) {
+    fn keep(&mut self, told: &Told<'_>, sort: &Sort<&str>, what: &str) {
         let (order, thing) = (self.order, self.thing(sort, what));
-        let Some((success, open)) = self.open(head, record, users, order, thing) else {
+        let Some((success, open)) = self.open(told, order, thing) else {
             return;
         };
-        let at = self.place(head, record);
-        let Some(guest) = at.and_then(|at| self.all.at_mut(at)) else {
-            return;
-        };
+        let host = told.head.host;
         if !success {
-            let node = self.nodes.known(head.host);
-            self.done.push(open.failed(node, guest.uuid.clone()));
+            let node = self.nodes.known(host);
+            self.done.push(open.failed(node, told.uuid.clone()));
             return;
         }
-        self.holders.got(head.host, &open, &guest.uuid);
+        let (at, _) = self.guest(told);
+        self.holders.got(host, &open, at);
+        let Some(guest) = self.all.at_mut(at) else {
+            return;
+        };
         if guest.resources.len() == guest.resources.capacity() {
             guest.resources.reserve_exact(1 + guest.resources.len() / 2);
         }
@@ -74,18 +71,12 @@ impl Guests {
         }
     }
 
-    fn change(
-        &mut self,
-        head: &Head<'_>,
-        record: &Nested<'_>,
-        users: &Users,
-        resource: &Resource<'_>,
-    ) {
-        let id = Id::from(head.stamp);
+    fn change(&mut self, told: &Told<'_>, resource: &Resource<'_>) {
+        let id = Id::from(told.head.stamp);
         let kind = resource.kind;
         let mut known = false;
         if let (Some(old), true) = (&resource.old, resource.success) {
-            known = self.taken(head, record, kind, old);
+            known = self.taken(told, kind, old);
         }
         let sort = Sort::Resource {
             kind,
@@ -94,30 +85,30 @@ impl Guests {
         match (&resource.old, &resource.new) {
             (_, Some(new)) => {
                 if kind == "net" && resource.success {
-                    let at = self.place(head, record);
-                    if let Some(guest) = at.and_then(|at| self.all.at_mut(at)) {
+                    let (at, _) = self.guest(told);
+                    if let Some(guest) = self.all.at_mut(at) {
                         guest.gets_interface(new, &self.sorts, id);
                     }
                 }
-                self.keep(head, record, users, &sort, new);
+                self.keep(told, &sort, new);
             }
             // It was given without a record, as libvirt plugs an rng.
             (Some(old), None) if resource.success && !known && resource.reason == "detach" => {
                 let event = self.thing(&sort, old).into();
-                if let Some((order, mut row)) = self.row(head, record, users, self.order, event) {
+                if let Some((order, mut row)) = self.row(told, self.order, event) {
                     row.end = Some(id);
                     row.fate = Fate::Stopped;
                     self.done.push((order, row));
                 }
             }
             (Some(_), None) => {}
-            (None, None) => self.keep(head, record, users, &sort, ""),
+            (None, None) => self.keep(told, &sort, ""),
         }
     }
 
     /// The guest no longer has `old`. Tells whether it was known to have it.
-    fn taken(&mut self, head: &Head<'_>, record: &Nested<'_>, kind: &str, old: &str) -> bool {
-        let Some(guest) = self.guest(head, record) else {
+    fn taken(&mut self, told: &Told<'_>, kind: &str, old: &str) -> bool {
+        let (_, Some(guest)) = self.guest(told) else {
             return false;
         };
         let mut ended = Vec::new();
@@ -136,35 +127,28 @@ impl Guests {
             ended.extend(guest.resources.extract(of_it));
         }
         for open in ended {
-            self.loses(head, record, open);
+            self.loses(told, open);
         }
         known
     }
 
     /// The guest has `open` no more.
-    fn loses(&mut self, head: &Head<'_>, record: &Nested<'_>, open: Has) {
-        if let Some(guest) = self.guest(head, record) {
-            let uuid = guest.uuid.clone();
-            self.over(head.host, &uuid, open, head.stamp.into(), Fate::Stopped);
-        }
+    fn loses(&mut self, told: &Told<'_>, open: Has) {
+        let id = told.head.stamp.into();
+        self.over(told.head.host, &told.uuid, open, id, Fate::Stopped);
     }
 
-    fn opened(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users, opened: &Opened<'_>) {
+    fn opened(&mut self, told: &Told<'_>, opened: &Opened<'_>) {
         let sort = Sort::Opened {
             mac: opened.mac,
             rdev: opened.rdev,
             given: false,
         };
-        self.keep(head, record, users, &sort, &opened.path);
+        self.keep(told, &sort, &opened.path);
     }
 
-    fn cgroup(
-        &mut self,
-        head: &Head<'_>,
-        record: &Nested<'_>,
-        users: &Users,
-        resource: &Resource<'_>,
-    ) {
+    fn cgroup(&mut self, told: &Told<'_>, resource: &Resource<'_>) {
+        let record = told.record;
         let class = record.raw("class").unwrap_or_default();
         let what = match class {
             "path" => record.text("path").unwrap_or_default(),
@@ -173,12 +157,12 @@ impl Guests {
         };
         let acl = record.raw("acl").unwrap_or_default();
         if resource.reason == "deny" && resource.success {
-            let ended = match self.guest(head, record) {
-                Some(guest) => guest.is_denied(class, &what, acl),
-                None => Vec::new(),
+            let ended = match self.guest(told) {
+                (_, Some(guest)) => guest.is_denied(class, &what, acl),
+                (_, None) => Vec::new(),
             };
             for open in ended {
-                self.loses(head, record, open);
+                self.loses(told, open);
             }
         }
         let sort = Sort::Cgroup {
@@ -186,17 +170,12 @@ impl Guests {
             class,
             acl,
         };
-        self.keep(head, record, users, &sort, &what);
+        self.keep(told, &sort, &what);
     }
 
     /// What a resource record tells that concerns sessions.
-    fn prepares(
-        &mut self,
-        head: &Head<'_>,
-        record: &Nested<'_>,
-        kind: &str,
-        resource: Option<&Resource<'_>>,
-    ) {
+    fn prepares(&mut self, told: &Told<'_>, kind: &str, resource: Option<&Resource<'_>>) {
+        let record = told.record;
         let order = self.next_order();
         let disk = resource.filter(|resource| resource.success && kind == "disk");
         let new = disk.and_then(|disk| disk.new.as_deref());
@@ -209,7 +188,7 @@ impl Guests {
             _ => None,
         };
         let new = new.map(|new| self.names.get(new));
-        let Some(guest) = self.guest(head, record) else {
+        let (at, Some(guest)) = self.guest(told) else {
             return;
         };
         // Without a machine id (no security model), the first resource of a start is its beginning.
@@ -217,9 +196,6 @@ impl Guests {
         if reason == Some("start") {
             guest.starts(order);
         }
-        let Some(uuid) = record.raw("uuid") else {
-            return;
-        };
         let mut devices = Vec::new();
         if let Some(disk) = disk {
             if let Some(old) = &disk.old {
@@ -240,9 +216,9 @@ impl Guests {
             return;
         }
         self.mappings |= !devices.is_empty();
-        if let Some(guest) = self.all.get_mut(head.host, &uuid) {
+        if let Some(guest) = self.all.at_mut(at) {
             if guest.session.is_some() {
-                guest.disks.tie(&mut self.devices, head.host, &guest.uuid);
+                guest.disks.tie(&mut self.devices, told.head.host, at);
             }
         }
     }
