@@ -157,16 +157,21 @@ impl Guests {
     pub fn machine_id(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users) {
         let order = self.next_order();
         if let Some(told) = Told::by(head, record, users) {
-            if let (_, Some(guest)) = self.guest(&told) {
+            if let Some(guest) = self.guest(&told) {
                 guest.starts(order);
             }
         }
     }
 
-    /// The guest of `told`, which may be a new one, and where it is.
-    fn guest(&mut self, told: &Told<'_>) -> (At, Option<&mut Guest>) {
+    fn guest(&mut self, told: &Told<'_>) -> Option<&mut Guest> {
+        let at = self.place(told);
+        self.all.at_mut(at)
+    }
+
+    /// Where the guest of `told` is, which may be a new one.
+    fn place(&mut self, told: &Told<'_>) -> At {
         let host = told.head.host;
-        let at = self.all.find(host, &&told.uuid).unwrap_or_else(|| {
+        self.all.find(host, &&told.uuid).unwrap_or_else(|| {
             let guest = Guest {
                 uuid: told.uuid.clone(),
                 session: None,
@@ -176,8 +181,7 @@ impl Guests {
                 leaves: None,
             };
             self.all.add(host, guest)
-        });
-        (at, self.all.at_mut(at))
+        })
     }
 
     /// A row about the guest of `told`, at the place `order`; `None` where a field is missing.
@@ -253,7 +257,8 @@ impl Guests {
             return;
         };
         let node = self.nodes.known(host);
-        let (at, Some(guest)) = self.guest(told) else {
+        let at = self.place(told);
+        let Some(guest) = self.all.at_mut(at) else {
             return;
         };
         let uuid = &told.uuid;
@@ -310,7 +315,8 @@ impl Guests {
         let Some((order, row)) = self.row(told, order, event) else {
             return;
         };
-        let (at, Some(guest)) = self.guest(told) else {
+        let at = self.place(told);
+        let Some(guest) = self.all.at_mut(at) else {
             return;
         };
         // A stop that failed ends nothing.

@@ -53,7 +53,7 @@ impl Guests {
             self.done.push(open.failed(node, told.uuid.clone()));
             return;
         }
-        let (at, _) = self.guest(told);
+        let at = self.place(told);
         self.holders.got(host, &open, at);
         let Some(guest) = self.all.at_mut(at) else {
             return;
@@ -85,7 +85,7 @@ impl Guests {
         match (&resource.old, &resource.new) {
             (_, Some(new)) => {
                 if kind == "net" && resource.success {
-                    let (at, _) = self.guest(told);
+                    let at = self.place(told);
                     if let Some(guest) = self.all.at_mut(at) {
                         guest.gets_interface(new, &self.sorts, id);
                     }
@@ -108,7 +108,7 @@ impl Guests {
 
     /// The guest no longer has `old`. Tells whether it was known to have it.
     fn taken(&mut self, told: &Told<'_>, kind: &str, old: &str) -> bool {
-        let (_, Some(guest)) = self.guest(told) else {
+        let Some(guest) = self.guest(told) else {
             return false;
         };
         let mut ended = Vec::new();
@@ -158,8 +158,8 @@ impl Guests {
         let acl = record.raw("acl").unwrap_or_default();
         if resource.reason == "deny" && resource.success {
             let ended = match self.guest(told) {
-                (_, Some(guest)) => guest.is_denied(class, &what, acl),
-                (_, None) => Vec::new(),
+                Some(guest) => guest.is_denied(class, &what, acl),
+                None => Vec::new(),
             };
             for open in ended {
                 self.loses(told, open);
@@ -188,7 +188,8 @@ impl Guests {
             _ => None,
         };
         let new = new.map(|new| self.names.get(new));
-        let (at, Some(guest)) = self.guest(told) else {
+        let at = self.place(told);
+        let Some(guest) = self.all.at_mut(at) else {
             return;
         };
         // Without a machine id (no security model), the first resource of a start is its beginning.
