@@ -5,7 +5,7 @@
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, Timestamp, Zoned};
-use std::{fmt, fs};
+use std::fs;
 
 /// Which of the two ends of a period a time is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -336,19 +336,19 @@ impl Times {
 #[derive(Clone, Copy, Debug)]
 pub struct Duration(pub u64);
 
-impl fmt::Display for Duration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Each row of a report may have one: no formatter takes part.
-        f.write_str("(")?;
+impl Duration {
+    /// Hands out what is shown, part by part. Each row of a report may have one: no formatter takes part.
+    pub fn show(self, mut part: impl FnMut(&str)) {
+        part("(");
         let days = self.0 / 86400;
         if days > 0 {
-            f.write_str(itoa::Buffer::new().format(days))?;
-            f.write_str("+")?;
+            part(itoa::Buffer::new().format(days));
+            part("+");
         }
-        f.write_str(two_digits(&mut [0; 2], self.0 / 3600 % 24))?;
-        f.write_str(":")?;
-        f.write_str(two_digits(&mut [0; 2], self.0 / 60 % 60))?;
-        f.write_str(")")
+        part(two_digits(&mut [0; 2], self.0 / 3600 % 24));
+        part(":");
+        part(two_digits(&mut [0; 2], self.0 / 60 % 60));
+        part(")");
     }
 }
 
@@ -464,8 +464,13 @@ mod tests {
             assert_eq!(times.hour(&clock, 1328292445 + 256 * 60), "22:23");
         }
         assert_eq!(clock.iso(1328292445, 7), "2012-02-03T18:07:25.007Z");
-        assert_eq!(Duration(3 * 3600 + 16 * 60 + 59).to_string(), "(03:16)");
-        assert_eq!(Duration(2 * 86400 + 60).to_string(), "(2+00:01)");
+        let shown = |seconds| {
+            let mut text = String::new();
+            Duration(seconds).show(|part| text.push_str(part));
+            text
+        };
+        assert_eq!(shown(3 * 3600 + 16 * 60 + 59), "(03:16)");
+        assert_eq!(shown(2 * 86400 + 60), "(2+00:01)");
         assert_eq!(clock.full(u64::MAX).len(), 19);
         let narrow = clock.fitting(Some(80));
         assert_eq!(narrow.full(1328292445), "12-02-03 18:07");

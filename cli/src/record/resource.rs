@@ -39,9 +39,8 @@ impl<'a> Resource<'a> {
             success,
             ..Self::default()
         };
-        let change = |prefix: &str| {
-            let name = [prefix, kind].concat();
-            let raw = record.raw(&name)?;
+        let change = |prefix| {
+            let raw = record.raw_of(prefix, kind)?;
             let value = match is_number(kind) {
                 true => Cow::Borrowed(raw),
                 false => decoded(raw),
@@ -52,14 +51,16 @@ impl<'a> Resource<'a> {
             };
             (!none).then_some(value)
         };
-        (resource.old, resource.new) = (change("old-"), change("new-"));
+        (resource.old, resource.new) = (change(b"old-"), change(b"new-"));
         if resource.old.is_some() || resource.new.is_some() {
             return Some(resource);
         }
         // Those that name one thing, and say by the reason whether it comes or goes.
-        let one = ["device", "path", "disk", "chardev", "backend"]
-            .iter()
-            .find_map(|name| record.text(name))
+        let one = (record.text("device"))
+            .or_else(|| record.text("path"))
+            .or_else(|| record.text("disk"))
+            .or_else(|| record.text("chardev"))
+            .or_else(|| record.text("backend"))
             .filter(|value| !matches!(value.as_ref(), "" | "?"));
         let one = match record.raw("bus") {
             Some(bus) => Some(

@@ -52,6 +52,12 @@ impl Key {
         (length as u64) << (8 * Self::LETTERS)
     }
 
+    /// Whether the first letters are these.
+    #[inline(always)]
+    fn begins_with(self, letters: &[u8; 4]) -> bool {
+        self.0 as u32 == u32::from_le_bytes(*letters)
+    }
+
     /// How long the name is.
     fn length(self) -> usize {
         (self.0 >> (8 * Self::LETTERS)) as usize
@@ -98,6 +104,19 @@ pub fn value<'a>(body: &'a str, spans: &[Span], name: &str) -> Option<&'a str> {
 /// `name`: where the key has not all of its letters.
 fn find<'a>(body: &'a str, spans: &[Span], key: Key, name: Option<&str>) -> Option<&'a str> {
     let is_it = |span: &&Span| span.key == key && name.is_none_or(|name| span.name(body) == name);
+    Some(spans.iter().find(is_it)?.value(body))
+}
+
+/// The same of a name that is `prefix`, which is ASCII, and then `rest`.
+pub fn value_of<'a>(
+    body: &'a str,
+    spans: &[Span],
+    prefix: &[u8; 4],
+    rest: &str,
+) -> Option<&'a str> {
+    let is_it = |span: &&Span| {
+        span.key.begins_with(prefix) && span.name(body).get(prefix.len()..) == Some(rest)
+    };
     Some(spans.iter().find(is_it)?.value(body))
 }
 
@@ -152,6 +171,10 @@ mod tests {
             for name in ["", "a", "aa", "a\u{0}", " ", "=a", "aaaa", "aaaaa", "aaaaaa", "aaaaaaa", "é"] {
                 let first = found.iter().find(|field| field.name == name);
                 prop_assert_eq!(value(&body, &spans, name), first.map(|field| field.value), "{}", name);
+            }
+            for rest in ["", "a", "aa", "aaaa", "é"] {
+                let first = found.iter().find(|field| field.name.strip_prefix("aaaa") == Some(rest));
+                prop_assert_eq!(value_of(&body, &spans, b"aaaa", rest), first.map(|field| field.value), "{}", rest);
             }
         }
     }

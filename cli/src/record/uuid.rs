@@ -4,10 +4,11 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 /// The UUID of a guest, as libvirt writes it: `cabf9532-99f1-3756-930f-59e8f19d4144`. Guests may be very many.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Uuid {
     /// The number that it is.
     Number([u8; 16]),
@@ -29,6 +30,16 @@ impl Uuid {
         match uuid::Uuid::try_parse(text) {
             Ok(uuid) if is_so => Self::Number(uuid.into_bytes()),
             _ => Self::Text(text.into()),
+        }
+    }
+}
+
+/// The one number, in one go.
+impl Hash for Uuid {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Number(bytes) => state.write_u128(u128::from_ne_bytes(*bytes)),
+            Self::Text(text) => text.hash(state),
         }
     }
 }

@@ -67,6 +67,12 @@ impl<'a> Nested<'a> {
         spans::value(&self.body, &self.spans, name)
     }
 
+    /// The same of `prefix` and then `rest`: `old-disk`.
+    #[inline]
+    pub fn raw_of(&self, prefix: &[u8; 4], rest: &str) -> Option<&str> {
+        spans::value_of(&self.body, &self.spans, prefix, rest)
+    }
+
     /// The value of the first field called `name`, decoded.
     pub fn text(&self, name: &str) -> Option<Cow<'_, str>> {
         self.raw(name).map(decoded)

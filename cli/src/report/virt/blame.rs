@@ -21,10 +21,8 @@ pub struct Blame {
 
 /// `s0:c107,c434` of `system_u:system_r:svirt_t:s0:c107,c434`.
 fn level(label: &str) -> Option<&str> {
-    label
-        .splitn(4, ':')
-        .nth(3)
-        .filter(|level| !level.is_empty())
+    let colon = memchr::memchr_iter(b':', label.as_bytes()).nth(2)?;
+    Some(&label[colon + 1..]).filter(|level| !level.is_empty())
 }
 
 impl Blame {

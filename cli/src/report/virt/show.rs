@@ -88,13 +88,15 @@ impl Text {
             let lasted = end.seconds.saturating_sub(row.start.seconds);
             line.add(" - ")
                 .add(self.times.hour(&options.clock, end.seconds))
-                .add("  ")
-                .show(Duration(lasted))
-                .add(match row.fate {
-                    Fate::Open | Fate::Stopped => "",
-                    Fate::Restarted => " restarted",
-                    Fate::Down => " host down",
-                });
+                .add("  ");
+            Duration(lasted).show(|part| {
+                line.add(part);
+            });
+            line.add(match row.fate {
+                Fate::Open | Fate::Stopped => "",
+                Fate::Restarted => " restarted",
+                Fate::Down => " host down",
+            });
         } else if row.failed() {
             line.add(" - failed");
         }
