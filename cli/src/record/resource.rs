@@ -56,6 +56,7 @@ impl<'a> Resource<'a> {
             return Some(resource);
         }
         // Those that name one thing, and say by the reason whether it comes or goes.
+        // Each name is written down: the compiler knows what it is found by.
         let one = (record.text("device"))
             .or_else(|| record.text("path"))
             .or_else(|| record.text("disk"))

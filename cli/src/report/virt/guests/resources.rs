@@ -23,8 +23,8 @@ impl Guests {
             return;
         }
         // Of a cgroup, sessions need the path alone.
-        let told = self.resources || kind == "disk";
-        let resource = told.then(|| Resource::of(record)).flatten();
+        let whole = self.resources || kind == "disk";
+        let resource = whole.then(|| Resource::of(record)).flatten();
         let Some(told) = Told::by(head, record, users) else {
             return;
         };
