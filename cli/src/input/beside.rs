@@ -3,33 +3,33 @@
 //! Searches a log on more than one processor: its blocks are searched, and what is found in them parsed, beside each
 //! other, and handed out in order. What comes out is what [`Lines`] would have handed out, to the byte.
 //!
-//! Threads of the standard library do: each worker takes every nth block and has a channel of its own, so that the
-//! order is that of asking them in turn, and each may be ahead by as many blocks as its channel holds. A pool for
-//! stealing work would have to sort what comes.
+//! Threads of the standard library do, one for each other processor: each takes the block that comes next. Who asks
+//! for a block that is not there yet takes one too in place of waiting for it, so that there are never more threads at
+//! work than processors, and all of these are at work, whatever takes longer: to search, or what is done with what is
+//! found.
 
-use super::lines::{End, LONGEST, Lines, Raw};
+use super::block::{self, Ahead, Block, Found, Known, NOT_LIKELY, Window};
+use super::lines::{End, Lines, Raw};
 use super::progress::Progress;
 use super::wanted::Wanted;
-use crate::record::head::{self, Parsed, Parts};
-use crate::record::spans::{self, Span};
-use dmns_audit_uapi::masks;
+use crate::record::head::{self, Parsed};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// How much a worker reads at a time, into the same place. It fits the second-level cache.
+/// How much is read at a time, into the same place. It fits the second-level cache.
 const BLOCK: usize = 128 * 1024;
 
-/// How many blocks a worker may be ahead.
-const AHEAD: usize = 2;
+/// How many blocks each thread may be ahead.
+const AHEAD: usize = 4;
 
 /// How a file is searched.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct How {
-    /// How many workers there are.
+    /// How many threads there are beside the one that asks.
     pub(super) workers: usize,
     /// How much each takes at a time, in bytes.
     pub(super) block: usize,
@@ -38,139 +38,163 @@ pub(super) struct How {
 impl How {
     /// As this machine can; `None` where it has one processor only.
     pub(super) fn here() -> Option<Self> {
-        let workers = thread::available_parallelism()
+        let processors = thread::available_parallelism()
             .map_or(1, usize::from)
             .min(8);
-        (workers > 1).then_some(Self {
-            workers,
+        (processors > 1).then_some(Self {
+            workers: processors - 1,
             block: BLOCK,
         })
     }
 }
 
-/// What is looked for.
-#[derive(Clone, Debug)]
-pub struct Ahead {
-    /// All that may ever be wanted.
-    pub ever: Wanted,
-    /// What most likely is: that is parsed too.
-    pub likely: Wanted,
-    /// Whether that includes its fields: where each is.
-    pub fields: bool,
-}
-
-/// A line that was found in a block.
+/// A file whose blocks several threads search.
 #[derive(Debug)]
-struct Found {
-    from: u32,
-    length: u32,
-    /// Which line of the block; the first is 1.
-    number: u32,
-    end: End,
-    /// Which of `known` of the block it is, or [`NOT_LIKELY`].
-    known: u32,
+struct Searched {
+    file: File,
+    size: u64,
+    how: How,
+    wanted: Ahead,
+    progress: Progress,
+    state: Mutex<State>,
+    /// Told when a worker may be ahead again.
+    room: Condvar,
 }
 
-/// Of what is not likely wanted: whoever wants it parses it.
-const NOT_LIKELY: u32 = u32::MAX;
-
-/// What a line is that is likely wanted.
-#[derive(Debug)]
-struct Known {
-    parts: Parts,
-    /// Where its fields are, of `spans` of the block.
-    spans: (u32, u32),
-}
-
-/// What was found in a block.
 #[derive(Debug, Default)]
-struct Block {
-    /// The text of what was found; where all may be wanted, all that was read.
-    bytes: Vec<u8>,
-    found: Vec<Found>,
-    known: Vec<Known>,
-    /// Where the fields are of what was found.
-    spans: Vec<Span>,
-    /// How many lines begin in it.
-    lines: u64,
-    /// What came after them.
-    error: Option<io::Error>,
+struct State {
+    /// Where the block begins that nobody has taken yet.
+    next: u64,
+    /// The blocks that were taken and not handed out, in order: where each arrives.
+    taken: VecDeque<Receiver<Block>>,
+    /// To be used again.
+    spare: Vec<Block>,
+    /// Nobody asks any more.
+    closed: bool,
 }
 
-impl Block {
-    fn clear(&mut self) {
-        self.found.clear();
-        self.known.clear();
-        self.spans.clear();
-        self.lines = 0;
-        self.error = None;
+/// A block that was taken: where it begins, its room, and where it is to arrive.
+struct Taken {
+    start: u64,
+    block: Block,
+    to: SyncSender<Block>,
+}
+
+impl Searched {
+    /// How many blocks may be taken and not handed out.
+    fn most(&self) -> usize {
+        AHEAD * (self.how.workers + 1)
     }
 
-    /// Its next line is `text`, which begins at the place `at` of what was read.
-    #[inline]
-    fn line(&mut self, text: &[u8], at: usize, end: End, wanted: &Ahead) {
-        self.lines += 1;
-        // What is no whole line is told in any case, as `Lines` does.
-        if end != End::Newline || wanted.ever.may_want(text) {
-            self.keep(text, at, end, wanted);
+    fn state(&self) -> MutexGuard<'_, State> {
+        // What it has is never half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the next block, if there is one and not too many are ahead.
+    fn take(&self, state: &mut State) -> Option<Taken> {
+        if state.next >= self.size || state.taken.len() >= self.most() {
+            return None;
+        }
+        let start = state.next;
+        state.next += self.how.block as u64;
+        let (to, arrives) = sync_channel(1);
+        state.taken.push_back(arrives);
+        let block = state.spare.pop().unwrap_or_default();
+        Some(Taken { start, block, to })
+    }
+
+    /// Searches a block that was taken.
+    fn search(&self, taken: Taken, window: &mut Window) {
+        let Taken {
+            start,
+            mut block,
+            to,
+        } = taken;
+        let end = self.size.min(start + self.how.block as u64);
+        let range = (start, end, self.size);
+        block::fill(&mut block, &self.file, range, &self.wanted, window);
+        self.progress.add(end - start);
+        // Where nobody asks any more, it is of no use.
+        let _ = to.send(block);
+    }
+
+    /// Searches blocks until there are none any more.
+    fn work(&self) {
+        let mut window = Window::default();
+        loop {
+            let full = |state: &mut State| !state.closed && state.taken.len() >= self.most();
+            let waited = self.room.wait_while(self.state(), full);
+            let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+            if state.closed {
+                return;
+            }
+            let Some(taken) = self.take(&mut state) else {
+                return;
+            };
+            drop(state);
+            self.search(taken, &mut window);
         }
     }
 
-    fn keep(&mut self, text: &[u8], at: usize, end: End, wanted: &Ahead) {
-        let known = match wanted.likely.may_want(text) {
-            true => self.know(text, wanted),
-            false => NOT_LIKELY,
-        };
-        let from = match wanted.ever.is_all() {
-            true => at,
-            false => self.bytes.len(),
-        };
-        // A block and a line are far from 2^32 bytes.
-        self.found.push(Found {
-            from: from as u32,
-            length: text.len() as u32,
-            number: self.lines as u32,
-            end,
-            known,
-        });
-        if !wanted.ever.is_all() {
-            self.bytes.extend_from_slice(text);
+    /// The next block in order, in exchange for the `last` one; none after the last. Searches others while it is not
+    /// there yet.
+    fn next(&self, last: Block, window: &mut Window) -> io::Result<Option<Block>> {
+        self.state().spare.push(last);
+        loop {
+            let mut state = self.state();
+            let mut arrived = state.taken.front().map(Receiver::try_recv);
+            if let None | Some(Err(TryRecvError::Empty)) = arrived {
+                if let Some(taken) = self.take(&mut state) {
+                    drop(state);
+                    self.search(taken, window);
+                    continue;
+                }
+            }
+            let Some(first) = state.taken.pop_front() else {
+                return Ok(None);
+            };
+            // Not for each block: to wake a thread takes as long as to search half of one.
+            if state.taken.len() == self.most() / 2 {
+                self.room.notify_all();
+            }
+            drop(state);
+            if let Some(Err(TryRecvError::Empty)) = arrived {
+                arrived = Some(first.recv().map_err(TryRecvError::from));
+            }
+            // Who panics says so, and a block that never comes is the end.
+            return arrived.transpose().map_err(io::Error::other);
         }
-    }
-
-    /// Parses `text`, and tells which of `known` it is.
-    fn know(&mut self, text: &[u8], wanted: &Ahead) -> u32 {
-        let first = self.spans.len() as u32;
-        let parsed = head::parse(text);
-        if let (Parsed::Record(head), true) = (&parsed, wanted.fields) {
-            spans::add(head.body, &mut self.spans);
-        }
-        self.known.push(Known {
-            parts: Parts::of(&parsed),
-            spans: (first, self.spans.len() as u32),
-        });
-        self.known.len() as u32 - 1
     }
 }
 
-/// A worker, and where it takes blocks back to use them again.
+/// Where blocks come from.
 #[derive(Debug)]
-struct Worker {
-    blocks: Receiver<Block>,
-    back: Sender<Block>,
+enum Source {
+    /// Of a file, which the workers search, and who asks.
+    File(Arc<Searched>, Window),
+    /// Of a stream, which one thread reads and searches, and where it takes blocks back to use them again.
+    Stream(Receiver<Block>, Sender<Block>),
 }
 
 /// Lines of a file or a stream, searched ahead.
 #[derive(Debug)]
 pub(super) struct Beside {
-    workers: Vec<Worker>,
+    source: Source,
     likely: Wanted,
-    /// Whose block comes next.
-    turn: usize,
     block: Block,
     /// How many lines were in the blocks before.
     before: u64,
     next: usize,
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        if let Source::File(searched, _) = &self.source {
+            searched.state().closed = true;
+            searched.room.notify_all();
+        }
+    }
 }
 
 impl Beside {
@@ -181,47 +205,32 @@ impl Beside {
         how: How,
         progress: &Progress,
     ) -> io::Result<Self> {
-        let size = file.metadata()?.len();
-        let file = Arc::new(file);
-        let workers = (0..how.workers).map(|at| {
-            let (file, wanted, progress) = (file.clone(), wanted.clone(), progress.clone());
-            worker(move |out, back| {
-                let mut start = (at * how.block) as u64;
-                let mut window = Window::default();
-                while start < size {
-                    let mut block = back.try_recv().unwrap_or_default();
-                    block.clear();
-                    let end = size.min(start + how.block as u64);
-                    if !wanted.ever.is_all() {
-                        block.bytes.clear();
-                    }
-                    let range = (start, end, size);
-                    if let Err(error) = search(&file, range, &wanted, &mut window, &mut block) {
-                        block.error = Some(error);
-                    }
-                    // Nothing is copied of which all may be wanted: the next block is read where this one was before.
-                    if wanted.ever.is_all() {
-                        std::mem::swap(&mut block.bytes, &mut window.room);
-                    }
-                    progress.add(end - start);
-                    if out.send(block).is_err() {
-                        return;
-                    }
-                    start += (how.workers * how.block) as u64;
-                }
-            })
+        let searched = Arc::new(Searched {
+            size: file.metadata()?.len(),
+            file,
+            how,
+            wanted: wanted.clone(),
+            progress: progress.clone(),
+            state: Mutex::default(),
+            room: Condvar::new(),
         });
-        Ok(Self::of(workers.collect(), wanted))
+        for _ in 0..how.workers {
+            let searched = searched.clone();
+            thread::spawn(move || searched.work());
+        }
+        Ok(Self::of(Source::File(searched, Window::default()), wanted))
     }
 
     /// The lines of `source` that `wanted` may want: read and searched in one thread, beside whoever asks for them.
     pub(super) fn stream(source: Box<dyn Read + Send>, ahead: &Ahead) -> Self {
         let wanted = ahead.clone();
-        let worker = worker(move |out, back| {
+        let (out, blocks) = sync_channel(AHEAD);
+        let (back, returned) = channel::<Block>();
+        thread::spawn(move || {
             let mut lines = Lines::new(source);
             let mut more = true;
             while more {
-                let mut block: Block = back.try_recv().unwrap_or_default();
+                let mut block = returned.try_recv().unwrap_or_default();
                 block.clear();
                 block.bytes.clear();
                 let before = lines.number();
@@ -233,7 +242,7 @@ impl Beside {
                             block.lines = raw.number - before - 1;
                             let at = block.bytes.len();
                             block.line(raw.text, at, raw.end, &wanted);
-                            if wanted.ever.is_all() {
+                            if wanted.in_place() {
                                 block.bytes.extend_from_slice(raw.text);
                             }
                         }
@@ -250,14 +259,13 @@ impl Beside {
                 }
             }
         });
-        Self::of(vec![worker], ahead)
+        Self::of(Source::Stream(blocks, back), ahead)
     }
 
-    fn of(workers: Vec<Worker>, wanted: &Ahead) -> Self {
+    fn of(source: Source, wanted: &Ahead) -> Self {
         Self {
-            workers,
+            source,
             likely: wanted.likely.clone(),
-            turn: 0,
             block: Block::default(),
             before: 0,
             next: 0,
@@ -293,7 +301,7 @@ impl Beside {
             if let Some(error) = self.block.error.take() {
                 return Err(error);
             }
-            if !self.advance() {
+            if !self.advance()? {
                 return Ok(false);
             }
         }
@@ -323,122 +331,28 @@ impl Beside {
     }
 
     /// Takes the next block. `false` where there is none.
-    fn advance(&mut self) -> bool {
-        let worker = &self.workers[self.turn];
-        let Ok(block) = worker.blocks.recv() else {
-            return false;
-        };
-        self.turn = (self.turn + 1) % self.workers.len();
+    fn advance(&mut self) -> io::Result<bool> {
         self.before += self.block.lines;
-        let old = std::mem::replace(&mut self.block, block);
-        // Whose it was does not matter. A worker that is done needs none.
-        let _ = worker.back.send(old);
-        self.next = 0;
-        true
-    }
-}
-
-fn worker(work: impl FnOnce(SyncSender<Block>, Receiver<Block>) + Send + 'static) -> Worker {
-    let (out, blocks) = sync_channel(AHEAD);
-    let (back, returned) = channel();
-    thread::spawn(move || work(out, returned));
-    Worker { blocks, back }
-}
-
-/// What was read of a file. Its room is used again as it is: to fill it with zeroes takes as long as to search it.
-#[derive(Debug, Default)]
-struct Window {
-    room: Vec<u8>,
-    length: usize,
-}
-
-impl Window {
-    fn text(&self) -> &[u8] {
-        &self.room[..self.length]
-    }
-
-    /// Reads `length` bytes more, from `from` on; fewer where the file ends.
-    fn read(&mut self, file: &File, from: u64, length: usize) -> io::Result<()> {
-        let (first, end) = (self.length, self.length + length);
-        if self.room.len() < end {
-            self.room.resize(end, 0);
-        }
-        while self.length < end {
-            let at = from + (self.length - first) as u64;
-            match file.read_at(&mut self.room[self.length..end], at) {
-                Ok(0) => break,
-                Ok(read) => self.length += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+        let last = std::mem::take(&mut self.block);
+        let block = match &mut self.source {
+            Source::File(searched, window) => searched.next(last, window)?,
+            Source::Stream(blocks, back) => {
+                // Who is done needs none.
+                let _ = back.send(last);
+                blocks.recv().ok()
             }
-        }
-        Ok(())
+        };
+        let more = block.is_some();
+        self.block = block.unwrap_or_default();
+        self.next = 0;
+        Ok(more)
     }
-}
-
-/// Finds the lines that begin at `start` or later, and before `end`, in a file of `size` bytes.
-fn search(
-    file: &File,
-    (start, end, size): (u64, u64, u64),
-    wanted: &Ahead,
-    window: &mut Window,
-    block: &mut Block,
-) -> io::Result<()> {
-    // The byte before tells whether a line begins at `start`.
-    let first = start.saturating_sub(1);
-    let region = (end - first) as usize;
-    window.length = 0;
-    let error = window.read(file, first, region).err();
-    // Where the file became shorter meanwhile, it ends here.
-    let (region, whole) = match window.length {
-        read if read < region => (read, true),
-        _ => (region, end == size),
-    };
-    let mut at = match start {
-        0 => 0,
-        _ => match memchr::memchr(b'\n', window.text()) {
-            Some(newline) => newline + 1,
-            None => region,
-        },
-    };
-    let text = &window.text()[..region];
-    for newline in masks::places(text, at, b'\n') {
-        let line = &text[at..newline];
-        match line.len() > LONGEST {
-            true => block.line(&line[..LONGEST], at, End::Cut, wanted),
-            false => block.line(line, at, End::Newline, wanted),
-        }
-        at = newline + 1;
-    }
-    if at >= region {
-        return error.map_or(Ok(()), Err);
-    }
-    // The last line goes on in the next block.
-    let mut newline = None;
-    while !whole && newline.is_none() && window.length - at <= LONGEST {
-        let length = window.length;
-        let from = first + length as u64;
-        window.read(file, from, (size - from).min(4096) as usize)?;
-        let new = &window.text()[length..];
-        if new.is_empty() {
-            break;
-        }
-        newline = memchr::memchr(b'\n', new).map(|more| length + more);
-    }
-    let line = &window.text()[at..newline.unwrap_or(window.length)];
-    match (line.len() > LONGEST, newline, error) {
-        // Not read to its end.
-        (_, None, Some(error)) => return Err(error),
-        (true, ..) => block.line(&line[..LONGEST], at, End::Cut, wanted),
-        (false, Some(_), _) => block.line(line, at, End::Newline, wanted),
-        (false, None, None) => block.line(line, at, End::File, wanted),
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::lines::LONGEST;
     use crate::input::lines::tests::Broken;
     use crate::record::Head;
     use crate::record::value::Nested;

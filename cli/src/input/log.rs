@@ -2,7 +2,8 @@
 
 //! All logs that were asked for, as one sequence of lines.
 
-use super::beside::{Ahead, Beside, How};
+use super::beside::{Beside, How};
+use super::block::Ahead;
 use super::lines::{Lines, Raw};
 use super::progress::Progress;
 use super::wanted::Wanted;

@@ -3,7 +3,7 @@
 //! Finds audit logs, opens them, and hands out their lines, one after the other, in constant memory.
 //!
 //! - [`lines`]: cuts a stream into lines.
-//! - `beside`: the same on more than one processor.
+//! - `beside`: the same on more than one processor; `block`: a part, and what was found in it.
 //! - [`open`]: plain, gzip, xz or zstd, by content.
 //! - [`journal`]: what journald has of audit.
 //! - [`order`]: rotated files, oldest first.
@@ -11,6 +11,7 @@
 //! - [`log`]: all of that as one sequence.
 
 mod beside;
+mod block;
 pub mod journal;
 pub mod lines;
 pub mod log;
@@ -20,7 +21,7 @@ pub mod progress;
 pub mod system;
 pub mod wanted;
 
-pub use beside::Ahead;
+pub use block::Ahead;
 pub use log::{Log, Place, Problem, Step};
 pub use wanted::Wanted;
 

@@ -69,7 +69,7 @@ impl Text {
         row.proof.text(options, line.beneath())?;
         if let Event::Start { violations, .. } = &row.event {
             for found in violations {
-                writeln!(line.beneath(), "    {}", violation(found, options))?;
+                violation(found, options, line.beneath())?;
                 found.proof.text(options, line.beneath())?;
             }
         }
@@ -204,21 +204,24 @@ fn words<'l, 'a>(line: &'l mut Line<'a>, look: Look, parts: &[&str]) -> &'l mut 
     line
 }
 
-/// `3 violations in /dev/mapper/x (253:0): sectors 5-7`
-fn violation(found: &Violations, options: &Options) -> String {
+/// `    3 violations in /dev/mapper/x (253:0): at 5-7`, a line of its own.
+fn violation(found: &Violations, options: &Options, out: &mut Vec<u8>) -> io::Result<()> {
     let s = if found.count == 1 { "" } else { "s" };
-    let count = options
-        .terminal
-        .paint(BAD, &format!("{} violation{s}", found.count));
+    let count = format!("{} violation{s}", found.count);
     let beneath = match found.tie {
         Tie::Is => "in",
         Tie::Beneath | Tie::Now => "beneath",
     };
-    let mut text = format!("{count} {beneath} {} ({})", found.path, found.device);
+    let count = options.terminal.paint(BAD, &count);
+    write!(
+        out,
+        "    {count} {beneath} {} ({})",
+        found.path, found.device
+    )?;
     if !found.sectors.is_empty() {
-        text.push_str(&format!(": at {}", found.sectors.show(RANGES)));
+        write!(out, ": at {}", found.sectors.show(RANGES))?;
     }
-    text
+    writeln!(out)
 }
 
 /// For JSON: how a mapping and a disk are tied.

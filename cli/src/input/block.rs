@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! A part of a log, and what was found in it. Other threads than the one that asks can fill it.
+
+use super::lines::{End, LONGEST};
+use super::wanted::Wanted;
+use crate::record::head::{self, Parsed, Parts};
+use crate::record::spans::{self, Span};
+use dmns_audit_uapi::masks;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// What is looked for.
+#[derive(Clone, Debug)]
+pub struct Ahead {
+    /// All that may ever be wanted.
+    pub ever: Wanted,
+    /// What most likely is: that is parsed too.
+    pub likely: Wanted,
+    /// Whether that includes its fields: where each is.
+    pub fields: bool,
+}
+
+impl Ahead {
+    /// Whether what is found stays where it was read. It is copied where that is little, so that the next block is read
+    /// into the same place, which is in the cache.
+    pub(super) fn in_place(&self) -> bool {
+        self.ever.is_all() || !self.ever.is_same(&self.likely)
+    }
+}
+
+/// A line that was found in a block.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) from: u32,
+    pub(super) length: u32,
+    /// Which line of the block; the first is 1.
+    pub(super) number: u32,
+    pub(super) end: End,
+    /// Which of `known` of the block it is, or [`NOT_LIKELY`].
+    pub(super) known: u32,
+}
+
+/// Of what is not likely wanted: whoever wants it parses it.
+pub(super) const NOT_LIKELY: u32 = u32::MAX;
+
+/// What a line is that is likely wanted.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) parts: Parts,
+    /// Where its fields are, of `spans` of the block.
+    pub(super) spans: (u32, u32),
+}
+
+/// What was found in a block.
+#[derive(Debug, Default)]
+pub(super) struct Block {
+    /// The text of what was found; or all that was read, where that stays in its place.
+    pub(super) bytes: Vec<u8>,
+    pub(super) found: Vec<Found>,
+    pub(super) known: Vec<Known>,
+    /// Where the fields are of what was found.
+    pub(super) spans: Vec<Span>,
+    /// How many lines begin in it.
+    pub(super) lines: u64,
+    /// What came after them.
+    pub(super) error: Option<io::Error>,
+}
+
+impl Block {
+    /// Nothing was found in it yet; its text stays.
+    pub(super) fn clear(&mut self) {
+        self.found.clear();
+        self.known.clear();
+        self.spans.clear();
+        self.lines = 0;
+        self.error = None;
+    }
+
+    /// Its next line is `text`, which begins at the place `at` of what was read.
+    #[inline]
+    pub(super) fn line(&mut self, text: &[u8], at: usize, end: End, wanted: &Ahead) {
+        self.lines += 1;
+        // What is no whole line is told in any case, as `Lines` does.
+        if end != End::Newline || wanted.ever.may_want(text) {
+            self.keep(text, at, end, wanted);
+        }
+    }
+
+    fn keep(&mut self, text: &[u8], at: usize, end: End, wanted: &Ahead) {
+        let known = match wanted.likely.may_want(text) {
+            true => self.know(text, wanted),
+            false => NOT_LIKELY,
+        };
+        let from = match wanted.in_place() {
+            true => at,
+            false => self.bytes.len(),
+        };
+        // A block and a line are far from 2^32 bytes.
+        self.found.push(Found {
+            from: from as u32,
+            length: text.len() as u32,
+            number: self.lines as u32,
+            end,
+            known,
+        });
+        if !wanted.in_place() {
+            self.bytes.extend_from_slice(text);
+        }
+    }
+
+    /// Parses `text`, and tells which of `known` it is.
+    fn know(&mut self, text: &[u8], wanted: &Ahead) -> u32 {
+        let first = self.spans.len() as u32;
+        let parsed = head::parse(text);
+        if let (Parsed::Record(head), true) = (&parsed, wanted.fields) {
+            spans::add(head.body, &mut self.spans);
+        }
+        self.known.push(Known {
+            parts: Parts::of(&parsed),
+            spans: (first, self.spans.len() as u32),
+        });
+        self.known.len() as u32 - 1
+    }
+}
+
+/// How much is read at a time of a line that goes on in the next block.
+const MORE: usize = 4096;
+
+/// What was read of a file. Its room is used again as it is: to fill it with zeroes takes as long as to search it.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    room: Vec<u8>,
+    length: usize,
+}
+
+impl Window {
+    fn text(&self) -> &[u8] {
+        &self.room[..self.length]
+    }
+
+    /// Reads `length` bytes more, from `from` on; fewer where the file ends.
+    fn read(&mut self, file: &File, from: u64, length: usize) -> io::Result<()> {
+        let (first, end) = (self.length, self.length + length);
+        if self.room.len() < end {
+            // Not twice as much, for the rest of a line.
+            self.room.reserve_exact(end + MORE - self.room.len());
+            self.room.resize(end, 0);
+        }
+        while self.length < end {
+            let at = from + (self.length - first) as u64;
+            match file.read_at(&mut self.room[self.length..end], at) {
+                Ok(0) => break,
+                Ok(read) => self.length += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Fills `block` with the lines that begin at `start` or later, and before `end`, in a file of `size` bytes.
+pub(super) fn fill(
+    block: &mut Block,
+    file: &File,
+    range: (u64, u64, u64),
+    wanted: &Ahead,
+    window: &mut Window,
+) {
+    block.clear();
+    if !wanted.in_place() {
+        block.bytes.clear();
+    }
+    block.error = search(file, range, wanted, window, block).err();
+    // The next block is read where this one was before.
+    if wanted.in_place() {
+        std::mem::swap(&mut block.bytes, &mut window.room);
+    }
+}
+
+/// Finds those lines.
+fn search(
+    file: &File,
+    (start, end, size): (u64, u64, u64),
+    wanted: &Ahead,
+    window: &mut Window,
+    block: &mut Block,
+) -> io::Result<()> {
+    // The byte before tells whether a line begins at `start`.
+    let first = start.saturating_sub(1);
+    let region = (end - first) as usize;
+    window.length = 0;
+    let error = window.read(file, first, region).err();
+    // Where the file became shorter meanwhile, it ends here.
+    let (region, whole) = match window.length {
+        read if read < region => (read, true),
+        _ => (region, end == size),
+    };
+    let mut at = match start {
+        0 => 0,
+        _ => match memchr::memchr(b'\n', window.text()) {
+            Some(newline) => newline + 1,
+            None => region,
+        },
+    };
+    let text = &window.text()[..region];
+    for newline in masks::places(text, at, b'\n') {
+        let line = &text[at..newline];
+        match line.len() > LONGEST {
+            true => block.line(&line[..LONGEST], at, End::Cut, wanted),
+            false => block.line(line, at, End::Newline, wanted),
+        }
+        at = newline + 1;
+    }
+    if at >= region {
+        return error.map_or(Ok(()), Err);
+    }
+    // The last line goes on in the next block.
+    let mut newline = None;
+    while !whole && newline.is_none() && window.length - at <= LONGEST {
+        let length = window.length;
+        let from = first + length as u64;
+        window.read(file, from, (size - from).min(MORE as u64) as usize)?;
+        let new = &window.text()[length..];
+        if new.is_empty() {
+            break;
+        }
+        newline = memchr::memchr(b'\n', new).map(|more| length + more);
+    }
+    let line = &window.text()[at..newline.unwrap_or(window.length)];
+    match (line.len() > LONGEST, newline, error) {
+        // Not read to its end.
+        (_, None, Some(error)) => return Err(error),
+        (true, ..) => block.line(&line[..LONGEST], at, End::Cut, wanted),
+        (false, Some(_), _) => block.line(line, at, End::Newline, wanted),
+        (false, None, None) => block.line(line, at, End::File, wanted),
+    }
+    Ok(())
+}
