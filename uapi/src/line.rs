@@ -197,16 +197,38 @@ impl<'a> Places<'a> {
     }
 }
 
-impl Iterator for Places<'_> {
-    type Item = Place;
-
+impl Places<'_> {
+    /// The next field, if it begins at once, has a name, and all of it is where `signs` tell of.
     #[inline(always)]
-    fn next(&mut self) -> Option<Place> {
-        let text = self.text;
-        let mut from = self.at;
-        while *text.get(from)? == b' ' {
-            from += 1;
+    fn near(&mut self) -> Option<Place> {
+        let signs = &self.signs;
+        let from = self.at.wrapping_sub(signs.from);
+        let ends = (signs.equals | signs.spaces).checked_shr(from.try_into().ok()?)?;
+        let value = from + ends.trailing_zeros() as usize + 1;
+        if value >= WIDTH || (signs.equals >> (value - 1)) & 1 == 0 {
+            return None;
         }
+        let end = match *self.text.get(signs.from + value)? {
+            b'"' => {
+                let quotes = (signs.quotes >> value) & !1;
+                value + quotes.trailing_zeros() as usize + 1
+            }
+            b'\'' if self.single => return None,
+            _ => value + (signs.spaces >> value).trailing_zeros() as usize,
+        };
+        // Where there is none, what is counted are zeroes up to the end and beyond it.
+        if end >= WIDTH {
+            return None;
+        }
+        let name = self.at..signs.from + value - 1;
+        let value = signs.from + value..signs.from + end;
+        self.at = value.end;
+        Some(Place { name, value })
+    }
+
+    /// The next field, wherever it is.
+    fn far(&mut self) -> Place {
+        let (text, from) = (self.text, self.at);
         let end = self
             .signs
             .next(text, from, |signs| signs.equals | signs.spaces);
@@ -227,7 +249,22 @@ impl Iterator for Places<'_> {
             None => self.signs.next(text, from, |signs| signs.spaces),
         };
         let value = from..self.at;
-        Some(Place { name, value })
+        Place { name, value }
+    }
+}
+
+impl Iterator for Places<'_> {
+    type Item = Place;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Place> {
+        while *self.text.get(self.at)? == b' ' {
+            self.at += 1;
+        }
+        self.near().or_else(|| {
+            self.signs = Signs::of(self.text, self.at);
+            Some(self.near().unwrap_or_else(|| self.far()))
+        })
     }
 }
 
@@ -241,10 +278,10 @@ struct Signs {
 }
 
 impl Signs {
-    /// Of `text`, from the place `from` on.
+    /// Of `text`, from the place `from` on. What would stand after it is a space.
     #[inline(always)]
     fn of(text: &[u8], from: usize) -> Self {
-        let mut last = [0; WIDTH];
+        let mut last = [b' '; WIDTH];
         let block = block(text.get(from..).unwrap_or_default(), &mut last);
         Self {
             from,
