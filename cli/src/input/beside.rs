@@ -436,7 +436,7 @@ mod tests {
     proptest! {
         #[test]
         fn wherever_blocks_end_the_lines_are_the_same(lines in prop::collection::vec(line(), 0..40), open: bool,
-                                                       workers in 1usize..4, block in 1usize..300) {
+                                                       workers in 0usize..4, block in 1usize..300) {
             let mut text = lines.join("\n").into_bytes();
             // No UTF-8.
             text.iter_mut().filter(|byte| **byte == 1).for_each(|byte| *byte = 0xff);
