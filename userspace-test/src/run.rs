@@ -188,7 +188,10 @@ fn drive(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Resul
     }
     if scenario.judged {
         let complete = verdict.problems.is_empty();
-        verdict.problems.extend(judge::examine(guest, scenario)?);
+        let skipped = verdict.skipped.is_some();
+        verdict
+            .problems
+            .extend(judge::examine(guest, scenario, skipped)?);
         if complete {
             verdict.problems.extend(judge::late(&guest.log[from..]));
         }
