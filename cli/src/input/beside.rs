@@ -162,7 +162,7 @@ impl Searched {
             if let Some(Err(TryRecvError::Empty)) = arrived {
                 arrived = Some(first.recv().map_err(TryRecvError::from));
             }
-            // Who panics says so, and a block that never comes is the end.
+            // Who panics says so; a block that never comes is an error.
             return arrived.transpose().map_err(io::Error::other);
         }
     }

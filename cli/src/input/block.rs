@@ -95,7 +95,11 @@ impl Block {
         };
         let from = match wanted.in_place() {
             true => at,
-            false => self.bytes.len(),
+            false => {
+                let from = self.bytes.len();
+                self.bytes.extend_from_slice(text);
+                from
+            }
         };
         // A block and a line are far from 2^32 bytes.
         self.found.push(Found {
@@ -105,9 +109,6 @@ impl Block {
             end,
             known,
         });
-        if !wanted.in_place() {
-            self.bytes.extend_from_slice(text);
-        }
     }
 
     /// Parses `text`, and tells which of `known` it is.
