@@ -16,14 +16,19 @@ use crate::uapi::ns::{
 };
 use crate::uapi::types::RecordType;
 
-/// A namespace was created by the task that runs now, cloned from the one with inode number `old`.
+/// A namespace was created by the task that runs now, cloned from the one with inode number `old`. The user namespace
+/// with the id `owner` owns it.
 ///
 /// The creator can hold locks: `namespace_sem` for a mount namespace, `pernet_ops_rwsem` for a network namespace. So
-/// the record is emitted when the call returns that made it.
-pub(crate) fn created(ns: &Namespace, dev: NsfsDev, old: u32) {
+/// the record is emitted when the call returns that made it. Of a call that began before the module was attached, nobody
+/// knows when it returns, and the worker has no part in its event: what it makes is recorded as what was alive then.
+pub(crate) fn created(ns: &Namespace, dev: NsfsDev, old: u32, owner: u64) {
     let origin = Origin::Clone { old };
-    if audit::in_section() || ns.kind != Kind::User {
+    if audit::in_section() {
         return draft(ns, dev, origin, ns.id);
+    }
+    if ns.kind != Kind::User {
+        return draft(ns, dev, Origin::Alive { owner }, ns.id);
     }
     // By clone(): copy_creds() holds no lock.
     if let Some(mut record) = Record::start(RecordType::NsInit(ns.kind), Wait::Allowed) {

@@ -167,7 +167,7 @@ unsafe extern "C" fn dmns_observe_ns_add(ns: *const bindings::ns_common) {
     // SAFETY: As above; the caller's namespaces own it.
     let owner = unsafe { bindings::dmns_owner(ns) };
     if alive::born(&namespace, owner) {
-        ns::created(&namespace, nsfs(), old);
+        ns::created(&namespace, nsfs(), old, owner);
     }
     if let Some(maker) = TaskNamespaces::current() {
         select::born(namespace.kind, namespace.id, &maker);
