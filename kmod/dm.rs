@@ -14,7 +14,9 @@ use crate::uapi::types::RecordType;
 /// A target was made or destroyed: C's `dm_audit_log_ti(AUDIT_DM_CTRL, ...)`.
 ///
 /// Called by the task that sent the ioctl, which holds `md->type_lock` in a constructor; the record is emitted when
-/// the ioctl returns. Or by the worker that removes a mapping later, which holds no lock.
+/// the ioctl returns. Or by the worker that removes a mapping later, which holds no lock. Of an ioctl that began before
+/// the module was attached, nobody sees the end: it waits as C does, and with it only who loads another table for the
+/// same device (`dm_lock_md_type()`).
 pub(crate) fn control(event: &Event<'_>, error: Option<&[u8]>) {
     const TY: RecordType = RecordType::DmCtrl;
     if in_section() {

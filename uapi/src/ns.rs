@@ -146,7 +146,7 @@ pub enum Origin {
         /// The inode number of the other.
         old: u32,
     },
-    /// It was alive when records began; no more is known.
+    /// It was alive when records began, or made by a call that began before; no more is known.
     Alive {
         /// The id of the user namespace that owns it; 0 for the initial user namespace.
         owner: u64,
