@@ -11,6 +11,7 @@ pub(super) mod index;
 mod moving;
 mod numbered;
 mod open;
+mod processes;
 mod resources;
 mod thing;
 
@@ -26,10 +27,10 @@ use crate::record::uuid::Uuid;
 use crate::record::value::Nested;
 use crate::report::id::{Id, Proof};
 use devices::Devices;
-use hashbrown::HashMap;
 use holders::Holders;
 use moving::{Leaving, MIGRATED};
 use open::{Has, Open, Session, Started, rows};
+use processes::Processes;
 use std::io;
 use std::num::NonZeroU64;
 use std::rc::Rc;
@@ -90,8 +91,7 @@ pub struct Guests {
     all: ByHost<Guest>,
     /// What is found in the devices that are disks of guests that run.
     devices: Devices,
-    /// Which guests of a host run in a process of this number.
-    pids: HashMap<(Host, i64), Vec<At>>,
+    processes: Processes,
     /// Who has a file.
     holders: Holders,
     nodes: Nodes,
@@ -101,8 +101,6 @@ pub struct Guests {
     proof: bool,
     /// Some guest had a disk that may be a mapping.
     mappings: bool,
-    /// Some guest ran in a process that is known.
-    processes: bool,
     /// What lies beneath disks on this machine, if it is to be asked.
     machine: Option<Machine>,
     /// What rows say, each kept once.
@@ -120,13 +118,12 @@ impl Guests {
         Self {
             all: ByHost::default(),
             devices: Devices::new(proof),
-            pids: HashMap::new(),
+            processes: Processes::default(),
             holders: Holders::default(),
             nodes: Nodes::default(),
             resources,
             proof,
             mappings: false,
-            processes: false,
             machine,
             names: Names::default(),
             sorts: Sorts::default(),
@@ -245,12 +242,8 @@ impl Guests {
         let order = self.next_order();
         let started = Started {
             reason,
-            pids: told
-                .record
-                .raw("vm-pid")
-                .and_then(|pid| pid.parse().ok())
-                .into_iter()
-                .collect(),
+            pid: told.record.raw("vm-pid").and_then(|pid| pid.parse().ok()),
+            init: None,
             violations: Vec::new(),
         };
         let Some((success, session)) = self.open(told, order, started) else {
@@ -357,30 +350,24 @@ impl Guests {
     }
 
     /// The guest of `told`, if it runs, runs in the process `pid` too.
-    fn runs_in(&mut self, told: &Told<'_>, pid: i64) {
+    fn runs_in(&mut self, told: &Told<'_>, pid: i32) {
         let host = told.head.host;
         let Some(at) = self.all.find(host, &&told.uuid) else {
             return;
         };
         let guest = self.all.at_mut(at);
         if let Some(session) = guest.and_then(|guest| guest.session.as_mut()) {
-            session.what.pids.push(pid);
-            self.is_process(host, pid, at);
+            if let Some(before) = session.what.init.replace(pid) {
+                self.processes.remove(host, before, at);
+            }
+            self.processes.add(host, pid, at);
         }
-    }
-
-    /// The process `pid` is that of the guest at `at`.
-    fn is_process(&mut self, host: Host, pid: i64, at: At) {
-        self.processes = true;
-        let guests = self.pids.entry((host, pid)).or_default();
-        guests.reserve_exact(1);
-        guests.push(at);
     }
 
     /// A session of the guest at `at` begins.
     fn session_begins(&mut self, host: Host, at: At, session: Box<Session>) {
-        for pid in &session.what.pids {
-            self.is_process(host, *pid, at);
+        for pid in session.what.pids() {
+            self.processes.add(host, pid, at);
         }
         if let Some(guest) = self.all.at_mut(at) {
             guest.session = Some(session);
@@ -391,21 +378,10 @@ impl Guests {
     /// The session of the guest at `at` ends, if it has one: what was found in its disks is told in it.
     fn session_ends(&mut self, host: Host, at: At) -> Option<Box<Session>> {
         let session = self.all.at_mut(at)?.ends(host, &mut self.devices)?;
-        self.has_no_process(host, at, &session);
-        Some(session)
-    }
-
-    /// The `session` of the guest at `at` is over.
-    fn has_no_process(&mut self, host: Host, at: At, session: &Session) {
-        for pid in &session.what.pids {
-            let process = (host, *pid);
-            if let Some(guests) = self.pids.get_mut(&process) {
-                guests.retain(|known| *known != at);
-                if guests.is_empty() {
-                    self.pids.remove(&process);
-                }
-            }
+        for pid in session.what.pids() {
+            self.processes.remove(host, pid, at);
         }
+        Some(session)
     }
 
     /// A guest of which nothing is known any more needs no room.

@@ -54,7 +54,7 @@ impl Guests {
 
     /// Whether any guest ran in a process that is known.
     pub fn run(&self) -> bool {
-        self.processes
+        self.processes.any()
     }
 
     /// The violation that `record` tells was found in the mapping `device`: it concerns those whose disk that is, or
@@ -109,9 +109,14 @@ impl Guests {
     }
 
     /// The guest whose process is `pid` on `host`.
-    pub fn with_pid(&self, host: Host, pid: i64) -> Option<Owner<'_>> {
-        let at = self.pids.get(&(host, pid))?.first()?;
-        self.all.at(*at)?.running()
+    pub fn with_pid(&self, host: Host, pid: i32) -> Option<Owner<'_>> {
+        let guests = self.processes.of(host, pid);
+        let running = guests.filter_map(|at| {
+            let guest = self.all.at(at)?;
+            Some((guest.session.as_ref()?.order, guest))
+        });
+        // Of several, the first.
+        running.min_by_key(|(order, _)| *order)?.1.running()
     }
 
     /// The guest on `host` that has the file `path`.

@@ -6,69 +6,81 @@ use std::collections::BTreeMap;
 
 /// Things of type `T` by number.
 #[derive(Debug)]
+#[expect(
+    clippy::box_collection,
+    reason = "there are very many, and few have many"
+)]
 pub(super) enum Numbered<T> {
-    One(Option<(u64, T)>),
+    None,
+    One(u64, T),
     // A node of a tree has room for eleven.
-    Many(BTreeMap<u64, T>),
+    Many(Box<BTreeMap<u64, T>>),
 }
 
 impl<T> Default for Numbered<T> {
     fn default() -> Self {
-        Self::One(None)
+        Self::None
     }
 }
 
 impl<T> Numbered<T> {
     /// Adds `thing`, whose number is greater than all before.
     pub(super) fn add(&mut self, number: u64, thing: T) {
-        match self {
-            Self::One(one) => match one.take() {
-                None => *one = Some((number, thing)),
-                Some(first) => *self = Self::Many([first, (number, thing)].into()),
-            },
-            Self::Many(many) => drop(many.insert(number, thing)),
+        if let Self::Many(many) = self {
+            many.insert(number, thing);
+            return;
         }
+        *self = match std::mem::take(self) {
+            Self::One(first, one) => Self::Many(Box::new([(first, one), (number, thing)].into())),
+            _ => Self::One(number, thing),
+        };
     }
 
     pub(super) fn remove(&mut self, number: u64) -> Option<T> {
-        match self {
-            Self::One(one) => one
-                .take_if(|(own, _)| *own == number)
-                .map(|(_, thing)| thing),
-            Self::Many(many) => {
-                let removed = many.remove(&number);
-                if many.len() < 2 {
-                    *self = Self::One(many.pop_last());
-                }
-                removed
+        if let Self::Many(many) = self {
+            let removed = many.remove(&number);
+            if many.len() < 2 {
+                *self = match many.pop_last() {
+                    Some((number, thing)) => Self::One(number, thing),
+                    None => Self::None,
+                };
+            }
+            return removed;
+        }
+        match std::mem::take(self) {
+            Self::One(own, thing) if own == number => Some(thing),
+            other => {
+                *self = other;
+                None
             }
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        matches!(self, Self::One(None))
+        matches!(self, Self::None)
     }
 
     pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut T> {
         match self {
-            Self::One(Some((own, thing))) if *own == number => Some(thing),
-            Self::One(_) => None,
+            Self::One(own, thing) if *own == number => Some(thing),
             Self::Many(many) => many.get_mut(&number),
+            _ => None,
         }
     }
 
     /// The last of those before `number`.
     pub(super) fn before_mut(&mut self, number: u64) -> Option<&mut T> {
         match self {
-            Self::One(Some((own, thing))) if *own < number => Some(thing),
-            Self::One(_) => None,
+            Self::One(own, thing) if *own < number => Some(thing),
             Self::Many(many) => Some(many.range_mut(..number).next_back()?.1),
+            _ => None,
         }
     }
 
     pub(super) fn last(&self) -> Option<(u64, &T)> {
         match self {
-            Self::One(one) => one.as_ref().map(|(number, thing)| (*number, thing)),
+            Self::None => None,
+            Self::One(number, thing) => Some((*number, thing)),
             Self::Many(many) => many
                 .last_key_value()
                 .map(|(&number, thing)| (number, thing)),
@@ -77,7 +89,8 @@ impl<T> Numbered<T> {
 
     pub(super) fn last_mut(&mut self) -> Option<&mut T> {
         match self {
-            Self::One(one) => one.as_mut().map(|(_, thing)| thing),
+            Self::None => None,
+            Self::One(_, thing) => Some(thing),
             Self::Many(many) => Some(many.last_entry()?.into_mut()),
         }
     }
@@ -90,10 +103,10 @@ impl<T> Numbered<T> {
     /// Those from `number` on, in order.
     pub(super) fn from(&self, number: u64) -> impl Iterator<Item = (u64, &T)> {
         let (one, many) = match self {
-            Self::One(one) => (one.as_ref().filter(|(own, _)| *own >= number), None),
+            Self::One(own, thing) if *own >= number => (Some((*own, thing)), None),
             Self::Many(many) => (None, Some(many.range(number..))),
+            _ => (None, None),
         };
-        let one = one.map(|(number, thing)| (*number, thing));
         let many = many.into_iter().flatten();
         one.into_iter()
             .chain(many.map(|(&number, thing)| (number, thing)))

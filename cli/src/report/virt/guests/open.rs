@@ -26,8 +26,10 @@ pub(super) struct Open<T> {
 #[derive(Debug)]
 pub(super) struct Started {
     pub(super) reason: Rc<str>,
-    /// The processes that the guest runs in: libvirt's, and of a container the first one.
-    pub(super) pids: Vec<i64>,
+    /// The process that the guest runs in.
+    pub(super) pid: Option<i32>,
+    /// Of a container, its first process.
+    pub(super) init: Option<i32>,
     /// What was found in disks that it no longer has.
     pub(super) violations: Vec<Violations>,
 }
@@ -37,6 +39,13 @@ pub(super) type Session = Open<Started>;
 
 /// Something that a guest has.
 pub(super) type Has = Open<Thing>;
+
+impl Started {
+    /// The processes that the guest runs in.
+    pub(super) fn pids(&self) -> impl Iterator<Item = i32> + use<> {
+        [self.pid, self.init].into_iter().flatten()
+    }
+}
 
 impl From<Started> for Event {
     fn from(started: Started) -> Self {
