@@ -173,7 +173,7 @@ impl Lives {
         };
         let mut open = self.begin(head, named, Some(id), who, users);
         open.tables = 1;
-        open.beneath = beneath;
+        open.beneath = beneath.map(Box::new);
         // Violations of a life whose constructor was not seen, and now another one: they were two.
         if let Some(old) = known.and_then(|at| self.open.remove(head.host, at)) {
             self.finish(old, head, None, Fate::Lives);

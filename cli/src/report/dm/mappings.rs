@@ -26,7 +26,7 @@ pub(super) struct Mappings {
 struct Group {
     host: Host,
     target: Rc<str>,
-    beneath: Option<Device>,
+    beneath: Option<Box<Device>>,
 }
 
 /// The same, to look it up.
@@ -40,7 +40,7 @@ struct GroupOf<'a> {
 impl Equivalent<Group> for GroupOf<'_> {
     fn equivalent(&self, group: &Group) -> bool {
         (self.host, self.target, self.beneath)
-            == (group.host, &*group.target, group.beneath.as_ref())
+            == (group.host, &*group.target, group.beneath.as_deref())
     }
 }
 
@@ -110,7 +110,7 @@ impl Mappings {
         let group = GroupOf {
             host,
             target: &open.target,
-            beneath: open.beneath.as_ref(),
+            beneath: open.beneath.as_deref(),
         };
         if let Some(members) = self.groups.get_mut(&group) {
             members.number -= 1;
@@ -146,7 +146,7 @@ impl Mappings {
                 // From the group of those whose device beneath is not known to another.
                 self.leave(host, above);
                 if let Some(open) = self.all.at_mut(above) {
-                    open.beneath = Some(named.device.clone());
+                    open.beneath = Some(Box::new(named.device.clone()));
                 }
                 self.enter(host, above);
                 (self.device(above), false)
@@ -181,7 +181,7 @@ impl Mappings {
         let same = |at: &At| {
             self.all
                 .at(*at)
-                .is_some_and(|open| open.beneath.as_ref() == beneath)
+                .is_some_and(|open| open.beneath.as_deref() == beneath)
         };
         let (number, places) = match own.filter(same) {
             Some(own) => (members.number - 1, members.places ^ own),
@@ -201,7 +201,7 @@ mod tests {
             target: target.into(),
             device,
             tables,
-            beneath,
+            beneath: beneath.map(Box::new),
             is_beneath: false,
             told: None,
         }

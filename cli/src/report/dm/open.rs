@@ -37,7 +37,7 @@ pub(super) struct Open {
     /// How many tables are loaded: two, between a reload and its resume.
     pub(super) tables: u32,
     /// The device beneath, if it is known.
-    pub(super) beneath: Option<Device>,
+    pub(super) beneath: Option<Box<Device>>,
     /// The device is not the mapping, but one beneath.
     pub(super) is_beneath: bool,
     /// What is told of it; nothing, where only mappings are asked for.
