@@ -29,8 +29,10 @@ use crate::uapi::types::{
 use kernel::fmt;
 use kernel::prelude::*;
 use kernel::sync::atomic::{
+    Acquire,
     Atomic,
-    Relaxed, //
+    Relaxed,
+    Release, //
 };
 
 /// What became of a record.
@@ -68,7 +70,12 @@ static DEFERRED: [Atomic<i64>; types::COUNT] = [const { Atomic::new(0) }; types:
 
 /// Notes that `change` more records of type `ty` are deferred. Callable from any context.
 pub(crate) fn deferred(ty: RecordType, change: i64) {
-    DEFERRED[ty.index()].fetch_add(change, Relaxed);
+    DEFERRED[ty.index()].fetch_add(change, Release);
+}
+
+/// Whether any record of type `ty` is deferred: if not, those that were have been emitted. Callable from any context.
+pub(crate) fn any_deferred(ty: RecordType) -> bool {
+    DEFERRED[ty.index()].load(Acquire) != 0
 }
 
 /// Counts a record of type `ty`. Callable from any context.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Deferred records: a worker emits them, in the order in which they were deferred, and waits for auditd in
-//! place of the tasks that caused them.
+//! Deferred records: a worker emits them, in the order in which they were deferred, but creations of namespaces first,
+//! and waits for auditd in place of the tasks that caused them.
 //!
 //! A record's time and serial number are those of its emission. It stands alone.
 
@@ -12,6 +12,7 @@ use crate::counters::{
     self,
     Fate, //
 };
+use crate::uapi::types::RecordType;
 use core::ptr::null_mut;
 use kernel::prelude::*;
 use kernel::sync::atomic::{
@@ -25,8 +26,9 @@ use kernel::time::msecs_to_jiffies;
 /// At most this many are deferred at the same time; each takes 256 bytes.
 const AT_MOST: usize = 1 << 16;
 
-/// The drafts that the worker has not taken yet, the youngest first.
-static LIST: Atomic<*mut Text> = Atomic::new(null_mut());
+/// The drafts that the worker has not taken yet, the youngest first: creations of namespaces, and others.
+static CREATIONS: Atomic<*mut Text> = Atomic::new(null_mut());
+static OTHERS: Atomic<*mut Text> = Atomic::new(null_mut());
 
 /// How many are deferred.
 static COUNT: Atomic<usize> = Atomic::new(0);
@@ -49,12 +51,16 @@ pub(super) fn defer(text: KBox<Text>) {
     }
     COUNT.fetch_add(1, Relaxed);
     counters::deferred(text.ty, 1);
+    let list = match text.ty {
+        RecordType::NsInit(_) => &CREATIONS,
+        _ => &OTHERS,
+    };
     let text = KBox::into_raw(text);
-    let mut first = LIST.load(Relaxed);
+    let mut first = list.load(Relaxed);
     loop {
         // SAFETY: `text` was a box just now, and is not in the list yet: nobody else has it.
         unsafe { (*text).next = first };
-        match LIST.cmpxchg(first, text, Release) {
+        match list.cmpxchg(first, text, Release) {
             Ok(_) => break,
             Err(other) => first = other,
         }
@@ -76,9 +82,9 @@ pub(crate) fn hold_back(yes: bool) {
     }
 }
 
-/// Takes all drafts out of the list, the oldest first.
-fn take() -> *mut Text {
-    let mut youngest = LIST.xchg(null_mut(), Acquire);
+/// Takes all drafts out of `list`, the oldest first.
+fn take(list: &Atomic<*mut Text>) -> *mut Text {
+    let mut youngest = list.xchg(null_mut(), Acquire);
     let mut oldest = null_mut();
     while !youngest.is_null() {
         let text = youngest;
@@ -97,14 +103,17 @@ extern "C" fn dmns_emit_deferred(_work: *mut bindings::work_struct) {
     if HELD_BACK.load(Relaxed) {
         return;
     }
-    let mut next = take();
-    while !next.is_null() {
-        // SAFETY: `take()` returns boxes that nobody else has; each is made a box again once.
-        let text = unsafe { KBox::from_raw(next) };
-        next = text.next;
-        emit(&text);
-        counters::deferred(text.ty, -1);
-        COUNT.fetch_sub(1, Relaxed);
+    // A deletion that is taken here was deferred after its creation, so that is taken too, if it is not emitted yet.
+    let others = take(&OTHERS);
+    for mut next in [take(&CREATIONS), others] {
+        while !next.is_null() {
+            // SAFETY: `take()` returns boxes that nobody else has; each is made a box again once.
+            let text = unsafe { KBox::from_raw(next) };
+            next = text.next;
+            emit(&text);
+            counters::deferred(text.ty, -1);
+            COUNT.fetch_sub(1, Relaxed);
+        }
     }
 }
 

@@ -138,6 +138,12 @@ pub(crate) fn section<R>(call: impl FnOnce() -> R) -> R {
 
 /// Emits what a section held.
 fn emit(text: KBox<Text>) {
+    if let RecordType::NsDel(kind) = text.ty {
+        // Its creation may be among those that audit refused: the worker emits both.
+        if counters::any_deferred(RecordType::NsInit(kind)) {
+            return deferred::defer(text);
+        }
+    }
     let emitted = text.emit(Wait::Allowed);
     // Until here, a deletion finds the creation that it follows.
     let mut open = OPEN.lock();
