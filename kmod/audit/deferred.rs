@@ -103,7 +103,8 @@ extern "C" fn dmns_emit_deferred(_work: *mut bindings::work_struct) {
     if HELD_BACK.load(Relaxed) {
         return;
     }
-    // A deletion that is taken here was deferred after its creation, so that is taken too, if it is not emitted yet.
+    // The creation of what is deleted here was deferred before, or while the worker was held back: it is taken too, if it
+    // is not emitted yet.
     let others = take(&OTHERS);
     for mut next in [take(&CREATIONS), others] {
         while !next.is_null() {
