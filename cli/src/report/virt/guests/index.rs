@@ -110,13 +110,14 @@ impl Guests {
 
     /// The guest whose process is `pid` on `host`.
     pub fn with_pid(&self, host: Host, pid: i32) -> Option<Owner<'_>> {
-        let guests = self.processes.of(host, pid);
-        let running = guests.filter_map(|at| {
+        let places = self.processes.of(host, pid);
+        let sessions = places.filter_map(|at| {
             let guest = self.all.at(at)?;
-            Some((guest.session.as_ref()?.order, guest))
+            Some((guest, guest.session.as_deref()?))
         });
         // Of several, the first.
-        running.min_by_key(|(order, _)| *order)?.1.running()
+        let (guest, session) = sessions.min_by_key(|(_, session)| session.order)?;
+        Some(Owner::of(guest, session))
     }
 
     /// The guest on `host` that has the file `path`.
