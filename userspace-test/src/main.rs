@@ -29,6 +29,7 @@ mod report;
 mod run;
 mod scenario;
 mod shared;
+mod tsc;
 mod vm;
 
 use anyhow::{Context, Result, bail, ensure};

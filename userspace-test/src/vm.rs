@@ -8,6 +8,7 @@ use crate::kind::Kind;
 use crate::prepare::{self, Prepared};
 use crate::protocol::PORT;
 use crate::scenario::Scenario;
+use crate::tsc;
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -105,11 +106,6 @@ impl Vm {
         let socket = dir.path().join("port");
         let pidfile = dir.path().join("pid");
 
-        // Most boots that the emulator killed died where the kernel, having found its clocks in step, patches them.
-        let clocks = match machine.has_threads() {
-            true => "tsc=unstable",
-            false => "",
-        };
         // It is told to end where this program is killed.
         let mut qemu = Command::new("setpriv");
         qemu.args(["--pdeathsig", "TERM"]);
@@ -140,7 +136,8 @@ impl Vm {
         // is not tested: on a busy host it does not seem to.
         .arg(format!(
             "console=ttyS0 loglevel=5 panic=-1 no_timer_check {} {}",
-            clocks, machine.kernel_args
+            clocks(machine),
+            machine.kernel_args
         ))
         .arg("-pidfile")
         .arg(&pidfile)
@@ -264,6 +261,26 @@ fn has_kvm() -> bool {
             .is_ok()
     };
     virtualizes && usable()
+}
+
+/// What an emulated guest's kernel is told of its clocks.
+fn clocks(machine: &Machine) -> String {
+    if has_kvm() && !machine.icount {
+        return String::new();
+    }
+    let compared = match machine.cpus {
+        1 => "",
+        // Most boots that the emulator killed died where the kernel, having found its clocks in step, patches them.
+        _ if machine.has_threads() => "tsc=unstable",
+        // Linux 7 compares them between processors, and may wait for ever: docs/upstream/.
+        _ => "tsc=nowatchdog",
+    };
+    // One that counts instructions measures the same each time.
+    let khz = if machine.icount { None } else { tsc::khz() };
+    match khz {
+        Some(khz) => format!("{compared} tsc_early_khz={khz}"),
+        None => compared.to_owned(),
+    }
 }
 
 /// KVM where there is, else emulation.
