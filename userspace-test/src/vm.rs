@@ -268,12 +268,14 @@ fn clocks(machine: &Machine) -> String {
     if has_kvm() && !machine.icount {
         return String::new();
     }
-    let compared = match machine.cpus {
-        1 => "",
+    let compared = if machine.has_threads() {
         // Most boots that the emulator killed died where the kernel, having found its clocks in step, patches them.
-        _ if machine.has_threads() => "tsc=unstable",
+        "tsc=unstable"
+    } else if machine.cpus > 1 {
         // Linux 7 compares them between processors, and may wait for ever: docs/upstream/.
-        _ => "tsc=nowatchdog",
+        "tsc=nowatchdog"
+    } else {
+        ""
     };
     // One that counts instructions measures the same each time.
     let khz = if machine.icount { None } else { tsc::khz() };
