@@ -4,24 +4,25 @@
 //!
 //! C header: [`include/linux/audit.h`](srctree/include/linux/audit.h)
 //!
-//! - [`Record`]: emitted here and now.
-//! - [`Draft`]: the text of a record, emitted later: by a worker, or by the task itself when it holds no lock any
-//!   more ([`section`]).
+//! - [`Record`]: a record that is emitted here and now.
+//! - [`RecordText`]: the text of a record that is emitted later: [`pending`], at the end of the event by the task itself;
+//!   or [`deferred`], by a worker.
 //! - [`event`]: the event that a record belongs to.
-//!
-//! One of the two places of this module that contain `unsafe`, with its folder; the other is `attach.rs` with its
-//! own.
 
-mod deferred;
-mod draft;
+pub(crate) mod deferred;
 pub(crate) mod event;
-mod section;
+mod in_flight;
+pub(crate) mod pending;
+mod share;
+mod text;
+mod ticket;
 
 use crate::bindings;
 use crate::counters::{
     self,
-    Fate, //
+    Outcome, //
 };
+use crate::lifetime::ModuleRef;
 use crate::uapi::ns::{
     cgroup_field,
     Subject, //
@@ -29,46 +30,56 @@ use crate::uapi::ns::{
 use crate::uapi::text::Sink;
 use crate::uapi::types::RecordType;
 use core::ptr::NonNull;
-pub(crate) use deferred::{
-    hold_back,
-    Worker, //
-};
-pub(crate) use draft::Draft;
+use kernel::alloc::Flags;
 use kernel::prelude::*;
-pub(crate) use section::{
-    in_section,
-    init,
-    section, //
+pub(crate) use share::write as write_shares;
+pub(crate) use text::{
+    Owner,
+    RecordText, //
 };
 
 /// Whether emitting a record may wait: for memory, and for room in the audit backlog.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wait {
-    /// The caller may sleep and holds no lock: nobody else waits for it meanwhile. `docs/architecture.md` says
-    /// of each place how that is known.
-    Allowed,
+#[derive(Clone, Copy)]
+pub(crate) enum Wait<'a> {
+    /// The caller may sleep and holds no lock that others wait for. It holds a reference to the module, since the wait
+    /// can take as long as `backlog_wait_time`. `docs/architecture.md` says of each place how that is known.
+    Allowed(#[expect(dead_code)] &'a ModuleRef),
     /// The caller must not sleep, or holds a lock or an I/O that others wait for.
     ///
     /// Where the backlog is full, audit refuses the record, and counts it in `lost`.
     Never,
 }
 
-impl Wait {
-    /// What is really allowed here and now: nothing waits where the kernel counts a reason not to sleep.
-    fn here(self) -> Self {
+impl Wait<'_> {
+    /// Returns what is allowed here and now: nothing waits where the kernel counts a reason not to sleep.
+    fn effective(self) -> Self {
         match self {
-            // SAFETY: Reads the preemption count and `current`; no requirements.
-            Self::Allowed if unsafe { bindings::dmns_may_sleep() } => Self::Allowed,
+            Self::Allowed(_) if may_sleep() => self,
             _ => Self::Never,
         }
     }
 
-    /// What became of a record that audit refused.
-    fn refused(self) -> Fate {
+    /// Returns what became of a record that audit refused.
+    fn refused(self) -> Outcome {
         match self {
-            Self::Allowed => Fate::Refused,
-            Self::Never => Fate::RefusedNoWait,
+            Self::Allowed(_) => Outcome::Refused,
+            Self::Never => Outcome::RefusedNoWait,
         }
+    }
+}
+
+/// Returns whether nothing that the kernel counts forbids to sleep. A lock that may be held across a sleep is not counted.
+fn may_sleep() -> bool {
+    // SAFETY: Reads the preemption count and `current`; no requirements.
+    unsafe { bindings::dmns_may_sleep() }
+}
+
+/// Returns the flags of an allocation that `current` is charged for, where it may sleep; else those of an atomic one.
+pub(crate) fn task_flags() -> Flags {
+    if may_sleep() {
+        GFP_KERNEL_ACCOUNT
+    } else {
+        GFP_ATOMIC
     }
 }
 
@@ -108,30 +119,46 @@ impl Record {
     ///
     /// Returns `None` where there is no record to write: auditing is off, or audit gave no buffer.
     /// [`counters`] say which.
-    pub(crate) fn start(ty: RecordType, wait: Wait) -> Option<Self> {
-        Self::attempt(ty, wait)
-            .inspect_err(|fate| counters::count(ty, *fate))
+    pub(crate) fn start(ty: RecordType, wait: Wait<'_>) -> Option<Self> {
+        Self::attempt(ty.number(), Some(ty), wait)
+            .inspect_err(|outcome| counters::count(ty, *outcome))
             .ok()
     }
 
-    /// Starts a record of type `ty`, or says why not. Only what is emitted has been counted.
-    fn attempt(ty: RecordType, wait: Wait) -> Result<Self, Fate> {
+    /// Starts a record in the event of `current`, or returns why not. Counts only what is emitted.
+    fn attempt(number: u16, ty: Option<RecordType>, wait: Wait<'_>) -> Result<Self, Outcome> {
+        Self::attempt_in(event::context(), number, ty, wait)
+    }
+
+    /// Starts a record in the event of `context`, or returns why not. Counts only what is emitted.
+    fn attempt_in(
+        context: *mut bindings::audit_context,
+        number: u16,
+        ty: Option<RecordType>,
+        wait: Wait<'_>,
+    ) -> Result<Self, Outcome> {
         if !enabled() {
-            return Err(Fate::Disabled);
+            return Err(Outcome::Disabled);
         }
-        let wait = wait.here();
-        let record = Self::of_type(ty.number(), wait).ok_or(wait.refused())?;
-        counters::count(ty, Fate::Emitted);
+        let wait = wait.effective();
+        let record = Self::of_type(number, context, wait).ok_or(wait.refused())?;
+        if let Some(ty) = ty {
+            counters::count(ty, Outcome::Emitted);
+        }
         Ok(record)
     }
 
-    /// Starts a record that is not one of this module's own.
-    fn of_type(number: u16, wait: Wait) -> Option<Self> {
-        let (context, number) = (event::context(), number.into());
-        let buffer = match wait {
-            // SAFETY: `context` is null or the audit context of `current`, which stays alive while `current` is
-            // here. The caller may sleep.
-            Wait::Allowed => unsafe { bindings::dmns_log_start_waiting(context, number) },
+    /// Starts a record with this number.
+    fn of_type(
+        number: u16,
+        context: *mut bindings::audit_context,
+        wait: Wait<'_>,
+    ) -> Option<Self> {
+        let number = number.into();
+        let buffer = match wait.effective() {
+            // SAFETY: `context` is null, the audit context of `current`, or that of the worker which runs now. It stays
+            // valid while this runs. The caller may sleep.
+            Wait::Allowed(_) => unsafe { bindings::dmns_log_start_waiting(context, number) },
             // SAFETY: As above; GFP_ATOMIC does not sleep.
             Wait::Never => unsafe {
                 bindings::audit_log_start(context, bindings::GFP_ATOMIC, number)
@@ -218,40 +245,41 @@ impl Drop for Record {
     }
 }
 
-/// Whether auditing is on.
+/// Returns whether auditing is on.
 pub(crate) fn enabled() -> bool {
     state() != 0
 }
 
-/// Whether audit's configuration is locked until the next boot (`auditctl -e 2`).
+/// Returns whether audit's configuration is locked until the next boot (`auditctl -e 2`).
 pub(crate) fn locked() -> bool {
     state() == bindings::AUDIT_LOCKED
 }
 
 fn state() -> u32 {
-    // SAFETY: `audit_enabled` is an integer that lives as long as the kernel; C reads it without a
+    // SAFETY: `audit_enabled` is an integer that is always valid; C reads it without a
     // lock too, and an old value does no harm.
     unsafe { (&raw const bindings::audit_enabled).read_volatile() }
 }
 
-/// Emits a `CONFIG_CHANGE`, in the event of the system call that did it. `head` writes what changed, up to
-/// ` auid=`. The caller holds no lock.
-pub(crate) fn config_change(result: Result, head: impl FnOnce(&mut Record)) {
+/// Emits a `CONFIG_CHANGE`, in the event of the system call that did it if audit takes it within a second. `head` writes what
+/// changed, up to ` auid=`. The caller holds no lock.
+pub(crate) fn config_change(result: Result, head: impl FnOnce(&mut RecordText)) {
     if !enabled() {
         return;
     }
-    match Record::of_type(CONFIG_CHANGE, Wait::Allowed.here()) {
-        Some(mut record) => {
-            head(&mut record);
-            subject().session(&mut record);
-            record.task_context();
-            record.put(if result.is_ok() { b" res=1" } else { b" res=0" });
+    match RecordText::new(CONFIG_CHANGE, None, GFP_KERNEL) {
+        Some(mut text) => {
+            head(&mut text);
+            subject().session(&mut *text);
+            label(&mut *text);
+            text.put(if result.is_ok() { b" res=1" } else { b" res=0" });
+            deferred::emit_soon(text);
         }
-        None => pr_warn!("CONFIG_CHANGE: refused by audit\n"),
+        None => pr_warn!("CONFIG_CHANGE: out of memory, not recorded\n"),
     }
 }
 
-/// Who `current` is, as the initial pid and user namespaces see it.
+/// Returns who `current` is, as the initial pid and user namespaces see it.
 fn subject() -> Subject {
     let task = kernel::task::Task::current_raw();
     Subject {

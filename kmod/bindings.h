@@ -5,11 +5,11 @@
 #include <linux/audit.h>
 #include <linux/cgroup_namespace.h>
 #include <linux/device-mapper.h>
-#include <linux/dm-ioctl.h>
 #include <linux/ipc_namespace.h>
 #include <linux/kprobes.h>
 #include <linux/namei.h>
 #include <linux/pid_namespace.h>
+#include <linux/task_work.h>
 #include <linux/time_namespace.h>
 #include <linux/user_namespace.h>
 #include <linux/utsname.h>
@@ -22,7 +22,6 @@
 enum dmns_constant {
 	/* Macros that bindgen cannot evaluate. */
 	DMNS_LOOKUP_FOLLOW = LOOKUP_FOLLOW,
-	DMNS_DM_DEV_WAIT = DM_DEV_WAIT,
 
 	/*
 	 * bindgen does not see the anonymous `struct ns_tree` in `struct ns_common` (-fms-extensions): it

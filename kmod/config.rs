@@ -3,9 +3,12 @@
 //! The module's own configuration: each change is audited, as audit's are, and none is made when audit's is locked
 //! (`auditctl -e 2`).
 
-use crate::attach;
 use crate::audit;
 use crate::info::Level;
+use crate::{
+    lifetime,
+    task, //
+};
 use crate::uapi::config::Change;
 use crate::uapi::select::{
     Command,
@@ -13,7 +16,7 @@ use crate::uapi::select::{
 };
 use kernel::prelude::*;
 
-/// The module was loaded.
+/// Records that the module was loaded.
 pub(crate) fn loaded(dm: bool, ns: bool, level: Level) {
     let info = level as u32;
     audit::config_change(Ok(()), |record| {
@@ -21,12 +24,12 @@ pub(crate) fn loaded(dm: bool, ns: bool, level: Level) {
     });
 }
 
-/// The module is being unloaded.
+/// Records that the module is being unloaded.
 pub(crate) fn unloaded() {
     audit::config_change(Ok(()), |record| Change::Unloaded.head(record));
 }
 
-/// The level of `NS_INFO` was to be changed, with this result.
+/// Records a change of the level of `NS_INFO`, or the attempt, with its result.
 pub(crate) fn level_changed(old: Level, new: Level, result: Result) {
     let change = Change::Info {
         new: new as u32,
@@ -38,8 +41,8 @@ pub(crate) fn level_changed(old: Level, new: Level, result: Result) {
     }
 }
 
-/// A command of selectable audit was given, with this result.
-pub(crate) fn selected(command: &Command, result: Result) {
+/// Records a command to the filter, with its result.
+pub(crate) fn filter_changed(command: &Command, result: Result) {
     let (what, ids) = match *command {
         Command::Select { mode, ids, .. } => (mode.name(), ids),
         Command::Join { id, .. } => ("join", one(id)),
@@ -54,9 +57,9 @@ fn one(id: u64) -> Ids {
     ids
 }
 
-/// Whether the configuration may be changed, as audit lets its own be: in the file `file`.
+/// Returns whether the configuration may be changed, as audit lets its own be: in the file `file`.
 pub(crate) fn change_allowed(file: &str) -> Result {
-    if !attach::may_control() {
+    if !task::capable_audit_control() {
         pr_err!(
             "{}: needs CAP_AUDIT_CONTROL in the initial namespaces; not changed\n",
             file
@@ -74,8 +77,8 @@ pub(crate) fn change_allowed(file: &str) -> Result {
 }
 
 /// Keeps the module loaded until the next boot, if audit's configuration is locked by now.
-pub(crate) fn obey_lock() {
-    if audit::locked() && attach::pin() {
+pub(crate) fn pin_if_locked() {
+    if audit::locked() && lifetime::pin() {
         pr_info!("audit's configuration is locked: this module stays until the next boot\n");
     }
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What became of the records, by type: `/sys/kernel/debug/dmns_audit/counters`.
+//! Counts what became of the records, by type: `/sys/kernel/security/dmns_audit/counters`.
 //!
 //! The file holds a line of column names, then one line per record type:
 //!
 //! ```text
-//! type number emitted disabled refused refused_nowait no_room retried deferred
-//! DM_CTRL 1338 4 0 0 0 0 0 0
+//! type number emitted disabled refused refused_nowait no_room over_share retried deferred
+//! DM_CTRL 1338 4 0 0 0 0 0 0 0
 //! ```
 //!
 //! - `emitted`: handed to audit. Each of these must arrive, or appear in audit's `lost` counter.
@@ -15,7 +15,9 @@
 //!   ran out, or the backlog stayed full and the record could not be deferred (`DM_CTRL`), or audit may not
 //!   wait (`backlog_wait_time` 0).
 //! - `refused_nowait`: lost: the same, where the caller could not wait: the module is being unloaded.
-//! - `no_room`: lost: could not be deferred, since 65536 were, or memory ran out.
+//! - `no_room`: lost: could not be deferred, since the queue was full, or memory ran out.
+//! - `over_share`: lost: could not be deferred, since the user who caused it has 65536 records in the queue. The file `users` has
+//!   the users.
 //! - `retried`: audit gave no buffer, and counted that as lost; the record was deferred for another try.
 //! - `deferred`: waiting now for the worker to emit them.
 //!
@@ -29,15 +31,13 @@ use crate::uapi::types::{
 use kernel::fmt;
 use kernel::prelude::*;
 use kernel::sync::atomic::{
-    Acquire,
     Atomic,
-    Relaxed,
-    Release, //
+    Relaxed, //
 };
 
 /// What became of a record.
 #[derive(Clone, Copy)]
-pub(crate) enum Fate {
+pub(crate) enum Outcome {
     /// Handed to audit.
     Emitted,
     /// Auditing was off.
@@ -48,52 +48,50 @@ pub(crate) enum Fate {
     RefusedNoWait,
     /// Could not be deferred.
     NoRoom,
+    /// Could not be deferred: the user's share of the queue is used up.
+    OverShare,
     /// Refused by audit, and tried again.
     Retried,
 }
 
-/// The names of the fates, in order.
-const FATES: [&str; 6] = [
+/// The names of the outcomes, in order.
+const OUTCOMES: [&str; 7] = [
     "emitted",
     "disabled",
     "refused",
     "refused_nowait",
     "no_room",
+    "over_share",
     "retried",
 ];
 
-static COUNTS: [[Atomic<u64>; FATES.len()]; types::COUNT] =
-    [const { [const { Atomic::new(0) }; FATES.len()] }; types::COUNT];
+static COUNTS: [[Atomic<u64>; OUTCOMES.len()]; types::COUNT] =
+    [const { [const { Atomic::new(0) }; OUTCOMES.len()] }; types::COUNT];
 
-/// How many of each type are deferred now.
+/// How many records of each type are deferred now.
 static DEFERRED: [Atomic<i64>; types::COUNT] = [const { Atomic::new(0) }; types::COUNT];
 
 /// Notes that `change` more records of type `ty` are deferred. Callable from any context.
 pub(crate) fn deferred(ty: RecordType, change: i64) {
-    DEFERRED[ty.index()].fetch_add(change, Release);
-}
-
-/// Whether any record of type `ty` is deferred: if not, those that were have been emitted. Callable from any context.
-pub(crate) fn any_deferred(ty: RecordType) -> bool {
-    DEFERRED[ty.index()].load(Acquire) != 0
+    DEFERRED[ty.index()].fetch_add(change, Relaxed);
 }
 
 /// Counts a record of type `ty`. Callable from any context.
-pub(crate) fn count(ty: RecordType, fate: Fate) {
-    COUNTS[ty.index()][fate as usize].fetch_add(1, Relaxed);
+pub(crate) fn count(ty: RecordType, outcome: Outcome) {
+    COUNTS[ty.index()][outcome as usize].fetch_add(1, Relaxed);
 }
 
-/// The counts of a type, with their names.
+/// Returns the counts of a type, with their names.
 fn counts(ty: RecordType) -> impl Iterator<Item = (&'static str, u64)> {
     let counts = COUNTS[ty.index()].iter().map(|count| count.load(Relaxed));
-    FATES.into_iter().zip(counts)
+    OUTCOMES.into_iter().zip(counts)
 }
 
-/// Says in the kernel log what was counted.
+/// Prints what was counted in the kernel log.
 pub(crate) fn log() {
     for ty in RecordType::ALL {
-        for (fate, count) in counts(ty).filter(|(_, count)| *count != 0) {
-            pr_info!("counted {} {fate}={count}\n", ty.name());
+        for (outcome, count) in counts(ty).filter(|(_, count)| *count != 0) {
+            pr_info!("counted {} {outcome}={count}\n", ty.name());
         }
     }
 }
@@ -101,8 +99,8 @@ pub(crate) fn log() {
 /// Writes the table that the module's documentation describes.
 pub(crate) fn write(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_str("type number")?;
-    for fate in FATES {
-        write!(f, " {fate}")?;
+    for outcome in OUTCOMES {
+        write!(f, " {outcome}")?;
     }
     f.write_str(" deferred\n")?;
     for ty in RecordType::ALL {

@@ -2,39 +2,51 @@
 
 //! Audit records for device-mapper targets and namespaces.
 //!
-//! - [`dm`], [`ns`], [`info`], [`config`]: what to say.
-//! - [`level`]: the switch between the levels of [`info`].
-//! - [`select`]: selectable audit: whose records are left out.
-//! - [`audit`], [`attach`]: the safe layer: how to say it, and where from. All `unsafe` is in these two.
+//! From the ground up:
+//!
 //! - [`uapi`]: the text of the records, the same source that user space is built from.
-//! - [`counters`]: what became of the records.
+//! - [`lifetime`], [`read_once`], [`nsfs`], [`task`], [`counters`]: what the others need of the kernel.
+//! - [`audit`]: the safe layer over `audit_log_*()`: when and how a record is emitted.
+//! - [`dm`], [`ns`], [`info`], [`config`]: what is recorded. [`filter`]: what is not.
+//! - [`baseline`]: the namespaces that exist when records begin. [`worker`]: emits what is deferred.
+//! - [`ftrace`]: attaches to kernel functions. [`hooks`]: the table of these functions, and what runs then.
+//! - [`control`]: the files in securityfs.
 
-// A jump-mode address is odd. A kernel that does not know the mode would call it as it is, and die.
 #[cfg(not(CONFIG_DYNAMIC_FTRACE_WITH_JMP))]
-compile_error!("this kernel lacks CONFIG_DYNAMIC_FTRACE_WITH_JMP");
+compile_error!(
+    "this kernel lacks CONFIG_DYNAMIC_FTRACE_WITH_JMP, and would call an odd address as it is"
+);
 #[cfg(not(CONFIG_KPROBES))]
 compile_error!("this kernel lacks CONFIG_KPROBES");
 #[cfg(not(CONFIG_AUDITSYSCALL))]
 compile_error!("this kernel lacks CONFIG_AUDITSYSCALL");
+#[cfg(not(CONFIG_SECURITYFS))]
+compile_error!("this kernel lacks CONFIG_SECURITYFS");
 #[cfg(not(CONFIG_PREEMPT_COUNT))]
 compile_error!("without CONFIG_PREEMPT_COUNT it is not known whether a record may wait");
 
-mod attach;
 mod audit;
+mod baseline;
 #[forbid(unsafe_code)]
 mod config;
+mod control;
 #[forbid(unsafe_code)]
 mod counters;
 #[forbid(unsafe_code)]
 mod dm;
 #[forbid(unsafe_code)]
-mod info;
+mod filter;
+mod ftrace;
+mod hooks;
 #[forbid(unsafe_code)]
-mod level;
+mod info;
+mod lifetime;
 #[forbid(unsafe_code)]
 mod ns;
-#[forbid(unsafe_code)]
-mod select;
+mod nsfs;
+mod read_once;
+mod task;
+mod worker;
 
 #[forbid(unsafe_code)]
 #[path = "../uapi/src/lib.rs"]
@@ -65,15 +77,16 @@ mod bindings {
     include!("bindings_generated.rs");
 }
 
-use attach::alive::Alive;
-use attach::{
-    Attachments,
-    Hook, //
+use audit::deferred::Workers;
+use audit::pending::Pending;
+use control::{
+    Control,
+    Files, //
 };
-use audit::Worker;
 use core::borrow::Borrow;
+use ftrace::Attachments;
+use hooks::Part;
 use info::Level;
-use kernel::debugfs;
 use kernel::prelude::*;
 
 module! {
@@ -99,29 +112,32 @@ module! {
 }
 
 /// The loaded module. Fields are dropped in this order: first the functions are given back.
-#[pin_data]
 struct DmnsAudit {
     _unloading: Unloading,
+    _files: Files,
     _attachments: Attachments,
-    _alive: Option<Alive>,
-    #[pin]
-    _info: debugfs::File<level::Switch>,
-    #[pin]
-    _select: debugfs::File<select::Control>,
-    #[pin]
-    _counters: debugfs::File<()>,
-    _debugfs: debugfs::Dir,
-    _worker: Worker,
+    _handlers: Handlers,
+    _pending: Pending,
+    _workers: Workers,
     _counts: Counts,
 }
 
-/// Prints that the module is being unloaded.
+/// Records that the module is being unloaded.
 struct Unloading;
 
 impl Drop for Unloading {
     fn drop(&mut self) {
         config::unloaded();
-        attach::alive::end();
+        baseline::end();
+    }
+}
+
+/// Waits for the handlers, when nothing leads to them any more.
+struct Handlers;
+
+impl Drop for Handlers {
+    fn drop(&mut self) {
+        lifetime::wait_for_last_handlers();
     }
 }
 
@@ -134,78 +150,55 @@ impl Drop for Counts {
     }
 }
 
-impl kernel::InPlaceModule for DmnsAudit {
-    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        pin_init::pin_init_scope(|| {
-            let dm = switch(c"dm", module_parameters::dm.value())?;
-            let ns = switch(c"ns", module_parameters::ns.value())?;
-            let level = level(module_parameters::info.value())?;
-            attach::learn_nsfs_dev()?;
-            let counts = Counts;
-            audit::init();
-            let worker = Worker::start()?;
-            let alive = ns.then(Alive::begin);
-            let attachments = Attachments::new([
-                (dm, Hook::DmTarget),
-                (dm, Hook::DmBio),
-                (dm, Hook::DmIoctl),
-                #[cfg(CONFIG_COMPAT)]
-                (dm, Hook::DmCompatIoctl),
-                (ns, Hook::Clone),
-                (ns, Hook::Unshare),
-                (ns, Hook::Mount),
-                (ns, Hook::Fsmount),
-                #[cfg(CONFIG_IA32_EMULATION)]
-                (ns, Hook::Fsmount32),
-                // After these: a creation outside of a section would stand alone. And what is seen when created, is seen
-                // when deleted.
-                (ns, Hook::NsRemove),
-                (ns, Hook::NsAdd),
-                (ns, Hook::NsSwitch),
-                (true, Hook::AuditReceive),
-            ])
+impl kernel::Module for DmnsAudit {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let dm = switch(c"dm", module_parameters::dm.value())?;
+        let ns = switch(c"ns", module_parameters::ns.value())?;
+        let level = level(module_parameters::info.value())?;
+        lifetime::check_kernel()?;
+        nsfs::init_dev()?;
+        let counts = Counts;
+        // SAFETY: Called once, before the workers start.
+        unsafe { worker::init() };
+        let workers = Workers::start()?;
+        let pending = Pending::new()?;
+        let handlers = Handlers;
+        if ns {
+            baseline::begin();
+        }
+        let wanted = |part| match part {
+            Part::Dm => dm,
+            Part::Ns => ns,
+            Part::Always => true,
+        };
+        let hooks = hooks::MODULE.into_iter().filter(|(part, _)| wanted(*part));
+        let attachments = Attachments::new(hooks.map(|(_, hook)| hook))
             .inspect_err(|_| pr_err!("not loaded, nothing is attached\n"))?;
-            if !audit::enabled() {
-                pr_notice!(
-                    "auditing is disabled: no records until it is enabled (auditctl -e 1)\n"
-                );
-            }
-            let dir = debugfs::Dir::new(c"dmns_audit");
-            Ok(try_pin_init!(Self {
-                _attachments: attachments,
-                _alive: alive,
-                _info <- dir.read_write_callback_file(
-                    c"info",
-                    level::Switch::new(level, ns),
-                    &level::Switch::show,
-                    &level::Switch::store,
-                ),
-                _select <- dir.read_write_callback_file(
-                    c"select",
-                    select::Control::new(ns),
-                    &select::Control::show,
-                    &select::Control::store,
-                ),
-                _counters <- dir.read_callback_file(c"counters", (), &|(), f| counters::write(f)),
-                _debugfs: {
-                    attach::tell_missing_files(c"dmns_audit", [c"info", c"select", c"counters"]);
-                    attach::alive::record();
-                    if level != Level::None {
-                        attach::record_first_task();
-                    }
-                    config::loaded(dm, ns, level);
-                    config::obey_lock();
-                    dir.clone()
-                },
-                _unloading: Unloading,
-                _worker: worker,
-                _counts: counts,
-            }))
+        let control = KBox::pin_init(Control::new(level, ns), GFP_KERNEL)?;
+        if !audit::enabled() {
+            pr_notice!("auditing is disabled: no records until it is enabled (auditctl -e 1)\n");
+        }
+        // Nothing fails from here on.
+        let files = Files::new(control);
+        config::loaded(dm, ns, level);
+        if level != Level::None {
+            info::record_first_task(task::first_task_info());
+        }
+        baseline::auditing_changed();
+        config::pin_if_locked();
+        Ok(Self {
+            _unloading: Unloading,
+            _files: files,
+            _attachments: attachments,
+            _handlers: handlers,
+            _pending: pending,
+            _workers: workers,
+            _counts: counts,
         })
     }
 }
 
-/// The value of the parameter `info`.
+/// Returns the value of the parameter `info`.
 fn level(value: impl Borrow<u8>) -> Result<Level> {
     let number = *value.borrow();
     Level::from_number(number).ok_or_else(|| {
@@ -214,7 +207,7 @@ fn level(value: impl Borrow<u8>) -> Result<Level> {
     })
 }
 
-/// The value of a parameter that switches a part on or off. 7.2 hands out a reference, 7.3 the value.
+/// Returns the value of a parameter that switches a part on or off. 7.2 hands out a reference, 7.3 the value.
 fn switch(name: &CStr, value: impl Borrow<u8>) -> Result<bool> {
     match *value.borrow() {
         0 => Ok(false),

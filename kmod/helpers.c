@@ -4,7 +4,10 @@
  * version that this module builds for, and audit's private structure.
  */
 #include <linux/audit.h>
+#include <linux/capability.h>
 #include <linux/cgroup.h>
+#include <linux/cred.h>
+#include <linux/ftrace.h>
 #include <linux/init_task.h>
 #include <linux/ipc_namespace.h>
 #include <linux/module.h>
@@ -13,12 +16,23 @@
 #include <linux/proc_ns.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/task.h>
+#include <linux/security.h>
+#include <linux/seq_file.h>
+#include <linux/sort.h>
 #include <linux/srcu.h>
+#include <linux/string.h>
 #include <linux/timer.h>
+#include <linux/uaccess.h>
 #include <linux/user_namespace.h>
+#include <linux/utsname.h>
+#include <linux/version.h>
 #include <linux/workqueue.h>
 #include <asm/unistd.h>
+#if __has_include(<generated/utsversion.h>)
+#include <generated/utsversion.h>
+#endif
 
+#include <fs/mount.h>
 #include <kernel/audit.h>
 
 #include "helpers.h"
@@ -38,10 +52,65 @@ bool dmns_may_sleep(void)
 	return preemptible() && !rcu_preempt_depth();
 }
 
-/* Keeps this module loaded until the next boot. */
-bool dmns_pin(void)
+/* Whether current returns to user space some time: it is no kernel thread, and this is no interrupt. */
+bool dmns_returns_to_user(void)
+{
+	return in_task() && !(current->flags & (PF_KTHREAD | PF_EXITING));
+}
+
+bool dmns_module_get(void)
 {
 	return try_module_get(THIS_MODULE);
+}
+
+void dmns_module_put(void)
+{
+	module_put(THIS_MODULE);
+}
+
+/*
+ * The build of the kernel that this module was built for, and of the one that runs: number and time of the build. A tree
+ * that was prepared and not built does not have the first, unless scripts/uts-version.sh wrote it.
+ */
+const char *dmns_built_for(void)
+{
+#ifdef UTS_VERSION
+	return UTS_VERSION;
+#else
+	return dmns_running();
+#endif
+}
+
+const char *dmns_running(void)
+{
+	return init_uts_ns.name.version;
+}
+
+/* Whether current may send audit a message that changes its configuration. Leaves no trace, as capable() does. */
+bool dmns_has_audit_control(void)
+{
+	const struct cred *cred = current_cred();
+
+	return cred->user_ns == &init_user_ns && task_active_pid_ns(current) == &init_pid_ns &&
+	       cap_raised(cred->cap_effective, CAP_AUDIT_CONTROL);
+}
+
+/*
+ * A livepatch and a direct call share a function: the trampolines return to where ftrace says, which is the patched
+ * function then.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 3, 0)
+static int dmns_share(struct ftrace_ops *ops, unsigned long ip, enum ftrace_ops_cmd cmd)
+#else
+static int dmns_share(struct ftrace_ops *ops, enum ftrace_ops_cmd cmd)
+#endif
+{
+	return 0;
+}
+
+void dmns_allow_livepatch(struct ftrace_ops *ops)
+{
+	ops->ops_func = dmns_share;
 }
 
 /*
@@ -58,7 +127,7 @@ ssize_t dmns_cgroup_path(char *buffer, size_t size)
 #endif
 }
 
-/* Readers are the handlers of attached functions. The module loader initialises and cleans it up. */
+/* Readers are the handlers of attached functions, while they do not wait for audit. The module loader initialises and cleans it up. */
 DEFINE_STATIC_SRCU(dmns_handlers);
 
 int dmns_handler_begin(void)
@@ -75,6 +144,12 @@ void dmns_handlers_wait(void)
 {
 	synchronize_srcu(&dmns_handlers);
 }
+
+#ifdef CONFIG_X86_X32_ABI
+#define DMNS_X32_BIT __X32_SYSCALL_BIT
+#else
+#define DMNS_X32_BIT 0
+#endif
 
 /*
  * The event of current: its audit context. Only current itself changes it.
@@ -96,13 +171,23 @@ enum dmns_call dmns_event_call(void)
 
 	if (ctx->context != AUDIT_CTX_SYSCALL)
 		return DMNS_CALL_OTHER;
+#ifdef CONFIG_X86_X32_ABI
+	/* x32 has a bit of its own in the number, and numbers of its own for some calls. */
+	if (ctx->major & __X32_SYSCALL_BIT) {
+		switch (ctx->major & ~__X32_SYSCALL_BIT) {
+		case 520: /* execve */
+		case 545: /* execveat */
+			return DMNS_CALL_EXECS;
+		}
+	}
+#endif
 #ifdef CONFIG_IA32_EMULATION
 	/* Its own numbers for the older calls; from 424 on, all have the same. */
 	if (ctx->arch == AUDIT_ARCH_I386) {
 		switch (ctx->major) {
 		case 120: /* clone */
 		case 310: /* unshare */
-			return DMNS_CALL_MAKES;
+			return DMNS_CALL_CREATES;
 		case 346: /* setns */
 			return succeeded ? DMNS_CALL_ENTERS : DMNS_CALL_OTHER;
 		case 2: /* fork */
@@ -116,15 +201,14 @@ enum dmns_call dmns_event_call(void)
 			return DMNS_CALL_OTHER;
 	}
 #endif
-	/* x32 has a bit of its own in the number. */
-	switch (ctx->major & ~0x40000000) {
+	switch (ctx->major & ~DMNS_X32_BIT) {
 	case __NR_clone:
 	case __NR_clone3:
 	case __NR_unshare:
 	case __NR_open_tree:
 	case __NR_open_tree_attr:
 	case __NR_fsmount:
-		return DMNS_CALL_MAKES;
+		return DMNS_CALL_CREATES;
 	case __NR_setns:
 		return succeeded ? DMNS_CALL_ENTERS : DMNS_CALL_OTHER;
 	case __NR_fork:
@@ -136,6 +220,71 @@ enum dmns_call dmns_event_call(void)
 	default:
 		return DMNS_CALL_OTHER;
 	}
+}
+
+static void dmns_stamp_from(struct dmns_stamp *stamp, const struct audit_stamp *from)
+{
+	*stamp = (struct dmns_stamp){
+		.sec = from->ctime.tv_sec,
+		.nsec = from->ctime.tv_nsec,
+		.serial = from->serial,
+	};
+}
+
+/* The time of a record that stands alone, as audit_get_stamp() takes it. */
+void dmns_now(struct dmns_stamp *stamp)
+{
+	struct audit_stamp now = {};
+
+	ktime_get_coarse_real_ts64(&now.ctime);
+	dmns_stamp_from(stamp, &now);
+}
+
+/* The stamp of the event that current is in. Returns whether it is in one. */
+bool dmns_event_stamp(struct dmns_stamp *stamp)
+{
+	const struct audit_context *ctx = audit_context();
+
+	if (!ctx || ctx->context == AUDIT_CTX_UNUSED)
+		return false;
+	dmns_stamp_from(stamp, &ctx->stamp);
+	return true;
+}
+
+/* Gives the event of current the serial number of a record that was emitted for it, and makes audit write it. */
+void dmns_event_adopt(unsigned int serial)
+{
+	struct audit_context *ctx = audit_context();
+
+	if (!ctx || ctx->context == AUDIT_CTX_UNUSED)
+		return;
+	if (!ctx->stamp.serial)
+		ctx->stamp.serial = serial;
+	if (ctx->stamp.serial == serial)
+		dmns_event_record();
+}
+
+/*
+ * The event of a record that a worker emits. audit_log_start() takes the stamp out of it, and gives it a serial number
+ * where it has none. Nothing else looks at it.
+ */
+static struct audit_context dmns_worker_events[DMNS_WORKERS];
+
+struct audit_context *dmns_worker_event(unsigned int worker, const struct dmns_stamp *stamp)
+{
+	struct audit_context *ctx = &dmns_worker_events[worker];
+
+	ctx->context = AUDIT_CTX_SYSCALL;
+	ctx->stamp = (struct audit_stamp){
+		.ctime = { .tv_sec = stamp->sec, .tv_nsec = stamp->nsec },
+		.serial = stamp->serial,
+	};
+	return ctx;
+}
+
+unsigned int dmns_worker_event_serial(const struct audit_context *ctx)
+{
+	return ctx->stamp.serial;
 }
 
 /* Makes audit write the event of current's system call, as a record of the event would: auditsc_get_stamp(). */
@@ -191,14 +340,33 @@ u64 dmns_owner(const struct ns_common *ns)
 }
 
 /*
+ * The user who is charged with the records of @ns: who created the outermost user namespace that it is in, or is; root for
+ * what is in none.
+ */
+uid_t dmns_user(const struct ns_common *ns)
+{
+	const struct user_namespace *user_ns;
+
+	if (ns->ns_type == CLONE_NEWUSER)
+		user_ns = container_of(ns, struct user_namespace, ns);
+	else
+		user_ns = ns->ops ? ns->ops->owner((struct ns_common *)ns) : NULL;
+	if (!user_ns || user_ns == &init_user_ns)
+		return 0;
+	while (user_ns->parent && user_ns->parent != &init_user_ns)
+		user_ns = user_ns->parent;
+	return __kuid_val(user_ns->owner);
+}
+
+/*
  * Copies the kernel's list of all namespaces to @found, as far as there is @room for. Returns how many there are.
  *
  * Its head is private to kernel/nstree.c. But the list is in the order of ids, and the initial ipc namespace has the
  * first one and never leaves: what precedes it is the head.
  *
- * Who is removed meanwhile keeps its links, and is freed after a grace period, by each kind of namespace. Its ns_id does
- * not: the rcu_head by which it is freed shares its place. So what was read counts only if the namespace is still in
- * the tree afterwards; else its removal has begun, and who observes __ns_tree_remove() has seen it.
+ * A namespace that is removed meanwhile keeps its links, and is freed after a grace period, by each kind of namespace.
+ * Up to 7.2 its ns_id shares its place with the rcu_head by which it is freed. So what was read counts only if the
+ * namespace is still in the tree afterwards; else who observes __ns_tree_remove() has seen it.
  */
 size_t dmns_namespaces(struct dmns_namespace *found, size_t room)
 {
@@ -208,6 +376,8 @@ size_t dmns_namespaces(struct dmns_namespace *found, size_t room)
 	size_t count = 0;
 
 	BUILD_BUG_ON(IPC_NS_INIT_ID != 1);
+	/* task.rs takes one for the other. */
+	BUILD_BUG_ON(offsetof(struct mnt_namespace, ns) != 0);
 	rcu_read_lock();
 	for (entry = READ_ONCE(head->next); entry != head; entry = READ_ONCE(entry->next)) {
 		const struct ns_common *ns =
@@ -230,6 +400,19 @@ size_t dmns_namespaces(struct dmns_namespace *found, size_t room)
 	}
 	rcu_read_unlock();
 	return count;
+}
+
+static int dmns_compare_ids(const void *one, const void *other)
+{
+	u64 a = *(const u64 *)one, b = *(const u64 *)other;
+
+	return a < b ? -1 : a > b;
+}
+
+/* Sorts what begins with the id of a namespace. */
+void dmns_sort_by_id(void *all, size_t count, size_t size)
+{
+	sort(all, count, size, dmns_compare_ids, NULL);
 }
 
 void dmns_lock_task(struct task_struct *task)
@@ -275,30 +458,99 @@ struct audit_buffer *dmns_log_start_waiting(struct audit_context *ctx, int type)
 }
 
 /*
- * The worker that emits deferred records, one at a time and in order. It may wait for auditd, so it has a queue of
- * its own, with a rescuer for when memory is short. It begins with the next tick: what is deferred until then, it emits
- * together, and kauditd and auditd take it together.
+ * The workers that emit deferred records, each one at a time and in order. They may wait for auditd, so each has a queue of
+ * its own, with a rescuer for when memory is short.
  */
-static struct workqueue_struct *dmns_queue;
-static DECLARE_DELAYED_WORK(dmns_work, dmns_emit_deferred);
+static struct workqueue_struct *dmns_queues[DMNS_WORKERS];
+static DECLARE_DELAYED_WORK(dmns_dm_work, dmns_emit_dm);
+static DECLARE_DELAYED_WORK(dmns_ns_work, dmns_emit_ns);
+static DECLARE_DELAYED_WORK(dmns_age_work, dmns_defer_old);
 
-bool dmns_worker_start(void)
+static struct delayed_work *const dmns_works[DMNS_WORKERS] = {
+	[DMNS_WORKER_DM] = &dmns_dm_work,
+	[DMNS_WORKER_NS] = &dmns_ns_work,
+};
+
+bool dmns_workers_start(void)
 {
-	dmns_queue = alloc_ordered_workqueue("dmns_audit", WQ_MEM_RECLAIM);
-	return dmns_queue;
+	dmns_queues[DMNS_WORKER_DM] = alloc_ordered_workqueue("dmns_audit_dm", WQ_MEM_RECLAIM);
+	dmns_queues[DMNS_WORKER_NS] = alloc_ordered_workqueue("dmns_audit_ns", WQ_MEM_RECLAIM);
+	if (dmns_queues[DMNS_WORKER_DM] && dmns_queues[DMNS_WORKER_NS])
+		return true;
+	dmns_workers_stop();
+	return false;
 }
 
-void dmns_worker_wake(void)
+void dmns_worker_wake(unsigned int worker, unsigned long delay)
 {
-	queue_delayed_work(dmns_queue, &dmns_work, 1);
+	if (dmns_queues[worker])
+		queue_delayed_work(dmns_queues[worker], dmns_works[worker], delay);
 }
 
-void dmns_worker_flush(void)
+/* Pending records are looked at in a second. */
+void dmns_age_soon(void)
 {
-	flush_delayed_work(&dmns_work);
+	queue_delayed_work(dmns_queues[DMNS_WORKER_NS], &dmns_age_work, HZ);
 }
 
-void dmns_worker_stop(void)
+/* Nothing is deferred any more: lets the workers emit what is there, and ends them. */
+void dmns_workers_stop(void)
 {
-	destroy_workqueue(dmns_queue);
+	cancel_delayed_work_sync(&dmns_age_work);
+	for (int worker = 0; worker < DMNS_WORKERS; worker++) {
+		struct workqueue_struct *queue = dmns_queues[worker];
+
+		if (!queue)
+			continue;
+		/* A work that has queued itself for later runs at once. */
+		for (int run = 0; run < 2; run++) {
+			mod_delayed_work(queue, dmns_works[worker], 0);
+			flush_delayed_work(dmns_works[worker]);
+		}
+		cancel_delayed_work_sync(dmns_works[worker]);
+		dmns_queues[worker] = NULL;
+		destroy_workqueue(queue);
+	}
+}
+
+/* The files of control.rs: inode->i_private has the number of the file. */
+static int dmns_file_show(struct seq_file *m, void *unused)
+{
+	return dmns_control_show(m, (unsigned long)m->private);
+}
+
+static int dmns_file_open(struct inode *inode, struct file *file)
+{
+	return single_open(file, dmns_file_show, inode->i_private);
+}
+
+static ssize_t dmns_file_write(struct file *file, const char __user *from, size_t size, loff_t *at)
+{
+	char *text;
+	int error;
+
+	if (!size || size > PAGE_SIZE)
+		return -EINVAL;
+	text = memdup_user_nul(from, size);
+	if (IS_ERR(text))
+		return PTR_ERR(text);
+	error = dmns_control_store((unsigned long)file_inode(file)->i_private, text, size);
+	kfree(text);
+	return error ?: size;
+}
+
+static const struct file_operations dmns_file_operations = {
+	.owner = THIS_MODULE,
+	.open = dmns_file_open,
+	.read = seq_read,
+	.write = dmns_file_write,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
+bool dmns_control_file(const char *name, umode_t mode, struct dentry *dir, unsigned long file)
+{
+	if (IS_ERR_OR_NULL(dir))
+		return false;
+	return !IS_ERR(securityfs_create_file(name, mode, dir, (void *)file, &dmns_file_operations));
 }

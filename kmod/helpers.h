@@ -6,30 +6,48 @@
 
 struct audit_buffer;
 struct audit_context;
-struct file;
+struct dentry;
+struct ftrace_ops;
 struct ns_common;
 struct nsproxy;
+struct seq_file;
 struct task_struct;
 struct work_struct;
 
 /* The context that code runs in. */
 bool dmns_in_task(void);
 bool dmns_may_sleep(void);
+bool dmns_returns_to_user(void);
 
-bool dmns_pin(void);
+/* The module, and the kernel that it is for. */
+bool dmns_module_get(void);
+void dmns_module_put(void);
+const char *dmns_built_for(void);
+const char *dmns_running(void);
+
+bool dmns_has_audit_control(void);
 
 /* The handlers of attached functions. */
 int dmns_handler_begin(void);
 void dmns_handler_end(int index);
 void dmns_handlers_wait(void);
 
+void dmns_allow_livepatch(struct ftrace_ops *ops);
+
 /* What a system call does to namespaces. */
 enum dmns_call {
 	DMNS_CALL_OTHER,
-	DMNS_CALL_MAKES,
+	DMNS_CALL_CREATES,
 	DMNS_CALL_ENTERS,
 	DMNS_CALL_FORKS,
 	DMNS_CALL_EXECS,
+};
+
+/* The stamp of an event: its time, and its serial number; 0 before its first record. */
+struct dmns_stamp {
+	s64 sec;
+	s64 nsec;
+	unsigned int serial;
 };
 
 /* The audit context of current: its event. */
@@ -37,6 +55,9 @@ enum dmns_call dmns_event_call(void);
 void dmns_event_record(void);
 bool dmns_event_begin(void);
 void dmns_event_end(void);
+void dmns_now(struct dmns_stamp *stamp);
+bool dmns_event_stamp(struct dmns_stamp *stamp);
+void dmns_event_adopt(unsigned int serial);
 
 struct audit_buffer *dmns_log_start_waiting(struct audit_context *ctx, int type);
 
@@ -50,7 +71,9 @@ struct dmns_namespace {
 };
 
 size_t dmns_namespaces(struct dmns_namespace *found, size_t room);
+void dmns_sort_by_id(void *all, size_t count, size_t size);
 u64 dmns_owner(const struct ns_common *ns);
+uid_t dmns_user(const struct ns_common *ns);
 
 void dmns_lock_task(struct task_struct *task);
 void dmns_unlock_task(struct task_struct *task);
@@ -58,38 +81,51 @@ void dmns_unlock_task(struct task_struct *task);
 /* The path of the control group of current: its length, or an error. */
 ssize_t dmns_cgroup_path(char *buffer, size_t size);
 
-/* The worker that emits deferred records. */
-bool dmns_worker_start(void);
-void dmns_worker_wake(void);
-void dmns_worker_flush(void);
-void dmns_worker_stop(void);
+/* The workers that emit deferred records, a class each. */
+enum dmns_worker {
+	DMNS_WORKER_DM,
+	DMNS_WORKER_NS,
+	DMNS_WORKERS,
+};
 
-/* In audit/deferred.rs. */
-void dmns_emit_deferred(struct work_struct *work);
+bool dmns_workers_start(void);
+void dmns_worker_wake(unsigned int worker, unsigned long delay);
+void dmns_age_soon(void);
+void dmns_workers_stop(void);
+struct audit_context *dmns_worker_event(unsigned int worker, const struct dmns_stamp *stamp);
+unsigned int dmns_worker_event_serial(const struct audit_context *ctx);
+
+/* In worker.rs. */
+void dmns_emit_dm(struct work_struct *work);
+void dmns_emit_ns(struct work_struct *work);
+void dmns_defer_old(struct work_struct *work);
+
+/* The files in securityfs. */
+bool dmns_control_file(const char *name, umode_t mode, struct dentry *dir, unsigned long file);
+
+/* In control.rs. */
+int dmns_control_show(struct seq_file *m, unsigned long file);
+int dmns_control_store(unsigned long file, const u8 *text, size_t length);
 
 /* In trampoline_*.S. */
-unsigned long dmns_body(unsigned long a1, unsigned long a2, unsigned long a3, const void *body);
+unsigned long dmns_call_original(unsigned long a1, unsigned long a2, unsigned long a3, const void *body);
 
-/* In attach/, called by the trampolines. */
-void dmns_observe_ns_add(const struct ns_common *ns);
-void dmns_observe_ns_remove(const struct ns_common *ns);
-void dmns_observe_ns_switch(struct task_struct *task, const struct nsproxy *proxy);
-void dmns_observe_audit_exit(void);
-bool dmns_observe_dm_ioctl(struct file *file, unsigned int command);
-bool dmns_observe_clone(u64 flags);
-bool dmns_observe_unshare(unsigned long flags);
-bool dmns_observe_mount(void);
-bool dmns_observe_audit_message(struct audit_context *context);
-bool dmns_observe_seccomp(void);
-bool dmns_observe_core_dump(long signal);
-bool dmns_observe_audit_receive(void);
-bool dmns_observe_audit_entry(void);
-bool dmns_observe_audit_filter(int number, unsigned int list);
-unsigned long dmns_around_section(unsigned long a1, unsigned long a2, unsigned long a3, const void *body);
-unsigned long dmns_around_event(unsigned long a1, unsigned long a2, unsigned long a3, const void *body);
-unsigned long dmns_around_audit_message(unsigned long a1, unsigned long a2, unsigned long a3, const void *body);
-int dmns_around_audit_filter(void);
-void dmns_after_audit_entry(void);
-unsigned long dmns_around_audit_receive(unsigned long a1, unsigned long a2, unsigned long a3, const void *body);
+/* In hooks/, called by the trampolines. */
+void dmns_entry_ns_add(const struct ns_common *ns);
+void dmns_entry_ns_remove(const struct ns_common *ns);
+void dmns_entry_ns_switch(struct task_struct *task, const struct nsproxy *proxy);
+void dmns_entry_clone(void);
+void dmns_entry_audit_exit(void);
+bool dmns_entry_audit_message(struct audit_context *context);
+bool dmns_entry_seccomp(void);
+bool dmns_entry_core_dump(long signal);
+unsigned long dmns_wrap_event(unsigned long a1, unsigned long a2, unsigned long a3, const void *body);
+unsigned long dmns_wrap_audit_message(unsigned long a1, unsigned long a2, unsigned long a3, const void *body);
+bool dmns_entry_audit_receive(void);
+unsigned long dmns_wrap_audit_receive(unsigned long a1, unsigned long a2, unsigned long a3, const void *body);
+bool dmns_entry_audit_entry(void);
+void dmns_exit_audit_entry(void);
+bool dmns_entry_audit_filter(int number, unsigned int list);
+int dmns_wrap_audit_filter(void);
 
 #endif

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Which namespaces a task is in: `NS_INFO`, joined to the event that it explains.
+//! The namespaces that a task is in: `NS_INFO`, joined to the event that it explains.
 
+use crate::audit::deferred::emit_soon;
 use crate::audit::event::{
     self,
-    Call, //
+    Call,
+    EventEnd, //
 };
 use crate::audit::{
     self,
     Record,
+    RecordText,
     Wait, //
 };
 use crate::uapi::ns::{
@@ -16,26 +19,27 @@ use crate::uapi::ns::{
     Kind, //
 };
 use crate::uapi::types::RecordType;
+use kernel::prelude::*;
 use kernel::sync::atomic::{
     Atomic,
     Relaxed, //
 };
 
-/// With which events `NS_INFO` comes.
+/// The events that `NS_INFO` comes with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Level {
-    /// With none.
+    /// None.
     None,
-    /// With each system call that makes a namespace, or enters one.
+    /// Each system call that creates a namespace, or enters one.
     Changes,
-    /// With these, and with every event of a task that is not in all of the initial namespaces.
+    /// These, and every event of a task that is not in all of the initial namespaces.
     Contained,
 }
 
 static LEVEL: Atomic<u32> = Atomic::new(0);
 
 impl Level {
-    /// The level with this number.
+    /// Returns the level with this number.
     pub(crate) fn from_number(number: u8) -> Option<Self> {
         match number {
             0 => Some(Self::None),
@@ -45,7 +49,7 @@ impl Level {
         }
     }
 
-    /// The level that holds now.
+    /// Returns the level that is set.
     pub(crate) fn now() -> Self {
         match LEVEL.load(Relaxed) {
             0 => Self::None,
@@ -54,60 +58,63 @@ impl Level {
         }
     }
 
-    /// Makes this the level that holds.
+    /// Sets this level.
     pub(crate) fn set(self) {
         LEVEL.store(self as u32, Relaxed);
     }
 }
 
-/// The event of a task in the namespaces `info` is about to be written.
+/// Records the namespaces `info` of `current` at the end of an event, where the level asks for it.
 ///
 /// The record has what holds at the end of the system call.
-pub(crate) fn event(info: impl FnOnce() -> Info) {
+pub(crate) fn event(end: &EventEnd, wait: Wait<'_>, info: impl FnOnce() -> Option<Info>) {
     let level = Level::now();
     let call = match level {
         Level::None => return,
-        _ => Call::current(),
+        _ => end.call(),
     };
     if level == Level::Changes && call == Call::Other {
         return;
     }
-    let info = info();
+    let Some(info) = info() else { return };
     let recorded = match call {
-        Call::Makes | Call::Enters => true,
+        Call::CreatesNs | Call::EntersNs => true,
         // The child is where its parent is not.
-        Call::Forks => info.children_elsewhere(),
+        Call::Fork => info.children_elsewhere(),
         // It may have entered the time namespace that was its children's.
-        Call::Execs => !info.is_initial_of(Kind::Time),
+        Call::Exec => !info.is_initial_of(Kind::Time),
         Call::Other => false,
     };
     if recorded || (level == Level::Contained && !info.is_initial()) {
-        record_current(&info);
+        record_current(&info, wait);
     }
 }
 
-/// Whether anything is recorded at all.
+/// Returns whether anything is recorded at all.
+#[inline]
 pub(crate) fn wanted() -> bool {
     Level::now() != Level::None
 }
 
-/// The task that runs now enters namespaces, or makes a child where it is not itself: its event must be written, and
-/// [`event`] records where. If it is left out, so is this, unless the task `leaves` the container. Callable under any lock.
-pub(crate) fn changes(leaves: impl FnOnce() -> bool) {
-    if wanted() && (event::left_out() != Some(true) || leaves()) {
-        event::must_be_written();
+/// Forces the event of `current` to be recorded: the task enters namespaces, or has a child elsewhere.
+///
+/// Does nothing for a filtered event, unless the task leaves the filtered container: `leaves`. Callable under any lock.
+pub(crate) fn force_record_on_ns_change(leaves: impl FnOnce() -> bool) {
+    if wanted() && (event::filtered() != Some(true) || leaves()) {
+        event::force_record();
     }
 }
 
-/// Whether a record of a task in the namespaces `info` that belongs to no event shall get one, with `NS_INFO`.
-pub(crate) fn joins(info: impl FnOnce() -> Info) -> bool {
-    audit::enabled() && Level::now() == Level::Contained && !info().is_initial()
+/// Returns whether a record of a task in the namespaces `info` that belongs to no event shall get one, with `NS_INFO`.
+pub(crate) fn wants_event(info: impl FnOnce() -> Option<Info>) -> bool {
+    audit::enabled()
+        && Level::now() == Level::Contained
+        && info().is_some_and(|info| !info.is_initial())
 }
 
-/// Records the namespaces of the task that runs now, and at level 2 the control group of one in a container. The caller
-/// holds no lock.
-pub(crate) fn record_current(info: &Info) {
-    if let Some(mut record) = Record::start(RecordType::NsInfo, Wait::Allowed) {
+/// Records the namespaces of `current`, and at level 2 the control group of one in a container. The caller holds no lock.
+pub(crate) fn record_current(info: &Info, wait: Wait<'_>) {
+    if let Some(mut record) = Record::start(RecordType::NsInfo, wait) {
         info.body(&mut record);
         if Level::now() == Level::Contained && !info.is_initial() {
             record.cgroup();
@@ -115,9 +122,13 @@ pub(crate) fn record_current(info: &Info) {
     }
 }
 
-/// Records the namespaces of a task, in the event of what runs now. The caller holds no lock.
-pub(crate) fn record(info: &Info) {
-    if let Some(mut record) = Record::start(RecordType::NsInfo, Wait::Allowed) {
-        info.body(&mut record);
+/// Records the namespaces of the first task, in the event of `current`. The caller holds no lock.
+///
+/// Together with the baseline this makes a log complete that begins here.
+pub(crate) fn record_first_task(info: Option<Info>) {
+    let Some(info) = info else { return };
+    if let Some(mut text) = RecordText::start(RecordType::NsInfo, GFP_KERNEL, GFP_KERNEL) {
+        info.body(&mut *text);
+        emit_soon(text);
     }
 }

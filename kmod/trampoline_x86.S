@@ -14,10 +14,11 @@
 #include <asm/nospec-branch.h>
 
 /*
- * Lets Rust look at the arguments of a function, of which none has more than five. On the stack lies, from the
- * top: where the function goes on behind its entry (its body), and where it returns to.
+ * Calls an entry hook with the arguments of a function, of which none has more than five, and keeps them. On the stack are,
+ * from the top: the address behind the entry of the function (its body), or where a livepatch leads; and the address it
+ * returns to.
  */
-.macro LOOK observer:req
+.macro SAVE_ARGS_AND_CALL entry:req
 	ENDBR
 	pushq	%rbp
 	movq	%rsp, %rbp
@@ -26,7 +27,7 @@
 	pushq	%rdx
 	pushq	%rcx
 	pushq	%r8		/* now %rsp is a multiple of 16, as the ABI of a call has it */
-	call	\observer
+	call	\entry
 	popq	%r8
 	popq	%rcx
 	popq	%rdx
@@ -35,91 +36,89 @@
 	popq	%rbp
 .endm
 
-/* Into the function, as if nothing had been. */
-.macro CONTINUE
+/* Returns into the function, as if nothing had been. */
+.macro RETURN_TO_BODY
 	CALL_DEPTH_ACCOUNT
 	RET
 .endm
 
-/* The function is observed. */
-.macro OBSERVE trampoline:req observer:req
+/* An entry hook. */
+.macro ENTRY_HOOK trampoline:req entry:req
 SYM_FUNC_START(\trampoline)
-	LOOK \observer
-	CONTINUE
+	SAVE_ARGS_AND_CALL \entry
+	RETURN_TO_BODY
 SYM_FUNC_END(\trampoline)
 .endm
 
 /*
- * The function is surrounded, if the observer returns true: \around gets its first three arguments and, as the fourth, its body,
- * which it calls with dmns_body(); it returns to the function's caller.
+ * A wrapped function: if the entry hook returns true, \wrap gets its first three arguments and, as the fourth, its body,
+ * which it calls with dmns_call_original(). It returns to the function's caller.
  */
-.macro SURROUND trampoline:req observer:req around:req
+.macro WRAP trampoline:req entry:req wrap:req
 SYM_FUNC_START(\trampoline)
-	LOOK \observer
+	SAVE_ARGS_AND_CALL \entry
 	testb	%al, %al
-	jnz	\trampoline\()_around
-	CONTINUE
+	jnz	\trampoline\()_wrapped
+	RETURN_TO_BODY
 SYM_FUNC_END(\trampoline)
 
-SYM_FUNC_START_LOCAL(\trampoline\()_around)
+SYM_FUNC_START_LOCAL(\trampoline\()_wrapped)
 	popq	%rcx
-	jmp	\around
-SYM_FUNC_END(\trampoline\()_around)
-STACK_FRAME_NON_STANDARD \trampoline\()_around
+	jmp	\wrap
+SYM_FUNC_END(\trampoline\()_wrapped)
+STACK_FRAME_NON_STANDARD \trampoline\()_wrapped
 .endm
 
 /*
- * The function, which returns nothing, is followed by \after, if the observer returns true. Neither may sleep: nothing
+ * An exit hook of a function that returns nothing: \exit runs if the entry hook returns true. Neither may sleep: nothing
  * but RCU-tasks waits for them.
  */
-.macro FOLLOW trampoline:req observer:req after:req
+.macro EXIT_HOOK trampoline:req entry:req exit:req
 SYM_FUNC_START(\trampoline)
-	LOOK \observer
+	SAVE_ARGS_AND_CALL \entry
 	testb	%al, %al
-	jnz	\trampoline\()_followed
-	CONTINUE
+	jnz	\trampoline\()_exit
+	RETURN_TO_BODY
 SYM_FUNC_END(\trampoline)
 
-SYM_FUNC_START_LOCAL(\trampoline\()_followed)
+SYM_FUNC_START_LOCAL(\trampoline\()_exit)
 	popq	%rax
 	pushq	%rbp
 	movq	%rsp, %rbp
-	call	dmns_body_rax
+	call	dmns_call_rax
 	popq	%rbp
-	jmp	\after
-SYM_FUNC_END(\trampoline\()_followed)
-STACK_FRAME_NON_STANDARD \trampoline\()_followed
+	jmp	\exit
+SYM_FUNC_END(\trampoline\()_exit)
+STACK_FRAME_NON_STANDARD \trampoline\()_exit
 .endm
 
-OBSERVE dmns_trampoline_ns_add, dmns_observe_ns_add
-OBSERVE dmns_trampoline_ns_remove, dmns_observe_ns_remove
-OBSERVE dmns_trampoline_ns_switch, dmns_observe_ns_switch
-OBSERVE dmns_trampoline_audit_exit, dmns_observe_audit_exit
-SURROUND dmns_trampoline_dm_ioctl, dmns_observe_dm_ioctl, dmns_around_section
-SURROUND dmns_trampoline_clone, dmns_observe_clone, dmns_around_section
-SURROUND dmns_trampoline_unshare, dmns_observe_unshare, dmns_around_section
-SURROUND dmns_trampoline_mount, dmns_observe_mount, dmns_around_section
-SURROUND dmns_trampoline_seccomp, dmns_observe_seccomp, dmns_around_event
-SURROUND dmns_trampoline_core_dump, dmns_observe_core_dump, dmns_around_event
-SURROUND dmns_trampoline_audit_message, dmns_observe_audit_message, dmns_around_audit_message
-SURROUND dmns_trampoline_audit_receive, dmns_observe_audit_receive, dmns_around_audit_receive
-SURROUND dmns_trampoline_audit_filter, dmns_observe_audit_filter, dmns_around_audit_filter
-FOLLOW dmns_trampoline_audit_entry, dmns_observe_audit_entry, dmns_after_audit_entry
+/* In the order of hooks.rs. */
+ENTRY_HOOK dmns_trampoline_ns_add, dmns_entry_ns_add
+ENTRY_HOOK dmns_trampoline_ns_remove, dmns_entry_ns_remove
+ENTRY_HOOK dmns_trampoline_ns_switch, dmns_entry_ns_switch
+ENTRY_HOOK dmns_trampoline_clone, dmns_entry_clone
+ENTRY_HOOK dmns_trampoline_audit_exit, dmns_entry_audit_exit
+WRAP dmns_trampoline_audit_message, dmns_entry_audit_message, dmns_wrap_audit_message
+WRAP dmns_trampoline_seccomp, dmns_entry_seccomp, dmns_wrap_event
+WRAP dmns_trampoline_core_dump, dmns_entry_core_dump, dmns_wrap_event
+WRAP dmns_trampoline_audit_receive, dmns_entry_audit_receive, dmns_wrap_audit_receive
+EXIT_HOOK dmns_trampoline_audit_entry, dmns_entry_audit_entry, dmns_exit_audit_entry
+WRAP dmns_trampoline_audit_filter, dmns_entry_audit_filter, dmns_wrap_audit_filter
 
 /*
- * unsigned long dmns_body(a1, a2, a3, body): calls a surrounded function behind its patched entry, with its arguments in
+ * unsigned long dmns_call_original(a1, a2, a3, body): calls a wrapped function behind its patched entry, with its arguments in
  * place and the return address of this call on top of the stack. By a return, since the body does not begin with
  * ENDBR: an indirect jump there would be a fault.
  */
-SYM_FUNC_START(dmns_body)
+SYM_FUNC_START(dmns_call_original)
 	pushq	%rcx
-	CONTINUE
-SYM_FUNC_END(dmns_body)
-STACK_FRAME_NON_STANDARD dmns_body
+	RETURN_TO_BODY
+SYM_FUNC_END(dmns_call_original)
+STACK_FRAME_NON_STANDARD dmns_call_original
 
-/* The same for FOLLOW: the body is in a register that holds no argument. */
-SYM_FUNC_START_LOCAL(dmns_body_rax)
+/* The same for EXIT_HOOK: the body is in a register that holds no argument. */
+SYM_FUNC_START_LOCAL(dmns_call_rax)
 	pushq	%rax
-	CONTINUE
-SYM_FUNC_END(dmns_body_rax)
-STACK_FRAME_NON_STANDARD dmns_body_rax
+	RETURN_TO_BODY
+SYM_FUNC_END(dmns_call_rax)
+STACK_FRAME_NON_STANDARD dmns_call_rax

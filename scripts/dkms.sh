@@ -68,6 +68,8 @@ else
 			die "the tools here do not reproduce the configuration of $release: each option above has a tool or a version that is missing"
 		[ "$(cat "$tree.partial/include/config/kernel.release")" = "$release" ] ||
 			die "the prepared source calls itself $(cat "$tree.partial/include/config/kernel.release"), not $release"
+		"$PROJECT/scripts/uts-version.sh" "$(readlink -e "/boot/vmlinuz-$release" ||
+			echo "/usr/lib/modules/$release/vmlinuz")" "$tree.partial"
 		echo "$made_of" >"$tree.partial/made-of"
 		keep "$tree"
 	fi

@@ -91,6 +91,8 @@ apt diff -u "$kernel/config" "$kernel/build/.config" ||
 [ "$(cat "$kernel/build/include/config/kernel.release")" = "$release" ] ||
 	die "the prepared source calls itself $(cat "$kernel/build/include/config/kernel.release"), not $release"
 
+apt "$PROJECT/scripts/uts-version.sh" "$kernel/vmlinuz" "$kernel/build"
+
 echo "$cc" >"$kernel/cc"
 echo "$package" >"$kernel/package"
 echo "$release" >"$kernel/release"

@@ -226,12 +226,12 @@ pub struct Select {
     #[command(subcommand)]
     pub what: What,
 
-    /// The module's file. Example: --control /sys/kernel/debug/dmns_audit/select
+    /// The module's file. Example: --control /sys/kernel/security/dmns_audit/filter
     #[arg(
         long,
         global = true,
         value_name = "FILE",
-        default_value = "/sys/kernel/debug/dmns_audit/select"
+        default_value = "/sys/kernel/security/dmns_audit/filter"
     )]
     pub control: PathBuf,
 

@@ -1,179 +1,336 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Deferred records: a worker emits them, in the order in which they were deferred, but creations of namespaces first,
-//! and waits for auditd in place of the tasks that caused them.
+//! Deferred records: workers emit them in the order in which they were caused, and wait for auditd in place of the tasks
+//! that caused them.
 //!
-//! A record's time and serial number are those of its emission. It stands alone.
+//! Each class of records has a queue, a bound and a worker of its own: what any user can cause does not delay what
+//! device mapper reports. A record has the time when it was caused, and a serial number of its own.
 
-use super::draft::Text;
-use super::Wait;
+use super::event::{
+    self,
+    Stamp,
+    WorkerEvent, //
+};
+use super::share::Share;
+use super::text::{
+    RecordText,
+    TextList,
+    TextStack, //
+};
+use super::ticket::Ticket;
+use super::{
+    Record,
+    Wait,
+    EOE, //
+};
 use crate::bindings;
 use crate::counters::{
     self,
-    Fate, //
+    Outcome, //
 };
+use crate::lifetime::ModuleRef;
 use crate::uapi::types::RecordType;
-use core::ptr::null_mut;
 use kernel::prelude::*;
 use kernel::sync::atomic::{
-    Acquire,
     Atomic,
-    Relaxed,
-    Release, //
+    Relaxed, //
 };
 use kernel::time::msecs_to_jiffies;
 
-/// At most this many are deferred at the same time; each takes 256 bytes.
-const AT_MOST: usize = 1 << 16;
+/// The classes of deferred records.
+#[derive(Clone, Copy)]
+pub(crate) enum Class {
+    /// Device mapper, and the module's own configuration: privileged users cause them, and disks.
+    Dm = bindings::DMNS_WORKER_DM as isize,
+    /// Namespaces: any user causes them.
+    Ns = bindings::DMNS_WORKER_NS as isize,
+}
 
-/// The drafts that the worker has not taken yet, the youngest first: creations of namespaces, and others.
-static CREATIONS: Atomic<*mut Text> = Atomic::new(null_mut());
-static OTHERS: Atomic<*mut Text> = Atomic::new(null_mut());
+struct Queue {
+    stack: TextStack,
+    /// How many are queued, with those that the worker has taken.
+    count: Atomic<usize>,
+    /// The most that are queued at a time; each takes 256 bytes.
+    max: usize,
+}
 
-/// How many are deferred.
-static COUNT: Atomic<usize> = Atomic::new(0);
+static QUEUES: [Queue; 2] = [
+    Queue {
+        stack: TextStack::new(),
+        count: Atomic::new(0),
+        max: 1 << 16,
+    },
+    Queue {
+        stack: TextStack::new(),
+        count: Atomic::new(0),
+        max: 1 << 18,
+    },
+];
 
-/// Whether records wait for others that come before them: see [`hold_back`].
-static HELD_BACK: Atomic<bool> = Atomic::new(false);
+/// Whether the workers give up: the module is being unloaded, and audit has refused a record.
+static GIVE_UP: Atomic<bool> = Atomic::new(false);
 
-/// Whether the module is being unloaded: the worker must not wait for auditd any more.
-static LEAVING: Atomic<bool> = Atomic::new(false);
-
-/// Lets the worker emit a record. Callable from any context.
-pub(super) fn defer(text: KBox<Text>) {
-    if COUNT.load(Relaxed) >= AT_MOST {
-        kernel::pr_warn_once!(
-            "{} records are deferred: further ones are dropped, and counted (no_room)\n",
-            AT_MOST
-        );
-        counters::count(text.ty, Fate::NoRoom);
-        return;
+impl Class {
+    fn queue(self) -> &'static Queue {
+        &QUEUES[self as usize]
     }
-    COUNT.fetch_add(1, Relaxed);
-    counters::deferred(text.ty, 1);
-    let list = match text.ty {
-        RecordType::NsInit(_) => &CREATIONS,
-        _ => &OTHERS,
+
+    /// Returns whether nothing is queued.
+    fn is_empty(self) -> bool {
+        self.queue().count.load(Relaxed) == 0
+    }
+
+    /// Takes all texts out of the queue. Only the worker of this class does.
+    pub(crate) fn take(self) -> Texts {
+        Texts(self.queue().stack.take())
+    }
+
+    /// Lets the worker run, `delay` jiffies from now. Callable from any context.
+    pub(crate) fn wake(self, delay: c_ulong) {
+        // SAFETY: Before the workers are started, and after they are stopped, this does nothing.
+        unsafe { bindings::dmns_worker_wake(self as c_uint, delay) };
+    }
+}
+
+/// Defers a record. Callable from any context.
+pub(crate) fn defer(text: KBox<RecordText>) {
+    let Some(mut text) = text.complete() else {
+        return;
     };
-    let text = KBox::into_raw(text);
-    let mut first = list.load(Relaxed);
-    loop {
-        // SAFETY: `text` was a box just now, and is not in the list yet: nobody else has it.
-        unsafe { (*text).next = first };
-        match list.cmpxchg(first, text, Release) {
-            Ok(_) => break,
-            Err(other) => first = other,
+    let class = match text.ty {
+        Some(RecordType::NsInit(_) | RecordType::NsDel(_)) => Class::Ns,
+        _ => Class::Dm,
+    };
+    let queue = class.queue();
+    if matches!(class, Class::Ns) {
+        text.share = Share::take(text.user);
+        if text.share.is_none() {
+            return text.count(Outcome::OverShare);
         }
     }
-    // Who puts the first one wakes the worker, which takes all that are there by then.
-    if first.is_null() {
-        // SAFETY: The worker was started before anything was attached, and goes when nothing is any more.
-        unsafe { bindings::dmns_worker_wake() };
+    if queue.count.load(Relaxed) >= queue.max {
+        kernel::pr_warn_once!(
+            "{} records are queued: further ones are dropped, and counted (no_room)\n",
+            queue.max
+        );
+        return text.count(Outcome::NoRoom);
+    }
+    queue.count.fetch_add(1, Relaxed);
+    if let Some(ty) = text.ty {
+        counters::deferred(ty, 1);
+    }
+    push(class, text);
+}
+
+fn push(class: Class, text: KBox<RecordText>) {
+    // Who puts the first one wakes the worker, which takes all that are there by then. With the next tick: what comes until
+    // then is emitted together.
+    if class.queue().stack.push(text) {
+        class.wake(1);
     }
 }
 
-/// Lets the worker emit nothing until it is called with `false`. To be called between [`Worker::start`] and the end of
-/// the worker.
-pub(crate) fn hold_back(yes: bool) {
-    HELD_BACK.store(yes, Relaxed);
-    if !yes {
-        // SAFETY: The worker was started, and has not ended.
-        unsafe { bindings::dmns_worker_wake() };
+/// Defers all records of a list.
+pub(super) fn defer_all(list: &mut TextList) {
+    while let Some(text) = list.pop() {
+        defer(text);
     }
 }
 
-/// Takes all drafts out of `list`, the oldest first.
-fn take(list: &Atomic<*mut Text>) -> *mut Text {
-    let mut youngest = list.xchg(null_mut(), Acquire);
-    let mut oldest = null_mut();
-    while !youngest.is_null() {
-        let text = youngest;
-        // SAFETY: What was in the list are boxes that were given away in `defer()`; they are ours alone now.
-        youngest = unsafe { (*text).next };
-        // SAFETY: As above.
-        unsafe { (*text).next = oldest };
-        oldest = text;
-    }
-    oldest
-}
+/// Texts that a worker has taken, the oldest first.
+pub(crate) struct Texts(TextList);
 
-/// The worker.
-#[no_mangle]
-extern "C" fn dmns_emit_deferred(_work: *mut bindings::work_struct) {
-    if HELD_BACK.load(Relaxed) {
-        return;
+impl Texts {
+    pub(crate) const fn new() -> Self {
+        Self(TextList::new())
     }
-    // The creation of what is deleted here was deferred before, or while the worker was held back: it is taken too, if it
-    // is not emitted yet.
-    let others = take(&OTHERS);
-    for mut next in [take(&CREATIONS), others] {
-        while !next.is_null() {
-            // SAFETY: `take()` returns boxes that nobody else has; each is made a box again once.
-            let text = unsafe { KBox::from_raw(next) };
-            next = text.next;
-            emit(&text);
-            counters::deferred(text.ty, -1);
-            COUNT.fetch_sub(1, Relaxed);
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds all texts of `other` at the end.
+    pub(crate) fn append(&mut self, other: &mut Self) {
+        self.0.append(&mut other.0);
+    }
+
+    /// Calls `f` with each creation or deletion: whether it is a creation, the namespace, and the user namespace that owns
+    /// it. Only those that were queued while the baseline was being read.
+    pub(crate) fn each_in_baseline(
+        &self,
+        mut f: impl FnMut(bool, &crate::uapi::ns::Namespace, u64) -> Result,
+    ) -> Result {
+        for text in self.0.iter().filter(|text| text.in_baseline) {
+            if let Some(namespace) = &text.namespace {
+                f(text.created().is_some(), namespace, text.owner)?;
+            }
         }
+        Ok(())
+    }
+
+    /// Emits all texts but those whose turn it is not: deletions while the creation is in flight, or `before` holds for
+    /// the id of the namespace. Returns these.
+    pub(crate) fn emit(mut self, class: Class, before: impl Fn(u64) -> bool) -> Self {
+        let mut later = Self::new();
+        while let Some(text) = self.0.pop() {
+            match text.deleted() {
+                Some(id) if super::in_flight::in_flight(id) || before(id) => later.0.push(text),
+                _ => emit(class, text),
+            }
+        }
+        later
     }
 }
 
-/// Emits one record, and waits as long as it takes.
+/// Emits one record of a worker, and counts what became of it.
+fn emit(class: Class, text: KBox<RecordText>) {
+    let mut serial = 0;
+    if text.number != 0 {
+        // SAFETY: The workers alone call `Texts::emit()`, each for its class.
+        let event = unsafe { WorkerEvent::begin(class, &text.stamp) };
+        let ty = text.ty;
+        match start(&event, text.number, ty, &|| text.count(Outcome::Retried)) {
+            Ok(record) => {
+                text.write(record);
+                serial = event.serial();
+            }
+            Err(outcome) => text.count(outcome),
+        }
+        if let Some(ty) = ty {
+            counters::deferred(ty, -1);
+        }
+        class.queue().count.fetch_sub(1, Relaxed);
+    }
+    if let Some(ticket) = &text.ticket {
+        ticket.complete(serial);
+    }
+}
+
+/// Starts a record in the event of a worker, and waits as long as it takes.
 ///
 /// audit refuses a record when its backlog stayed full for `backlog_wait_time`. It is not lost by that: the worker
 /// tries again. It gives up where audit refuses without having waited: by a rule that excludes the type, for want of
 /// memory, or with a `backlog_wait_time` of 0, with which audit drops rather than waits.
-fn emit(text: &Text) {
+fn start(
+    event: &WorkerEvent,
+    number: u16,
+    ty: Option<RecordType>,
+    retried: &dyn Fn(),
+) -> Result<Record, Outcome> {
     loop {
-        let wait = if LEAVING.load(Relaxed) {
-            Wait::Never
-        } else {
-            Wait::Allowed
-        };
+        let module = ModuleRef::get();
+        let wait = module.as_ref().map_or(Wait::Never, Wait::Allowed);
+        if module.is_none() && GIVE_UP.load(Relaxed) {
+            return Err(Outcome::RefusedNoWait);
+        }
         let began = jiffies();
-        match text.emit(wait) {
-            Ok(()) => return,
-            Err(Fate::Refused) if jiffies().wrapping_sub(began) >= msecs_to_jiffies(10) => {
-                counters::count(text.ty, Fate::Retried);
+        match Record::attempt_in(event.context(), number, ty, wait) {
+            Err(Outcome::Refused) if jiffies().wrapping_sub(began) >= msecs_to_jiffies(10) => {
+                retried();
             }
-            Err(fate) => {
-                counters::count(text.ty, fate);
-                return;
+            Err(Outcome::RefusedNoWait) => {
+                // One attempt: each that fails counts as lost, and audit may panic for it (auditctl -f 2).
+                GIVE_UP.store(module.is_none(), Relaxed);
+                return Err(Outcome::RefusedNoWait);
             }
+            result => return result,
         }
     }
 }
 
 fn jiffies() -> c_ulong {
-    // SAFETY: `jiffies` is an integer that lives as long as the kernel, and C reads it without a lock.
+    // SAFETY: `jiffies` is an integer that is always valid, and C reads it without a lock.
     unsafe { (&raw const bindings::jiffies).read_volatile() }
 }
 
-/// The worker, as long as this lives. Nothing may be deferred before or after.
-///
-/// When it is dropped, what is still deferred is emitted without waiting for auditd. May sleep.
-pub(crate) struct Worker(());
+/// An event of several records that the worker of namespaces emits.
+pub(crate) struct Batch(WorkerEvent);
 
-impl Worker {
-    /// Starts the worker.
+impl Batch {
+    /// Begins an event of now.
+    ///
+    /// # Safety
+    ///
+    /// Only the worker of namespaces calls this, and emits nothing else before [`Batch::end`].
+    pub(crate) unsafe fn begin() -> Self {
+        // SAFETY: By the safety requirements.
+        Self(unsafe { WorkerEvent::begin(Class::Ns, &Stamp::now()) })
+    }
+
+    /// Emits a record of type `ty`, of which `write` writes the text.
+    pub(crate) fn record(&self, ty: RecordType, write: impl FnOnce(&mut Record)) {
+        let retried = || counters::count(ty, Outcome::Retried);
+        match start(&self.0, ty.number(), Some(ty), &retried) {
+            Ok(mut record) => write(&mut record),
+            Err(outcome) => counters::count(ty, outcome),
+        }
+    }
+
+    /// Ends the event with the record that marks the end for readers.
+    pub(crate) fn end(self) {
+        if self.0.serial() != 0 {
+            drop(start(&self.0, EOE, None, &|| {}));
+        }
+    }
+}
+
+/// Waits until the violations that are deferred by now are emitted, at most a minute. May sleep, and the caller holds no lock.
+pub(super) fn wait_for_violations() {
+    if Class::Dm.is_empty() {
+        return;
+    }
+    let Ok(ticket) = Ticket::new() else {
+        return;
+    };
+    // A fence: no record, but a place in the queue.
+    if let Some(mut fence) = RecordText::new(0, None, GFP_KERNEL) {
+        fence.ticket = Some(ticket.clone());
+        push(Class::Dm, fence);
+        let _ = ticket.wait(60_000);
+    }
+}
+
+/// Emits a record in the event of `current`, if audit takes it within a second; else it is emitted later, alone. The caller
+/// holds no lock.
+///
+/// So nobody who loads the module, or changes its configuration, waits for a full backlog.
+pub(crate) fn emit_soon(mut text: KBox<RecordText>) {
+    if let Some(stamp) = Stamp::of_current() {
+        text.stamp = stamp;
+    }
+    let Ok(ticket) = Ticket::new() else {
+        return defer(text);
+    };
+    text.ticket = Some(ticket.clone());
+    defer(text);
+    match ticket.wait(1_000) {
+        Some(serial) if serial != 0 => event::adopt(serial),
+        _ => {}
+    }
+}
+
+/// The workers, as long as this exists. Nothing is emitted before or after.
+///
+/// When it is dropped, what is still deferred is emitted without a wait for auditd. May sleep.
+pub(crate) struct Workers(());
+
+impl Workers {
+    /// Starts the workers. To be called once.
     pub(crate) fn start() -> Result<Self> {
         // SAFETY: The init function of a module may sleep.
-        if unsafe { bindings::dmns_worker_start() } {
+        if unsafe { bindings::dmns_workers_start() } {
             Ok(Self(()))
         } else {
-            pr_err!("the worker that emits deferred records cannot start (ENOMEM)\n");
+            pr_err!("the workers that emit deferred records cannot start (ENOMEM)\n");
             Err(ENOMEM)
         }
     }
 }
 
-impl Drop for Worker {
+impl Drop for Workers {
     fn drop(&mut self) {
-        LEAVING.store(true, Relaxed);
-        hold_back(false);
-        // SAFETY: The worker was started. The init and the exit function of a module may sleep.
-        unsafe { bindings::dmns_worker_flush() };
-        // SAFETY: As above; nothing is deferred any more.
-        unsafe { bindings::dmns_worker_stop() };
+        // SAFETY: The workers were started. The init and the exit function of a module may sleep. Nothing is deferred any
+        // more.
+        unsafe { bindings::dmns_workers_stop() };
     }
 }

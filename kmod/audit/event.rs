@@ -13,37 +13,104 @@ use crate::bindings;
 use kernel::prelude::*;
 use kernel::types::NotThreadSafe;
 
-/// What a system call did to namespaces.
+/// The time and the serial number of an event. The number is 0 before the first record of the event.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Call {
-    /// It is one of those that can make them: `clone()`, `clone3()`, `unshare()`, `open_tree()`,
-    /// `open_tree_attr()`, `fsmount()`.
-    Makes,
-    /// It is a `setns()` that succeeded.
-    Enters,
-    /// It is a `fork()` or `vfork()`.
-    Forks,
-    /// It is an `execve()` or `execveat()`.
-    Execs,
-    /// None of these.
-    Other,
+pub(crate) struct Stamp {
+    sec: i64,
+    nsec: i64,
+    serial: u32,
 }
 
-impl Call {
-    /// The system call whose event is about to be written.
-    pub(crate) fn current() -> Self {
-        // SAFETY: `current` has an audit context, which `audit_log_exit()` is about to read.
-        match unsafe { bindings::dmns_event_call() } {
-            bindings::DMNS_CALL_MAKES => Self::Makes,
-            bindings::DMNS_CALL_ENTERS => Self::Enters,
-            bindings::DMNS_CALL_FORKS => Self::Forks,
-            bindings::DMNS_CALL_EXECS => Self::Execs,
-            _ => Self::Other,
+impl Stamp {
+    /// Returns a stamp of now, without a serial number.
+    pub(super) fn now() -> Self {
+        let mut now = bindings::dmns_stamp {
+            sec: 0,
+            nsec: 0,
+            serial: 0,
+        };
+        // SAFETY: `now` is ours to write. Callable from any context.
+        unsafe { bindings::dmns_now(&raw mut now) };
+        Self::from_c(&now)
+    }
+
+    /// Returns the stamp of the event that `current` is in; `None` if it is in none.
+    pub(super) fn of_current() -> Option<Self> {
+        if !in_task() {
+            return None;
+        }
+        let mut stamp = bindings::dmns_stamp {
+            sec: 0,
+            nsec: 0,
+            serial: 0,
+        };
+        // SAFETY: `stamp` is ours to write. Only `current` changes its audit context, and this is not an interrupt.
+        unsafe { bindings::dmns_event_stamp(&raw mut stamp) }.then(|| Self::from_c(&stamp))
+    }
+
+    /// Returns whether both are stamps of one event. Its number may have been given in between.
+    pub(super) fn same_event(&self, other: &Self) -> bool {
+        self.sec == other.sec && self.nsec == other.nsec
+    }
+
+    fn from_c(stamp: &bindings::dmns_stamp) -> Self {
+        Self {
+            sec: stamp.sec,
+            nsec: stamp.nsec,
+            serial: stamp.serial,
         }
     }
 }
 
-/// Whether the task that runs now causes what runs: no interrupt does.
+/// Makes the event of `current` that of a record which the worker has emitted, and forces audit to write it.
+pub(super) fn adopt(serial: u32) {
+    // SAFETY: Only `current` changes its audit context, and this is not an interrupt.
+    unsafe { bindings::dmns_event_adopt(serial) };
+}
+
+/// What a system call did to namespaces.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// It is one of those that can create them: `clone()`, `clone3()`, `unshare()`, `open_tree()`,
+    /// `open_tree_attr()`, `fsmount()`.
+    CreatesNs,
+    /// It is a `setns()` that succeeded.
+    EntersNs,
+    /// It is a `fork()` or `vfork()`.
+    Fork,
+    /// It is an `execve()` or `execveat()`.
+    Exec,
+    /// None of these.
+    Other,
+}
+
+/// The time that `audit_log_exit()` runs for `current`: the event is whole, no lock is held, and all may sleep.
+pub(crate) struct EventEnd(NotThreadSafe);
+
+impl EventEnd {
+    /// Asserts that.
+    ///
+    /// # Safety
+    ///
+    /// The caller runs at the entry of `audit_log_exit()`, and keeps the result to itself.
+    pub(crate) unsafe fn assume() -> Self {
+        Self(NotThreadSafe)
+    }
+
+    /// Returns the system call of the event.
+    pub(crate) fn call(&self) -> Call {
+        // SAFETY: By `assume()`, `current` has an audit context.
+        match unsafe { bindings::dmns_event_call() } {
+            bindings::DMNS_CALL_CREATES => Call::CreatesNs,
+            bindings::DMNS_CALL_ENTERS => Call::EntersNs,
+            bindings::DMNS_CALL_FORKS => Call::Fork,
+            bindings::DMNS_CALL_EXECS => Call::Exec,
+            _ => Call::Other,
+        }
+    }
+}
+
+/// Returns whether `current` causes what runs now: no interrupt does.
 pub(crate) fn in_task() -> bool {
     // SAFETY: Reads the preemption count; no requirements.
     unsafe { bindings::dmns_in_task() }
@@ -57,7 +124,7 @@ pub(crate) fn in_task() -> bool {
 struct Current(*mut bindings::audit_context);
 
 impl Current {
-    /// `None` if `current` is in no event.
+    /// Returns the event; `None` if `current` is in none.
     #[inline]
     fn get() -> Option<Self> {
         // SAFETY: `current` is valid, and only `current` itself sets its `audit_context`.
@@ -75,36 +142,44 @@ impl Current {
         (state != bindings::DMNS_AUDIT_UNUSED).then_some(Self(context))
     }
 
-    fn dummy(&mut self) -> &mut c_int {
-        // SAFETY: At this offset is an int; by the type invariants nobody else looks at it.
-        unsafe { &mut *self.0.byte_add(bindings::DMNS_AUDIT_DUMMY as usize).cast() }
+    fn dummy(&self) -> *mut c_int {
+        // CAST: At this offset is an int.
+        self.0
+            .wrapping_byte_add(bindings::DMNS_AUDIT_DUMMY as usize)
+            .cast()
+    }
+
+    fn is_filtered(&self) -> bool {
+        // SAFETY: By the type invariants the pointer is valid, and nobody writes meanwhile.
+        unsafe { *self.dummy() == FILTERED }
     }
 }
 
-/// Whether `current` is in an event.
+/// Returns whether `current` is in an event.
 #[inline]
 pub(crate) fn current() -> bool {
     Current::get().is_some()
 }
 
-/// An event that is left out: audit does for it what it does where there are no rules. Audit itself knows 0 and 1; it
-/// makes 0 of it for the first record that its filter lets through.
-const LEFT_OUT: c_int = 2;
+/// The mark of an event that is filtered: audit does for it what it does where there are no rules. Audit itself knows 0 and
+/// 1; it writes 0 for the first record that its filter lets through.
+const FILTERED: c_int = 2;
 
-/// The event that `current` is in, if any, is left out.
+/// Marks the event that `current` is in, if any, as filtered.
 #[inline]
-pub(crate) fn leave_out() {
-    if let Some(mut event) = Current::get() {
-        *event.dummy() = LEFT_OUT;
+pub(crate) fn mark_filtered() {
+    if let Some(event) = Current::get() {
+        // SAFETY: By the type invariants the pointer is valid, and nobody else looks at it.
+        unsafe { *event.dummy() = FILTERED };
     }
 }
 
-/// Whether the event that `current` is in is left out; `None` if it is in none.
-pub(crate) fn left_out() -> Option<bool> {
-    Current::get().map(|mut event| *event.dummy() == LEFT_OUT)
+/// Returns whether the event that `current` is in is filtered; `None` if it is in none.
+pub(crate) fn filtered() -> Option<bool> {
+    Current::get().map(|event| event.is_filtered())
 }
 
-/// The audit context of the task that causes what runs now; null in an interrupt.
+/// Returns the audit context of the task that causes what runs now; null in an interrupt.
 pub(crate) fn context() -> *mut bindings::audit_context {
     if !in_task() {
         return core::ptr::null_mut();
@@ -113,14 +188,14 @@ pub(crate) fn context() -> *mut bindings::audit_context {
     unsafe { (*kernel::task::Task::current_raw()).audit_context }
 }
 
-/// Makes audit write the event of the system call that `current` is in, which it does not do otherwise unless a rule
+/// Forces audit to write the event of the system call that `current` is in. It does not do so otherwise unless a rule
 /// asks for it, or a record belongs to the event.
-pub(crate) fn must_be_written() {
+pub(crate) fn force_record() {
     // SAFETY: Only `current` changes its audit context.
     unsafe { bindings::dmns_event_record() };
 }
 
-/// An event of its own for the records that `current` emits while this lives.
+/// An event of its own for the records that `current` emits while this exists.
 pub(crate) struct Event(NotThreadSafe);
 
 impl Event {
@@ -134,10 +209,10 @@ impl Event {
         begun.then(|| Self(NotThreadSafe))
     }
 
-    /// Ends it with the record that says so to readers.
-    pub(crate) fn end(self) {
+    /// Ends it with the record that marks the end for readers.
+    pub(crate) fn end(self, wait: Wait<'_>) {
         // A reader that misses it takes a later event for the end.
-        drop(Record::of_type(EOE, Wait::Allowed.here()));
+        drop(Record::of_type(EOE, context(), wait));
     }
 }
 
@@ -145,5 +220,37 @@ impl Drop for Event {
     fn drop(&mut self) {
         // SAFETY: `begin()` succeeded, for this task.
         unsafe { bindings::dmns_event_end() };
+    }
+}
+
+/// The event of a record that a worker emits: an audit context of the module's own, which belongs to that worker.
+///
+/// It gives the record the time when it was caused.
+pub(super) struct WorkerEvent(*mut bindings::audit_context);
+
+impl WorkerEvent {
+    /// Begins an event with this stamp.
+    ///
+    /// # Safety
+    ///
+    /// Only the worker of `class` calls this, and not while it has another event.
+    pub(super) unsafe fn begin(class: super::deferred::Class, stamp: &Stamp) -> Self {
+        let stamp = bindings::dmns_stamp {
+            sec: stamp.sec,
+            nsec: stamp.nsec,
+            serial: stamp.serial,
+        };
+        // SAFETY: By the safety requirements nobody else uses this context.
+        Self(unsafe { bindings::dmns_worker_event(class as c_uint, &raw const stamp) })
+    }
+
+    pub(super) fn context(&self) -> *mut bindings::audit_context {
+        self.0
+    }
+
+    /// Returns the serial number: 0 before the first record.
+    pub(super) fn serial(&self) -> u32 {
+        // SAFETY: The context is static, and this worker's.
+        unsafe { bindings::dmns_worker_event_serial(self.0) }
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Selectable audit: what is written to and read from `/sys/kernel/debug/dmns_audit/select`.
+//! Selectable audit: what is written to and read from `/sys/kernel/security/dmns_audit/filter`.
 //!
 //! ```text
 //! exclude 1234 4026532700,4026532702     what tasks in this container cause is left out

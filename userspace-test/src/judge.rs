@@ -46,7 +46,7 @@ const SPLATS: [&str; 23] = [
 
 /// Waits until the module has deferred no record any more.
 const EMITTED: &str = "while awk 'NR > 1 { n += $NF } END { exit n == 0 }' \
-    /sys/kernel/debug/dmns_audit/counters 2>/dev/null; do sleep 0.1; done";
+    /sys/kernel/security/dmns_audit/counters 2>/dev/null; do sleep 0.1; done";
 
 /// How long `ausearch` may look for records, of which there may be many.
 const SEARCH: Duration = Duration::from_secs(300);
@@ -72,7 +72,7 @@ struct Counted {
 }
 
 impl Counted {
-    /// Reads the table of `/sys/kernel/debug/dmns_audit/counters`.
+    /// Reads the table of `/sys/kernel/security/dmns_audit/counters`.
     fn table(&mut self, text: &str) -> Result<()> {
         let mut lines = text.lines();
         let columns: Vec<_> = lines.next().unwrap_or_default().split(' ').collect();
@@ -245,7 +245,7 @@ pub(crate) fn examine(
 
     let mut counted = Counted::default();
     counted.kernel_log(&kernel_log)?;
-    counted.table(&guest.must("cat /sys/kernel/debug/dmns_audit/counters 2>/dev/null || true")?)?;
+    counted.table(&guest.must("cat /sys/kernel/security/dmns_audit/counters 2>/dev/null || true")?)?;
     let arrived = count(&guest.log);
     let c_spoke = !module_first || kernel_log.contains("dmns_audit: dm_audit_log_ti: detached");
     if !may_lose {

@@ -193,7 +193,7 @@ fn explain(control: &Path, error: io::Error) -> io::Error {
     let (kind, advice) = match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ENOENT) if !control.exists() => (
             ErrorKind::Other,
-            "is dmns_audit.ko loaded (modprobe dmns_audit), and debugfs mounted (mount -t debugfs none /sys/kernel/debug)?",
+            "is dmns_audit.ko loaded (modprobe dmns_audit), and securityfs mounted (mount -t securityfs none /sys/kernel/security)?",
         ),
         Some(Errno::EPERM | Errno::EACCES) => (
             ErrorKind::PermissionDenied,

@@ -252,7 +252,7 @@ mod tests {
             fs::write(path, text).expect("written");
         };
         write(
-            "sys/kernel/debug/dmns_audit/counters",
+            "sys/kernel/security/dmns_audit/counters",
             "type number emitted disabled refused refused_nowait no_room retried deferred\n\
              DM_CTRL 1338 4 0 0 0 0 0 0\nNS_DEL_NET 1393 7 0 1 0 2 0 3\n",
         );

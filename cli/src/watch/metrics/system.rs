@@ -18,7 +18,7 @@ impl System {
     /// Of the machine whose root is `root`.
     pub(super) fn of(root: &Path) -> Self {
         Self {
-            counters: root.join("sys/kernel/debug/dmns_audit/counters"),
+            counters: root.join("sys/kernel/security/dmns_audit/counters"),
             audit: match root == Path::new("/") {
                 true => Audit::connect().ok(),
                 false => None,
@@ -78,7 +78,7 @@ fn counters(table: &str, out: &mut Text) {
         "counter",
         "Records that the module could not hand to audit.",
         true,
-        &|c| matches!(c, "disabled" | "refused" | "refused_nowait" | "no_room"),
+        &|c| matches!(c, "disabled" | "refused" | "refused_nowait" | "no_room" | "over_share"),
     );
     family(
         "dmns_records_retried_total",

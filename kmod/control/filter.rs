@@ -1,21 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The file `/sys/kernel/debug/dmns_audit/select`: see [`crate::uapi::select`].
+//! The file `filter`: see [`crate::uapi::select`].
 
-use super::{
+use crate::filter::{
+    self,
     PerKind,
     Set,
-    ALIVE,
-    MAX,
-    MEMBERS,
-    SELECTED, //
+    MAX, //
 };
-use crate::attach::{
-    self,
-    Attachments,
-    Hook, //
-};
-use crate::config;
+use crate::ftrace::Attachments;
+use crate::hooks;
 use crate::uapi::ns::Kind;
 use crate::uapi::select::{
     Command,
@@ -23,16 +17,19 @@ use crate::uapi::select::{
     Mode,
     MAX_COMMAND, //
 };
+use crate::{
+    config,
+    lifetime,
+    task, //
+};
 use kernel::fmt;
 use kernel::new_mutex;
 use kernel::prelude::*;
-use kernel::sync::atomic::Relaxed;
 use kernel::sync::Mutex;
-use kernel::uaccess::UserSliceReader;
 
 /// What the file controls.
 #[pin_data]
-pub(crate) struct Control {
+pub(super) struct FilterFile {
     /// Whether the records of namespaces are on, whose handlers see what is made inside.
     ns: bool,
     #[pin]
@@ -40,26 +37,25 @@ pub(crate) struct Control {
 }
 
 struct State {
-    /// Audit's entry into a system call: attached while anything is selected, and until all is cleared.
+    /// Audit's entry into a system call: attached while anything is filtered, and until all is cleared.
     entry: Option<Attachments>,
-    /// Audit's filter: attached from the first selection on. Who was inside an event when the selection ended still leaves
-    /// out all of it.
+    /// Audit's filter: attached from the first command on. An event that was filtered when it began stays filtered.
     filter: Option<Attachments>,
     containers: [Option<Container>; MAX],
-    /// Numbers that a handler may still use in their former meaning.
+    /// Numbers that a handler may still use with their former meaning.
     stale: Set,
 }
 
 #[derive(Clone, Copy)]
 struct Container {
     mode: Mode,
-    /// The namespaces that it was selected with.
+    /// The namespaces that the command named.
     ids: PerKind<u64>,
 }
 
-impl Control {
-    /// Starts with nothing selected, and nothing attached.
-    pub(crate) fn new(ns: bool) -> impl PinInit<Self, Error> {
+impl FilterFile {
+    /// Starts with nothing filtered, and nothing attached.
+    pub(super) fn new(ns: bool) -> impl PinInit<Self, Error> {
         let state = State {
             entry: None,
             filter: None,
@@ -69,33 +65,32 @@ impl Control {
         try_pin_init!(Self { ns, state <- new_mutex!(state) })
     }
 
-    /// Writes a line for each container that is selected, and lives.
-    pub(crate) fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Writes a line for each container that is filtered.
+    pub(super) fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state.lock();
-        for (number, container) in state.selected() {
+        for (number, container) in state.filtered() {
             write!(f, "{} ns_id=", container.mode.name())?;
             let mut before = "";
             for id in container.ids.iter().filter(|id| **id != 0) {
                 write!(f, "{before}{id}")?;
                 before = ",";
             }
-            let members: u32 = ALIVE[number].iter().map(|alive| alive.load(Relaxed)).sum();
-            writeln!(f, " members={members}")?;
+            writeln!(f, " members={}", filter::members(number))?;
         }
         Ok(())
     }
 
-    /// Reads a command, and carries it out.
-    pub(crate) fn store(&self, from: &mut UserSliceReader) -> Result {
-        let mut text = [0; MAX_COMMAND + 1];
-        let text = text.get_mut(..from.len()).ok_or(EINVAL)?;
-        from.read_slice(text)?;
+    /// The longest text that [`FilterFile::store`] takes.
+    pub(super) const MAX_TEXT: usize = MAX_COMMAND + 1;
+
+    /// Carries out a command.
+    pub(super) fn store(&self, text: &[u8]) -> Result {
         let Some(command) = Command::parse(text) else {
-            pr_err!("select: not a command (exclude|only PID NS_ID[,NS_ID...], join PID NS_ID, clear [NS_ID])\n");
+            pr_err!("filter: not a command (exclude|only PID NS_ID[,NS_ID...], join PID NS_ID, clear [NS_ID])\n");
             return Err(EINVAL);
         };
-        let result = config::change_allowed("select").and_then(|()| match command {
-            Command::Select { mode, pid, ids } => self.select(mode, pid, &ids),
+        let result = config::change_allowed("filter").and_then(|()| match command {
+            Command::Select { mode, pid, ids } => self.add(mode, pid, &ids),
             Command::Join { pid, id } => self.join(pid, id),
             Command::Clear(Some(id)) => self.clear(id),
             Command::Clear(None) => {
@@ -103,13 +98,13 @@ impl Control {
                 Ok(())
             }
         });
-        config::selected(&command, result);
+        config::filter_changed(&command, result);
         result
     }
 
-    fn select(&self, mode: Mode, pid: i32, ids: &Ids) -> Result {
+    fn add(&self, mode: Mode, pid: i32, ids: &Ids) -> Result {
         if !self.ns {
-            pr_err!("select: not available with ns=0: namespaces made inside are not seen\n");
+            pr_err!("filter: not available with ns=0: namespaces made inside are not seen\n");
             return Err(ENODEV);
         }
         let mut state = self.state.lock();
@@ -117,20 +112,20 @@ impl Control {
         let number = state.next_number()?;
         let mut own = [0; Kind::ALL.len()];
         let mut room = false;
-        attach::with_namespaces(pid, |task| {
+        task::with_namespaces(pid, |task| {
             for kind in Kind::ALL {
                 let id = task.id_unless_initial(kind);
                 own[kind as usize] = if ids.contains(&id) { id } else { 0 };
             }
             let found = own.iter().filter(|id| **id != 0).count();
             if found == ids.iter().filter(|id| **id != 0).count() {
-                room = super::select(number, mode, &own);
+                room = filter::add(number, mode, &own);
                 Ok(())
             } else {
                 Err(ESRCH)
             }
         })
-        .inspect_err(|_| pr_err!("select: task {} does not exist, or is not in all of these namespaces, or one is an initial one\n", pid))?;
+        .inspect_err(|_| pr_err!("filter: task {} does not exist, or is not in all of these namespaces, or one is an initial one\n", pid))?;
         if !room {
             return Err(ENOSPC);
         }
@@ -142,17 +137,17 @@ impl Control {
         let state = self.state.lock();
         let number = state.find(id)?;
         let mut room = false;
-        attach::with_namespaces(pid, |task| {
-            let inside = |ancestor: u64| MEMBERS.get(ancestor) >> number & 1 != 0;
+        task::with_namespaces(pid, |task| {
+            let inside = |ancestor: u64| filter::has_member(number, ancestor);
             if !task.pid_namespace_within(inside) {
                 return Err(ESRCH);
             }
-            room = super::join(number, &Kind::ALL.map(|kind| task.id_unless_initial(kind)));
+            room = filter::join(number, &Kind::ALL.map(|kind| task.id_unless_initial(kind)));
             Ok(())
         })
         .inspect_err(|_| {
             pr_err!(
-                "select: task {} does not exist, or its pid namespace is not inside\n",
+                "filter: task {} does not exist, or its pid namespace is not inside\n",
                 pid
             )
         })?;
@@ -166,7 +161,7 @@ impl Control {
     fn clear(&self, id: u64) -> Result {
         let mut state = self.state.lock();
         let number = state.find(id)?;
-        super::clear(1 << number);
+        filter::clear(1 << number);
         state.containers[number] = None;
         state.stale |= 1 << number;
         Ok(())
@@ -174,9 +169,9 @@ impl Control {
 
     fn clear_all(&self) {
         let mut state = self.state.lock();
-        super::clear(Set::MAX);
+        filter::clear(Set::MAX);
         state.containers = [None; MAX];
-        // This waits for the handlers of system calls, not for those of creations.
+        // ftrace waits for the handlers of system calls, not for those of creations.
         state.entry = None;
         state.stale = Set::MAX;
     }
@@ -185,36 +180,33 @@ impl Control {
 impl State {
     fn attach(&mut self) -> Result {
         if self.filter.is_none() {
-            self.filter = Some(Attachments::new([(true, Hook::AuditFilter)])?);
+            self.filter = Some(Attachments::new(hooks::FILTER)?);
         }
         if self.entry.is_none() {
-            self.entry = Some(Attachments::new([
-                (true, Hook::AuditSyscallEntry),
-                (true, Hook::AuditUringEntry),
-            ])?);
+            self.entry = Some(Attachments::new(hooks::FILTER_ENTRY)?);
         }
         Ok(())
     }
 
-    /// The containers that are selected, and live.
-    fn selected(&self) -> impl Iterator<Item = (usize, &Container)> {
-        let selected = SELECTED.load(Relaxed);
+    /// Returns the containers that are filtered.
+    fn filtered(&self) -> impl Iterator<Item = (usize, &Container)> {
+        let filtered = filter::filtered();
         self.containers
             .iter()
             .enumerate()
-            .filter(move |(number, _)| selected >> number & 1 != 0)
+            .filter(move |(number, _)| filtered >> number & 1 != 0)
             .filter_map(|(number, container)| Some((number, container.as_ref()?)))
     }
 
-    /// The container that was selected with this namespace.
+    /// Returns the container of which the command named this namespace.
     fn find(&self, id: u64) -> Result<usize> {
         let found = self
-            .selected()
+            .filtered()
             .find(|(_, container)| container.ids.contains(&id));
         found.map(|(number, _)| number).ok_or(ENOENT)
     }
 
-    /// A number that no container has. May sleep.
+    /// Returns a number that no container has. May sleep.
     fn next_number(&mut self) -> Result<usize> {
         let free = |state: &Self| {
             (0..MAX).find(|number| {
@@ -222,11 +214,11 @@ impl State {
             })
         };
         if free(self).is_none() {
-            let selected = SELECTED.load(Relaxed);
-            attach::wait_for_handlers();
+            let filtered = filter::filtered();
+            lifetime::wait_for_handlers();
             self.stale = 0;
             for (number, container) in self.containers.iter_mut().enumerate() {
-                if selected >> number & 1 == 0 {
+                if filtered >> number & 1 == 0 {
                     *container = None;
                 }
             }
@@ -238,6 +230,6 @@ impl State {
 impl Drop for State {
     fn drop(&mut self) {
         // Before the functions are given back: nothing is left out in between.
-        super::clear(Set::MAX);
+        filter::clear(Set::MAX);
     }
 }

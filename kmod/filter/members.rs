@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Which containers a namespace belongs to: a table that is read at every system call, without a lock.
+//! The containers that a namespace belongs to: a table that is read at every system call, without a lock.
 
-use crate::attach::read_once;
+use crate::read_once::read_once;
 use kernel::sync::atomic::{
     Acquire,
     Atomic,
@@ -11,23 +11,23 @@ use kernel::sync::atomic::{
 };
 
 /// A set of containers: a bit for each.
-pub(super) type Set = u64;
+pub(crate) type Set = u64;
 
 /// Namespaces whose ns_id has the same hash: the ids fill a cache line.
-const WAYS: usize = 8;
+const SLOTS_PER_BUCKET: usize = 8;
 /// A power of two. With an eighth of the places taken, one new namespace in 100,000 finds its bucket full (Poisson).
 const BUCKETS: usize = 1024;
 
 struct Bucket {
     /// 0 where a place is free.
-    ids: [Atomic<u64>; WAYS],
-    sets: [Atomic<Set>; WAYS],
+    ids: [Atomic<u64>; SLOTS_PER_BUCKET],
+    sets: [Atomic<Set>; SLOTS_PER_BUCKET],
 }
 
 /// The containers that namespaces belong to, by ns_id.
 ///
-/// A place is taken by its id, and set free with it. ns_ids are never used again: who finds the id of a namespace that he
-/// is in reads the set of that namespace, since it lives.
+/// A place is taken by its id, and set free with it. ns_ids are never used again: a task that finds
+/// the id of a namespace that it is in reads the set of that namespace, since the namespace exists.
 pub(super) struct Members([Bucket; BUCKETS]);
 
 impl Members {
@@ -35,8 +35,8 @@ impl Members {
         Self(
             [const {
                 Bucket {
-                    ids: [const { Atomic::new(0) }; WAYS],
-                    sets: [const { Atomic::new(0) }; WAYS],
+                    ids: [const { Atomic::new(0) }; SLOTS_PER_BUCKET],
+                    sets: [const { Atomic::new(0) }; SLOTS_PER_BUCKET],
                 }
             }; BUCKETS],
         )
@@ -48,15 +48,15 @@ impl Members {
         &self.0[hash as usize % BUCKETS]
     }
 
-    /// The containers that the namespace belongs to.
+    /// Returns the containers that the namespace belongs to.
     pub(super) fn get(&self, id: u64) -> Set {
         let bucket = self.bucket(id);
         let place = bucket.ids.iter().position(|taken| read_once(taken) == id);
         place.map_or(0, |place| read_once(&bucket.sets[place]))
     }
 
-    /// The namespace belongs to these containers too. Returns to which it did not before; `None` where there is no
-    /// room. For one namespace it is not called twice at the same time.
+    /// Adds the namespace to these containers. Returns those that it did not belong to before; `None` where there is no
+    /// room. Not called twice at the same time for one namespace.
     pub(super) fn add(&self, id: u64, set: Set) -> Option<Set> {
         let bucket = self.bucket(id);
         if let Some(place) = bucket
@@ -76,7 +76,7 @@ impl Members {
         Some(set)
     }
 
-    /// The namespace is gone. Returns the containers that it belonged to.
+    /// Removes the namespace. Returns the containers that it belonged to.
     pub(super) fn remove(&self, id: u64) -> Set {
         let bucket = self.bucket(id);
         let place = bucket
@@ -90,7 +90,7 @@ impl Members {
         })
     }
 
-    /// No namespace belongs to the containers of `set` any more.
+    /// Removes all namespaces of the containers of `set`.
     pub(super) fn forget(&self, set: Set) {
         for bucket in &self.0 {
             for (taken, members) in bucket.ids.iter().zip(&bucket.sets) {

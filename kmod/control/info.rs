@@ -1,38 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The switch between the levels of `NS_INFO`: `/sys/kernel/debug/dmns_audit/info` holds the [`Level`], and takes
-//! another. At level 0 nothing is attached on behalf of it.
+//! The file `info`: it holds the [`Level`] of `NS_INFO`, and takes another. At level 0 nothing is attached for it.
 
-use crate::attach::{
-    record_first_task,
-    Attachments,
-    Hook, //
+use crate::ftrace::Attachments;
+use crate::info::{
+    self,
+    Level, //
 };
-use crate::config;
-use crate::info::Level;
+use crate::{
+    config,
+    hooks,
+    task, //
+};
 use kernel::fmt;
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::Mutex;
-use kernel::uaccess::UserSliceReader;
 
-/// The switch between the levels.
+/// What the file controls.
 #[pin_data]
-pub(crate) struct Switch {
-    /// Whether the records of namespaces are on: then some of the functions are attached to anyway.
-    ns: bool,
+pub(super) struct InfoFile {
     #[pin]
     attached: Mutex<Option<Attachments>>,
 }
 
-impl Switch {
+impl InfoFile {
     /// Starts at `level`, with what it needs attached.
-    pub(crate) fn new(level: Level, ns: bool) -> impl PinInit<Self, Error> {
+    pub(super) fn new(level: Level) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
             let attached =
-                attach(level, ns).inspect_err(|_| pr_err!("not loaded, nothing is attached\n"))?;
+                attach(level).inspect_err(|_| pr_err!("not loaded, nothing is attached\n"))?;
             level.set();
-            Ok(try_pin_init!(Self { ns, attached <- new_mutex!(attached) }))
+            Ok(try_pin_init!(Self { attached <- new_mutex!(attached) }))
         })
     }
 
@@ -44,12 +43,12 @@ impl Switch {
         let before = before.unwrap_or_else(|_| Level::now());
         config::level_changed(before, level, result);
         if result.is_ok() && before == Level::None && level != Level::None {
-            record_first_task();
+            info::record_first_task(task::first_task_info());
         }
         result
     }
 
-    /// Attaches what `level` needs, and makes it the level that holds. Returns the one before.
+    /// Attaches what `level` needs, and sets it. Returns the level before.
     fn attach_for(&self, level: Level) -> Result<Level> {
         let mut attached = self.attached.lock();
         let before = Level::now();
@@ -58,7 +57,7 @@ impl Switch {
             *attached = None;
         } else {
             if attached.is_none() {
-                *attached = attach(level, self.ns)?;
+                *attached = attach(level)?;
             }
             level.set();
         }
@@ -66,16 +65,12 @@ impl Switch {
     }
 
     /// Writes the number of the level.
-    pub(crate) fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    pub(super) fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", Level::now() as u32)
     }
 
-    /// Reads the number of a level, and goes there.
-    pub(crate) fn store(&self, from: &mut UserSliceReader) -> Result {
-        let mut text = [0; 4];
-        let length = from.len();
-        let text = text.get_mut(..length).ok_or(EINVAL)?;
-        from.read_slice(text)?;
+    /// Takes the number of a level, and goes there.
+    pub(super) fn store(&self, text: &[u8]) -> Result {
         let level = match text.trim_ascii() {
             [digit @ b'0'..=b'9'] => Level::from_number(digit - b'0'),
             _ => None,
@@ -90,18 +85,10 @@ impl Switch {
     }
 }
 
-/// What `level` needs.
-fn attach(level: Level, ns: bool) -> Result<Option<Attachments>> {
+/// Attaches what `level` needs.
+fn attach(level: Level) -> Result<Option<Attachments>> {
     if level == Level::None {
         return Ok(None);
     }
-    let hooks = [
-        (!ns, Hook::Clone),
-        (!ns, Hook::NsSwitch),
-        (true, Hook::AuditExit),
-        (true, Hook::AuditMessage),
-        (true, Hook::Seccomp),
-        (true, Hook::CoreDump),
-    ];
-    Attachments::new(hooks).map(Some)
+    Attachments::new(hooks::INFO).map(Some)
 }

@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Pending records: those of a system call that takes and drops locks. They are emitted where audit ends the event and
+//! no lock is held, in the event, in order, and nobody else waits with the task.
+//!
+//! The entry of a task is on the heap, and is found by the address of the task. A task that never comes to the end of its
+//! call, since it oopses, leaks its entry.
+//!
+//! The end of an event is not seen where a rule silences it, and a call may sleep before its end for as long as its user
+//! likes. So what is pending for two seconds is deferred. Records that only the task itself can complete are emitted
+//! when it returns to user space, at the latest; they hold a reference to the module.
+
+use super::deferred::{
+    self,
+    wait_for_violations, //
+};
+use super::event::Stamp;
+use super::text::{
+    RecordText,
+    TextList, //
+};
+use super::Wait;
+use crate::bindings;
+use crate::counters::Outcome;
+use crate::lifetime::{
+    HandlerGuard,
+    ModuleRef, //
+};
+use core::ptr::null_mut;
+use kernel::alloc::Flags;
+use kernel::new_spinlock;
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+use kernel::sync::atomic::{
+    Acquire,
+    Atomic,
+    Relaxed,
+    Release, //
+};
+use kernel::sync::SpinLock;
+use kernel::task::Task;
+use kernel::types::Opaque;
+
+/// A power of two.
+const BUCKETS: usize = 256;
+
+/// The most records that are pending for one event. Further ones are deferred.
+const MAX_PER_EVENT: u8 = 64;
+
+/// How many runs of the worker an entry survives, a second each.
+const MAX_AGE: u8 = 2;
+
+/// What is pending for one task.
+struct Entry {
+    /// In a bucket.
+    next: *mut Entry,
+    task: ARef<Task>,
+    /// The event; `None` where the task is in none.
+    event: Option<Stamp>,
+    texts: TextList,
+    count: u8,
+    age: u8,
+    /// Runs when the task returns to user space. Added to the task where there is a reference.
+    work: Opaque<bindings::callback_head>,
+    module: Option<ModuleRef>,
+}
+
+/// The entries of tasks whose addresses have one hash.
+///
+/// # Invariants
+///
+/// `first` and what follows it by `next` are boxes that the list owns.
+struct Entries {
+    first: *mut Entry,
+}
+
+// SAFETY: The list owns its entries, of which all parts may go to another task.
+unsafe impl Send for Entries {}
+
+impl Entries {
+    /// Returns where the pointer to the entry of `task` is: to null if there is none.
+    fn link(&mut self, task: *const bindings::task_struct) -> *mut *mut Entry {
+        let mut link = &raw mut self.first;
+        // SAFETY: By the type invariants.
+        while unsafe { !(*link).is_null() && !core::ptr::eq((**link).task.as_ptr(), task) } {
+            // SAFETY: As above.
+            link = unsafe { &raw mut (**link).next };
+        }
+        link
+    }
+
+    /// Returns the entry of `task`.
+    fn find(&mut self, task: *const bindings::task_struct) -> Option<&mut Entry> {
+        // SAFETY: `link()` returns a valid pointer, to null or to an entry that this list owns.
+        unsafe { (*self.link(task)).as_mut() }
+    }
+
+    fn insert(&mut self, entry: KBox<Entry>) {
+        let entry = KBox::into_raw(entry);
+        // SAFETY: `entry` was a box just now.
+        unsafe { (*entry).next = self.first };
+        // INVARIANT: `entry` is a box that nobody else has.
+        self.first = entry;
+    }
+
+    /// Takes the entry of `task` out.
+    fn remove(&mut self, task: *const bindings::task_struct) -> Option<KBox<Entry>> {
+        let link = self.link(task);
+        // SAFETY: `link()` returns a valid pointer, to null or to a box that this list owns.
+        unsafe {
+            let entry = *link;
+            if entry.is_null() {
+                return None;
+            }
+            *link = (*entry).next;
+            Some(KBox::from_raw(entry))
+        }
+    }
+
+    /// Takes the texts of each entry for which `ripe` holds into `out`, and the entries into `gone`.
+    fn drain(&mut self, ripe: impl Fn(&mut Entry) -> bool, out: &mut TextList, gone: &mut Entries) {
+        let mut link = &raw mut self.first;
+        // SAFETY: By the type invariants.
+        while let Some(entry) = unsafe { (*link).as_mut() } {
+            if !ripe(entry) {
+                link = &raw mut entry.next;
+                continue;
+            }
+            out.append(&mut entry.texts);
+            let next = entry.next;
+            entry.next = gone.first;
+            // INVARIANT: The entry changes its owner.
+            gone.first = entry;
+            // SAFETY: `link` is valid: the list, or an entry of it.
+            unsafe { *link = next };
+        }
+    }
+}
+
+impl Entries {
+    fn count(&self) -> usize {
+        let (mut count, mut next) = (0, self.first);
+        while !next.is_null() {
+            count += 1;
+            // SAFETY: By the type invariants.
+            next = unsafe { (*next).next };
+        }
+        count
+    }
+}
+
+impl Drop for Entries {
+    fn drop(&mut self) {
+        while !self.first.is_null() {
+            // SAFETY: By the type invariants.
+            let entry = unsafe { KBox::from_raw(self.first) };
+            self.first = entry.next;
+        }
+    }
+}
+
+#[pin_data]
+struct Bucket {
+    #[pin]
+    entries: SpinLock<Entries>,
+}
+
+#[pin_data]
+struct Table {
+    #[pin]
+    buckets: [Bucket; BUCKETS],
+}
+
+/// The table; null while there is none.
+static TABLE: Atomic<*mut Table> = Atomic::new(null_mut());
+
+/// How many entries there are: mostly none, and then there is nothing to lock.
+static COUNT: Atomic<usize> = Atomic::new(0);
+
+/// The table of pending records, as long as this exists. It comes before the first hook, and goes after the last one.
+pub(crate) struct Pending(#[allow(dead_code)] Pin<KBox<Table>>);
+
+impl Pending {
+    /// Makes the table. To be called once.
+    pub(crate) fn new() -> Result<Self> {
+        let entries = || Entries { first: null_mut() };
+        let table = KBox::pin_init(
+            pin_init!(Table {
+                buckets <- pin_init::pin_init_array_from_fn(|_| pin_init!(Bucket {
+                    entries <- new_spinlock!(entries()),
+                })),
+            }),
+            GFP_KERNEL,
+        )?;
+        TABLE.store(core::ptr::from_ref(&*table).cast_mut(), Release);
+        Ok(Self(table))
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        // All hooks are detached, and all their handlers have ended. What is left belongs to calls that sleep, or to tasks
+        // that oopsed.
+        defer_ripe(|_| true);
+        TABLE.store(null_mut(), Relaxed);
+    }
+}
+
+impl Table {
+    /// Returns the table; `None` outside of the time of a [`Pending`].
+    fn get() -> Option<&'static Self> {
+        // SAFETY: Null, or the table of `Pending`: it is valid until all handlers and workers that call this have ended.
+        unsafe { TABLE.load(Acquire).as_ref() }
+    }
+
+    fn bucket(&self, task: *const bindings::task_struct) -> &SpinLock<Entries> {
+        // Fibonacci hashing: the low bits of an address do not differ.
+        let hash = (task as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        &self.buckets[hash as usize % BUCKETS].entries
+    }
+}
+
+/// Adds a record to the event that `current` is in. Gives it back if `current` is in none, or has too many.
+///
+/// The caller may hold any lock; `flags` say whether it may sleep.
+pub(crate) fn add(mut text: KBox<RecordText>, flags: Flags) -> Result<(), KBox<RecordText>> {
+    let Some(event) = Stamp::of_current() else {
+        return Err(text);
+    };
+    text.stamp = event;
+    insert(text, Some(event), None, flags)?;
+    super::event::force_record();
+    Ok(())
+}
+
+/// Adds a record that only `current` can complete: see [`RecordText::task_info`]. Gives it back where `current` does not return
+/// to user space, or memory ran out.
+pub(crate) fn add_own(mut text: KBox<RecordText>, flags: Flags) -> Result<(), KBox<RecordText>> {
+    // SAFETY: Reads the flags of `current`; no requirements.
+    if !unsafe { bindings::dmns_returns_to_user() } {
+        return Err(text);
+    }
+    let Some(module) = ModuleRef::get() else {
+        return Err(text);
+    };
+    let event = Stamp::of_current();
+    if let Some(event) = event {
+        text.stamp = event;
+    }
+    insert(text, event, Some(module), flags)?;
+    super::event::force_record();
+    Ok(())
+}
+
+fn insert(
+    text: KBox<RecordText>,
+    event: Option<Stamp>,
+    module: Option<ModuleRef>,
+    flags: Flags,
+) -> Result<(), KBox<RecordText>> {
+    let Some(text) = text.complete() else {
+        return Ok(());
+    };
+    let Some(table) = Table::get() else {
+        return Err(text);
+    };
+    let task = Task::current_raw();
+    let bucket = table.bucket(task);
+    let mut stale = TextList::new();
+    let mut result = Ok(());
+    let mut text = Some(text);
+    let mut found = false;
+    if let Some(entry) = bucket.lock().find(task) {
+        found = true;
+        if !same(&entry.event, &event) {
+            // The end of that event was not seen.
+            stale.append(&mut entry.texts);
+            (entry.event, entry.count, entry.age) = (event, 0, 0);
+        }
+        if entry.count < MAX_PER_EVENT && (module.is_none() || entry.module.is_some()) {
+            entry.count += 1;
+            text.take().into_iter().for_each(|text| entry.texts.push(text));
+        }
+    }
+    deferred::defer_all(&mut stale);
+    if let Some(text) = text {
+        result = if found {
+            Err(text)
+        } else {
+            insert_entry(bucket, text, event, module, flags)
+        };
+    }
+    result
+}
+
+/// Makes an entry for `current`, which has none.
+fn insert_entry(
+    bucket: &SpinLock<Entries>,
+    text: KBox<RecordText>,
+    event: Option<Stamp>,
+    module: Option<ModuleRef>,
+    flags: Flags,
+) -> Result<(), KBox<RecordText>> {
+    let entry = Entry {
+        next: null_mut(),
+        task: ARef::from(&**kernel::current!()),
+        event,
+        texts: TextList::new(),
+        count: 1,
+        age: 0,
+        work: Opaque::zeroed(),
+        module,
+    };
+    let Ok(mut entry) = KBox::new(entry, flags) else {
+        return Err(text);
+    };
+    if entry.module.is_some() {
+        let work = entry.work.get();
+        // SAFETY: The entry is on the heap, and stays there until the work has run. The function runs while the entry
+        // holds its reference to the module. `current` adds it to itself.
+        let added = unsafe {
+            (*work).func = Some(on_return_to_user);
+            bindings::task_work_add(
+                Task::current_raw(),
+                work,
+                bindings::task_work_notify_mode_TWA_RESUME,
+            )
+        };
+        if added != 0 {
+            return Err(text);
+        }
+    }
+    entry.texts.push(text);
+    if COUNT.fetch_add(1, Relaxed) == 0 {
+        // SAFETY: The workers were started before anything was attached.
+        unsafe { bindings::dmns_age_soon() };
+    }
+    bucket.lock().insert(entry);
+    Ok(())
+}
+
+fn same(one: &Option<Stamp>, other: &Option<Stamp>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.same_event(other),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+/// Adds the deletion of a namespace to what is pending for the event that `current` is in. Gives it back where nothing is,
+/// or the creation is in flight elsewhere.
+pub(crate) fn join(mut text: KBox<RecordText>) -> Result<(), KBox<RecordText>> {
+    if !any() {
+        return Err(text);
+    }
+    let (Some(table), Some(event), Some(id)) =
+        (Table::get(), Stamp::of_current(), text.deleted())
+    else {
+        return Err(text);
+    };
+    let task = Task::current_raw();
+    let mut entries = table.bucket(task).lock();
+    let Some(entry) = entries
+        .find(task)
+        .filter(|entry| same(&entry.event, &Some(event)) && entry.count < MAX_PER_EVENT)
+    else {
+        return Err(text);
+    };
+    let own = entry.texts.iter().any(|text| text.created() == Some(id));
+    if !own && super::in_flight::in_flight(id) {
+        return Err(text);
+    }
+    text.stamp = event;
+    let Some(text) = text.complete() else {
+        return Ok(());
+    };
+    entry.count += 1;
+    entry.texts.push(text);
+    Ok(())
+}
+
+/// Returns whether anything is pending. Callable from any context.
+pub(crate) fn any() -> bool {
+    COUNT.load(Relaxed) != 0 && super::event::in_task()
+}
+
+/// Takes what is pending for `current`, with its entry unless that still has to run when the task returns to user space.
+fn take_own() -> (Option<Stamp>, TextList) {
+    let mut texts = TextList::new();
+    let mut event = None;
+    let task = Task::current_raw();
+    let mut gone = None;
+    if let Some(table) = Table::get() {
+        let mut entries = table.bucket(task).lock();
+        if let Some(entry) = entries.find(task) {
+            event = entry.event;
+            entry.count = 0;
+            texts.append(&mut entry.texts);
+            if entry.module.is_none() {
+                gone = entries.remove(task);
+            }
+        }
+    }
+    if gone.is_some() {
+        COUNT.fetch_sub(1, Relaxed);
+    }
+    (event, texts)
+}
+
+/// Emits what is pending for the event that ends.
+pub(crate) fn emit(_: &super::event::EventEnd, wait: Wait<'_>) {
+    if !any() {
+        return;
+    }
+    let (event, mut texts) = take_own();
+    if same(&event, &Stamp::of_current()) {
+        emit_all(&mut texts, wait);
+    } else {
+        deferred::defer_all(&mut texts);
+    }
+}
+
+/// Defers what is pending for `current`.
+pub(crate) fn defer_own() {
+    deferred::defer_all(&mut take_own().1);
+}
+
+fn emit_all(texts: &mut TextList, wait: Wait<'_>) {
+    while let Some(text) = texts.pop() {
+        if text.after_violations {
+            wait_for_violations();
+        }
+        match text.emit(wait) {
+            Ok(()) => {}
+            // Nobody but the task itself can add who it is.
+            Err(Outcome::Refused | Outcome::RefusedNoWait) if text.task_info_at.is_none() => {
+                text.count(Outcome::Retried);
+                deferred::defer(text);
+            }
+            Err(outcome) => text.count(outcome),
+        }
+    }
+}
+
+/// Emits a record at once, and waits for audit. The caller holds no lock that others wait for.
+pub(crate) fn emit_now(text: KBox<RecordText>, wait: Wait<'_>) {
+    let Some(text) = text.complete() else {
+        return;
+    };
+    let mut texts = TextList::new();
+    texts.push(text);
+    emit_all(&mut texts, wait);
+}
+
+/// Runs when a task returns to user space, or exits: behind the end of its event, with no lock held.
+///
+/// # Safety
+///
+/// `work` is that of an entry, which was added to `current`.
+unsafe extern "C" fn on_return_to_user(work: *mut bindings::callback_head) {
+    let _ = work;
+    let gone = Table::get().and_then(|table| {
+        let task = Task::current_raw();
+        table.bucket(task).lock().remove(task)
+    });
+    let Some(mut entry) = gone else { return };
+    COUNT.fetch_sub(1, Relaxed);
+    if let Some(module) = entry.module.take() {
+        // A rule silenced the event, or there was none.
+        emit_all(&mut entry.texts, Wait::Allowed(&module));
+        // Before the reference goes.
+        drop(entry);
+    }
+}
+
+/// Defers what is pending for longer than a system call takes that does not sleep. To be called each second; returns
+/// whether anything is pending still.
+pub(crate) fn defer_old() -> bool {
+    let _guard = HandlerGuard::new();
+    defer_ripe(|entry| {
+        entry.age += 1;
+        entry.module.is_none() && entry.age > MAX_AGE
+    });
+    COUNT.load(Relaxed) != 0
+}
+
+fn defer_ripe(ripe: impl Fn(&mut Entry) -> bool) {
+    let Some(table) = Table::get() else { return };
+    for bucket in &table.buckets {
+        let (mut texts, mut gone) = (TextList::new(), Entries { first: null_mut() });
+        bucket.entries.lock().drain(&ripe, &mut texts, &mut gone);
+        deferred::defer_all(&mut texts);
+        COUNT.fetch_sub(gone.count(), Relaxed);
+    }
+}

@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The text of a record that is emitted later.
+
+use super::event::Stamp;
+use super::in_flight::InFlight;
+use super::share::Share;
+use super::ticket::Ticket;
+use super::{
+    label,
+    subject,
+    Record,
+    Wait, //
+};
+use crate::counters::{
+    self,
+    Outcome, //
+};
+use crate::uapi::ns::Namespace;
+use crate::uapi::text::Sink;
+use crate::uapi::types::RecordType;
+use core::ptr::null_mut;
+use kernel::alloc::Flags;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// The bytes that need no allocation of their own.
+const INLINE: usize = 160;
+
+/// Who owns a namespace.
+#[derive(Clone, Copy)]
+pub(crate) struct Owner {
+    /// The id of the user namespace that owns it; 0 for the initial user namespace.
+    pub(crate) id: u64,
+    /// The user who created the outermost user namespace that it is in.
+    pub(crate) user: u32,
+}
+
+/// A record as text, for a place where it cannot be emitted: others would wait for auditd.
+///
+/// Takes one allocation of at most 256 bytes, unless a security label is uncommonly long.
+pub(crate) struct RecordText {
+    next: *mut RecordText,
+    pub(super) number: u16,
+    /// `None` for records that this module does not count: audit's own types, and fences.
+    pub(super) ty: Option<RecordType>,
+    /// When the record was caused, and the serial number of its event, if it has one.
+    pub(super) stamp: Stamp,
+    /// The namespace that was created or deleted.
+    pub(super) namespace: Option<Namespace>,
+    /// The id of the user namespace that owns it.
+    pub(super) owner: u64,
+    /// The user who is charged with the record.
+    pub(super) user: u32,
+    /// What the record takes of the user's share of the queue.
+    pub(super) share: Option<Share>,
+    /// Of a creation: its deletion waits while this exists.
+    pub(super) in_flight: Option<InFlight>,
+    /// The namespace was created or deleted while the baseline was being read.
+    pub(super) in_baseline: bool,
+    /// The record comes after the violations that were deferred before it.
+    pub(crate) after_violations: bool,
+    /// Who waits for the record.
+    pub(super) ticket: Option<Arc<Ticket>>,
+    /// Where `audit_log_task_info()` adds its part.
+    pub(super) task_info_at: Option<u8>,
+    len: u8,
+    inline: [u8; INLINE],
+    /// What found no room in `inline`.
+    rest: KVec<u8>,
+    flags: Flags,
+    complete: bool,
+}
+
+// SAFETY: `next` belongs to the list that a text is in. A list has exclusive access to its texts.
+unsafe impl Send for RecordText {}
+
+impl RecordText {
+    /// Starts the text of a record of type `ty`, caused now. Where `flags` give no memory, `last` may.
+    ///
+    /// Returns `None` where there is no record to write: auditing is off, or memory ran out. [`counters`] say which.
+    pub(crate) fn start(ty: RecordType, flags: Flags, last: Flags) -> Option<KBox<Self>> {
+        if !super::enabled() {
+            counters::count(ty, Outcome::Disabled);
+            return None;
+        }
+        let text = Self::new(ty.number(), Some(ty), flags)
+            .or_else(|| Self::new(ty.number(), Some(ty), last));
+        if text.is_none() {
+            counters::count(ty, Outcome::NoRoom);
+        }
+        text
+    }
+
+    /// Starts the text of a record with this number.
+    pub(super) fn new(number: u16, ty: Option<RecordType>, flags: Flags) -> Option<KBox<Self>> {
+        let text = Self {
+            next: null_mut(),
+            number,
+            ty,
+            stamp: Stamp::now(),
+            namespace: None,
+            owner: 0,
+            user: 0,
+            share: None,
+            in_flight: None,
+            in_baseline: false,
+            after_violations: false,
+            ticket: None,
+            task_info_at: None,
+            len: 0,
+            inline: [0; INLINE],
+            rest: KVec::new(),
+            flags,
+            complete: true,
+        };
+        KBox::new(text, flags).ok()
+    }
+
+    /// Names the namespace that was created or deleted.
+    pub(crate) fn about(&mut self, namespace: &Namespace, owner: &Owner) {
+        self.namespace = Some(*namespace);
+        self.owner = owner.id;
+        self.user = owner.user;
+        self.in_flight = self.created().map(InFlight::begin);
+    }
+
+    /// Notes that the baseline is being read: the record may be of a namespace that it has.
+    pub(crate) fn in_baseline(&mut self) {
+        self.in_baseline = true;
+    }
+
+    /// Returns the id of the namespace, if the record is of its creation.
+    pub(super) fn created(&self) -> Option<u64> {
+        match self.ty {
+            Some(RecordType::NsInit(_)) => self.namespace.map(|ns| ns.id),
+            _ => None,
+        }
+    }
+
+    /// Returns the id of the namespace, if the record is of its deletion.
+    pub(super) fn deleted(&self) -> Option<u64> {
+        match self.ty {
+            Some(RecordType::NsDel(_)) => self.namespace.map(|ns| ns.id),
+            _ => None,
+        }
+    }
+
+    /// Adds `pid= uid= auid= ses= subj=`: who `current` is, in short.
+    pub(crate) fn subject(&mut self) {
+        subject().head(self);
+        label(self);
+    }
+
+    /// Adds what [`Record::task_info`] does, of the task that emits the record: `current` has to.
+    pub(crate) fn task_info(&mut self) {
+        self.task_info_at = Some(self.len);
+    }
+
+    /// Returns the text where all of it found memory. Half a record is worse than a count of it.
+    pub(super) fn complete(self: KBox<Self>) -> Option<KBox<Self>> {
+        if !self.complete {
+            self.count(Outcome::NoRoom);
+            return None;
+        }
+        Some(self)
+    }
+
+    /// Counts what became of the record.
+    pub(super) fn count(&self, outcome: Outcome) {
+        if let Some(ty) = self.ty {
+            counters::count(ty, outcome);
+        } else if self.number != 0 && !matches!(outcome, Outcome::Emitted | Outcome::Retried) {
+            pr_warn!("CONFIG_CHANGE: refused by audit\n");
+        }
+    }
+
+    /// Emits the record in the event of `current`.
+    pub(super) fn emit(&self, wait: Wait<'_>) -> Result<(), Outcome> {
+        self.write(Record::attempt(self.number, self.ty, wait)?);
+        Ok(())
+    }
+
+    /// Hands the text to a record that was started.
+    pub(super) fn write(&self, mut record: Record) {
+        let inline = &self.inline[..usize::from(self.len)];
+        match self.task_info_at {
+            Some(at) => {
+                let (head, tail) = inline.split_at(at.into());
+                record.put(head);
+                record.task_info();
+                record.put(tail);
+            }
+            None => record.put(inline),
+        }
+        record.put(&self.rest);
+    }
+}
+
+impl Sink for RecordText {
+    fn put(&mut self, bytes: &[u8]) {
+        let room = &mut self.inline[usize::from(self.len)..];
+        let (now, rest) = bytes.split_at(bytes.len().min(room.len()));
+        room[..now.len()].copy_from_slice(now);
+        self.len += now.len() as u8;
+        if self.rest.extend_from_slice(rest, self.flags).is_err() {
+            self.complete = false;
+        }
+    }
+}
+
+/// A list of texts, the oldest first.
+///
+/// # Invariants
+///
+/// `first` and what follows it by `next` are boxes that this list owns. `last` is the last of them; both are null where
+/// the list is empty.
+pub(super) struct TextList {
+    first: *mut RecordText,
+    last: *mut RecordText,
+}
+
+// SAFETY: The list owns its texts.
+unsafe impl Send for TextList {}
+
+impl TextList {
+    pub(super) const fn new() -> Self {
+        // INVARIANT: The list is empty.
+        Self {
+            first: null_mut(),
+            last: null_mut(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_null()
+    }
+
+    /// Adds a text at the end.
+    pub(super) fn push(&mut self, mut text: KBox<RecordText>) {
+        text.next = null_mut();
+        let text = KBox::into_raw(text);
+        if self.last.is_null() {
+            self.first = text;
+        } else {
+            // SAFETY: By the type invariants `last` is a text of this list.
+            unsafe { (*self.last).next = text };
+        }
+        // INVARIANT: `text` is a box that nobody else has, and the last one.
+        self.last = text;
+    }
+
+    /// Takes the oldest text.
+    pub(super) fn pop(&mut self) -> Option<KBox<RecordText>> {
+        if self.first.is_null() {
+            return None;
+        }
+        // SAFETY: By the type invariants `first` is a box of this list.
+        let text = unsafe { KBox::from_raw(self.first) };
+        // INVARIANT: The list owns what follows.
+        self.first = text.next;
+        if self.first.is_null() {
+            self.last = null_mut();
+        }
+        Some(text)
+    }
+
+    /// Adds all texts of `other` at the end.
+    pub(super) fn append(&mut self, other: &mut Self) {
+        while let Some(text) = other.pop() {
+            self.push(text);
+        }
+    }
+
+    /// Returns the texts, the oldest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &RecordText> {
+        // SAFETY: By the type invariants all texts are valid; nobody changes the list while it is borrowed.
+        let mut next = unsafe { self.first.as_ref() };
+        core::iter::from_fn(move || {
+            let this = next?;
+            // SAFETY: As above.
+            next = unsafe { this.next.as_ref() };
+            Some(this)
+        })
+    }
+}
+
+impl Drop for TextList {
+    fn drop(&mut self) {
+        while self.pop().is_some() {}
+    }
+}
+
+/// Texts that any context adds to, also interrupts, and one worker takes.
+pub(super) struct TextStack(kernel::sync::atomic::Atomic<*mut RecordText>);
+
+impl TextStack {
+    pub(super) const fn new() -> Self {
+        Self(kernel::sync::atomic::Atomic::new(null_mut()))
+    }
+
+    /// Adds a text. Returns whether there was none.
+    pub(super) fn push(&self, text: KBox<RecordText>) -> bool {
+        use kernel::sync::atomic::{
+            Relaxed,
+            Release, //
+        };
+        let text = KBox::into_raw(text);
+        let mut first = self.0.load(Relaxed);
+        loop {
+            // SAFETY: `text` was a box just now, and is not in the stack yet: nobody else has it.
+            unsafe { (*text).next = first };
+            match self.0.cmpxchg(first, text, Release) {
+                Ok(_) => return first.is_null(),
+                Err(other) => first = other,
+            }
+        }
+    }
+
+    /// Takes all texts.
+    pub(super) fn take(&self) -> TextList {
+        let mut youngest = self.0.xchg(null_mut(), kernel::sync::atomic::Acquire);
+        let mut list = TextList::new();
+        // INVARIANT: What was in the stack are boxes that were given away in `push()`; they are the list's alone now.
+        list.last = youngest;
+        while !youngest.is_null() {
+            let text = youngest;
+            // SAFETY: As said.
+            unsafe {
+                youngest = (*text).next;
+                (*text).next = list.first;
+            }
+            list.first = text;
+        }
+        list
+    }
+}

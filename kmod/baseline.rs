@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The baseline: the namespaces that exist when records begin, when the module is loaded and when auditing is switched on.
+//! The worker of namespaces records each once.
+//!
+//! While the kernel's list is being read, handlers defer what they see instead of adding it to the event. So the worker
+//! compares the list with the queue, in one place and without a lock:
+//!
+//! - A handler queues a creation before the namespace is in the list. If the list has it, the queue has its creation.
+//! - A handler queues a deletion before the namespace leaves the list. If neither the list nor the queue has its creation,
+//!   it existed before, and is part of the baseline.
+//!
+//! Recording takes longer than reading. Meanwhile only the deletions of what is still to be recorded wait.
+
+use crate::audit::deferred::{
+    Batch,
+    Class,
+    Texts, //
+};
+use crate::audit;
+use crate::bindings::{
+    self,
+    dmns_namespace, //
+};
+use crate::{
+    ns,
+    nsfs,
+    task, //
+};
+use kernel::prelude::*;
+use kernel::sync::atomic::{
+    Acquire,
+    Atomic,
+    Relaxed,
+    Release, //
+};
+
+/// The records of one event. libauparse ends an event two seconds after its time.
+const PER_EVENT: usize = 64;
+
+/// The handlers of namespaces do nothing: the module is being unloaded, or does not record namespaces.
+const OFF: u32 = 0;
+/// The baseline is recorded, or its list has been read.
+const READ: u32 = 1;
+/// The baseline is to be read once auditing is on.
+const WANTED: u32 = 2;
+
+static STATE: Atomic<u32> = Atomic::new(OFF);
+
+/// Returns whether the handlers of namespaces have anything to record: not any more when the module is being unloaded, for
+/// then one of them is detached before the other.
+pub(crate) fn namespaces_wanted() -> bool {
+    STATE.load(Relaxed) != OFF
+}
+
+/// Returns whether the kernel's list is being read: what a handler sees is to be deferred.
+pub(crate) fn reading() -> bool {
+    STATE.load(Acquire) == WANTED
+}
+
+/// Begins to record namespaces. To be called before anything is attached.
+pub(crate) fn begin() {
+    STATE.store(WANTED, Release);
+}
+
+/// Ends to record namespaces: the module is about to detach.
+pub(crate) fn end() {
+    STATE.store(OFF, Relaxed);
+}
+
+/// Lets the worker read the baseline, if auditing is on and that has not been done since. To be called when auditing may have
+/// been switched on or off.
+pub(crate) fn auditing_changed() {
+    if !namespaces_wanted() {
+        return;
+    }
+    if !audit::enabled() {
+        // While auditing is off nothing is recorded. What exists then is in the list later.
+        let _ = STATE.cmpxchg(READ, WANTED, Release);
+    } else if reading() {
+        Class::Ns.wake(0);
+    }
+}
+
+/// The part of the baseline that is still to be recorded, in the order of ids.
+pub(crate) struct Baseline {
+    list: KVVec<dmns_namespace>,
+    recorded: usize,
+}
+
+impl Baseline {
+    /// Reads the kernel's list, if that is wanted, and takes what is queued. May sleep.
+    ///
+    /// # Safety
+    ///
+    /// Only the worker of namespaces calls this.
+    pub(crate) unsafe fn read(queued: &mut Texts) -> Option<Self> {
+        if !reading() || !audit::enabled() {
+            return None;
+        }
+        // Tasks that entered `__ns_tree_add_raw()` or `__ns_tree_remove()` before these were patched have updated the list:
+        // neither function sleeps on its way there.
+        // SAFETY: The worker may sleep.
+        unsafe { bindings::synchronize_rcu_tasks() };
+        let list = read_list();
+        // From here on creations belong to events. Handlers that found `WANTED` before have queued theirs.
+        let _ = STATE.cmpxchg(WANTED, READ, Release);
+        queued.append(&mut Class::Ns.take());
+        list.and_then(|list| merge(list, queued))
+            .inspect_err(|e| {
+                pr_err!(
+                    "namespaces that exist are not recorded ({:?}): unload, then load again\n",
+                    e
+                );
+            })
+            .ok()
+            .map(|list| Self { list, recorded: 0 })
+    }
+
+    /// Returns whether the namespace `id` is still to be recorded.
+    pub(crate) fn has(&self, id: u64) -> bool {
+        self.list[self.recorded..]
+            .binary_search_by_key(&id, |found| found.id)
+            .is_ok()
+    }
+
+    /// Records as many as fit into an event. Returns whether there are more.
+    ///
+    /// # Safety
+    ///
+    /// Only the worker of namespaces calls this.
+    pub(crate) unsafe fn record_some(&mut self) -> bool {
+        let end = self.list.len().min(self.recorded + PER_EVENT);
+        // SAFETY: By the safety requirements. Nothing else is emitted before `end()`.
+        let batch = unsafe { Batch::begin() };
+        for found in &self.list[self.recorded..end] {
+            if let Some(namespace) = task::from_raw(found.type_, found.inum, found.id) {
+                ns::exists(&namespace, nsfs::dev(), found.owner, &batch);
+            }
+        }
+        batch.end();
+        self.recorded = end;
+        end < self.list.len()
+    }
+}
+
+/// Takes out of `list` what `queued` has the creation of, and adds what it has the deletion of alone.
+fn merge(
+    mut list: KVVec<dmns_namespace>,
+    queued: &Texts,
+) -> Result<KVVec<dmns_namespace>> {
+    let mut created = KVVec::new();
+    let mut deleted = KVVec::new();
+    queued.each_in_baseline(|creation, namespace, owner| {
+        if creation {
+            created.push(namespace.id, GFP_KERNEL)?;
+        } else {
+            let gone = dmns_namespace {
+                id: namespace.id,
+                owner,
+                type_: namespace.kind.clone_flag(),
+                inum: namespace.inum,
+            };
+            deleted.push(gone, GFP_KERNEL)?;
+        }
+        Ok(())
+    })?;
+    sort_by_id(&mut created);
+    list.retain(|found| created.binary_search(&found.id).is_err());
+    let listed = list.len();
+    for gone in deleted {
+        let is_listed = list[..listed]
+            .binary_search_by_key(&gone.id, |found| found.id)
+            .is_ok();
+        if !is_listed && created.binary_search(&gone.id).is_err() {
+            list.push(gone, GFP_KERNEL)?;
+        }
+    }
+    sort_by_id(&mut list);
+    Ok(list)
+}
+
+/// What begins with the id of a namespace.
+///
+/// # Safety
+///
+/// The first field is the id, a `u64`.
+unsafe trait BeginsWithId {}
+
+// SAFETY: It is the id.
+unsafe impl BeginsWithId for u64 {}
+
+// SAFETY: See helpers.h.
+unsafe impl BeginsWithId for dmns_namespace {}
+
+/// Sorts by id. objtool does not know the ends of the functions of `core` that sort.
+fn sort_by_id<T: BeginsWithId>(all: &mut [T]) {
+    // SAFETY: There are as many, of this size; each begins with its id.
+    unsafe { bindings::dmns_sort_by_id(all.as_mut_ptr().cast(), all.len(), size_of::<T>()) };
+}
+
+/// Returns the kernel's list, in the order of ids. May sleep.
+fn read_list() -> Result<KVVec<dmns_namespace>> {
+    let mut room = 64;
+    loop {
+        let mut all = KVVec::<dmns_namespace>::with_capacity(room, GFP_KERNEL)?;
+        let spare = all.spare_capacity_mut();
+        let capacity = spare.len();
+        // SAFETY: There is room for `capacity` of them.
+        let found = unsafe { bindings::dmns_namespaces(spare.as_mut_ptr().cast(), capacity) };
+        if found <= capacity {
+            // SAFETY: As many were written.
+            unsafe { all.inc_len(found) };
+            return Ok(all);
+        }
+        // More may come meanwhile.
+        room = found + found / 8 + 64;
+    }
+}

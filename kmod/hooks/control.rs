@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Changes of audit's configuration: it may be switched on or off, or locked.
+
+use super::{
+    ffi_export,
+    wrapped, //
+};
+use crate::bindings;
+use crate::lifetime::{
+    self,
+    ModuleRef, //
+};
+use crate::{
+    baseline,
+    config,
+    task, //
+};
+use kernel::prelude::*;
+
+ffi_export!(dmns_entry_audit_receive, dmns_wrap_audit_receive);
+
+/// `audit_receive()`: a message to audit, which may change its configuration. Then a reference to the module is taken.
+///
+/// # Safety
+///
+/// To be called by the trampoline, at the entry of that function.
+#[no_mangle]
+unsafe extern "C" fn dmns_entry_audit_receive() -> bool {
+    // Others than these change nothing, and do not hold the module.
+    !lifetime::pinned()
+        && task::may_send_control()
+        && ModuleRef::get().map(ModuleRef::leak).is_some()
+}
+
+/// Wraps a message to audit.
+///
+/// # Safety
+///
+/// As for [`wrapped`].
+#[no_mangle]
+unsafe extern "C" fn dmns_wrap_audit_receive(
+    a1: c_ulong,
+    a2: c_ulong,
+    a3: c_ulong,
+    body: *const c_void,
+) -> c_ulong {
+    let call = |_: &ModuleRef| {
+        // SAFETY: By the safety requirements.
+        let result = unsafe { bindings::dmns_call_original(a1, a2, a3, body) };
+        baseline::auditing_changed();
+        config::pin_if_locked();
+        result
+    };
+    // SAFETY: By the safety requirements.
+    unsafe { wrapped(call) }
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Events: what is pending is emitted at their end, and records outside of any event get one at level 2 of `NS_INFO`.
+//!
+//! A wrapped call holds a reference to the module from its entry hook to the end of its wrapper. So `rmmod` fails with
+//! EBUSY while the original function waits for audit, which it does at most for `backlog_wait_time`.
+
+use super::filter::current_filtered;
+use super::{
+    ffi_export,
+    wrapped, //
+};
+use crate::audit::event::{
+    self,
+    Event,
+    EventEnd, //
+};
+use crate::audit::{
+    pending,
+    Wait, //
+};
+use crate::bindings;
+use crate::info;
+use crate::lifetime::{
+    HandlerGuard,
+    ModuleRef, //
+};
+use crate::task::TaskNs;
+use crate::uapi::ns::Info;
+use kernel::prelude::*;
+
+ffi_export!(
+    dmns_entry_audit_exit,
+    dmns_entry_audit_message,
+    dmns_entry_seccomp,
+    dmns_entry_core_dump,
+    dmns_wrap_event,
+    dmns_wrap_audit_message,
+);
+
+fn current_info() -> Option<Info> {
+    TaskNs::current().map(|task| task.info())
+}
+
+/// `audit_log_exit()` is about to write the event of a system call or an io_uring operation. No lock is held.
+///
+/// # Safety
+///
+/// To be called by the trampoline, at the entry of that function.
+#[no_mangle]
+unsafe extern "C" fn dmns_entry_audit_exit() {
+    if !pending::any() && !info::wanted() {
+        return;
+    }
+    let Some(module) = ModuleRef::get() else {
+        // The module is being unloaded, and nobody may wait in it any more.
+        let _guard = HandlerGuard::new();
+        return pending::defer_own();
+    };
+    // SAFETY: By the safety requirements.
+    let end = unsafe { EventEnd::assume() };
+    pending::emit(&end, Wait::Allowed(&module));
+    info::event(&end, Wait::Allowed(&module), current_info);
+}
+
+/// Returns whether a record outside of any event shall get one, with `NS_INFO`. Then a reference to the module is taken.
+fn wrap_event() -> bool {
+    !current_filtered()
+        && info::wants_event(current_info)
+        && ModuleRef::get().map(ModuleRef::leak).is_some()
+}
+
+/// `audit_log_common_recv_msg()` is about to start the record of a message from user space, with the audit context that
+/// it is handed: with null, the message is an event of its own.
+///
+/// # Safety
+///
+/// To be called by the trampoline, at the entry of that function.
+#[no_mangle]
+unsafe extern "C" fn dmns_entry_audit_message(context: *mut bindings::audit_context) -> bool {
+    context.is_null() && wrap_event()
+}
+
+/// `audit_seccomp()`: before audit's entry into a system call.
+///
+/// # Safety
+///
+/// To be called by the trampoline, at the entry of that function.
+#[no_mangle]
+unsafe extern "C" fn dmns_entry_seccomp() -> bool {
+    wrap_event()
+}
+
+/// `audit_core_dumps()`: behind audit's exit from a system call.
+///
+/// # Safety
+///
+/// To be called by the trampoline, at the entry of that function.
+#[no_mangle]
+unsafe extern "C" fn dmns_entry_core_dump(signal: c_long) -> bool {
+    // It records none of these.
+    signal != bindings::SIGQUIT as c_long && wrap_event()
+}
+
+/// Begins an event, unless `current` is in one, with `NS_INFO` first: readers take some types of record for the last of
+/// their event.
+fn event_with_info(module: &ModuleRef) -> Option<Event> {
+    let event = Event::begin()?;
+    if let Some(info) = current_info() {
+        info::record_current(&info, Wait::Allowed(module));
+    }
+    Some(event)
+}
+
+/// Wraps a function that emits a record outside of any event: it gets one, with `NS_INFO`.
+///
+/// # Safety
+///
+/// As for [`wrapped`].
+#[no_mangle]
+unsafe extern "C" fn dmns_wrap_event(
+    a1: c_ulong,
+    a2: c_ulong,
+    a3: c_ulong,
+    body: *const c_void,
+) -> c_ulong {
+    let call = |module: &ModuleRef| {
+        let event = event_with_info(module);
+        // SAFETY: By the safety requirements.
+        let result = unsafe { bindings::dmns_call_original(a1, a2, a3, body) };
+        if let Some(event) = event {
+            event.end(Wait::Allowed(module));
+        }
+        result
+    };
+    // SAFETY: By the safety requirements.
+    unsafe { wrapped(call) }
+}
+
+/// Wraps a message from user space: it joins the event of the system call that sends it, or gets one, with `NS_INFO`.
+///
+/// # Safety
+///
+/// As for [`wrapped`].
+#[no_mangle]
+unsafe extern "C" fn dmns_wrap_audit_message(
+    _context: c_ulong,
+    a2: c_ulong,
+    a3: c_ulong,
+    body: *const c_void,
+) -> c_ulong {
+    let call = |module: &ModuleRef| {
+        // The record that is started takes its stamp along.
+        let _event = event_with_info(module);
+        let context = event::context() as c_ulong;
+        // SAFETY: By the safety requirements. The context is that of `current`, or null.
+        unsafe { bindings::dmns_call_original(context, a2, a3, body) }
+    };
+    // SAFETY: By the safety requirements.
+    unsafe { wrapped(call) }
+}

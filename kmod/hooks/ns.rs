@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Namespaces: each comes into the kernel's tree and leaves it again, and tasks change theirs.
+
+use super::ffi_export;
+use crate::audit::Owner;
+use crate::bindings;
+use crate::lifetime::HandlerGuard;
+use crate::task::{
+    self,
+    TaskNs, //
+};
+use crate::{
+    baseline,
+    filter,
+    info,
+    ns,
+    nsfs, //
+};
+
+ffi_export!(
+    dmns_entry_ns_add,
+    dmns_entry_ns_remove,
+    dmns_entry_ns_switch,
+    dmns_entry_clone,
+);
+
+/// `__ns_tree_add_raw()` is about to make a namespace visible.
+///
+/// # Safety
+///
+/// To be called by the trampoline, at the entry of that function. `ns` is an initialised namespace that the caller alone
+/// knows yet.
+#[no_mangle]
+unsafe extern "C" fn dmns_entry_ns_add(ns: *const bindings::ns_common) {
+    let _guard = HandlerGuard::new();
+    if !baseline::namespaces_wanted() {
+        return;
+    }
+    // SAFETY: By the safety requirements.
+    let Some(namespace) = (unsafe { task::namespace(ns) }) else {
+        return;
+    };
+    let in_baseline = baseline::reading();
+    let Some(creator) = TaskNs::current() else {
+        return;
+    };
+    let old = creator.parent_inum(namespace.kind);
+    // SAFETY: By the safety requirements; the namespace holds its owner.
+    let owner = unsafe { owner(ns) };
+    ns::created(&namespace, nsfs::dev(), old, &owner, in_baseline);
+    filter::on_created(namespace.kind, namespace.id, &creator);
+}
+
+/// `__ns_tree_remove()` is about to make a namespace invisible.
+///
+/// # Safety
+///
+/// To be called by the trampoline, at the entry of that function. `ns` is a namespace in the tree, which the caller is about to
+/// free.
+#[no_mangle]
+unsafe extern "C" fn dmns_entry_ns_remove(ns: *const bindings::ns_common) {
+    let _guard = HandlerGuard::new();
+    if !baseline::namespaces_wanted() {
+        return;
+    }
+    let in_baseline = baseline::reading();
+    // SAFETY: By the safety requirements.
+    if let Some(namespace) = unsafe { task::namespace(ns) } {
+        // SAFETY: By the safety requirements; the namespace still holds its owner.
+        let owner = unsafe { owner(ns) };
+        ns::deleted(&namespace, nsfs::dev(), &owner, in_baseline);
+        filter::on_deleted(namespace.kind, namespace.id);
+    }
+}
+
+/// Returns who owns a namespace.
+///
+/// # Safety
+///
+/// `ns` is valid, and holds its owner.
+unsafe fn owner(ns: *const bindings::ns_common) -> Owner {
+    // SAFETY: By the safety requirements.
+    unsafe {
+        Owner {
+            id: bindings::dmns_owner(ns),
+            user: bindings::dmns_user(ns),
+        }
+    }
+}
+
+/// `switch_task_namespaces()` is about to give a task another `nsproxy`: in `setns()`, `unshare()`, or `execve()`, under
+/// locks.
+///
+/// # Safety
+///
+/// To be called by the trampoline, at the entry of that function.
+#[no_mangle]
+unsafe extern "C" fn dmns_entry_ns_switch(
+    task: *mut bindings::task_struct,
+    proxy: *const bindings::nsproxy,
+) {
+    let _guard = HandlerGuard::new();
+    filter::nsproxy_changed();
+    // Without a proxy, it exits.
+    if !proxy.is_null() && task == kernel::task::Task::current_raw() {
+        // SAFETY: `task` is `current`, and holds `proxy` from here on.
+        info::force_record_on_ns_change(|| {
+            !filter::is_filtered(&unsafe { TaskNs::with(task, proxy) })
+        });
+    }
+}
+
+/// `copy_namespaces()`: `current` has a child, which is elsewhere where `current` has set that up before.
+///
+/// # Safety
+///
+/// To be called by the trampoline, at the entry of that function.
+#[no_mangle]
+unsafe extern "C" fn dmns_entry_clone() {
+    let _guard = HandlerGuard::new();
+    if info::wanted() && TaskNs::current().is_some_and(|task| task.info().children_elsewhere()) {
+        info::force_record_on_ns_change(|| false);
+    }
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What keeps the module in memory while its code runs.
+//!
+//! - [`HandlerGuard`]: an SRCU reader. It spans code that ends by itself, and never a wait for audit.
+//! - [`ModuleRef`]: a module reference. It spans a wait for audit, or the call of an original function. `rmmod` fails with
+//!   EBUSY at once meanwhile.
+//!
+//! The instructions before and after these do not sleep: [`wait_for_handlers`] waits for them with RCU-tasks.
+
+use crate::bindings;
+use kernel::prelude::*;
+use kernel::sync::atomic::{
+    Atomic,
+    Relaxed, //
+};
+use kernel::types::NotThreadSafe;
+
+/// An SRCU reader: the code of a handler that is running.
+#[must_use = "the module can go as soon as this is dropped"]
+pub(crate) struct HandlerGuard(c_int, NotThreadSafe);
+
+impl HandlerGuard {
+    /// Begins to read. Callable from any context but NMI, where no hooked function is called.
+    pub(crate) fn new() -> Self {
+        // SAFETY: The SRCU structure is static, and initialised by the module loader. `drop` ends the reader.
+        Self(unsafe { bindings::dmns_handler_begin() }, NotThreadSafe)
+    }
+}
+
+impl Drop for HandlerGuard {
+    fn drop(&mut self) {
+        // SAFETY: The index comes from `dmns_handler_begin()`, in the same context.
+        unsafe { bindings::dmns_handler_end(self.0) };
+    }
+}
+
+/// A reference to the module.
+#[must_use = "the module can go as soon as this is dropped"]
+pub(crate) struct ModuleRef(());
+
+impl ModuleRef {
+    /// Takes a reference; `None` once the module is being unloaded.
+    pub(crate) fn get() -> Option<Self> {
+        // SAFETY: Code of the module runs, so its `struct module` is valid.
+        unsafe { bindings::dmns_module_get() }.then_some(Self(()))
+    }
+
+    /// Hands the reference over to code that takes it back with [`ModuleRef::from_leaked`].
+    pub(crate) fn leak(self) {
+        core::mem::forget(self);
+    }
+
+    /// Takes over a reference that was leaked.
+    ///
+    /// # Safety
+    ///
+    /// [`ModuleRef::leak`] was called for this call, and for no other.
+    pub(crate) unsafe fn from_leaked() -> Self {
+        Self(())
+    }
+}
+
+impl Drop for ModuleRef {
+    fn drop(&mut self) {
+        // SAFETY: This is a reference of ours, which is dropped once.
+        unsafe { bindings::dmns_module_put() };
+    }
+}
+
+/// Whether the module stays until the next boot.
+static PINNED: Atomic<bool> = Atomic::new(false);
+
+/// Returns whether the module stays until the next boot.
+pub(crate) fn pinned() -> bool {
+    PINNED.load(Relaxed)
+}
+
+/// Keeps the module until the next boot. Returns whether it was not kept before.
+pub(crate) fn pin() -> bool {
+    if PINNED.xchg(true, Relaxed) {
+        return false;
+    }
+    ModuleRef::get().map(ModuleRef::leak).is_some()
+}
+
+/// Waits until every handler that runs now has ended. May sleep.
+///
+/// No wait for audit is part of it: [`ModuleRef`]s count those.
+pub(crate) fn wait_for_handlers() {
+    // Tasks between the patched entry and the SRCU reader, which do not sleep there; and interrupts, also on an idle CPU.
+    wait_for_instructions();
+    // SRCU readers.
+    // SAFETY: The caller may sleep.
+    unsafe { bindings::dmns_handlers_wait() };
+    // Those behind the end of the SRCU reader.
+    wait_for_instructions();
+}
+
+/// Waits as [`wait_for_handlers`], when all functions were given back. May sleep.
+pub(crate) fn wait_for_last_handlers() {
+    // ftrace has waited for who was on the way to an SRCU reader.
+    // SAFETY: The caller may sleep.
+    unsafe { bindings::dmns_handlers_wait() };
+    wait_for_instructions();
+}
+
+fn wait_for_instructions() {
+    // SAFETY: The caller may sleep.
+    unsafe {
+        bindings::synchronize_rcu_tasks_rude();
+        bindings::synchronize_rcu_tasks();
+    }
+}
+
+/// Checks that the kernel which runs is the build that the module was built for.
+///
+/// The module writes to private structures, and Debian's kernels have no CONFIG_MODVERSIONS: only the release string ties a
+/// module to their layout.
+pub(crate) fn check_kernel() -> Result {
+    // SAFETY: Both return NUL-terminated strings that are always valid.
+    let (built_for, running) = unsafe {
+        (
+            CStr::from_char_ptr(bindings::dmns_built_for()),
+            CStr::from_char_ptr(bindings::dmns_running()),
+        )
+    };
+    if built_for == running {
+        return Ok(());
+    }
+    pr_err!(
+        "built for the kernel \"{}\", this is \"{}\": not loaded; build it again\n",
+        built_for,
+        running
+    );
+    Err(ENOEXEC)
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The workers: what they do when they are woken. Each is on an ordered queue of its own, and so runs once at a time.
+
+use crate::audit::deferred::{
+    Class,
+    Texts, //
+};
+use crate::audit::pending;
+use crate::baseline::Baseline;
+use crate::bindings;
+use crate::hooks::ffi_export;
+use kernel::prelude::*;
+use kernel::sync::global_lock;
+
+ffi_export!(dmns_emit_dm, dmns_emit_ns, dmns_defer_old);
+
+/// How soon the worker looks again at deletions whose creation is not emitted yet, in jiffies.
+const LOOK_AGAIN: c_ulong = bindings::HZ as c_ulong / 10;
+
+/// What the worker of namespaces keeps between two runs.
+struct Kept {
+    baseline: Option<Baseline>,
+    /// Deletions of namespaces whose creation is not emitted yet.
+    deletions: Texts,
+}
+
+global_lock! {
+    // SAFETY: Initialised by `init()`, before the workers start.
+    unsafe(uninit) static KEPT: Mutex<Kept> = Kept {
+        baseline: None,
+        deletions: Texts::new(),
+    };
+}
+
+/// Prepares what the workers keep.
+///
+/// # Safety
+///
+/// To be called once, before the workers start.
+pub(crate) unsafe fn init() {
+    // SAFETY: By the safety requirements.
+    unsafe { KEPT.init() };
+}
+
+/// Emits what device mapper and the module's configuration have deferred.
+///
+/// # Safety
+///
+/// To be called by the queue of this class alone.
+#[no_mangle]
+unsafe extern "C" fn dmns_emit_dm(_work: *mut bindings::work_struct) {
+    let later = Class::Dm.take().emit(Class::Dm, |_| false);
+    debug_assert!(later.is_empty());
+}
+
+/// Emits what namespaces have deferred: the baseline in parts, and between these what has its turn.
+///
+/// # Safety
+///
+/// To be called by the queue of this class alone.
+#[no_mangle]
+unsafe extern "C" fn dmns_emit_ns(_work: *mut bindings::work_struct) {
+    let mut kept = KEPT.lock();
+    let kept = &mut *kept;
+    // SAFETY: This is the worker of namespaces.
+    let read = unsafe { Baseline::read(&mut kept.deletions) };
+    if read.is_some() {
+        kept.baseline = read;
+    }
+    loop {
+        // SAFETY: As above.
+        let more = kept
+            .baseline
+            .as_mut()
+            .is_some_and(|baseline| unsafe { baseline.record_some() });
+        if !more {
+            kept.baseline = None;
+        }
+        let mut texts = core::mem::replace(&mut kept.deletions, Texts::new());
+        texts.append(&mut Class::Ns.take());
+        kept.deletions = texts.emit(Class::Ns, |id| {
+            kept.baseline
+                .as_ref()
+                .is_some_and(|baseline| baseline.has(id))
+        });
+        if !more {
+            break;
+        }
+    }
+    if !kept.deletions.is_empty() {
+        Class::Ns.wake(LOOK_AGAIN);
+    }
+}
+
+/// Defers what is pending for too long.
+///
+/// # Safety
+///
+/// To be called by the queue of namespaces alone.
+#[no_mangle]
+unsafe extern "C" fn dmns_defer_old(_work: *mut bindings::work_struct) {
+    if pending::defer_old() {
+        // SAFETY: The workers run.
+        unsafe { bindings::dmns_age_soon() };
+    }
+}
