@@ -149,11 +149,7 @@ impl Record {
     }
 
     /// Starts a record with this number.
-    fn of_type(
-        number: u16,
-        context: *mut bindings::audit_context,
-        wait: Wait<'_>,
-    ) -> Option<Self> {
+    fn of_type(number: u16, context: *mut bindings::audit_context, wait: Wait<'_>) -> Option<Self> {
         let number = number.into();
         let buffer = match wait.effective() {
             // SAFETY: `context` is null, the audit context of `current`, or that of the worker which runs now. It stays

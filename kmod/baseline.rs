@@ -12,12 +12,12 @@
 //!
 //! Recording takes longer than reading. Meanwhile only the deletions of what is still to be recorded wait.
 
+use crate::audit;
 use crate::audit::deferred::{
     Batch,
     Class,
     Texts, //
 };
-use crate::audit;
 use crate::bindings::{
     self,
     dmns_namespace, //
@@ -145,10 +145,7 @@ impl Baseline {
 }
 
 /// Takes out of `list` what `queued` has the creation of, and adds what it has the deletion of alone.
-fn merge(
-    mut list: KVVec<dmns_namespace>,
-    queued: &Texts,
-) -> Result<KVVec<dmns_namespace>> {
+fn merge(mut list: KVVec<dmns_namespace>, queued: &Texts) -> Result<KVVec<dmns_namespace>> {
     let mut created = KVVec::new();
     let mut deleted = KVVec::new();
     queued.each_in_baseline(|creation, namespace, owner| {

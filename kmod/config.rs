@@ -5,14 +5,14 @@
 
 use crate::audit;
 use crate::info::Level;
-use crate::{
-    lifetime,
-    task, //
-};
 use crate::uapi::config::Change;
 use crate::uapi::select::{
     Command,
     Ids, //
+};
+use crate::{
+    lifetime,
+    task, //
 };
 use kernel::prelude::*;
 

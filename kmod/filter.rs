@@ -189,7 +189,9 @@ pub(crate) fn add(container: usize, mode: Mode, ids: &PerKind<u64>) -> bool {
 pub(crate) fn join(container: usize, ids: &PerKind<u64>) -> bool {
     let set = 1 << container;
     Kind::ALL.into_iter().zip(ids).all(|(kind, id)| {
-        UNUSED_KINDS[kind as usize].load(Relaxed) & set != 0 || *id == 0 || add_member(kind, *id, set)
+        UNUSED_KINDS[kind as usize].load(Relaxed) & set != 0
+            || *id == 0
+            || add_member(kind, *id, set)
     })
 }
 

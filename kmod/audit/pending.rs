@@ -279,7 +279,9 @@ fn insert(
         }
         if entry.count < MAX_PER_EVENT && (module.is_none() || entry.module.is_some()) {
             entry.count += 1;
-            text.take().into_iter().for_each(|text| entry.texts.push(text));
+            text.take()
+                .into_iter()
+                .for_each(|text| entry.texts.push(text));
         }
     }
     deferred::defer_all(&mut stale);
@@ -353,8 +355,7 @@ pub(crate) fn join(mut text: KBox<RecordText>) -> Result<(), KBox<RecordText>> {
     if !any() {
         return Err(text);
     }
-    let (Some(table), Some(event), Some(id)) =
-        (Table::get(), Stamp::of_current(), text.deleted())
+    let (Some(table), Some(event), Some(id)) = (Table::get(), Stamp::of_current(), text.deleted())
     else {
         return Err(text);
     };
