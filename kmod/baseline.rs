@@ -27,6 +27,7 @@ use crate::{
     nsfs,
     task, //
 };
+use kernel::fmt;
 use kernel::prelude::*;
 use kernel::sync::atomic::{
     Acquire,
@@ -46,6 +47,21 @@ const READ: u32 = 1;
 const WANTED: u32 = 2;
 
 static STATE: Atomic<u32> = Atomic::new(OFF);
+
+/// How many namespaces are still to be recorded.
+static LEFT: Atomic<usize> = Atomic::new(0);
+
+/// Writes how far the baseline is.
+pub(crate) fn show(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let left = LEFT.load(Relaxed);
+    match STATE.load(Relaxed) {
+        OFF => f.write_str("off\n"),
+        WANTED if !audit::enabled() => f.write_str("waits for auditing\n"),
+        WANTED => f.write_str("reading\n"),
+        _ if left != 0 => writeln!(f, "recording {left}"),
+        _ => f.write_str("recorded\n"),
+    }
+}
 
 /// Returns whether the handlers of namespaces have anything to record: not any more when the module is being unloaded, for
 /// then one of them is detached before the other.
@@ -103,18 +119,21 @@ impl Baseline {
         // SAFETY: The worker may sleep.
         unsafe { bindings::synchronize_rcu_tasks() };
         let list = read_list();
+        LEFT.store(usize::MAX, Relaxed);
         // From here on creations belong to events. Handlers that found `WANTED` before have queued theirs.
         let _ = STATE.cmpxchg(WANTED, READ, Release);
         queued.append(&mut Class::Ns.take());
-        list.and_then(|list| merge(list, queued))
+        let list = list
+            .and_then(|list| merge(list, queued))
             .inspect_err(|e| {
                 pr_err!(
                     "namespaces that exist are not recorded ({:?}): unload, then load again\n",
                     e
                 );
             })
-            .ok()
-            .map(|list| Self { list, recorded: 0 })
+            .unwrap_or_default();
+        LEFT.store(list.len(), Relaxed);
+        Some(Self { list, recorded: 0 })
     }
 
     /// Returns whether the namespace `id` is still to be recorded.
@@ -140,6 +159,7 @@ impl Baseline {
         }
         batch.end();
         self.recorded = end;
+        LEFT.store(self.list.len() - end, Relaxed);
         end < self.list.len()
     }
 }

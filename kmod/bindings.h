@@ -5,6 +5,7 @@
 #include <linux/audit.h>
 #include <linux/cgroup_namespace.h>
 #include <linux/device-mapper.h>
+#include <linux/ftrace.h>
 #include <linux/ipc_namespace.h>
 #include <linux/kprobes.h>
 #include <linux/namei.h>

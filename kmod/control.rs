@@ -10,6 +10,7 @@ mod filter;
 mod info;
 
 use crate::audit;
+use crate::baseline;
 use crate::bindings;
 use crate::counters;
 use crate::hooks::ffi_export;
@@ -30,11 +31,12 @@ use kernel::sync::atomic::{
 ffi_export!(dmns_control_show, dmns_control_store);
 
 /// The files: name, mode.
-const FILES: [(&CStr, u16); 4] = [
+const FILES: [(&CStr, u16); 5] = [
     (c"info", 0o600),
     (c"filter", 0o600),
     (c"counters", 0o400),
     (c"users", 0o400),
+    (c"baseline", 0o400),
 ];
 
 /// What the files control.
@@ -60,7 +62,8 @@ impl Control {
             0 => self.info.show(f),
             1 => self.filter.show(f),
             2 => counters::write(f),
-            _ => audit::write_shares(f),
+            3 => audit::write_shares(f),
+            _ => baseline::show(f),
         }
     }
 

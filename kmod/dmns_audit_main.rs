@@ -12,10 +12,8 @@
 //! - [`ftrace`]: attaches to kernel functions. [`hooks`]: the table of these functions, and what runs then.
 //! - [`control`]: the files in securityfs.
 
-#[cfg(not(CONFIG_DYNAMIC_FTRACE_WITH_JMP))]
-compile_error!(
-    "this kernel lacks CONFIG_DYNAMIC_FTRACE_WITH_JMP, and would call an odd address as it is"
-);
+#[cfg(not(CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS))]
+compile_error!("this kernel lacks CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS");
 #[cfg(not(CONFIG_KPROBES))]
 compile_error!("this kernel lacks CONFIG_KPROBES");
 #[cfg(not(CONFIG_AUDITSYSCALL))]
@@ -171,7 +169,7 @@ impl kernel::Module for DmnsAudit {
             Part::Ns => ns,
             Part::Always => true,
         };
-        let hooks = hooks::MODULE.into_iter().filter(|(part, _)| wanted(*part));
+        let hooks = hooks::MODULE.iter().filter(|(part, _)| wanted(*part));
         let attachments = Attachments::new(hooks.map(|(_, hook)| hook))
             .inspect_err(|_| pr_err!("not loaded, nothing is attached\n"))?;
         let control = KBox::pin_init(Control::new(level, ns), GFP_KERNEL)?;

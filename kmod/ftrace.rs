@@ -5,39 +5,143 @@
 //! C headers: [`include/linux/ftrace.h`](srctree/include/linux/ftrace.h),
 //! [`include/linux/kprobes.h`](srctree/include/linux/kprobes.h)
 //!
-//! ftrace patches a call or a jump into the entry of a function, to an address of our choice (a "direct
-//! call"). What it leads to runs in the function's own context: no wrapper disables preemption, and it
-//! may sleep where the function's caller may. fprobe and kretprobe handlers may not.
+//! ftrace patches a call into the entry of a function, to an address of our choice (a "direct call"). What it leads to runs
+//! in the function's own context: no wrapper disables preemption, and it may sleep where the function's caller may. fprobe
+//! and kretprobe handlers may not.
+//!
+//! All functions of a set lead to one trampoline, so that ftrace patches them, and waits for their users, at once. The
+//! trampoline has the address behind the patched entry on its stack: that names the function.
 
 use crate::bindings;
+use crate::hooks::ffi_export;
+use crate::read_once::read_once;
+use core::ptr::null_mut;
 use kernel::error::to_result;
 use kernel::prelude::*;
+use kernel::sync::atomic::{
+    Acquire,
+    Atomic,
+    Full,
+    Relaxed,
+    Release, //
+};
 use kernel::types::Opaque;
 
+ffi_export!(dmns_dispatch, dmns_livepatched);
+
 /// A kernel function to attach to, and what runs then.
-#[derive(Clone, Copy)]
 pub(crate) struct Hook {
     pub(crate) function: &'static CStr,
-    pub(crate) target: Target,
+    pub(crate) action: Action,
 }
 
-/// Where ftrace leads the callers of a function.
+/// What runs when a hooked function is called.
 #[derive(Clone, Copy)]
-pub(crate) enum Target {
-    /// To a function with the signature of the original, at the address that this returns. It returns to the caller, and the
-    /// original does not run.
-    Jump(fn() -> usize),
-    /// To a trampoline, which returns into the original, or calls it.
-    Call(unsafe extern "C" fn()),
+pub(crate) enum Action {
+    /// A function with the signature of the original, at the address that this returns. The original does not run.
+    Replace(fn() -> usize),
+    /// An entry hook. The original runs.
+    Entry(unsafe fn(&Args)),
+    /// An entry hook, and a function that runs if it returns true. That gets the first three arguments and the body of the
+    /// original, which it may call with [`bindings::dmns_call_original`].
+    Wrap(unsafe fn(&Args) -> bool, Wrapper),
+    /// What a trampoline of its own does.
+    Trampoline(unsafe extern "C" fn()),
 }
 
-impl Target {
-    /// Returns the address as ftrace wants it: bit 0 asks for a jump.
-    fn address(self) -> usize {
-        match self {
-            Self::Jump(function) => function() | 1,
-            Self::Call(trampoline) => trampoline as usize,
+/// A function that runs around another one.
+pub(crate) type Wrapper =
+    unsafe extern "C" fn(c_ulong, c_ulong, c_ulong, *const c_void) -> c_ulong;
+
+/// The arguments of a hooked function, as registers.
+pub(crate) struct Args(bindings::dmns_frame);
+
+impl Args {
+    /// Returns the argument with this index, of the first two, as a number.
+    pub(crate) fn number(&self, index: usize) -> c_ulong {
+        match index {
+            0 => self.0.a1,
+            _ => self.0.a2,
         }
+    }
+
+    /// Returns the argument with this index, of the first two, as a pointer.
+    pub(crate) fn pointer<T>(&self, index: usize) -> *mut T {
+        self.number(index) as *mut T
+    }
+}
+
+/// A hook that is attached, by the address behind the patched entry of its function; 0 where the slot is free.
+struct Slot {
+    body: Atomic<u64>,
+    hook: Atomic<*mut Hook>,
+}
+
+/// More than there are hooks.
+static SLOTS: [Slot; 16] = [const {
+    Slot {
+        body: Atomic::new(0),
+        hook: Atomic::new(null_mut()),
+    }
+}; 16];
+
+/// The address behind the entry of the hooked function that has a livepatch; 0 for none.
+///
+/// A trampoline sees the address of the livepatch then, of which nothing is known. So one function at a time can have one.
+static LIVEPATCHED: Atomic<u64> = Atomic::new(0);
+
+/// Returns the hook of the function with this address behind its entry.
+fn find(body: u64) -> Option<&'static Hook> {
+    let slot = SLOTS.iter().find(|slot| read_once(&slot.body) == body)?;
+    // SAFETY: Hooks are static. `hook` is set before `body`.
+    unsafe { slot.hook.load(Relaxed).as_ref() }
+}
+
+/// Runs the hook of a function that was called. Returns 0 if the original is to run, or else the address of what runs in its
+/// place; for that of a replacement, bit 0 is set.
+///
+/// # Safety
+///
+/// To be called by the trampoline alone, at the entry of a hooked function.
+#[no_mangle]
+unsafe extern "C" fn dmns_dispatch(frame: *const bindings::dmns_frame) -> c_ulong {
+    // SAFETY: The trampoline has the frame on its stack. `Args` has the layout of it.
+    let args = unsafe { &*frame.cast::<Args>() };
+    let hook = find(args.0.body as u64).or_else(|| find(LIVEPATCHED.load(Relaxed)));
+    match hook.map(|hook| hook.action) {
+        Some(Action::Replace(function)) => function() | 1,
+        // SAFETY: The arguments are those of the function that the hook is for.
+        Some(Action::Entry(entry)) => unsafe {
+            entry(args);
+            0
+        },
+        // SAFETY: As above.
+        Some(Action::Wrap(entry, wrapper)) if unsafe { entry(args) } => wrapper as usize,
+        _ => 0,
+    }
+}
+
+/// A livepatch of the function with its ftrace site at `ip` comes or goes. Returns whether it may come.
+///
+/// # Safety
+///
+/// To be called by ftrace alone.
+#[no_mangle]
+unsafe extern "C" fn dmns_livepatched(ip: c_ulong, comes: bool) -> c_int {
+    let body = (ip + bindings::MCOUNT_INSN_SIZE as c_ulong) as u64;
+    let Some(hook) = find(body) else { return 0 };
+    if !comes {
+        let _ = LIVEPATCHED.cmpxchg(body, 0, Relaxed);
+        return 0;
+    }
+    let before = match hook.action {
+        Action::Replace(_) => return EBUSY.to_errno(),
+        _ => LIVEPATCHED.cmpxchg(0, body, Full).err().unwrap_or(body),
+    };
+    if before == body {
+        0
+    } else {
+        EBUSY.to_errno()
     }
 }
 
@@ -78,84 +182,6 @@ impl Drop for Probes {
     }
 }
 
-/// A function with our address patched in.
-///
-/// # Invariants
-///
-/// `ops` is registered with `register_ftrace_direct()` for `hook.target`, or was, and ftrace has not waited yet for who
-/// uses it.
-struct Attachment {
-    hook: Hook,
-    ops: KBox<Opaque<bindings::ftrace_ops>>,
-}
-
-// SAFETY: ftrace guards its `ftrace_ops` with locks of its own; an attachment may be detached by another
-// task than the one that made it.
-unsafe impl Send for Attachment {}
-
-// SAFETY: Nothing can be done with a shared reference.
-unsafe impl Sync for Attachment {}
-
-impl Attachment {
-    fn new(hook: Hook, address: c_ulong) -> Result<Self> {
-        let function = hook.function;
-        let ops = KBox::new(Opaque::<bindings::ftrace_ops>::zeroed(), GFP_KERNEL)
-            .map_err(Error::from)
-            .inspect_err(|e| refused(function, *e))?;
-        // SAFETY: `ops` is ours. Nobody shall switch ftrace off while functions lead to us
-        // (`kernel.ftrace_enabled`).
-        unsafe { (*ops.get()).flags = bindings::FTRACE_OPS_FL_PERMANENT as c_ulong };
-        if let Target::Call(_) = hook.target {
-            // A trampoline takes the address of the original from its stack, where a livepatch has put its own.
-            // SAFETY: `ops` is ours.
-            unsafe { bindings::dmns_allow_livepatch(ops.get()) };
-        }
-        // SAFETY: `ops` is zeroed but for what is set here, which is how C declares one, and stays where it is until it is
-        // freed.
-        to_result(unsafe { bindings::ftrace_set_filter_ip(ops.get(), address, 0, 1) })
-            .inspect_err(|e| refused(function, *e))?;
-        // SAFETY: `ops` names one function. The address is that of a Rust function with the signature of
-        // the one that it replaces, or of a trampoline that keeps the arguments of the one that it
-        // leads to.
-        let registered =
-            unsafe { bindings::register_ftrace_direct(ops.get(), hook.target.address()) };
-        to_result(registered).inspect_err(|e| {
-            // SAFETY: `ops` is not registered.
-            unsafe { bindings::ftrace_free_filter(ops.get()) };
-            refused(function, *e);
-        })?;
-        pr_info!("{}: attached\n", function);
-        // INVARIANT: Registered just now.
-        Ok(Self { hook, ops })
-    }
-
-    /// Gives the function back. Code that was led to us may still run, and still uses `ops`.
-    fn detach(&mut self) {
-        // ftrace has set FTRACE_OPS_FL_DYNAMIC for an `ops` outside of the kernel's own data: it would wait for who uses it,
-        // holding its locks, for each function. `Attachments` waits once for all.
-        // SAFETY: `ops` is registered, and only ftrace's functions and we change its flags, none of them now.
-        unsafe { (*self.ops.get()).flags &= !(bindings::FTRACE_OPS_FL_DYNAMIC as c_ulong) };
-        // SAFETY: By the type invariants `ops` is registered for this address.
-        let unregistered = to_result(unsafe {
-            bindings::unregister_ftrace_direct(self.ops.get(), self.hook.target.address(), true)
-        });
-        if let Err(e) = unregistered {
-            // The function still leads to our code, and nothing can keep a module whose exit function
-            // runs already: nothing but the exit function itself.
-            pr_emerg!(
-                "{}: ftrace cannot detach ({:?}); this module stays in memory, reboot soon\n",
-                self.hook.function,
-                e
-            );
-            loop {
-                // SAFETY: The exit and the init function of a module may sleep.
-                unsafe { bindings::msleep(60_000) };
-            }
-        }
-        pr_info!("{}: detached\n", self.hook.function);
-    }
-}
-
 /// Prints why a function cannot be attached to, and what to do.
 fn refused(function: &CStr, error: Error) {
     let advice = if error == ENOENT {
@@ -171,47 +197,152 @@ fn refused(function: &CStr, error: Error) {
     pr_err!("{}: cannot attach ({:?}): {}\n", function, error, advice);
 }
 
-/// A set of attachments. All are made, or none.
+/// Hooks that are attached, all or none, with one `ftrace_ops`.
 ///
 /// When it is dropped, the functions are given back. Handlers may still run then: see
 /// [`wait_for_handlers`](crate::lifetime::wait_for_handlers). May sleep.
-pub(crate) struct Attachments(KVec<Attachment>);
+///
+/// # Invariants
+///
+/// `ops` is registered with `register_ftrace_direct()` for `trampoline`.
+pub(crate) struct Attachments {
+    ops: KBox<Opaque<bindings::ftrace_ops>>,
+    trampoline: usize,
+    hooks: KVec<(&'static Hook, c_ulong)>,
+}
+
+// SAFETY: ftrace guards its `ftrace_ops` with locks of its own; hooks may be detached by another task than the one that
+// attached them.
+unsafe impl Send for Attachments {}
+
+// SAFETY: Nothing can be done with a shared reference.
+unsafe impl Sync for Attachments {}
 
 impl Attachments {
-    /// Attaches to `hooks`.
-    pub(crate) fn new(hooks: impl IntoIterator<Item = Hook>) -> Result<Self> {
+    /// Attaches `hooks`, which all have the same trampoline.
+    pub(crate) fn new(hooks: impl IntoIterator<Item = &'static Hook>) -> Result<Self> {
         let mut probes = Probes(KVec::new());
-        let mut places = KVec::new();
+        let mut sites = KVec::new();
         for hook in hooks {
-            let address = probes
+            let site = probes
                 .find(hook.function)
                 .inspect_err(|e| refused(hook.function, *e))?;
-            places.push((hook, address), GFP_KERNEL)?;
+            sites.push((hook, site), GFP_KERNEL)?;
         }
         drop(probes);
-        let mut this = Self(KVec::with_capacity(places.len(), GFP_KERNEL)?);
-        for (hook, address) in places {
-            this.0.push(Attachment::new(hook, address)?, GFP_KERNEL)?;
+        Self::at(sites)
+    }
+
+    fn at(sites: KVec<(&'static Hook, c_ulong)>) -> Result<Self> {
+        let trampoline = match sites.first().map(|(hook, _)| hook.action) {
+            Some(Action::Trampoline(trampoline)) => trampoline,
+            _ => bindings::dmns_trampoline,
+        } as usize;
+        let ops = KBox::new(Opaque::<bindings::ftrace_ops>::zeroed(), GFP_KERNEL)?;
+        // SAFETY: `ops` is ours. Nobody shall switch ftrace off while functions lead to us (`kernel.ftrace_enabled`).
+        unsafe {
+            (*ops.get()).flags = bindings::FTRACE_OPS_FL_PERMANENT as c_ulong;
+            bindings::dmns_allow_livepatch(ops.get());
         }
-        Ok(this)
+        for (hook, site) in &sites {
+            // SAFETY: `ops` is zeroed but for what is set here, which is how C declares one, and stays where it is until
+            // it is freed.
+            to_result(unsafe { bindings::ftrace_set_filter_ip(ops.get(), *site, 0, 0) })
+                .inspect_err(|e| {
+                    // SAFETY: `ops` is not registered.
+                    unsafe { bindings::ftrace_free_filter(ops.get()) };
+                    refused(hook.function, *e);
+                })?;
+        }
+        Self::fill_slots(&sites);
+        // SAFETY: `ops` names functions whose hooks have slots. The address is that of a trampoline, which keeps the
+        // arguments of the function that leads to it.
+        let registered = unsafe { bindings::register_ftrace_direct(ops.get(), trampoline) };
+        to_result(registered).inspect_err(|e| {
+            Self::free_slots(&sites);
+            // SAFETY: `ops` is not registered.
+            unsafe { bindings::ftrace_free_filter(ops.get()) };
+            report(&sites, *e);
+        })?;
+        for (hook, _) in &sites {
+            pr_info!("{}: attached\n", hook.function);
+        }
+        // INVARIANT: Registered just now.
+        Ok(Self {
+            ops,
+            trampoline,
+            hooks: sites,
+        })
+    }
+
+    fn fill_slots(sites: &[(&'static Hook, c_ulong)]) {
+        for (hook, site) in sites {
+            // All who attach hold a lock, or are the init function of the module: nobody else takes the slot meanwhile.
+            let free = SLOTS.iter().find(|slot| slot.body.load(Relaxed) == 0);
+            let Some(slot) = free else {
+                pr_err!("{}: no slot\n", hook.function);
+                continue;
+            };
+            slot.hook
+                .store(core::ptr::from_ref(*hook).cast_mut(), Relaxed);
+            slot.body
+                .store((*site + bindings::MCOUNT_INSN_SIZE as c_ulong) as u64, Release);
+        }
+    }
+
+    /// Frees the slots. Nobody may be on the way to the hooks any more.
+    fn free_slots(sites: &[(&'static Hook, c_ulong)]) {
+        for (_, site) in sites {
+            let body = (*site + bindings::MCOUNT_INSN_SIZE as c_ulong) as u64;
+            let _ = LIVEPATCHED.cmpxchg(body, 0, Relaxed);
+            for slot in &SLOTS {
+                if slot.body.load(Acquire) == body {
+                    slot.body.store(0, Relaxed);
+                }
+            }
+        }
+    }
+}
+
+/// Prints why `sites` cannot be attached to together: which of them cannot alone.
+fn report(sites: &[(&'static Hook, c_ulong)], error: Error) {
+    let mut found = false;
+    if let [(hook, _)] = sites {
+        refused(hook.function, error);
+        return;
+    }
+    for (hook, site) in sites {
+        let alone = KVec::from_elem((*hook, *site), 1, GFP_KERNEL);
+        // It prints its own reason.
+        found |= alone.is_ok_and(|alone| Attachments::at(alone).is_err());
+    }
+    if !found {
+        pr_err!("cannot attach ({:?}): try again\n", error);
     }
 }
 
 impl Drop for Attachments {
     fn drop(&mut self) {
-        if self.0.is_empty() {
-            return;
+        // SAFETY: By the type invariants `ops` is registered for this address. Waits until nobody uses `ops`, or is in the
+        // trampoline and not yet in a hook: FTRACE_OPS_FL_DYNAMIC.
+        let unregistered = to_result(unsafe {
+            bindings::unregister_ftrace_direct(self.ops.get(), self.trampoline, true)
+        });
+        if let Err(e) = unregistered {
+            // The functions still lead to our code, and nothing can keep a module whose exit function
+            // runs already: nothing but the exit function itself.
+            pr_emerg!(
+                "ftrace cannot detach ({:?}); this module stays in memory, reboot soon\n",
+                e
+            );
+            loop {
+                // SAFETY: The exit and the init function of a module may sleep.
+                unsafe { bindings::msleep(60_000) };
+            }
         }
-        // The last one first.
-        for attachment in self.0.iter_mut().rev() {
-            attachment.detach();
-        }
-        // As ftrace_shutdown() waits before an `ops` is freed: for who looks at it with preemption off, and for who was
-        // preempted in a trampoline.
-        // SAFETY: The caller may sleep.
-        unsafe {
-            bindings::synchronize_rcu_tasks_rude();
-            bindings::synchronize_rcu_tasks();
+        Self::free_slots(&self.hooks);
+        for (hook, _) in &self.hooks {
+            pr_info!("{}: detached\n", hook.function);
         }
     }
 }

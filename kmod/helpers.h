@@ -107,25 +107,24 @@ bool dmns_control_file(const char *name, umode_t mode, struct dentry *dir, unsig
 int dmns_control_show(struct seq_file *m, unsigned long file);
 int dmns_control_store(unsigned long file, const u8 *text, size_t length);
 
+/* What the trampoline has on its stack. */
+struct dmns_frame {
+	unsigned long a5, a4, a3, a2, a1;
+	unsigned long frame_pointer;
+	/* Where the function goes on behind its entry, or where a livepatch leads. */
+	unsigned long body;
+};
+
 /* In trampoline_*.S. */
+void dmns_trampoline(void);
 unsigned long dmns_call_original(unsigned long a1, unsigned long a2, unsigned long a3, const void *body);
 
-/* In hooks/, called by the trampolines. */
-void dmns_entry_ns_add(const struct ns_common *ns);
-void dmns_entry_ns_remove(const struct ns_common *ns);
-void dmns_entry_ns_switch(struct task_struct *task, const struct nsproxy *proxy);
-void dmns_entry_clone(void);
-void dmns_entry_audit_exit(void);
-bool dmns_entry_audit_message(struct audit_context *context);
-bool dmns_entry_seccomp(void);
-bool dmns_entry_core_dump(long signal);
-unsigned long dmns_wrap_event(unsigned long a1, unsigned long a2, unsigned long a3, const void *body);
-unsigned long dmns_wrap_audit_message(unsigned long a1, unsigned long a2, unsigned long a3, const void *body);
-bool dmns_entry_audit_receive(void);
-unsigned long dmns_wrap_audit_receive(unsigned long a1, unsigned long a2, unsigned long a3, const void *body);
+/* In ftrace.rs, called by the trampoline, and by ftrace. */
+unsigned long dmns_dispatch(const struct dmns_frame *frame);
+int dmns_livepatched(unsigned long ip, bool comes);
+
+/* In hooks/filter.rs, called by the trampoline. */
 bool dmns_entry_audit_entry(void);
 void dmns_exit_audit_entry(void);
-bool dmns_entry_audit_filter(int number, unsigned int list);
-int dmns_wrap_audit_filter(void);
 
 #endif

@@ -180,10 +180,10 @@ impl FilterFile {
 impl State {
     fn attach(&mut self) -> Result {
         if self.filter.is_none() {
-            self.filter = Some(Attachments::new(hooks::FILTER)?);
+            self.filter = Some(Attachments::new(&hooks::FILTER)?);
         }
         if self.entry.is_none() {
-            self.entry = Some(Attachments::new(hooks::FILTER_ENTRY)?);
+            self.entry = Some(Attachments::new(&hooks::FILTER_ENTRY)?);
         }
         Ok(())
     }

@@ -90,5 +90,5 @@ fn attach(level: Level) -> Result<Option<Attachments>> {
     if level == Level::None {
         return Ok(None);
     }
-    Attachments::new(hooks::INFO).map(Some)
+    Attachments::new(&hooks::INFO).map(Some)
 }

@@ -2,11 +2,9 @@
 
 //! Changes of audit's configuration: it may be switched on or off, or locked.
 
-use super::{
-    ffi_export,
-    wrapped, //
-};
+use super::wrapped;
 use crate::bindings;
+use crate::ftrace::Args;
 use crate::lifetime::{
     self,
     ModuleRef, //
@@ -18,15 +16,12 @@ use crate::{
 };
 use kernel::prelude::*;
 
-ffi_export!(dmns_entry_audit_receive, dmns_wrap_audit_receive);
-
 /// `audit_receive()`: a message to audit, which may change its configuration. Then a reference to the module is taken.
 ///
 /// # Safety
 ///
-/// To be called by the trampoline, at the entry of that function.
-#[no_mangle]
-unsafe extern "C" fn dmns_entry_audit_receive() -> bool {
+/// None: it looks at no argument.
+pub(super) unsafe fn on_message(_: &Args) -> bool {
     // Others than these change nothing, and do not hold the module.
     !lifetime::pinned()
         && task::may_send_control()
@@ -38,8 +33,7 @@ unsafe extern "C" fn dmns_entry_audit_receive() -> bool {
 /// # Safety
 ///
 /// As for [`wrapped`].
-#[no_mangle]
-unsafe extern "C" fn dmns_wrap_audit_receive(
+pub(super) unsafe extern "C" fn wrap_message(
     a1: c_ulong,
     a2: c_ulong,
     a3: c_ulong,

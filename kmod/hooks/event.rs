@@ -6,10 +6,7 @@
 //! EBUSY while the original function waits for audit, which it does at most for `backlog_wait_time`.
 
 use super::filter::current_filtered;
-use super::{
-    ffi_export,
-    wrapped, //
-};
+use super::wrapped;
 use crate::audit::event::{
     self,
     Event,
@@ -20,6 +17,7 @@ use crate::audit::{
     Wait, //
 };
 use crate::bindings;
+use crate::ftrace::Args;
 use crate::info;
 use crate::lifetime::{
     HandlerGuard,
@@ -29,15 +27,6 @@ use crate::task::TaskNs;
 use crate::uapi::ns::Info;
 use kernel::prelude::*;
 
-ffi_export!(
-    dmns_entry_audit_exit,
-    dmns_entry_audit_message,
-    dmns_entry_seccomp,
-    dmns_entry_core_dump,
-    dmns_wrap_event,
-    dmns_wrap_audit_message,
-);
-
 fn current_info() -> Option<Info> {
     TaskNs::current().map(|task| task.info())
 }
@@ -46,9 +35,8 @@ fn current_info() -> Option<Info> {
 ///
 /// # Safety
 ///
-/// To be called by the trampoline, at the entry of that function.
-#[no_mangle]
-unsafe extern "C" fn dmns_entry_audit_exit() {
+/// That function was called.
+pub(super) unsafe fn on_end(_: &Args) {
     if !pending::any() && !info::wanted() {
         return;
     }
@@ -64,7 +52,7 @@ unsafe extern "C" fn dmns_entry_audit_exit() {
 }
 
 /// Returns whether a record outside of any event shall get one, with `NS_INFO`. Then a reference to the module is taken.
-fn wrap_event() -> bool {
+fn wants_event() -> bool {
     !current_filtered()
         && info::wants_event(current_info)
         && ModuleRef::get().map(ModuleRef::leak).is_some()
@@ -75,31 +63,28 @@ fn wrap_event() -> bool {
 ///
 /// # Safety
 ///
-/// To be called by the trampoline, at the entry of that function.
-#[no_mangle]
-unsafe extern "C" fn dmns_entry_audit_message(context: *mut bindings::audit_context) -> bool {
-    context.is_null() && wrap_event()
+/// `args` are those of that function.
+pub(super) unsafe fn on_message(args: &Args) -> bool {
+    args.number(0) == 0 && wants_event()
 }
 
 /// `audit_seccomp()`: before audit's entry into a system call.
 ///
 /// # Safety
 ///
-/// To be called by the trampoline, at the entry of that function.
-#[no_mangle]
-unsafe extern "C" fn dmns_entry_seccomp() -> bool {
-    wrap_event()
+/// None: it looks at no argument.
+pub(super) unsafe fn on_seccomp(_: &Args) -> bool {
+    wants_event()
 }
 
 /// `audit_core_dumps()`: behind audit's exit from a system call.
 ///
 /// # Safety
 ///
-/// To be called by the trampoline, at the entry of that function.
-#[no_mangle]
-unsafe extern "C" fn dmns_entry_core_dump(signal: c_long) -> bool {
+/// `args` are those of that function.
+pub(super) unsafe fn on_core_dump(args: &Args) -> bool {
     // It records none of these.
-    signal != bindings::SIGQUIT as c_long && wrap_event()
+    args.number(0) != bindings::SIGQUIT as c_ulong && wants_event()
 }
 
 /// Begins an event, unless `current` is in one, with `NS_INFO` first: readers take some types of record for the last of
@@ -117,8 +102,7 @@ fn event_with_info(module: &ModuleRef) -> Option<Event> {
 /// # Safety
 ///
 /// As for [`wrapped`].
-#[no_mangle]
-unsafe extern "C" fn dmns_wrap_event(
+pub(super) unsafe extern "C" fn wrap_event(
     a1: c_ulong,
     a2: c_ulong,
     a3: c_ulong,
@@ -142,8 +126,7 @@ unsafe extern "C" fn dmns_wrap_event(
 /// # Safety
 ///
 /// As for [`wrapped`].
-#[no_mangle]
-unsafe extern "C" fn dmns_wrap_audit_message(
+pub(super) unsafe extern "C" fn wrap_message(
     _context: c_ulong,
     a2: c_ulong,
     a3: c_ulong,

@@ -10,15 +10,11 @@ use super::ffi_export;
 use crate::audit::event;
 use crate::bindings;
 use crate::filter;
+use crate::ftrace::Args;
 use crate::task::TaskNs;
 use kernel::prelude::*;
 
-ffi_export!(
-    dmns_entry_audit_entry,
-    dmns_entry_audit_filter,
-    dmns_exit_audit_entry,
-    dmns_wrap_audit_filter,
-);
+ffi_export!(dmns_entry_audit_entry, dmns_exit_audit_entry);
 
 /// Returns whether what `current` causes is filtered.
 #[inline]
@@ -50,9 +46,9 @@ unsafe extern "C" fn dmns_exit_audit_entry() {
 ///
 /// # Safety
 ///
-/// To be called by the trampoline, at the entry of that function.
-#[no_mangle]
-unsafe extern "C" fn dmns_entry_audit_filter(number: c_int, list: c_uint) -> bool {
+/// `args` are those of that function: the type, and the list.
+pub(super) unsafe fn on_filter(args: &Args) -> bool {
+    let (number, list) = (args.number(0) as c_int, args.number(1) as c_uint);
     list == bindings::AUDIT_FILTER_EXCLUDE
         && event::in_task()
         && event::filtered().unwrap_or_else(current_filtered)
@@ -64,7 +60,11 @@ unsafe extern "C" fn dmns_entry_audit_filter(number: c_int, list: c_uint) -> boo
 /// # Safety
 ///
 /// None: it looks at none of its arguments.
-#[no_mangle]
-unsafe extern "C" fn dmns_wrap_audit_filter() -> c_int {
+pub(super) unsafe extern "C" fn wrap_filter(
+    _: c_ulong,
+    _: c_ulong,
+    _: c_ulong,
+    _: *const c_void,
+) -> c_ulong {
     0
 }

@@ -2,9 +2,9 @@
 
 //! Namespaces: each comes into the kernel's tree and leaves it again, and tasks change theirs.
 
-use super::ffi_export;
 use crate::audit::Owner;
 use crate::bindings;
+use crate::ftrace::Args;
 use crate::lifetime::HandlerGuard;
 use crate::task::{
     self,
@@ -18,21 +18,13 @@ use crate::{
     nsfs, //
 };
 
-ffi_export!(
-    dmns_entry_ns_add,
-    dmns_entry_ns_remove,
-    dmns_entry_ns_switch,
-    dmns_entry_clone,
-);
-
 /// `__ns_tree_add_raw()` is about to make a namespace visible.
 ///
 /// # Safety
 ///
-/// To be called by the trampoline, at the entry of that function. `ns` is an initialised namespace that the caller alone
-/// knows yet.
-#[no_mangle]
-unsafe extern "C" fn dmns_entry_ns_add(ns: *const bindings::ns_common) {
+/// `args` are those of that function: an initialised namespace that the caller alone knows yet.
+pub(super) unsafe fn on_add(args: &Args) {
+    let ns = args.pointer::<bindings::ns_common>(0);
     let _guard = HandlerGuard::new();
     if !baseline::namespaces_wanted() {
         return;
@@ -56,10 +48,9 @@ unsafe extern "C" fn dmns_entry_ns_add(ns: *const bindings::ns_common) {
 ///
 /// # Safety
 ///
-/// To be called by the trampoline, at the entry of that function. `ns` is a namespace in the tree, which the caller is about to
-/// free.
-#[no_mangle]
-unsafe extern "C" fn dmns_entry_ns_remove(ns: *const bindings::ns_common) {
+/// `args` are those of that function: a namespace in the tree, which the caller is about to free.
+pub(super) unsafe fn on_remove(args: &Args) {
+    let ns = args.pointer::<bindings::ns_common>(0);
     let _guard = HandlerGuard::new();
     if !baseline::namespaces_wanted() {
         return;
@@ -94,12 +85,10 @@ unsafe fn owner(ns: *const bindings::ns_common) -> Owner {
 ///
 /// # Safety
 ///
-/// To be called by the trampoline, at the entry of that function.
-#[no_mangle]
-unsafe extern "C" fn dmns_entry_ns_switch(
-    task: *mut bindings::task_struct,
-    proxy: *const bindings::nsproxy,
-) {
+/// `args` are those of that function: a task, and its next `nsproxy`.
+pub(super) unsafe fn on_switch(args: &Args) {
+    let task = args.pointer::<bindings::task_struct>(0);
+    let proxy = args.pointer::<bindings::nsproxy>(1);
     let _guard = HandlerGuard::new();
     filter::nsproxy_changed();
     // Without a proxy, it exits.
@@ -115,9 +104,8 @@ unsafe extern "C" fn dmns_entry_ns_switch(
 ///
 /// # Safety
 ///
-/// To be called by the trampoline, at the entry of that function.
-#[no_mangle]
-unsafe extern "C" fn dmns_entry_clone() {
+/// None: it looks at no argument.
+pub(super) unsafe fn on_clone(_: &Args) {
     let _guard = HandlerGuard::new();
     if info::wanted() && TaskNs::current().is_some_and(|task| task.info().children_elsewhere()) {
         info::force_record_on_ns_change(|| false);

@@ -257,6 +257,7 @@ impl Guest {
         }
         if module {
             self.must("load")?;
+            self.must(crate::judge::EMITTED)?;
             self.mark()?;
         }
         self.ready = true;

@@ -44,9 +44,9 @@ const SPLATS: [&str; 23] = [
     "new suspected memory leaks",
 ];
 
-/// Waits until the module has deferred no record any more.
-const EMITTED: &str = "while awk 'NR > 1 { n += $NF } END { exit n == 0 }' \
-    /sys/kernel/security/dmns_audit/counters 2>/dev/null; do sleep 0.1; done";
+/// Waits until the module has recorded its baseline, and has deferred no record any more.
+pub(crate) const EMITTED: &str = "while grep -sq '^re[ac].*ing' /sys/kernel/security/dmns_audit/baseline || \
+    awk 'NR > 1 { n += $NF } END { exit n == 0 }' /sys/kernel/security/dmns_audit/counters 2>/dev/null; do sleep 0.1; done";
 
 /// How long `ausearch` may look for records, of which there may be many.
 const SEARCH: Duration = Duration::from_secs(300);
