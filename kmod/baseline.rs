@@ -45,6 +45,8 @@ const OFF: u32 = 0;
 const READ: u32 = 1;
 /// The baseline is to be read once auditing is on.
 const WANTED: u32 = 2;
+/// The same, but not all functions are attached yet.
+const ATTACHING: u32 = 3;
 
 static STATE: Atomic<u32> = Atomic::new(OFF);
 
@@ -56,8 +58,8 @@ pub(crate) fn show(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let left = LEFT.load(Relaxed);
     match STATE.load(Relaxed) {
         OFF => f.write_str("off\n"),
-        WANTED if !audit::enabled() => f.write_str("waits for auditing\n"),
-        WANTED => f.write_str("reading\n"),
+        WANTED | ATTACHING if !audit::enabled() => f.write_str("waits for auditing\n"),
+        WANTED | ATTACHING => f.write_str("reading\n"),
         _ if left != 0 => writeln!(f, "recording {left}"),
         _ => f.write_str("recorded\n"),
     }
@@ -71,12 +73,18 @@ pub(crate) fn namespaces_wanted() -> bool {
 
 /// Returns whether the kernel's list is being read: what a handler sees is to be deferred.
 pub(crate) fn reading() -> bool {
-    STATE.load(Acquire) == WANTED
+    matches!(STATE.load(Acquire), WANTED | ATTACHING)
 }
 
 /// Begins to record namespaces. To be called before anything is attached.
 pub(crate) fn begin() {
-    STATE.store(WANTED, Release);
+    STATE.store(ATTACHING, Release);
+}
+
+/// Lets the worker read the baseline. To be called when all functions are attached.
+pub(crate) fn attached() {
+    let _ = STATE.cmpxchg(ATTACHING, WANTED, Release);
+    auditing_changed();
 }
 
 /// Ends to record namespaces: the module is about to detach.
@@ -111,7 +119,7 @@ impl Baseline {
     ///
     /// Only the worker of namespaces calls this.
     pub(crate) unsafe fn read(queued: &mut Texts) -> Option<Self> {
-        if !reading() || !audit::enabled() {
+        if STATE.load(Acquire) != WANTED || !audit::enabled() {
             return None;
         }
         // Tasks that entered `__ns_tree_add_raw()` or `__ns_tree_remove()` before these were patched have updated the list:
@@ -158,6 +166,17 @@ impl Baseline {
             }
         }
         batch.end();
+        if !audit::enabled() {
+            // Switched off meanwhile: it is read again when auditing is on.
+            self.list.clear();
+            self.recorded = 0;
+            LEFT.store(0, Relaxed);
+            let _ = STATE.cmpxchg(READ, WANTED, Release);
+            if audit::enabled() {
+                Class::Ns.wake(0);
+            }
+            return false;
+        }
         self.recorded = end;
         LEFT.store(self.list.len() - end, Relaxed);
         end < self.list.len()

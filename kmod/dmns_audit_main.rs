@@ -182,7 +182,7 @@ impl kernel::Module for DmnsAudit {
         if level != Level::None {
             info::record_first_task(task::first_task_info());
         }
-        baseline::auditing_changed();
+        baseline::attached();
         config::pin_if_locked();
         Ok(Self {
             _unloading: Unloading,

@@ -22,10 +22,7 @@ use super::text::{
 use super::Wait;
 use crate::bindings;
 use crate::counters::Outcome;
-use crate::lifetime::{
-    HandlerGuard,
-    ModuleRef, //
-};
+use crate::lifetime::ModuleRef;
 use core::ptr::null_mut;
 use kernel::alloc::Flags;
 use kernel::new_spinlock;
@@ -477,7 +474,6 @@ unsafe extern "C" fn on_return_to_user(work: *mut bindings::callback_head) {
 /// Defers what is pending for longer than a system call takes that does not sleep. To be called each second; returns
 /// whether anything is pending still.
 pub(crate) fn defer_old() -> bool {
-    let _guard = HandlerGuard::new();
     defer_ripe(|entry| {
         entry.age += 1;
         entry.module.is_none() && entry.age > MAX_AGE
