@@ -29,6 +29,7 @@ const TAIL: usize = 30;
 /// The commands that scenarios find in the guest beside the real tools.
 const COMMANDS: &[(&str, &str)] = &[
     ("accounted", include_str!("../guest/accounted")),
+    ("attack", include_str!("../guest/attack")),
     ("auparse", include_str!("../guest/auparse")),
     ("bench", include_str!("../guest/bench")),
     ("block-links", include_str!("../guest/block-links")),
