@@ -46,6 +46,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("fill", include_str!("../guest/fill")),
     ("flip", include_str!("../guest/flip")),
     ("fuzz", include_str!("../guest/fuzz")),
+    ("hostile", include_str!("../guest/hostile")),
     (
         "integrity-offset",
         include_str!("../guest/integrity-offset"),

@@ -35,7 +35,7 @@ pub(super) fn run(churn: &Churn) -> Result<()> {
     churn.user.become_it()?;
     for _ in 0..churn.loops {
         child(|| {
-            if flags & libc::CLONE_NEWUSER == 0 {
+            if flags != 0 && flags & libc::CLONE_NEWUSER == 0 {
                 unshare(libc::CLONE_NEWUSER).context("unshare")?;
             }
             let pid_ns = File::open("/proc/self/ns/pid")?;

@@ -64,13 +64,15 @@ struct User {
     /// Who does it.
     #[arg(long, default_value_t = 65534)]
     uid: u32,
+    /// Give him one share of the processors, as systemd gives each user, and not one for each of his tasks.
+    #[arg(long)]
+    slice: bool,
 }
 
 impl User {
     /// Drops all privileges, for good.
     ///
-    /// The limits of this user are those of a machine with much memory. He gets a cgroup of his own, as systemd gives
-    /// each user one: he has his share of the processors, not one share for each of his tasks.
+    /// The limits of this user are those of a machine with much memory.
     fn become_it(&self) -> Result<()> {
         for (limit, most) in [(libc::RLIMIT_NPROC, 65_536), (libc::RLIMIT_NOFILE, 524_288)] {
             let limits = libc::rlimit {
@@ -81,12 +83,13 @@ impl User {
             done(unsafe { libc::setrlimit(limit, &raw const limits) }.into())
                 .context("setrlimit")?;
         }
-        let cgroups = "/sys/fs/cgroup";
-        let slice = format!("{cgroups}/user-{}.slice", self.uid);
-        // Fails where the kernel has no such controller: then each task has a share.
-        let _ = fs::write(format!("{cgroups}/cgroup.subtree_control"), "+cpu");
-        fs::create_dir_all(&slice).with_context(|| slice.clone())?;
-        fs::write(format!("{slice}/cgroup.procs"), "0").with_context(|| slice.clone())?;
+        if self.slice {
+            let cgroups = "/sys/fs/cgroup";
+            let slice = format!("{cgroups}/user-{}.slice", self.uid);
+            fs::write(format!("{cgroups}/cgroup.subtree_control"), "+cpu").context("cpu")?;
+            fs::create_dir_all(&slice).with_context(|| slice.clone())?;
+            fs::write(format!("{slice}/cgroup.procs"), "0").with_context(|| slice.clone())?;
+        }
         // SAFETY: These calls take numbers, but for an empty list.
         unsafe {
             done(libc::syscall(
