@@ -29,6 +29,7 @@ const TAIL: usize = 30;
 /// The commands that scenarios find in the guest beside the real tools.
 const COMMANDS: &[(&str, &str)] = &[
     ("accounted", include_str!("../guest/accounted")),
+    ("attack", include_str!("../guest/attack")),
     ("auparse", include_str!("../guest/auparse")),
     ("bench", include_str!("../guest/bench")),
     ("block-links", include_str!("../guest/block-links")),
@@ -45,6 +46,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("fill", include_str!("../guest/fill")),
     ("flip", include_str!("../guest/flip")),
     ("fuzz", include_str!("../guest/fuzz")),
+    ("hostile", include_str!("../guest/hostile")),
     (
         "integrity-offset",
         include_str!("../guest/integrity-offset"),

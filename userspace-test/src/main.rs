@@ -6,9 +6,10 @@
 //! Host side: [`prepare`] makes what a run needs, [`vm`] and [`guest`] hold a guest, [`scenario`],
 //! [`pattern`] and [`expect`] say what must appear, [`judge`] what must hold in any run, [`report`] prints
 //! the verdict. [`diff`] and [`figures`] hold the module against the C original.
-//! Guest side: [`agent`], the same program as PID 1.
+//! Guest side: [`agent`], the same program as PID 1; [`attack`], what an ordinary user does to the module.
 
 mod agent;
+mod attack;
 mod bench;
 mod clock;
 mod diff;
@@ -110,6 +111,9 @@ enum Cmd {
         /// What to do.
         stage: agent::Stage,
     },
+    /// Act as an ordinary user who attacks the module, in a guest.
+    #[command(hide = true)]
+    Attack(attack::Attack),
 }
 
 #[derive(Args)]
@@ -229,6 +233,7 @@ fn act(command: Cmd, patience: Option<u32>) -> Result<ExitCode> {
             agent::run(stage)?;
             Ok(ExitCode::SUCCESS)
         }
+        Cmd::Attack(attack) => attack::run(&attack),
     }
 }
 

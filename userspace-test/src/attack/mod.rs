@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Attacks of an ordinary user, and what measures them: the guest command `attack`.
+//!
+//! Each attack drops all privileges first, and needs nothing but unprivileged user namespaces.
+
+mod churn;
+mod fuse;
+mod hold;
+mod make;
+mod memory;
+mod within;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use nix::libc;
+use std::fs::{self, File};
+use std::io::Read;
+use std::process::ExitCode;
+use std::sync::atomic::AtomicU64;
+
+/// Act as an ordinary user who attacks the module.
+#[derive(Args)]
+pub(crate) struct Attack {
+    #[command(subcommand)]
+    way: Way,
+}
+
+#[derive(Subcommand)]
+enum Way {
+    /// Create and delete namespaces in loops.
+    Churn(churn::Churn),
+    /// Keep tasks asleep inside of system calls.
+    Hold(hold::Hold),
+    /// Create namespaces one after another, and print how many microseconds that takes.
+    Make(make::Make),
+    /// Keep namespaces by file descriptors, and drop them all by an exit.
+    Hoard(make::Hoard),
+    /// Allocate memory until the kernel has to reclaim it.
+    Memory(memory::Memory),
+    /// Run a command as root, and print how many milliseconds it takes.
+    ///
+    /// Exit status: that of the command, or 124 if it does not end within the limit. Then this program prints where
+    /// the command sleeps, and does not wait for it.
+    Within(within::Within),
+}
+
+/// Does what is asked.
+pub(crate) fn run(attack: &Attack) -> Result<ExitCode> {
+    match &attack.way {
+        Way::Churn(churn) => churn::run(churn)?,
+        Way::Hold(hold) => hold::run(hold)?,
+        Way::Make(make) => make::run(make)?,
+        Way::Hoard(hoard) => make::hoard(hoard)?,
+        Way::Memory(memory) => memory::run(memory)?,
+        Way::Within(within) => return within::run(within),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The user who attacks.
+#[derive(Args)]
+struct User {
+    /// Who does it.
+    #[arg(long, default_value_t = 65534)]
+    uid: u32,
+    /// Give him one share of the processors, as systemd gives each user, and not one for each of his tasks.
+    #[arg(long)]
+    slice: bool,
+}
+
+impl User {
+    /// Drops all privileges, for good.
+    ///
+    /// The limits of this user are those of a machine with much memory.
+    fn become_it(&self) -> Result<()> {
+        for (limit, most) in [(libc::RLIMIT_NPROC, 65_536), (libc::RLIMIT_NOFILE, 524_288)] {
+            let limits = libc::rlimit {
+                rlim_cur: most,
+                rlim_max: most,
+            };
+            // SAFETY: `limits` is initialized.
+            done(unsafe { libc::setrlimit(limit, &raw const limits) }.into())
+                .context("setrlimit")?;
+        }
+        if self.slice {
+            let cgroups = "/sys/fs/cgroup";
+            let slice = format!("{cgroups}/user-{}.slice", self.uid);
+            fs::write(format!("{cgroups}/cgroup.subtree_control"), "+cpu").context("cpu")?;
+            fs::create_dir_all(&slice).with_context(|| slice.clone())?;
+            fs::write(format!("{slice}/cgroup.procs"), "0").with_context(|| slice.clone())?;
+        }
+        // SAFETY: These calls take numbers, but for an empty list.
+        unsafe {
+            done(libc::syscall(
+                libc::SYS_setgroups,
+                0,
+                std::ptr::null::<u32>(),
+            ))
+            .context("setgroups")?;
+            done(libc::setresgid(self.uid, self.uid, self.uid).into()).context("setresgid")?;
+            done(libc::setresuid(self.uid, self.uid, self.uid).into()).context("setresuid")?;
+            // Else /proc/self belongs to root.
+            done(libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0).into()).context("dumpable")?;
+        }
+        Ok(())
+    }
+
+    /// Enters a user namespace, and other namespaces with it, as its root.
+    fn enter(&self, flags: i32) -> Result<()> {
+        unshare(libc::CLONE_NEWUSER | flags).context("unshare")?;
+        for (file, text) in [
+            ("setgroups", "deny".to_owned()),
+            ("uid_map", format!("0 {} 1", self.uid)),
+            ("gid_map", format!("0 {} 1", self.uid)),
+        ] {
+            let file = format!("/proc/self/{file}");
+            fs::write(&file, text).context(file)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a loop creates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    Mnt,
+    Uts,
+    Ipc,
+    User,
+    Pid,
+    Net,
+    Cgroup,
+    Time,
+    /// All eight.
+    All,
+    /// None: it takes the processor all the same. This is the control.
+    None,
+}
+
+impl Kind {
+    const EACH: [Self; 8] = [
+        Self::Mnt,
+        Self::Uts,
+        Self::Ipc,
+        Self::User,
+        Self::Pid,
+        Self::Net,
+        Self::Cgroup,
+        Self::Time,
+    ];
+
+    /// Returns the bits of unshare(2) for it.
+    fn flags(self) -> i32 {
+        match self {
+            Self::Mnt => libc::CLONE_NEWNS,
+            Self::Uts => libc::CLONE_NEWUTS,
+            Self::Ipc => libc::CLONE_NEWIPC,
+            Self::User => libc::CLONE_NEWUSER,
+            Self::Pid => libc::CLONE_NEWPID,
+            Self::Net => libc::CLONE_NEWNET,
+            Self::Cgroup => libc::CLONE_NEWCGROUP,
+            Self::Time => libc::CLONE_NEWTIME,
+            Self::All => Self::flags_of(&Self::EACH),
+            Self::None => 0,
+        }
+    }
+
+    /// Returns the bits of unshare(2) for all of `kinds`.
+    fn flags_of(kinds: &[Self]) -> i32 {
+        kinds.iter().fold(0, |flags, kind| flags | kind.flags())
+    }
+
+    /// Returns the file of the namespace that unshare(2) leaves the caller, or its children, in.
+    fn file(self) -> &'static str {
+        match self {
+            Self::Mnt => "/proc/self/ns/mnt",
+            Self::Uts | Self::All | Self::None => "/proc/self/ns/uts",
+            Self::Ipc => "/proc/self/ns/ipc",
+            Self::User => "/proc/self/ns/user",
+            Self::Pid => "/proc/self/ns/pid_for_children",
+            Self::Net => "/proc/self/ns/net",
+            Self::Cgroup => "/proc/self/ns/cgroup",
+            Self::Time => "/proc/self/ns/time_for_children",
+        }
+    }
+}
+
+/// Turns what a system call returns into a `Result`.
+fn done(result: libc::c_long) -> std::io::Result<libc::c_long> {
+    match result {
+        -1 => Err(std::io::Error::last_os_error()),
+        result => Ok(result),
+    }
+}
+
+/// Calls unshare(2).
+fn unshare(flags: i32) -> std::io::Result<()> {
+    // SAFETY: It takes a number.
+    done(unsafe { libc::unshare(flags) }.into()).map(drop)
+}
+
+/// Forks a child that runs `act` and ends, and that is killed when this process ends.
+fn child(act: impl FnOnce() -> Result<()>) -> Result<libc::pid_t> {
+    // SAFETY: This program has one thread.
+    let pid = done(unsafe { libc::fork() }.into()).context("fork")?;
+    if pid != 0 {
+        return Ok(pid as libc::pid_t);
+    }
+    die_with_parent();
+    let code = match act() {
+        Ok(()) => 0,
+        Err(e) => {
+            eprintln!("attack: {e:#}");
+            1
+        }
+    };
+    // SAFETY: It takes a number, and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Has the kernel kill this process when its parent ends.
+fn die_with_parent() {
+    // SAFETY: It takes numbers. It cannot fail with these.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) };
+}
+
+/// Waits until a child ends; `false` if there is none.
+fn reap() -> bool {
+    // SAFETY: It may be called without a place for the status.
+    unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) > 0 }
+}
+
+/// Sleeps until it is killed.
+fn sleep_forever() -> ! {
+    loop {
+        nix::unistd::pause();
+    }
+}
+
+/// Waits until each of `tasks` is asleep or stopped.
+fn until_asleep(tasks: &[libc::pid_t]) -> Result<()> {
+    for task in tasks {
+        let mut asleep = 0;
+        for _ in 0..10_000 {
+            let stat = fs::read_to_string(format!("/proc/{task}/stat"))
+                .with_context(|| format!("task {task} has ended"))?;
+            // The name, in brackets, may have anything in it.
+            let state = stat
+                .rsplit(") ")
+                .next()
+                .and_then(|rest| rest.chars().next());
+            asleep = match state {
+                Some('S' | 'D' | 'T' | 't') => asleep + 1,
+                Some('Z') => bail!("task {task} has ended"),
+                _ => 0,
+            };
+            if asleep == 2 {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        if asleep < 2 {
+            bail!("task {task} does not fall asleep");
+        }
+    }
+    Ok(())
+}
+
+/// Returns numbers, zero at first, in memory that children share with this process. It stays until the process ends.
+fn shared(len: usize) -> Result<&'static [AtomicU64]> {
+    // SAFETY: It is a new mapping of pages that nothing else uses.
+    let at = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            len * size_of::<u64>(),
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if at == libc::MAP_FAILED {
+        return Err(std::io::Error::last_os_error()).context("mmap");
+    }
+    // SAFETY: The mapping is as long, it stays, and all-zero pages are valid atomic numbers.
+    Ok(unsafe { std::slice::from_raw_parts(at.cast(), len) })
+}
+
+/// Returns the id of a namespace.
+fn id(file: &str) -> Result<u64> {
+    use std::os::fd::AsRawFd;
+    /// `NS_GET_ID` of linux/nsfs.h.
+    const NS_GET_ID: libc::c_ulong = 0x8008_b70d;
+    let ns = File::open(file).with_context(|| file.to_owned())?;
+    let mut id = 0_u64;
+    // SAFETY: The kernel writes eight bytes there.
+    done(unsafe { libc::ioctl(ns.as_raw_fd(), NS_GET_ID, &raw mut id) }.into())
+        .context("NS_GET_ID")?;
+    Ok(id)
+}
+
+/// Waits for the end of standard input, or for a byte.
+fn wait_for_input() -> Result<()> {
+    let _ = std::io::stdin().read(&mut [0])?;
+    Ok(())
+}
+
+/// Prints a line at once.
+fn say(line: &str) {
+    use std::io::Write;
+    let mut stdout = std::io::stdout();
+    // Whoever reads it may be gone.
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
