@@ -53,6 +53,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ),
     ("leaks", include_str!("../guest/leaks")),
     ("libvirt-up", include_str!("../guest/libvirt-up")),
+    ("livepatch", include_str!("../guest/livepatch")),
     ("load", include_str!("../guest/load")),
     ("milliseconds", include_str!("../guest/milliseconds")),
     ("misdeeds", include_str!("../guest/misdeeds")),
@@ -187,6 +188,14 @@ impl Guest {
         if let Some(control) = &prepared.control {
             let control = fs::read(control).with_context(|| control.display().to_string())?;
             initramfs.file("dmns/dmns_control.ko", false, &control);
+        }
+        for name in &machine.modules {
+            let folder = prepared.test_modules.as_deref();
+            let module = folder
+                .context("the test modules were not made")?
+                .join(format!("{name}.ko"));
+            let module = fs::read(&module).with_context(|| module.display().to_string())?;
+            initramfs.file(&format!("dmns/{name}.ko"), false, &module);
         }
         if systemd {
             initramfs.file("systemd", false, b"");

@@ -37,7 +37,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
 use guest::Watcher;
 use kind::Kind;
-use prepare::Prepared;
+use prepare::{Extras, Prepared};
 use report::Verdict;
 use scenario::{Group, Scenario};
 use std::collections::BTreeSet;
@@ -202,10 +202,10 @@ fn main() -> ExitCode {
 }
 
 fn act(command: Cmd, patience: Option<u32>) -> Result<ExitCode> {
-    let prepare = |images: &[&str]| prepare::prepare(images, patience);
+    let prepare = |extras: &Extras<'_>| prepare::prepare(extras, patience);
     match command {
         Cmd::Prepare => {
-            let prepared = prepare(&[])?;
+            let prepared = prepare(&Extras::default())?;
             for line in report::versions(&prepared) {
                 println!("{line}");
             }
@@ -226,9 +226,9 @@ fn act(command: Cmd, patience: Option<u32>) -> Result<ExitCode> {
         Cmd::Run(options) => run_scenarios(&options, &prepare),
         Cmd::Diff(options) => diff_scenarios(&options, &prepare),
         Cmd::Figures(options) => take_figures(&options, &prepare),
-        Cmd::Bench(options) => bench::bench(&prepare(&[])?, &options),
-        Cmd::Shell(options) => interactive::shell(&prepare(&images(&options.image))?, &options),
-        Cmd::Exec(options) => interactive::exec(&prepare(&images(&options.image))?, &options),
+        Cmd::Bench(options) => bench::bench(&prepare(&Extras::default())?, &options),
+        Cmd::Shell(options) => interactive::shell(&prepare(&image(&options.image))?, &options),
+        Cmd::Exec(options) => interactive::exec(&prepare(&image(&options.image))?, &options),
         Cmd::Agent { stage } => {
             agent::run(stage)?;
             Ok(ExitCode::SUCCESS)
@@ -242,9 +242,12 @@ fn find(names: &[String], group: Group<'_>) -> Result<Vec<Scenario>> {
     scenario::find(&folder, names, group, Kind::asked())
 }
 
-/// The images that a guest with `image` needs.
-fn images(image: &Option<String>) -> Vec<&str> {
-    image.as_deref().into_iter().collect()
+/// What a guest with `image` needs.
+fn image(image: &Option<String>) -> Extras<'_> {
+    Extras {
+        images: image.as_deref().into_iter().collect(),
+        ..Extras::default()
+    }
 }
 
 /// Makes what `scenarios` need.
@@ -253,11 +256,16 @@ fn prepare_for(scenarios: &[Scenario], prepare: Prepare<'_>) -> Result<Prepared>
         .iter()
         .filter_map(|scenario| scenario.image.as_deref())
         .collect();
-    prepare(&images.into_iter().collect::<Vec<_>>())
+    prepare(&Extras {
+        images: images.into_iter().collect(),
+        test_modules: scenarios
+            .iter()
+            .any(|scenario| !scenario.modules.is_empty()),
+    })
 }
 
 /// Makes what is missing.
-type Prepare<'a> = &'a dyn Fn(&[&str]) -> Result<Prepared>;
+type Prepare<'a> = &'a dyn Fn(&Extras<'_>) -> Result<Prepared>;
 
 /// How many guests run at the same time.
 fn jobs(asked: Option<usize>) -> Result<usize> {
@@ -320,7 +328,7 @@ fn diff_scenarios(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
             scenario.name
         );
     }
-    let prepared = prepare(&[])?;
+    let prepared = prepare(&Extras::default())?;
     let versions = say_versions(&prepared);
     let (ours, c) = run_both(&prepared, &scenarios, options, true)?;
     let (_, mut red) = report::summary(&ours);
@@ -358,7 +366,7 @@ fn take_figures(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
             scenario.name
         );
     }
-    let prepared = prepare(&[])?;
+    let prepared = prepare(&Extras::default())?;
     let versions = say_versions(&prepared);
     let (ours, c) = run_both(&prepared, &scenarios, options, false)?;
     let (_, red) = report::summary(&ours);

@@ -37,6 +37,17 @@ pub(crate) struct Prepared {
     pub(crate) patience: Patience,
     /// The module that shows that a debug kernel complains.
     pub(crate) control: Option<PathBuf>,
+    /// The folder of the modules that scenarios ask for, if any does.
+    pub(crate) test_modules: Option<PathBuf>,
+}
+
+/// What a run needs beside the usual.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Extras<'a> {
+    /// Guest images.
+    pub(crate) images: Vec<&'a str>,
+    /// The modules of `userspace-test/modules/`.
+    pub(crate) test_modules: bool,
 }
 
 impl Prepared {
@@ -58,9 +69,9 @@ impl Prepared {
     }
 }
 
-/// Makes what is missing, with these images of guests beside the usual one. All that is waited for later takes
-/// `patience` times as long as on the stock kernel, or what is usual for the kind of kernel.
-pub(crate) fn prepare(images: &[&str], patience: Option<u32>) -> Result<Prepared> {
+/// Makes what is missing, with these extras. All that is waited for later takes `patience` times as long as on the
+/// stock kernel, or what is usual for the kind of kernel.
+pub(crate) fn prepare(extras: &Extras<'_>, patience: Option<u32>) -> Result<Prepared> {
     let kind = Kind::asked();
     let project = project()?;
     let cache = cache()?;
@@ -74,7 +85,8 @@ pub(crate) fn prepare(images: &[&str], patience: Option<u32>) -> Result<Prepared
     let root = script("build root", "build-root.sh", &[])?;
     let kernel = script("kernel", "kernel.sh", &[&root])?;
     let guest = script("guest image", "guest.sh", &[&root, &kernel])?;
-    let images = images
+    let images = extras
+        .images
         .iter()
         .map(|&name| {
             let what = format!("guest image {name}");
@@ -88,6 +100,14 @@ pub(crate) fn prepare(images: &[&str], patience: Option<u32>) -> Result<Prepared
     let module = script("module", "module.sh", &[&root, &kernel])?;
     let control = match kind.complains() {
         true => Some(script("control", "control.sh", &[&root, &kernel])?),
+        false => None,
+    };
+    let test_modules = match extras.test_modules {
+        true => Some(script(
+            "test modules",
+            "test-modules.sh",
+            &[&root, &kernel],
+        )?),
         false => None,
     };
     let read = |name: &str| -> Result<String> {
@@ -106,6 +126,7 @@ pub(crate) fn prepare(images: &[&str], patience: Option<u32>) -> Result<Prepared
         kind,
         patience: patience.map_or(kind.patience(), Patience),
         control,
+        test_modules,
     })
 }
 

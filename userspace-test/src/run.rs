@@ -125,7 +125,11 @@ fn attempt(
     }
     let splat = |console: &str| {
         // `judge::examine` has judged it where one is expected; where C is measured, its splats are a figure.
-        judge::splat(console)
+        let rest = match &scenario.expect_oops {
+            Some(function) => judge::without_oopses(console, function).0,
+            None => console.to_owned(),
+        };
+        judge::splat(&rest)
             .filter(|_| scenario.expect_splat.is_none() && scenario.judged)
             .map(|splat| format!("the console has a splat:\n{splat}"))
     };

@@ -73,9 +73,15 @@ pub(crate) struct Scenario {
     /// The names of the figures that its steps take.
     #[serde(default)]
     pub(crate) figures: Vec<String>,
+    /// Modules of `userspace-test/modules/` that its steps load.
+    #[serde(default)]
+    pub(crate) modules: Vec<String>,
     /// Text of the complaint that the kernel must make. For controls only: they show that it would.
     #[serde(default)]
     pub(crate) expect_splat: Option<Spanned<String>>,
+    /// The function in which its steps make the kernel oops.
+    #[serde(default)]
+    pub(crate) expect_oops: Option<String>,
     /// What `--set` sets: variables of all steps.
     #[serde(skip)]
     pub(crate) parameters: Vec<(String, String)>,

@@ -46,6 +46,8 @@ pub(crate) struct Machine {
     pub(crate) terminal: bool,
     /// Which disk it has, if not the usual one.
     pub(crate) image: Option<String>,
+    /// The modules of `userspace-test/modules/` that it has.
+    pub(crate) modules: Vec<String>,
 }
 
 impl Default for Machine {
@@ -59,6 +61,7 @@ impl Default for Machine {
             icount: false,
             terminal: false,
             image: None,
+            modules: Vec::new(),
         }
     }
 }
@@ -73,6 +76,7 @@ impl Machine {
             kernel_args: scenario.kernel_args.clone(),
             icount: scenario.icount && !scenario.parallel && !(scenario.fair && scenario.cpus > 1),
             image: scenario.image.clone(),
+            modules: scenario.modules.clone(),
             ..Self::default()
         }
     }
