@@ -110,7 +110,7 @@ pub(crate) fn defer(text: KBox<RecordText>) {
     }
     if queue.count.load(Relaxed) >= queue.max {
         kernel::pr_warn_once!(
-            "{} records are queued: further ones are dropped, and counted (no_room)\n",
+            "{} records are deferred: further ones are dropped, and counted (no_room)\n",
             queue.max
         );
         return text.count(Outcome::NoRoom);

@@ -88,7 +88,7 @@ fn drop_one(slot: usize, uid: u32) {
         .is_ok()
     {
         pr_warn!(
-            "user {}: {} records of namespaces are queued: further ones of this user are dropped, and counted (over_share)\n",
+            "user {}: {} records of namespaces are deferred: further ones of this user are dropped, and counted (over_share)\n",
             uid,
             MAX_PER_USER
         );
