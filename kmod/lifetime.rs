@@ -43,7 +43,7 @@ impl ModuleRef {
     /// Takes a reference; `None` once the module is being unloaded.
     pub(crate) fn get() -> Option<Self> {
         // SAFETY: Code of the module runs, so its `struct module` is valid.
-        unsafe { bindings::dmns_module_get() }.then_some(Self(()))
+        unsafe { bindings::dmns_module_get() }.then(|| Self(()))
     }
 
     /// Hands the reference over to code that takes it back with [`ModuleRef::from_leaked`].
