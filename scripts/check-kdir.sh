@@ -8,8 +8,8 @@ kdir=$1
 config=$kdir/.config
 [ -d "$kdir" ] || die "$kdir: no such folder; give the kernel's build tree as KDIR="
 [ -e "$config" ] || die "$config: not there; configure the kernel first"
-for option in RUST DM_AUDIT AUDITSYSCALL KPROBES DYNAMIC_FTRACE_WITH_DIRECT_CALLS DYNAMIC_FTRACE_WITH_JMP \
-	PREEMPT_COUNT DEBUG_FS; do
+for option in RUST DM_AUDIT AUDITSYSCALL KPROBES DYNAMIC_FTRACE_WITH_DIRECT_CALLS \
+	PREEMPT_COUNT SECURITYFS; do
 	grep -q "^CONFIG_$option=y" "$config" || die "$config: CONFIG_$option is not set; the module needs it"
 done
 grep -q '^CONFIG_BLK_DEV_DM=[ym]' "$config" || die "$config: CONFIG_BLK_DEV_DM is not set; the module needs it"
