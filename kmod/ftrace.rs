@@ -50,8 +50,7 @@ pub(crate) enum Action {
 }
 
 /// A function that runs around another one.
-pub(crate) type Wrapper =
-    unsafe extern "C" fn(c_ulong, c_ulong, c_ulong, *const c_void) -> c_ulong;
+pub(crate) type Wrapper = unsafe extern "C" fn(c_ulong, c_ulong, c_ulong, *const c_void) -> c_ulong;
 
 /// The arguments of a hooked function, as registers.
 pub(crate) struct Args(bindings::dmns_frame);
@@ -285,8 +284,10 @@ impl Attachments {
             };
             slot.hook
                 .store(core::ptr::from_ref(*hook).cast_mut(), Relaxed);
-            slot.body
-                .store((*site + bindings::MCOUNT_INSN_SIZE as c_ulong) as u64, Release);
+            slot.body.store(
+                (*site + bindings::MCOUNT_INSN_SIZE as c_ulong) as u64,
+                Release,
+            );
         }
     }
 

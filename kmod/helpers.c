@@ -493,10 +493,14 @@ void dmns_age_soon(void)
 	queue_delayed_work(dmns_queues[DMNS_WORKER_NS], &dmns_age_work, HZ);
 }
 
+void dmns_age_stop(void)
+{
+	cancel_delayed_work_sync(&dmns_age_work);
+}
+
 /* Nothing is deferred any more: lets the workers emit what is there, and ends them. */
 void dmns_workers_stop(void)
 {
-	cancel_delayed_work_sync(&dmns_age_work);
 	for (int worker = 0; worker < DMNS_WORKERS; worker++) {
 		struct workqueue_struct *queue = dmns_queues[worker];
 

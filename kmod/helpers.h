@@ -91,6 +91,7 @@ enum dmns_worker {
 bool dmns_workers_start(void);
 void dmns_worker_wake(unsigned int worker, unsigned long delay);
 void dmns_age_soon(void);
+void dmns_age_stop(void);
 void dmns_workers_stop(void);
 struct audit_context *dmns_worker_event(unsigned int worker, const struct dmns_stamp *stamp);
 unsigned int dmns_worker_event_serial(const struct audit_context *ctx);

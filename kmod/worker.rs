@@ -69,11 +69,11 @@ unsafe extern "C" fn dmns_emit_ns(_work: *mut bindings::work_struct) {
         kept.baseline = read;
     }
     loop {
-        // SAFETY: As above.
-        let more = kept
-            .baseline
-            .as_mut()
-            .is_some_and(|baseline| unsafe { baseline.record_some() });
+        let more = match &mut kept.baseline {
+            // SAFETY: As above.
+            Some(baseline) => unsafe { baseline.record_some() },
+            None => false,
+        };
         if !more {
             kept.baseline = None;
         }

@@ -25,6 +25,7 @@ use crate::counters::Outcome;
 use crate::lifetime::ModuleRef;
 use core::ptr::null_mut;
 use kernel::alloc::Flags;
+use kernel::error::to_result;
 use kernel::new_spinlock;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
@@ -62,7 +63,30 @@ struct Entry {
     module: Option<ModuleRef>,
 }
 
-/// The entries of tasks whose addresses have one hash.
+impl Entry {
+    /// Adds a text of the event `event`. `own`: only the task can complete it. What is pending for another event goes to
+    /// `stale`: the end of that event was not seen.
+    fn add(
+        &mut self,
+        text: KBox<RecordText>,
+        event: Option<Stamp>,
+        own: bool,
+        stale: &mut TextList,
+    ) -> Result<(), KBox<RecordText>> {
+        if !same(&self.event, &event) {
+            stale.append(&mut self.texts);
+            (self.event, self.count, self.age) = (event, 0, 0);
+        }
+        if self.count >= MAX_PER_EVENT || (own && self.module.is_none()) {
+            return Err(text);
+        }
+        self.count += 1;
+        self.texts.push(text);
+        Ok(())
+    }
+}
+
+/// The entries of tasks that have one hash.
 ///
 /// # Invariants
 ///
@@ -198,6 +222,8 @@ impl Drop for Pending {
     fn drop(&mut self) {
         // All hooks are detached, and all their handlers have ended. What is left belongs to calls that sleep, or to tasks
         // that oopsed.
+        // SAFETY: The exit and the init function of a module may sleep.
+        unsafe { bindings::dmns_age_stop() };
         defer_ripe(|_| true);
         TABLE.store(null_mut(), Relaxed);
     }
@@ -263,78 +289,56 @@ fn insert(
     };
     let task = Task::current_raw();
     let bucket = table.bucket(task);
+    let own = module.is_some();
+    // Nobody but `current` makes an entry for it.
+    if bucket.lock().find(task).is_none() && insert_entry(bucket, event, module, flags).is_err() {
+        return Err(text);
+    }
     let mut stale = TextList::new();
-    let mut result = Ok(());
-    let mut text = Some(text);
-    let mut found = false;
-    if let Some(entry) = bucket.lock().find(task) {
-        found = true;
-        if !same(&entry.event, &event) {
-            // The end of that event was not seen.
-            stale.append(&mut entry.texts);
-            (entry.event, entry.count, entry.age) = (event, 0, 0);
-        }
-        if entry.count < MAX_PER_EVENT && (module.is_none() || entry.module.is_some()) {
-            entry.count += 1;
-            text.take()
-                .into_iter()
-                .for_each(|text| entry.texts.push(text));
-        }
-    }
+    let result = match bucket.lock().find(task) {
+        Some(entry) => entry.add(text, event, own, &mut stale),
+        None => Err(text),
+    };
     deferred::defer_all(&mut stale);
-    if let Some(text) = text {
-        result = if found {
-            Err(text)
-        } else {
-            insert_entry(bucket, text, event, module, flags)
-        };
-    }
     result
 }
 
 /// Makes an entry for `current`, which has none.
 fn insert_entry(
     bucket: &SpinLock<Entries>,
-    text: KBox<RecordText>,
     event: Option<Stamp>,
     module: Option<ModuleRef>,
     flags: Flags,
-) -> Result<(), KBox<RecordText>> {
+) -> Result {
     let entry = Entry {
         next: null_mut(),
         task: ARef::from(&**kernel::current!()),
         event,
         texts: TextList::new(),
-        count: 1,
+        count: 0,
         age: 0,
         work: Opaque::zeroed(),
         module,
     };
-    let Ok(mut entry) = KBox::new(entry, flags) else {
-        return Err(text);
-    };
+    let entry = KBox::new(entry, flags)?;
     if entry.module.is_some() {
         let work = entry.work.get();
         // SAFETY: The entry is on the heap, and stays there until the work has run. The function runs while the entry
         // holds its reference to the module. `current` adds it to itself.
-        let added = unsafe {
+        to_result(unsafe {
             (*work).func = Some(on_return_to_user);
             bindings::task_work_add(
                 Task::current_raw(),
                 work,
                 bindings::task_work_notify_mode_TWA_RESUME,
             )
-        };
-        if added != 0 {
-            return Err(text);
-        }
+        })?;
     }
-    entry.texts.push(text);
+    bucket.lock().insert(entry);
     if COUNT.fetch_add(1, Relaxed) == 0 {
         // SAFETY: The workers were started before anything was attached.
         unsafe { bindings::dmns_age_soon() };
     }
-    bucket.lock().insert(entry);
     Ok(())
 }
 

@@ -94,9 +94,8 @@ pub(super) unsafe fn on_switch(args: &Args) {
     // Without a proxy, it exits.
     if !proxy.is_null() && task == kernel::task::Task::current_raw() {
         // SAFETY: `task` is `current`, and holds `proxy` from here on.
-        info::force_record_on_ns_change(|| {
-            !filter::is_filtered(&unsafe { TaskNs::with(task, proxy) })
-        });
+        let next = unsafe { TaskNs::with(task, proxy) };
+        info::force_record_on_ns_change(|| !filter::is_filtered(&next));
     }
 }
 
