@@ -30,12 +30,19 @@ pub(crate) fn control(event: &Event<'_>, error: Option<&[u8]>) -> Option<KBox<Re
 /// Records that a target found a violation: C's `dm_audit_log_ti(AUDIT_DM_EVENT, ...)` where it belongs to the target as a
 /// whole, and `dm_audit_log_bio()` where it belongs to a sector.
 ///
-/// Called by an I/O worker, by crypt in softirq, or in an ioctl that holds `md->suspend_lock`: the I/O does not wait for
-/// auditd, so the record is deferred.
+/// Called by an I/O worker, or by crypt in softirq: the I/O does not wait for auditd, so the record is deferred. Or in an
+/// ioctl, which may hold `md->suspend_lock`: the record of a target is pending until the event ends.
 pub(crate) fn violation(event: &Event<'_>, sector: Option<u64>) {
-    if let Some(mut text) = RecordText::start(RecordType::DmEvent, GFP_ATOMIC, GFP_ATOMIC) {
-        event.head(&mut *text);
-        event.event_tail(sector, &mut *text);
+    let Some(mut text) = RecordText::start(RecordType::DmEvent, GFP_ATOMIC, GFP_ATOMIC) else {
+        return;
+    };
+    event.head(&mut *text);
+    event.event_tail(sector, &mut *text);
+    let text = match sector {
+        None => pending::add(text, GFP_ATOMIC).err(),
+        Some(_) => Some(text),
+    };
+    if let Some(text) = text {
         defer(text);
     }
 }
