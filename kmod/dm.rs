@@ -39,7 +39,8 @@ pub(crate) fn violation(event: &Event<'_>, sector: Option<u64>) {
     event.head(&mut *text);
     event.event_tail(sector, &mut *text);
     let text = match sector {
-        None => pending::add(text, GFP_ATOMIC).err(),
+        // In the entry that the DM_CTRL of the ioctl has, or will have.
+        None => pending::add_own(text, GFP_ATOMIC).err(),
         Some(_) => Some(text),
     };
     if let Some(text) = text {
