@@ -7,8 +7,10 @@
 mod churn;
 mod fuse;
 mod hold;
+mod knock;
 mod make;
 mod memory;
+mod read;
 mod within;
 
 use anyhow::{Context, Result, bail};
@@ -32,12 +34,16 @@ enum Way {
     Churn(churn::Churn),
     /// Keep tasks asleep inside of system calls.
     Hold(hold::Hold),
+    /// Send messages to audit in loops, at the lowest priority there is. Audit refuses each.
+    Knock(knock::Knock),
     /// Create namespaces one after another, and print how many microseconds that takes.
     Make(make::Make),
     /// Keep namespaces by file descriptors, and drop them all by an exit.
     Hoard(make::Hoard),
     /// Allocate memory until the kernel has to reclaim it.
     Memory(memory::Memory),
+    /// Read sectors as root, one at a time and past the page cache, whether they are bad or not.
+    Read(read::Read),
     /// Run a command as root, and print how many milliseconds it takes.
     ///
     /// Exit status: that of the command, or 124 if it does not end within the limit. Then this program prints where
@@ -50,9 +56,11 @@ pub(crate) fn run(attack: &Attack) -> Result<ExitCode> {
     match &attack.way {
         Way::Churn(churn) => churn::run(churn)?,
         Way::Hold(hold) => hold::run(hold)?,
+        Way::Knock(knock) => knock::run(knock)?,
         Way::Make(make) => make::run(make)?,
         Way::Hoard(hoard) => make::hoard(hoard)?,
         Way::Memory(memory) => memory::run(memory)?,
+        Way::Read(read) => read::run(read)?,
         Way::Within(within) => return within::run(within),
     }
     Ok(ExitCode::SUCCESS)
