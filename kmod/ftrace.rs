@@ -208,6 +208,8 @@ pub(crate) struct Attachments {
     ops: KBox<Opaque<bindings::ftrace_ops>>,
     trampoline: usize,
     hooks: KVec<(&'static Hook, c_ulong)>,
+    /// Whether the kernel log has lines of it.
+    logged: bool,
 }
 
 // SAFETY: ftrace guards its `ftrace_ops` with locks of its own; hooks may be detached by another task than the one that
@@ -229,7 +231,12 @@ impl Attachments {
             sites.push((hook, site), GFP_KERNEL)?;
         }
         drop(probes);
-        Self::at(sites)
+        let mut this = Self::at(sites)?;
+        this.logged = true;
+        for (hook, _) in &this.hooks {
+            pr_info!("{}: attached\n", hook.function);
+        }
+        Ok(this)
     }
 
     fn at(sites: KVec<(&'static Hook, c_ulong)>) -> Result<Self> {
@@ -263,14 +270,12 @@ impl Attachments {
             unsafe { bindings::ftrace_free_filter(ops.get()) };
             report(&sites, *e);
         })?;
-        for (hook, _) in &sites {
-            pr_info!("{}: attached\n", hook.function);
-        }
         // INVARIANT: Registered just now.
         Ok(Self {
             ops,
             trampoline,
             hooks: sites,
+            logged: false,
         })
     }
 
@@ -342,7 +347,7 @@ impl Drop for Attachments {
             }
         }
         Self::free_slots(&self.hooks);
-        for (hook, _) in &self.hooks {
+        for (hook, _) in self.hooks.iter().filter(|_| self.logged) {
             pr_info!("{}: detached\n", hook.function);
         }
     }
