@@ -36,7 +36,7 @@ pub(super) struct Hold {
 /// Where a task sleeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Place {
-    /// fsmount(2) of an overlay, whose lower layer is looked up on a FUSE that nobody serves.
+    /// fsmount(2) of an overlay: its lower layer is looked up on a FUSE that nobody serves.
     Fsmount,
     /// unshare(2) with CLONE_FILES: it closes the last reference to a file that FUSE does not flush.
     Unshare,
