@@ -41,7 +41,7 @@ pub(crate) struct Prepared {
     pub(crate) test_modules: Option<PathBuf>,
 }
 
-/// What a run needs beside the usual.
+/// What a run needs in addition to the usual.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Extras<'a> {
     /// Guest images.
