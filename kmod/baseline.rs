@@ -12,11 +12,14 @@
 //!
 //! Recording takes longer than reading. Meanwhile only the deletions of what is still to be recorded wait.
 
-use crate::audit;
 use crate::audit::deferred::{
     Batch,
     Class,
     Texts, //
+};
+use crate::audit::{
+    self,
+    pending, //
 };
 use crate::bindings::{
     self,
@@ -126,13 +129,18 @@ impl Baseline {
         // neither function sleeps on its way there.
         // SAFETY: The worker may sleep.
         unsafe { bindings::synchronize_rcu_tasks() };
-        let list = read_list();
+        // Handlers that found the state of before have added what they saw to their events.
+        // SAFETY: As above.
+        unsafe { bindings::dmns_handlers_wait() };
+        let mut created = KVVec::new();
+        let pending = pending::for_each_creation(|id| Ok(created.push(id, GFP_KERNEL)?));
+        let list = pending.and_then(|()| read_list());
         LEFT.store(usize::MAX, Relaxed);
         // From here on creations belong to events. Handlers that found `WANTED` before have queued theirs.
         let _ = STATE.cmpxchg(WANTED, READ, Release);
         queued.append(&mut Class::Ns.take());
         let list = list
-            .and_then(|list| merge(list, queued))
+            .and_then(|list| merge(list, created, queued))
             .inspect_err(|e| {
                 pr_err!(
                     "namespaces that exist are not recorded ({:?}): unload, then load again\n",
@@ -183,11 +191,14 @@ impl Baseline {
     }
 }
 
-/// Takes out of `list` what `queued` has the creation of, and adds what it has the deletion of alone.
-fn merge(mut list: KVVec<dmns_namespace>, queued: &Texts) -> Result<KVVec<dmns_namespace>> {
-    let mut created = KVVec::new();
+/// Takes out of `list` what is `created`, or what `queued` has the creation of, and adds what it has the deletion of alone.
+fn merge(
+    mut list: KVVec<dmns_namespace>,
+    mut created: KVVec<u64>,
+    queued: &Texts,
+) -> Result<KVVec<dmns_namespace>> {
     let mut deleted = KVVec::new();
-    queued.each_in_baseline(|creation, namespace, owner| {
+    queued.for_each_change(|creation, namespace, owner| {
         if creation {
             created.push(namespace.id, GFP_KERNEL)?;
         } else {

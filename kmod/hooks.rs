@@ -41,6 +41,21 @@ const fn hook(function: &'static CStr, action: Action) -> Hook {
     Hook { function, action }
 }
 
+/// Names a function of device mapper. Where that is a module, so is the name: a static function of another module may have the
+/// same.
+#[cfg(CONFIG_BLK_DEV_DM = "m")]
+macro_rules! dm_mod {
+    ($name:literal) => {
+        kernel::c_str!(concat!("dm_mod:", $name))
+    };
+}
+#[cfg(not(CONFIG_BLK_DEV_DM = "m"))]
+macro_rules! dm_mod {
+    ($name:literal) => {
+        kernel::c_str!($name)
+    };
+}
+
 /// The parts of the module, which parameters switch on and off.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -56,8 +71,8 @@ pub(crate) enum Part {
 #[rustfmt::skip]
 pub(crate) static MODULE: [(Part, Hook); 7] = [
     // C: drivers/md/dm-audit.c
-    (Part::Dm, hook(c"dm_audit_log_ti", Action::Replace(|| dm::replace_dm_audit_log_ti as *const () as usize))),
-    (Part::Dm, hook(c"dm_audit_log_bio", Action::Replace(|| dm::replace_dm_audit_log_bio as *const () as usize))),
+    (Part::Dm, hook(dm_mod!("dm_audit_log_ti"), Action::Replace(|| dm::replace_dm_audit_log_ti as *const () as usize))),
+    (Part::Dm, hook(dm_mod!("dm_audit_log_bio"), Action::Replace(|| dm::replace_dm_audit_log_bio as *const () as usize))),
     // C: kernel/nstree.c
     (Part::Ns, hook(c"__ns_tree_add_raw", Action::Entry(ns::on_add))),
     (Part::Ns, hook(c"__ns_tree_remove", Action::Entry(ns::on_remove))),

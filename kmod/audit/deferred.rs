@@ -154,15 +154,18 @@ impl Texts {
         self.0.append(&mut other.0);
     }
 
-    /// Calls `f` with each creation or deletion: whether it is a creation, the namespace, and the user namespace that owns
-    /// it. Only those that were queued while the baseline was being read.
-    pub(crate) fn each_in_baseline(
+    /// Calls `f` with each creation, and each deletion that was queued while the baseline was being read: whether it is a
+    /// creation, the namespace, and the user namespace that owns it.
+    pub(crate) fn for_each_change(
         &self,
         mut f: impl FnMut(bool, &crate::uapi::ns::Namespace, u64) -> Result,
     ) -> Result {
-        for text in self.0.iter().filter(|text| text.in_baseline) {
-            if let Some(namespace) = &text.namespace {
-                f(text.created().is_some(), namespace, text.owner)?;
+        for text in self.0.iter() {
+            match &text.namespace {
+                Some(namespace) if text.in_baseline || text.created().is_some() => {
+                    f(text.created().is_some(), namespace, text.owner)?;
+                }
+                _ => {}
             }
         }
         Ok(())

@@ -58,6 +58,10 @@ struct Entry {
     texts: TextList,
     count: u8,
     age: u8,
+    /// The task emits the texts.
+    ending: bool,
+    /// The namespace of which it emits the creation now.
+    emitting: Option<u64>,
     /// Runs when the task returns to user space. Added to the task where there is a reference.
     work: Opaque<bindings::callback_head>,
     module: Option<ModuleRef>,
@@ -159,6 +163,22 @@ impl Entries {
 }
 
 impl Entries {
+    /// Adds the namespaces of which the creation is here to `ids`. Returns whether there was room.
+    fn creations(&self, ids: &mut KVec<u64>) -> bool {
+        let mut next = self.first;
+        // SAFETY: By the type invariants.
+        while let Some(entry) = unsafe { next.as_ref() } {
+            let pending = entry.texts.iter().filter_map(RecordText::created);
+            for id in Iterator::chain(pending, entry.emitting) {
+                if ids.push_within_capacity(id).is_err() {
+                    return false;
+                }
+            }
+            next = entry.next;
+        }
+        true
+    }
+
     fn count(&self) -> usize {
         let (mut count, mut next) = (0, self.first);
         while !next.is_null() {
@@ -317,6 +337,8 @@ fn insert_entry(
         texts: TextList::new(),
         count: 0,
         age: 0,
+        ending: false,
+        emitting: None,
         work: Opaque::zeroed(),
         module,
     };
@@ -386,27 +408,28 @@ pub(crate) fn any() -> bool {
     COUNT.load(Relaxed) != 0 && super::event::in_task()
 }
 
-/// Takes what is pending for `current`, with its entry unless that still has to run when the task returns to user space.
-fn take_own() -> (Option<Stamp>, TextList) {
-    let mut texts = TextList::new();
-    let mut event = None;
+/// Calls `f` with the entry of `current`, if it has one.
+fn with_own<R>(f: impl FnOnce(&mut Entry) -> R) -> Option<R> {
     let task = Task::current_raw();
-    let mut gone = None;
-    if let Some(table) = Table::get() {
+    Table::get()?.bucket(task).lock().find(task).map(f)
+}
+
+/// Removes the entry of `current`, unless that still has to run when the task returns to user space.
+fn remove_own() {
+    let task = Task::current_raw();
+    let gone = Table::get().and_then(|table| {
         let mut entries = table.bucket(task).lock();
-        if let Some(entry) = entries.find(task) {
-            event = entry.event;
-            entry.count = 0;
-            texts.append(&mut entry.texts);
-            if entry.module.is_none() {
-                gone = entries.remove(task);
+        match entries.find(task) {
+            Some(entry) if entry.module.is_some() => {
+                (entry.ending, entry.emitting) = (false, None);
+                None
             }
+            _ => entries.remove(task),
         }
-    }
+    });
     if gone.is_some() {
         COUNT.fetch_sub(1, Relaxed);
     }
-    (event, texts)
 }
 
 /// Emits what is pending for the event that ends.
@@ -414,44 +437,74 @@ pub(crate) fn emit(_: &super::event::EventEnd, wait: Wait<'_>) {
     if !any() {
         return;
     }
-    let (event, mut texts) = take_own();
-    if same(&event, &Stamp::of_current()) {
-        emit_all(&mut texts, wait);
-    } else {
-        deferred::defer_all(&mut texts);
+    let event = Stamp::of_current();
+    let mut stale = TextList::new();
+    // One by one: until a text is emitted, `for_each_creation()` finds it in the entry.
+    while let Some(text) = with_own(|entry| {
+        if !same(&entry.event, &event) {
+            stale.append(&mut entry.texts);
+        }
+        let text = entry.texts.pop()?;
+        (entry.ending, entry.emitting) = (true, text.created());
+        Some(text)
+    })
+    .flatten()
+    {
+        emit_one(text, wait);
     }
+    remove_own();
+    deferred::defer_all(&mut stale);
 }
 
 /// Defers what is pending for `current`.
 pub(crate) fn defer_own() {
-    deferred::defer_all(&mut take_own().1);
+    let mut texts = TextList::new();
+    with_own(|entry| texts.append(&mut entry.texts));
+    deferred::defer_all(&mut texts);
+    remove_own();
 }
 
-fn emit_all(texts: &mut TextList, wait: Wait<'_>) {
-    while let Some(text) = texts.pop() {
-        if text.after_violations {
-            wait_for_violations();
+/// Calls `f` with each namespace of which the creation is pending, or being emitted in its event.
+pub(crate) fn for_each_creation(mut f: impl FnMut(u64) -> Result) -> Result {
+    let Some(table) = Table::get() else {
+        return Ok(());
+    };
+    for bucket in &table.buckets {
+        // `f` may sleep.
+        let mut ids = KVec::new();
+        let mut room = 0;
+        while !bucket.entries.lock().creations(&mut ids) {
+            room += 64;
+            ids.clear();
+            ids.reserve(room, GFP_KERNEL)?;
         }
-        match text.emit(wait) {
-            Ok(()) => {}
-            // Nobody but the task itself can add who it is.
-            Err(Outcome::Refused | Outcome::RefusedNoWait) if text.task_info_at.is_none() => {
-                text.count(Outcome::Retried);
-                deferred::defer(text);
-            }
-            Err(outcome) => text.count(outcome),
+        for id in ids {
+            f(id)?;
         }
+    }
+    Ok(())
+}
+
+fn emit_one(text: KBox<RecordText>, wait: Wait<'_>) {
+    if text.after_violations {
+        wait_for_violations();
+    }
+    match text.emit(wait) {
+        Ok(()) => {}
+        // Nobody but the task itself can add who it is.
+        Err(Outcome::Refused | Outcome::RefusedNoWait) if text.task_info_at.is_none() => {
+            text.count(Outcome::Retried);
+            deferred::defer(text);
+        }
+        Err(outcome) => text.count(outcome),
     }
 }
 
 /// Emits a record at once, and waits for audit. The caller holds no lock that others wait for.
 pub(crate) fn emit_now(text: KBox<RecordText>, wait: Wait<'_>) {
-    let Some(text) = text.complete() else {
-        return;
-    };
-    let mut texts = TextList::new();
-    texts.push(text);
-    emit_all(&mut texts, wait);
+    if let Some(text) = text.complete() {
+        emit_one(text, wait);
+    }
 }
 
 /// Runs when a task returns to user space, or exits: behind the end of its event, with no lock held.
@@ -469,7 +522,9 @@ unsafe extern "C" fn on_return_to_user(work: *mut bindings::callback_head) {
     COUNT.fetch_sub(1, Relaxed);
     if let Some(module) = entry.module.take() {
         // A rule silenced the event, or there was none.
-        emit_all(&mut entry.texts, Wait::Allowed(&module));
+        while let Some(text) = entry.texts.pop() {
+            emit_one(text, Wait::Allowed(&module));
+        }
         // Before the reference goes.
         drop(entry);
     }
@@ -480,7 +535,7 @@ unsafe extern "C" fn on_return_to_user(work: *mut bindings::callback_head) {
 pub(crate) fn defer_old() -> bool {
     defer_ripe(|entry| {
         entry.age += 1;
-        entry.module.is_none() && entry.age > MAX_AGE
+        entry.module.is_none() && !entry.ending && entry.age > MAX_AGE
     });
     COUNT.load(Relaxed) != 0
 }
