@@ -132,6 +132,8 @@ impl Baseline {
         // Handlers that found the state of before have added what they saw to their events.
         // SAFETY: As above.
         unsafe { bindings::dmns_handlers_wait() };
+        // Of events that began before, nothing comes after the baseline.
+        pending::defer_all_pending();
         let mut created = KVVec::new();
         let pending = pending::for_each_creation(|id| Ok(created.push(id, GFP_KERNEL)?));
         let list = pending.and_then(|()| read_list());

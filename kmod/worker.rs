@@ -66,6 +66,9 @@ unsafe extern "C" fn dmns_emit_ns(_work: *mut bindings::work_struct) {
     // SAFETY: This is the worker of namespaces.
     let read = unsafe { Baseline::read(&mut kept.deletions) };
     if read.is_some() {
+        let earlier = kept.deletions.take_earlier();
+        kept.deletions
+            .append(&mut earlier.emit(Class::Ns, |_| false));
         kept.baseline = read;
     }
     loop {

@@ -171,6 +171,21 @@ impl Texts {
         Ok(())
     }
 
+    /// Takes out what was caused before the baseline was being read.
+    pub(crate) fn take_earlier(&mut self) -> Self {
+        let (mut earlier, mut later) = (Self::new(), Self::new());
+        while let Some(text) = self.0.pop() {
+            let list = if text.in_baseline {
+                &mut later
+            } else {
+                &mut earlier
+            };
+            list.0.push(text);
+        }
+        *self = later;
+        earlier
+    }
+
     /// Emits all texts but those whose turn it is not: deletions while the creation is in flight, or `before` holds for
     /// the id of the namespace. Returns these.
     pub(crate) fn emit(mut self, class: Class, before: impl Fn(u64) -> bool) -> Self {

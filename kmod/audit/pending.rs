@@ -165,28 +165,26 @@ impl Entries {
 impl Entries {
     /// Adds the namespaces of which the creation is here to `ids`. Returns whether there was room.
     fn creations(&self, ids: &mut KVec<u64>) -> bool {
-        let mut next = self.first;
-        // SAFETY: By the type invariants.
-        while let Some(entry) = unsafe { next.as_ref() } {
+        for entry in self.iter() {
             let pending = entry.texts.iter().filter_map(RecordText::created);
             for id in Iterator::chain(pending, entry.emitting) {
                 if ids.push_within_capacity(id).is_err() {
                     return false;
                 }
             }
-            next = entry.next;
         }
         true
     }
 
-    fn count(&self) -> usize {
-        let (mut count, mut next) = (0, self.first);
-        while !next.is_null() {
-            count += 1;
-            // SAFETY: By the type invariants.
-            next = unsafe { (*next).next };
-        }
-        count
+    fn iter(&self) -> impl Iterator<Item = &Entry> {
+        // SAFETY: By the type invariants all entries are valid; nobody changes the list while it is borrowed.
+        let mut next = unsafe { self.first.as_ref() };
+        core::iter::from_fn(move || {
+            let this = next?;
+            // SAFETY: As above.
+            next = unsafe { this.next.as_ref() };
+            Some(this)
+        })
     }
 }
 
@@ -464,6 +462,20 @@ pub(crate) fn defer_own() {
     remove_own();
 }
 
+/// Defers what is pending now, but for what its task has begun to emit: waits a second for that. May sleep.
+pub(crate) fn defer_all_pending() {
+    defer_ripe(|entry| entry.module.is_none() && !entry.ending);
+    for _ in 0..20 {
+        let Some(table) = Table::get() else { return };
+        let ending = |bucket: &Bucket| bucket.entries.lock().iter().any(|entry| entry.ending);
+        if !table.buckets.iter().any(ending) {
+            return;
+        }
+        // SAFETY: The caller may sleep.
+        unsafe { bindings::msleep(50) };
+    }
+}
+
 /// Calls `f` with each namespace of which the creation is pending, or being emitted in its event.
 pub(crate) fn for_each_creation(mut f: impl FnMut(u64) -> Result) -> Result {
     let Some(table) = Table::get() else {
@@ -546,6 +558,6 @@ fn defer_ripe(ripe: impl Fn(&mut Entry) -> bool) {
         let (mut texts, mut gone) = (TextList::new(), Entries { first: null_mut() });
         bucket.entries.lock().drain(&ripe, &mut texts, &mut gone);
         deferred::defer_all(&mut texts);
-        COUNT.fetch_sub(gone.count(), Relaxed);
+        COUNT.fetch_sub(gone.iter().count(), Relaxed);
     }
 }
