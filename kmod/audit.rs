@@ -30,6 +30,7 @@ use crate::uapi::ns::{
 use crate::uapi::text::Sink;
 use crate::uapi::types::RecordType;
 use core::ptr::NonNull;
+pub(crate) use in_flight::in_flight as creation_in_flight;
 use kernel::alloc::Flags;
 use kernel::prelude::*;
 pub(crate) use share::write as write_shares;
@@ -120,26 +121,24 @@ impl Record {
     /// Returns `None` where there is no record to write: auditing is off, or audit gave no buffer.
     /// [`counters`] say which.
     pub(crate) fn start(ty: RecordType, wait: Wait<'_>) -> Option<Self> {
-        Self::attempt(ty.number(), Some(ty), wait)
+        let record = match enabled() {
+            true => Self::attempt(event::context(), ty.number(), Some(ty), wait),
+            false => Err(Outcome::Disabled),
+        };
+        record
             .inspect_err(|outcome| counters::count(ty, *outcome))
             .ok()
     }
 
-    /// Starts a record in the event of `current`, or returns why not. Counts only what is emitted.
-    fn attempt(number: u16, ty: Option<RecordType>, wait: Wait<'_>) -> Result<Self, Outcome> {
-        Self::attempt_in(event::context(), number, ty, wait)
-    }
-
     /// Starts a record in the event of `context`, or returns why not. Counts only what is emitted.
-    fn attempt_in(
+    ///
+    /// What was caused while auditing was on is emitted also when it is off by now, as audit does with what waits.
+    fn attempt(
         context: *mut bindings::audit_context,
         number: u16,
         ty: Option<RecordType>,
         wait: Wait<'_>,
     ) -> Result<Self, Outcome> {
-        if !enabled() {
-            return Err(Outcome::Disabled);
-        }
         let wait = wait.effective();
         let record = Self::of_type(number, context, wait).ok_or(wait.refused())?;
         if let Some(ty) = ty {

@@ -113,6 +113,8 @@ pub(crate) fn auditing_changed() {
 pub(crate) struct Baseline {
     list: KVVec<dmns_namespace>,
     recorded: usize,
+    /// The namespaces of which tasks emitted the creation when the list was read.
+    being_created: KVVec<u64>,
 }
 
 impl Baseline {
@@ -134,8 +136,11 @@ impl Baseline {
         unsafe { bindings::dmns_handlers_wait() };
         // Of events that began before, nothing comes after the baseline.
         pending::defer_all_pending();
-        let mut created = KVVec::new();
-        let pending = pending::for_each_creation(|id| Ok(created.push(id, GFP_KERNEL)?));
+        let (mut created, mut being_created) = (KVVec::new(), KVVec::new());
+        let pending = pending::for_each_creation(|id| {
+            created.push(id, GFP_KERNEL)?;
+            Ok(being_created.push(id, GFP_KERNEL)?)
+        });
         let list = pending.and_then(|()| read_list());
         LEFT.store(usize::MAX, Relaxed);
         // From here on creations belong to events. Handlers that found `WANTED` before have queued theirs.
@@ -151,7 +156,16 @@ impl Baseline {
             })
             .unwrap_or_default();
         LEFT.store(list.len(), Relaxed);
-        Some(Self { list, recorded: 0 })
+        Some(Self {
+            list,
+            recorded: 0,
+            being_created,
+        })
+    }
+
+    /// Returns whether a task emitted the creation of the namespace `id` when the list was read.
+    pub(crate) fn is_being_created(&self, id: u64) -> bool {
+        self.being_created.contains(&id)
     }
 
     /// Returns whether the namespace `id` is still to be recorded.
@@ -167,17 +181,8 @@ impl Baseline {
     ///
     /// Only the worker of namespaces calls this.
     pub(crate) unsafe fn record_some(&mut self) -> bool {
-        let end = self.list.len().min(self.recorded + PER_EVENT);
-        // SAFETY: By the safety requirements. Nothing else is emitted before `end()`.
-        let batch = unsafe { Batch::begin() };
-        for found in &self.list[self.recorded..end] {
-            if let Some(namespace) = task::from_raw(found.type_, found.inum, found.id) {
-                ns::exists(&namespace, nsfs::dev(), found.owner, &batch);
-            }
-        }
-        batch.end();
         if !audit::enabled() {
-            // Switched off meanwhile: it is read again when auditing is on.
+            // It is read again when auditing is on.
             self.list.clear();
             self.recorded = 0;
             LEFT.store(0, Relaxed);
@@ -187,6 +192,15 @@ impl Baseline {
             }
             return false;
         }
+        let end = self.list.len().min(self.recorded + PER_EVENT);
+        // SAFETY: By the safety requirements. Nothing else is emitted before `end()`.
+        let batch = unsafe { Batch::begin() };
+        for found in &self.list[self.recorded..end] {
+            if let Some(namespace) = task::from_raw(found.type_, found.inum, found.id) {
+                ns::exists(&namespace, nsfs::dev(), found.owner, &batch);
+            }
+        }
+        batch.end();
         self.recorded = end;
         LEFT.store(self.list.len() - end, Relaxed);
         end < self.list.len()

@@ -7,6 +7,7 @@ use crate::audit::deferred::{
     Batch, //
 };
 use crate::audit::{
+    event,
     pending,
     task_flags,
     Owner,
@@ -33,7 +34,13 @@ pub(crate) fn created(ns: &Namespace, dev: NsfsDev, old: u32, owner: &Owner, in_
     };
     text.about(ns, owner);
     text.subject();
-    ns.init_tail(dev, Origin::Clone { old }, &mut *text);
+    // A record that has an ancestor has a system call in its event.
+    let origin = if in_baseline || !event::current() {
+        Origin::Alive { owner: owner.id }
+    } else {
+        Origin::Clone { old }
+    };
+    ns.init_tail(dev, origin, &mut *text);
     if in_baseline {
         text.in_baseline();
         return defer(text);

@@ -6,7 +6,10 @@ use crate::audit::deferred::{
     Class,
     Texts, //
 };
-use crate::audit::pending;
+use crate::audit::{
+    creation_in_flight,
+    pending, //
+};
 use crate::baseline::Baseline;
 use crate::bindings;
 use crate::hooks::ffi_export;
@@ -65,11 +68,12 @@ unsafe extern "C" fn dmns_emit_ns(_work: *mut bindings::work_struct) {
     let kept = &mut *kept;
     // SAFETY: This is the worker of namespaces.
     let read = unsafe { Baseline::read(&mut kept.deletions) };
-    if read.is_some() {
-        let earlier = kept.deletions.take_earlier();
-        kept.deletions
-            .append(&mut earlier.emit(Class::Ns, |_| false));
-        kept.baseline = read;
+    if let Some(read) = read {
+        // Their creations are here too, or were emitted.
+        let earlier = kept.deletions.take_earlier().creations_first();
+        let mut later = earlier.emit(Class::Ns, |id| read.is_being_created(id));
+        kept.deletions.append(&mut later);
+        kept.baseline = Some(read);
     }
     loop {
         let more = match &mut kept.baseline {
@@ -82,10 +86,9 @@ unsafe extern "C" fn dmns_emit_ns(_work: *mut bindings::work_struct) {
         }
         let mut texts = core::mem::replace(&mut kept.deletions, Texts::new());
         texts.append(&mut Class::Ns.take());
+        let baseline = kept.baseline.as_ref();
         kept.deletions = texts.emit(Class::Ns, |id| {
-            kept.baseline
-                .as_ref()
-                .is_some_and(|baseline| baseline.has(id))
+            creation_in_flight(id) || baseline.is_some_and(|baseline| baseline.has(id))
         });
         if !more {
             break;

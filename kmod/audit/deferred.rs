@@ -186,13 +186,26 @@ impl Texts {
         earlier
     }
 
-    /// Emits all texts but those whose turn it is not: deletions while the creation is in flight, or `before` holds for
-    /// the id of the namespace. Returns these.
-    pub(crate) fn emit(mut self, class: Class, before: impl Fn(u64) -> bool) -> Self {
+    /// Puts creations first.
+    pub(crate) fn creations_first(mut self) -> Self {
+        let (mut creations, mut others) = (Self::new(), Self::new());
+        while let Some(text) = self.0.pop() {
+            let list = match text.created() {
+                Some(_) => &mut creations,
+                None => &mut others,
+            };
+            list.0.push(text);
+        }
+        creations.append(&mut others);
+        creations
+    }
+
+    /// Emits all texts but deletions of namespaces that have to `wait`, by id. Returns these.
+    pub(crate) fn emit(mut self, class: Class, wait: impl Fn(u64) -> bool) -> Self {
         let mut later = Self::new();
         while let Some(text) = self.0.pop() {
             match text.deleted() {
-                Some(id) if super::in_flight::in_flight(id) || before(id) => later.0.push(text),
+                Some(id) if wait(id) => later.0.push(text),
                 _ => emit(class, text),
             }
         }
@@ -242,7 +255,7 @@ fn start(
             return Err(Outcome::RefusedNoWait);
         }
         let began = jiffies();
-        match Record::attempt_in(event.context(), number, ty, wait) {
+        match Record::attempt(event.context(), number, ty, wait) {
             Err(Outcome::Refused) if jiffies().wrapping_sub(began) >= msecs_to_jiffies(10) => {
                 retried();
             }

@@ -34,6 +34,6 @@ impl Drop for InFlight {
 }
 
 /// Returns whether the creation of the namespace `id` may be in flight.
-pub(super) fn in_flight(id: u64) -> bool {
+pub(crate) fn in_flight(id: u64) -> bool {
     IN_FLIGHT[id as usize % SLOTS].load(Acquire) != 0
 }

@@ -462,10 +462,10 @@ pub(crate) fn defer_own() {
     remove_own();
 }
 
-/// Defers what is pending now, but for what its task has begun to emit: waits a second for that. May sleep.
+/// Defers what is pending now, but for what its task has begun to emit: waits five seconds for that. May sleep.
 pub(crate) fn defer_all_pending() {
     defer_ripe(|entry| entry.module.is_none() && !entry.ending);
-    for _ in 0..20 {
+    for _ in 0..100 {
         let Some(table) = Table::get() else { return };
         let ending = |bucket: &Bucket| bucket.entries.lock().iter().any(|entry| entry.ending);
         if !table.buckets.iter().any(ending) {

@@ -177,7 +177,8 @@ impl RecordText {
 
     /// Emits the record in the event of `current`.
     pub(super) fn emit(&self, wait: Wait<'_>) -> Result<(), Outcome> {
-        self.write(Record::attempt(self.number, self.ty, wait)?);
+        let context = super::event::context();
+        self.write(Record::attempt(context, self.number, self.ty, wait)?);
         Ok(())
     }
 
