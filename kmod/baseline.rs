@@ -118,15 +118,13 @@ pub(crate) struct Baseline {
 }
 
 impl Baseline {
-    /// Reads the kernel's list, if that is wanted, and takes what is queued. May sleep.
-    ///
-    /// # Safety
-    ///
-    /// Only the worker of namespaces calls this.
-    pub(crate) unsafe fn read(queued: &mut Texts) -> Option<Self> {
-        if STATE.load(Acquire) != WANTED || !audit::enabled() {
-            return None;
-        }
+    /// Returns whether the baseline is to be read now.
+    pub(crate) fn is_wanted() -> bool {
+        STATE.load(Acquire) == WANTED && audit::enabled()
+    }
+
+    /// Begins a baseline: waits for what began before. What is pending is deferred. May sleep.
+    pub(crate) fn begin() -> Self {
         // Tasks that entered `__ns_tree_add_raw()` or `__ns_tree_remove()` before these were patched have updated the list:
         // neither function sleeps on its way there.
         // SAFETY: The worker may sleep.
@@ -134,20 +132,24 @@ impl Baseline {
         // Handlers that found the state of before have added what they saw to their events.
         // SAFETY: As above.
         unsafe { bindings::dmns_handlers_wait() };
-        // Of events that began before, nothing comes after the baseline.
         pending::defer_all_pending();
-        let (mut created, mut being_created) = (KVVec::new(), KVVec::new());
-        let pending = pending::for_each_creation(|id| {
-            created.push(id, GFP_KERNEL)?;
-            Ok(being_created.push(id, GFP_KERNEL)?)
-        });
-        let list = pending.and_then(|()| read_list());
-        LEFT.store(usize::MAX, Relaxed);
-        // From here on creations belong to events. Handlers that found `WANTED` before have queued theirs.
-        let _ = STATE.cmpxchg(WANTED, READ, Release);
+        let mut being_created = KVVec::new();
+        if pending::for_each_creation(|id| Ok(being_created.push(id, GFP_KERNEL)?)).is_err() {
+            pr_err!("out of memory: a namespace may be recorded twice\n");
+        }
+        Self {
+            list: KVVec::new(),
+            recorded: 0,
+            being_created,
+        }
+    }
+
+    /// Reads the kernel's list. `queued` is what was queued until then. May sleep.
+    pub(crate) fn read(&mut self, queued: &mut Texts) {
+        let list = read_list();
         queued.append(&mut Class::Ns.take());
-        let list = list
-            .and_then(|list| merge(list, created, queued))
+        self.list = list
+            .and_then(|list| merge(list, &self.being_created, queued))
             .inspect_err(|e| {
                 pr_err!(
                     "namespaces that exist are not recorded ({:?}): unload, then load again\n",
@@ -155,12 +157,15 @@ impl Baseline {
                 );
             })
             .unwrap_or_default();
-        LEFT.store(list.len(), Relaxed);
-        Some(Self {
-            list,
-            recorded: 0,
-            being_created,
-        })
+        LEFT.store(self.list.len(), Relaxed);
+    }
+
+    /// Lets creations belong to their events again. The first part of the list is recorded: no creation that it lacks comes
+    /// before it.
+    pub(crate) fn list_is_read() {
+        if audit::enabled() {
+            let _ = STATE.cmpxchg(WANTED, READ, Release);
+        }
     }
 
     /// Returns whether a task emitted the creation of the namespace `id` when the list was read.
@@ -207,12 +212,14 @@ impl Baseline {
     }
 }
 
-/// Takes out of `list` what is `created`, or what `queued` has the creation of, and adds what it has the deletion of alone.
+/// Takes out of `list` what is `being_created`, or what `queued` has the creation of, and adds what it has the deletion of alone.
 fn merge(
     mut list: KVVec<dmns_namespace>,
-    mut created: KVVec<u64>,
+    being_created: &[u64],
     queued: &Texts,
 ) -> Result<KVVec<dmns_namespace>> {
+    let mut created = KVVec::new();
+    created.extend_from_slice(being_created, GFP_KERNEL)?;
     let mut deleted = KVVec::new();
     queued.for_each_change(|creation, namespace, owner| {
         if creation {

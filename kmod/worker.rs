@@ -66,18 +66,22 @@ unsafe extern "C" fn dmns_emit_dm(_work: *mut bindings::work_struct) {
 unsafe extern "C" fn dmns_emit_ns(_work: *mut bindings::work_struct) {
     let mut kept = KEPT.lock();
     let kept = &mut *kept;
-    // SAFETY: This is the worker of namespaces.
-    let read = unsafe { Baseline::read(&mut kept.deletions) };
-    if let Some(read) = read {
-        // Their creations are here too, or were emitted.
+    if Baseline::is_wanted() {
+        let mut baseline = Baseline::begin();
+        // What was caused before comes first. Its creations are there too, or were emitted.
+        kept.deletions.append(&mut Class::Ns.take());
         let earlier = kept.deletions.take_earlier().creations_first();
-        let mut later = earlier.emit(Class::Ns, |id| read.is_being_created(id));
+        let mut later = earlier.emit(Class::Ns, |id| baseline.is_being_created(id));
         kept.deletions.append(&mut later);
-        kept.baseline = Some(read);
+        baseline.read(&mut kept.deletions);
+        // SAFETY: This is the worker of namespaces.
+        let more = unsafe { baseline.record_some() };
+        Baseline::list_is_read();
+        kept.baseline = more.then_some(baseline);
     }
     loop {
         let more = match &mut kept.baseline {
-            // SAFETY: As above.
+            // SAFETY: This is the worker of namespaces.
             Some(baseline) => unsafe { baseline.record_some() },
             None => false,
         };
