@@ -10,7 +10,10 @@ use crate::audit::{
     creation_in_flight,
     pending, //
 };
-use crate::baseline::Baseline;
+use crate::baseline::{
+    self,
+    Baseline, //
+};
 use crate::bindings;
 use crate::hooks::ffi_export;
 use kernel::prelude::*;
@@ -66,6 +69,14 @@ unsafe extern "C" fn dmns_emit_dm(_work: *mut bindings::work_struct) {
 unsafe extern "C" fn dmns_emit_ns(_work: *mut bindings::work_struct) {
     let mut kept = KEPT.lock();
     let kept = &mut *kept;
+    if baseline::reading() && !Baseline::is_wanted() {
+        // Not all functions are attached, or auditing is off: what the baseline may have waits for it.
+        kept.deletions.append(&mut Class::Ns.take());
+        let earlier = kept.deletions.take_earlier();
+        kept.deletions
+            .append(&mut earlier.emit(Class::Ns, creation_in_flight));
+        return;
+    }
     if Baseline::is_wanted() {
         let mut baseline = Baseline::begin();
         // What was caused before comes first. Its creations are there too, or were emitted.
