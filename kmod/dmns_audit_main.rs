@@ -135,6 +135,8 @@ struct Handlers;
 
 impl Drop for Handlers {
     fn drop(&mut self) {
+        // Also where loading fails: nothing waits for the baseline any more.
+        baseline::end();
         lifetime::wait_for_last_handlers();
     }
 }
