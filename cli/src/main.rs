@@ -50,12 +50,19 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
     let stdout = io::stdout().lock();
     // A terminal gets whole lines, so that a progress bar can make room for them.
     let mut out: Box<dyn Write> = match terminal.width {
-        Some(_) => Box::new(stdout),
-        None => Box::new(BufWriter::with_capacity(1 << 16, stdout)),
+        Some(_) => Box::new(Named(stdout)),
+        None => Box::new(BufWriter::with_capacity(1 << 16, Named(stdout))),
     };
-    if matches!(&cli.command, Command::Watch(args) if !args.stdin) {
-        if let Some(difference) = module::difference(Path::new("/")) {
-            eprintln!("dmns-audit: {difference}");
+    if let Command::Watch(args) = &cli.command {
+        let root = Path::new("/");
+        let here = !(args.stdin || args.journal || args.plugin.is_some());
+        for said in [
+            (!args.stdin).then(|| module::difference(root)),
+            here.then(|| module::nothing_comes(root)),
+        ] {
+            if let Some(said) = said.flatten() {
+                eprintln!("dmns-audit: {said}");
+            }
         }
     }
     let code = match &cli.command {
@@ -63,7 +70,15 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
         Command::Export(args) => run_export(args, &mut out)?,
         Command::Report(report) => run_report(report, terminal, &mut out)?,
         Command::Watch(args) => {
-            run_watch(args, terminal, &mut out)?;
+            let unread = run_watch(args, terminal, &mut out)?;
+            if unread > 0 {
+                let lines = if unread == 1 {
+                    "line is no record"
+                } else {
+                    "lines are no records"
+                };
+                eprintln!("dmns-audit: {unread} {lines}; `dmns-audit check` has more");
+            }
             ExitCode::SUCCESS
         }
         Command::RunGuest(args) => run_guest(args)?,
@@ -114,6 +129,21 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
     Ok(code)
 }
 
+/// Standard output. Its errors name it.
+struct Named<W>(W);
+
+impl<W: Write> Write for Named<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0
+            .write(bytes)
+            .map_err(at(Path::new("standard output")))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(at(Path::new("standard output")))
+    }
+}
+
 /// Says of which file an error is.
 fn at(path: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
     |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
@@ -122,7 +152,7 @@ fn at(path: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
 fn run_check(args: &Check, terminal: &Terminal, out: &mut dyn Write) -> io::Result<ExitCode> {
     let mut log = match args.journal {
         true => Log::journal()?,
-        false => Log::open(&args.files)?,
+        false => Log::of_host(&args.files, args.host.as_deref())?,
     };
     let mut text;
     let mut json;
@@ -130,6 +160,7 @@ fn run_check(args: &Check, terminal: &Terminal, out: &mut dyn Write) -> io::Resu
     let reporter: &mut dyn Reporter = match args.format {
         CheckFormat::Text => {
             text = Text::new(out, terminal.colour, terminal.width.unwrap_or(140));
+            text.all = args.all;
             &mut text
         }
         CheckFormat::Json => {
@@ -142,6 +173,9 @@ fn run_check(args: &Check, terminal: &Terminal, out: &mut dyn Write) -> io::Resu
         }
     };
     let totals = check(&mut log, args.lossy, &args.expect, reporter)?;
+    if let Some(taken) = log.taken_hosts() {
+        eprintln!("dmns-audit: {taken}");
+    }
     Ok(match totals {
         totals if totals.problems > 0 => ExitCode::from(2),
         totals if totals.absent > 0 => ExitCode::from(1),
@@ -164,12 +198,12 @@ fn run_export(args: &Export, out: &mut dyn Write) -> io::Result<ExitCode> {
     };
     let mut log = match args.journal {
         true => Log::journal()?,
-        false => Log::open(&args.files)?,
+        false => Log::of_host(&args.files, args.host.as_deref())?,
     };
     let totals = export::export(&mut log, &ask, out, |problem| {
         eprintln!("dmns-audit: {problem}");
     })?;
-    tell_unread(&log, &totals.unread);
+    remarks(&log, &totals.unread);
     Ok(match totals.problems {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::from(2),
@@ -198,8 +232,11 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
     let every_namespace = ns::Ask::default();
     let mut read = Reading::new(open(common)?);
     // Whether it can be written is known before a long log is read.
-    let file = match &common.html {
-        Some(path) => Some(File::create(path).map_err(at(path))?),
+    let to_stdout = common.html.as_deref() == Some(Path::new("-"));
+    let file: Option<Box<dyn Write>> = match &common.html {
+        // In place of the report.
+        Some(_) if to_stdout => Some(Box::new(io::sink())),
+        Some(path) => Some(Box::new(File::create(path).map_err(at(path))?)),
         None => None,
     };
     let mut page = file.map(|file| (file, Page::new(&page_options, &every, &every_namespace)));
@@ -207,12 +244,16 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
         Report::Virt(_) => {
             let mut report = virt::Report::new(&options, &ask);
             read.all(&mut report, page.as_mut().map(|(_, page)| page))?;
-            report.end(out)?;
+            if !to_stdout && read.is_understood() {
+                report.end(out)?;
+            }
         }
         Report::Dm(_) => {
             let mut report = dm::Report::new(&options);
             read.all(&mut report, page.as_mut().map(|(_, page)| page))?;
-            report.end(out)?;
+            if !to_stdout && read.is_understood() {
+                report.end(out)?;
+            }
         }
         Report::Ns(args) => {
             let ask = ns::Ask {
@@ -225,12 +266,16 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
             };
             let mut report = ns::Report::new(&options, &ask);
             read.all(&mut report, page.as_mut().map(|(_, page)| page))?;
-            report.end(out)?;
+            if !to_stdout && read.is_understood() {
+                report.end(out)?;
+            }
         }
     }
     read.tell();
-    if let Some((file, page)) = page {
-        page.write(read.log.names(), &mut BufWriter::new(file))?;
+    match page {
+        Some((_, page)) if to_stdout => page.write(read.log.names(), out)?,
+        Some((file, page)) => page.write(read.log.names(), &mut BufWriter::new(file))?,
+        None => {}
     }
     Ok(match read.whole {
         true => ExitCode::SUCCESS,
@@ -267,13 +312,45 @@ impl Reading {
         Ok(())
     }
 
+    /// Whether there is anything to report of: nothing could be read, and that was said.
+    fn is_understood(&self) -> bool {
+        self.whole || self.log.has_records()
+    }
+
     /// Says what stands in the log and could not be read.
     fn tell(&self) {
-        tell_unread(&self.log, &self.unread);
+        remarks(&self.log, &self.unread);
     }
 }
 
-fn tell_unread(log: &Log, unread: &Unread) {
+/// Says what a reader of numbers that were made of `log` has to know of it.
+fn remarks(log: &Log, unread: &Unread) {
+    if let Some(first) = log.losses().first() {
+        let (name, line, what) = (log.name(first.file), first.line, log.losses().describe());
+        eprintln!(
+            "dmns-audit: {name}:{line}: the log itself says that records are missing ({what}): every count is a lower bound"
+        );
+    }
+    if let Some(early) = log.early() {
+        let (name, line) = (log.name(early.first.file), early.first.line);
+        eprintln!("dmns-audit: {name}:{line}: {}", early.describe());
+    }
+    if let Some(repeated) = log.repeated() {
+        let (name, line) = (log.name(repeated.first.file), repeated.first.line);
+        let s = if repeated.records == 1 {
+            " stands"
+        } else {
+            "s stand"
+        };
+        eprintln!(
+            "dmns-audit: {} record{s} in several of the logs and count{} once, the first is {name}:{line}",
+            repeated.records,
+            if repeated.records == 1 { "s" } else { "" }
+        );
+    }
+    if let Some(taken) = log.taken_hosts() {
+        eprintln!("dmns-audit: {taken}");
+    }
     if let Some(first) = unread.first {
         let lines = match unread.lines {
             1 => "1 line is no record".to_owned(),
@@ -323,7 +400,7 @@ fn open(common: &Common) -> io::Result<Log> {
     if common.stdin {
         files.push("-".into());
     }
-    Log::open(&files)
+    Log::of_host(&files, common.host.as_deref())
 }
 
 fn run_guest(args: &RunGuest) -> io::Result<ExitCode> {
@@ -354,7 +431,7 @@ fn run_select(args: &Select, out: &mut dyn Write) -> io::Result<()> {
     select::run(&ask, &task, out)
 }
 
-fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Result<()> {
+fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Result<u64> {
     let file = args.plugin.as_ref().or(args.output.as_ref());
     let options = Options {
         json: args.plugin.is_some() && args.format != WatchFormat::Ecs

@@ -160,9 +160,13 @@ impl<'a> JudgedGuest<'a> {
                 Some(_) => Rule::Operation,
                 None => Rule::MissingField,
             };
+            let span = value(name).map_or(from..from + text.len(), |value| {
+                let at = from + (value.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
+                at - name.len() - 1..at + value.len()
+            });
             let mut finding = self.at(
                 rule,
-                from..from + text.len(),
+                span,
                 message,
                 &format!("{} is about {}", self.ty.name(), known.join(", ")),
             );

@@ -185,6 +185,8 @@ pub(super) struct Beside {
     block: Block,
     /// How many lines were in the blocks before.
     before: u64,
+    /// Whether a line of these that nobody wants is a record.
+    records: bool,
     next: usize,
 }
 
@@ -254,6 +256,7 @@ impl Beside {
                     }
                 }
                 block.lines = lines.number() - before;
+                block.records = lines.has_records();
                 if out.send(block).is_err() {
                     return;
                 }
@@ -268,8 +271,14 @@ impl Beside {
             likely: wanted.likely.clone(),
             block: Block::default(),
             before: 0,
+            records: false,
             next: 0,
         }
+    }
+
+    /// Whether a line that was not wanted is a record.
+    pub(super) fn has_records(&self) -> bool {
+        self.records || self.block.records
     }
 
     /// How many lines there were so far.
@@ -333,6 +342,7 @@ impl Beside {
     /// Takes the next block. `false` where there is none.
     fn advance(&mut self) -> io::Result<bool> {
         self.before += self.block.lines;
+        self.records |= self.block.records;
         let last = std::mem::take(&mut self.block);
         let block = match &mut self.source {
             Source::File(searched, window) => searched.next(last, window)?,

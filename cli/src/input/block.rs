@@ -2,7 +2,7 @@
 
 //! A part of a log, and what was found in it. Other threads than the one that asks can fill it.
 
-use super::lines::{End, LONGEST};
+use super::lines::{self, End, LONGEST};
 use super::wanted::Wanted;
 use crate::record::head::{self, Parsed, Parts};
 use crate::record::spans::{self, Span};
@@ -64,6 +64,8 @@ pub(super) struct Block {
     pub(super) spans: Vec<Span>,
     /// How many lines begin in it.
     pub(super) lines: u64,
+    /// Whether one of the lines that are not wanted is a record.
+    pub(super) records: bool,
     /// What came after them.
     pub(super) error: Option<io::Error>,
 }
@@ -75,6 +77,7 @@ impl Block {
         self.known.clear();
         self.spans.clear();
         self.lines = 0;
+        self.records = false;
         self.error = None;
     }
 
@@ -85,6 +88,8 @@ impl Block {
         // What is no whole line is told in any case, as `Lines` does.
         if end != End::Newline || wanted.ever.may_want(text) {
             self.keep(text, at, end, wanted);
+        } else if !self.records {
+            self.records = lines::is_record(text);
         }
     }
 
@@ -119,7 +124,7 @@ impl Block {
             spans::add(head.body, &mut self.spans);
         }
         self.known.push(Known {
-            parts: Parts::of(&parsed),
+            parts: Parts::of(text, &parsed),
             spans: (first, self.spans.len() as u32),
         });
         self.known.len() as u32 - 1

@@ -41,7 +41,8 @@ impl Wanted {
         }
     }
 
-    /// Records whose type's name begins with one of `prefixes`, and those whose type is a number.
+    /// Records with a type that begins with one of `prefixes`, those with a number for a type, and auditd's own, which say
+    /// that records are missing.
     ///
     /// # Panics
     ///
@@ -49,7 +50,7 @@ impl Wanted {
     pub fn types(prefixes: &[&str]) -> Self {
         let keys: Vec<Key> = prefixes
             .iter()
-            .chain(&["UNKN"])
+            .chain(&["UNKN", "DAEM"])
             .map(|prefix| {
                 key(prefix
                     .as_bytes()

@@ -53,6 +53,8 @@ pub struct Lives {
     room: usize,
     /// How many they are made to take at most where that was too much.
     limit: usize,
+    /// Any record was seen.
+    pub any: bool,
     /// What ended, with its place among all lives.
     pub done: Vec<(u64, Life)>,
 }
@@ -80,6 +82,7 @@ impl Lives {
             sectors: 0,
             room: SECTORS,
             limit: SECTORS,
+            any: false,
             done: Vec::new(),
         }
     }
@@ -92,9 +95,10 @@ impl Lives {
                 let record = Record::of(&fields)?;
                 self.mapper(head, &record, &fields, users)
             }
-            Type::SystemBoot | Type::SystemShutdown => {
-                self.serials.began_anew(head);
-                self.down(head);
+            Type::KernelBoot | Type::SystemBoot | Type::SystemShutdown => {
+                if self.serials.began_anew(head) || head.ty == Type::SystemShutdown {
+                    self.down(head);
+                }
                 None
             }
             _ => None,
@@ -110,6 +114,7 @@ impl Lives {
         fields: &Nested<'_>,
         users: &Users,
     ) -> Option<Device> {
+        self.any = true;
         if self.serials.began_anew(head) {
             self.down(head);
         }

@@ -40,7 +40,7 @@ impl<'a> Report<'a> {
     pub fn new(options: &'a Options) -> Self {
         Self {
             options,
-            wanted: Wanted::types(&["DM_C", "DM_E", "SYST"]),
+            wanted: Wanted::types(&["DM_C", "DM_E", "SYST", "KERN", "URIN", "OPEN"]),
             lives: Lives::new(options),
             rows: Rows::new(options, show::columns()),
             text: Text::default(),
@@ -54,6 +54,13 @@ impl<'a> Report<'a> {
     /// Where `out` cannot be written to, or rows cannot be read back.
     pub fn end(mut self, out: &mut dyn Write) -> io::Result<()> {
         self.close()?;
+        let window = self.options.window;
+        if self.lives.any && (window.start.is_some() || window.end.is_some()) {
+            self.rows.set_none(
+                "no device-mapper records in this period; there are some before or after it"
+                    .to_owned(),
+            );
+        }
         self.rows.end(self.options, out, show::json)
     }
 

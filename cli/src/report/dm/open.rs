@@ -2,7 +2,7 @@
 
 //! A mapping that lives, and what is known of it so far. There may be a hundred thousand: it is kept small.
 
-use super::life::{Fate, Found, Life};
+use super::life::{Fate, Found, Life, is_above};
 use super::record::Record;
 use crate::ranges::Ranges;
 use crate::record::by_host::Called;
@@ -124,7 +124,8 @@ impl Open {
             proof.add(end);
         }
         let mut sectors = Ranges::default();
-        for found in &told.found {
+        let corrupt = |found: &&Found| !is_above(&self.target, &found.op);
+        for found in told.found.iter().filter(corrupt) {
             sectors.merge(&found.sectors);
         }
         let life = Life {

@@ -144,6 +144,8 @@ pub fn object(life: &Life, options: &Options) -> Value {
                 "first": found.first.json(options),
                 "last": found.last.json(options),
                 "sectors": ranges(&found.sectors),
+                "above": found.is_above(&life.target),
+                "covered": found.sectors.covered(),
                 "exact": found.sectors.is_exact(),
                 "proof": options.proof.then(|| found.proof.json()),
             })
