@@ -28,7 +28,7 @@ use dmns_audit_uapi::select::Mode;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -48,10 +48,11 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> io::Result<ExitCode> {
     let terminal = Terminal::stdout(cli.color);
     let stdout = io::stdout().lock();
+    let name = Path::new("standard output");
     // A terminal gets whole lines, so that a progress bar can make room for them.
     let mut out: Box<dyn Write> = match terminal.width {
-        Some(_) => Box::new(Named(stdout)),
-        None => Box::new(BufWriter::with_capacity(1 << 16, Named(stdout))),
+        Some(_) => Box::new(Named(stdout, name)),
+        None => Box::new(BufWriter::with_capacity(1 << 16, Named(stdout, name))),
     };
     if let Command::Watch(args) = &cli.command {
         let root = Path::new("/");
@@ -129,18 +130,16 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
     Ok(code)
 }
 
-/// Standard output. Its errors name it.
-struct Named<W>(W);
+/// A file, or standard output. Its errors name it.
+struct Named<'a, W>(W, &'a Path);
 
-impl<W: Write> Write for Named<W> {
+impl<W: Write> Write for Named<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0
-            .write(bytes)
-            .map_err(at(Path::new("standard output")))
+        self.0.write(bytes).map_err(at(self.1))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush().map_err(at(Path::new("standard output")))
+        self.0.flush().map_err(at(self.1))
     }
 }
 
@@ -274,7 +273,11 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
     read.tell();
     match page {
         Some((_, page)) if to_stdout => page.write(read.log.names(), out)?,
-        Some((file, page)) => page.write(read.log.names(), &mut BufWriter::new(file))?,
+        Some((file, page)) => {
+            let path = common.html.as_deref().unwrap_or(Path::new("-"));
+            page.write(read.log.names(), &mut BufWriter::new(file))
+                .map_err(at(path))?;
+        }
         None => {}
     }
     Ok(match read.whole {
@@ -388,6 +391,9 @@ fn options(common: &Common, terminal: Terminal) -> io::Result<Options> {
         terminal,
         clock: clock.fitting(terminal.width),
         users: Users::default(),
+        // A log that is named may be of another machine, or of another time.
+        machine: (common.files.is_empty() && common.file.is_empty() && !common.stdin)
+            .then(|| PathBuf::from("/")),
     })
 }
 
@@ -474,7 +480,13 @@ fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Resul
                 .mode(0o600)
                 .open(path)
                 .map_err(at(path))?;
-            watch::watch(&source, &options, &ask, beside, &mut BufWriter::new(file))
+            watch::watch(
+                &source,
+                &options,
+                &ask,
+                beside,
+                &mut BufWriter::new(Named(file, path)),
+            )
         }
         None => watch::watch(&source, &options, &ask, beside, out),
     }

@@ -189,7 +189,9 @@ impl Check {
             }
         }
         if let Type::Ours(ty) = head.ty {
-            if let Some(message) = crate::input::Early::said(ty, head.name) {
+            let early = Type::is_first_number(head.name);
+            let said = early.then(|| crate::input::Early::said(ty, head.name));
+            if let Some(message) = said.flatten() {
                 let span = head.name_at..head.name_at + head.name.len();
                 let finding = Finding::new(Rule::FirstNumber, place, raw.text, span, message);
                 self.findings.push(finding.note());

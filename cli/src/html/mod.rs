@@ -25,6 +25,7 @@ pub fn options(like: &Options) -> Options {
         proof: true,
         json: true,
         clock: like.clock.clone(),
+        machine: like.machine.clone(),
         ..Options::default()
     }
 }

@@ -8,7 +8,7 @@ use super::copies::Copies;
 use super::lines::{self, Lines, Raw};
 use super::order::Group;
 use super::progress::Progress;
-use super::sample::{self, Sample};
+use super::sample;
 use super::sorted::Sorted;
 use super::wanted::Wanted;
 use super::{hint, open, order, system};
@@ -136,6 +136,7 @@ impl Current {
         }
     }
 
+    #[inline(always)]
     fn found(&self) -> (Raw<'_>, Parsed<'_>) {
         match self {
             Self::Here(lines) => {
@@ -391,54 +392,80 @@ impl Log {
 
     /// The next line that `wanted` may want, or what is in its way; `None` at the end.
     pub fn next_step(&mut self, wanted: &Wanted) -> Option<Step<'_>> {
+        if self.sources.len() != 1 {
+            return self.step_of_all(wanted);
+        }
         loop {
-            let at = match self.sources.len() {
-                1 => match self.advance(0, wanted) {
-                    Ok(true) => 0,
+            // The borrow checker does not see that a line that is returned ends the loop, so first ask
+            // whether there is one.
+            match self.sources[0]
+                .current
+                .as_mut()
+                .map(|lines| lines.seek(wanted))
+            {
+                Some(Ok(true)) => break,
+                Some(Ok(false)) => {
+                    if let Err(problem) = self.file_ends(0) {
+                        return Some(Step::Problem(*problem));
+                    }
+                }
+                Some(Err(error)) => return Some(Step::Problem(*self.problem(0, error))),
+                None => match self.begin_file(0) {
+                    Ok(true) => {}
                     Ok(false) => return self.end(),
-                    Err(problem) => return Some(Step::Problem(problem)),
+                    Err(problem) => return Some(Step::Problem(*problem)),
                 },
-                _ => match self.next_of_all(wanted) {
-                    Ok(Some(at)) => at,
-                    Ok(None) => return self.end(),
-                    Err(problem) => return Some(Step::Problem(problem)),
-                },
+            }
+        }
+        self.hand_out(0)
+    }
+
+    /// The same, of several logs.
+    fn step_of_all(&mut self, wanted: &Wanted) -> Option<Step<'_>> {
+        loop {
+            let at = match self.next_of_all(wanted) {
+                Ok(Some(at)) => at,
+                Ok(None) => return self.end(),
+                Err(problem) => return Some(Step::Problem(*problem)),
             };
-            // The borrow checker does not see that a line that is returned ends the loop, so first ask whether it
-            // is left out.
             if !self.is_copy(at) {
                 return self.hand_out(at);
             }
         }
     }
 
+    /// Opens the next file of the log `at`; `false` where there is none.
+    fn begin_file(&mut self, at: usize) -> Result<bool, Box<Problem>> {
+        let source = &mut self.sources[at];
+        let Some((name, from)) = source.waiting.pop_front() else {
+            return Ok(false);
+        };
+        self.names.push(name);
+        source.file = self.names.len() - 1;
+        source.records = false;
+        source.begin = Vec::new();
+        match self.open_next(at, from) {
+            Ok(()) => Ok(true),
+            Err(error) => Err(self.problem(at, error)),
+        }
+    }
+
     /// Goes to the next line of the log `at` that `wanted` may want; `false` at its end.
-    fn advance(&mut self, at: usize, wanted: &Wanted) -> Result<bool, Problem> {
+    fn advance(&mut self, at: usize, wanted: &Wanted) -> Result<bool, Box<Problem>> {
         loop {
-            let source = &mut self.sources[at];
-            let Some(current) = &mut source.current else {
-                let Some((name, from)) = source.waiting.pop_front() else {
-                    return Ok(false);
-                };
-                self.names.push(name);
-                source.file = self.names.len() - 1;
-                source.records = false;
-                source.begin = Vec::new();
-                if let Err(error) = self.open_next(at, from) {
-                    return Err(self.problem(at, error));
-                }
-                continue;
-            };
-            match current.seek(wanted) {
-                Ok(true) => return Ok(true),
-                Err(error) => return Err(self.problem(at, error)),
-                Ok(false) => self.file_ends(at)?,
+            let current = self.sources[at].current.as_mut();
+            match current.map(|lines| lines.seek(wanted)) {
+                Some(Ok(true)) => return Ok(true),
+                Some(Ok(false)) => self.file_ends(at)?,
+                Some(Err(error)) => return Err(self.problem(at, error)),
+                None if self.begin_file(at)? => {}
+                None => return Ok(false),
             }
         }
     }
 
     /// Finds the log with the next line, of several: the records of all come in the order of time.
-    fn next_of_all(&mut self, wanted: &Wanted) -> Result<Option<usize>, Problem> {
+    fn next_of_all(&mut self, wanted: &Wanted) -> Result<Option<usize>, Box<Problem>> {
         loop {
             let open = |source: &Source| {
                 source.found || source.current.is_some() || !source.waiting.is_empty()
@@ -492,6 +519,7 @@ impl Log {
         copies.came(&head, at, (place, raw.text), now)
     }
 
+    #[inline(always)]
     fn hand_out(&mut self, at: usize) -> Option<Step<'_>> {
         let source = &mut self.sources[at];
         let (raw, mut parsed) = source.current.as_ref()?.found();
@@ -530,7 +558,7 @@ impl Log {
 
     /// The file of the log `at` ends. If nothing in it was understood, that is a problem: none of the kernel's log or a
     /// syslog, as long as others have records.
-    fn file_ends(&mut self, at: usize) -> Result<(), Problem> {
+    fn file_ends(&mut self, at: usize) -> Result<(), Box<Problem>> {
         let source = &mut self.sources[at];
         let Some(current) = source.current.take() else {
             return Ok(());
@@ -551,11 +579,11 @@ impl Log {
                 self.silent.get_or_insert((name, form));
                 Ok(())
             }
-            form => Err(Problem {
+            form => Err(Box::new(Problem {
                 name,
                 lines: 0,
                 error: unreadable(form, line),
-            }),
+            })),
         }
     }
 
@@ -574,31 +602,35 @@ impl Log {
     }
 
     /// What was read of the file before the error stays, and comes next.
-    fn problem(&mut self, at: usize, error: io::Error) -> Problem {
+    #[cold]
+    fn problem(&mut self, at: usize, error: io::Error) -> Box<Problem> {
         let source = &mut self.sources[at];
         // It is said once.
         source.begin = Vec::new();
-        Problem {
+        Box::new(Problem {
             name: self
                 .names
                 .last()
                 .map_or(String::new(), |_| self.names[source.file].clone()),
             lines: source.current.as_ref().map_or(0, Current::number),
             error,
-        }
+        })
     }
 }
 
 /// The lines of a stream, in the order of the kernel.
 fn here(opened: open::Opened) -> (Current, Vec<u8>) {
     let lines = Lines::new(opened.source);
-    let sample = match opened.journal {
-        true => Sample::default(),
-        false => Sample::of(&sample::Fixed, &opened.begin),
+    let order = match opened.journal {
+        true => sample::Order::Kernel,
+        false => sample::order(&opened.begin),
     };
-    let current = match sample.is_disordered() {
-        true => Current::Sorted(Box::new(Sorted::new(lines, sample.divided))),
-        false => Current::Here(lines),
+    let current = match order {
+        sample::Order::Kernel => Current::Here(lines),
+        other => {
+            let divided = other == sample::Order::Divided;
+            Current::Sorted(Box::new(Sorted::new(lines, divided)))
+        }
     };
     // What becomes of journald's entries says itself what it is.
     let begin = if opened.journal {
@@ -610,7 +642,7 @@ fn here(opened: open::Opened) -> (Current, Vec<u8>) {
 }
 
 fn is_disordered(begin: &[u8]) -> bool {
-    Sample::of(&sample::Fixed, begin).is_disordered()
+    sample::order(begin) != sample::Order::Kernel
 }
 
 /// How `file` begins.

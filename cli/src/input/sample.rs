@@ -2,15 +2,17 @@
 
 //! What the beginning of a log shows: which records it has, in which order those of an event come, and of which hosts.
 
+use super::sorted;
 use crate::record::head::{self, Parsed};
 use crate::record::{Head, Type};
 use dmns_audit_uapi::line::Stamp;
 use dmns_audit_uapi::types::RecordType;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, DefaultHasher};
 
 /// How many bytes of a log are looked at.
-pub(super) const LENGTH: usize = 256 << 10;
+pub(super) const LENGTH: usize = 64 << 10;
 
 /// How many of its records.
 const RECORDS: usize = 2000;
@@ -23,10 +25,6 @@ pub(super) struct Sample {
     /// The hosts that records name, and whether one names none.
     pub(super) hosts: HashSet<Vec<u8>>,
     pub(super) unnamed: bool,
-    /// `ausearch` wrote it: a line divides its events.
-    pub(super) divided: bool,
-    /// A record of an event comes before one that the kernel writes before it.
-    disordered: bool,
     /// It has a boot.
     boots: bool,
 }
@@ -87,24 +85,15 @@ impl Sample {
     /// What `begin` shows. Its last line may be cut.
     pub(super) fn of(hasher: &impl BuildHasher, begin: &[u8]) -> Self {
         let mut sample = Self::default();
-        let mut ranks: HashMap<(Option<&[u8]>, Stamp), u8> = HashMap::new();
         let whole = match begin.len() >= LENGTH {
             true => memchr::memrchr(b'\n', begin).map_or(begin, |end| &begin[..end]),
             false => begin,
         };
         for line in whole.split(|&byte| byte == b'\n') {
-            if line.strip_suffix(b"\r").unwrap_or(line) == b"----" {
-                sample.divided = true;
-            }
             let Parsed::Record(head) = head::parse(line) else {
                 continue;
             };
-            let (rank, hash) = (rank(&head), hash(hasher, &head));
-            let highest = ranks.entry((head.node, head.stamp)).or_insert(rank);
-            // NS_INFO may come after all.
-            let before = rank < 2 && *highest > 2 || rank < 8 && *highest > 7;
-            sample.disordered |= before && !sample.records.contains(&(head.stamp, hash));
-            *highest = rank.max(*highest);
+            let hash = hash(hasher, &head);
             sample.boots |= matches!(head.ty, Type::KernelBoot | Type::SystemBoot);
             match head.node {
                 Some(node) => drop(sample.hosts.insert(node.to_vec())),
@@ -116,11 +105,6 @@ impl Sample {
             }
         }
         sample
-    }
-
-    /// Whether the records of its events have another order than the kernel gives them.
-    pub(super) fn is_disordered(&self) -> bool {
-        self.divided || self.disordered
     }
 
     /// Whether a record stands in both.
@@ -156,6 +140,67 @@ impl Sample {
     }
 }
 
+/// The order in which a log has the records of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// As the kernel writes them.
+    Kernel,
+    /// Otherwise.
+    Mixed,
+    /// As `ausearch` writes them, with a line between events: the last one first.
+    Divided,
+}
+
+/// The order that `begin` shows.
+pub(super) fn order(begin: &[u8]) -> Order {
+    let begin = &begin[..begin.len().min(LENGTH)];
+    let mut order = Order::Kernel;
+    // The records of an event are close to each other.
+    let mut recent: VecDeque<(Option<&[u8]>, Stamp, (u8, u64))> = VecDeque::new();
+    let mut from = 0;
+    for end in memchr::memchr_iter(b'\n', begin) {
+        let line = &begin[from..end];
+        let before = &begin[..from];
+        from = end + 1;
+        if line.first() == Some(&b'-') && line.trim_ascii_end() == b"----" {
+            return Order::Divided;
+        }
+        let Parsed::Record(head) = head::parse(line) else {
+            continue;
+        };
+        let own = match head.ty {
+            Type::Ours(_) => sorted::own(&head),
+            _ => 0,
+        };
+        let place = (rank(&head), own);
+        let same = |known: &&mut (Option<&[u8]>, Stamp, (u8, u64))| {
+            known.1 == head.stamp && known.0 == head.node
+        };
+        match recent.iter_mut().rev().find(same) {
+            Some((.., highest)) => {
+                // NS_INFO may come after all, and a record may be there twice.
+                let (rank, most) = (place.0, highest.0);
+                let back = rank < 2 && most > 2 || rank < 8 && most > 7;
+                let back = back || rank == most && place.1 < highest.1;
+                if back && memchr::memmem::find(before, line).is_none() {
+                    order = Order::Mixed;
+                }
+                *highest = place.max(*highest);
+            }
+            None => {
+                if recent.len() == RECENT {
+                    recent.pop_front();
+                }
+                recent.push_back((head.node, head.stamp, place));
+            }
+        }
+    }
+    order
+}
+
+/// How many events are looked at together.
+const RECENT: usize = 16;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,19 +214,22 @@ mod tests {
         let line =
             |ty: &str, serial: u64| format!("type={ty} msg=audit(5.000:{serial}): of={ty}\n");
         let event = [line("DM_CTRL", 1), line("SYSCALL", 1), line("PROCTITLE", 1)];
-        assert!(!of(&event.concat()).is_disordered());
-        assert!(of(&[&event[1][..], &event[0], &event[2]].concat()).is_disordered());
-        assert!(of(&["----\n", &event[0]].concat()).is_disordered());
-        assert!(!of(&[line("PROCTITLE", 1), line("SYSCALL", 2)].concat()).is_disordered());
-        assert!(!of(&[&event[0][..], &event[1], &event[0]].concat()).is_disordered());
-        assert!(
-            !of(&[
-                line("NS_INIT_MNT", 1),
-                line("SYSCALL", 1),
-                line("NS_INFO", 1)
-            ]
-            .concat())
-            .is_disordered()
+        let shown = |lines: &[&str]| order(lines.concat().as_bytes());
+        assert_eq!(shown(&[&event[0], &event[1], &event[2]]), Order::Kernel);
+        assert_eq!(shown(&[&event[1], &event[0], &event[2]]), Order::Mixed);
+        assert_eq!(shown(&["----\n", &event[0]]), Order::Divided);
+        assert_eq!(
+            shown(&[&line("PROCTITLE", 1), &line("SYSCALL", 2)]),
+            Order::Kernel
+        );
+        assert_eq!(shown(&[&event[0], &event[1], &event[0]]), Order::Kernel);
+        let of = |id: u64| format!("type=NS_INIT_MNT msg=audit(5.000:1): mntns=1 ns_id={id}\n");
+        assert_eq!(shown(&[&of(5), &of(6)]), Order::Kernel);
+        assert_eq!(shown(&[&of(6), &of(5)]), Order::Mixed);
+        let init = line("NS_INIT_MNT", 1);
+        assert_eq!(
+            shown(&[&init, &event[1], &line("NS_INFO", 1)]),
+            Order::Kernel
         );
     }
 

@@ -176,7 +176,16 @@ impl<R: Read> Sorted<R> {
 }
 
 /// Distinguishes a record from others of its type in its event.
-fn own(head: &Head<'_>) -> u64 {
+pub(super) fn own(head: &Head<'_>) -> u64 {
+    let ordered = matches!(
+        head.ty,
+        Type::Path
+            | Type::Execve
+            | Type::Ours(RecordType::NsInit(_) | RecordType::NsDel(_) | RecordType::DmCtrl)
+    );
+    if !ordered {
+        return 0;
+    }
     let record = Nested::of(head);
     let number = |name: &str| {
         record

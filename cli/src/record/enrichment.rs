@@ -58,6 +58,7 @@ pub fn split(body: &[u8]) -> (&[u8], &[u8]) {
     match body {
         [.., b'1' | b'0' | b'\'', b'\n' | b' '] | [.., b')' | b'\''] => (body, &[]),
         [.., b'=', b'0'..=b'9'] => (body, &[]),
+        _ if last(body.trim_ascii_end()).is_none() => (body, &[]),
         _ => by_name(body),
     }
 }
@@ -79,18 +80,33 @@ fn by_name(body: &[u8]) -> (&[u8], &[u8]) {
     found.unwrap_or((body, &[]))
 }
 
+/// How long a value without quotes may be.
+const LONGEST: usize = 48;
+
 /// Where the last word of `text` begins, if it is a name and its value.
+#[inline]
 fn last(text: &[u8]) -> Option<usize> {
     let (value, names): (usize, &[&[u8]]) = match text.last()? {
-        b'"' => (memrchr(b'"', &text[..text.len() - 1])?, &NAMES),
+        b'"' => {
+            let value = memrchr(b'"', &text[..text.len() - 1])?;
+            // Each of these names ends so.
+            if !text[..value].ends_with(b"D=") {
+                return None;
+            }
+            (value, &NAMES)
+        }
         b'}' => (memrchr(b'{', text)?, &PLAIN),
         last if last.is_ascii_alphanumeric() || *last == b'_' => {
-            let other = |b: &u8| !(b.is_ascii_alphanumeric() || b"_-.()".contains(b));
-            (text.iter().rposition(other)? + 1, &PLAIN)
+            let from = text.len().saturating_sub(LONGEST);
+            let equals = memrchr(b'=', &text[from..])?;
+            (from + equals + 1, &PLAIN)
         }
         _ => return None,
     };
     let name = text[..value].strip_suffix(b"=")?;
+    if !name.last()?.is_ascii_uppercase() {
+        return None;
+    }
     let known = names.iter().find(|known| name.ends_with(known))?;
     Some(name.len() - known.len())
 }

@@ -296,7 +296,10 @@ pub fn is_short(line: &[u8]) -> bool {
         None => message,
     };
     let letter = |b: &&u8| b.is_ascii_uppercase() || b.is_ascii_digit() || **b == b'_';
-    let name = message.iter().take_while(letter).count();
+    let mut name = message.iter().take_while(letter).count();
+    if message[..name] == *b"UNKNOWN" && message.get(name) == Some(&b'[') {
+        name += message[name..].iter().take_while(|b| **b != b' ').count();
+    }
     let rest = match message[name..].strip_prefix(b" ") {
         Some(rest) if name >= 3 && message[0].is_ascii_uppercase() => rest,
         _ => return false,
@@ -347,6 +350,10 @@ mod tests {
             ),
             (
                 b"[   12.345678] a audit: <audit-1339> module=verity res=0\n",
+                Form::JournalShort,
+            ),
+            (
+                b"Nov 21 19:00:03 a audit[4]: UNKNOWN[1338] module=verity res=0\n",
                 Form::JournalShort,
             ),
             (

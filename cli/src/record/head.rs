@@ -344,6 +344,7 @@ fn record<'a>(line: &'a [u8], node: Option<&'a [u8]>, at: usize) -> Result<Head<
     }
     let body_at = rest.at;
     let body = &line[body_at..];
+    let ty = Type::of(name, body);
     let (body, enrichment) = match memchr2(0x1d, 0, body) {
         Some(end) if body[end] == 0x1d => (&body[..end], &body[end + 1..]),
         Some(end) => {
@@ -356,13 +357,17 @@ fn record<'a>(line: &'a [u8], node: Option<&'a [u8]>, at: usize) -> Result<Head<
             }
             enrichment::split(&body[..end])
         }
+        // These have no number that auditd has a name for.
+        None if matches!(ty, Type::Proctitle | Type::Cwd | Type::Execve | Type::Eoe) => {
+            (body, &[][..])
+        }
         None => enrichment::split(body),
     };
     Ok(Head {
         node,
         host: 0,
         name,
-        ty: Type::of(name, body),
+        ty,
         stamp: Stamp {
             seconds,
             millis,

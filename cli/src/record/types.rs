@@ -77,7 +77,7 @@ impl Type {
     #[inline]
     pub fn of(name: &[u8], body: &[u8]) -> Self {
         match Self::from_name(name) {
-            Self::Other => Self::by_fields(name, body),
+            Self::Other if matches!(body, [b'm' | b's', ..]) => Self::by_fields(name, body),
             ty => ty,
         }
     }

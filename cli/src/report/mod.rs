@@ -21,6 +21,7 @@ use crate::record::users::Users;
 use crate::terminal::Terminal;
 use crate::when::{Clock, Window};
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 pub use id::{Id, Who};
 
@@ -41,6 +42,8 @@ pub struct Options {
     pub clock: Clock,
     /// Names of users.
     pub users: Users,
+    /// The root of the machine that the log is of, where it is this one: it knows what is called how now.
+    pub machine: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -54,6 +57,7 @@ impl Default for Options {
             terminal: Terminal::FILE,
             clock: Clock::utc(),
             users: Users::default(),
+            machine: None,
         }
     }
 }

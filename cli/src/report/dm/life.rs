@@ -24,6 +24,8 @@ pub struct Life {
     pub device: Device,
     /// The device is not the mapping, but one beneath: which mapping stands on it, the log does not tell.
     pub beneath: bool,
+    /// What the mapping is called, where the machine knows it.
+    pub name: Option<String>,
     /// `node=`, where the log has it.
     pub node: Option<Rc<str>>,
     /// Who made it, if the log tells.

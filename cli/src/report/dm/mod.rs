@@ -20,7 +20,7 @@ use super::columns::Rows;
 use super::{Collector, Options};
 use crate::input::Wanted;
 use crate::record::Head;
-use life::Life;
+use life::{Fate, Life};
 use lives::Lives;
 use show::Text;
 use std::io::{self, Write};
@@ -76,8 +76,10 @@ impl<'a> Report<'a> {
 
     fn close(&mut self) -> io::Result<()> {
         let (options, rows, text) = (self.options, &mut self.rows, &mut self.text);
-        self.lives
-            .end(|order, life| rows.push(order, &life, |line| text.row(&life, options, line)))
+        self.lives.end(|order, mut life| {
+            life.name = name(&life, options);
+            rows.push(order, &life, |line| text.row(&life, options, line))
+        })
     }
 
     fn take(&mut self) -> io::Result<()> {
@@ -91,6 +93,20 @@ impl<'a> Report<'a> {
     }
 }
 
+/// What the mapping of `life` is called, which is there now: this machine knows it.
+fn name(life: &Life, options: &Options) -> Option<String> {
+    let root = options.machine.as_ref()?;
+    let is_there = life.fate == Fate::Lives && life.start.is_some() && !life.beneath;
+    if !is_there {
+        return None;
+    }
+    let path = root.join(format!("sys/dev/block/{}/dm/name", life.device));
+    let name = std::fs::read_to_string(path).ok()?;
+    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let name: String = name.trim_end().chars().map(shown).collect();
+    (!name.is_empty()).then_some(name)
+}
+
 impl Collector for Report<'_> {
     fn wanted(&self) -> &Wanted {
         &self.wanted
@@ -102,5 +118,35 @@ impl Collector for Report<'_> {
             return Ok(());
         }
         self.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::Log;
+    use crate::report::collect;
+
+    #[test]
+    fn a_mapping_has_the_name_that_the_machine_knows() {
+        let root = tempfile::tempdir().expect("a folder");
+        let folder = root.path().join("sys/dev/block/252:4/dm");
+        std::fs::create_dir_all(&folder).expect("made");
+        std::fs::write(folder.join("name"), "scratch\n").expect("written");
+        let log = include_str!("../../../tests/corpus/d-wrap.log");
+        let report = |machine| {
+            let options = Options {
+                machine,
+                ..Options::default()
+            };
+            let mut report = Report::new(&options);
+            let mut log = Log::stream("log", io::Cursor::new(log));
+            collect(&mut log, &mut report, |_| {}).expect("read");
+            let mut out = Vec::new();
+            report.end(&mut out).expect("written");
+            String::from_utf8(out).expect("text")
+        };
+        assert!(report(Some(root.path().to_owned())).contains("252:4 (scratch)"));
+        assert!(!report(None).contains("scratch"));
     }
 }

@@ -132,6 +132,7 @@ impl Open {
             target: self.target,
             device: self.device,
             beneath: self.is_beneath,
+            name: None,
             node,
             maker: told.maker,
             start: told.start,
