@@ -321,6 +321,7 @@ impl Beside {
     }
 
     /// The line that [`Beside::seek`] found last, and what it is.
+    #[inline(always)]
     pub(super) fn found(&self) -> (Raw<'_>, Parsed<'_>) {
         let found = &self.block.found[self.next - 1];
         let text = self.text(found);

@@ -82,15 +82,22 @@ impl Block {
     }
 
     /// Its next line is `text`, which begins at the place `at` of what was read.
-    #[inline]
+    #[inline(always)]
     pub(super) fn line(&mut self, text: &[u8], at: usize, end: End, wanted: &Ahead) {
         self.lines += 1;
         // What is no whole line is told in any case, as `Lines` does.
         if end != End::Newline || wanted.ever.may_want(text) {
             self.keep(text, at, end, wanted);
         } else if !self.records {
-            self.records = lines::is_record(text);
+            self.passed(text);
         }
+    }
+
+    /// The line `text` is not wanted, and none before it was a record.
+    #[cold]
+    #[inline(never)]
+    fn passed(&mut self, text: &[u8]) {
+        self.records = lines::is_record(text);
     }
 
     fn keep(&mut self, text: &[u8], at: usize, end: End, wanted: &Ahead) {

@@ -128,6 +128,7 @@ enum Current {
 }
 
 impl Current {
+    #[inline(always)]
     fn seek(&mut self, wanted: &Wanted) -> io::Result<bool> {
         match self {
             Self::Here(lines) => lines.seek(wanted),

@@ -22,7 +22,7 @@ pub struct Wanted {
 
 /// How many places the table has: many more than keys, so that nearly all that is not wanted has an empty one.
 const PLACES: usize = 1 << PLACE_BITS;
-const PLACE_BITS: u32 = 6;
+const PLACE_BITS: u32 = 8;
 
 /// No key: a name has no zero.
 const NONE: Key = 0;
