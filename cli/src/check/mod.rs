@@ -183,7 +183,7 @@ impl Check {
     }
 
     fn record(&mut self, place: Place, raw: &Raw<'_>, head: &Head<'_>) {
-        if head.ty == Type::Other {
+        if head.ty == Type::Other && loss::may_be_record(head.name) {
             if let Some(loss) = loss::of_record(head.name, head.body) {
                 self.lost(place, raw, head.name_at..raw.text.len(), loss);
             }

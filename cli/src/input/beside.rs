@@ -291,6 +291,7 @@ impl Beside {
     }
 
     /// Goes to the next line that `wanted` may want, of those that were looked for; `false` at the end.
+    #[inline(always)]
     pub(super) fn seek(&mut self, wanted: &Wanted) -> io::Result<bool> {
         // A worker looked already, and the text may be in its cache only.
         let likely = wanted.is_same(&self.likely);

@@ -540,7 +540,7 @@ impl Log {
                     head.host = copies.host(head.host);
                 }
                 match head.ty {
-                    Type::Other => {
+                    Type::Other if loss::may_be_record(head.name) => {
                         if let Some(loss) = loss::of_record(head.name, head.body) {
                             self.losses.add(loss, place);
                         }

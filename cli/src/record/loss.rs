@@ -144,16 +144,17 @@ pub fn of_message(line: &[u8]) -> Option<Loss> {
     })
 }
 
-/// What a record of auditd's own says: `name` is its type, `body` its fields.
+/// Whether a record called `name` may be one of auditd's own.
 #[inline]
-pub fn of_record(name: &[u8], body: &[u8]) -> Option<Loss> {
-    match name {
-        [b'D', b'A', b'E', b'M', ..] | [b'1', b'2', ..] | [b'U', b'N', ..] => of_daemon(name, body),
-        _ => None,
-    }
+pub fn may_be_record(name: &[u8]) -> bool {
+    matches!(
+        name,
+        [b'D', b'A', b'E', b'M', ..] | [b'1', b'2', ..] | [b'U', b'N', ..]
+    )
 }
 
-fn of_daemon(name: &[u8], body: &[u8]) -> Option<Loss> {
+/// What a record of auditd's own says: `name` is its type, `body` its fields.
+pub fn of_record(name: &[u8], body: &[u8]) -> Option<Loss> {
     let has = |text: &str| memmem::find(body, text.as_bytes()).is_some();
     let what = match name {
         b"DAEMON_ERR" | b"1209" | b"UNKNOWN[1209]" => What::Unwritten,
