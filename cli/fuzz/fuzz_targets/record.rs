@@ -4,9 +4,9 @@
 #![no_main]
 
 use dmns_audit::input::Wanted;
-use dmns_audit::record::{enrichment, form};
 use dmns_audit::record::head::{self, Parsed, Parts};
 use dmns_audit::record::value::{Nested, decoded, enriched, text};
+use dmns_audit::record::{enrichment, form};
 use dmns_audit::report::ns::container::Which;
 use dmns_audit::when::{self, Bound, Clock};
 use libfuzzer_sys::fuzz_target;

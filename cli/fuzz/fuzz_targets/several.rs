@@ -11,7 +11,13 @@ use std::io;
 
 fuzz_target!(|bytes: &[u8]| {
     let folder = tempfile::tempdir().expect("a folder");
-    let names = ["a/audit.log.1", "a/audit.log-20261123", "a/audit.log", "b/audit.log", "syslog"];
+    let names = [
+        "a/audit.log.1",
+        "a/audit.log-20261123",
+        "a/audit.log",
+        "b/audit.log",
+        "syslog",
+    ];
     let mut paths = Vec::new();
     for (name, part) in names.iter().zip(bytes.split(|&byte| byte == 0xff)) {
         let path = folder.path().join(name);

@@ -151,12 +151,15 @@ pub(super) enum Order {
     Divided,
 }
 
+/// An event: its host, its stamp, and the last place in it that was seen.
+type Seen<'a> = (Option<&'a [u8]>, Stamp, (u8, u64));
+
 /// The order that `begin` shows.
 pub(super) fn order(begin: &[u8]) -> Order {
     let begin = &begin[..begin.len().min(LENGTH)];
     let mut order = Order::Kernel;
     // The records of an event are close to each other.
-    let mut recent: VecDeque<(Option<&[u8]>, Stamp, (u8, u64))> = VecDeque::new();
+    let mut recent: VecDeque<Seen<'_>> = VecDeque::new();
     let mut from = 0;
     for end in memchr::memchr_iter(b'\n', begin) {
         let line = &begin[from..end];
@@ -173,9 +176,7 @@ pub(super) fn order(begin: &[u8]) -> Order {
             _ => 0,
         };
         let place = (rank(&head), own);
-        let same = |known: &&mut (Option<&[u8]>, Stamp, (u8, u64))| {
-            known.1 == head.stamp && known.0 == head.node
-        };
+        let same = |known: &&mut Seen<'_>| known.1 == head.stamp && known.0 == head.node;
         match recent.iter_mut().rev().find(same) {
             Some((.., highest)) => {
                 // NS_INFO may come after all, and a record may be there twice.
