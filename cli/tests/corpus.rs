@@ -148,6 +148,7 @@ corpus! {
     last_record: "e-last-record.log";
     container: "f-container.log";
     arches: "f-arches.log";
+    names: "f-names.log";
     verity_metadata: "f-verity-metadata.log";
     cdrom: "f-cdrom.log";
     docker: "f-docker.log";
@@ -263,6 +264,51 @@ fn records_are_the_same_whatever_stands_around_them() {
         &["c-copies/audit.log.1", "c-copies/audit.log.1.gz"],
     ]);
     assert!(printed(reports[0], &["b-035.log"]).contains("edda (integritysetup)"));
+}
+
+#[test]
+fn a_mapping_has_the_name_of_its_command_line() {
+    let text = printed(&["report", "dm"], &["f-names.log"]);
+    for name in [
+        "252:4 (ledger)",
+        "252:5 (chest_dif)",
+        "252:6 (chest)",
+        "252:7  ",
+    ] {
+        assert!(text.contains(name), "{name}: {text}");
+    }
+    // The same of a log that several processors search, at any place of it.
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("large.log");
+    let mut log = String::new();
+    let mut count = 0u64;
+    while log.len() < 5 << 20 {
+        let at = 1_795_400_000 + count;
+        for other in 0..count % 7 {
+            log.push_str(&format!(
+                "type=PATH msg=audit({at}.000:{}): item={other} name=\"/srv/a\" nametype=NORMAL\n",
+                3 * count + 1
+            ));
+        }
+        for op in ["ctr", "dtr"] {
+            let serial = 3 * count + 2 + u64::from(op == "dtr");
+            log.push_str(&format!(
+                "type=DM_CTRL msg=audit({at}.000:{serial}): module=crypt op={op} ppid=1 pid=2 auid=0 uid=0 gid=0 euid=0 suid=0 \
+                 fsuid=0 egid=0 sgid=0 fsgid=0 tty=pts1 ses=5 comm=\"dmsetup\" exe=\"/usr/sbin/dmsetup\" subj=unconfined \
+                 dev=253:7 error_msg='success' res=1\n"
+            ));
+            if op == "ctr" {
+                log.push_str(&format!(
+                    "type=PROCTITLE msg=audit({at}.000:{serial}): proctitle=646D736574757000637265617465006E{}\n",
+                    "61".repeat(1 + count as usize % 5)
+                ));
+            }
+        }
+        count += 1;
+    }
+    std::fs::write(&path, log).expect("written");
+    let text = printed(&["report", "dm"], &[&path.display().to_string()]);
+    assert_eq!(text.matches("253:7 (na").count() as u64, count);
 }
 
 #[test]

@@ -93,6 +93,7 @@ pub fn check(
         ever: wanted.clone(),
         likely: wanted.clone(),
         fields: false,
+        soon: None,
     });
     loop {
         match log.next_step(&wanted) {

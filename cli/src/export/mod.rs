@@ -76,6 +76,7 @@ pub fn export(
         ever: more.clone(),
         likely: few.clone(),
         fields: true,
+        soon: None,
     });
     let mut export = Export {
         ask,

@@ -46,8 +46,8 @@ impl<'a> Page<'a> {
         Self {
             options,
             wanted: Wanted::types(&[
-                "DM_C", "DM_E", "NS_I", "NS_D", "SYST", "KERN", "URIN", "OPEN", "SYSC", "VIRT",
-                "AVC ", "ANOM",
+                "DM_C", "DM_E", "NS_I", "NS_D", "SYST", "KERN", "URIN", "OPEN", "PROC", "SYSC",
+                "VIRT", "AVC ", "ANOM",
             ]),
             dm: dm::Report::new(options),
             ns: ns::Report::new(options, namespaces).with_namespaces(),

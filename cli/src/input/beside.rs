@@ -230,6 +230,7 @@ impl Beside {
         let (back, returned) = channel::<Block>();
         thread::spawn(move || {
             let mut lines = Lines::new(source);
+            let all = wanted.all();
             let mut more = true;
             while more {
                 let mut block = returned.try_recv().unwrap_or_default();
@@ -238,7 +239,7 @@ impl Beside {
                 let before = lines.number();
                 // Also where few lines are wanted, whoever waits hears of them.
                 while more && block.bytes.len() < BLOCK && lines.number() - before < 100_000 {
-                    match lines.seek(&wanted.ever) {
+                    match lines.seek(&all) {
                         Ok(true) => {
                             let raw = lines.found();
                             block.lines = raw.number - before - 1;
@@ -426,6 +427,7 @@ mod tests {
                 ever: wide,
                 likely: Wanted::types(&["DM_C"]),
                 fields,
+                soon: None,
             };
             let lines = Beside::file(file(text), &wide, how, &none).expect("opened");
             prop_assert_eq!(&beside(lines, &narrow), &expected);
@@ -480,6 +482,7 @@ mod tests {
             ever: all.clone(),
             likely: all.clone(),
             fields: true,
+            soon: None,
         };
         let mut lines = Beside::stream(Box::new(Broken::default()), &ahead);
         assert!(lines.seek(&all).expect("a line"));

@@ -313,7 +313,7 @@ impl Log {
     /// From the next file on, searches large ones on all processors, ahead of who asks. No more than `ahead.ever` is
     /// found then: that has to be all that [`Log::next_step`] is ever asked for.
     pub fn search_ahead(&mut self, ahead: Ahead) {
-        self.ever = ahead.ever.clone();
+        self.ever = ahead.all();
         self.ahead = How::here().map(|how| (ahead, how));
     }
 

@@ -58,6 +58,10 @@ impl Wanted {
                     .expect("a prefix has four bytes"))
             })
             .collect();
+        Self::of(keys)
+    }
+
+    fn of(keys: Vec<Key>) -> Self {
         let mut table = [NONE; PLACES];
         for &key in &keys {
             let mut at = place(key);
@@ -67,6 +71,16 @@ impl Wanted {
             table[at] = key;
         }
         Self { keys, table }
+    }
+
+    /// What it wants, and what `other` wants.
+    pub fn and(&self, other: &Self) -> Self {
+        if self.is_all() || other.is_all() {
+            return Self::all();
+        }
+        let mut keys = self.keys.clone();
+        keys.extend(other.keys.iter().filter(|key| !self.keys.contains(key)));
+        Self::of(keys)
     }
 
     /// Whether it is every line.

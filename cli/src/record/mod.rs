@@ -7,6 +7,7 @@
 //! - [`by_host`]: what lives on hosts, in one table.
 //! - [`call`]: system calls by name.
 //! - [`cgroup`]: which container a control group is of.
+//! - [`command`]: the command line of a task.
 //! - [`device`]: the number of a device.
 //! - [`enrichment`]: the names that auditd adds.
 //! - [`event`]: which records may still be of its event, and of its boot.
@@ -24,6 +25,7 @@
 pub mod by_host;
 pub mod call;
 pub mod cgroup;
+pub mod command;
 pub mod device;
 pub mod enrichment;
 pub mod event;

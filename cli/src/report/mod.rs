@@ -72,6 +72,11 @@ pub trait Collector {
         self.wanted()
     }
 
+    /// Which records it may want too, within a few lines after which others.
+    fn soon(&self) -> Option<(&Wanted, &Wanted)> {
+        None
+    }
+
     /// Whether it does so much with each that the threads that search ahead shall find its fields too: what one
     /// processor writes, another reads slowly.
     fn takes_long(&self) -> bool {
@@ -118,6 +123,9 @@ pub fn collect(
         ever: collector.ever().clone(),
         likely: collector.wanted().clone(),
         fields: collector.takes_long(),
+        soon: collector
+            .soon()
+            .map(|(soon, after)| (soon.clone(), after.clone())),
     });
     loop {
         match log.next_step(collector.wanted()) {

@@ -30,6 +30,11 @@ use std::io::{self, Write};
 pub struct Report<'a> {
     options: &'a Options,
     wanted: Wanted,
+    /// The same and command lines, while a mapping has no name.
+    more: Wanted,
+    titles: Wanted,
+    /// What a command line names.
+    tables: Wanted,
     lives: Lives,
     rows: Rows<Life>,
     text: Text,
@@ -41,6 +46,9 @@ impl<'a> Report<'a> {
         Self {
             options,
             wanted: Wanted::types(&["DM_C", "DM_E", "SYST", "KERN", "URIN", "OPEN"]),
+            more: Wanted::types(&["DM_C", "DM_E", "SYST", "KERN", "URIN", "OPEN", "PROC"]),
+            titles: Wanted::types(&["PROC"]),
+            tables: Wanted::types(&["DM_C"]),
             lives: Lives::new(options),
             rows: Rows::new(options, show::columns()),
             text: Text::default(),
@@ -77,7 +85,7 @@ impl<'a> Report<'a> {
     fn close(&mut self) -> io::Result<()> {
         let (options, rows, text) = (self.options, &mut self.rows, &mut self.text);
         self.lives.end(|order, mut life| {
-            life.name = name(&life, options);
+            life.name = name(&life, options).or(life.name);
             rows.push(order, &life, |line| text.row(&life, options, line))
         })
     }
@@ -109,7 +117,18 @@ fn name(life: &Life, options: &Options) -> Option<String> {
 
 impl Collector for Report<'_> {
     fn wanted(&self) -> &Wanted {
+        match self.lives.is_naming() {
+            true => &self.more,
+            false => &self.wanted,
+        }
+    }
+
+    fn ever(&self) -> &Wanted {
         &self.wanted
+    }
+
+    fn soon(&self) -> Option<(&Wanted, &Wanted)> {
+        Some((&self.titles, &self.tables))
     }
 
     fn record(&mut self, head: &Head<'_>) -> io::Result<()> {

@@ -62,6 +62,8 @@ pub(super) struct Told {
     /// Its place among all lives.
     pub(super) order: u64,
     pub(super) maker: Option<Who>,
+    /// What the command line calls it.
+    pub(super) name: Option<String>,
     pub(super) start: Option<Id>,
     pub(super) reloads: u32,
     pub(super) found: Vec<Found>,
@@ -132,7 +134,7 @@ impl Open {
             target: self.target,
             device: self.device,
             beneath: self.is_beneath,
-            name: None,
+            name: told.name,
             node,
             maker: told.maker,
             start: told.start,

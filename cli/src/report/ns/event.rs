@@ -3,6 +3,7 @@
 //! An event as its records tell it: who did what, on which paths, and how it ended.
 
 use crate::record::call;
+use crate::record::command::{ARGUMENTS, arguments};
 use crate::record::value::{Nested, decoded, text};
 use crate::record::{Head, Type};
 use crate::report::Options;
@@ -10,39 +11,8 @@ use crate::report::id::{Id, Who};
 use dmns_audit_uapi::line::fields;
 use serde::{Deserialize, Serialize};
 
-/// How many arguments of a command line are kept, and how many bytes of each.
-const ARGUMENTS: usize = 64;
+/// How many bytes of an argument are kept.
 const LONGEST: usize = 4096;
-
-/// The arguments in `value` of `proctitle=`: NULs divide them, which the kernel writes in hexadecimal.
-fn arguments(value: &str) -> Vec<String> {
-    let bytes: Option<Vec<u8>> = match value.starts_with('"') || value.len() % 2 != 0 {
-        true => None,
-        false => value
-            .as_bytes()
-            .chunks_exact(2)
-            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-            .collect(),
-    };
-    let Some(bytes) = bytes else {
-        return match value {
-            "(null)" | "" => Vec::new(),
-            _ => vec![decoded(value).into_owned()],
-        };
-    };
-    let shown = |part: &[u8]| -> String {
-        let text = String::from_utf8_lossy(part);
-        text.chars()
-            .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-            .collect()
-    };
-    let bytes = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
-    bytes
-        .split(|&b| b == 0)
-        .take(ARGUMENTS)
-        .map(shown)
-        .collect()
-}
 
 /// An event, of which more records may come.
 #[derive(Clone, Debug, Serialize, Deserialize)]
