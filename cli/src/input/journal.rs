@@ -525,6 +525,8 @@ impl<R: Read> Read for Records<R> {
 pub struct Journalctl {
     records: Records<ChildStdout>,
     child: Child,
+    /// Something was read, or it was said that nothing was.
+    any: bool,
 }
 
 /// Starts `journalctl`. With `follow`, it brings what is new from here on, and does not end.
@@ -555,16 +557,22 @@ pub fn journalctl(follow: bool) -> io::Result<Journalctl> {
     Ok(Journalctl {
         records: Records::own(source, Format::Export),
         child,
+        any: false,
     })
 }
 
 impl Read for Journalctl {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let length = self.records.read(out)?;
+        self.any |= length > 0;
         if length == 0 && !out.is_empty() {
             let status = self.child.wait()?;
             if !status.success() {
                 return Err(io::Error::other(format!("journalctl ended with {status}")));
+            }
+            if !std::mem::replace(&mut self.any, true) {
+                let what = "no entry of audit or of the kernel (may this user read it? try sudo)";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
             }
         }
         Ok(length)
