@@ -78,6 +78,7 @@ CREATE TABLE IF NOT EXISTS dmns_audit.records
     exe LowCardinality(String),
     subj LowCardinality(String),
     syscall LowCardinality(String),
+    arch LowCardinality(String),
     success Nullable(Bool),
     key LowCardinality(String),
 

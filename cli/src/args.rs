@@ -272,9 +272,17 @@ pub struct Check {
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
-    /// Read the journal (`journalctl _TRANSPORT=audit`): where there is no auditd. Example: check --journal
+    /// Read the journal (`journalctl`): where there is no auditd. Example: check --journal
     #[arg(long, conflicts_with = "files")]
     pub journal: bool,
+
+    /// The host of records that name none, where logs of several files are of one machine. Example: --host db1
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
+
+    /// Print each finding, not each cause once with its count. Example: check --all
+    #[arg(short, long)]
+    pub all: bool,
 
     /// The format of the findings. Example: --format json
     #[arg(long, value_name = "FORMAT", default_value = "text")]
@@ -320,11 +328,11 @@ pub struct Export {
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
-    /// Read the journal (`journalctl _TRANSPORT=audit`): where there is no auditd. Example: export --journal
+    /// Read the journal (`journalctl`): where there is no auditd. Example: export --journal
     #[arg(long, conflicts_with = "files")]
     pub journal: bool,
 
-    /// The host of records without `node=`; without it, this machine's name. Example: --host db1
+    /// The host of records that name none; without it, this machine's name. Example: --host db1
     #[arg(long, value_name = "NAME")]
     pub host: Option<String>,
 }
@@ -372,9 +380,13 @@ pub struct Common {
     #[arg(long)]
     pub stdin: bool,
 
-    /// Read the journal (`journalctl _TRANSPORT=audit`): where there is no auditd. Example: report dm --journal
+    /// Read the journal (`journalctl`): where there is no auditd. Example: report dm --journal
     #[arg(long, conflicts_with_all = ["files", "file", "stdin"])]
     pub journal: bool,
+
+    /// The host of records that name none, where logs of several files are of one machine. Example: --host db1
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
 
     /// From when on: a word (now, recent, boot, today, yesterday, this-week, week-ago, this-month,
     /// this-year), a date, a time of day, or both; -ts is the same. Example: --start 2026-11-21 18:00

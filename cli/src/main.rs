@@ -28,7 +28,7 @@ use dmns_audit_uapi::select::Mode;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -48,14 +48,22 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> io::Result<ExitCode> {
     let terminal = Terminal::stdout(cli.color);
     let stdout = io::stdout().lock();
+    let name = Path::new("standard output");
     // A terminal gets whole lines, so that a progress bar can make room for them.
     let mut out: Box<dyn Write> = match terminal.width {
-        Some(_) => Box::new(stdout),
-        None => Box::new(BufWriter::with_capacity(1 << 16, stdout)),
+        Some(_) => Box::new(Named(stdout, name)),
+        None => Box::new(BufWriter::with_capacity(1 << 16, Named(stdout, name))),
     };
-    if matches!(&cli.command, Command::Watch(args) if !args.stdin) {
-        if let Some(difference) = module::difference(Path::new("/")) {
-            eprintln!("dmns-audit: {difference}");
+    if let Command::Watch(args) = &cli.command {
+        let root = Path::new("/");
+        let here = !(args.stdin || args.journal || args.plugin.is_some());
+        for said in [
+            (!args.stdin).then(|| module::difference(root)),
+            here.then(|| module::nothing_comes(root)),
+        ] {
+            if let Some(said) = said.flatten() {
+                eprintln!("dmns-audit: {said}");
+            }
         }
     }
     let code = match &cli.command {
@@ -63,7 +71,15 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
         Command::Export(args) => run_export(args, &mut out)?,
         Command::Report(report) => run_report(report, terminal, &mut out)?,
         Command::Watch(args) => {
-            run_watch(args, terminal, &mut out)?;
+            let unread = run_watch(args, terminal, &mut out)?;
+            if unread > 0 {
+                let lines = if unread == 1 {
+                    "line is no record"
+                } else {
+                    "lines are no records"
+                };
+                eprintln!("dmns-audit: {unread} {lines}; `dmns-audit check` has more");
+            }
             ExitCode::SUCCESS
         }
         Command::RunGuest(args) => run_guest(args)?,
@@ -114,6 +130,19 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
     Ok(code)
 }
 
+/// A file, or standard output. Its errors name it.
+struct Named<'a, W>(W, &'a Path);
+
+impl<W: Write> Write for Named<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(at(self.1))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(at(self.1))
+    }
+}
+
 /// Says of which file an error is.
 fn at(path: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
     |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
@@ -122,7 +151,7 @@ fn at(path: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
 fn run_check(args: &Check, terminal: &Terminal, out: &mut dyn Write) -> io::Result<ExitCode> {
     let mut log = match args.journal {
         true => Log::journal()?,
-        false => Log::open(&args.files)?,
+        false => Log::of_host(&args.files, args.host.as_deref())?,
     };
     let mut text;
     let mut json;
@@ -130,6 +159,7 @@ fn run_check(args: &Check, terminal: &Terminal, out: &mut dyn Write) -> io::Resu
     let reporter: &mut dyn Reporter = match args.format {
         CheckFormat::Text => {
             text = Text::new(out, terminal.colour, terminal.width.unwrap_or(140));
+            text.all = args.all;
             &mut text
         }
         CheckFormat::Json => {
@@ -142,6 +172,9 @@ fn run_check(args: &Check, terminal: &Terminal, out: &mut dyn Write) -> io::Resu
         }
     };
     let totals = check(&mut log, args.lossy, &args.expect, reporter)?;
+    if let Some(taken) = log.taken_hosts() {
+        eprintln!("dmns-audit: {taken}");
+    }
     Ok(match totals {
         totals if totals.problems > 0 => ExitCode::from(2),
         totals if totals.absent > 0 => ExitCode::from(1),
@@ -164,12 +197,12 @@ fn run_export(args: &Export, out: &mut dyn Write) -> io::Result<ExitCode> {
     };
     let mut log = match args.journal {
         true => Log::journal()?,
-        false => Log::open(&args.files)?,
+        false => Log::of_host(&args.files, args.host.as_deref())?,
     };
     let totals = export::export(&mut log, &ask, out, |problem| {
         eprintln!("dmns-audit: {problem}");
     })?;
-    tell_unread(&log, &totals.unread);
+    remarks(&log, &totals.unread);
     Ok(match totals.problems {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::from(2),
@@ -198,8 +231,11 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
     let every_namespace = ns::Ask::default();
     let mut read = Reading::new(open(common)?);
     // Whether it can be written is known before a long log is read.
-    let file = match &common.html {
-        Some(path) => Some(File::create(path).map_err(at(path))?),
+    let to_stdout = common.html.as_deref() == Some(Path::new("-"));
+    let file: Option<Box<dyn Write>> = match &common.html {
+        // In place of the report.
+        Some(_) if to_stdout => Some(Box::new(io::sink())),
+        Some(path) => Some(Box::new(File::create(path).map_err(at(path))?)),
         None => None,
     };
     let mut page = file.map(|file| (file, Page::new(&page_options, &every, &every_namespace)));
@@ -207,12 +243,16 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
         Report::Virt(_) => {
             let mut report = virt::Report::new(&options, &ask);
             read.all(&mut report, page.as_mut().map(|(_, page)| page))?;
-            report.end(out)?;
+            if !to_stdout && read.is_understood() {
+                report.end(out)?;
+            }
         }
         Report::Dm(_) => {
             let mut report = dm::Report::new(&options);
             read.all(&mut report, page.as_mut().map(|(_, page)| page))?;
-            report.end(out)?;
+            if !to_stdout && read.is_understood() {
+                report.end(out)?;
+            }
         }
         Report::Ns(args) => {
             let ask = ns::Ask {
@@ -225,12 +265,20 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
             };
             let mut report = ns::Report::new(&options, &ask);
             read.all(&mut report, page.as_mut().map(|(_, page)| page))?;
-            report.end(out)?;
+            if !to_stdout && read.is_understood() {
+                report.end(out)?;
+            }
         }
     }
     read.tell();
-    if let Some((file, page)) = page {
-        page.write(read.log.names(), &mut BufWriter::new(file))?;
+    match page {
+        Some((_, page)) if to_stdout => page.write(read.log.names(), out)?,
+        Some((file, page)) => {
+            let path = common.html.as_deref().unwrap_or(Path::new("-"));
+            page.write(read.log.names(), &mut BufWriter::new(file))
+                .map_err(at(path))?;
+        }
+        None => {}
     }
     Ok(match read.whole {
         true => ExitCode::SUCCESS,
@@ -267,13 +315,45 @@ impl Reading {
         Ok(())
     }
 
+    /// Whether there is anything to report of: nothing could be read, and that was said.
+    fn is_understood(&self) -> bool {
+        self.whole || self.log.has_records()
+    }
+
     /// Says what stands in the log and could not be read.
     fn tell(&self) {
-        tell_unread(&self.log, &self.unread);
+        remarks(&self.log, &self.unread);
     }
 }
 
-fn tell_unread(log: &Log, unread: &Unread) {
+/// Says what a reader of numbers that were made of `log` has to know of it.
+fn remarks(log: &Log, unread: &Unread) {
+    if let Some(first) = log.losses().first() {
+        let (name, line, what) = (log.name(first.file), first.line, log.losses().describe());
+        eprintln!(
+            "dmns-audit: {name}:{line}: the log itself says that records are missing ({what}): every count is a lower bound"
+        );
+    }
+    if let Some(early) = log.early() {
+        let (name, line) = (log.name(early.first.file), early.first.line);
+        eprintln!("dmns-audit: {name}:{line}: {}", early.describe());
+    }
+    if let Some(repeated) = log.repeated() {
+        let (name, line) = (log.name(repeated.first.file), repeated.first.line);
+        let s = if repeated.records == 1 {
+            " stands"
+        } else {
+            "s stand"
+        };
+        eprintln!(
+            "dmns-audit: {} record{s} in several of the logs and count{} once, the first is {name}:{line}",
+            repeated.records,
+            if repeated.records == 1 { "s" } else { "" }
+        );
+    }
+    if let Some(taken) = log.taken_hosts() {
+        eprintln!("dmns-audit: {taken}");
+    }
     if let Some(first) = unread.first {
         let lines = match unread.lines {
             1 => "1 line is no record".to_owned(),
@@ -311,6 +391,9 @@ fn options(common: &Common, terminal: Terminal) -> io::Result<Options> {
         terminal,
         clock: clock.fitting(terminal.width),
         users: Users::default(),
+        // A log that is named may be of another machine, or of another time.
+        machine: (common.files.is_empty() && common.file.is_empty() && !common.stdin)
+            .then(|| PathBuf::from("/")),
     })
 }
 
@@ -323,7 +406,7 @@ fn open(common: &Common) -> io::Result<Log> {
     if common.stdin {
         files.push("-".into());
     }
-    Log::open(&files)
+    Log::of_host(&files, common.host.as_deref())
 }
 
 fn run_guest(args: &RunGuest) -> io::Result<ExitCode> {
@@ -354,7 +437,7 @@ fn run_select(args: &Select, out: &mut dyn Write) -> io::Result<()> {
     select::run(&ask, &task, out)
 }
 
-fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Result<()> {
+fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Result<u64> {
     let file = args.plugin.as_ref().or(args.output.as_ref());
     let options = Options {
         json: args.plugin.is_some() && args.format != WatchFormat::Ecs
@@ -397,7 +480,13 @@ fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Resul
                 .mode(0o600)
                 .open(path)
                 .map_err(at(path))?;
-            watch::watch(&source, &options, &ask, beside, &mut BufWriter::new(file))
+            watch::watch(
+                &source,
+                &options,
+                &ask,
+                beside,
+                &mut BufWriter::new(Named(file, path)),
+            )
         }
         None => watch::watch(&source, &options, &ask, beside, out),
     }

@@ -3,6 +3,7 @@
 //! Whether the loaded module is of the same version as this tool. Packages are upgraded together; the module in memory
 //! stays what it is until it is loaded again.
 
+use crate::audit::kernel::Audit;
 use std::fs;
 use std::path::Path;
 
@@ -19,6 +20,35 @@ pub fn difference(root: &Path) -> Option<String> {
              again (modprobe -r dmns_audit && modprobe dmns_audit, or boot)",
             theirs.unwrap_or("older")
         )),
+    }
+}
+
+/// Says so where no record of ours can come on the machine with the root `root`: audit is off, or the module is not
+/// loaded.
+pub fn nothing_comes(root: &Path) -> Option<String> {
+    let audit = match root == Path::new("/") {
+        true => Audit::connect().ok().and_then(|mut audit| audit.is_on()),
+        false => None,
+    };
+    said(audit, root.join("sys/module/dmns_audit").exists())
+}
+
+fn said(audit: Option<bool>, module: bool) -> Option<String> {
+    match (audit, module) {
+        (Some(false), true) => {
+            Some("audit is off: `auditctl -e 1` turns it on; nothing will come".to_owned())
+        }
+        (Some(false), false) => Some(
+            "audit is off: `auditctl -e 1` turns it on; nothing will come. The module dmns_audit is not loaded either \
+             (modprobe dmns_audit): namespaces have no records"
+                .to_owned(),
+        ),
+        (_, false) => Some(
+            "the module dmns_audit is not loaded (modprobe dmns_audit): namespaces have no records, only device mapper \
+             and guests"
+                .to_owned(),
+        ),
+        (_, true) => None,
     }
 }
 
@@ -43,6 +73,25 @@ mod tests {
         )
         .expect("written");
         assert_eq!(difference(root.path()), None);
+    }
+
+    #[test]
+    fn a_watch_of_nothing_says_so() {
+        assert_eq!(said(Some(true), true), None);
+        assert_eq!(said(None, true), None);
+        for (audit, module, what) in [
+            (
+                Some(false),
+                true,
+                "audit is off: `auditctl -e 1` turns it on; nothing will come",
+            ),
+            (Some(false), false, "audit is off: `auditctl -e 1`"),
+            (Some(true), false, "the module dmns_audit is not loaded"),
+            (None, false, "the module dmns_audit is not loaded"),
+        ] {
+            let text = said(audit, module).expect(what);
+            assert!(text.starts_with(what), "{text}");
+        }
     }
 
     #[test]

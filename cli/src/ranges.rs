@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! A set of numbers, kept as ranges: sectors, ids. It is exact up to a number of ranges, then it says that it
-//! is not.
+//! A set of numbers, kept as ranges: sectors, ids. It is exact up to a number of ranges. Beyond, those that are nearest
+//! to each other are joined, and it says that it is not exact.
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-/// How many ranges are kept at most: about 300 KiB.
+/// How many ranges are kept at most: about 300 KiB, and as much again to know which are nearest to each other.
 const LIMIT: usize = 1 << 13;
 
 /// A set of numbers.
@@ -30,8 +30,11 @@ struct Many {
     /// First number to last number. Ranges neither overlap nor touch.
     ranges: BTreeMap<u64, u64>,
     distinct: u64,
-    /// Ranges with a gap up to this between them have been joined.
-    gap: u64,
+    /// Ranges have been joined with what is between them.
+    joined: bool,
+    /// How far each range is from the one before it, and where it begins: where some have to be joined.
+    #[serde(skip)]
+    gaps: Option<BTreeSet<(u64, u64)>>,
 }
 
 impl Default for Ranges {
@@ -42,7 +45,7 @@ impl Default for Ranges {
 
 impl PartialEq for Ranges {
     fn eq(&self, other: &Self) -> bool {
-        let about = |set: &Self| (set.distinct(), set.gap());
+        let about = |set: &Self| (set.distinct(), set.is_exact());
         about(self) == about(other) && self.iter().eq(other.iter())
     }
 }
@@ -68,7 +71,7 @@ impl Ranges {
             let many = Many {
                 ranges,
                 distinct,
-                gap: 0,
+                ..Many::default()
             };
             self.0 = Kept::Many(Box::new(many));
         }
@@ -78,18 +81,14 @@ impl Ranges {
         }
     }
 
-    fn gap(&self) -> u64 {
-        match &self.0 {
-            Kept::Few(_) => 0,
-            Kept::Many(many) => many.gap,
-        }
-    }
-
     /// How many bytes it takes, about.
     pub fn size(&self) -> usize {
         match &self.0 {
             Kept::Few(few) => few.capacity() * size_of::<(u32, u32)>(),
-            Kept::Many(many) => many.ranges.len() * Self::OF_MANY,
+            Kept::Many(many) => {
+                let gaps = many.gaps.as_ref().map_or(0, BTreeSet::len);
+                (many.ranges.len() + gaps) * Self::OF_MANY
+            }
         }
     }
 
@@ -110,7 +109,7 @@ impl Ranges {
             return;
         }
         match &other.0 {
-            Kept::Many(many) if many.gap > 0 => self.many().merge(many),
+            Kept::Many(many) if many.joined => self.many().merge(many),
             _ => self.extend(other.iter().flatten()),
         }
     }
@@ -140,7 +139,13 @@ impl Ranges {
 
     /// Whether every number in the set was added. Not so after too many ranges.
     pub fn is_exact(&self) -> bool {
-        self.gap() == 0
+        !matches!(&self.0, Kept::Many(many) if many.joined)
+    }
+
+    /// How many numbers its ranges have: more than were added, where it is not [exact](Self::is_exact).
+    pub fn covered(&self) -> u64 {
+        let length = |range: RangeInclusive<u64>| (range.end() - range.start()).saturating_add(1);
+        self.iter().map(length).fold(0, u64::saturating_add)
     }
 
     /// Whether nothing was added.
@@ -237,37 +242,73 @@ impl Many {
             return false;
         }
         self.distinct += 1;
-        let near = self.gap.saturating_add(1);
-        let joins_before = before.filter(|&(_, last)| number - last <= near);
         let after = self.ranges.range(number..).next();
-        let joins_after = after
-            .map(|(&first, &last)| (first, last))
-            .filter(|&(first, _)| first - number <= near);
+        let after = after.map(|(&first, &last)| (first, last));
+        let joins_before = before.filter(|&(_, last)| number - last == 1);
+        let joins_after = after.filter(|&(first, _)| first - number == 1);
         let first = joins_before.map_or(number, |(first, _)| first);
         let last = joins_after.map_or(number, |(_, last)| last);
+        if let Some(gaps) = &mut self.gaps {
+            if let (Some((_, end)), Some((begin, _))) = (before, after) {
+                gaps.remove(&(begin - end, begin));
+            }
+            if let (Some((_, end)), None) = (before, joins_before) {
+                gaps.insert((first - end, first));
+            }
+            if let (Some((begin, _)), None) = (after, joins_after) {
+                gaps.insert((begin - last, begin));
+            }
+        }
         if let Some((after, _)) = joins_after {
             self.ranges.remove(&after);
         }
         self.ranges.insert(first, last);
         if self.ranges.len() > LIMIT {
-            self.coarsen(LIMIT / 2);
+            self.join_nearest();
         }
         true
     }
 
+    /// Joins the two ranges that are nearest to each other.
+    fn join_nearest(&mut self) {
+        let ranges = &mut self.ranges;
+        let gaps = self.gaps.get_or_insert_with(|| {
+            let pairs = ranges.iter().zip(ranges.iter().skip(1));
+            pairs
+                .map(|((_, end), (begin, _))| (begin - end, *begin))
+                .collect()
+        });
+        let Some((_, begin)) = gaps.pop_first() else {
+            return;
+        };
+        if let Some(last) = ranges.remove(&begin) {
+            if let Some((_, end)) = ranges.range_mut(..begin).next_back() {
+                *end = last;
+                self.joined = true;
+            }
+        }
+    }
+
+    /// Joins those that are nearest to each other, until there are no more than `most`.
     fn coarsen(&mut self, most: usize) {
-        while self.ranges.len() > most {
-            self.gap = self.gap.saturating_mul(2).saturating_add(1);
-            let near = self.gap.saturating_add(1);
-            let mut joined: Vec<(u64, u64)> = Vec::with_capacity(self.ranges.len());
-            for (&first, &last) in &self.ranges {
-                match joined.last_mut() {
-                    Some((_, end)) if first - *end <= near => *end = last,
-                    _ => joined.push((first, last)),
+        self.gaps = None;
+        let more = self.ranges.len().saturating_sub(most.max(1));
+        if more == 0 {
+            return;
+        }
+        let pairs = self.ranges.iter().zip(self.ranges.iter().skip(1));
+        let mut gaps: Vec<_> = pairs
+            .map(|((_, end), (begin, _))| (begin - end, *begin))
+            .collect();
+        gaps.select_nth_unstable(more - 1);
+        for (_, begin) in &gaps[..more] {
+            if let Some(last) = self.ranges.remove(begin) {
+                if let Some((_, end)) = self.ranges.range_mut(..begin).next_back() {
+                    *end = last;
                 }
             }
-            self.ranges = joined.into_iter().collect();
         }
+        self.joined = true;
     }
 
     /// Adds all of `other`, which is not exact.
@@ -279,20 +320,16 @@ impl Many {
             *end = last.max(*end);
         }
         let mut joined: Vec<(u64, u64)> = Vec::with_capacity(ranges.len());
-        self.gap = self.gap.max(other.gap);
         for (first, last) in ranges {
             match joined.last_mut() {
-                Some((_, end)) if first <= end.saturating_add(self.gap.saturating_add(1)) => {
-                    *end = last.max(*end)
-                }
+                Some((_, end)) if first <= end.saturating_add(1) => *end = last.max(*end),
                 _ => joined.push((first, last)),
             }
         }
         self.ranges = joined.into_iter().collect();
         self.distinct = distinct;
-        if self.ranges.len() > LIMIT {
-            self.coarsen(LIMIT / 2);
-        }
+        self.joined = true;
+        self.coarsen(LIMIT);
     }
 }
 
@@ -340,6 +377,45 @@ mod tests {
         assert!(ranges.iter().len() <= LIMIT);
         assert!(ranges.contains(10) && ranges.insert(u64::MAX));
         assert!(!ranges.insert(u64::MAX));
+    }
+
+    #[test]
+    fn beyond_its_bound_the_nearest_are_joined_and_it_says_how_much_that_is() {
+        let mut ranges = Ranges::default();
+        for i in 0..LIMIT as u64 {
+            ranges.insert(i * 1000);
+        }
+        assert!(ranges.is_exact() && ranges.iter().len() == LIMIT);
+        assert_eq!(ranges.covered(), ranges.distinct());
+        // Each of these is near another one: nothing else is joined.
+        for i in 0..LIMIT as u64 / 2 {
+            ranges.insert(i * 2000 + 3);
+        }
+        assert!(!ranges.is_exact());
+        assert_eq!(ranges.iter().len(), LIMIT);
+        assert_eq!(ranges.distinct(), LIMIT as u64 * 3 / 2);
+        assert_eq!(ranges.covered(), LIMIT as u64 * 3 / 2 + LIMIT as u64);
+        assert!(!ranges.contains(500));
+        let mut other = Ranges::default();
+        other.insert(500);
+        other.merge(&ranges);
+        assert!(other.contains(500) && !other.is_exact() && other.iter().len() == LIMIT);
+    }
+
+    proptest! {
+        #[test]
+        fn many_stay_a_superset(numbers in prop::collection::vec(0u64..1 << 20, 0..2000), most in 1usize..200) {
+            let mut ranges = Ranges::default();
+            ranges.extend(numbers.iter().copied());
+            ranges.coarsen(most);
+            ranges.extend(numbers.iter().map(|number| number / 2));
+            for number in &numbers {
+                prop_assert!(ranges.contains(*number) && ranges.contains(*number / 2));
+            }
+            prop_assert!(ranges.covered() >= ranges.distinct());
+            let all: Vec<_> = ranges.iter().collect();
+            prop_assert!(all.windows(2).all(|w| w[0].end() + 1 < *w[1].start()));
+        }
     }
 
     #[test]

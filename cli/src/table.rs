@@ -26,6 +26,17 @@ fn floor(title: &str) -> usize {
     }
 }
 
+/// What is longer than this does not make its column wider: one long name is one long row.
+const LONG: usize = 128;
+
+/// How wide a column is that was `width` wide, and gets text of `own`.
+fn wider(width: usize, own: usize) -> usize {
+    match own > LONG {
+        true => width,
+        false => width.max(own),
+    }
+}
+
 /// A cell: text and how it looks.
 pub type Cell<'a> = (Cow<'a, str>, Look);
 
@@ -49,7 +60,7 @@ pub struct Table {
     /// The titles are written.
     titled: bool,
     /// What is said where there is no row.
-    none: &'static str,
+    none: Cow<'static, str>,
     any: bool,
 }
 
@@ -61,7 +72,7 @@ impl Table {
             numbers,
             widths: titles.iter().map(|title| title.width()).collect(),
             titled: true,
-            none: "",
+            none: Cow::Borrowed(""),
             any: false,
         }
     }
@@ -76,15 +87,23 @@ impl Table {
     }
 
     /// Where there is no row, `none` is said.
-    pub fn or(self, none: &'static str) -> Self {
-        Self { none, ..self }
+    pub fn or(self, none: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            none: none.into(),
+            ..self
+        }
+    }
+
+    /// The same, of a table that is there already.
+    pub fn set_none(&mut self, none: impl Into<Cow<'static, str>>) {
+        self.none = none.into();
     }
 
     /// Makes the columns wide enough for `row`.
     pub fn measure(&mut self, row: &[Cell<'_>]) {
         self.any = true;
         for (width, (text, _)) in self.widths.iter_mut().zip(row) {
-            *width = (*width).max(width_of(text));
+            *width = wider(*width, width_of(text));
         }
     }
 
@@ -203,7 +222,9 @@ impl Table {
         let (mut end, mut pending) = (line.len(), 0);
         for (column, (text, look, width)) in cells.enumerate() {
             let room = self.widths[column];
-            let (text, width) = match width <= room {
+            // Where nothing has to fit, one row is longer than others.
+            let fits = width <= room || width > LONG && terminal.width.is_none();
+            let (text, width) = match fits {
                 true => (Cow::Borrowed(text), width),
                 false => cut_to(text, room),
             };
@@ -288,7 +309,7 @@ impl Line<'_> {
                     width
                 }
             };
-            self.widths[column] = self.widths[column].max(width);
+            self.widths[column] = wider(self.widths[column], width);
         }
         self.from = self.bytes.len();
         // A row is far from 2^32 bytes.

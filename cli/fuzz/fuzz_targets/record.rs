@@ -4,8 +4,9 @@
 #![no_main]
 
 use dmns_audit::input::Wanted;
-use dmns_audit::record::head::{self, Parsed};
+use dmns_audit::record::head::{self, Parsed, Parts};
 use dmns_audit::record::value::{Nested, decoded, enriched, text};
+use dmns_audit::record::{enrichment, form};
 use dmns_audit::report::ns::container::Which;
 use dmns_audit::when::{self, Bound, Clock};
 use libfuzzer_sys::fuzz_target;
@@ -23,8 +24,14 @@ fuzz_target!(|bytes: &[u8]| {
             let _ = Clock::utc().iso(head.stamp.seconds, head.stamp.millis);
         }
         Parsed::Broken(broken) => assert!(broken.at <= bytes.len()),
-        Parsed::Foreign => {}
+        Parsed::Foreign | Parsed::Loss(_) => {}
     }
+    let parsed = head::parse(bytes);
+    assert_eq!(Parts::of(bytes, &parsed).parsed(bytes, &[]), parsed);
+    let (body, names) = enrichment::split(bytes);
+    assert!(bytes.starts_with(body) && bytes.trim_ascii_end().ends_with(names) || names.is_empty());
+    let (form, line) = form::of_lines(bytes);
+    assert!(!form.describe().is_empty() && line != Some(0));
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = decoded(text);
         let _ = Which::parse(text);

@@ -7,7 +7,7 @@ use crate::record::value::is_letter;
 use std::ops::Range;
 
 /// How much a finding weighs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// It may be as it should: the log may begin late, or the kernel be newer than the contract.
     Note,
@@ -26,7 +26,7 @@ impl Severity {
 }
 
 /// By what a record is judged. The name is what `--format json` and `sarif` call it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
     /// A line that is no record.
     NotARecord,
@@ -80,11 +80,17 @@ pub enum Rule {
     NeverGiven,
     /// A container names namespaces that it cannot have.
     GuestNamespace,
+    /// The log itself says that records are missing.
+    LostRecords,
+    /// A record stands in several logs.
+    Repeated,
+    /// A record has the number of the first patches.
+    FirstNumber,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 29] = [
         Self::NotARecord,
         Self::UnknownType,
         Self::Bytes,
@@ -111,6 +117,9 @@ impl Rule {
         Self::NetOpen,
         Self::NeverGiven,
         Self::GuestNamespace,
+        Self::LostRecords,
+        Self::Repeated,
+        Self::FirstNumber,
     ];
 
     /// The rule that is called `name`.
@@ -177,6 +186,9 @@ impl Rule {
             ),
             Self::NeverGiven => ("never-given", "a guest loses what it was given"),
             Self::GuestNamespace => ("guest-namespace", "a container names namespaces that live"),
+            Self::LostRecords => ("lost-records", "a log has every record"),
+            Self::Repeated => ("repeated", "a record stands in one log"),
+            Self::FirstNumber => ("first-number", "a type has the number that it has today"),
         }
     }
 }

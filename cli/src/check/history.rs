@@ -124,7 +124,12 @@ impl History {
 
     /// The machine of `head` came up: nothing lives there.
     pub fn boot(&mut self, head: &Head<'_>, out: &mut Vec<Finding>) {
-        self.serials.began_anew(head);
+        if self.serials.began_anew(head) {
+            self.came_up(head, out);
+        }
+    }
+
+    fn came_up(&mut self, head: &Head<'_>, out: &mut Vec<Finding>) {
         std::mem::take(self.nodes.of(head.host)).nothing_is_deferred(out);
         while self.namespaces.pop(head.host).is_some() {}
         while self.numbers.pop(head.host).is_some() {}
@@ -144,7 +149,7 @@ impl History {
     /// A record of ours.
     pub fn ours(&mut self, judged: &Judged<'_>, out: &mut Vec<Finding>) {
         if self.serials.began_anew(judged.head) {
-            self.boot(judged.head, out);
+            self.came_up(judged.head, out);
         }
         let node = self.nodes.of(judged.head.host);
         let alive = matches!(judged.ty, RecordType::NsInit(kind)

@@ -27,14 +27,16 @@ mod virt;
 
 pub use crate::input::Problem;
 use crate::input::lines::{End, Raw};
-use crate::input::{Ahead, Log, Place, Step, Wanted};
-use crate::record::{Head, Parsed, Type, head};
+use crate::input::{Ahead, Log, Place, Repeated, Step, Wanted};
+use crate::record::loss::{self, Loss};
+use crate::record::{Head, Parsed, Type, form, head};
 use finding::{Finding, Rule, Severity};
 use grouping::Grouping;
 use guests::Guests;
 use history::History;
 use judge::Judged;
 use std::io;
+use std::ops::Range;
 use virt::JudgedGuest;
 
 /// Takes what is found, as it is found.
@@ -82,6 +84,7 @@ pub fn check(
         grouping: Grouping::new(lossy),
         history: History::new(lossy),
         guests: Guests::new(lossy),
+        lossy,
         expected: expected.iter().map(|&rule| (rule, false)).collect(),
         ..Check::default()
     };
@@ -90,6 +93,7 @@ pub fn check(
         ever: wanted.clone(),
         likely: wanted.clone(),
         fields: false,
+        soon: None,
     });
     loop {
         match log.next_step(&wanted) {
@@ -104,6 +108,9 @@ pub fn check(
         check.report(log, reporter)?;
     }
     check.end();
+    if let Some(repeated) = log.repeated() {
+        check.repeated(&repeated);
+    }
     check.report(log, reporter)?;
     let absent = check.expected.iter().filter(|(_, found)| !found);
     check.totals.absent = absent.clone().count() as u64;
@@ -121,6 +128,7 @@ struct Check {
     grouping: Grouping,
     history: History,
     guests: Guests,
+    lossy: bool,
     /// Rules that are expected to find something, and whether they did.
     expected: Vec<(Rule, bool)>,
     /// Lines that are no records and follow each other: the first one's finding, and the last line.
@@ -136,11 +144,60 @@ impl Check {
                 self.record(place, raw, &head);
             }
             Parsed::Foreign => {}
+            Parsed::Loss(loss) => {
+                self.broken_ends();
+                self.lost(place, raw, 0..raw.text.len(), loss);
+            }
             Parsed::Broken(broken) => self.broken(place, raw, broken),
         }
     }
 
+    /// The log itself says that records are missing.
+    fn lost(&mut self, place: Place, raw: &Raw<'_>, span: Range<usize>, loss: Loss) {
+        let message = match loss.records {
+            Some(1) => format!("1 record was {}", loss.what.describe()),
+            Some(records) => format!("{records} records were {}", loss.what.describe()),
+            None => format!("records were {}", loss.what.describe()),
+        };
+        let mut finding = Finding::new(Rule::LostRecords, place, raw.text, span, message).note();
+        finding.help = (!self.lossy).then(|| {
+            "--lossy makes a note of what lacks another record; a greater backlog (`auditctl -b`) loses fewer".to_owned()
+        });
+        self.findings.push(finding);
+    }
+
+    /// Records stand in several logs.
+    fn repeated(&mut self, repeated: &Repeated) {
+        let message = match repeated.records {
+            1 => "1 record stands in several of the logs, and counts once".to_owned(),
+            n => format!("{n} records stand in several of the logs, and count once"),
+        };
+        let span = 0..repeated.line.len();
+        let finding = Finding::new(
+            Rule::Repeated,
+            repeated.first,
+            &repeated.line,
+            span,
+            message,
+        );
+        self.findings.push(finding.note());
+    }
+
     fn record(&mut self, place: Place, raw: &Raw<'_>, head: &Head<'_>) {
+        if head.ty == Type::Other && loss::may_be_record(head.name) {
+            if let Some(loss) = loss::of_record(head.name, head.body) {
+                self.lost(place, raw, head.name_at..raw.text.len(), loss);
+            }
+        }
+        if let Type::Ours(ty) = head.ty {
+            let early = Type::is_first_number(head.name);
+            let said = early.then(|| crate::input::Early::said(ty, head.name));
+            if let Some(message) = said.flatten() {
+                let span = head.name_at..head.name_at + head.name.len();
+                let finding = Finding::new(Rule::FirstNumber, place, raw.text, span, message);
+                self.findings.push(finding.note());
+            }
+        }
         match head.ty {
             Type::Ours(ty) => {
                 self.totals.judged += 1;
@@ -160,9 +217,9 @@ impl Check {
             Type::Other if is_of_contract(head.name) => {
                 self.findings.push(judge::unknown_type(head, place, raw));
             }
-            Type::SystemBoot | Type::SystemShutdown => {
+            Type::KernelBoot | Type::SystemBoot | Type::SystemShutdown => {
                 self.guests.down(head);
-                if head.ty == Type::SystemBoot {
+                if head.ty != Type::SystemShutdown {
                     self.history.boot(head, &mut self.findings);
                 }
             }
@@ -195,12 +252,12 @@ impl Check {
                     End::Newline if raw.text.contains(&0) => {
                         Some("there are NUL bytes: a crash leaves them in files")
                     }
-                    End::Newline if raw.text.starts_with(b"type=") && is_interpreted(raw.text) => {
-                        Some("this is interpreted output; use `ausearch --raw`")
-                    }
                     End::Newline => None,
                 }
                 .map(str::to_owned);
+                if let Some(form) = form::of_line(raw.text) {
+                    finding.help = Some(format!("this is {}; {}", form.describe(), form.instead()));
+                }
                 self.broken = Some((finding, place));
             }
         }
@@ -251,16 +308,6 @@ fn is_of_contract(name: &[u8]) -> bool {
     [&b"DM_"[..], b"NS_", b"VIRT_"]
         .iter()
         .any(|prefix| name.starts_with(prefix))
-}
-
-/// `type=SYSCALL msg=audit(11/21/2026 04:17:59.123:45) : ...` of `ausearch -i`.
-fn is_interpreted(line: &[u8]) -> bool {
-    memchr::memmem::find(line, b"audit(").is_some_and(|at| {
-        line[at..]
-            .iter()
-            .take_while(|&&b| b != b')')
-            .any(|&b| b == b'/')
-    })
 }
 
 #[cfg(test)]

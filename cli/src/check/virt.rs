@@ -8,6 +8,7 @@ use super::judge::bytes;
 use crate::input::Place;
 use crate::input::lines::Raw;
 use crate::record::Head;
+use crate::record::value::decoded;
 use dmns_audit_uapi::line::{inner, inner_fields};
 use dmns_audit_uapi::virt::VirtType;
 use dmns_audit_uapi::virt::layout::{OUTER, OUTER_SOURCE, SHAPES, shape};
@@ -142,7 +143,17 @@ impl<'a> JudgedGuest<'a> {
     fn inner(&mut self, from: usize, text: &str) {
         let all: Vec<_> = inner_fields(text).collect();
         let value = |name: &str| all.iter().find(|f| f.name == name).map(|f| f.value);
-        let Some(shape) = shape(self.ty, value) else {
+        // Red Hat's Docker writes neither, and another order of fields.
+        let docker = || {
+            let program = value("exe").map(decoded).unwrap_or_default();
+            let is_docker = program
+                .rsplit('/')
+                .next()
+                .is_some_and(|name| name.starts_with("docker"));
+            is_docker && value("virt").is_none() && value("uuid").is_none()
+        };
+        let known = shape(self.ty, value).filter(|_| !docker());
+        let Some(shape) = known else {
             let known: Vec<_> = SHAPES
                 .iter()
                 .filter(|shape| shape.ty == self.ty)
@@ -160,9 +171,13 @@ impl<'a> JudgedGuest<'a> {
                 Some(_) => Rule::Operation,
                 None => Rule::MissingField,
             };
+            let span = value(name).map_or(from..from + text.len(), |value| {
+                let at = from + (value.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
+                at - name.len() - 1..at + value.len()
+            });
             let mut finding = self.at(
                 rule,
-                from..from + text.len(),
+                span,
                 message,
                 &format!("{} is about {}", self.ty.name(), known.join(", ")),
             );

@@ -67,13 +67,16 @@ pub fn export(
     out: &mut dyn Write,
     mut problem: impl FnMut(Problem),
 ) -> io::Result<Totals> {
-    let ours = ["DM_C", "DM_E", "NS_I", "NS_D", "VIRT", "SYST"];
+    let ours = [
+        "DM_C", "DM_E", "NS_I", "NS_D", "VIRT", "SYST", "KERN", "URIN", "OPEN",
+    ];
     let few = Wanted::types(&ours);
     let more = Wanted::types(&[&ours[..], &["SYSC", "PROC", "EOE "]].concat());
     log.search_ahead(Ahead {
         ever: more.clone(),
         likely: few.clone(),
         fields: true,
+        soon: None,
     });
     let mut export = Export {
         ask,
@@ -158,19 +161,28 @@ impl Export<'_> {
                 self.row(head, event)
             }
             // The last record of an event.
-            Type::Eoe => self.over(&event),
-            _ if head.name == b"PROCTITLE" || head.name == b"1327" => self.over(&event),
+            Type::Eoe | Type::Proctitle => self.over(&event),
+            Type::KernelBoot => {
+                self.boots(head);
+                self.mappings.record(head, &self.ask.users);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
 
-    fn row(&mut self, head: &Head<'_>, event: Event) -> io::Result<()> {
+    /// When the host of `head` came up, if that is known.
+    fn boots(&mut self, head: &Head<'_>) -> Option<(u64, u16)> {
         let boot = self.boots.of(head.host);
         // A node that was not heard of before has an unknown boot.
-        if self.serials.began_anew(head) || head.ty == Type::SystemBoot {
+        if self.serials.began_anew(head) {
             *boot = Some((head.stamp.seconds, head.stamp.millis));
         }
-        let boot = *boot;
+        *boot
+    }
+
+    fn row(&mut self, head: &Head<'_>, event: Event) -> io::Result<()> {
+        let boot = self.boots(head);
         let place = self.events.of(head.host).place(head);
         let record = Nested::of(head);
         let mut row = Row::of(head, &record, self.ask, boot, place);

@@ -5,6 +5,7 @@
 use super::Ask;
 use super::events::Place;
 use super::fields::{self, Column};
+use crate::record::call;
 use crate::record::device::Device;
 use crate::record::users::{UNSET, Users};
 use crate::record::value::{Nested, decoded, enriched};
@@ -35,6 +36,7 @@ struct Subject {
     exe: Option<String>,
     subj: Option<String>,
     syscall: Option<String>,
+    arch: Option<String>,
     success: Option<bool>,
     key: Option<String>,
 }
@@ -119,9 +121,7 @@ impl Row {
     pub(super) fn syscall(&mut self, head: &Head<'_>, call: &Nested<'_>, users: &Users) {
         let subject = &mut self.subject;
         subject.add(head, call, users);
-        let number = call.raw("syscall").map(str::to_owned);
-        let name = enriched(head.enrichment, "SYSCALL").map(str::to_owned);
-        subject.syscall = name.or(number);
+        (subject.syscall, subject.arch) = call::of(head, call);
         subject.success = call.raw("success").map(|success| success == "yes");
         subject.key = call
             .text("key")
@@ -153,7 +153,7 @@ impl Row {
                 })*
             };
         }
-        columns!(user pid ppid uid auid ses comm exe subj syscall success key);
+        columns!(user pid ppid uid auid ses comm exe subj syscall arch success key);
         // The last comma.
         json.pop();
         json.extend_from_slice(b"}\n");

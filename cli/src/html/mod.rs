@@ -25,6 +25,7 @@ pub fn options(like: &Options) -> Options {
         proof: true,
         json: true,
         clock: like.clock.clone(),
+        machine: like.machine.clone(),
         ..Options::default()
     }
 }
@@ -45,7 +46,8 @@ impl<'a> Page<'a> {
         Self {
             options,
             wanted: Wanted::types(&[
-                "DM_C", "DM_E", "NS_I", "NS_D", "SYST", "SYSC", "VIRT", "AVC ", "ANOM",
+                "DM_C", "DM_E", "NS_I", "NS_D", "SYST", "KERN", "URIN", "OPEN", "PROC", "SYSC",
+                "VIRT", "AVC ", "ANOM",
             ]),
             dm: dm::Report::new(options),
             ns: ns::Report::new(options, namespaces).with_namespaces(),

@@ -185,6 +185,8 @@ pub(super) struct Beside {
     block: Block,
     /// How many lines were in the blocks before.
     before: u64,
+    /// Whether a line of these that nobody wants is a record.
+    records: bool,
     next: usize,
 }
 
@@ -228,6 +230,7 @@ impl Beside {
         let (back, returned) = channel::<Block>();
         thread::spawn(move || {
             let mut lines = Lines::new(source);
+            let all = wanted.all();
             let mut more = true;
             while more {
                 let mut block = returned.try_recv().unwrap_or_default();
@@ -236,7 +239,7 @@ impl Beside {
                 let before = lines.number();
                 // Also where few lines are wanted, whoever waits hears of them.
                 while more && block.bytes.len() < BLOCK && lines.number() - before < 100_000 {
-                    match lines.seek(&wanted.ever) {
+                    match lines.seek(&all) {
                         Ok(true) => {
                             let raw = lines.found();
                             block.lines = raw.number - before - 1;
@@ -254,6 +257,7 @@ impl Beside {
                     }
                 }
                 block.lines = lines.number() - before;
+                block.records = lines.has_records();
                 if out.send(block).is_err() {
                     return;
                 }
@@ -268,8 +272,14 @@ impl Beside {
             likely: wanted.likely.clone(),
             block: Block::default(),
             before: 0,
+            records: false,
             next: 0,
         }
+    }
+
+    /// Whether a line that was not wanted is a record.
+    pub(super) fn has_records(&self) -> bool {
+        self.records || self.block.records
     }
 
     /// How many lines there were so far.
@@ -282,6 +292,7 @@ impl Beside {
     }
 
     /// Goes to the next line that `wanted` may want, of those that were looked for; `false` at the end.
+    #[inline(always)]
     pub(super) fn seek(&mut self, wanted: &Wanted) -> io::Result<bool> {
         // A worker looked already, and the text may be in its cache only.
         let likely = wanted.is_same(&self.likely);
@@ -312,6 +323,7 @@ impl Beside {
     }
 
     /// The line that [`Beside::seek`] found last, and what it is.
+    #[inline(always)]
     pub(super) fn found(&self) -> (Raw<'_>, Parsed<'_>) {
         let found = &self.block.found[self.next - 1];
         let text = self.text(found);
@@ -333,6 +345,7 @@ impl Beside {
     /// Takes the next block. `false` where there is none.
     fn advance(&mut self) -> io::Result<bool> {
         self.before += self.block.lines;
+        self.records |= self.block.records;
         let last = std::mem::take(&mut self.block);
         let block = match &mut self.source {
             Source::File(searched, window) => searched.next(last, window)?,
@@ -414,6 +427,7 @@ mod tests {
                 ever: wide,
                 likely: Wanted::types(&["DM_C"]),
                 fields,
+                soon: None,
             };
             let lines = Beside::file(file(text), &wide, how, &none).expect("opened");
             prop_assert_eq!(&beside(lines, &narrow), &expected);
@@ -468,6 +482,7 @@ mod tests {
             ever: all.clone(),
             likely: all.clone(),
             fields: true,
+            soon: None,
         };
         let mut lines = Beside::stream(Box::new(Broken::default()), &ahead);
         assert!(lines.seek(&all).expect("a line"));

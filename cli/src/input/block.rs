@@ -2,7 +2,7 @@
 
 //! A part of a log, and what was found in it. Other threads than the one that asks can fill it.
 
-use super::lines::{End, LONGEST};
+use super::lines::{self, End, LONGEST};
 use super::wanted::Wanted;
 use crate::record::head::{self, Parsed, Parts};
 use crate::record::spans::{self, Span};
@@ -20,9 +20,22 @@ pub struct Ahead {
     pub likely: Wanted,
     /// Whether that includes its fields: where each is.
     pub fields: bool,
+    /// What is wanted too within a few lines after which others.
+    pub soon: Option<(Wanted, Wanted)>,
 }
 
+/// How many lines that is.
+const SOON: u32 = 8;
+
 impl Ahead {
+    /// All that may be wanted, soon or ever.
+    pub fn all(&self) -> Wanted {
+        match &self.soon {
+            Some((soon, _)) => self.ever.and(soon),
+            None => self.ever.clone(),
+        }
+    }
+
     /// Whether what is found stays where it was read. It is copied where that is little, so that the next block is read
     /// into the same place, which is in the cache.
     pub(super) fn in_place(&self) -> bool {
@@ -62,8 +75,14 @@ pub(super) struct Block {
     pub(super) known: Vec<Known>,
     /// Where the fields are of what was found.
     pub(super) spans: Vec<Span>,
+    /// For how many lines more others are wanted.
+    pub(super) soon: u32,
+    /// Whether a line that is not wanted is looked at all the same.
+    pub(super) careful: bool,
     /// How many lines begin in it.
     pub(super) lines: u64,
+    /// Whether one of the lines that are not wanted is a record.
+    pub(super) records: bool,
     /// What came after them.
     pub(super) error: Option<io::Error>,
 }
@@ -75,17 +94,40 @@ impl Block {
         self.known.clear();
         self.spans.clear();
         self.lines = 0;
+        // What is likely may be in the block before.
+        self.soon = SOON;
+        self.careful = true;
+        self.records = false;
         self.error = None;
     }
 
     /// Its next line is `text`, which begins at the place `at` of what was read.
-    #[inline]
+    #[inline(always)]
     pub(super) fn line(&mut self, text: &[u8], at: usize, end: End, wanted: &Ahead) {
         self.lines += 1;
         // What is no whole line is told in any case, as `Lines` does.
         if end != End::Newline || wanted.ever.may_want(text) {
             self.keep(text, at, end, wanted);
+        } else if self.careful {
+            self.passed(text, at, wanted);
         }
+    }
+
+    /// The line `text` is not wanted, but may be, for it comes soon after one that is; or none before it was a record.
+    #[cold]
+    #[inline(never)]
+    fn passed(&mut self, text: &[u8], at: usize, wanted: &Ahead) {
+        if !self.records {
+            self.records = lines::is_record(text);
+        }
+        if self.soon > 0 {
+            self.soon -= 1;
+            let soon = wanted.soon.as_ref();
+            if soon.is_some_and(|(soon, _)| soon.may_want(text)) {
+                self.found(text, at, End::Newline, NOT_LIKELY, wanted);
+            }
+        }
+        self.careful = self.soon > 0 || !self.records;
     }
 
     fn keep(&mut self, text: &[u8], at: usize, end: End, wanted: &Ahead) {
@@ -93,6 +135,17 @@ impl Block {
             true => self.know(text, wanted),
             false => NOT_LIKELY,
         };
+        if let Some((_, after)) = &wanted.soon {
+            if after.may_want(text) {
+                self.soon = SOON;
+                self.careful = true;
+            }
+        }
+        self.found(text, at, end, known, wanted);
+    }
+
+    #[inline(always)]
+    fn found(&mut self, text: &[u8], at: usize, end: End, known: u32, wanted: &Ahead) {
         let from = match wanted.in_place() {
             true => at,
             false => {
@@ -119,7 +172,7 @@ impl Block {
             spans::add(head.body, &mut self.spans);
         }
         self.known.push(Known {
-            parts: Parts::of(&parsed),
+            parts: Parts::of(text, &parsed),
             spans: (first, self.spans.len() as u32),
         });
         self.known.len() as u32 - 1

@@ -1,15 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
 //! journald's copy of the audit records, as `journalctl` writes it: `-o export` or `-o json`. Each entry of the audit
-//! transport becomes the line that auditd would have written.
+//! transport becomes the line that auditd would have written; so does a message of the kernel, or of a program, that is
+//! a record. What a message says of records that are missing becomes a line too.
+//!
+//! The line has the entry's host as `node=`, and the entry's boot where the names of an enriched record stand. A record
+//! that comes by two transports becomes one line.
 //!
 //! C: `process_audit_string()` in `src/journal/journald-audit.c` of systemd: `MESSAGE=` is the name of the type and the
 //! text of the record, `_AUDIT_TYPE=`, `_AUDIT_ID=` and `_SOURCE_REALTIME_TIMESTAMP=` are the rest. An EOE has no text,
 //! and so no entry.
 
 use super::lines::LONGEST;
+use crate::record::event::BOOT;
+use crate::record::form::{self, Form};
+use crate::record::head::{self, Parsed};
+use crate::record::loss;
+use hashbrown::{HashMap, HashSet};
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
 use std::io::{self, BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -18,8 +29,10 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 pub enum Format {
     /// `-o export`: a field a line, an empty line after each entry.
     Export,
-    /// `-o json`: an entry a line.
+    /// `-o json`, `-o json-sse` or `-o json-seq`: an entry a line.
     Json,
+    /// `-o json-pretty`: an entry in several lines.
+    Pretty,
 }
 
 impl Format {
@@ -29,8 +42,13 @@ impl Format {
     /// What begins so, if it is of the journal.
     pub fn of(begin: &[u8]) -> Option<Self> {
         match begin {
-            b"__CURSOR=" => Some(Self::Export),
-            [b'{', b'"', ..] => Some(Self::Json),
+            b"__CURSOR=" | b"__REALTIM" | b"_BOOT_ID=" | b"_HOSTNAME" | b"_TRANSPOR" => {
+                Some(Self::Export)
+            }
+            [b'{' | 0x1e, ..] | b"data: {\"_" => match begin {
+                [b'{', b'\n' | b'\r', ..] => Some(Self::Pretty),
+                _ => Some(Self::Json),
+            },
             _ => None,
         }
     }
@@ -45,6 +63,91 @@ pub struct Records<R> {
     at: usize,
     /// How many entries lack their text.
     cut: u64,
+    /// How many objects there were, and how many of them are entries of a journal; how many records came of these.
+    objects: u64,
+    entries: u64,
+    records: u64,
+    /// What the first object that is no entry looks like.
+    other: Option<Form>,
+    /// Whether lines name their host.
+    named: bool,
+    hosts: Machines,
+    recent: Recent,
+}
+
+/// What machines are called: two that have the same name are two.
+#[derive(Debug, Default)]
+struct Machines {
+    by_id: HashMap<String, String>,
+    names: HashSet<String>,
+}
+
+impl Machines {
+    /// What the machine with this `id` is called, which calls itself `name`.
+    fn name(&mut self, id: Option<&str>, name: Option<&str>) -> Option<String> {
+        let plain = |text: &str| {
+            text.chars()
+                .map(|c| if c.is_ascii_graphic() { c } else { '?' })
+                .collect::<String>()
+        };
+        let Some(id) = id.filter(|id| !id.is_empty()) else {
+            return name.filter(|name| !name.is_empty()).map(plain);
+        };
+        if let Some(known) = self.by_id.get(id) {
+            return Some(known.clone());
+        }
+        let own = plain(name.filter(|name| !name.is_empty()).unwrap_or(id));
+        let own = match self.names.contains(&own) {
+            true => format!("{own}-{}", plain(&id.chars().take(8).collect::<String>())),
+            false => own,
+        };
+        self.names.insert(own.clone());
+        self.by_id.insert(id.to_owned(), own.clone());
+        Some(own)
+    }
+}
+
+/// How many records are remembered.
+const RECENT: usize = 8192;
+
+/// The last records, and by which transport each came.
+#[derive(Debug, Default)]
+struct Recent {
+    known: HashMap<u64, (bool, u64)>,
+    order: VecDeque<u64>,
+    hasher: hashbrown::DefaultHashBuilder,
+}
+
+impl Recent {
+    /// Whether the record `line` came before by the other transport.
+    fn is_known(&mut self, line: &[u8], audit: bool) -> bool {
+        let Parsed::Record(head) = head::parse(line) else {
+            return false;
+        };
+        let key = self
+            .hasher
+            .hash_one((head.node, head.stamp, head.body.trim_ascii_end()));
+        if let Some((by, number)) = self.known.get_mut(&key) {
+            match *by == audit {
+                // One transport has as many as there are.
+                true => *number += 1,
+                false if *number > 0 => {
+                    *number -= 1;
+                    return true;
+                }
+                false => {}
+            }
+            return false;
+        }
+        self.known.insert(key, (audit, 1));
+        self.order.push_back(key);
+        if self.order.len() > RECENT {
+            if let Some(oldest) = self.order.pop_front() {
+                self.known.remove(&oldest);
+            }
+        }
+        false
+    }
 }
 
 /// An entry, as far as it is needed.
@@ -60,6 +163,16 @@ struct Entry {
     micros: Option<Value>,
     #[serde(rename = "MESSAGE")]
     message: Option<Value>,
+    #[serde(rename = "_HOSTNAME")]
+    host: Option<Value>,
+    #[serde(rename = "_MACHINE_ID")]
+    machine: Option<Value>,
+    #[serde(rename = "_BOOT_ID")]
+    boot: Option<Value>,
+    #[serde(rename = "__CURSOR")]
+    cursor: Option<Value>,
+    #[serde(rename = "__REALTIME_TIMESTAMP")]
+    time: Option<Value>,
 }
 
 impl<R: Read> Records<R> {
@@ -71,6 +184,21 @@ impl<R: Read> Records<R> {
             line: Vec::new(),
             at: 0,
             cut: 0,
+            objects: 0,
+            entries: 0,
+            records: 0,
+            other: None,
+            named: true,
+            hosts: Machines::default(),
+            recent: Recent::default(),
+        }
+    }
+
+    /// The same of this machine's own journal: its lines name no host.
+    pub fn own(source: R, format: Format) -> Self {
+        Self {
+            named: false,
+            ..Self::new(source, format)
         }
     }
 
@@ -84,16 +212,89 @@ impl<R: Read> Records<R> {
                     .by_ref()
                     .take(64 << 20)
                     .read_until(b'\n', &mut line)?;
-                if line.trim_ascii().is_empty() {
+                let text = line.trim_ascii();
+                let text = text.strip_prefix(b"data: ").unwrap_or(text);
+                let text = text.strip_prefix(b"\x1e").unwrap_or(text);
+                if text.is_empty() {
                     return Ok((!line.is_empty()).then(Entry::default));
                 }
-                let entry = serde_json::from_slice(&line).map_err(|error| {
-                    let what = format!("not as `journalctl -o json` writes it: {error}");
-                    io::Error::new(io::ErrorKind::InvalidData, what)
-                })?;
+                self.objects += 1;
+                let entry: Entry =
+                    serde_json::from_slice(text).map_err(|error| self.broken(text, &error))?;
+                self.see(&entry, text);
                 Ok(Some(entry))
             }
-            Format::Export => self.exported(),
+            Format::Pretty => self.pretty(),
+            Format::Export => {
+                let entry = self.exported()?;
+                self.objects += u64::from(entry.is_some());
+                self.entries = self.objects;
+                Ok(entry)
+            }
+        }
+    }
+
+    /// The next entry of several lines: it ends with a line that begins with the last bracket.
+    fn pretty(&mut self) -> io::Result<Option<Entry>> {
+        let mut text = Vec::new();
+        loop {
+            let from = text.len();
+            let room = (64 << 20) - from as u64;
+            self.source
+                .by_ref()
+                .take(room)
+                .read_until(b'\n', &mut text)?;
+            let line = &text[from..];
+            if line.is_empty() && text.trim_ascii().is_empty() {
+                return Ok(None);
+            }
+            if line.is_empty() || line.starts_with(b"}") {
+                break;
+            }
+        }
+        self.objects += 1;
+        let entry: Entry =
+            serde_json::from_slice(&text).map_err(|error| self.broken(&text, &error))?;
+        self.see(&entry, &text);
+        Ok(Some(entry))
+    }
+
+    /// Counts an object, and keeps what the first one looks like that is no entry.
+    fn see(&mut self, entry: &Entry, text: &[u8]) {
+        let is_entry = entry.transport.is_some() || entry.cursor.is_some() || entry.time.is_some();
+        match is_entry {
+            true => self.entries += 1,
+            false => drop(self.other.get_or_insert_with(|| form::of_json(text))),
+        }
+    }
+
+    fn broken(&self, text: &[u8], error: &serde_json::Error) -> io::Error {
+        let what = match (self.entries, form::of_line(text)) {
+            (0, Some(form)) => format!("this is {}: {}", form.describe(), form.instead()),
+            _ => format!("not as `journalctl -o json` writes it: {error}"),
+        };
+        io::Error::new(io::ErrorKind::InvalidData, what)
+    }
+
+    /// What is to be said at the end, once.
+    fn last_word(&mut self) -> Option<String> {
+        let (cut, objects) = (
+            std::mem::take(&mut self.cut),
+            std::mem::take(&mut self.objects),
+        );
+        match () {
+            () if cut > 0 => Some(format!(
+                "journalctl left out the text of {cut} records: use `journalctl --all`"
+            )),
+            () if objects == 0 || self.records > 0 => None,
+            () if self.entries == 0 => {
+                let form = self.other.unwrap_or(Form::Json);
+                Some(format!("this is {}: {}", form.describe(), form.instead()))
+            }
+            () => Some(format!(
+                "a journal of {objects} entries without an audit record: is audit on (`auditctl -s`)? Debian's journald takes \
+                 records after `systemctl enable --now systemd-journald-audit.socket`"
+            )),
         }
     }
 
@@ -127,6 +328,9 @@ impl<R: Read> Records<R> {
                 b"_AUDIT_ID" => &mut entry.id,
                 b"_SOURCE_REALTIME_TIMESTAMP" => &mut entry.micros,
                 b"MESSAGE" => &mut entry.message,
+                b"_HOSTNAME" => &mut entry.host,
+                b"_MACHINE_ID" => &mut entry.machine,
+                b"_BOOT_ID" => &mut entry.boot,
                 _ => continue,
             };
             *field = Some(match String::from_utf8(value) {
@@ -152,16 +356,33 @@ impl<R: Read> Records<R> {
     }
 }
 
+/// What an entry is.
+enum Line {
+    /// None of audit's.
+    Other,
+    /// `journalctl` left out its text.
+    Cut,
+    /// A record, without its node, its boot and its newline; whether the audit transport brought it.
+    Record(Vec<u8>, bool),
+    /// A message that records are missing.
+    Loss(Vec<u8>),
+}
+
 impl Entry {
-    /// Its line; `None` if it is none of audit's, `Some(None)` if it is, and `journalctl` left out its text.
-    fn line(&self) -> Option<Option<Vec<u8>>> {
-        let number = |value: &Option<Value>| value.as_ref()?.as_str()?.parse::<u64>().ok();
-        if self.transport.as_ref()?.as_str()? != "audit" {
-            return None;
+    /// Its line.
+    fn line(&self) -> Line {
+        match self.transport.as_ref().and_then(Value::as_str) {
+            Some("audit") => self.audit().unwrap_or(Line::Other),
+            _ => self.message(),
         }
+    }
+
+    /// The line of an entry of the audit transport.
+    fn audit(&self) -> Option<Line> {
+        let number = |value: &Option<Value>| value.as_ref()?.as_str()?.parse::<u64>().ok();
         let (ty, id, micros) = (number(&self.ty)?, number(&self.id)?, number(&self.micros)?);
         let Some(message) = self.message.as_ref().and_then(bytes) else {
-            return Some(None);
+            return Some(Line::Cut);
         };
         let body = message
             .iter()
@@ -169,10 +390,102 @@ impl Entry {
             .map_or(&[][..], |at| &message[at + 1..]);
         let (seconds, millis) = (micros / 1_000_000, micros / 1000 % 1000);
         let mut line = format!("type={ty} msg=audit({seconds}.{millis:03}:{id}): ").into_bytes();
+        line.extend_from_slice(body);
+        Some(Line::Record(line, true))
+    }
+
+    /// The line of any other entry: a record that the kernel or a program wrote as a message.
+    fn message(&self) -> Line {
+        let Some(message) = self.message.as_ref().and_then(bytes) else {
+            return Line::Other;
+        };
+        if memchr::memmem::find(&message, b"audit").is_none()
+            && memchr::memchr(b' ', &message).is_none()
+        {
+            return Line::Other;
+        }
+        if let (true, Parsed::Record(head)) = (
+            memchr::memmem::find(&message, b"type=").is_some(),
+            head::parse(&message),
+        ) {
+            let from = head.name_at - b"type=".len();
+            let mut line = Vec::with_capacity(message.len() + 16);
+            // auditd's own name of the host counts more than journald's.
+            if let Some(node) = head
+                .node
+                .filter(|node| message[..from].ends_with(&[b"node=", *node, b" "].concat()))
+            {
+                line.extend_from_slice(&[b"node=", node, b" "].concat());
+            }
+            let name_end = head.name_at + head.name.len();
+            line.extend_from_slice(&message[from..name_end]);
+            line.extend_from_slice(b" msg=");
+            let rest = message[name_end..].trim_ascii_start();
+            line.extend_from_slice(rest.strip_prefix(b"msg=").unwrap_or(rest));
+            return Line::Record(line, false);
+        }
+        match loss::of_message(&message) {
+            Some(_) => Line::Loss(message),
+            None => Line::Other,
+        }
+    }
+}
+
+impl<R> Records<R> {
+    /// The line of `entry`, if it has one.
+    fn take(&mut self, entry: &Entry) {
+        self.line.clear();
+        let (mut text, audit) = match entry.line() {
+            Line::Other => return,
+            Line::Cut => {
+                self.cut += 1;
+                return;
+            }
+            Line::Record(text, audit) => (text, Some(audit)),
+            Line::Loss(text) => (text, None),
+        };
         // A record is one line.
-        line.extend(body.iter().map(|&b| if b == b'\n' { b' ' } else { b }));
-        line.push(b'\n');
-        Some(Some(line))
+        text.iter_mut()
+            .filter(|b| **b == b'\n')
+            .for_each(|b| *b = b' ');
+        if let Some(audit) = audit {
+            if self.named && !text.starts_with(b"node=") {
+                let value = |value: &Option<Value>| {
+                    value.as_ref().and_then(Value::as_str).map(str::to_owned)
+                };
+                let (id, name) = (value(&entry.machine), value(&entry.host));
+                if let Some(host) = self.hosts.name(id.as_deref(), name.as_deref()) {
+                    self.line
+                        .extend_from_slice(format!("node={host} ").as_bytes());
+                }
+            }
+            self.line.append(&mut text);
+            if self.recent.is_known(&self.line, audit) {
+                self.line.clear();
+                return;
+            }
+            self.records += 1;
+            if let Some(boot) = entry.boot.as_ref().and_then(Value::as_str) {
+                let has_names = self.line.contains(&0x1d);
+                let boot: String = boot.chars().filter(char::is_ascii_alphanumeric).collect();
+                match has_names {
+                    // Its boot comes before its names.
+                    true => {
+                        let at = self.line.iter().position(|b| *b == 0x1d).unwrap_or(0) + 1;
+                        let names = self.line.split_off(at);
+                        self.line
+                            .extend_from_slice(format!("{BOOT}{boot} ").as_bytes());
+                        self.line.extend_from_slice(&names);
+                    }
+                    false => self
+                        .line
+                        .extend_from_slice(format!("\x1d{BOOT}{boot}").as_bytes()),
+                }
+            }
+        } else {
+            self.line.append(&mut text);
+        }
+        self.line.push(b'\n');
     }
 }
 
@@ -193,23 +506,13 @@ impl<R: Read> Read for Records<R> {
         while self.at == self.line.len() {
             let Some(entry) = self.entry()? else {
                 // Once: after an error, the end.
-                return match std::mem::take(&mut self.cut) {
-                    0 => Ok(0),
-                    cut => Err(io::Error::new(
-                        io::ErrorKind::InvalidData,
-                        format!(
-                            "journalctl left out the text of {cut} records: use `journalctl --all`"
-                        ),
-                    )),
+                return match self.last_word() {
+                    None => Ok(0),
+                    Some(word) => Err(io::Error::new(io::ErrorKind::InvalidData, word)),
                 };
             };
             self.at = 0;
-            self.line.clear();
-            match entry.line() {
-                Some(Some(line)) => self.line = line,
-                Some(None) => self.cut += 1,
-                None => {}
-            }
+            self.take(&entry);
         }
         let length = out.len().min(self.line.len() - self.at);
         out[..length].copy_from_slice(&self.line[self.at..][..length]);
@@ -222,6 +525,8 @@ impl<R: Read> Read for Records<R> {
 pub struct Journalctl {
     records: Records<ChildStdout>,
     child: Child,
+    /// Something was read, or it was said that nothing was.
+    any: bool,
 }
 
 /// Starts `journalctl`. With `follow`, it brings what is new from here on, and does not end.
@@ -237,25 +542,37 @@ pub fn journalctl(follow: bool) -> io::Result<Journalctl> {
     let mut child = Command::new("journalctl")
         .args(["--quiet", "--no-pager", "--all", "--output=export"])
         .args(follow)
-        .arg("_TRANSPORT=audit")
+        .args([
+            "_TRANSPORT=audit",
+            "+",
+            "_TRANSPORT=kernel",
+            "+",
+            "SYSLOG_IDENTIFIER=audisp-syslog",
+        ])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| io::Error::new(error.kind(), format!("journalctl: {error}")))?;
     let source = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
     Ok(Journalctl {
-        records: Records::new(source, Format::Export),
+        records: Records::own(source, Format::Export),
         child,
+        any: false,
     })
 }
 
 impl Read for Journalctl {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let length = self.records.read(out)?;
+        self.any |= length > 0;
         if length == 0 && !out.is_empty() {
             let status = self.child.wait()?;
             if !status.success() {
                 return Err(io::Error::other(format!("journalctl ended with {status}")));
+            }
+            if !std::mem::replace(&mut self.any, true) {
+                let what = "no entry of audit or of the kernel (may this user read it? try sudo)";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
             }
         }
         Ok(length)
@@ -288,7 +605,7 @@ mod tests {
         let export = "__CURSOR=s=1\n_TRANSPORT=audit\n_AUDIT_TYPE=1339\n_AUDIT_ID=21\n\
             _SOURCE_REALTIME_TIMESTAMP=1795247269749000\n\
             MESSAGE=AUDIT1339 module=integrity op=integrity-checksum dev=253:0 sector=77480 res=0\n\n\
-            __CURSOR=s=2\n_TRANSPORT=kernel\nMESSAGE=audit: type=1339 audit(1.000:1): x=1\n\n";
+            __CURSOR=s=2\n_TRANSPORT=kernel\nMESSAGE=usb 1-1: new device\n\n";
         assert_eq!(read(export.as_bytes()).expect("read"), RECORD);
         let json = r#"{"_AUDIT_ID":"21","__CURSOR":"s=1","_TRANSPORT":"audit","_AUDIT_TYPE":"1339","_SOURCE_REALTIME_TIMESTAMP":"1795247269749000","MESSAGE":"AUDIT1339 module=integrity op=integrity-checksum dev=253:0 sector=77480 res=0"}
 {"_TRANSPORT":"stdout","MESSAGE":[104,105]}"#;
@@ -328,5 +645,105 @@ mod tests {
         assert!(error.to_string().contains("text of 1 records"), "{error}");
         assert_eq!(out, b"type=1339 msg=audit(1795247269.749:21): b\n");
         assert!(read(b"{\"MESSAGE\": nonsense").is_err());
+    }
+
+    #[test]
+    fn a_message_of_the_kernel_is_a_record_too_and_comes_once() {
+        let entry = |transport: &str, rest: &str, message: &str| {
+            format!(
+                r#"{{"__CURSOR":"s=1","_TRANSPORT":"{transport}",{rest}"_HOSTNAME":"a","_BOOT_ID":"77","MESSAGE":"{message}"}}"#
+            ) + "\n"
+        };
+        let body = "module=integrity op=integrity-checksum dev=253:0 sector=77480 res=0";
+        let kernel = entry(
+            "kernel",
+            "",
+            &format!("audit: type=1339 audit(1795247269.749:21): {body}"),
+        );
+        let audit = r#""_AUDIT_TYPE":"1339","_AUDIT_ID":"21","_SOURCE_REALTIME_TIMESTAMP":"1795247269749000","#;
+        let audit = entry("audit", audit, &format!("DM_EVENT {body}"));
+        let syslog = entry(
+            "syslog",
+            "",
+            &format!("node=b type=DM_EVENT msg=audit(1795247269.749:21): {body}"),
+        );
+        let line = format!("node=a {}\x1d_BOOT_ID=77\n", RECORD.trim_end());
+        assert_eq!(read(kernel.as_bytes()).expect("read"), line);
+        assert_eq!(
+            read((kernel.clone() + &audit).as_bytes()).expect("read"),
+            line
+        );
+        assert_eq!(read((audit + &kernel).as_bytes()).expect("read"), line);
+        assert_eq!(
+            read((kernel.clone() + &kernel).as_bytes()).expect("read"),
+            line.repeat(2)
+        );
+        let other = read(syslog.as_bytes()).expect("read");
+        assert!(
+            other.starts_with("node=b type=DM_EVENT msg=audit(1795247269.749:21): module="),
+            "{other}"
+        );
+        let loss = entry(
+            "kernel",
+            "",
+            "audit: audit_lost=4217 audit_rate_limit=0 audit_backlog_limit=64",
+        );
+        let both = read((kernel + &loss).as_bytes()).expect("read");
+        assert!(
+            both.ends_with("\naudit: audit_lost=4217 audit_rate_limit=0 audit_backlog_limit=64\n"),
+            "{both}"
+        );
+    }
+
+    #[test]
+    fn machines_of_one_name_are_two() {
+        let mut machines = Machines::default();
+        assert_eq!(
+            machines
+                .name(Some("11112222333"), Some("localhost"))
+                .as_deref(),
+            Some("localhost")
+        );
+        assert_eq!(
+            machines
+                .name(Some("99998888777"), Some("localhost"))
+                .as_deref(),
+            Some("localhost-99998888")
+        );
+        assert_eq!(
+            machines
+                .name(Some("11112222333"), Some("renamed"))
+                .as_deref(),
+            Some("localhost")
+        );
+        assert_eq!(machines.name(None, Some("c d")).as_deref(), Some("c?d"));
+        assert_eq!(machines.name(None, None), None);
+    }
+
+    #[test]
+    fn json_that_is_none_of_the_journal_is_an_error() {
+        for (text, what) in [
+            ("{\"ID\":\"1.0:71\",\"DM_EVENT\":{}}\n", "laurel"),
+            ("{\"@timestamp\":\"x\",\"message\":\"y\"}\n", "filebeat"),
+            ("{\n  \"a\": 1\n}\n", "JSON"),
+            ("{\"a\": 1}", "not as journalctl writes it"),
+            (
+                "{\"__CURSOR\":\"s\",\"_TRANSPORT\":\"kernel\",\"MESSAGE\":\"usb\"}\n",
+                "without an audit record",
+            ),
+        ] {
+            let error = read(text.as_bytes()).expect_err(text).to_string();
+            assert!(error.contains(what), "{error}");
+        }
+        let pretty = r#"{
+	"__CURSOR" : "s=1",
+	"_TRANSPORT" : "kernel",
+	"MESSAGE" : "audit: type=1339 audit(1795247269.749:21): module=integrity op=integrity-checksum dev=253:0 sector=77480 res=0"
+}
+"#;
+        assert_eq!(
+            read(pretty.repeat(2).as_bytes()).expect("read"),
+            RECORD.repeat(2)
+        );
     }
 }

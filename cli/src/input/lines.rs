@@ -3,6 +3,7 @@
 //! Cuts a stream into lines. The buffer does not grow: what is no line of a log is cut.
 
 use super::wanted::Wanted;
+use crate::record::head::{self, Parsed};
 use std::io::{self, Read};
 
 /// How much is read at once. It fits the second-level cache, where the search for the ends of lines is
@@ -50,6 +51,8 @@ pub struct Lines<R> {
     at_end: bool,
     /// Where the line is that was found last.
     found: (usize, usize, End),
+    /// Whether a line that nobody wants is a record.
+    records: bool,
 }
 
 impl<R: Read> Lines<R> {
@@ -64,7 +67,13 @@ impl<R: Read> Lines<R> {
             cutting: false,
             at_end: false,
             found: (0, 0, End::Newline),
+            records: false,
         }
+    }
+
+    /// Whether a line that was not wanted is a record.
+    pub fn has_records(&self) -> bool {
+        self.records
     }
 
     /// How many lines there were so far.
@@ -96,6 +105,9 @@ impl<R: Read> Lines<R> {
                     if wanted.may_want(&self.buffer[from..from + length]) {
                         self.found = (from, from + length, End::Newline);
                         return Ok(true);
+                    }
+                    if !self.records {
+                        self.records = is_record(&self.buffer[from..from + length]);
                     }
                 }
                 None if self.end - self.start > LONGEST => {
@@ -152,6 +164,12 @@ impl<R: Read> Lines<R> {
             }
         }
     }
+}
+
+/// Whether `line` is a record.
+#[cold]
+pub(super) fn is_record(line: &[u8]) -> bool {
+    matches!(head::parse(line), Parsed::Record(_))
 }
 
 #[cfg(test)]

@@ -4,15 +4,25 @@
 
 use super::beside::{Beside, How};
 use super::block::Ahead;
-use super::lines::{Lines, Raw};
+use super::copies::Copies;
+use super::lines::{self, Lines, Raw};
+use super::order::Group;
 use super::progress::Progress;
+use super::sample;
+use super::sorted::Sorted;
 use super::wanted::Wanted;
 use super::{hint, open, order, system};
+use crate::check::finding::printable;
+use crate::record::form::{self, Form};
 use crate::record::head::{self, Parsed};
 use crate::record::host::Hosts;
+use crate::record::loss::{self, Losses};
+use crate::record::{Head, Type};
+use dmns_audit_uapi::types::RecordType;
 use std::collections::VecDeque;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// Where a line stands.
@@ -57,25 +67,77 @@ pub enum Step<'a> {
 /// From this many bytes on, a file is searched on more than one processor.
 const LARGE: u64 = 4 << 20;
 
-enum Source {
+/// Records that stand in several logs, and count once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repeated {
+    /// How many were left out.
+    pub records: u64,
+    /// Where the first of them stands.
+    pub first: Place,
+    /// The line there.
+    pub line: Vec<u8>,
+}
+
+/// Device-mapper records with the numbers of the first patches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Early {
+    /// How many.
+    pub records: u64,
+    /// Where the first stands.
+    pub first: Place,
+    /// How the log writes its type.
+    pub name: String,
+    /// What its fields show it to be.
+    pub ty: RecordType,
+}
+
+impl Early {
+    /// A sentence about them.
+    pub fn describe(&self) -> String {
+        Self::said(self.ty, self.name.as_bytes()).unwrap_or_default()
+    }
+
+    /// The same about a record of type `ty`, which a log calls `name`, if it is one.
+    pub fn said(ty: RecordType, name: &[u8]) -> Option<String> {
+        let now = match ty {
+            RecordType::DmCtrl => "URINGOP",
+            _ => "OPENAT2",
+        };
+        Type::is_first_number(name).then(|| {
+            format!(
+                "{} has the fields of {}: the number of the first patches of 2021 (now {now}); see {}",
+                printable(name),
+                ty.name(),
+                ty.number()
+            )
+        })
+    }
+}
+
+/// Where the bytes of a file come from.
+enum From {
     File(PathBuf),
-    Stream(Box<dyn Read + Send>),
+    Stream(Box<dyn Read + Send>, usize),
 }
 
 /// A file that is read, or a stream.
 enum Current {
     Here(Lines<Box<dyn Read + Send>>),
     Beside(Box<Beside>),
+    Sorted(Box<Sorted<Box<dyn Read + Send>>>),
 }
 
 impl Current {
+    #[inline(always)]
     fn seek(&mut self, wanted: &Wanted) -> io::Result<bool> {
         match self {
             Self::Here(lines) => lines.seek(wanted),
             Self::Beside(lines) => lines.seek(wanted),
+            Self::Sorted(lines) => lines.seek(wanted),
         }
     }
 
+    #[inline(always)]
     fn found(&self) -> (Raw<'_>, Parsed<'_>) {
         match self {
             Self::Here(lines) => {
@@ -83,6 +145,7 @@ impl Current {
                 (raw, head::parse(raw.text))
             }
             Self::Beside(lines) => lines.found(),
+            Self::Sorted(lines) => lines.found(),
         }
     }
 
@@ -90,19 +153,56 @@ impl Current {
         match self {
             Self::Here(lines) => lines.number(),
             Self::Beside(lines) => lines.number(),
+            Self::Sorted(lines) => lines.number(),
+        }
+    }
+
+    /// Whether a line that was not wanted is a record.
+    fn has_records(&self) -> bool {
+        match self {
+            Self::Here(lines) => lines.has_records(),
+            Self::Beside(lines) => lines.has_records(),
+            Self::Sorted(_) => false,
         }
     }
 }
 
+/// Files of one log, which are read one after the other.
+#[derive(Default)]
+struct Source {
+    waiting: VecDeque<(String, From)>,
+    /// The file that is read: its number, its lines, how it begins, and whether a record was found in it.
+    file: usize,
+    current: Option<Current>,
+    begin: Vec<u8>,
+    records: bool,
+    /// What its records are called that name no host.
+    host: Option<Box<[u8]>>,
+    /// When the last of its records was made that was found; before the first one, when that was.
+    now: Option<(u64, u16)>,
+    /// A line was found, and not handed out.
+    found: bool,
+}
+
 /// Lines of several logs.
 pub struct Log {
-    waiting: VecDeque<(String, Source)>,
-    current: Option<Current>,
-    /// What may ever be wanted, where large files are searched on more than one processor.
+    sources: Vec<Source>,
+    /// Records that stand in several of them.
+    copies: Option<Copies>,
+    /// What may ever be wanted, and where large files are searched on more than one processor.
+    ever: Wanted,
     ahead: Option<(Ahead, How)>,
     names: Vec<String>,
     hosts: Hosts,
     progress: Progress,
+    /// Whether a record was found in any file, and in which none was, and what that is.
+    records: bool,
+    silent: Option<(String, Form)>,
+    losses: Losses,
+    early: Option<Early>,
+    /// What is said of hosts that no record names.
+    taken: Option<String>,
+    done: bool,
 }
 
 impl Log {
@@ -113,11 +213,19 @@ impl Log {
     /// Where the system has no log, or it may not be listed. A path that cannot be opened is a
     /// [`Step::Problem`] at its turn.
     pub fn open(paths: &[PathBuf]) -> io::Result<Self> {
-        let mut paths = match paths {
+        Self::of_host(paths, None)
+    }
+
+    /// The same, where records that name no host are of the one called `host`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::open`].
+    pub fn of_host(paths: &[PathBuf], host: Option<&str>) -> io::Result<Self> {
+        let paths = match paths {
             [] => system::logs(Path::new("/"))?,
             paths => paths.to_vec(),
         };
-        order::sort(&mut paths);
         let piped = paths.iter().any(|path| path == Path::new("-"));
         let total = match piped {
             true => 0,
@@ -128,25 +236,31 @@ impl Log {
                 .sum(),
         };
         let progress = Progress::of(total);
-        let waiting = paths
-            .into_iter()
-            .map(|path| {
+        let groups = order::groups(paths);
+        let mut log = Self::of_sources(Vec::new(), progress);
+        let named = match host {
+            Some(host) => vec![Some(host.as_bytes().into()); groups.len()],
+            None => log.name_hosts(&groups),
+        };
+        for (group, host) in groups.into_iter().zip(named) {
+            let now = group.first();
+            let waiting = group.paths.into_iter().map(|path| {
                 if path == Path::new("-") {
-                    let stdin = progress.watch(io::stdin());
-                    ("<stdin>".to_owned(), Source::Stream(Box::new(stdin)))
+                    let stdin = log.progress.watch(io::stdin());
+                    ("<stdin>".to_owned(), From::Stream(Box::new(stdin), 0))
                 } else {
-                    (path.display().to_string(), Source::File(path))
+                    (path.display().to_string(), From::File(path))
                 }
-            })
-            .collect();
-        Ok(Self {
-            waiting,
-            current: None,
-            ahead: None,
-            names: Vec::new(),
-            hosts: Hosts::default(),
-            progress,
-        })
+            });
+            log.sources.push(Source {
+                waiting: waiting.collect(),
+                host,
+                now,
+                ..Source::default()
+            });
+        }
+        log.copies = (log.sources.len() > 1).then(Copies::default);
+        Ok(log)
     }
 
     /// What this system's journal has.
@@ -163,45 +277,78 @@ impl Log {
 
     /// One log, called `name`, that `source` brings.
     pub fn stream(name: &str, source: impl Read + Send + 'static) -> Self {
+        let from = From::Stream(Box::new(source), sample::LENGTH);
+        let source = Source {
+            waiting: [(name.to_owned(), from)].into(),
+            ..Source::default()
+        };
+        Self::of_sources(vec![source], Progress::none())
+    }
+
+    fn of_sources(sources: Vec<Source>, progress: Progress) -> Self {
         Self {
-            waiting: [(name.to_owned(), Source::Stream(Box::new(source)))].into(),
-            current: None,
+            sources,
+            copies: None,
+            ever: Wanted::all(),
             ahead: None,
             names: Vec::new(),
             hosts: Hosts::default(),
-            progress: Progress::none(),
+            progress,
+            records: false,
+            silent: None,
+            losses: Losses::default(),
+            early: None,
+            taken: None,
+            done: false,
         }
+    }
+
+    /// What the records of each of `groups` are called that name no host, where they may be of several.
+    fn name_hosts(&mut self, groups: &[Group]) -> Vec<Option<Box<[u8]>>> {
+        let hosts = super::machines::of(groups);
+        self.taken = hosts.said;
+        hosts.names
     }
 
     /// From the next file on, searches large ones on all processors, ahead of who asks. No more than `ahead.ever` is
     /// found then: that has to be all that [`Log::next_step`] is ever asked for.
     pub fn search_ahead(&mut self, ahead: Ahead) {
+        self.ever = ahead.all();
         self.ahead = How::here().map(|how| (ahead, how));
     }
 
-    fn open_next(&self, source: Source) -> io::Result<Current> {
-        let (path, ahead) = match (source, &self.ahead) {
-            (Source::File(path), ahead) => (path, ahead),
-            (Source::Stream(stream), _) => {
-                return Ok(Current::Here(Lines::new(open::stream(stream)?)));
-            }
+    /// Opens a file of the log `at`.
+    fn open_next(&mut self, at: usize, from: From) -> io::Result<()> {
+        let (current, begin) = match from {
+            From::File(path) => self.open_file(&path)?,
+            From::Stream(stream, most) => here(open::look(stream, most)?),
         };
-        let (file, plain) = open::file(&path)?;
+        let source = &mut self.sources[at];
+        source.current = Some(current);
+        source.begin = begin;
+        Ok(())
+    }
+
+    fn open_file(&self, path: &Path) -> io::Result<(Current, Vec<u8>)> {
+        let (file, plain) = open::file(path)?;
         let large = file.metadata()?.len() >= LARGE;
-        match ahead.as_ref().filter(|_| large) {
-            Some((ever, how)) if plain => {
+        let Some((ever, how)) = self.ahead.as_ref().filter(|_| large) else {
+            return Ok(here(open::look(self.progress.watch(file), sample::LENGTH)?));
+        };
+        if plain {
+            let begin = begin(&file)?;
+            if !is_disordered(&begin) {
                 let lines = Beside::file(file, ever, *how, &self.progress)?;
-                Ok(Current::Beside(Box::new(lines)))
+                return Ok((Current::Beside(Box::new(lines)), begin));
             }
-            Some((ever, _)) => {
-                let stream = open::stream(self.progress.watch(file))?;
-                Ok(Current::Beside(Box::new(Beside::stream(stream, ever))))
-            }
-            None => {
-                let stream = open::stream(self.progress.watch(file))?;
-                Ok(Current::Here(Lines::new(stream)))
-            }
+            return Ok(here(open::look(self.progress.watch(file), sample::LENGTH)?));
         }
+        let opened = open::look(self.progress.watch(file), sample::LENGTH)?;
+        if !opened.journal && is_disordered(&opened.begin) {
+            return Ok(here(opened));
+        }
+        let lines = Beside::stream(opened.source, ever);
+        Ok((Current::Beside(Box::new(lines)), opened.begin))
     }
 
     /// Does `work`, which writes, perhaps to the terminal that shows how far the reading is.
@@ -219,48 +366,340 @@ impl Log {
         &self.names
     }
 
+    /// Whether a line of any file was a record.
+    pub fn has_records(&self) -> bool {
+        self.records
+    }
+
+    /// What the log says of records that it does not have.
+    pub fn losses(&self) -> &Losses {
+        &self.losses
+    }
+
+    /// Records that stand in several logs.
+    pub fn repeated(&self) -> Option<Repeated> {
+        self.copies.as_ref().and_then(Copies::left_out)
+    }
+
+    /// Device-mapper records that have the numbers of the first patches.
+    pub fn early(&self) -> Option<&Early> {
+        self.early.as_ref()
+    }
+
+    /// What was taken for hosts, where no record names them.
+    pub fn taken_hosts(&self) -> Option<&str> {
+        self.taken.as_deref()
+    }
+
     /// The next line that `wanted` may want, or what is in its way; `None` at the end.
     pub fn next_step(&mut self, wanted: &Wanted) -> Option<Step<'_>> {
+        if self.sources.len() != 1 {
+            return self.step_of_all(wanted);
+        }
         loop {
-            if self.current.is_none() {
-                let Some((name, source)) = self.waiting.pop_front() else {
-                    self.progress.done();
-                    return None;
-                };
-                self.names.push(name);
-                match self.open_next(source) {
-                    Ok(lines) => self.current = Some(lines),
-                    Err(error) => return Some(self.problem(error)),
-                }
-            }
             // The borrow checker does not see that a line that is returned ends the loop, so first ask
             // whether there is one.
-            match self.current.as_mut().map(|lines| lines.seek(wanted)) {
+            match self.sources[0]
+                .current
+                .as_mut()
+                .map(|lines| lines.seek(wanted))
+            {
                 Some(Ok(true)) => break,
-                Some(Err(error)) => return Some(self.problem(error)),
-                Some(Ok(false)) | None => self.current = None,
+                Some(Ok(false)) => {
+                    if let Err(problem) = self.file_ends(0) {
+                        return Some(Step::Problem(*problem));
+                    }
+                }
+                Some(Err(error)) => return Some(Step::Problem(*self.problem(0, error))),
+                None => match self.begin_file(0) {
+                    Ok(true) => {}
+                    Ok(false) => return self.end(),
+                    Err(problem) => return Some(Step::Problem(*problem)),
+                },
             }
         }
-        let file = self.names.len() - 1;
-        let (raw, mut parsed) = self.current.as_ref()?.found();
-        if let Parsed::Record(head) = &mut parsed {
-            head.host = self.hosts.number(head.node);
+        self.hand_out(0)
+    }
+
+    /// The same, of several logs.
+    fn step_of_all(&mut self, wanted: &Wanted) -> Option<Step<'_>> {
+        loop {
+            let at = match self.next_of_all(wanted) {
+                Ok(Some(at)) => at,
+                Ok(None) => return self.end(),
+                Err(problem) => return Some(Step::Problem(*problem)),
+            };
+            if !self.is_copy(at) {
+                return self.hand_out(at);
+            }
         }
+    }
+
+    /// Opens the next file of the log `at`; `false` where there is none.
+    fn begin_file(&mut self, at: usize) -> Result<bool, Box<Problem>> {
+        let source = &mut self.sources[at];
+        let Some((name, from)) = source.waiting.pop_front() else {
+            return Ok(false);
+        };
+        self.names.push(name);
+        source.file = self.names.len() - 1;
+        source.records = false;
+        source.begin = Vec::new();
+        match self.open_next(at, from) {
+            Ok(()) => Ok(true),
+            Err(error) => Err(self.problem(at, error)),
+        }
+    }
+
+    /// Goes to the next line of the log `at` that `wanted` may want; `false` at its end.
+    fn advance(&mut self, at: usize, wanted: &Wanted) -> Result<bool, Box<Problem>> {
+        loop {
+            let current = self.sources[at].current.as_mut();
+            match current.map(|lines| lines.seek(wanted)) {
+                Some(Ok(true)) => return Ok(true),
+                Some(Ok(false)) => self.file_ends(at)?,
+                Some(Err(error)) => return Err(self.problem(at, error)),
+                None if self.begin_file(at)? => {}
+                None => return Ok(false),
+            }
+        }
+    }
+
+    /// Finds the log with the next line, of several: the records of all come in the order of time.
+    fn next_of_all(&mut self, wanted: &Wanted) -> Result<Option<usize>, Box<Problem>> {
+        loop {
+            let open = |source: &Source| {
+                source.found || source.current.is_some() || !source.waiting.is_empty()
+            };
+            let first = (0..self.sources.len())
+                .filter(|&at| open(&self.sources[at]))
+                .min_by_key(|&at| (self.sources[at].now.is_none(), self.sources[at].now));
+            let Some(at) = first else {
+                return Ok(None);
+            };
+            if self.sources[at].found {
+                self.sources[at].found = false;
+                let found = self.sources[at].current.as_ref().map(Current::found);
+                if found.is_some_and(|(raw, _)| {
+                    wanted.may_want(raw.text) || raw.end != lines::End::Newline
+                }) {
+                    return Ok(Some(at));
+                }
+                continue;
+            }
+            let ever = self.ever.clone();
+            if !self.advance(at, &ever)? {
+                continue;
+            }
+            let source = &mut self.sources[at];
+            source.found = true;
+            if let Some((_, Parsed::Record(head))) = source.current.as_ref().map(Current::found) {
+                let own = (head.stamp.seconds, head.stamp.millis);
+                source.now = Some(source.now.map_or(own, |now| now.max(own)));
+            }
+        }
+    }
+
+    /// Whether the line that was found in the log `at` is a record that came before.
+    fn is_copy(&mut self, at: usize) -> bool {
+        let Some(copies) = &mut self.copies else {
+            return false;
+        };
+        let source = &self.sources[at];
+        let Some((raw, Parsed::Record(mut head))) = source.current.as_ref().map(Current::found)
+        else {
+            return false;
+        };
+        head.node = head.node.or(source.host.as_deref());
+        head.host = self.hosts.number(head.node);
         let place = Place {
-            file,
+            file: source.file,
             line: raw.number,
         };
+        let now = source.now.map_or(0, |(seconds, _)| seconds);
+        copies.came(&head, at, (place, raw.text), now)
+    }
+
+    #[inline(always)]
+    fn hand_out(&mut self, at: usize) -> Option<Step<'_>> {
+        let source = &mut self.sources[at];
+        let (raw, mut parsed) = source.current.as_ref()?.found();
+        let place = Place {
+            file: source.file,
+            line: raw.number,
+        };
+        match &mut parsed {
+            Parsed::Record(head) => {
+                source.records = true;
+                self.records = true;
+                if head.node.is_none() {
+                    head.node = source.host.as_deref();
+                }
+                head.host = self.hosts.number(head.node);
+                if let Some(copies) = &self.copies {
+                    head.host = copies.host(head.host);
+                }
+                match head.ty {
+                    Type::Other if loss::may_be_record(head.name) => {
+                        if let Some(loss) = loss::of_record(head.name, head.body) {
+                            self.losses.add(loss, place);
+                        }
+                    }
+                    Type::Ours(ty) if Type::is_first_number(head.name) => {
+                        is_early(&mut self.early, head, ty, place);
+                    }
+                    _ => {}
+                }
+            }
+            Parsed::Loss(loss) => self.losses.add(*loss, place),
+            Parsed::Foreign | Parsed::Broken(_) => {}
+        }
         Some(Step::Line(place, raw, parsed))
     }
 
+    /// The file of the log `at` ends. If nothing in it was understood, that is a problem: none of the kernel's log or a
+    /// syslog, as long as others have records.
+    fn file_ends(&mut self, at: usize) -> Result<(), Box<Problem>> {
+        let source = &mut self.sources[at];
+        let Some(current) = source.current.take() else {
+            return Ok(());
+        };
+        let begin = std::mem::take(&mut source.begin);
+        let records = source.records || current.has_records() || current.number() == 0;
+        if records || has_records(&begin) {
+            self.records |= current.number() > 0;
+            return Ok(());
+        }
+        if is_nothing(&begin) {
+            return Ok(());
+        }
+        let name = self.names[source.file].clone();
+        let (form, line) = form::of_lines(&begin);
+        match form {
+            Form::Syslog | Form::Text => {
+                self.silent.get_or_insert((name, form));
+                Ok(())
+            }
+            form => Err(Box::new(Problem {
+                name,
+                lines: 0,
+                error: unreadable(form, line),
+            })),
+        }
+    }
+
+    /// All logs have ended.
+    fn end(&mut self) -> Option<Step<'static>> {
+        self.progress.done();
+        if std::mem::replace(&mut self.done, true) || self.records {
+            return None;
+        }
+        let (name, form) = self.silent.take()?;
+        Some(Step::Problem(Problem {
+            name,
+            lines: 0,
+            error: unreadable(form, None),
+        }))
+    }
+
     /// What was read of the file before the error stays, and comes next.
-    fn problem(&mut self, error: io::Error) -> Step<'static> {
-        let lines = self.current.as_ref().map_or(0, Current::number);
-        Step::Problem(Problem {
-            name: self.names.last().cloned().unwrap_or_default(),
-            lines,
+    #[cold]
+    fn problem(&mut self, at: usize, error: io::Error) -> Box<Problem> {
+        let source = &mut self.sources[at];
+        // It is said once.
+        source.begin = Vec::new();
+        Box::new(Problem {
+            name: self
+                .names
+                .last()
+                .map_or(String::new(), |_| self.names[source.file].clone()),
+            lines: source.current.as_ref().map_or(0, Current::number),
             error,
         })
+    }
+}
+
+/// The lines of a stream, in the order of the kernel.
+fn here(opened: open::Opened) -> (Current, Vec<u8>) {
+    let lines = Lines::new(opened.source);
+    let order = match opened.journal {
+        true => sample::Order::Kernel,
+        false => sample::order(&opened.begin),
+    };
+    let current = match order {
+        sample::Order::Kernel => Current::Here(lines),
+        other => {
+            let divided = other == sample::Order::Divided;
+            Current::Sorted(Box::new(Sorted::new(lines, divided)))
+        }
+    };
+    // What becomes of journald's entries says itself what it is.
+    let begin = if opened.journal {
+        Vec::new()
+    } else {
+        opened.begin
+    };
+    (current, begin)
+}
+
+fn is_disordered(begin: &[u8]) -> bool {
+    sample::order(begin) != sample::Order::Kernel
+}
+
+/// How `file` begins.
+fn begin(file: &File) -> io::Result<Vec<u8>> {
+    let mut begin = vec![0; sample::LENGTH];
+    let mut length = 0;
+    while length < begin.len() {
+        match file.read_at(&mut begin[length..], length as u64) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    begin.truncate(length);
+    Ok(begin)
+}
+
+fn has_records(begin: &[u8]) -> bool {
+    begin.split(|&byte| byte == b'\n').any(lines::is_record)
+}
+
+/// Whether `begin` has nothing that one could fail to understand.
+pub(crate) fn is_nothing(begin: &[u8]) -> bool {
+    let nothing = |line: &[u8]| {
+        let line = line.trim_ascii();
+        line.is_empty()
+            || line == b"----"
+            || line == b"<no matches>"
+            || line.starts_with(b"time->")
+            || line.starts_with(b"-- ")
+    };
+    begin.split(|&byte| byte == b'\n').all(nothing)
+}
+
+/// The error of an input that is a `form`, as its `line` shows.
+pub(crate) fn unreadable(form: Form, line: Option<u64>) -> io::Error {
+    let (what, instead) = (form.describe(), form.instead());
+    let text = match line {
+        Some(line) => format!("line {line} is {what}: {instead}"),
+        None => format!("this is {what}: {instead}"),
+    };
+    io::Error::new(io::ErrorKind::InvalidData, text)
+}
+
+fn is_early(early: &mut Option<Early>, head: &Head<'_>, ty: RecordType, place: Place) {
+    match early {
+        Some(early) => early.records += 1,
+        None => {
+            *early = Some(Early {
+                records: 1,
+                first: place,
+                name: String::from_utf8_lossy(head.name).into_owned(),
+                ty,
+            });
+        }
     }
 }
 
@@ -307,7 +746,9 @@ mod tests {
                 "0:2 two",
                 "cannot read a.log.1",
                 "2:1 three",
-                "cannot read absent"
+                "cannot read absent",
+                // Nothing in it is a record.
+                "cannot read a.log.2"
             ]
         );
         assert_eq!(log.name(2), at("a.log").display().to_string());

@@ -4,25 +4,33 @@
 //!
 //! - [`lines`]: cuts a stream into lines.
 //! - `beside`: the same on more than one processor; `block`: a part, and what was found in it.
-//! - [`open`]: plain, gzip, xz or zstd, by content.
+//! - [`open`]: plain, or compressed with gzip, xz, zstd, bzip2 or lz4, by content.
 //! - [`journal`]: what journald has of audit.
 //! - [`order`]: rotated files, oldest first.
+//! - `sample`: what the beginning of a log shows.
+//! - `sorted`: the records of each event in the order of the kernel.
+//! - `copies`: records that stand in several logs.
 //! - [`system`]: where this system keeps its log.
+//! - `machines`: which logs are of one machine.
 //! - [`log`]: all of that as one sequence.
 
 mod beside;
 mod block;
+mod copies;
 pub mod journal;
 pub mod lines;
 pub mod log;
+mod machines;
 pub mod open;
 pub mod order;
 pub mod progress;
+mod sample;
+mod sorted;
 pub mod system;
 pub mod wanted;
 
 pub use block::Ahead;
-pub use log::{Log, Place, Problem, Step};
+pub use log::{Early, Log, Place, Problem, Repeated, Step};
 pub use wanted::Wanted;
 
 use std::io;

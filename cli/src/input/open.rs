@@ -3,7 +3,11 @@
 //! Opens a log, compressed or not. What it is, its first bytes tell: names lie, and a pipe has none.
 
 use super::journal::{self, Records};
+use crate::record::form::{self, Form};
+use crate::record::head::{self, Parsed};
+use bzip2::read::MultiBzDecoder;
 use flate2::read::MultiGzDecoder;
+use lz4_flex::frame::FrameDecoder;
 use lzma_rust2::XzReader;
 use ruzstd::decoding::StreamingDecoder;
 use std::fs::File;
@@ -11,39 +15,102 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+/// How much is looked at before lines are read: what is in an archive shows later than what is compressed.
+const LOOK: usize = 512;
+
 /// The log at `path`, and whether it is plain.
 pub fn file(path: &Path) -> io::Result<(File, bool)> {
     let file = File::open(path)?;
     if file.metadata()?.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    let mut magic = [0; journal::Format::MAGIC];
+    let mut magic = [0; LOOK];
     // Of a pipe nothing is taken here: it cannot be read at a place.
     let plain = match file.metadata()?.is_file() {
         true => {
             let length = file.read_at(&mut magic, 0)?;
             let begin = &magic[..length];
-            Format::of(begin) == Format::Plain && journal::Format::of(begin).is_none()
+            Format::of(begin) == Format::Plain
+                && journal::Format::of(&begin[..length.min(journal::Format::MAGIC)]).is_none()
+                && form::of_begin(begin).is_none()
         }
         false => false,
     };
     Ok((file, plain))
 }
 
+/// A stream, and how it begins.
+pub struct Opened {
+    /// All of it.
+    pub source: Box<dyn Read + Send>,
+    /// Its beginning, of what was read so far.
+    pub begin: Vec<u8>,
+    /// journalctl wrote it.
+    pub journal: bool,
+}
+
 /// The bytes of the log that `source` brings, decompressed. What `journalctl` wrote becomes records.
 pub fn stream(source: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+    Ok(look(source, 0)?.source)
+}
+
+/// The same, and its first `most` bytes. No more is waited for than shows what it is.
+///
+/// # Errors
+///
+/// Where it cannot be read, or is nothing that can: [`form::of_begin`].
+pub fn look(source: impl Read + Send + 'static, most: usize) -> io::Result<Opened> {
     let mut source = decompressed(source)?;
-    let mut begin = Vec::new();
-    source
-        .by_ref()
-        .take(journal::Format::MAGIC as u64)
-        .read_to_end(&mut begin)?;
-    let format = journal::Format::of(&begin);
-    let whole = Cursor::new(begin).chain(source);
-    Ok(match format {
-        Some(format) => Box::new(Records::new(whole, format)),
-        None => Box::new(whole),
+    let least = most.max(journal::Format::MAGIC);
+    let mut begin = vec![0; least.max(1 << 16)];
+    let mut length = 0;
+    while length < least {
+        match source.read(&mut begin[length..]) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // What was read comes first.
+            Err(error) if length > 0 => {
+                begin.truncate(length);
+                let whole = Cursor::new(begin.clone()).chain(Failed(Some(error)));
+                return begun(begin, Box::new(whole));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    begin.truncate(length);
+    let whole = Cursor::new(begin.clone()).chain(source);
+    begun(begin, Box::new(whole))
+}
+
+fn begun(begin: Vec<u8>, whole: Box<dyn Read + Send>) -> io::Result<Opened> {
+    let readable = |form: &Form| {
+        // What is no text may stand before records, as after a crash.
+        let is_record = |line| matches!(head::parse(line), Parsed::Record(_));
+        *form == Form::Binary && begin.split(|&byte| byte == b'\n').any(is_record)
+    };
+    if let Some(form) = form::of_begin(&begin).filter(|form| !readable(form)) {
+        let what = format!("this is {}: {}", form.describe(), form.instead());
+        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    }
+    let format = journal::Format::of(&begin[..begin.len().min(journal::Format::MAGIC)]);
+    Ok(Opened {
+        source: match format {
+            Some(format) => Box::new(Records::new(whole, format)),
+            None => whole,
+        },
+        begin,
+        journal: format.is_some(),
     })
+}
+
+/// Brings an error, and then the end.
+struct Failed(Option<io::Error>);
+
+impl Read for Failed {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
+    }
 }
 
 fn decompressed(mut source: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
@@ -56,6 +123,8 @@ fn decompressed(mut source: impl Read + Send + 'static) -> io::Result<Box<dyn Re
         Format::Gzip => Box::new(MultiGzDecoder::new(whole)),
         Format::Xz => Box::new(XzReader::new(whole, true)),
         Format::Zstd => Box::new(Zstd::Between(BufReader::new(whole))),
+        Format::Bzip2 => Box::new(MultiBzDecoder::new(whole)),
+        Format::Lz4 => Box::new(Lz4(FrameDecoder::new(Tail::of(whole)))),
     })
 }
 
@@ -65,6 +134,8 @@ enum Format {
     Gzip,
     Xz,
     Zstd,
+    Bzip2,
+    Lz4,
 }
 
 impl Format {
@@ -73,6 +144,8 @@ impl Format {
             [0x1f, 0x8b, ..] => Self::Gzip,
             [0xfd, b'7', b'z', b'X', b'Z', 0] => Self::Xz,
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Bzip2,
+            [0x04, 0x22, 0x4d, 0x18, ..] | [0x02, 0x21, 0x4c, 0x18, ..] => Self::Lz4,
             _ => Self::Plain,
         }
     }
@@ -94,10 +167,11 @@ impl<R: Read> Read for Zstd<R> {
                     if source.fill_buf()?.is_empty() {
                         return Ok(0);
                     }
-                    let frame = StreamingDecoder::new(source).map_err(io::Error::other)?;
+                    let frame = StreamingDecoder::new(source)
+                        .map_err(|error| early(io::Error::other(error)))?;
                     Self::Inside(Box::new(frame))
                 }
-                Self::Inside(mut frame) => match frame.read(out)? {
+                Self::Inside(mut frame) => match frame.read(out).map_err(early)? {
                     0 if !out.is_empty() => Self::Between(frame.into_inner()),
                     length => {
                         *self = Self::Inside(frame);
@@ -105,6 +179,78 @@ impl<R: Read> Read for Zstd<R> {
                     }
                 },
             }
+        }
+    }
+}
+
+/// What the library calls otherwise where a frame ends too early.
+fn early(error: io::Error) -> io::Error {
+    let is_early = |error: &io::Error| error.kind() == io::ErrorKind::UnexpectedEof;
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(inner) = source {
+        if inner.downcast_ref::<io::Error>().is_some_and(is_early) {
+            return io::ErrorKind::UnexpectedEof.into();
+        }
+        source = inner.source();
+    }
+    match error.to_string().contains("UnexpectedEof") {
+        true => io::ErrorKind::UnexpectedEof.into(),
+        false => error,
+    }
+}
+
+/// Keeps the last eight bytes that were read, and the first four.
+struct Tail<R> {
+    source: R,
+    first: Vec<u8>,
+    last: [u8; 8],
+}
+
+impl<R> Tail<R> {
+    fn of(source: R) -> Self {
+        Self {
+            source,
+            first: Vec::new(),
+            last: [1; 8],
+        }
+    }
+
+    /// Whether the mark is there that an LZ4 frame ends with, and perhaps a checksum after it. Old frames have none.
+    fn is_whole(&self) -> bool {
+        let old = self.first.starts_with(&[0x02, 0x21, 0x4c, 0x18]);
+        old || self.last[4..] == [0; 4] || self.last[..4] == [0; 4]
+    }
+}
+
+impl<R: Read> Read for Tail<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let length = self.source.read(out)?;
+        let read = &out[..length];
+        if self.first.len() < 4 {
+            self.first.extend_from_slice(&read[..length.min(4)]);
+        }
+        let kept = length.min(8);
+        self.last.copy_within(kept.., 0);
+        self.last[8 - kept..].copy_from_slice(&read[length - kept..]);
+        Ok(length)
+    }
+}
+
+/// LZ4 frames. The library takes a frame that ends too early for whole.
+struct Lz4<R: Read>(FrameDecoder<Tail<R>>);
+
+impl<R: Read> Read for Lz4<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        // A frame ends so too.
+        let length = match self.0.read(out)? {
+            0 if !out.is_empty() => self.0.read(out)?,
+            length => length,
+        };
+        match length {
+            0 if !out.is_empty() && !self.0.get_ref().is_whole() => {
+                Err(io::ErrorKind::UnexpectedEof.into())
+            }
+            length => Ok(length),
         }
     }
 }
@@ -119,7 +265,7 @@ mod tests {
         Ok(all)
     }
 
-    /// The files were made by `gzip`, `xz` and `zstd`.
+    /// The files were made by the programs that are called so.
     #[test]
     fn each_format_is_told_by_its_content_and_parts_may_follow_each_other() {
         let text = include_bytes!("../../tests/logs/dm.log");
@@ -128,14 +274,20 @@ mod tests {
             ("gz", include_bytes!("../../tests/logs/dm.log.gz")),
             ("xz", include_bytes!("../../tests/logs/dm.log.xz")),
             ("zst", include_bytes!("../../tests/logs/dm.log.zst")),
+            ("bz2", include_bytes!("../../tests/logs/dm.log.bz2")),
+            ("lz4", include_bytes!("../../tests/logs/dm.log.lz4")),
         ] {
-            assert_eq!(
-                read(packed.repeat(2)).expect(name),
-                text.repeat(2),
-                "{name}"
-            );
+            let whole = read(packed.repeat(2)).expect(name);
+            assert!(whole == text.repeat(2), "{name}");
             let half = read(packed[..packed.len() / 2].to_vec());
             assert_eq!(half.is_ok(), name == "plain", "{name}: a half is an error");
+            if let Err(error) = half {
+                assert_eq!(
+                    error.kind(),
+                    io::ErrorKind::UnexpectedEof,
+                    "{name}: {error}"
+                );
+            }
         }
         for short in [&b""[..], b"a", b"\x1f"] {
             assert_eq!(read(short.to_vec()).expect("plain"), short);

@@ -3,10 +3,8 @@
 //! The order of several logs: rotated files of one log from the oldest to the newest, whatever order the
 //! shell names them in; unrelated logs by their first record.
 
-use super::lines::Lines;
 use super::open;
-use super::wanted::Wanted;
-use crate::record::head::{self, Parsed};
+use super::sample::{self, Sample};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -15,35 +13,75 @@ use std::path::{Path, PathBuf};
 enum Age {
     /// `audit.log.3`, as auditd does it: the greater, the older.
     Turn(std::cmp::Reverse<u64>),
-    /// `audit.log-20261121`, as logrotate's `dateext` does it.
+    /// `audit.log-20261121`, as logrotate's `dateext` does it: its digits, and those of a time after them.
     Date(String),
     /// `audit.log`, which is being written.
     Current,
 }
 
+/// What a compressed log ends with.
+const PACKED: [&str; 9] = [
+    ".gz", ".xz", ".zst", ".bz2", ".lz4", ".zstd", ".Z", ".bz", ".lzma",
+];
+
 /// The name of the log that the file `name` belongs to, and its age.
 fn rotation(name: &str) -> (&str, Age) {
-    let name = [".gz", ".xz", ".zst"]
+    let name = PACKED
         .iter()
         .find_map(|suffix| name.strip_suffix(suffix))
         .unwrap_or(name);
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    // -20261121, .2026-11-21, _20261121-1795227208, .20261121.1
+    let dated = name.match_indices(['-', '.', '_']).find_map(|(at, _)| {
+        let date = date(&name[at + 1..])?;
+        (at > 0).then(|| (&name[..at], Age::Date(date)))
+    });
+    if let Some(dated) = dated {
+        return dated;
+    }
     if let Some((stem, turn)) = name.rsplit_once('.') {
-        if digits(turn) {
+        if digits(turn) && !stem.is_empty() {
             if let Ok(turn) = turn.parse() {
                 return (stem, Age::Turn(std::cmp::Reverse(turn)));
             }
         }
     }
-    // -20261121, -2026-11-21, -20261121-1795227208
-    let dated = name.match_indices('-').find(|(at, _)| {
-        let rest = &name[at + 1..];
-        rest.len() >= 8 && rest.split('-').all(digits)
-    });
-    match dated {
-        Some((at, _)) => (&name[..at], Age::Date(name[at + 1..].to_owned())),
-        None => (name, Age::Current),
+    (name, Age::Current)
+}
+
+/// The digits of a date and a time that are all of `text`, in an order in which they can be compared: `20261121`,
+/// `2026-11-21`, `20261121-1795227208`, `20261121T041759`, `1795227208`.
+fn date(text: &str) -> Option<String> {
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    let part =
+        |part: &str| (1..=14).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+    if !text.split(['-', '.', '_', 'T', ':']).all(part) || digits.len() < 8 {
+        return None;
     }
+    let number = |from: usize, to: usize| digits[from..to].parse::<u64>().unwrap_or(0);
+    let first = text
+        .split(['-', '.', '_', 'T', ':'])
+        .next()
+        .unwrap_or_default();
+    let plausible = matches!(number(0, 4), 1970..=2199)
+        && matches!(number(4, 6), 1..=12)
+        && matches!(number(6, 8), 1..=31)
+        && matches!(first.len(), 4 | 8 | 10 | 12 | 14);
+    if plausible {
+        let (day, rest) = digits.split_at(8);
+        // What follows counts as a time, or as the number of a file of that day.
+        return Some(match rest.len() {
+            0 => day.to_owned(),
+            _ => format!("{day}{rest:0>14}"),
+        });
+    }
+    // Seconds since 1970.
+    if text.len() == 10 && first == text {
+        let at = jiff::Timestamp::from_second(text.parse().ok()?).ok()?;
+        let at = at.to_zoned(jiff::tz::TimeZone::UTC);
+        return Some(format!("{}{:0>14}", at.strftime("%Y%m%d"), text));
+    }
+    None
 }
 
 /// Whether the file `name` is `log` or one that it was rotated to.
@@ -51,27 +89,58 @@ pub(super) fn belongs(name: &str, log: &str) -> bool {
     rotation(name).0 == log
 }
 
-/// When the first record of the log at `path` was made: seconds and milliseconds since 1970.
-fn first_time(path: &Path) -> Option<(u64, u16)> {
-    let (file, _) = open::file(path).ok()?;
-    let mut lines = Lines::new(open::stream(file).ok()?);
-    for _ in 0..1000 {
-        let raw = lines.next_line(&Wanted::all()).ok()??;
-        if let Parsed::Record(head) = head::parse(raw.text) {
-            return Some((head.stamp.seconds, head.stamp.millis));
-        }
+/// Files that are one log, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    pub(super) paths: Vec<PathBuf>,
+    /// What its first records show; nothing where there is no other group.
+    pub(super) sample: Option<Sample>,
+}
+
+impl Group {
+    /// When its first record was made.
+    pub(super) fn first(&self) -> Option<(u64, u16)> {
+        let first = self.sample.as_ref()?.first()?;
+        Some((first.seconds, first.millis))
     }
-    None
+}
+
+/// The beginning of the log at `path`.
+fn sample(hasher: &sample::Fixed, path: &Path) -> Option<Sample> {
+    let (file, _) = open::file(path).ok()?;
+    let opened = open::look(file, sample::LENGTH).ok()?;
+    let begin = match opened.journal {
+        false => opened.begin,
+        true => {
+            use std::io::Read;
+            let mut records = Vec::new();
+            let most = sample::LENGTH as u64;
+            // What cannot be read is reported at its turn.
+            let _ = opened.source.take(most).read_to_end(&mut records);
+            records
+        }
+    };
+    Some(Sample::of(hasher, &begin))
 }
 
 /// Sorts `paths`, oldest first.
-pub fn sort(paths: &mut Vec<PathBuf>) {
+#[cfg(test)]
+fn sort(paths: &mut Vec<PathBuf>) {
+    let groups = groups(std::mem::take(paths));
+    paths.extend(groups.into_iter().flat_map(|group| group.paths));
+}
+
+/// The logs that `paths` are, and their files, oldest first.
+pub(super) fn groups(paths: Vec<PathBuf>) -> Vec<Group> {
     if paths.len() < 2 {
-        return;
+        return vec![Group {
+            paths,
+            sample: None,
+        }];
     }
     let mut logs: HashMap<PathBuf, usize> = HashMap::new();
     let mut groups: Vec<Vec<(Age, PathBuf)>> = Vec::new();
-    for path in paths.drain(..) {
+    for path in paths {
         let name = path
             .file_name()
             .unwrap_or_default()
@@ -84,17 +153,46 @@ pub fn sort(paths: &mut Vec<PathBuf>) {
         });
         groups[group].push((age, path));
     }
+    let hasher = sample::Fixed;
+    let mut copies = Vec::new();
     for group in &mut groups {
         group.sort_by(|a, b| a.0.cmp(&b.0));
+        if group.len() > 1 {
+            copies.extend(apart(&hasher, group));
+        }
     }
-    if groups.len() > 1 {
-        // What has no time, broken or absent, keeps its place after what has.
-        groups.sort_by_cached_key(|group| {
-            let time = group.iter().find_map(|(_, path)| first_time(path));
-            (time.is_none(), time)
-        });
+    groups.extend(copies.into_iter().map(|copy| vec![copy]));
+    let one = groups.len() == 1;
+    let mut groups: Vec<Group> = groups
+        .into_iter()
+        .map(|files| {
+            let paths: Vec<PathBuf> = files.into_iter().map(|(_, path)| path).collect();
+            let sample = match one {
+                true => None,
+                false => paths.iter().find_map(|path| {
+                    sample(&hasher, path).filter(|sample| !sample.records.is_empty())
+                }),
+            };
+            Group { paths, sample }
+        })
+        .collect();
+    // What has no time, broken or absent, keeps its place after what has.
+    groups.sort_by_key(|group| (group.first().is_none(), group.first()));
+    groups
+}
+
+/// Takes out the files of a log that begin with the same record as one before: copies.
+fn apart(hasher: &sample::Fixed, group: &mut Vec<(Age, PathBuf)>) -> Vec<(Age, PathBuf)> {
+    let mut begins = std::collections::HashSet::new();
+    let mut copies = Vec::new();
+    for file in std::mem::take(group) {
+        let first = sample(hasher, &file.1).and_then(|sample| sample.records.first().copied());
+        match first {
+            Some(first) if !begins.insert(first) => copies.push(file),
+            _ => group.push(file),
+        }
     }
-    paths.extend(groups.into_iter().flatten().map(|(_, path)| path));
+    copies
 }
 
 #[cfg(test)]
@@ -115,7 +213,35 @@ mod tests {
             ),
             (
                 "audit-host.log-2026-11-21",
-                ("audit-host.log", Age::Date("2026-11-21".into())),
+                ("audit-host.log", Age::Date("20261121".into())),
+            ),
+            (
+                "audit.log-2026-11-21",
+                ("audit.log", Age::Date("20261121".into())),
+            ),
+            (
+                "audit.log.20261121",
+                ("audit.log", Age::Date("20261121".into())),
+            ),
+            (
+                "audit.log.20261121.bz2",
+                ("audit.log", Age::Date("20261121".into())),
+            ),
+            (
+                "audit.log_2026-11-21.lz4",
+                ("audit.log", Age::Date("20261121".into())),
+            ),
+            (
+                "audit.log-20261121-1795227208",
+                ("audit.log", Age::Date("2026112100001795227208".into())),
+            ),
+            (
+                "audit.log.1795227208",
+                ("audit.log", Age::Date("2026112100001795227208".into())),
+            ),
+            (
+                "audit.log.20261121.2",
+                ("audit.log", Age::Date("2026112100000000000002".into())),
             ),
             ("run-3.log", ("run-3.log", Age::Current)),
             ("-", ("-", Age::Current)),

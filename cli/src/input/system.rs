@@ -19,9 +19,15 @@ pub fn logs(root: &Path) -> io::Result<Vec<PathBuf>> {
         io::Error::new(
             error.kind(),
             format!(
-                "the system's audit log {}: {error}{}",
+                "the system's audit log {}: {error}{}{}",
                 log.display(),
-                hint(&error)
+                hint(&error),
+                match error.kind() {
+                    io::ErrorKind::NotFound => {
+                        "; is there no auditd? --journal reads the journal, `dmesg | dmns-audit report dm -` the kernel's log"
+                    }
+                    _ => "",
+                }
             ),
         )
     };

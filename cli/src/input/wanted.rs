@@ -22,7 +22,7 @@ pub struct Wanted {
 
 /// How many places the table has: many more than keys, so that nearly all that is not wanted has an empty one.
 const PLACES: usize = 1 << PLACE_BITS;
-const PLACE_BITS: u32 = 6;
+const PLACE_BITS: u32 = 8;
 
 /// No key: a name has no zero.
 const NONE: Key = 0;
@@ -41,7 +41,8 @@ impl Wanted {
         }
     }
 
-    /// Records whose type's name begins with one of `prefixes`, and those whose type is a number.
+    /// Records with a type that begins with one of `prefixes`, those with a number for a type, and auditd's own, which say
+    /// that records are missing.
     ///
     /// # Panics
     ///
@@ -49,7 +50,7 @@ impl Wanted {
     pub fn types(prefixes: &[&str]) -> Self {
         let keys: Vec<Key> = prefixes
             .iter()
-            .chain(&["UNKN"])
+            .chain(&["UNKN", "DAEM"])
             .map(|prefix| {
                 key(prefix
                     .as_bytes()
@@ -57,6 +58,10 @@ impl Wanted {
                     .expect("a prefix has four bytes"))
             })
             .collect();
+        Self::of(keys)
+    }
+
+    fn of(keys: Vec<Key>) -> Self {
         let mut table = [NONE; PLACES];
         for &key in &keys {
             let mut at = place(key);
@@ -66,6 +71,16 @@ impl Wanted {
             table[at] = key;
         }
         Self { keys, table }
+    }
+
+    /// What it wants, and what `other` wants.
+    pub fn and(&self, other: &Self) -> Self {
+        if self.is_all() || other.is_all() {
+            return Self::all();
+        }
+        let mut keys = self.keys.clone();
+        keys.extend(other.keys.iter().filter(|key| !self.keys.contains(key)));
+        Self::of(keys)
     }
 
     /// Whether it is every line.

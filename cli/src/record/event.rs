@@ -4,14 +4,24 @@
 //!
 //! The records of an event come close together, but not in a row: those of other processors come between.
 
-use super::Head;
 use super::host::PerHost;
+use super::{Head, Type};
 
 /// How long the records of an event may take to come, in seconds of the log: as long as libauparse waits.
 const PATIENCE: u64 = 2;
 
-/// How far serial numbers may go back without a boot between: records of an event that took long.
+/// How far serial numbers may go back without a boot between, where the clock does not show it: records of an event that
+/// took long.
 const BACK: u64 = 1000;
+
+/// How much older than the last record one may be that took long, in seconds.
+const LATE: u64 = 120;
+
+/// How long after the kernel comes up SYSTEM_BOOT may come, in seconds: it is the same boot.
+const STARTUP: u64 = 900;
+
+/// Serial numbers have 32 bits. So near to their end and to their beginning, they went round.
+const ROUND: u64 = 1 << 20;
 
 /// Whether an event of the second `then` gets no more records, now that one of the second `now` came.
 pub fn is_over(then: u64, now: u64) -> bool {
@@ -20,17 +30,95 @@ pub fn is_over(then: u64, now: u64) -> bool {
 
 /// The last serial number of each node. Where they begin anew, the machine came up in between.
 #[derive(Debug, Default)]
-pub struct Serials(PerHost<u64>);
+pub struct Serials(PerHost<Last>);
+
+/// What is known of a node's boot.
+#[derive(Debug, Default)]
+struct Last {
+    serial: u64,
+    seconds: u64,
+    /// journald's name of the boot, as a number.
+    boot: Option<u64>,
+    /// When it came up, until SYSTEM_BOOT says so too.
+    began: Option<u64>,
+}
 
 impl Serials {
     /// A record came. Returns whether its machine came up since the one before.
     #[inline]
     pub fn began_anew(&mut self, head: &Head<'_>) -> bool {
-        let serial = head.stamp.serial;
-        let last = std::mem::replace(self.0.of(head.host), serial);
-        serial.saturating_add(BACK) < last
+        let last = self.0.of(head.host);
+        let (serial, seconds) = (head.stamp.serial, head.stamp.seconds);
+        if serial > last.serial
+            && matches!(head.ty, Type::Ours(_))
+            && (head.enrichment.is_empty() || last.boot.is_none() && boot(head).is_none())
+        {
+            last.serial = serial;
+            last.seconds = last.seconds.max(seconds);
+            return false;
+        }
+        last.anew(head)
     }
 }
+
+impl Last {
+    fn anew(&mut self, head: &Head<'_>) -> bool {
+        let (serial, seconds) = (head.stamp.serial, head.stamp.seconds);
+        let boot = boot(head);
+        let named = boot.is_some() && self.boot.is_some();
+        let anew = match head.ty {
+            Type::KernelBoot => true,
+            Type::SystemBoot => {
+                let began = self.began.take();
+                began.is_none_or(|began| seconds.saturating_sub(began) >= STARTUP)
+            }
+            _ if named => boot != self.boot,
+            Type::SystemShutdown => false,
+            // run-guest and oci-hook number what they append to a file by themselves.
+            Type::Virt(_) => self.is_far_back(serial, seconds),
+            _ => self.is_back(serial, seconds),
+        };
+        self.boot = boot.or(self.boot);
+        if anew {
+            self.began = (head.ty != Type::SystemBoot).then_some(seconds);
+            (self.serial, self.seconds) = (serial, seconds);
+        } else if serial > self.serial || self.goes_round(serial) {
+            self.serial = serial;
+            self.seconds = self.seconds.max(seconds);
+        }
+        anew
+    }
+
+    /// Whether `serial` is of another boot than the last one.
+    fn is_back(&self, serial: u64, seconds: u64) -> bool {
+        let back = serial < self.serial && !self.goes_round(serial);
+        back && is_over(self.seconds, seconds) || self.is_far_back(serial, seconds)
+    }
+
+    /// The same where no event that took long can have such a number.
+    fn is_far_back(&self, serial: u64, seconds: u64) -> bool {
+        let late = seconds < self.seconds && seconds.saturating_add(LATE) >= self.seconds;
+        serial.saturating_add(BACK) < self.serial && !late && !self.goes_round(serial)
+    }
+
+    fn goes_round(&self, serial: u64) -> bool {
+        let end = 1 << 32;
+        self.serial < end && self.serial >= end - ROUND && serial < ROUND
+    }
+}
+
+/// The boot that journald's copy of the record names.
+fn boot(head: &Head<'_>) -> Option<u64> {
+    let id = head.enrichment.strip_prefix(BOOT.as_bytes())?;
+    let mut number = 0xcbf2_9ce4_8422_2325u64;
+    for byte in id.iter().take_while(|byte| **byte != b' ') {
+        number = (number ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+    }
+    Some(number)
+}
+
+/// What stands before the name of a boot, where the names of an enriched record stand.
+pub const BOOT: &str = "_BOOT_ID=";
 
 #[cfg(test)]
 mod tests {
@@ -59,5 +147,79 @@ mod tests {
             assert_eq!(serials.began_anew(&head), anew, "{line}");
         }
         assert!(is_over(1, 4) && !is_over(1, 3) && !is_over(u64::MAX, 1));
+    }
+
+    fn boots(log: &[(&str, u64, u64, &str)]) -> Vec<bool> {
+        let mut serials = Serials::default();
+        log.iter()
+            .map(|(ty, seconds, serial, rest)| {
+                let line = format!("type={ty} msg=audit({seconds}.000:{serial}): {rest}");
+                let Parsed::Record(head) = head::parse(line.as_bytes()) else {
+                    panic!("{line}");
+                };
+                serials.began_anew(&head)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_boot_is_seen_where_serial_numbers_are_small_too() {
+        let ours = |seconds, serial| ("DM_EVENT", seconds, serial, "module=x");
+        assert_eq!(
+            boots(&[ours(100, 300), ours(160, 12), ours(161, 13)]),
+            [false, true, false]
+        );
+        // An event that took long comes late, and is older.
+        assert_eq!(
+            boots(&[ours(100, 300), ours(90, 12), ours(101, 301)]),
+            [false; 3]
+        );
+        assert_eq!(
+            boots(&[ours(100, 90_000), ours(70, 12), ours(101, 90_001)]),
+            [false; 3]
+        );
+        // Two processors write at the same time.
+        assert_eq!(
+            boots(&[ours(100, 300), ours(101, 299), ours(102, 301)]),
+            [false; 3]
+        );
+        // 32 bits have an end.
+        assert_eq!(
+            boots(&[
+                ours(100, u64::from(u32::MAX) - 5),
+                ours(200, 7),
+                ours(201, 8)
+            ]),
+            [false; 3]
+        );
+        let kernel = ("2000", 500, 1, "state=initialized audit_enabled=0 res=1");
+        let system = ("SYSTEM_BOOT", 520, 9, "pid=1");
+        assert_eq!(
+            boots(&[ours(499, 3), kernel, ours(510, 5), system, ours(521, 10)]),
+            [false, true, false, false, false]
+        );
+        assert_eq!(
+            boots(&[ours(499, 3), system, ours(521, 10)]),
+            [false, true, false]
+        );
+    }
+
+    #[test]
+    fn a_boot_that_journald_names_is_one() {
+        let of = |serial, id: &str| {
+            format!("type=DM_EVENT msg=audit(5.000:{serial}): x=1\x1d{BOOT}{id}")
+        };
+        let mut serials = Serials::default();
+        for (line, anew) in [
+            (of(5, "aa"), false),
+            (of(9, "aa"), false),
+            (of(12, "ab"), true),
+            (of(11, "ab"), false),
+        ] {
+            let Parsed::Record(head) = head::parse(line.as_bytes()) else {
+                panic!("{line}");
+            };
+            assert_eq!(serials.began_anew(&head), anew, "{line}");
+        }
     }
 }

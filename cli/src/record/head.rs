@@ -8,13 +8,20 @@
 //! ```
 //!
 //! The first is auditd's log, `ausearch --raw` and what auditd's plugins read; the second is the kernel's
-//! own log, as `dmesg`, the journal or a syslog has it.
+//! own log, as `dmesg`, the journal or a syslog has it. A syslog names the host before it:
+//!
+//! ```text
+//! Nov 21 04:17:59 host audisp-syslog[7]: node=host type=DM_EVENT msg=audit(1630425112.119:194): ...
+//! ```
 
+use super::enrichment;
+use super::form;
 use super::host::Host;
+use super::loss::{self, Loss};
 use super::spans::Span;
 use super::types::Type;
 use dmns_audit_uapi::line::Stamp;
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr2, memmem};
 use std::borrow::Cow;
 
 /// What a line is.
@@ -25,6 +32,8 @@ pub enum Parsed<'a> {
     /// Something that has its place in such a file, but is no record: an empty line, `ausearch`'s
     /// separators, another message of the kernel.
     Foreign,
+    /// A message that says that records are missing.
+    Loss(Loss),
     /// A record, but broken, or nothing that a log has.
     Broken(Broken),
 }
@@ -41,7 +50,7 @@ pub struct Broken {
 /// A record, its fields not yet taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head<'a> {
-    /// `node=`, where auditd is configured to write it.
+    /// `node=`, where auditd is configured to write it; else the host of the syslog around the record.
     pub node: Option<&'a [u8]>,
     /// The number of that host, where the line is one of a [log](crate::input::Log); else 0.
     pub host: Host,
@@ -85,39 +94,45 @@ pub struct Parts(Kept);
 
 #[derive(Clone, Copy, Debug)]
 enum Kept {
-    /// Places in the line, which is shorter than 2^32 bytes. `node` is the length of the name.
+    /// Places in the line, which is shorter than 2^32 bytes.
     Record {
         ty: Type,
         stamp: Stamp,
-        node: Option<u32>,
+        node: Option<(u32, u32)>,
         name: (u32, u32),
         body: (u32, u32),
         /// Where the names begin that auditd adds, and how long they are.
         enrichment: (u32, u32),
     },
     Foreign,
+    Loss(Loss),
     Broken(Broken),
 }
 
 impl Parts {
-    /// What is kept of `parsed`.
-    pub fn of(parsed: &Parsed<'_>) -> Self {
+    /// What is kept of `parsed`, which is `line`.
+    pub fn of(line: &[u8], parsed: &Parsed<'_>) -> Self {
+        let place = |part: &[u8]| {
+            let at = (part.as_ptr() as usize).wrapping_sub(line.as_ptr() as usize);
+            (at as u32, part.len() as u32)
+        };
         Self(match parsed {
             Parsed::Record(head) => {
                 let body = (head.body_at as u32, head.body.len() as u32);
                 Kept::Record {
                     ty: head.ty,
                     stamp: head.stamp,
-                    node: head.node.map(|node| node.len() as u32),
+                    node: head.node.map(place),
                     name: (head.name_at as u32, head.name.len() as u32),
                     body,
                     enrichment: match head.enrichment.len() {
                         0 => (0, 0),
-                        length => (body.0 + body.1 + 1, length as u32),
+                        _ => place(head.enrichment),
                     },
                 }
             }
             Parsed::Foreign => Kept::Foreign,
+            Parsed::Loss(loss) => Kept::Loss(*loss),
             Parsed::Broken(broken) => Kept::Broken(*broken),
         })
     }
@@ -135,7 +150,7 @@ impl Parts {
                 body,
                 enrichment,
             } => Parsed::Record(Head {
-                node: node.map(|length| part(("node=".len() as u32, length))),
+                node: node.map(part),
                 host: 0,
                 name: part(name),
                 ty,
@@ -147,6 +162,7 @@ impl Parts {
                 enrichment: part(enrichment),
             }),
             Kept::Foreign => Parsed::Foreign,
+            Kept::Loss(loss) => Parsed::Loss(loss),
             Kept::Broken(broken) => Parsed::Broken(broken),
         }
     }
@@ -155,42 +171,139 @@ impl Parts {
 /// Takes `line` apart, which has no newline.
 pub fn parse(line: &[u8]) -> Parsed<'_> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let (node, at) = match line.strip_prefix(b"node=") {
-        Some(rest) => match memchr(b' ', rest) {
-            Some(space) => (Some(&rest[..space]), 5 + space + 1),
-            None => {
-                return Parsed::Broken(Broken {
-                    at: line.len(),
-                    expected: "a space and 'type='",
-                });
-            }
-        },
-        None => (None, 0),
-    };
-    if line[at..].starts_with(b"type=") {
-        return match record(line, node, at) {
+    if line.starts_with(b"type=") {
+        return match record(line, None, 0) {
             Ok(head) => Parsed::Record(head),
             Err(broken) => Parsed::Broken(broken),
         };
     }
-    if node.is_none() {
-        // Another log around it: its own prefix comes first.
-        for start in memmem::find_iter(line, b"type=") {
-            if start > 0 && line[start - 1] == b' ' {
-                if let Ok(head) = record(line, None, start) {
-                    return Parsed::Record(head);
-                }
+    other(line, begin(line))
+}
+
+/// The same of a line that does not begin with `type=`: from `begin` on.
+fn other(line: &[u8], begin: usize) -> Parsed<'_> {
+    let rest = &line[begin..];
+    if rest.starts_with(b"type=") {
+        return match record(line, None, begin) {
+            Ok(head) => Parsed::Record(head),
+            Err(broken) => Parsed::Broken(broken),
+        };
+    }
+    if let Some(named) = rest.strip_prefix(b"node=") {
+        return match node(line, named, begin) {
+            Ok(head) => Parsed::Record(head),
+            Err(broken) => Parsed::Broken(broken),
+        };
+    }
+    // Another log around it: its own prefix comes first.
+    for start in memmem::find_iter(rest, b"type=") {
+        if start > 0 && rest[start - 1] == b' ' {
+            let node = around(&rest[..start]);
+            if let Ok(head) = record(line, node, begin + start) {
+                return Parsed::Record(head);
             }
         }
-        if is_foreign(line) {
-            return Parsed::Foreign;
-        }
     }
-    Parsed::Broken(Broken {
-        at,
-        expected: "'type='",
-    })
+    if let Some(loss) = loss::of_message(rest) {
+        return Parsed::Loss(loss);
+    }
+    if form::is_short(rest) {
+        return Parsed::Broken(Broken {
+            at: begin,
+            expected: "a record with its serial number",
+        });
+    }
+    match is_foreign(line) {
+        true => Parsed::Foreign,
+        false => Parsed::Broken(Broken {
+            at: if begin < line.len() { begin } else { 0 },
+            expected: "'type='",
+        }),
+    }
 }
+
+/// At which byte `line` begins: behind a byte order mark, and behind the NULs that a power cut leaves.
+fn begin(line: &[u8]) -> usize {
+    match line.first() {
+        Some(0 | 0xef) => {
+            let rest = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+            let nuls = rest.iter().position(|&byte| byte != 0);
+            line.len() - rest.len() + nuls.unwrap_or(rest.len())
+        }
+        _ => 0,
+    }
+}
+
+/// The record of a line that names its node: `named` follows `node=`, which stands at `at`.
+fn node<'a>(line: &'a [u8], named: &'a [u8], at: usize) -> Result<Head<'a>, Broken> {
+    let Some(space) = memchr(b' ', named) else {
+        return Err(Broken {
+            at: line.len(),
+            expected: "a space and 'type='",
+        });
+    };
+    let at = at + b"node=".len() + space + 1;
+    match line[at..].starts_with(b"type=") {
+        true => record(line, Some(&named[..space]), at),
+        false => Err(Broken {
+            at,
+            expected: "'type='",
+        }),
+    }
+}
+
+/// The host that the prefix of a line names: its last word `node=`, else the host of a syslog.
+fn around(prefix: &[u8]) -> Option<&[u8]> {
+    let words = || {
+        prefix
+            .split(|&byte| byte == b' ')
+            .filter(|word| !word.is_empty())
+    };
+    let last = words().next_back()?;
+    if let Some(node) = last.strip_prefix(b"node=") {
+        return Some(node).filter(|node| !node.is_empty());
+    }
+    // RFC 5424: `<165>1 2026-11-21T22:26:40Z host app - - -`.
+    let first = words().next()?;
+    if first.starts_with(b"<") && first.ends_with(b">1") {
+        return words().nth(2).filter(|host| is_host(host));
+    }
+    let tag = words().position(|word| word.ends_with(b":"))?;
+    let mut before = words().take(tag).skip(1).collect::<Vec<_>>();
+    // busybox writes `kern.notice` between the host and the tag.
+    let facility = |word: &&&[u8]| {
+        let dot = memchr(b'.', word);
+        dot.is_some_and(|dot| SEVERITIES.contains(&&word[dot + 1..]))
+    };
+    if before.last().filter(facility).is_some() {
+        before.pop();
+    }
+    before.pop().filter(|host| is_host(host))
+}
+
+const SEVERITIES: [&[u8]; 11] = [
+    b"emerg", b"alert", b"crit", b"err", b"error", b"warn", b"warning", b"notice", b"info",
+    b"debug", b"panic",
+];
+
+/// Whether `word` may be the name or the address of a host, and is no time.
+fn is_host(word: &[u8]) -> bool {
+    let letter = |b: &u8| b.is_ascii_alphanumeric() || b"._:-".contains(b);
+    let is_time =
+        word.contains(&b':') && word.iter().all(|b| b.is_ascii_digit() || b".:".contains(b));
+    let is_number = word.iter().all(|b| b.is_ascii_digit())
+        || word.iter().filter(|&&b| b == b'.').count() == 1
+            && word.iter().all(|b| b.is_ascii_digit() || *b == b'.');
+    !word.is_empty()
+        && word.iter().all(letter)
+        && word[0].is_ascii_alphanumeric()
+        && !is_time
+        && !is_number
+        && !ZONES.contains(&word)
+}
+
+/// What journalctl writes between the time and the host.
+const ZONES: [&[u8]; 2] = [b"UTC", b"GMT"];
 
 /// The record that begins with `type=` at `at`.
 fn record<'a>(line: &'a [u8], node: Option<&'a [u8]>, at: usize) -> Result<Head<'a>, Broken> {
@@ -220,21 +333,41 @@ fn record<'a>(line: &'a [u8], node: Option<&'a [u8]>, at: usize) -> Result<Head<
         })?;
     rest.token(b":", "':'")?;
     let serial = rest.number("a serial number")?;
-    rest.token(b"):", "'):'")?;
+    // auditd 2 has no colon in some messages of its own.
+    if name.starts_with(b"DAEMON_") && line[rest.at..].starts_with(b") ") {
+        rest.at += 1;
+    } else {
+        rest.token(b"):", "'):'")?;
+    }
     if line.get(rest.at) == Some(&b' ') {
         rest.at += 1;
     }
     let body_at = rest.at;
     let body = &line[body_at..];
-    let (body, enrichment) = match memchr(0x1d, body) {
-        Some(end) => (&body[..end], &body[end + 1..]),
-        None => (body, &[][..]),
+    let ty = Type::of(name, body);
+    let (body, enrichment) = match memchr2(0x1d, 0, body) {
+        Some(end) if body[end] == 0x1d => (&body[..end], &body[end + 1..]),
+        Some(end) => {
+            // A power cut leaves NULs in a record that was being written. The next one follows them.
+            let next = begin(&body[end..]) + end;
+            if body[next..].starts_with(b"type=") || body[next..].starts_with(b"node=") {
+                if let Parsed::Record(head) = other(line, body_at + next) {
+                    return Ok(head);
+                }
+            }
+            enrichment::split(&body[..end])
+        }
+        // These have no number that auditd has a name for.
+        None if matches!(ty, Type::Proctitle | Type::Cwd | Type::Execve | Type::Eoe) => {
+            (body, &[][..])
+        }
+        None => enrichment::split(body),
     };
     Ok(Head {
         node,
         host: 0,
         name,
-        ty: Type::from_name(name),
+        ty,
         stamp: Stamp {
             seconds,
             millis,
@@ -349,15 +482,35 @@ mod tests {
             "Nov 21 04:17:59 host kernel: [   12.3] audit: type=1339 ",
             "2026-11-21T04:17:59+0000 host kernel: audit: type=1339 ",
             "Nov 21 04:17:59 host audisp-syslog[12]: type=DM_EVENT msg=",
+            "[   12.345678] host kernel: audit: type=1339 ",
+            "Nov 21 04:17:59 host kern.notice kernel: [   12.3] audit: type=1339 ",
+            "Nov 21 04:17:59 kernel: audit: type=1339 ",
+            "<165>1 2026-11-21T04:17:59Z host audisp-syslog - - - type=DM_EVENT msg=",
+            "Sat 2026-11-21 04:17:59 UTC host kernel: audit: type=1339 ",
+            "\u{feff}type=DM_EVENT msg=",
+            "\0\0\0\0type=DM_EVENT msg=",
+            "type=PATH msg=audit(1.000:1): item=0 na\0\0\0\0type=DM_EVENT msg=",
         ] {
-            for suffix in ["", "\r", "\x1dUID=\"root\""] {
+            for suffix in [
+                "",
+                "\r",
+                "\x1dUID=\"root\"",
+                "#035UID=\"root\"",
+                " UID=\"root\"",
+                "\0\0",
+            ] {
                 let line = format!("{prefix}audit(1630425112.119:194): {body}{suffix}");
                 let head = head(&line);
                 assert_eq!(head.ty, Type::Ours(RecordType::DmEvent), "{line}");
                 assert_eq!(head.stamp, stamp, "{line}");
                 assert_eq!(head.body, body.as_bytes(), "{line}");
                 assert_eq!(&line[head.body_at..][..6], "module", "{line}");
-                assert_eq!(head.node.is_some(), prefix.starts_with("node="));
+                let host = match prefix {
+                    _ if prefix.starts_with("node=") => Some(&b"a.example"[..]),
+                    _ if prefix.contains(" host ") => Some(&b"host"[..]),
+                    _ => None,
+                };
+                assert_eq!(head.node, host, "{line}");
             }
         }
     }
@@ -406,6 +559,26 @@ mod tests {
                 "{line}"
             );
         }
+    }
+
+    #[test]
+    fn a_node_within_a_syslog_line_counts_more_than_its_host() {
+        let line = "Nov 21 04:17:59 loghost audisp-syslog[7]: node=a type=CWD msg=audit(1.002:3): cwd=\"/\"";
+        assert_eq!(head(line).node, Some(&b"a"[..]));
+        assert_eq!(head(line).stamp.serial, 3);
+        let parsed = parse(line.as_bytes());
+        let kept = Parts::of(line.as_bytes(), &parsed).parsed(line.as_bytes(), &[]);
+        assert_eq!(kept, parsed);
+    }
+
+    #[test]
+    fn a_message_of_auditd_2_is_a_record() {
+        let line =
+            "type=DAEMON_CONFIG msg=audit(1.477:34) config changed, auid=0 pid=1512 res=success";
+        assert_eq!(
+            head(line).body,
+            b"config changed, auid=0 pid=1512 res=success"
+        );
     }
 
     proptest! {

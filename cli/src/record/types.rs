@@ -12,6 +12,14 @@ pub enum Type {
     Ours(RecordType),
     /// 1300: the system call of an event.
     Syscall,
+    /// 1302: a path of an event.
+    Path,
+    /// 1307: the folder that its paths begin in.
+    Cwd,
+    /// 1309: the command line of a program that is started.
+    Execve,
+    /// 1327: the command line of a task.
+    Proctitle,
     /// 1320: the end of an event.
     Eoe,
     /// 1400: what SELinux or AppArmor refused.
@@ -20,6 +28,8 @@ pub enum Type {
     Anomaly,
     /// 2500 to 2507: of guests.
     Virt(VirtType),
+    /// 2000, `state=initialized`: the kernel came up.
+    KernelBoot,
     /// 1127: the machine came up.
     SystemBoot,
     /// 1128: the machine goes down.
@@ -43,6 +53,10 @@ impl Type {
         }
         match name {
             b"SYSCALL" => Self::Syscall,
+            b"PATH" => Self::Path,
+            b"CWD" => Self::Cwd,
+            b"EXECVE" => Self::Execve,
+            b"PROCTITLE" => Self::Proctitle,
             b"EOE" => Self::Eoe,
             b"AVC" => Self::Avc,
             b"SYSTEM_BOOT" => Self::SystemBoot,
@@ -59,12 +73,56 @@ impl Type {
         }
     }
 
+    /// The type of a record that a log calls `name`, with the fields `body`.
+    #[inline]
+    pub fn of(name: &[u8], body: &[u8]) -> Self {
+        match Self::from_name(name) {
+            Self::Other if matches!(body, [b'm' | b's', ..]) => Self::by_fields(name, body),
+            ty => ty,
+        }
+    }
+
+    /// The same of a type that has several meanings.
+    fn by_fields(name: &[u8], body: &[u8]) -> Self {
+        match name {
+            b"KERNEL" | b"2000" | b"UNKNOWN[2000]" if body.starts_with(b"state=initialized") => {
+                Self::KernelBoot
+            }
+            b"URINGOP" | b"1336" | b"UNKNOWN[1336]" if body.starts_with(b"module=") => {
+                Self::Ours(RecordType::DmCtrl)
+            }
+            b"OPENAT2" | b"1337" | b"UNKNOWN[1337]" if body.starts_with(b"module=") => {
+                Self::Ours(RecordType::DmEvent)
+            }
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether `name` is the type of a device-mapper record in the first patches of 2021, by number or by the name that
+    /// this number has now.
+    pub fn is_first_number(name: &[u8]) -> bool {
+        let number = [
+            &b"1336"[..],
+            b"1337",
+            b"UNKNOWN[1336]",
+            b"UNKNOWN[1337]",
+            b"URINGOP",
+            b"OPENAT2",
+        ];
+        number.contains(&name)
+    }
+
     /// What it is called, where that is one name.
     pub const fn name(self) -> Option<&'static str> {
         Some(match self {
             Self::Ours(ty) => ty.name(),
             Self::Syscall => "SYSCALL",
+            Self::Path => "PATH",
+            Self::Cwd => "CWD",
+            Self::Execve => "EXECVE",
+            Self::Proctitle => "PROCTITLE",
             Self::Eoe => "EOE",
+            Self::KernelBoot => "KERNEL",
             Self::Avc => "AVC",
             Self::Virt(ty) => ty.name(),
             Self::SystemBoot => "SYSTEM_BOOT",
@@ -77,7 +135,11 @@ impl Type {
     pub fn from_number(number: u16) -> Self {
         match number {
             1300 => Self::Syscall,
+            1302 => Self::Path,
+            1307 => Self::Cwd,
+            1309 => Self::Execve,
             1320 => Self::Eoe,
+            1327 => Self::Proctitle,
             1400 => Self::Avc,
             1700..=1799 | 2100..=2199 => Self::Anomaly,
             2500..=2507 => VirtType::from_number(number).map_or(Self::Other, Self::Virt),
@@ -106,7 +168,9 @@ mod tests {
                 Type::Ours(RecordType::DmEvent),
             ),
             (["DM_OTHER", "UNKNOWN[", "1300000"], Type::Other),
-            (["", "PATH", "UNKNOWN[]"], Type::Other),
+            (["", "MMAP", "UNKNOWN[]"], Type::Other),
+            (["PATH", "1302", "UNKNOWN[1302]"], Type::Path),
+            (["PROCTITLE", "1327", "UNKNOWN[1327]"], Type::Proctitle),
         ] {
             for name in names {
                 assert_eq!(Type::from_name(name.as_bytes()), ty, "{name}");
@@ -114,6 +178,31 @@ mod tests {
             if let Some(name) = ty.name() {
                 assert_eq!(Type::from_name(name.as_bytes()), ty, "{name}");
             }
+        }
+        for (name, body, ty) in [
+            (
+                "1336",
+                "module=integrity op=ctr",
+                Type::Ours(RecordType::DmCtrl),
+            ),
+            (
+                "OPENAT2",
+                "module=integrity op=x",
+                Type::Ours(RecordType::DmEvent),
+            ),
+            ("OPENAT2", "oflag=0 mode=0 resolve=0x0", Type::Other),
+            (
+                "2000",
+                "state=initialized audit_enabled=0 res=1",
+                Type::KernelBoot,
+            ),
+            ("2000", "state=other", Type::Other),
+        ] {
+            assert_eq!(
+                Type::of(name.as_bytes(), body.as_bytes()),
+                ty,
+                "{name} {body}"
+            );
         }
         for ours in RecordType::ALL {
             assert_eq!(Type::from_name(ours.name().as_bytes()), Type::Ours(ours));

@@ -2,6 +2,7 @@
 
 //! Names for user ids: what the log itself says, else what this machine's `/etc/passwd` says.
 
+use super::event::BOOT;
 use super::names::{Names, Once};
 use super::value::enriched;
 use hashbrown::HashMap;
@@ -76,6 +77,20 @@ impl Users {
         }
     }
 
+    /// Names the user of a record: who logged in, `auid`, else as whom the task runs, `uid`.
+    pub fn of_task<'a>(
+        &'a self,
+        enrichment: &'a [u8],
+        auid: Option<&'a str>,
+        uid: &'a str,
+    ) -> Cow<'a, str> {
+        let unset = |auid: &&str| matches!(*auid, "4294967295" | "-1" | "unset" | "?" | "");
+        match auid.filter(|auid| !unset(auid)) {
+            Some(auid) => self.of_field(enrichment, "auid", auid),
+            None => self.of_field(enrichment, "uid", uid),
+        }
+    }
+
     /// The name of the user in the field `name` (`uid`, `auid`), whose value is `value`.
     pub fn of_field<'a>(
         &'a self,
@@ -85,6 +100,15 @@ impl Users {
     ) -> Cow<'a, str> {
         match enriched(enrichment, name) {
             Some(known) => known.into(),
+            // Enriched records have the names of their own machine.
+            None if !enrichment.is_empty() && !enrichment.starts_with(BOOT.as_bytes()) => {
+                match value.parse() {
+                    Ok(UNSET) => "unset".into(),
+                    Ok(0) => "root".into(),
+                    Ok(uid) => format!("unknown({uid})").into(),
+                    Err(_) => value.into(),
+                }
+            }
             None => match value.parse() {
                 Ok(uid) => self.name(uid),
                 Err(_) => value.into(),
@@ -119,6 +143,14 @@ mod tests {
         assert_eq!(users.name(UNSET), "unset");
         assert_eq!(users.of_field(b"UID=\"ann\"", "uid", "1000"), "ann");
         assert_eq!(users.of_field(b"", "uid", "1000"), "jo");
+        assert_eq!(
+            users.of_field(b"AUID=\"ann\"", "uid", "1000"),
+            "unknown(1000)"
+        );
+        assert_eq!(users.of_field(b"_BOOT_ID=1", "uid", "1000"), "jo");
+        assert_eq!(users.of_task(b"", Some("1000"), "0"), "jo");
+        assert_eq!(users.of_task(b"", Some("4294967295"), "0"), "root");
+        assert_eq!(users.of_task(b"", None, "0"), "root");
         assert_eq!(Users::new("/nonexistent").name(0), "root");
     }
 }

@@ -45,6 +45,13 @@ impl<T: Serialize + DeserializeOwned> Rows<T> {
         }
     }
 
+    /// Where there is no row of text, `none` is said.
+    pub fn set_none(&mut self, none: String) {
+        if let Self::Text(columns) = self {
+            columns.set_none(none);
+        }
+    }
+
     /// Writes them; `json` writes one as an object.
     ///
     /// # Errors
@@ -92,6 +99,11 @@ impl Columns {
             table,
             rows: Spool::default(),
         }
+    }
+
+    /// Where there is no row, `none` is said.
+    pub fn set_none(&mut self, none: String) {
+        self.table.set_none(none);
     }
 
     /// Keeps the row that `row` renders, whose place is `order`.

@@ -21,6 +21,7 @@ use crate::record::users::Users;
 use crate::terminal::Terminal;
 use crate::when::{Clock, Window};
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 pub use id::{Id, Who};
 
@@ -41,6 +42,8 @@ pub struct Options {
     pub clock: Clock,
     /// Names of users.
     pub users: Users,
+    /// The root of the machine that the log is of, where it is this one: it knows what is called how now.
+    pub machine: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -54,6 +57,7 @@ impl Default for Options {
             terminal: Terminal::FILE,
             clock: Clock::utc(),
             users: Users::default(),
+            machine: None,
         }
     }
 }
@@ -66,6 +70,11 @@ pub trait Collector {
     /// Which records it may ever want.
     fn ever(&self) -> &Wanted {
         self.wanted()
+    }
+
+    /// Which records it may want too, within a few lines after which others.
+    fn soon(&self) -> Option<(&Wanted, &Wanted)> {
+        None
     }
 
     /// Whether it does so much with each that the threads that search ahead shall find its fields too: what one
@@ -114,6 +123,9 @@ pub fn collect(
         ever: collector.ever().clone(),
         likely: collector.wanted().clone(),
         fields: collector.takes_long(),
+        soon: collector
+            .soon()
+            .map(|(soon, after)| (soon.clone(), after.clone())),
     });
     loop {
         match log.next_step(collector.wanted()) {

@@ -19,6 +19,16 @@ use std::thread;
 /// How many rows a processor takes at a time: their text fits its caches, and takes no pages of its own.
 const CHUNK: usize = 1 << 8;
 
+/// Says where the temporary file is that `error` is about, and what it is for.
+fn explained(error: io::Error) -> io::Error {
+    let folder = std::env::temp_dir();
+    let what = format!(
+        "TMPDIR {}: {error}: a report of more than 4 MiB needs a temporary file there; TMPDIR=FOLDER names another folder",
+        folder.display()
+    );
+    io::Error::new(error.kind(), what)
+}
+
 /// How many bytes of rows stay in memory.
 const ROOM: usize = 4 << 20;
 
@@ -115,6 +125,10 @@ impl<T: ?Sized, K: Key> Spool<T, K> {
 
     /// Writes what is in memory to the file, in order.
     fn spill(&mut self) -> io::Result<()> {
+        self.spilled().map_err(explained)
+    }
+
+    fn spilled(&mut self) -> io::Result<()> {
         self.sort();
         let file = match self.file.take() {
             Some(file) => file,

@@ -111,7 +111,7 @@ impl Events {
         event.over = event.over.max(now + patience(head.ty));
         // The kernel ends the event of a system call with EOE. PROCTITLE is the last before it, and all that
         // auditd hands to plugins of some versions.
-        event.whole |= head.ty == Type::Eoe || head.name == b"PROCTITLE" || head.name == b"1327";
+        event.whole |= matches!(head.ty, Type::Eoe | Type::Proctitle);
         // A record from user space is an event by itself.
         event.whole |= matches!(head.ty, Type::Virt(_));
         if head.ty != Type::Eoe {

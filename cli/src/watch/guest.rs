@@ -129,6 +129,13 @@ fn resource(
         (None, None) if resource.reason == "detach" => {
             format!("{} {vm} {kind}{reason}", verb("takes from", "take from"))
         }
+        // A drive without a medium.
+        (None, None) if matches!(record.raw_of(b"new-", kind), Some("?" | "\"?\"")) => {
+            format!(
+                "{} {vm} {kind}: empty{reason}",
+                verb("prepares for", "prepare for")
+            )
+        }
         (None, None) => format!("{} {vm} {kind}{reason}", verb("gives", "give")),
     })
 }

@@ -54,6 +54,8 @@ pub enum Message {
     Record(Vec<u8>),
     /// So many records were lost, for they were not read in time.
     Missed(u64),
+    /// The source ends, and so many of its lines are no records.
+    Unread(u64),
     /// The source is broken.
     Failed(io::Error),
 }
@@ -108,7 +110,7 @@ pub fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Prints what `source` brings, until it ends, or as `ask` says.
+/// Prints what `source` brings, until it ends, or as `ask` says. Returns how many lines of it were no records.
 ///
 /// # Errors
 ///
@@ -119,10 +121,11 @@ pub fn watch(
     ask: &Ask,
     mut beside: Beside,
     out: &mut dyn Write,
-) -> io::Result<()> {
+) -> io::Result<u64> {
     let mut events = Events::default();
     let mut containers = Containers::default();
     let mut last_call = None;
+    let mut unread = 0;
     let mut left = ask.count.unwrap_or(u64::MAX);
     let mut tell = |event: &Event, out: &mut dyn Write| -> io::Result<bool> {
         let told = containers.look(event);
@@ -171,7 +174,18 @@ pub fn watch(
                 out.flush()?;
                 continue;
             }
-            Ok(Message::Failed(error)) => return Err(error),
+            Ok(Message::Unread(lines)) => {
+                unread = lines;
+                continue;
+            }
+            Ok(Message::Failed(error)) => {
+                // What came before it is printed.
+                for event in events.all() {
+                    tell(&event, out)?;
+                }
+                out.flush()?;
+                return Err(error);
+            }
             Err(RecvTimeoutError::Timeout) if !stops => events.quiet(now),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 for event in events.all() {
@@ -180,7 +194,7 @@ pub fn watch(
                 if let Some(metrics) = &mut beside.metrics {
                     metrics.write(now)?;
                 }
-                return out.flush();
+                return out.flush().map(|()| unread);
             }
         };
         if whole.is_empty() {
@@ -188,7 +202,7 @@ pub fn watch(
         }
         for event in whole {
             if tell(&event, out)? {
-                return out.flush();
+                return out.flush().map(|()| unread);
             }
         }
         // A person may be watching.

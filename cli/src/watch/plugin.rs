@@ -5,7 +5,9 @@
 
 use super::{AHEAD, Message};
 use crate::input::lines::Lines;
-use crate::input::{Wanted, journal, open};
+use crate::input::{Wanted, journal, log, open};
+use crate::record::form;
+use crate::record::head::{self, Parsed};
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -55,10 +57,17 @@ fn read_later(
                 }
             };
             let wanted = Wanted::all();
+            let mut seen = Seen::default();
             loop {
                 let message = match lines.next_line(&wanted) {
-                    Ok(Some(raw)) => Message::Record(raw.text.to_vec()),
-                    Ok(None) => return,
+                    Ok(Some(raw)) => {
+                        seen.line(raw.text);
+                        Message::Record(raw.text.to_vec())
+                    }
+                    Ok(None) => {
+                        let _ = sender.send(seen.end());
+                        return;
+                    }
                     Err(error) => Message::Failed(error),
                 };
                 if sender.send(message).is_err() {
@@ -67,6 +76,43 @@ fn read_later(
             }
         })?;
     Ok(messages)
+}
+
+/// What came so far.
+#[derive(Debug, Default)]
+struct Seen {
+    records: bool,
+    unread: u64,
+    /// The first lines, until a record comes.
+    begin: Vec<u8>,
+}
+
+impl Seen {
+    fn line(&mut self, line: &[u8]) {
+        match head::parse(line) {
+            Parsed::Record(_) => self.records = true,
+            Parsed::Broken(_) => self.unread += 1,
+            Parsed::Foreign | Parsed::Loss(_) => {}
+        }
+        if self.records {
+            self.begin = Vec::new();
+        } else if self.begin.len() < 1 << 16 {
+            self.begin.extend_from_slice(line);
+            self.begin.push(b'\n');
+        }
+    }
+
+    /// The last message: where none of several lines was a record, an error that says what they are.
+    fn end(self) -> Message {
+        match self.records || log::is_nothing(&self.begin) {
+            true => Message::Unread(self.unread),
+            false => {
+                let (form, line) = form::of_lines(&self.begin);
+                let error = log::unreadable(form, line);
+                Message::Failed(io::Error::new(error.kind(), format!("<stdin>: {error}")))
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -80,9 +126,10 @@ mod tests {
             .into_iter()
             .map(|message| match message {
                 Message::Record(line) => String::from_utf8(line).expect("text"),
+                Message::Unread(lines) => format!("{lines} unread"),
                 other => panic!("{other:?}"),
             })
             .collect();
-        assert_eq!(lines, ["type=EOE msg=audit(1.000:1): ", "last"]);
+        assert_eq!(lines, ["type=EOE msg=audit(1.000:1): ", "last", "1 unread"]);
     }
 }

@@ -9,6 +9,12 @@ use dmns_audit_uapi::rules::{self, Unit};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
+/// Whether the operation `op` of `target` has the number of a data block that was looked up, and is about the hash block
+/// above it.
+pub(super) fn is_above(target: &str, op: &str) -> bool {
+    (target, op) == ("verity", "verify-metadata")
+}
+
 /// From a constructor to the destructor of the same target on the same device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Life {
@@ -18,6 +24,8 @@ pub struct Life {
     pub device: Device,
     /// The device is not the mapping, but one beneath: which mapping stands on it, the log does not tell.
     pub beneath: bool,
+    /// What the mapping is called, where the machine knows it.
+    pub name: Option<String>,
     /// `node=`, where the log has it.
     pub node: Option<Rc<str>>,
     /// Who made it, if the log tells.
@@ -83,16 +91,32 @@ impl Life {
 }
 
 impl Found {
+    /// Whether its numbers are those of data blocks that were looked up through a corrupt hash block: on the data device
+    /// they are not corrupt.
+    pub fn is_above(&self, target: &str) -> bool {
+        is_above(target, &self.op)
+    }
+
     /// `sector 77480`, `sectors 5-7, 12`, `blocks 3`, or nothing where the violation has no place.
     pub fn places(&self, target: &str, most: usize) -> String {
-        let unit = match rules::op(target, &self.op).map(|op| op.unit) {
-            Some(Unit::Block) => "block",
-            _ => "sector",
+        let (above, unit) = match rules::op(target, &self.op).map(|op| op.unit) {
+            Some(Unit::Block) if self.is_above(target) => ("a hash block above ", "data block"),
+            Some(Unit::Block) => ("", "block"),
+            _ => ("", "sector"),
         };
-        match self.sectors.distinct() {
-            0 => String::new(),
-            1 => format!("{unit} {}", self.sectors.show(most)),
-            _ => format!("{unit}s {}", self.sectors.show(most)),
+        let mut text = match self.sectors.distinct() {
+            0 => return String::new(),
+            1 => format!("{above}{unit} {}", self.sectors.show(most)),
+            _ => format!("{above}{unit}s {}", self.sectors.show(most)),
+        };
+        if !self.sectors.is_exact() {
+            let (ranges, covered) = (self.sectors.iter().len(), self.sectors.covered());
+            let distinct = self.sectors.distinct();
+            text.push_str(&format!(
+                "; in {ranges} ranges, joined: not every {unit} in them is corrupt (they have {covered}, of which at least \
+                 {distinct} are)"
+            ));
         }
+        text
     }
 }

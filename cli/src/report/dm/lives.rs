@@ -15,6 +15,8 @@ use super::mappings::Mappings;
 use super::open::{Named, Open, Told};
 use super::record::Record;
 use crate::ranges::Ranges;
+use crate::record::by_host::At;
+use crate::record::command;
 use crate::record::device::Device;
 use crate::record::event::Serials;
 use crate::record::host::{Host, Nodes};
@@ -29,6 +31,9 @@ use dmns_audit_uapi::types::RecordType;
 use hashbrown::HashMap;
 use std::io;
 use std::rc::Rc;
+
+/// How many mappings may wait for their name.
+const NAMING: usize = 1024;
 
 /// How many bytes the sectors of all that lives may take. Then they are told less exactly.
 const SECTORS: usize = 16 << 20;
@@ -45,6 +50,8 @@ pub struct Lives {
     failed: HashMap<Host, Pending<(Rc<str>, Device)>>,
     /// The integrity device that was made last on a host, and by which process.
     last_integrity: HashMap<Host, (Option<i32>, Device)>,
+    /// Mappings that wait for the command line of their event: where each is, and its place among all.
+    naming: Pending<(At, u64)>,
     nodes: Nodes,
     serials: Serials,
     order: u64,
@@ -53,6 +60,8 @@ pub struct Lives {
     room: usize,
     /// How many they are made to take at most where that was too much.
     limit: usize,
+    /// Any record was seen.
+    pub any: bool,
     /// What ended, with its place among all lives.
     pub done: Vec<(u64, Life)>,
 }
@@ -74,12 +83,14 @@ impl Lives {
             open: Mappings::default(),
             failed: HashMap::new(),
             last_integrity: HashMap::new(),
+            naming: Pending::default(),
             nodes: Nodes::default(),
             serials: Serials::default(),
             order: 0,
             sectors: 0,
             room: SECTORS,
             limit: SECTORS,
+            any: false,
             done: Vec::new(),
         }
     }
@@ -92,12 +103,44 @@ impl Lives {
                 let record = Record::of(&fields)?;
                 self.mapper(head, &record, &fields, users)
             }
-            Type::SystemBoot | Type::SystemShutdown => {
-                self.serials.began_anew(head);
-                self.down(head);
+            Type::KernelBoot | Type::SystemBoot | Type::SystemShutdown => {
+                if self.serials.began_anew(head) || head.ty == Type::SystemShutdown {
+                    self.down(head);
+                }
+                None
+            }
+            Type::Proctitle => {
+                self.title(head);
                 None
             }
             _ => None,
+        }
+    }
+
+    /// Whether a command line may name a mapping.
+    pub fn is_naming(&self) -> bool {
+        !self.naming.is_empty()
+    }
+
+    /// The command line of an event.
+    fn title(&mut self, head: &Head<'_>) {
+        let waiting = self.naming.take(&(head.host, head.stamp), |_| true);
+        if waiting.is_empty() {
+            return;
+        }
+        let record = Nested::of(head);
+        let argv = record
+            .raw("proctitle")
+            .map(command::arguments)
+            .unwrap_or_default();
+        for (at, order) in waiting {
+            let Some(open) = self.open.at_mut(at) else {
+                continue;
+            };
+            let target = open.target.clone();
+            if let Some(told) = open.told.as_mut().filter(|told| told.order == order) {
+                told.name = command::mapping(&argv, &target);
+            }
         }
     }
 
@@ -110,6 +153,8 @@ impl Lives {
         fields: &Nested<'_>,
         users: &Users,
     ) -> Option<Device> {
+        self.any = true;
+        while self.naming.overdue(head.stamp.seconds).is_some() {}
         if self.serials.began_anew(head) {
             self.down(head);
         }
@@ -178,7 +223,14 @@ impl Lives {
         if let Some(old) = known.and_then(|at| self.open.remove(head.host, at)) {
             self.finish(old, head, None, Fate::Lives);
         }
-        self.open.add(head.host, open);
+        let order = open.told.as_ref().map(|told| told.order);
+        let at = self.open.add(head.host, open);
+        if let Some(order) = order {
+            if self.naming.len() == NAMING {
+                self.naming.pop();
+            }
+            self.naming.push((head.host, head.stamp), (at, order));
+        }
     }
 
     fn dtr(&mut self, head: &Head<'_>, named: Named<'_>, users: &Users) {
@@ -308,6 +360,7 @@ impl Lives {
             Box::new(Told {
                 order: self.order,
                 maker,
+                name: None,
                 start,
                 reloads: 0,
                 found: Vec::new(),

@@ -2,7 +2,7 @@
 
 //! A mapping that lives, and what is known of it so far. There may be a hundred thousand: it is kept small.
 
-use super::life::{Fate, Found, Life};
+use super::life::{Fate, Found, Life, is_above};
 use super::record::Record;
 use crate::ranges::Ranges;
 use crate::record::by_host::Called;
@@ -62,6 +62,8 @@ pub(super) struct Told {
     /// Its place among all lives.
     pub(super) order: u64,
     pub(super) maker: Option<Who>,
+    /// What the command line calls it.
+    pub(super) name: Option<String>,
     pub(super) start: Option<Id>,
     pub(super) reloads: u32,
     pub(super) found: Vec<Found>,
@@ -124,13 +126,15 @@ impl Open {
             proof.add(end);
         }
         let mut sectors = Ranges::default();
-        for found in &told.found {
+        let corrupt = |found: &&Found| !is_above(&self.target, &found.op);
+        for found in told.found.iter().filter(corrupt) {
             sectors.merge(&found.sectors);
         }
         let life = Life {
             target: self.target,
             device: self.device,
             beneath: self.is_beneath,
+            name: told.name,
             node,
             maker: told.maker,
             start: told.start,

@@ -49,6 +49,9 @@ impl Text {
             (None, false) => line,
         }
         .show(&life.device);
+        if let Some(name) = &life.name {
+            line.add(" (").add(name).add(")");
+        }
         match &life.maker {
             Some(who) => who.cell(line),
             None => line.cell(PLAIN, "?"),
@@ -144,6 +147,8 @@ pub fn object(life: &Life, options: &Options) -> Value {
                 "first": found.first.json(options),
                 "last": found.last.json(options),
                 "sectors": ranges(&found.sectors),
+                "above": found.is_above(&life.target),
+                "covered": found.sectors.covered(),
                 "exact": found.sectors.is_exact(),
                 "proof": options.proof.then(|| found.proof.json()),
             })
@@ -153,6 +158,7 @@ pub fn object(life: &Life, options: &Options) -> Value {
         "kind": "mapping",
         "target": life.target,
         "device": life.device,
+        "name": life.name,
         "device_is_beneath": life.beneath,
         "node": life.node,
         "by": life.maker.as_ref().map(|who| who.json()),

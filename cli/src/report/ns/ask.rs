@@ -25,6 +25,24 @@ pub struct Ask {
 }
 
 impl Ask {
+    /// What was asked for, as the end of a sentence: ` that is alive, that jo made`.
+    pub(super) fn words(&self) -> String {
+        let mut words = Vec::new();
+        if self.alive {
+            words.push("that is alive".to_owned());
+        }
+        match (&self.by, &self.program) {
+            (Some(by), Some(program)) => words.push(format!("that {by} made with {program}")),
+            (Some(by), None) => words.push(format!("that {by} made")),
+            (None, Some(program)) => words.push(format!("that {program} made")),
+            (None, None) => {}
+        }
+        match words.is_empty() {
+            true => String::new(),
+            false => format!(" {}", words.join(", ")),
+        }
+    }
+
     fn made_by(&self, who: Option<&Who>) -> bool {
         let by = |name: &String| {
             who.is_some_and(|who| {

@@ -101,12 +101,18 @@ impl All {
         })
     }
 
-    /// Writes the tree of each kind.
+    /// Writes the tree of each kind, or `none` where there is no namespace.
     ///
     /// # Errors
     ///
     /// Where `out` cannot be written to, or rows cannot be read back.
-    pub fn text(self, options: &Options, ask: &Ask, out: &mut dyn Write) -> io::Result<()> {
+    pub fn text(
+        self,
+        options: &Options,
+        ask: &Ask,
+        none: &str,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
         let mut branches = Branches::default();
         let mut any = false;
         let shown = self.shown(options, ask, |namespace| {
@@ -118,7 +124,7 @@ impl All {
         })?;
         match any {
             true => Ok(()),
-            false => writeln!(out, "no namespace records"),
+            false => writeln!(out, "{none}"),
         }
     }
 

@@ -218,12 +218,12 @@ impl Inside {
         Ok(())
     }
 
-    /// Writes the events.
+    /// Writes the events; `any`: the log has records of namespaces.
     ///
     /// # Errors
     ///
     /// Where `out` cannot be written to, or rows cannot be read back.
-    pub fn end(mut self, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+    pub fn end(mut self, any: bool, options: &Options, out: &mut dyn Write) -> io::Result<()> {
         if options.json {
             return self
                 .rows
@@ -231,6 +231,7 @@ impl Inside {
         }
         if self.own.is_empty() {
             return match &self.which {
+                _ if !any => writeln!(out, "{}", super::MODULE),
                 Which::Name(name) => writeln!(out, "no container called {name} is in the log"),
                 _ => writeln!(out, "no namespace of this container is in the log"),
             };
@@ -241,7 +242,8 @@ impl Inside {
         if !self.informed {
             writeln!(
                 out,
-                "there are no NS_INFO records, so only creations and deletions are known"
+                "there are no NS_INFO records, so only creations and deletions are known: load dmns_audit with info=2, or write \
+                 2 to /sys/kernel/debug/dmns_audit/info"
             )?;
         }
         Ok(())

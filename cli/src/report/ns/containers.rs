@@ -14,7 +14,7 @@ use super::tree::Tree;
 use crate::record::Head;
 use crate::record::host::Host;
 use crate::record::users::Users;
-use crate::record::value::{Nested, text};
+use crate::record::value::{Nested, decoded, text};
 use crate::report::id::{Id, Proof, Who};
 use dmns_audit_uapi::line::fields;
 use dmns_audit_uapi::ns::{Kind, relative};
@@ -189,6 +189,9 @@ impl Containers {
         users: &Users,
     ) -> Option<u64> {
         let record = Nested::of(head);
+        if record.raw("virt").is_none() && record.raw("uuid").is_none() {
+            return self.docker(head, &record, users);
+        }
         let uuid = record.raw("uuid")?;
         let key = (head.host, uuid.to_owned());
         match (record.raw("virt")?, record.raw("op")?) {
@@ -207,6 +210,88 @@ impl Containers {
             }
             _ => None,
         }
+    }
+
+    /// A record of Red Hat's Docker, which has neither `virt=` nor `uuid=`: `vm=` is what the container was made of, and
+    /// `vm-pid=` its first process, where that is known. Returns which was named.
+    ///
+    /// Source: projectatomic/docker `daemon/audit.go` and `api/server/audit.go`.
+    fn docker(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users) -> Option<u64> {
+        let (vm, op) = (record.text("vm")?, record.raw("op")?);
+        let docker = record.fields().any(|field| {
+            field.name == "exe"
+                && decoded(field.value)
+                    .rsplit('/')
+                    .next()
+                    .is_some_and(|exe| exe.starts_with("docker"))
+        });
+        if !docker || vm.is_empty() || vm == "?" || record.raw("res") == Some("failed") {
+            return None;
+        }
+        let pid = record
+            .raw("vm-pid")
+            .and_then(|pid| pid.parse::<u64>().ok())
+            .filter(|pid| *pid > 0);
+        let named = format!("{vm} ");
+        let key = |pid: Option<u64>| {
+            (
+                head.host,
+                pid.map_or(named.clone(), |pid| format!("{named}{pid}")),
+            )
+        };
+        let known = self
+            .by_uuid
+            .get(&key(pid))
+            .or_else(|| self.by_uuid.get(&key(None)))
+            .copied();
+        let id = Id::from(head.stamp);
+        if matches!(
+            op,
+            "stop" | "kill" | "die" | "destroy" | "rm" | "remove" | "delete"
+        ) {
+            let order = known.or_else(|| self.docker_container(head, record, &vm, None, users))?;
+            if let Some(container) = self.living.get_mut(&order) {
+                container.proof.add(id);
+            }
+            self.by_uuid.retain(|_, other| *other != order);
+            self.ends(head.host, order, id, false);
+            return Some(order);
+        }
+        let starts = matches!(op, "start" | "create" | "run");
+        let order = match known {
+            Some(order) => order,
+            None => self.docker_container(head, record, &vm, starts.then_some(id), users)?,
+        };
+        self.by_uuid.remove(&key(None));
+        self.by_uuid.insert(key(pid), order);
+        if let Some(container) = self.living.get_mut(&order) {
+            container.proof.add(id);
+        }
+        Some(order)
+    }
+
+    fn docker_container(
+        &mut self,
+        head: &Head<'_>,
+        record: &Nested<'_>,
+        vm: &str,
+        start: Option<Id>,
+        users: &Users,
+    ) -> Option<u64> {
+        self.order += 1;
+        let container = Container {
+            order: self.order,
+            node: head.node_name(),
+            name: Some(vm.to_owned()),
+            runtime: Some("docker".to_owned()),
+            image: Some(vm.to_owned()),
+            maker: Some(Who::of(head, record.fields(), users)),
+            start,
+            recorded: true,
+            ..Container::default()
+        };
+        self.living.insert(self.order, Box::new(container));
+        Some(self.order)
     }
 
     /// Which container a runtime told of; a new one, if its making is not in the log.

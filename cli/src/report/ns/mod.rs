@@ -42,6 +42,10 @@ use tree::Tree;
 
 pub use ask::Ask;
 
+/// What is said of a log in which nothing is of a namespace.
+const MODULE: &str =
+    "no records of namespaces in this log: was the module dmns_audit loaded (modprobe dmns_audit)?";
+
 /// How many violations may wait for the container of their event.
 const MOST: usize = 256;
 
@@ -65,6 +69,11 @@ pub struct Report<'a> {
     rows: Rows<Container>,
     text: Text,
     summary: Summary,
+    /// Records of namespaces were seen.
+    any: bool,
+    /// Containers, and namespaces, that were not asked for.
+    others: u64,
+    other_namespaces: u64,
 }
 
 impl<'a> Report<'a> {
@@ -73,8 +82,8 @@ impl<'a> Report<'a> {
         Self {
             options,
             ask,
-            few: Wanted::types(&["NS_I", "NS_D", "SYST", "VIRT", "DM_E"]),
-            more: Wanted::types(&["NS_I", "NS_D", "SYST", "VIRT", "DM_E", "SYSC"]),
+            few: Wanted::types(&["NS_I", "NS_D", "SYST", "KERN", "VIRT", "DM_E"]),
+            more: Wanted::types(&["NS_I", "NS_D", "SYST", "KERN", "VIRT", "DM_E", "SYSC"]),
             all: Wanted::all(),
             tree: Tree::default(),
             containers: Containers::default(),
@@ -85,7 +94,33 @@ impl<'a> Report<'a> {
             rows: Rows::new(options, show_containers::columns()),
             text: Text::default(),
             summary: Summary::default(),
+            any: false,
+            others: 0,
+            other_namespaces: 0,
         }
+    }
+
+    /// What is said where there is no row, of containers or of single namespaces.
+    fn none(&self, what: &str, others: u64) -> String {
+        if !self.any && others == 0 {
+            return MODULE.to_owned();
+        }
+        let asked = self.ask.words();
+        let window = self.options.window;
+        let period = match window.start.is_some() || window.end.is_some() {
+            true => " in this period",
+            false => "",
+        };
+        match (asked.is_empty() && period.is_empty(), others) {
+            (true, _) | (_, 0) => format!("no {what}s"),
+            (false, 1) => format!("no {what}{asked}{period}; 1 other is in the log"),
+            (false, n) => format!("no {what}{asked}{period}; {n} others are in the log"),
+        }
+    }
+
+    /// What to say where rows are asked for as objects, or numbers only.
+    fn word(&self) -> Option<&'static str> {
+        (!self.any && self.others == 0 && (self.options.json || self.ask.summary)).then_some(MODULE)
     }
 
     /// Single namespaces are asked for too, for [`Report::visit`].
@@ -102,8 +137,14 @@ impl<'a> Report<'a> {
     pub fn end(mut self, out: &mut dyn Write) -> io::Result<()> {
         self.close()?;
         let (options, ask) = (self.options, self.ask);
+        if let Some(word) = self.word() {
+            eprintln!("dmns-audit: {word}");
+        }
+        let none = self.none("container", self.others);
+        self.rows.set_none(none);
+        let none = self.none("namespace", self.other_namespaces);
         if let Some(inside) = self.inside {
-            return inside.end(options, out);
+            return inside.end(self.any, options, out);
         }
         if ask.summary {
             return match options.json {
@@ -113,7 +154,7 @@ impl<'a> Report<'a> {
         }
         match (ask.tree, options.json) {
             (true, true) => return self.namespaces.json(options, ask, out),
-            (true, false) => return self.namespaces.text(options, ask, out),
+            (true, false) => return self.namespaces.text(options, ask, &none, out),
             (false, _) => self.rows.end(options, out, show_containers::json)?,
         }
         match self.summary.alone() {
@@ -148,7 +189,8 @@ impl<'a> Report<'a> {
             inside.close(&self.tree, self.options)?;
         }
         let mut tree = std::mem::take(&mut self.tree);
-        for (_, namespace) in tree.take_ended() {
+        for (host, namespace) in tree.take_ended() {
+            self.containers.ended(host, &namespace);
             self.told(&namespace)?;
         }
         tree.end(|namespace| self.told(namespace))?;
@@ -160,8 +202,9 @@ impl<'a> Report<'a> {
         if self.inside.is_some() {
             return Ok(());
         }
-        if self.ask.has(namespace, self.options) {
-            self.summary.namespace(namespace);
+        match self.ask.has(namespace, self.options) {
+            true => self.summary.namespace(namespace),
+            false => self.other_namespaces += 1,
         }
         match self.singles {
             true => self.namespaces.push(namespace),
@@ -171,7 +214,13 @@ impl<'a> Report<'a> {
 
     fn take(&mut self) -> io::Result<()> {
         for container in std::mem::take(&mut self.containers.done) {
-            if !container.is_probe() && self.ask.has_container(&container, self.options) {
+            if container.is_probe() {
+                continue;
+            }
+            if !self.ask.has_container(&container, self.options) {
+                self.others += 1;
+            } else {
+                self.any = true;
                 self.summary.container(&container);
                 let (order, options) = (container.order, self.options);
                 let text = &mut self.text;
@@ -232,6 +281,10 @@ impl Collector for Report<'_> {
         self.leave()?;
         while self.tree.overdue(head.stamp.seconds).is_some() {}
         let users = &self.options.users;
+        self.any |= matches!(
+            head.ty,
+            Type::Ours(RecordType::NsInit(_) | RecordType::NsDel(_) | RecordType::NsInfo)
+        );
         let mut ours = None;
         match head.ty {
             Type::Ours(RecordType::NsInit(kind)) => ours = self.tree.created(kind, head, users),
@@ -260,7 +313,7 @@ impl Collector for Report<'_> {
                 let named = self.containers.control(head, &mut self.tree, users);
                 self.named(named);
             }
-            Type::SystemBoot | Type::SystemShutdown => self.tree.down(head),
+            Type::KernelBoot | Type::SystemBoot | Type::SystemShutdown => self.tree.down(head),
             _ => {}
         }
         match &mut self.inside {

@@ -192,8 +192,20 @@ impl Events {
             None => plain(""),
         };
         let mut what = Vec::new();
-        what.extend(event.syscall.as_ref().map(|call| format!("syscall {call}")));
-        let hidden = |ty: &str| matches!(ty, "SYSCALL" | "PATH" | "CWD" | "PROCTITLE" | "NS_INFO");
+        what.extend(event.syscall.as_ref().map(|call| {
+            match (&event.arch, call.bytes().all(|b| b.is_ascii_digit())) {
+                (Some(arch), true) => format!("syscall {call} ({arch})"),
+                (None, true) => format!("syscall {call}"),
+                (_, false) => call.clone(),
+            }
+        }));
+        what.extend(event.command());
+        let hidden = |ty: &str| {
+            matches!(
+                ty,
+                "SYSCALL" | "PATH" | "CWD" | "EXECVE" | "PROCTITLE" | "NS_INFO"
+            )
+        };
         let ours = |ty: &str| ty.starts_with("NS_INIT") || ty.starts_with("NS_DEL");
         let types = event.types.iter().filter(|ty| !hidden(ty));
         what.extend(
@@ -206,7 +218,10 @@ impl Events {
             false => "creates",
         };
         what.extend(event.namespaces.iter().map(|ns| format!("{verb} {ns}")));
-        what.extend(event.paths.iter().cloned());
+        what.extend(event.paths.iter().map(|path| match &event.cwd {
+            Some(cwd) if !path.starts_with('/') => format!("{}/{path}", cwd.trim_end_matches('/')),
+            _ => path.clone(),
+        }));
         what.extend(event.key.as_ref().map(|key| format!("key={key}")));
         [
             plain(options.clock.full(event.id.seconds)),
@@ -231,6 +246,9 @@ pub fn json_event(event: &Event, options: &Options, out: &mut dyn Write) -> io::
         "types": event.types,
         "by": event.who.as_ref().map(|who| who.json()),
         "syscall": event.syscall,
+        "arch": event.arch,
+        "argv": event.argv,
+        "cwd": event.cwd,
         "success": event.success,
         "key": event.key,
         "paths": event.paths,

@@ -3,12 +3,12 @@
 //! Makes namespaces of records, and knows which one has a number now. What ended leaves it.
 
 use super::namespace::Namespace;
-use crate::record::Head;
 use crate::record::event::Serials;
 use crate::record::host::{Host, Nodes, PerHost};
 use crate::record::pending::Pending;
 use crate::record::users::Users;
 use crate::record::value::{Nested, decoded};
+use crate::record::{Head, Type};
 use crate::report::id::{Id, Who};
 use dmns_audit_uapi::ns::Kind;
 use hashbrown::HashMap;
@@ -242,8 +242,9 @@ impl Tree {
 
     /// The machine goes down or came up: nothing lives.
     pub fn down(&mut self, head: &Head<'_>) {
-        self.serials.began_anew(head);
-        self.ends(head);
+        if self.serials.began_anew(head) || head.ty == Type::SystemShutdown {
+            self.ends(head);
+        }
     }
 
     fn ends(&mut self, head: &Head<'_>) {

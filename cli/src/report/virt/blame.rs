@@ -114,7 +114,7 @@ impl Blame {
         };
         let mut row = row(head, nobody, event, names);
         if let Some(uid) = record.raw("uid") {
-            row.user = names.get(&users.of_field(head.enrichment, "uid", uid));
+            row.user = names.get(&users.of_task(head.enrichment, record.raw("auid"), uid));
         }
         let pid = record.raw("pid").and_then(|pid| pid.parse().ok());
         let of_process = pid.and_then(|pid| guests.with_pid(head.host, pid));

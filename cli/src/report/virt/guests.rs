@@ -193,9 +193,8 @@ impl Guests {
         let (head, record) = (told.head, told.record);
         let id = Id::from(head.stamp);
         let success = matches!(record.raw("res")?, "success" | "1" | "yes");
-        let user = told
-            .users
-            .of_field(head.enrichment, "uid", record.raw("uid")?);
+        let (auid, uid) = (record.raw("auid"), record.raw("uid")?);
+        let user = told.users.of_task(head.enrichment, auid, uid);
         let vm = record.text("vm")?;
         // What a guest got before it had under the same name, from the same user.
         let before = self.all.get(head.host, &&told.uuid);
@@ -418,7 +417,9 @@ impl Guests {
             node: self.nodes.of(head),
             vm: self.names.get(""),
             uuid: Uuid::none(),
-            user: self.names.get(&users.of_field(head.enrichment, "uid", uid)),
+            user: self
+                .names
+                .get(&users.of_task(head.enrichment, record.raw("auid"), uid)),
             start: id,
             end: None,
             fate: Fate::Open,

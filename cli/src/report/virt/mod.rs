@@ -88,12 +88,15 @@ pub struct Report<'a> {
     rows: Rows<Row>,
     text: Text,
     summary: Summary,
+    /// Records of guests that were not asked for: others', and those of other times.
+    others: u64,
+    outside: u64,
 }
 
 impl<'a> Report<'a> {
     /// A report as `options` and `ask` say.
     pub fn new(options: &'a Options, ask: &'a Ask) -> Self {
-        let mut types = vec!["VIRT", "DM_C", "DM_E", "SYST"];
+        let mut types = vec!["VIRT", "DM_C", "DM_E", "SYST", "KERN", "URIN", "OPEN"];
         if options.all_events || ask.summary {
             types.extend(["AVC ", "ANOM"]);
         }
@@ -118,7 +121,40 @@ impl<'a> Report<'a> {
             rows: Rows::new(options, text.columns(options)),
             text,
             summary: Summary::default(),
+            others: 0,
+            outside: 0,
         }
+    }
+
+    /// What is said where there is no row.
+    fn none(&self) -> Option<String> {
+        let count = |number: u64, what: &str| match number {
+            1 => format!("1 record {what}"),
+            n => format!("{n} records {what}"),
+        };
+        let who = match (&self.ask.vm, &self.ask.uuid) {
+            (Some(vm), None) => format!("called {vm}"),
+            (None, Some(uuid)) => format!("with the UUID {uuid}"),
+            (Some(vm), Some(uuid)) => format!("called {vm} with the UUID {uuid}"),
+            (None, None) if self.outside > 0 => {
+                let before = count(self.outside, "of guests");
+                return Some(format!(
+                    "no guests in this period ({before} before or after it)"
+                ));
+            }
+            (None, None) => return None,
+        };
+        Some(match (self.others, self.outside) {
+            (0, 0) => format!("no guest {who} is in the log"),
+            (0, n) => format!(
+                "no guest {who} is in the log in this period ({} before or after it)",
+                count(n, "of guests")
+            ),
+            (n, _) => format!(
+                "no guest {who} is in the log ({} of others)",
+                count(n, "are").trim_end_matches(" are")
+            ),
+        })
     }
 
     /// Writes the report.
@@ -128,6 +164,9 @@ impl<'a> Report<'a> {
     /// Where `out` cannot be written to, or rows cannot be read back.
     pub fn end(mut self, out: &mut dyn Write) -> io::Result<()> {
         self.close()?;
+        if let Some(none) = self.none() {
+            self.rows.set_none(none);
+        }
         let options = self.options;
         match (self.ask.summary, options.json) {
             (true, true) => self.summary.json(options, out),
@@ -200,7 +239,8 @@ impl<'a> Report<'a> {
         };
         let order = self.guests.next_order();
         if let Some(uid) = record.raw("uid") {
-            let user = self.options.users.of_field(head.enrichment, "uid", uid);
+            let auid = record.raw("auid");
+            let user = self.options.users.of_task(head.enrichment, auid, uid);
             row.user = self.guests.names.get(&user);
             return self.keep(order, row);
         }
@@ -245,7 +285,7 @@ impl<'a> Report<'a> {
                 Lacks::User => {
                     if let Some(uid) = field(&body, "uid") {
                         let users = &self.options.users;
-                        let user = users.of_field(head.enrichment, "uid", uid);
+                        let user = users.of_task(head.enrichment, field(&body, "auid"), uid);
                         waiting.row.user = self.guests.names.get(&user);
                     }
                 }
@@ -295,25 +335,26 @@ impl Collector for Report<'_> {
                 }
                 return self.take();
             }
-            Type::SystemBoot | Type::SystemShutdown => {
+            Type::KernelBoot | Type::SystemBoot | Type::SystemShutdown => {
                 self.mappings.record(head, &self.options.users);
             }
             _ => {}
         }
         if !self.options.window.has(head.stamp.seconds) {
+            self.outside += u64::from(matches!(head.ty, Type::Virt(_)));
             return Ok(());
         }
         match head.ty {
             Type::Syscall => return self.syscall(head),
             // Only what a guest is given and refused depends on it.
             Type::Virt(VirtType::MachineId) if !self.guests.tell_resources() => return Ok(()),
-            Type::Virt(_) | Type::Avc | Type::Anomaly | Type::SystemShutdown | Type::SystemBoot => {
-            }
+            Type::Virt(_) | Type::Avc | Type::Anomaly => {}
+            Type::KernelBoot | Type::SystemShutdown | Type::SystemBoot => {}
             _ => return Ok(()),
         }
         let record = Nested::of(head);
         match head.ty {
-            Type::SystemShutdown | Type::SystemBoot => {
+            Type::KernelBoot | Type::SystemShutdown | Type::SystemBoot => {
                 // A host may have very many.
                 let mut ended = false;
                 while let Some(had) = self.guests.goes_down(head) {
@@ -325,7 +366,9 @@ impl Collector for Report<'_> {
                     self.guests.went_down(head, &record, &self.options.users);
                 }
             }
-            _ if !self.is_asked_for(&record) => {}
+            _ if !self.is_asked_for(&record) => {
+                self.others += u64::from(matches!(head.ty, Type::Virt(_)));
+            }
             Type::Virt(VirtType::MachineId) => {
                 self.blame.machine_id(head, &record, &self.guests);
                 let users = &self.options.users;

@@ -102,6 +102,9 @@ impl Guests {
                 }
             }
             (Some(_), None) => {}
+            // A drive without a medium.
+            (None, None) if told.record.raw_of(b"new-", kind) == Some("\"?\"") => {}
+            (None, None) if told.record.raw_of(b"new-", kind) == Some("?") => {}
             (None, None) => self.keep(told, &sort, ""),
         }
     }

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Records that stand in several logs: a copy, a compressed file and its original, a syslog and auditd's log.
+//! Logs are read in the order of time, so that copies come close to each other.
+
+use super::sample;
+use super::{Place, log};
+use crate::record::Head;
+use crate::record::host::Host;
+use hashbrown::{DefaultHashBuilder, HashMap};
+use std::collections::VecDeque;
+
+/// How many records are remembered.
+const MOST: usize = 1 << 16;
+
+/// For how long, in seconds of the logs.
+const LONG: u64 = 5;
+
+/// A record that came.
+#[derive(Debug)]
+struct Known {
+    host: Host,
+    /// How often each log has it: one may have it several times by right.
+    times: Vec<(usize, u32)>,
+}
+
+/// The last records of several logs.
+#[derive(Debug, Default)]
+pub(super) struct Copies {
+    hasher: DefaultHashBuilder,
+    known: HashMap<u64, Known>,
+    /// Oldest first, with the second in which it came.
+    order: VecDeque<(u64, u64)>,
+    /// Hosts that turned out to be another one.
+    same: HashMap<Host, Host>,
+    /// How many records were left out, and where the first one stands.
+    left_out: u64,
+    first: Option<(Place, Vec<u8>)>,
+}
+
+impl Copies {
+    /// The record `head` came, at `place` of the log `source`, when the logs were at the second `now`. Returns whether
+    /// it came before.
+    pub(super) fn came(
+        &mut self,
+        head: &Head<'_>,
+        source: usize,
+        (place, line): (Place, &[u8]),
+        now: u64,
+    ) -> bool {
+        while let Some(&(key, then)) = self.order.front() {
+            if self.order.len() < MOST && then.saturating_add(LONG) >= now {
+                break;
+            }
+            self.order.pop_front();
+            self.known.remove(&key);
+        }
+        let key = sample::hash(&self.hasher, head);
+        let known = self.known.entry(key).or_insert_with(|| {
+            self.order.push_back((key, now));
+            Known {
+                host: head.host,
+                times: Vec::new(),
+            }
+        });
+        let most = known
+            .times
+            .iter()
+            .map(|(_, times)| *times)
+            .max()
+            .unwrap_or(0);
+        let times = match known.times.iter_mut().find(|(log, _)| *log == source) {
+            Some((_, times)) => {
+                *times += 1;
+                *times
+            }
+            None => {
+                known.times.push((source, 1));
+                1
+            }
+        };
+        if times <= most {
+            let (host, own) = (known.host, head.host);
+            if host != own && !self.same.contains_key(&host) {
+                self.same.insert(own, host);
+            }
+            self.left_out += 1;
+            self.first.get_or_insert_with(|| (place, line.to_vec()));
+            return true;
+        }
+        false
+    }
+
+    /// The host that `host` turned out to be.
+    pub(super) fn host(&self, host: Host) -> Host {
+        self.same.get(&host).copied().unwrap_or(host)
+    }
+
+    /// What was left out.
+    pub(super) fn left_out(&self) -> Option<log::Repeated> {
+        let (first, line) = self.first.as_ref()?;
+        Some(log::Repeated {
+            records: self.left_out,
+            first: *first,
+            line: line.clone(),
+        })
+    }
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! What the beginning of a log shows: which records it has, in which order those of an event come, and of which hosts.
+
+use super::sorted;
+use crate::record::head::{self, Parsed};
+use crate::record::{Head, Type};
+use dmns_audit_uapi::line::Stamp;
+use dmns_audit_uapi::types::RecordType;
+use hashbrown::HashSet;
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, DefaultHasher};
+
+/// How many bytes of a log are looked at.
+pub(super) const LENGTH: usize = 64 << 10;
+
+/// How many of its records.
+const RECORDS: usize = 2000;
+
+/// The beginning of a log.
+#[derive(Debug, Default)]
+pub(super) struct Sample {
+    /// Each record: when and of which event, and what distinguishes it.
+    pub(super) records: Vec<(Stamp, u64)>,
+    /// The hosts that records name, and whether one names none.
+    pub(super) hosts: HashSet<Vec<u8>>,
+    pub(super) unnamed: bool,
+    /// It has a boot.
+    boots: bool,
+}
+
+/// Hashes alike in all samples.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fixed;
+
+impl BuildHasher for Fixed {
+    type Hasher = DefaultHasher;
+
+    fn build_hasher(&self) -> DefaultHasher {
+        DefaultHasher::new()
+    }
+}
+
+/// Hashes what distinguishes one record from another: its stamp and its fields, in whatever form a log has it.
+pub(super) fn hash(hasher: &impl BuildHasher, head: &Head<'_>) -> u64 {
+    hasher.hash_one((head.stamp, head.body.trim_ascii_end()))
+}
+
+/// Where a record stands in its event.
+pub(super) fn rank(head: &Head<'_>) -> u8 {
+    match head.ty {
+        Type::Ours(RecordType::NsInfo) => 2,
+        Type::Ours(_) => 1,
+        Type::Syscall => 3,
+        Type::Execve => 5,
+        Type::Cwd => 6,
+        Type::Path => 7,
+        Type::Proctitle => 8,
+        Type::Eoe => 9,
+        _ if AFTER.contains(&head.name) => 4,
+        // A message of a program, or what a security module refused.
+        _ => 0,
+    }
+}
+
+/// Other records that the kernel writes after the SYSCALL of their event.
+const AFTER: [&[u8]; 14] = [
+    b"IPC",
+    b"SOCKETCALL",
+    b"CONFIG_CHANGE_AFTER",
+    b"SOCKADDR",
+    b"IPC_SET_PERM",
+    b"MQ_OPEN",
+    b"MQ_SENDRECV",
+    b"MQ_NOTIFY",
+    b"MQ_GETSETATTR",
+    b"FD_PAIR",
+    b"OBJ_PID",
+    b"BPRM_FCAPS",
+    b"CAPSET",
+    b"MMAP",
+];
+
+impl Sample {
+    /// What `begin` shows. Its last line may be cut.
+    pub(super) fn of(hasher: &impl BuildHasher, begin: &[u8]) -> Self {
+        let mut sample = Self::default();
+        let whole = match begin.len() >= LENGTH {
+            true => memchr::memrchr(b'\n', begin).map_or(begin, |end| &begin[..end]),
+            false => begin,
+        };
+        for line in whole.split(|&byte| byte == b'\n') {
+            let Parsed::Record(head) = head::parse(line) else {
+                continue;
+            };
+            let hash = hash(hasher, &head);
+            sample.boots |= matches!(head.ty, Type::KernelBoot | Type::SystemBoot);
+            match head.node {
+                Some(node) => drop(sample.hosts.insert(node.to_vec())),
+                None => sample.unnamed = true,
+            }
+            sample.records.push((head.stamp, hash));
+            if sample.records.len() == RECORDS {
+                break;
+            }
+        }
+        sample
+    }
+
+    /// Whether a record stands in both.
+    pub(super) fn shares(&self, other: &Self) -> bool {
+        let own: HashSet<u64> = self.records.iter().map(|(_, hash)| *hash).collect();
+        other.records.iter().any(|(_, hash)| own.contains(hash))
+    }
+
+    /// Whether the serial numbers show that the two are of two machines: close to each other in time, the later record
+    /// has the smaller number, and no boot is between them.
+    pub(super) fn is_apart(&self, other: &Self) -> bool {
+        /// So soon no machine is up again, in seconds.
+        const SOON: u64 = 20;
+        if self.boots || other.boots {
+            return false;
+        }
+        let mut all: Vec<(Stamp, bool)> = Vec::new();
+        all.extend(self.records.iter().map(|(stamp, _)| (*stamp, false)));
+        all.extend(other.records.iter().map(|(stamp, _)| (*stamp, true)));
+        all.sort_unstable();
+        all.windows(2).any(|pair| {
+            let ((first, of), (second, than)) = (pair[0], pair[1]);
+            // Records of two processors come as they come.
+            let back = second.serial.saturating_add(8) < first.serial;
+            let far = first.serial.abs_diff(second.serial) > 1_000_000;
+            of != than && second.seconds - first.seconds < SOON && (back || far)
+        })
+    }
+
+    /// When the first record was made.
+    pub(super) fn first(&self) -> Option<Stamp> {
+        self.records.first().map(|(stamp, _)| *stamp)
+    }
+}
+
+/// The order in which a log has the records of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// As the kernel writes them.
+    Kernel,
+    /// Otherwise.
+    Mixed,
+    /// As `ausearch` writes them, with a line between events: the last one first.
+    Divided,
+}
+
+/// An event: its host, its stamp, and the last place in it that was seen.
+type Seen<'a> = (Option<&'a [u8]>, Stamp, (u8, u64));
+
+/// The order that `begin` shows.
+pub(super) fn order(begin: &[u8]) -> Order {
+    let begin = &begin[..begin.len().min(LENGTH)];
+    let mut order = Order::Kernel;
+    // The records of an event are close to each other.
+    let mut recent: VecDeque<Seen<'_>> = VecDeque::new();
+    let mut from = 0;
+    for end in memchr::memchr_iter(b'\n', begin) {
+        let line = &begin[from..end];
+        let before = &begin[..from];
+        from = end + 1;
+        if line.first() == Some(&b'-') && line.trim_ascii_end() == b"----" {
+            return Order::Divided;
+        }
+        let Parsed::Record(head) = head::parse(line) else {
+            continue;
+        };
+        let own = match head.ty {
+            Type::Ours(_) => sorted::own(&head),
+            _ => 0,
+        };
+        let place = (rank(&head), own);
+        let same = |known: &&mut Seen<'_>| known.1 == head.stamp && known.0 == head.node;
+        match recent.iter_mut().rev().find(same) {
+            Some((.., highest)) => {
+                // NS_INFO may come after all, and a record may be there twice.
+                let (rank, most) = (place.0, highest.0);
+                let back = rank < 2 && most > 2 || rank < 8 && most > 7;
+                let back = back || rank == most && place.1 < highest.1;
+                if back && memchr::memmem::find(before, line).is_none() {
+                    order = Order::Mixed;
+                }
+                *highest = place.max(*highest);
+            }
+            None => {
+                if recent.len() == RECENT {
+                    recent.pop_front();
+                }
+                recent.push_back((head.node, head.stamp, place));
+            }
+        }
+    }
+    order
+}
+
+/// How many events are looked at together.
+const RECENT: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Sample {
+        Sample::of(&Fixed, text.as_bytes())
+    }
+
+    #[test]
+    fn the_order_of_an_events_records_is_seen() {
+        let line =
+            |ty: &str, serial: u64| format!("type={ty} msg=audit(5.000:{serial}): of={ty}\n");
+        let event = [line("DM_CTRL", 1), line("SYSCALL", 1), line("PROCTITLE", 1)];
+        let shown = |lines: &[&str]| order(lines.concat().as_bytes());
+        assert_eq!(shown(&[&event[0], &event[1], &event[2]]), Order::Kernel);
+        assert_eq!(shown(&[&event[1], &event[0], &event[2]]), Order::Mixed);
+        assert_eq!(shown(&["----\n", &event[0]]), Order::Divided);
+        assert_eq!(
+            shown(&[&line("PROCTITLE", 1), &line("SYSCALL", 2)]),
+            Order::Kernel
+        );
+        assert_eq!(shown(&[&event[0], &event[1], &event[0]]), Order::Kernel);
+        let of = |id: u64| format!("type=NS_INIT_MNT msg=audit(5.000:1): mntns=1 ns_id={id}\n");
+        assert_eq!(shown(&[&of(5), &of(6)]), Order::Kernel);
+        assert_eq!(shown(&[&of(6), &of(5)]), Order::Mixed);
+        let init = line("NS_INIT_MNT", 1);
+        assert_eq!(
+            shown(&[&init, &event[1], &line("NS_INFO", 1)]),
+            Order::Kernel
+        );
+    }
+
+    #[test]
+    fn two_machines_are_seen_by_their_numbers() {
+        let line = |seconds: u64, serial: u64| {
+            format!("type=DM_EVENT msg=audit({seconds}.000:{serial}): x=1\n")
+        };
+        assert!(of(&line(100, 50)).is_apart(&of(&line(105, 20))));
+        assert!(!of(&line(100, 50)).is_apart(&of(&line(105, 80))));
+        assert!(!of(&line(100, 50)).is_apart(&of(&line(900, 20))));
+        assert!(of(&(line(100, 50) + &line(200, 60))).is_apart(&of(&line(190, 9_000_000))));
+    }
+}

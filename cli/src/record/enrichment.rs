@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! The names that auditd adds to numbers (`log_format = ENRICHED`): where they begin.
+//!
+//! auditd writes the byte 0x1d before them. What hands a record on may write something else, or nothing: rsyslog
+//! writes `#035`, `cat -v` writes `^]`, audisp-syslog writes a space.
+
+use memchr::memrchr;
+
+/// The names, as libaudit's `auditd-event.c` makes them of the names of fields: in upper case. A longer one stands
+/// before one that it ends with.
+const NAMES: [&[u8]; 20] = [
+    b"INODE_UID",
+    b"INODE_GID",
+    b"OBJ_UID",
+    b"OBJ_GID",
+    b"OLD-AUID",
+    b"SAUID",
+    b"IAUID",
+    b"OAUID",
+    b"FSUID",
+    b"FSGID",
+    b"EUID",
+    b"EGID",
+    b"SUID",
+    b"SGID",
+    b"OUID",
+    b"OGID",
+    b"AUID",
+    b"UID",
+    b"GID",
+    b"ID",
+];
+
+/// The same of those with a value without quotes.
+const PLAIN: [&[u8]; 3] = [b"SYSCALL", b"ARCH", b"SADDR"];
+
+/// What stands for the byte 0x1d.
+const SEPARATORS: [&[u8]; 12] = [
+    b"#035",
+    b"^]",
+    b"\\035",
+    b"\\x1d",
+    b"\\x1D",
+    b"\\u001d",
+    b"\\u001D",
+    b"<1d>",
+    b"<1D>",
+    b"<GS>",
+    "\u{241d}".as_bytes(),
+    "\u{fffd}".as_bytes(),
+];
+
+/// The record and the names after it, where no byte 0x1d divides them.
+#[inline]
+pub fn split(body: &[u8]) -> (&[u8], &[u8]) {
+    // Nearly all records end otherwise, which their last bytes show.
+    match body {
+        [.., b'1' | b'0' | b'\'', b'\n' | b' '] | [.., b')' | b'\''] => (body, &[]),
+        [.., b'=', b'0'..=b'9'] => (body, &[]),
+        _ if last(body.trim_ascii_end()).is_none() => (body, &[]),
+        _ => by_name(body),
+    }
+}
+
+fn by_name(body: &[u8]) -> (&[u8], &[u8]) {
+    let whole = body.trim_ascii_end();
+    let (mut end, mut found) = (whole.len(), None);
+    while let Some(from) = last(&whole[..end]) {
+        let before = whole[..from].trim_ascii_end();
+        let separator = SEPARATORS.iter().find(|text| before.ends_with(text));
+        let record = separator.map_or(before.len(), |text| before.len() - text.len());
+        found = Some((whole[..record].trim_ascii_end(), &whole[from..]));
+        // Only a space stands between two names.
+        if separator.is_some() || before.len() == from {
+            break;
+        }
+        end = before.len();
+    }
+    found.unwrap_or((body, &[]))
+}
+
+/// How long a value without quotes may be.
+const LONGEST: usize = 48;
+
+/// Where the last word of `text` begins, if it is a name and its value.
+#[inline]
+fn last(text: &[u8]) -> Option<usize> {
+    let (value, names): (usize, &[&[u8]]) = match text.last()? {
+        b'"' => {
+            let value = memrchr(b'"', &text[..text.len() - 1])?;
+            // Each of these names ends so.
+            if !text[..value].ends_with(b"D=") {
+                return None;
+            }
+            (value, &NAMES)
+        }
+        b'}' => (memrchr(b'{', text)?, &PLAIN),
+        last if last.is_ascii_alphanumeric() || *last == b'_' => {
+            let from = text.len().saturating_sub(LONGEST);
+            let equals = memrchr(b'=', &text[from..])?;
+            (from + equals + 1, &PLAIN)
+        }
+        _ => return None,
+    };
+    let name = text[..value].strip_suffix(b"=")?;
+    if !name.last()?.is_ascii_uppercase() {
+        return None;
+    }
+    let known = names.iter().find(|known| name.ends_with(known))?;
+    Some(name.len() - known.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_behind_each_separator() {
+        for record in [
+            "dev=253:2 error_msg='success' res=1",
+            "key=(null)",
+            "key=\"UID\"",
+            "pid=1 msg='op=start vm=\"a\" res=success'",
+            "exe=\"/usr/bin/a\"",
+            "name=",
+        ] {
+            for separator in [
+                "#035", "^]", " ", "  ", "", "\\x1d", "\u{241d}", " #035", "^] ", "\\u001D",
+            ] {
+                for names in [
+                    "AUID=\"ada\"",
+                    "AUID=\"ada\" UID=\"root\"",
+                    "ARCH=x86_64 SYSCALL=openat2 AUID=\"unset\" UID=\"a b\" FSGID=\"root\"",
+                    "UID=\"root\" ARCH=aarch64 SYSCALL=unshare",
+                    "SADDR={ saddr_fam=netlink nlnk-fam=16 nlnk-pid=0 }",
+                ] {
+                    let line = format!("{record}{separator}{names}");
+                    let (body, found) = split(line.as_bytes());
+                    assert_eq!(String::from_utf8_lossy(body), record, "{line}");
+                    assert_eq!(String::from_utf8_lossy(found), names, "{line}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_without_names_stays_whole() {
+        for record in [
+            "",
+            "res=1",
+            "res=1 ",
+            "key=\"x\"",
+            "key=\"AUID=\"",
+            "sector=4096 res=0 host=store1",
+            "sector=4096 res=0 host=\"store1\"",
+            "cwd=\"/UID\"",
+            "nametype=NORMAL",
+            "\"",
+            "=\"\"",
+            "}",
+        ] {
+            assert_eq!(
+                split(record.as_bytes()),
+                (record.as_bytes(), &[][..]),
+                "{record}"
+            );
+        }
+    }
+}
