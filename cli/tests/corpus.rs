@@ -404,7 +404,7 @@ fn messages_name_the_thing_and_the_next_step() {
         (
             &["report", "ns", "--container", "31"],
             "e-kernel-order.log",
-            "with info=2, or write 2 to /sys/kernel/debug/dmns_audit/info",
+            "with info=2, or write 2 to /sys/kernel/security/dmns_audit/info",
         ),
         (
             &["report", "dm", "--html", "-"],

@@ -243,7 +243,7 @@ impl Inside {
             writeln!(
                 out,
                 "there are no NS_INFO records, so only creations and deletions are known: load dmns_audit with info=2, or write \
-                 2 to /sys/kernel/debug/dmns_audit/info"
+                 2 to /sys/kernel/security/dmns_audit/info"
             )?;
         }
         Ok(())
