@@ -35,6 +35,16 @@ pub(crate) struct Hook {
     pub(crate) action: Action,
 }
 
+impl Hook {
+    /// Returns the name of the function, without that of its module.
+    fn name(&self) -> &'static CStr {
+        let bytes = self.function.to_bytes_with_nul();
+        let name = bytes.split(|byte| *byte == b':').next_back();
+        name.and_then(|name| CStr::from_bytes_with_nul(name).ok())
+            .unwrap_or(self.function)
+    }
+}
+
 /// What runs when a hooked function is called.
 #[derive(Clone, Copy)]
 pub(crate) enum Action {
@@ -227,14 +237,14 @@ impl Attachments {
         for hook in hooks {
             let site = probes
                 .find(hook.function)
-                .inspect_err(|e| refused(hook.function, *e))?;
+                .inspect_err(|e| refused(hook.name(), *e))?;
             sites.push((hook, site), GFP_KERNEL)?;
         }
         drop(probes);
         let mut this = Self::at(sites)?;
         this.logged = true;
         for (hook, _) in &this.hooks {
-            pr_info!("{}: attached\n", hook.function);
+            pr_info!("{}: attached\n", hook.name());
         }
         Ok(this)
     }
@@ -257,7 +267,7 @@ impl Attachments {
                 .inspect_err(|e| {
                     // SAFETY: `ops` is not registered.
                     unsafe { bindings::ftrace_free_filter(ops.get()) };
-                    refused(hook.function, *e);
+                    refused(hook.name(), *e);
                 })?;
         }
         Self::fill_slots(&sites);
@@ -284,7 +294,7 @@ impl Attachments {
             // All who attach hold a lock, or are the init function of the module: nobody else takes the slot meanwhile.
             let free = SLOTS.iter().find(|slot| slot.body.load(Relaxed) == 0);
             let Some(slot) = free else {
-                pr_err!("{}: no slot\n", hook.function);
+                pr_err!("{}: no slot\n", hook.name());
                 continue;
             };
             slot.hook
@@ -314,7 +324,7 @@ impl Attachments {
 fn report(sites: &[(&'static Hook, c_ulong)], error: Error) {
     let mut found = false;
     if let [(hook, _)] = sites {
-        refused(hook.function, error);
+        refused(hook.name(), error);
         return;
     }
     for (hook, site) in sites {
@@ -348,7 +358,7 @@ impl Drop for Attachments {
         }
         Self::free_slots(&self.hooks);
         for (hook, _) in self.hooks.iter().filter(|_| self.logged) {
-            pr_info!("{}: detached\n", hook.function);
+            pr_info!("{}: detached\n", hook.name());
         }
     }
 }

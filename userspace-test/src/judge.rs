@@ -290,7 +290,8 @@ pub(crate) fn examine(
 
     let mut counted = Counted::default();
     counted.kernel_log(&kernel_log)?;
-    counted.table(&guest.must("cat /sys/kernel/security/dmns_audit/counters 2>/dev/null || true")?)?;
+    counted
+        .table(&guest.must("cat /sys/kernel/security/dmns_audit/counters 2>/dev/null || true")?)?;
     let arrived = count(&guest.log);
     let c_spoke = !module_first || kernel_log.contains("dmns_audit: dm_audit_log_ti: detached");
     if !may_lose {

@@ -78,7 +78,12 @@ fn counters(table: &str, out: &mut Text) {
         "counter",
         "Records that the module could not hand to audit.",
         true,
-        &|c| matches!(c, "disabled" | "refused" | "refused_nowait" | "no_room" | "over_share"),
+        &|c| {
+            matches!(
+                c,
+                "disabled" | "refused" | "refused_nowait" | "no_room" | "over_share"
+            )
+        },
     );
     family(
         "dmns_records_retried_total",
