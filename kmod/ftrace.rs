@@ -271,7 +271,7 @@ impl Attachments {
                 })?;
         }
         Self::fill_slots(&sites);
-        // SAFETY: `ops` names functions whose hooks have slots. The address is that of a trampoline, which keeps the
+        // SAFETY: `ops` names functions, and their hooks have slots. The address is that of a trampoline, which keeps the
         // arguments of the function that leads to it.
         let registered = unsafe { bindings::register_ftrace_direct(ops.get(), trampoline) };
         to_result(registered).inspect_err(|e| {

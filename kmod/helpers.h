@@ -112,7 +112,7 @@ int dmns_control_store(unsigned long file, const u8 *text, size_t length);
 struct dmns_frame {
 	unsigned long a5, a4, a3, a2, a1;
 	unsigned long frame_pointer;
-	/* Where the function goes on behind its entry, or where a livepatch leads. */
+	/* The address behind the entry of the function, or where a livepatch leads. */
 	unsigned long body;
 };
 

@@ -25,7 +25,7 @@ enum NsRef {
 ///
 /// # Invariants
 ///
-/// `task` is `current`, or a task whose namespaces do not change while this exists. `proxy` is its `nsproxy`, or the one
+/// `task` is `current`, or a task that does not change its namespaces while this exists. `proxy` is its `nsproxy`, or the one
 /// that it is about to get, and is not null.
 pub(crate) struct TaskNs {
     task: *mut bindings::task_struct,

@@ -21,13 +21,13 @@ use kernel::sync::global_lock;
 
 ffi_export!(dmns_emit_dm, dmns_emit_ns, dmns_defer_old);
 
-/// How soon the worker looks again at deletions whose creation is not emitted yet, in jiffies.
+/// How soon the worker looks again at deletions that wait for their creation, in jiffies.
 const LOOK_AGAIN: c_ulong = bindings::HZ as c_ulong / 10;
 
 /// What the worker of namespaces keeps between two runs.
 struct Kept {
     baseline: Option<Baseline>,
-    /// Deletions of namespaces whose creation is not emitted yet.
+    /// Deletions of namespaces that wait for their creation.
     deletions: Texts,
 }
 

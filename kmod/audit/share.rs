@@ -15,7 +15,7 @@ use kernel::sync::atomic::{
 /// The most records that one user has in the queue at a time.
 const MAX_PER_USER: u32 = 1 << 16;
 
-/// Users whose ids have the same hash.
+/// The slots of users that have one hash.
 const SLOTS_PER_BUCKET: usize = 8;
 
 /// A power of two.
