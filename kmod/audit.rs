@@ -262,7 +262,7 @@ pub(crate) fn config_change(result: Result, head: impl FnOnce(&mut RecordText)) 
     if !enabled() {
         return;
     }
-    match RecordText::new(CONFIG_CHANGE, None, GFP_KERNEL) {
+    match RecordText::new(CONFIG_CHANGE, GFP_KERNEL) {
         Some(mut text) => {
             head(&mut text);
             subject().session(&mut *text);

@@ -46,8 +46,8 @@ enum dmns_call {
 /* The stamp of an event: its time, and its serial number; 0 before its first record. */
 struct dmns_stamp {
 	s64 sec;
-	s64 nsec;
-	unsigned int serial;
+	u32 nsec;
+	u32 serial;
 };
 
 /* The audit context of current: its event. */

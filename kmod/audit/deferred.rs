@@ -97,7 +97,7 @@ pub(crate) fn defer(text: KBox<RecordText>) {
     let Some(mut text) = text.complete() else {
         return;
     };
-    let class = match text.ty {
+    let class = match text.ty() {
         Some(RecordType::NsInit(_) | RecordType::NsDel(_)) => Class::Ns,
         _ => Class::Dm,
     };
@@ -116,7 +116,7 @@ pub(crate) fn defer(text: KBox<RecordText>) {
         return text.count(Outcome::NoRoom);
     }
     queue.count.fetch_add(1, Relaxed);
-    if let Some(ty) = text.ty {
+    if let Some(ty) = text.ty() {
         counters::deferred(ty, 1);
     }
     push(class, text);
@@ -219,7 +219,7 @@ fn emit(class: Class, text: KBox<RecordText>) {
     if text.number != 0 {
         // SAFETY: The workers alone call `Texts::emit()`, each for its class.
         let event = unsafe { WorkerEvent::begin(class, &text.stamp) };
-        let ty = text.ty;
+        let ty = text.ty();
         match start(&event, text.number, ty, &|| text.count(Outcome::Retried)) {
             Ok(record) => {
                 text.write(record);
@@ -314,7 +314,7 @@ pub(super) fn wait_for_violations() {
         return;
     };
     // A fence: no record, but a place in the queue.
-    if let Some(mut fence) = RecordText::new(0, None, GFP_KERNEL) {
+    if let Some(mut fence) = RecordText::new(0, GFP_KERNEL) {
         fence.ticket = Some(ticket.clone());
         push(Class::Dm, fence);
         let _ = ticket.wait(60_000);

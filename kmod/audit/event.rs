@@ -17,7 +17,7 @@ use kernel::types::NotThreadSafe;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp {
     sec: i64,
-    nsec: i64,
+    nsec: u32,
     serial: u32,
 }
 

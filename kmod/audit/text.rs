@@ -25,7 +25,9 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 
 /// The bytes that need no allocation of their own.
-const INLINE: usize = 160;
+const INLINE: usize = 152;
+
+const _: () = assert!(size_of::<RecordText>() <= 256);
 
 /// Who owns a namespace.
 #[derive(Clone, Copy)]
@@ -41,9 +43,8 @@ pub(crate) struct Owner {
 /// Takes one allocation of at most 256 bytes, unless a security label is uncommonly long.
 pub(crate) struct RecordText {
     next: *mut RecordText,
+    /// The type; 0 for a fence.
     pub(super) number: u16,
-    /// `None` for records that this module does not count: audit's own types, and fences.
-    pub(super) ty: Option<RecordType>,
     /// When the record was caused, and the serial number of its event, if it has one.
     pub(super) stamp: Stamp,
     /// The namespace that was created or deleted.
@@ -84,8 +85,7 @@ impl RecordText {
             counters::count(ty, Outcome::Disabled);
             return None;
         }
-        let text = Self::new(ty.number(), Some(ty), flags)
-            .or_else(|| Self::new(ty.number(), Some(ty), last));
+        let text = Self::new(ty.number(), flags).or_else(|| Self::new(ty.number(), last));
         if text.is_none() {
             counters::count(ty, Outcome::NoRoom);
         }
@@ -93,11 +93,10 @@ impl RecordText {
     }
 
     /// Starts the text of a record with this number.
-    pub(super) fn new(number: u16, ty: Option<RecordType>, flags: Flags) -> Option<KBox<Self>> {
+    pub(super) fn new(number: u16, flags: Flags) -> Option<KBox<Self>> {
         let text = Self {
             next: null_mut(),
             number,
-            ty,
             stamp: Stamp::now(),
             namespace: None,
             owner: 0,
@@ -117,6 +116,11 @@ impl RecordText {
         KBox::new(text, flags).ok()
     }
 
+    /// Returns the type; `None` for a record that this module does not count.
+    pub(super) fn ty(&self) -> Option<RecordType> {
+        RecordType::from_number(self.number)
+    }
+
     /// Names the namespace that was created or deleted.
     pub(crate) fn about(&mut self, namespace: &Namespace, owner: &Owner) {
         self.namespace = Some(*namespace);
@@ -132,7 +136,7 @@ impl RecordText {
 
     /// Returns the id of the namespace, if the record is of its creation.
     pub(super) fn created(&self) -> Option<u64> {
-        match self.ty {
+        match self.ty() {
             Some(RecordType::NsInit(_)) => self.namespace.map(|ns| ns.id),
             _ => None,
         }
@@ -140,7 +144,7 @@ impl RecordText {
 
     /// Returns the id of the namespace, if the record is of its deletion.
     pub(super) fn deleted(&self) -> Option<u64> {
-        match self.ty {
+        match self.ty() {
             Some(RecordType::NsDel(_)) => self.namespace.map(|ns| ns.id),
             _ => None,
         }
@@ -168,7 +172,7 @@ impl RecordText {
 
     /// Counts what became of the record.
     pub(super) fn count(&self, outcome: Outcome) {
-        if let Some(ty) = self.ty {
+        if let Some(ty) = self.ty() {
             counters::count(ty, outcome);
         } else if self.number != 0 && !matches!(outcome, Outcome::Emitted | Outcome::Retried) {
             pr_warn!("CONFIG_CHANGE: refused by audit\n");
@@ -178,7 +182,7 @@ impl RecordText {
     /// Emits the record in the event of `current`.
     pub(super) fn emit(&self, wait: Wait<'_>) -> Result<(), Outcome> {
         let context = super::event::context();
-        self.write(Record::attempt(context, self.number, self.ty, wait)?);
+        self.write(Record::attempt(context, self.number, self.ty(), wait)?);
         Ok(())
     }
 
