@@ -25,7 +25,6 @@
 #include <linux/uaccess.h>
 #include <linux/user_namespace.h>
 #include <linux/utsname.h>
-#include <linux/version.h>
 #include <linux/workqueue.h>
 #include <asm/unistd.h>
 #if __has_include(<generated/utsversion.h>)
@@ -95,18 +94,11 @@ bool dmns_has_audit_control(void)
 	       cap_raised(cred->cap_effective, CAP_AUDIT_CONTROL);
 }
 
-/* A livepatch and a direct call share a function if the owner of the call agrees. Up to 7.2 it does not learn which function. */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 3, 0)
+/* A livepatch and a direct call share a function if the owner of the call agrees. */
 static int dmns_share(struct ftrace_ops *ops, unsigned long ip, enum ftrace_ops_cmd cmd)
 {
 	return dmns_livepatched(ip, cmd != FTRACE_OPS_CMD_DISABLE_SHARE_IPMODIFY_PEER);
 }
-#else
-static int dmns_share(struct ftrace_ops *ops, enum ftrace_ops_cmd cmd)
-{
-	return cmd == FTRACE_OPS_CMD_DISABLE_SHARE_IPMODIFY_PEER ? 0 : -EBUSY;
-}
-#endif
 
 void dmns_allow_livepatch(struct ftrace_ops *ops)
 {
