@@ -68,7 +68,7 @@ soak: ## Load and unload, more processors, random calls: hours (CYCLES=1000, SEC
 	@$(DMNS_TEST) run --cpus 4 --repeat 50 $(ON_MORE)
 	@$(DMNS_TEST) run --cpus 4 --parallel --repeat 20 $(IN_PARALLEL)
 	@DMNS_KERNEL=debug $(DMNS_TEST) run fuzz --set seconds=$(SECONDS_OF_FUZZ)
-	@$(DMNS_TEST) run hostile-churn-load hostile-sleepers-cost panic-on-warn
+	@$(DMNS_TEST) run hostile-churn-load hostile-quota hostile-sleepers-cost panic-on-warn
 	@DMNS_KERNEL=rt $(DMNS_TEST) run rt-reload
 
 bench: ## Count the instructions that records cost, and compare (some minutes; not part of the tests)
