@@ -345,8 +345,8 @@ impl Drop for Attachments {
             bindings::unregister_ftrace_direct(self.ops.get(), self.trampoline, true)
         });
         if let Err(e) = unregistered {
-            // The functions still lead to our code, and nothing can keep a module whose exit function
-            // runs already: nothing but the exit function itself.
+            // The functions still lead to our code. The exit function runs already: only it can keep the module in memory,
+            // by not returning.
             pr_emerg!(
                 "ftrace cannot detach ({:?}); this module stays in memory, reboot soon\n",
                 e
