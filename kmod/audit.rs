@@ -44,7 +44,7 @@ pub(crate) use text::{
 pub(crate) enum Wait<'a> {
     /// The caller may sleep and holds no lock that others wait for. It holds a reference to the module, since the wait
     /// can take as long as `backlog_wait_time`. `docs/architecture.md` says of each place how that is known.
-    Allowed(#[expect(dead_code)] &'a ModuleRef),
+    Allowed(&'a ModuleRef),
     /// The caller must not sleep, or holds a lock or an I/O that others wait for.
     ///
     /// Where the backlog is full, audit refuses the record, and counts it in `lost`.

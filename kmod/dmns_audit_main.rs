@@ -125,6 +125,7 @@ struct Unloading;
 
 impl Drop for Unloading {
     fn drop(&mut self) {
+        lifetime::begin_unload();
         config::unloaded();
         baseline::end();
     }

@@ -16,22 +16,45 @@ use kernel::sync::atomic::{
 };
 use kernel::types::NotThreadSafe;
 
+/// Whether a handler that may have slept has ended since [`begin_unload`].
+static SLEPT: Atomic<bool> = Atomic::new(false);
+
 /// An SRCU reader: the code of a handler that is running.
 #[must_use = "the module can go as soon as this is dropped"]
-pub(crate) struct HandlerGuard(c_int, NotThreadSafe);
+pub(crate) struct HandlerGuard {
+    index: c_int,
+    sleeps: bool,
+    _not_send: NotThreadSafe,
+}
 
 impl HandlerGuard {
     /// Begins to read. Callable from any context but NMI, where no hooked function is called.
     pub(crate) fn new() -> Self {
-        // SAFETY: The SRCU structure is static, and initialised by the module loader. `drop` ends the reader.
-        Self(unsafe { bindings::dmns_handler_begin() }, NotThreadSafe)
+        Self::begin(true)
+    }
+
+    /// Begins to read, for a handler that never sleeps.
+    pub(crate) fn no_sleep() -> Self {
+        Self::begin(false)
+    }
+
+    fn begin(sleeps: bool) -> Self {
+        Self {
+            // SAFETY: The SRCU structure is static, and initialised by the module loader. `drop` ends the reader.
+            index: unsafe { bindings::dmns_handler_begin() },
+            sleeps,
+            _not_send: NotThreadSafe,
+        }
     }
 }
 
 impl Drop for HandlerGuard {
     fn drop(&mut self) {
+        if self.sleeps && !SLEPT.load(Relaxed) {
+            SLEPT.store(true, Relaxed);
+        }
         // SAFETY: The index comes from `dmns_handler_begin()`, in the same context.
-        unsafe { bindings::dmns_handler_end(self.0) };
+        unsafe { bindings::dmns_handler_end(self.index) };
     }
 }
 
@@ -97,12 +120,21 @@ pub(crate) fn wait_for_handlers() {
     wait_for_instructions();
 }
 
+/// Begins to unload. To be called before the functions are given back.
+pub(crate) fn begin_unload() {
+    SLEPT.store(false, Relaxed);
+}
+
 /// Waits as [`wait_for_handlers`], when all functions were given back. May sleep.
 pub(crate) fn wait_for_last_handlers() {
-    // ftrace has waited for who was on the way to an SRCU reader.
+    // ftrace has waited with RCU-tasks: for the instructions before the SRCU reader, and for each handler that did not sleep.
     // SAFETY: The caller may sleep.
     unsafe { bindings::dmns_handlers_wait() };
-    wait_for_instructions();
+    // A handler that slept, and ended before ftrace began to wait, was not asleep any more then: ftrace has waited for it
+    // too. One that ended later has set `SLEPT` within its SRCU reader.
+    if SLEPT.load(Relaxed) {
+        wait_for_instructions();
+    }
 }
 
 fn wait_for_instructions() {

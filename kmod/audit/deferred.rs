@@ -306,7 +306,8 @@ impl Batch {
 }
 
 /// Waits until the violations that are deferred by now are emitted, at most a minute. May sleep, and the caller holds no lock.
-pub(super) fn wait_for_violations() {
+/// The reference keeps the module meanwhile.
+pub(super) fn wait_for_violations(_: &ModuleRef) {
     if Class::Dm.is_empty() {
         return;
     }

@@ -498,8 +498,8 @@ pub(crate) fn for_each_creation(mut f: impl FnMut(u64) -> Result) -> Result {
 }
 
 fn emit_one(text: KBox<RecordText>, wait: Wait<'_>) {
-    if text.after_violations {
-        wait_for_violations();
+    if let (true, Wait::Allowed(module)) = (text.after_violations, wait) {
+        wait_for_violations(module);
     }
     match text.emit(wait) {
         Ok(()) => {}

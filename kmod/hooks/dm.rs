@@ -60,9 +60,14 @@ pub(super) unsafe extern "C" fn replace_dm_audit_log_ti(
             let text = dm::control(&event, error.map(CStr::to_bytes));
             if let Some(text) = text {
                 // The worker of a deferred removal, which holds no lock.
-                let module = ModuleRef::get();
-                drop(guard);
-                pending::emit_now(text, module.as_ref().map_or(Wait::Never, Wait::Allowed));
+                match ModuleRef::get() {
+                    Some(module) => {
+                        drop(guard);
+                        pending::emit_now(text, Wait::Allowed(&module));
+                    }
+                    // The module is being unloaded: the guard alone keeps it, and nothing waits.
+                    None => pending::emit_now(text, Wait::Never),
+                }
             }
         }
         bindings::AUDIT_DM_EVENT => dm::violation(&event, None),
@@ -83,7 +88,7 @@ pub(super) unsafe extern "C" fn replace_dm_audit_log_bio(
     sector: bindings::sector_t,
     result: c_int,
 ) {
-    let _guard = HandlerGuard::new();
+    let _guard = HandlerGuard::no_sleep();
     // SAFETY: By the safety requirements.
     let dev = unsafe { (*(*bio).bi_bdev).bd_dev };
     let event = Event {

@@ -42,7 +42,7 @@ pub(super) unsafe fn on_end(_: &Args) {
     }
     let Some(module) = ModuleRef::get() else {
         // The module is being unloaded, and nobody may wait in it any more.
-        let _guard = HandlerGuard::new();
+        let _guard = HandlerGuard::no_sleep();
         return pending::defer_own();
     };
     // SAFETY: By the safety requirements.

@@ -51,7 +51,7 @@ pub(super) unsafe fn on_add(args: &Args) {
 /// `args` are those of that function: a namespace in the tree, which the caller is about to free.
 pub(super) unsafe fn on_remove(args: &Args) {
     let ns = args.pointer::<bindings::ns_common>(0);
-    let _guard = HandlerGuard::new();
+    let _guard = HandlerGuard::no_sleep();
     if !baseline::namespaces_wanted() {
         return;
     }
@@ -89,7 +89,7 @@ unsafe fn owner(ns: *const bindings::ns_common) -> Owner {
 pub(super) unsafe fn on_switch(args: &Args) {
     let task = args.pointer::<bindings::task_struct>(0);
     let proxy = args.pointer::<bindings::nsproxy>(1);
-    let _guard = HandlerGuard::new();
+    let _guard = HandlerGuard::no_sleep();
     filter::nsproxy_changed();
     // Without a proxy, it exits.
     if !proxy.is_null() && task == kernel::task::Task::current_raw() {
@@ -105,7 +105,7 @@ pub(super) unsafe fn on_switch(args: &Args) {
 ///
 /// None: it looks at no argument.
 pub(super) unsafe fn on_clone(_: &Args) {
-    let _guard = HandlerGuard::new();
+    let _guard = HandlerGuard::no_sleep();
     if info::wanted() && TaskNs::current().is_some_and(|task| task.info().children_elsewhere()) {
         info::force_record_on_ns_change(|| false);
     }
