@@ -41,6 +41,11 @@ struct Node {
     /// Ids of namespaces whose number was given again although they still lived: their deletion may be deferred, and
     /// come later. What to say if it does not.
     reused: HashMap<u64, Finding>,
+    /// Deletions without a creation so far, by id.
+    ///
+    /// A record that auditd does not take in time is sent later (`kauditd_hold_skb()` in `kernel/audit.c`). So a creation
+    /// may stand after its deletion; their serial numbers have the order of the kernel.
+    early: HashMap<u64, Early>,
     /// The ids that were ever given.
     given: Ranges,
     /// The namespaces that were alive when records began, or began anew. From there on none is deleted that was not
@@ -50,6 +55,14 @@ struct Node {
     highest: u64,
     /// Constructors that failed, and whose destructor is still to come.
     failed: Option<Box<Pending<Mapping>>>,
+}
+
+/// A deletion that stands before its creation, or without one.
+#[derive(Debug)]
+struct Early {
+    serial: u64,
+    /// The error, if the creation does not come.
+    error: Option<Finding>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -197,6 +210,10 @@ impl History {
             out.push(judged.finding_in(Rule::ReusedId, "ns_id", message));
         } else {
             let node = self.nodes.of(host);
+            let early = node.early.remove(&id);
+            if early.is_some_and(|deletion| judged.head.stamp.serial < deletion.serial) {
+                return;
+            }
             if !node.given.insert(id) && node.given.is_exact() {
                 let message =
                     format!("ns_id={id} is given again: a namespace had it that was deleted");
@@ -301,10 +318,14 @@ impl History {
                     true => "the log has all that were alive when the module was loaded, and not this one".to_owned(),
                     false => "it was made before the log begins, or before the module was loaded".to_owned(),
                 });
-                out.push(match complete && !self.lossy {
-                    true => finding,
-                    false => finding.note(),
-                });
+                let error = if complete && !self.lossy {
+                    Some(finding)
+                } else {
+                    out.push(finding.note());
+                    None
+                };
+                let serial = judged.head.stamp.serial;
+                node.early.insert(id, Early { serial, error });
             }
         }
     }
@@ -420,10 +441,11 @@ impl Node {
         out.extend(self.baseline.as_mut().and_then(|list| list.gap()));
     }
 
-    /// Deletions that have not come by now do not come any more.
+    /// Reports what is missing: no record is deferred any more.
     fn nothing_is_deferred(&mut self, out: &mut Vec<Finding>) {
         let first = out.len();
         out.extend(self.reused.drain().map(|(_, finding)| finding));
+        out.extend(self.early.drain().filter_map(|(_, early)| early.error));
         out[first..].sort_by_key(|finding| finding.place);
     }
 
