@@ -5,8 +5,8 @@
 //! C header: [`include/linux/audit.h`](srctree/include/linux/audit.h)
 //!
 //! - [`Record`]: a record that is emitted here and now.
-//! - [`RecordText`]: the text of a record that is emitted later: [`pending`], at the end of the event by the task itself;
-//!   or [`deferred`], by a worker.
+//! - [`RecordText`]: the text of a record that is emitted later: [`pending`], at the end of the
+//!   event by the task itself; or [`deferred`], by a worker.
 //! - [`event`]: the event that a record belongs to.
 
 pub(crate) mod deferred;
@@ -39,20 +39,22 @@ pub(crate) use text::{
     RecordText, //
 };
 
-/// Whether emitting a record may wait: for memory, and for room in the audit backlog.
+/// Permission to wait while a record is emitted: for memory, and for room in the audit backlog.
 #[derive(Clone, Copy)]
 pub(crate) enum Wait<'a> {
-    /// The caller may sleep and holds no lock that others wait for. It holds a reference to the module, since the wait
-    /// can take as long as `backlog_wait_time`. `docs/architecture.md` says of each place how that is known.
+    /// The caller may sleep and holds no lock that others wait for. It holds a reference to the
+    /// module, since the wait can take as long as `backlog_wait_time`. `docs/architecture.md` says
+    /// of each place how that is known.
     Allowed(&'a ModuleRef),
-    /// The caller must not sleep, or holds a lock or an I/O that others wait for.
+    /// The caller must not sleep, or holds a lock or an I/O that other tasks wait for.
     ///
-    /// Where the backlog is full, audit refuses the record, and counts it in `lost`.
+    /// audit refuses the record if the backlog is full, and counts it in `lost`.
     Never,
 }
 
 impl Wait<'_> {
-    /// Returns what is allowed here and now: nothing waits where the kernel counts a reason not to sleep.
+    /// Returns what is allowed here and now: nothing waits where the kernel counts a reason not to
+    /// sleep.
     fn effective(self) -> Self {
         match self {
             Self::Allowed(_) if may_sleep() => self,
@@ -60,7 +62,7 @@ impl Wait<'_> {
         }
     }
 
-    /// Returns what became of a record that audit refused.
+    /// Returns the outcome of a record that audit refused.
     fn refused(self) -> Outcome {
         match self {
             Self::Allowed(_) => Outcome::Refused,
@@ -69,13 +71,15 @@ impl Wait<'_> {
     }
 }
 
-/// Returns whether nothing that the kernel counts forbids to sleep. A lock that may be held across a sleep is not counted.
+/// Returns whether nothing that the kernel counts forbids to sleep. A lock that may be held across
+/// a sleep is not counted.
 fn may_sleep() -> bool {
     // SAFETY: Reads the preemption count and `current`; no requirements.
     unsafe { bindings::dmns_may_sleep() }
 }
 
-/// Returns the flags of an allocation that `current` is charged for, where it may sleep; else those of an atomic one.
+/// Returns the flags of an allocation that `current` is charged for, where it may sleep; else those
+/// of an atomic one.
 pub(crate) fn task_flags() -> Flags {
     if may_sleep() {
         GFP_KERNEL_ACCOUNT
@@ -94,7 +98,7 @@ const CONFIG_CHANGE: u16 = 1305;
 /// C: `AUDIT_EOE` in `include/uapi/linux/audit.h`.
 const EOE: u16 = 1320;
 
-/// How long the path of a control group may be, in bytes: Kubernetes has some 200.
+/// The longest path of a control group, in bytes: those of Kubernetes have some 200.
 const LONGEST_CGROUP: usize = 512;
 
 /// An audit record on its way: it starts, takes its fields, and is sent when dropped.
@@ -103,8 +107,8 @@ const LONGEST_CGROUP: usize = 512;
 ///
 /// # Invariants
 ///
-/// `buffer` came from `audit_log_start()` and has not been given to `audit_log_end()`; nobody else has
-/// it. `len <= text.len()`, and the first `len` bytes of `text` are not in the buffer yet.
+/// `buffer` came from `audit_log_start()`, has not been given to `audit_log_end()`, and is not
+/// shared. `len <= text.len()`, and the first `len` bytes of `text` are not in the buffer yet.
 #[must_use = "a record is sent when it is dropped: without its fields it is not worth sending"]
 pub(crate) struct Record {
     buffer: NonNull<bindings::audit_buffer>,
@@ -115,8 +119,8 @@ pub(crate) struct Record {
 impl Record {
     /// Starts a record of type `ty`.
     ///
-    /// In a task it carries the task's audit context, and so shares the serial of the system call that
-    /// the task is in, if any. In an interrupt it stands alone.
+    /// In a task it carries the task's audit context, and so shares the serial of the system call
+    /// that the task is in, if any. In an interrupt it stands alone.
     ///
     /// Returns `None` where there is no record to write: auditing is off, or audit gave no buffer.
     /// [`counters`] say which.
@@ -132,7 +136,8 @@ impl Record {
 
     /// Starts a record in the event of `context`, or returns why not. Counts only what is emitted.
     ///
-    /// What was caused while auditing was on is emitted also when it is off by now, as audit does with what waits.
+    /// A record that was caused while auditing was on is emitted also if auditing is off by now, as
+    /// audit does with queued records.
     fn attempt(
         context: *mut bindings::audit_context,
         number: u16,
@@ -151,8 +156,8 @@ impl Record {
     fn of_type(number: u16, context: *mut bindings::audit_context, wait: Wait<'_>) -> Option<Self> {
         let number = number.into();
         let buffer = match wait.effective() {
-            // SAFETY: `context` is null, the audit context of `current`, or that of the worker which runs now. It stays
-            // valid while this runs. The caller may sleep.
+            // SAFETY: `context` is null, the audit context of `current`, or that of the worker
+            // which runs now. It stays valid while this runs. The caller may sleep.
             Wait::Allowed(_) => unsafe { bindings::dmns_log_start_waiting(context, number) },
             // SAFETY: As above; GFP_ATOMIC does not sleep.
             Wait::Never => unsafe {
@@ -167,7 +172,7 @@ impl Record {
         })
     }
 
-    /// Adds ` ppid= pid= auid= ... comm= exe= subj=`: who `current` is, in full.
+    /// Adds ` ppid= pid= auid= ... comm= exe= subj=`: the full description of `current`.
     pub(crate) fn task_info(&mut self) {
         self.flush();
         // SAFETY: By the type invariants the buffer is valid and ours.
@@ -177,7 +182,8 @@ impl Record {
     /// Adds ` cgroup=`: the control group that `current` is in.
     pub(crate) fn cgroup(&mut self) {
         let mut path = [0; LONGEST_CGROUP];
-        // SAFETY: The path is written to the buffer, at most as many bytes as it has; `current` has a group.
+        // SAFETY: The path is written to the buffer, at most as many bytes as it has; `current` has
+        // a group.
         let length = unsafe { bindings::dmns_cgroup_path(path.as_mut_ptr(), path.len()) };
         // One that fills the buffer has been cut: what differs between containers stands last.
         let whole = usize::try_from(length)
@@ -186,7 +192,7 @@ impl Record {
         cgroup_field(whole.and_then(|length| path.get(..length)), self);
     }
 
-    /// Adds `pid= uid= auid= ses= subj=`: who `current` is, in short.
+    /// Adds `pid= uid= auid= ses= subj=`: the short description of `current`.
     pub(crate) fn subject(&mut self) {
         subject().head(self);
         self.task_context();
@@ -195,14 +201,14 @@ impl Record {
     /// Adds ` subj=`: the security label of `current`.
     fn task_context(&mut self) {
         self.flush();
-        // SAFETY: By the type invariants the buffer is valid and ours. An error has been reported by
-        // audit itself (`audit_panic()`), and leaves the record without `subj=`.
+        // SAFETY: By the type invariants the buffer is valid and ours. An error has been reported
+        // by audit itself (`audit_panic()`), and leaves the record without `subj=`.
         unsafe { bindings::audit_log_task_context(self.buffer.as_ptr()) };
     }
 
     fn flush(&mut self) {
-        // SAFETY: By the type invariants the buffer is valid and ours. The format takes an `int` and a
-        // pointer to at least as many bytes; `len` is at most 192.
+        // SAFETY: By the type invariants the buffer is valid and ours. The format takes an `int`
+        // and a pointer to at least as many bytes; `len` is at most 192.
         unsafe {
             bindings::audit_log_format(
                 self.buffer.as_ptr(),
@@ -234,8 +240,8 @@ impl Sink for Record {
 impl Drop for Record {
     fn drop(&mut self) {
         self.flush();
-        // SAFETY: By the type invariants the buffer is valid, ours, and not yet ended; it is not used
-        // again.
+        // SAFETY: By the type invariants the buffer is valid, ours, and not yet ended; it is not
+        // used again.
         unsafe { bindings::audit_log_end(self.buffer.as_ptr()) };
     }
 }
@@ -256,8 +262,8 @@ fn state() -> u32 {
     unsafe { (&raw const bindings::audit_enabled).read_volatile() }
 }
 
-/// Emits a `CONFIG_CHANGE`, in the event of the system call that did it if audit takes it within a second. `head` writes what
-/// changed, up to ` auid=`. The caller holds no lock.
+/// Emits a `CONFIG_CHANGE`, in the event of the system call that did it if audit takes it within a
+/// second. `head` writes what changed, up to ` auid=`. The caller holds no lock.
 pub(crate) fn config_change(result: Result, head: impl FnOnce(&mut RecordText)) {
     if !enabled() {
         return;
@@ -274,13 +280,14 @@ pub(crate) fn config_change(result: Result, head: impl FnOnce(&mut RecordText)) 
     }
 }
 
-/// Returns who `current` is, as the initial pid and user namespaces see it.
+/// Returns the description of `current`, as the initial pid and user namespaces see it.
 fn subject() -> Subject {
     let task = kernel::task::Task::current_raw();
     Subject {
         // SAFETY: `current` is valid, and its thread group id never changes.
         pid: unsafe { (*task).tgid },
-        // SAFETY: `current` is valid; only it changes its credentials, which live as long as it points to them.
+        // SAFETY: `current` is valid. Only it changes its credentials, which are valid as long as
+        // it points to them.
         uid: unsafe { (*(*task).cred).uid.val },
         // SAFETY: `current` is valid; only it changes its login user id.
         auid: unsafe { (*task).loginuid.val },
@@ -289,11 +296,12 @@ fn subject() -> Subject {
     }
 }
 
-/// Adds ` subj=`: the security label of `current`, as `audit_log_task_context()` does where one security module
-/// labels tasks; where several do, that of the first. Callable from any context.
+/// Adds ` subj=`: the security label of `current`, as `audit_log_task_context()` does where one
+/// security module labels tasks; where several do, that of the first. Callable from any context.
 fn label(out: &mut impl Sink) {
     let mut label = bindings::lsm_prop::default();
-    // SAFETY: `label` is ours to write. What it refers to is valid until `current` changes its label.
+    // SAFETY: `label` is ours to write. What it refers to is valid until `current` changes its
+    // label.
     unsafe { bindings::security_current_getlsmprop_subj(&raw mut label) };
     let mut text = bindings::lsm_context::default();
     // SAFETY: `label` was just read, `text` is ours to write.

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The baseline: the namespaces that exist when records begin, when the module is loaded and when auditing is switched on.
-//! The worker of namespaces records each once.
+//! The baseline: the namespaces that exist when records begin, when the module is loaded and when
+//! auditing is switched on. The worker of namespaces records each once.
 //!
-//! While the kernel's list is being read, handlers defer what they see instead of adding it to the event. So the worker
-//! compares the list with the queue, in one place and without a lock:
+//! While the kernel's list is being read, handlers defer their records instead of adding them to
+//! the event. So the worker compares the list with the queue, in one place and without a lock:
 //!
-//! - A handler queues a creation before the namespace is in the list. If the list has it, the queue has its creation.
-//! - A handler queues a deletion before the namespace leaves the list. If neither the list nor the queue has its creation,
-//!   it existed before, and is part of the baseline.
+//! - A handler queues a creation before the namespace is in the list. If the list has it, the queue
+//!   has its creation.
+//! - A handler queues a deletion before the namespace leaves the list. If neither the list nor the
+//!   queue has its creation, it existed before, and is part of the baseline.
 //!
-//! Recording takes longer than reading. Meanwhile only the deletions of what is still to be recorded wait.
+//! Recording takes longer than reading. Meanwhile only the deletions of what is still to be
+//! recorded wait.
 
 use crate::audit::deferred::{
     Batch,
@@ -42,7 +44,8 @@ use kernel::sync::atomic::{
 /// The records of one event. libauparse ends an event two seconds after its time.
 const PER_EVENT: usize = 64;
 
-/// The handlers of namespaces do nothing: the module is being unloaded, or does not record namespaces.
+/// The handlers of namespaces do nothing: the module is being unloaded, or does not record
+/// namespaces.
 const OFF: u32 = 0;
 /// The baseline is recorded, or its list has been read.
 const READ: u32 = 1;
@@ -53,7 +56,7 @@ const ATTACHING: u32 = 3;
 
 static STATE: Atomic<u32> = Atomic::new(OFF);
 
-/// How many namespaces are still to be recorded.
+/// The number of namespaces that are still to be recorded.
 static LEFT: Atomic<usize> = Atomic::new(0);
 
 /// Writes how far the baseline is.
@@ -68,13 +71,13 @@ pub(crate) fn show(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
 }
 
-/// Returns whether the handlers of namespaces have anything to record: not any more when the module is being unloaded, for
-/// then one of them is detached before the other.
+/// Returns whether the handlers of namespaces record. They do not while the module is being
+/// unloaded: one of them may be detached before the other.
 pub(crate) fn namespaces_wanted() -> bool {
     STATE.load(Relaxed) != OFF
 }
 
-/// Returns whether the kernel's list is being read: what a handler sees is to be deferred.
+/// Returns whether the kernel's list is being read. Handlers then defer their records.
 pub(crate) fn reading() -> bool {
     matches!(STATE.load(Acquire), WANTED | ATTACHING)
 }
@@ -95,14 +98,15 @@ pub(crate) fn end() {
     STATE.store(OFF, Relaxed);
 }
 
-/// Lets the worker read the baseline, if auditing is on and that has not been done since. To be called when auditing may have
-/// been switched on or off.
+/// Lets the worker read the baseline, if auditing is on and that has not been done since. To be
+/// called when auditing may have been switched on or off.
 pub(crate) fn auditing_changed() {
     if !namespaces_wanted() {
         return;
     }
     if !audit::enabled() {
-        // While auditing is off nothing is recorded. What exists then is in the list later.
+        // While auditing is off nothing is recorded. The next list has the namespaces that exist
+        // then.
         let _ = STATE.cmpxchg(READ, WANTED, Release);
     } else if reading() {
         Class::Ns.wake(0);
@@ -123,13 +127,13 @@ impl Baseline {
         STATE.load(Acquire) == WANTED && audit::enabled()
     }
 
-    /// Begins a baseline: waits for what began before. What is pending is deferred. May sleep.
+    /// Begins a baseline: waits for calls that began before, and defers pending records. May sleep.
     pub(crate) fn begin() -> Self {
-        // Tasks that entered `__ns_tree_add_raw()` or `__ns_tree_remove()` before these were patched have updated the list:
-        // neither function sleeps on its way there.
+        // Tasks that entered `__ns_tree_add_raw()` or `__ns_tree_remove()` before these were
+        // patched have updated the list: neither function sleeps on its way there.
         // SAFETY: The worker may sleep.
         unsafe { bindings::synchronize_rcu_tasks() };
-        // Handlers that found the state of before have added what they saw to their events.
+        // Handlers that read the previous state have added their records to their events.
         // SAFETY: As above.
         unsafe { bindings::dmns_handlers_wait() };
         pending::defer_all_pending();
@@ -144,7 +148,7 @@ impl Baseline {
         }
     }
 
-    /// Reads the kernel's list. `queued` is what was queued until then. May sleep.
+    /// Reads the kernel's list. `queued` are the texts that were queued until then. May sleep.
     pub(crate) fn read(&mut self, queued: &mut Texts) {
         let list = read_list();
         queued.append(&mut Class::Ns.take());
@@ -160,8 +164,8 @@ impl Baseline {
         LEFT.store(self.list.len(), Relaxed);
     }
 
-    /// Lets creations belong to their events again. The first part of the list is recorded: no creation that it lacks comes
-    /// before it.
+    /// Lets creations belong to their events again. The first part of the list is recorded: no
+    /// creation that it lacks comes before it.
     pub(crate) fn list_is_read() {
         if audit::enabled() {
             let _ = STATE.cmpxchg(WANTED, READ, Release);
@@ -212,7 +216,8 @@ impl Baseline {
     }
 }
 
-/// Takes out of `list` what is `being_created`, or what `queued` has the creation of, and adds what it has the deletion of alone.
+/// Removes from `list` the namespaces in `being_created` and those that `queued` has a creation of.
+/// Adds those that `queued` has only a deletion of.
 fn merge(
     mut list: KVVec<dmns_namespace>,
     being_created: &[u64],
@@ -250,7 +255,7 @@ fn merge(
     Ok(list)
 }
 
-/// What begins with the id of a namespace.
+/// A type that begins with the id of a namespace.
 ///
 /// # Safety
 ///

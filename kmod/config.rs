@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The module's own configuration: each change is audited, as audit's are, and none is made when audit's is locked
-//! (`auditctl -e 2`).
+//! The module's own configuration: each change is audited, as audit's are, and none is made when
+//! audit's is locked (`auditctl -e 2`).
 
 use crate::audit;
 use crate::info::Level;

@@ -4,7 +4,8 @@
 //!
 //! C header: [`include/linux/security.h`](srctree/include/linux/security.h)
 //!
-//! securityfs, since lockdown does not close it, as it does debugfs. An open file holds a reference to the module.
+//! securityfs, since lockdown does not close it, as it does debugfs. An open file holds a reference
+//! to the module.
 
 mod filter;
 mod info;
@@ -39,7 +40,7 @@ const FILES: [(&CStr, u16); 5] = [
     (c"baseline", 0o400),
 ];
 
-/// What the files control.
+/// The state that the files control.
 #[pin_data]
 pub(crate) struct Control {
     #[pin]
@@ -76,7 +77,7 @@ impl Control {
     }
 }
 
-/// What the open files control; null before the files are there.
+/// The state that the open files control; null before the files exist.
 static CONTROL: Atomic<*mut Control> = Atomic::new(null_mut());
 
 /// The files, as long as this exists.
@@ -95,7 +96,8 @@ impl Files {
     /// Makes the files. A file that cannot be made is reported in the kernel log.
     pub(crate) fn new(control: Pin<KBox<Control>>) -> Self {
         CONTROL.store(core::ptr::from_ref(&*control).cast_mut(), Release);
-        // SAFETY: The name is NUL-terminated; null asks for the root of securityfs. The caller may sleep.
+        // SAFETY: The name is NUL-terminated; null asks for the root of securityfs. The caller may
+        // sleep.
         let dir =
             unsafe { bindings::securityfs_create_dir(c"dmns_audit".as_char_ptr(), null_mut()) };
         for (number, (name, mode)) in FILES.iter().enumerate() {
@@ -119,7 +121,8 @@ impl Files {
 impl Drop for Files {
     fn drop(&mut self) {
         // No file is open: each open one holds a reference to the module.
-        // SAFETY: `dir` came from securityfs_create_dir(); errors are ignored there. The files go with it.
+        // SAFETY: `dir` came from securityfs_create_dir(); errors are ignored there. The files go
+        // with it.
         unsafe { bindings::securityfs_remove(self.dir) };
         CONTROL.store(null_mut(), Release);
     }
@@ -127,7 +130,8 @@ impl Drop for Files {
 
 /// Returns what the files control.
 fn control() -> Option<&'static Control> {
-    // SAFETY: Null, or valid until the files are removed: an open file holds a reference to the module.
+    // SAFETY: Null, or valid until the files are removed: an open file holds a reference to the
+    // module.
     unsafe { CONTROL.load(Acquire).as_ref() }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Counts what became of the records, by type: `/sys/kernel/security/dmns_audit/counters`.
+//! Counts the outcomes of records, by type: `/sys/kernel/security/dmns_audit/counters`.
 //!
 //! The file holds a line of column names, then one line per record type:
 //!
@@ -11,18 +11,20 @@
 //!
 //! - `emitted`: handed to audit. Each of these must arrive, or appear in audit's `lost` counter.
 //! - `disabled`: not written, since auditing was off (`auditctl -e 0`).
-//! - `refused`: lost: audit gave no buffer, although the caller could wait. An exclude rule names the type, memory
-//!   ran out, or the backlog stayed full and the record could not be deferred (`DM_CTRL`), or audit may not
-//!   wait (`backlog_wait_time` 0).
-//! - `refused_nowait`: lost: the same, where the caller could not wait: the module is being unloaded.
+//! - `refused`: lost: audit gave no buffer, although the caller could wait. An exclude rule names
+//!   the type, memory ran out, or the backlog stayed full and the record could not be deferred
+//!   (`DM_CTRL`), or audit may not wait (`backlog_wait_time` 0).
+//! - `refused_nowait`: lost: the same, where the caller could not wait: the module is being
+//!   unloaded.
 //! - `no_room`: lost: could not be deferred, since the queue was full, or memory ran out.
-//! - `over_share`: lost: could not be deferred, since the user who caused it has 65536 records in the queue. The file `users` has
-//!   the users.
-//! - `retried`: audit gave no buffer, and counted that as lost; the record was deferred for another try.
+//! - `over_share`: lost: could not be deferred, since the user that caused it has 65536 records in
+//!   the queue. The file `users` lists the users.
+//! - `retried`: audit gave no buffer, and counted that as lost; the record was deferred for another
+//!   try.
 //! - `deferred`: waiting now for the worker to emit them.
 //!
-//! The counts start at zero when the module loads. When it is unloaded, the kernel log keeps those that
-//! are not zero.
+//! The counts start at zero when the module loads. When it is unloaded, the kernel log keeps those
+//! that are not zero.
 
 use crate::uapi::types::{
     self,
@@ -35,7 +37,7 @@ use kernel::sync::atomic::{
     Relaxed, //
 };
 
-/// What became of a record.
+/// The outcome of a record.
 #[derive(Clone, Copy)]
 pub(crate) enum Outcome {
     /// Handed to audit.
@@ -68,7 +70,7 @@ const OUTCOMES: [&str; 7] = [
 static COUNTS: [[Atomic<u64>; OUTCOMES.len()]; types::COUNT] =
     [const { [const { Atomic::new(0) }; OUTCOMES.len()] }; types::COUNT];
 
-/// How many records of each type are deferred now.
+/// The number of deferred records of each type.
 static DEFERRED: [Atomic<i64>; types::COUNT] = [const { Atomic::new(0) }; types::COUNT];
 
 /// Notes that `change` more records of type `ty` are deferred. Callable from any context.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Device mapper: what is recorded in place of `drivers/md/dm-audit.c`.
+//! Device mapper: the records that replace those of `drivers/md/dm-audit.c`.
 
 use crate::audit::deferred::defer;
 use crate::audit::{
@@ -14,8 +14,9 @@ use kernel::prelude::*;
 
 /// Records that a target is constructed or destroyed: C's `dm_audit_log_ti(AUDIT_DM_CTRL, ...)`.
 ///
-/// The task that sent the ioctl holds `md->type_lock` in a constructor, so the record is pending until the event ends.
-/// Returns the record where nobody comes to that end: in the worker that removes a mapping later, which holds no lock.
+/// The task that sent the ioctl holds `md->type_lock` in a constructor, so the record is pending
+/// until the event ends. Returns the record where the event has no such end: in the worker that
+/// removes a mapping later, which holds no lock.
 #[must_use]
 pub(crate) fn control(event: &Event<'_>, error: Option<&[u8]>) -> Option<KBox<RecordText>> {
     let flags = task_flags();
@@ -27,11 +28,12 @@ pub(crate) fn control(event: &Event<'_>, error: Option<&[u8]>) -> Option<KBox<Re
     pending::add_own(text, flags).err()
 }
 
-/// Records that a target found a violation: C's `dm_audit_log_ti(AUDIT_DM_EVENT, ...)` where it belongs to the target as a
-/// whole, and `dm_audit_log_bio()` where it belongs to a sector.
+/// Records that a target found a violation: C's `dm_audit_log_ti(AUDIT_DM_EVENT, ...)` where it
+/// belongs to the target as a whole, and `dm_audit_log_bio()` where it belongs to a sector.
 ///
-/// Called by an I/O worker, or by crypt in softirq: the I/O does not wait for auditd, so the record is deferred. Or in an
-/// ioctl, which may hold `md->suspend_lock`: the record of a target is pending until the event ends.
+/// Called by an I/O worker, or by crypt in softirq: the I/O does not wait for auditd, so the record
+/// is deferred. Or in an ioctl, which may hold `md->suspend_lock`: the record of a target is
+/// pending until the event ends.
 pub(crate) fn violation(event: &Event<'_>, sector: Option<u64>) {
     let Some(mut text) = RecordText::start(RecordType::DmEvent, GFP_ATOMIC, GFP_ATOMIC) else {
         return;

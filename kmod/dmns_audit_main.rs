@@ -5,11 +5,15 @@
 //! From the ground up:
 //!
 //! - [`uapi`]: the text of the records, the same source that user space is built from.
-//! - [`lifetime`], [`read_once`], [`nsfs`], [`task`], [`counters`]: what the others need of the kernel.
+//! - [`lifetime`], [`read_once`], [`nsfs`], [`task`], [`counters`]: the ground: parts of the kernel
+//!   that the others need.
 //! - [`audit`]: the safe layer over `audit_log_*()`: when and how a record is emitted.
-//! - [`dm`], [`ns`], [`info`], [`config`]: what is recorded. [`filter`]: what is not.
-//! - [`baseline`]: the namespaces that exist when records begin. [`worker`]: emits what is deferred.
-//! - [`ftrace`]: attaches to kernel functions. [`hooks`]: the table of these functions, and what runs then.
+//! - [`dm`], [`ns`], [`info`], [`config`]: the records. [`filter`]: the events that are not
+//!   recorded.
+//! - [`baseline`]: the namespaces that exist when records begin. [`worker`]: emits deferred
+//!   records.
+//! - [`ftrace`]: attaches to kernel functions. [`hooks`]: the table of these functions, and their
+//!   handlers.
 //! - [`control`]: the files in securityfs.
 
 #[cfg(not(CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS))]
@@ -51,8 +55,8 @@ mod worker;
 #[allow(dead_code, unreachable_pub)] // User space takes more of it than we do.
 mod uapi;
 
-/// What `kernel::bindings` has, and what bindgen makes of `bindings.h`.
-// As rust/bindings/lib.rs has it: generated code follows none of these.
+/// The contents of `kernel::bindings`, and what bindgen makes of `bindings.h`.
+// As in rust/bindings/lib.rs: generated code follows none of these lints.
 #[allow(
     clippy::all,
     clippy::as_underscore,
@@ -208,7 +212,8 @@ fn level(value: impl Borrow<u8>) -> Result<Level> {
     })
 }
 
-/// Returns the value of a parameter that switches a part on or off. 7.2 hands out a reference, 7.3 the value.
+/// Returns the value of a parameter that switches a part on or off. 7.2 hands out a reference, 7.3
+/// the value.
 fn switch(name: &CStr, value: impl Borrow<u8>) -> Result<bool> {
     match *value.borrow() {
         0 => Ok(false),

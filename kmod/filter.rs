@@ -2,11 +2,13 @@
 
 //! The filter: records that tasks in given containers cause can be excluded, or kept alone.
 //!
-//! A container is a set of namespaces. A task is in it while it is, for each kind of which the container has a
-//! namespace, in that namespace or in one that was created inside: a task that leaves one of them has left the container.
+//! A container is a set of namespaces. A task is in it while it is, for each kind of which the
+//! container has a namespace, in that namespace or in one that was created inside: a task that
+//! leaves one of them has left the container.
 //!
-//! Never filtered: records of device mapper, of creations and deletions of namespaces, of changes of audit's configuration, and
-//! the events that they are part of; and what an interrupt causes, since its cause is not known.
+//! Never filtered: records of device mapper, of creations and deletions of namespaces, of changes
+//! of audit's configuration, and the events that they are part of; and what an interrupt causes,
+//! since its cause is not known.
 
 mod cache;
 mod members;
@@ -25,7 +27,7 @@ use kernel::sync::atomic::{
 use members::Members;
 pub(crate) use members::Set;
 
-/// How many containers can be filtered at a time.
+/// The most containers that can be filtered at a time.
 pub(crate) const MAX: usize = Set::BITS as usize;
 
 /// A number for each kind of namespace, in the order of [`Kind::ALL`].
@@ -39,11 +41,12 @@ static ONLY: Atomic<Set> = Atomic::new(0);
 static UNUSED_KINDS: PerKind<Atomic<Set>> = [const { Atomic::new(0) }; Kind::ALL.len()];
 /// Which namespaces belong to them.
 static MEMBERS: Members = Members::new();
-/// How many of each kind.
+/// The number of members of each kind.
 static MEMBER_COUNT: [PerKind<Atomic<u32>>; MAX] =
     [const { [const { Atomic::new(0) }; Kind::ALL.len()] }; MAX];
 
-/// The order in which the kinds are asked for: nearly every container has these two, and no other task is in them.
+/// The order in which the kinds are asked for: nearly every container has these two, and no other
+/// task is in them.
 const ORDER: PerKind<Kind> = [
     Kind::Pid,
     Kind::Mnt,
@@ -85,8 +88,8 @@ pub(crate) fn is_filtered(task: &TaskNs) -> bool {
     })
 }
 
-/// Invalidates the cache: a task is about to get another `nsproxy`, or to give its own back at its end. Callable under any
-/// lock.
+/// Invalidates the cache: a task is about to get another `nsproxy`, or to give its own back at its
+/// end. Callable under any lock.
 pub(crate) fn nsproxy_changed() {
     if any() {
         cache::invalidate();
@@ -121,8 +124,8 @@ pub(crate) fn on_created(kind: Kind, id: u64, creator: &TaskNs) {
     }
 }
 
-/// Removes a namespace from its containers, and with the last one of its kind the filter of the container. Callable under any
-/// lock.
+/// Removes a namespace from its containers, and with the last one of its kind the filter of the
+/// container. Callable under any lock.
 pub(crate) fn on_deleted(kind: Kind, id: u64) {
     for (container, members) in containers_in(MEMBERS.remove(id)) {
         if members[kind as usize].fetch_sub(1, Relaxed) == 1 {
@@ -142,7 +145,8 @@ fn add_member(kind: Kind, id: u64, set: Set) -> bool {
     added.is_some()
 }
 
-/// Returns the numbers of the containers in `set`, with the number of their namespaces of each kind.
+/// Returns the numbers of the containers in `set`, with the number of their namespaces of each
+/// kind.
 fn containers_in(set: Set) -> impl Iterator<Item = (usize, &'static PerKind<Atomic<u32>>)> {
     MEMBER_COUNT
         .iter()
@@ -159,8 +163,9 @@ fn update_bits(set: &Atomic<Set>, add: Set, take: Set) {
     cache::invalidate();
 }
 
-/// Filters a container that has the namespaces `ids`, 0 where it has none of a kind, under the number `container`, which
-/// no handler uses any more. Returns whether there was room. The caller holds the namespaces.
+/// Filters a container that has the namespaces `ids`, 0 where it has none of a kind, under the
+/// number `container`, which no handler uses any more. Returns whether there was room. The caller
+/// holds the namespaces.
 pub(crate) fn add(container: usize, mode: Mode, ids: &PerKind<u64>) -> bool {
     let set = 1 << container;
     MEMBERS.forget(set);
@@ -184,8 +189,8 @@ pub(crate) fn add(container: usize, mode: Mode, ids: &PerKind<u64>) -> bool {
     true
 }
 
-/// Adds the namespaces `ids` to a container, of the kinds of which it has some. The caller holds them. Returns
-/// whether there was room.
+/// Adds the namespaces `ids` to a container, of the kinds of which it has some. The caller holds
+/// them. Returns whether there was room.
 pub(crate) fn join(container: usize, ids: &PerKind<u64>) -> bool {
     let set = 1 << container;
     Kind::ALL.into_iter().zip(ids).all(|(kind, id)| {

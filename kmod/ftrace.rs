@@ -5,12 +5,13 @@
 //! C headers: [`include/linux/ftrace.h`](srctree/include/linux/ftrace.h),
 //! [`include/linux/kprobes.h`](srctree/include/linux/kprobes.h)
 //!
-//! ftrace patches a call into the entry of a function, to an address of our choice (a "direct call"). What it leads to runs
-//! in the function's own context: no wrapper disables preemption, and it may sleep where the function's caller may. fprobe
-//! and kretprobe handlers may not.
+//! ftrace patches a call to a given address into the entry of a function (a "direct call"). The
+//! called code runs in the context of the function: no wrapper disables preemption, and it may
+//! sleep where the function's caller may. fprobe and kretprobe handlers may not.
 //!
-//! All functions of a set lead to one trampoline, so that ftrace patches them, and waits for their users, at once. The
-//! trampoline has the address behind the patched entry on its stack: that names the function.
+//! All functions of a set call one trampoline, so that ftrace patches them, and waits for their
+//! users, at once. The stack of the trampoline has the address after the patched entry, which
+//! identifies the function.
 
 use crate::bindings;
 use crate::hooks::ffi_export;
@@ -45,17 +46,19 @@ impl Hook {
     }
 }
 
-/// What runs when a hooked function is called.
+/// The action that runs when a hooked function is called.
 #[derive(Clone, Copy)]
 pub(crate) enum Action {
-    /// A function with the signature of the original, at the address that this returns. The original does not run.
+    /// A function with the signature of the original, at the address that this returns. The
+    /// original does not run.
     Replace(fn() -> usize),
     /// An entry hook. The original runs.
     Entry(unsafe fn(&Args)),
-    /// An entry hook, and a function that runs if it returns true. That gets the first three arguments and the body of the
-    /// original, which it may call with [`bindings::dmns_call_original`].
+    /// An entry hook, and a function that runs if it returns true. That gets the first three
+    /// arguments and the body of the original, which it may call with
+    /// [`bindings::dmns_call_original`].
     Wrap(unsafe fn(&Args) -> bool, Wrapper),
-    /// What a trampoline of its own does.
+    /// A trampoline of its own.
     Trampoline(unsafe extern "C" fn()),
 }
 
@@ -80,7 +83,8 @@ impl Args {
     }
 }
 
-/// A hook that is attached, by the address behind the patched entry of its function; 0 where the slot is free.
+/// An attached hook, by the address after the patched entry of its function; 0 where the slot is
+/// free.
 struct Slot {
     body: Atomic<u64>,
     hook: Atomic<*mut Hook>,
@@ -94,20 +98,21 @@ static SLOTS: [Slot; 16] = [const {
     }
 }; 16];
 
-/// The address behind the entry of the hooked function that has a livepatch; 0 for none.
+/// The address after the entry of the hooked function that has a livepatch; 0 for none.
 ///
-/// A trampoline sees the address of the livepatch then, of which nothing is known. So one function at a time can have one.
+/// The trampoline then finds the address of the livepatch on its stack, which is not known. So one
+/// function at a time can have a livepatch.
 static LIVEPATCHED: Atomic<u64> = Atomic::new(0);
 
-/// Returns the hook of the function with this address behind its entry.
+/// Returns the hook of the function with this address after its entry.
 fn find(body: u64) -> Option<&'static Hook> {
     let slot = SLOTS.iter().find(|slot| read_once(&slot.body) == body)?;
     // SAFETY: Hooks are static. `hook` is set before `body`.
     unsafe { slot.hook.load(Relaxed).as_ref() }
 }
 
-/// Runs the hook of a function that was called. Returns 0 if the original is to run, or else the address of what runs in its
-/// place; for that of a replacement, bit 0 is set.
+/// Runs the hook of a called function. Returns 0 if the original is to run, else the address of the
+/// function that runs in its place; bit 0 is set for a replacement.
 ///
 /// # Safety
 ///
@@ -124,13 +129,14 @@ unsafe extern "C" fn dmns_dispatch(frame: *const bindings::dmns_frame) -> c_ulon
             entry(args);
             0
         },
-        // SAFETY: As above.
+        // SAFETY: The arguments are those of the function that the hook is for.
         Some(Action::Wrap(entry, wrapper)) if unsafe { entry(args) } => wrapper as usize,
         _ => 0,
     }
 }
 
-/// A livepatch of the function with its ftrace site at `ip` comes or goes. Returns whether it may come.
+/// Handles a livepatch that is about to be enabled or disabled for the function with the ftrace
+/// site `ip`. Returns 0, or an error if it must not be enabled.
 ///
 /// # Safety
 ///
@@ -154,9 +160,11 @@ unsafe extern "C" fn dmns_livepatched(ip: c_ulong, comes: bool) -> c_int {
     }
 }
 
-/// Finds functions by name: a kprobe looks its symbol up. It stays disabled, so nothing is patched for it.
+/// Finds functions by name: a kprobe looks its symbol up. It stays disabled, so nothing is patched
+/// for it.
 ///
-/// `ftrace_set_filter()` would take a name too, but it compares it with those of all functions, each time.
+/// `ftrace_set_filter()` would take a name too, but it compares it with those of all functions,
+/// each time.
 ///
 /// # Invariants
 ///
@@ -167,8 +175,8 @@ impl Probes {
     fn find(&mut self, function: &'static CStr) -> Result<c_ulong> {
         let probe = KBox::new(Opaque::<bindings::kprobe>::zeroed(), GFP_KERNEL)?;
         self.0.reserve(1, GFP_KERNEL)?;
-        // SAFETY: `probe` is ours, and zeroed but for what is set here, which is how C declares one. It stays where it is
-        // until it is unregistered.
+        // SAFETY: `probe` is ours, and zeroed but for what is set here, which is how C declares
+        // one. It stays where it is until it is unregistered.
         let address = unsafe {
             (*probe.get()).symbol_name = function.as_char_ptr();
             (*probe.get()).flags = bindings::KPROBE_FLAG_DISABLED;
@@ -183,8 +191,8 @@ impl Probes {
 
 impl Drop for Probes {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants. A `KBox` is a pointer; all are freed only when nobody uses them any more, for
-        // which this waits once.
+        // SAFETY: By the type invariants all are registered. A `KBox` has the layout of a pointer.
+        // The call waits until no probe is in use, before they are freed.
         unsafe {
             bindings::unregister_kprobes(self.0.as_mut_ptr().cast(), self.0.len() as c_int);
         }
@@ -218,12 +226,12 @@ pub(crate) struct Attachments {
     ops: KBox<Opaque<bindings::ftrace_ops>>,
     trampoline: usize,
     hooks: KVec<(&'static Hook, c_ulong)>,
-    /// Whether the kernel log has lines of it.
+    /// The kernel log has a line for each hook.
     logged: bool,
 }
 
-// SAFETY: ftrace guards its `ftrace_ops` with locks of its own; hooks may be detached by another task than the one that
-// attached them.
+// SAFETY: ftrace guards its `ftrace_ops` with locks of its own; hooks may be detached by another
+// task than the one that attached them.
 unsafe impl Send for Attachments {}
 
 // SAFETY: Nothing can be done with a shared reference.
@@ -255,14 +263,15 @@ impl Attachments {
             _ => bindings::dmns_trampoline,
         } as usize;
         let ops = KBox::new(Opaque::<bindings::ftrace_ops>::zeroed(), GFP_KERNEL)?;
-        // SAFETY: `ops` is ours. Nobody shall switch ftrace off while functions lead to us (`kernel.ftrace_enabled`).
+        // SAFETY: `ops` is ours, and not registered. The flag keeps ftrace from being switched off
+        // while functions call the module (`kernel.ftrace_enabled`).
         unsafe {
             (*ops.get()).flags = bindings::FTRACE_OPS_FL_PERMANENT as c_ulong;
             bindings::dmns_allow_livepatch(ops.get());
         }
         for (hook, site) in &sites {
-            // SAFETY: `ops` is zeroed but for what is set here, which is how C declares one, and stays where it is until
-            // it is freed.
+            // SAFETY: `ops` is zeroed but for what is set here, which is how C declares one, and
+            // stays where it is until it is freed.
             to_result(unsafe { bindings::ftrace_set_filter_ip(ops.get(), *site, 0, 0) })
                 .inspect_err(|e| {
                     // SAFETY: `ops` is not registered.
@@ -271,8 +280,8 @@ impl Attachments {
                 })?;
         }
         Self::fill_slots(&sites);
-        // SAFETY: `ops` names functions, and their hooks have slots. The address is that of a trampoline, which keeps the
-        // arguments of the function that leads to it.
+        // SAFETY: `ops` names functions, and their hooks have slots. The address is that of a
+        // trampoline, which keeps the arguments of the function that leads to it.
         let registered = unsafe { bindings::register_ftrace_direct(ops.get(), trampoline) };
         to_result(registered).inspect_err(|e| {
             Self::free_slots(&sites);
@@ -291,7 +300,8 @@ impl Attachments {
 
     fn fill_slots(sites: &[(&'static Hook, c_ulong)]) {
         for (hook, site) in sites {
-            // All who attach hold a lock, or are the init function of the module: nobody else takes the slot meanwhile.
+            // Each caller holds a lock, or is the init function of the module: no other task takes
+            // the slot meanwhile.
             let free = SLOTS.iter().find(|slot| slot.body.load(Relaxed) == 0);
             let Some(slot) = free else {
                 pr_err!("{}: no slot\n", hook.name());
@@ -306,7 +316,7 @@ impl Attachments {
         }
     }
 
-    /// Frees the slots. Nobody may be on the way to the hooks any more.
+    /// Frees the slots. No task may be on its way to the hooks any more.
     fn free_slots(sites: &[(&'static Hook, c_ulong)]) {
         for (_, site) in sites {
             let body = (*site + bindings::MCOUNT_INSN_SIZE as c_ulong) as u64;
@@ -339,14 +349,14 @@ fn report(sites: &[(&'static Hook, c_ulong)], error: Error) {
 
 impl Drop for Attachments {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants `ops` is registered for this address. Waits until nobody uses `ops`, or is in the
-        // trampoline and not yet in a hook: FTRACE_OPS_FL_DYNAMIC.
+        // SAFETY: By the type invariants `ops` is registered for this address. The call waits until
+        // no task uses `ops`, or is in the trampoline and not yet in a hook: FTRACE_OPS_FL_DYNAMIC.
         let unregistered = to_result(unsafe {
             bindings::unregister_ftrace_direct(self.ops.get(), self.trampoline, true)
         });
         if let Err(e) = unregistered {
-            // The functions still lead to our code. The exit function runs already: only it can keep the module in memory,
-            // by not returning.
+            // The functions still call the module. Its exit function runs already, so only an exit
+            // function that does not return keeps the module in memory.
             pr_emerg!(
                 "ftrace cannot detach ({:?}); this module stays in memory, reboot soon\n",
                 e

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What Rust cannot call or see: macros and inline functions that the kernel crate does not wrap, or not in every
- * version that this module builds for, and audit's private structure.
+ * What Rust cannot call or see: macros and inline functions that the kernel crate does not wrap, or
+ * not in every version that this module builds for, and audit's private structure.
  */
 #include <linux/audit.h>
 #include <linux/capability.h>
@@ -39,19 +39,19 @@
 /* That of Cargo.toml: /sys/module/dmns_audit/version, which the tool compares with its own. */
 MODULE_VERSION("0.1.0");
 
-/* Whether current is the cause of what runs now: no interrupt of any kind is being served. */
+/* Returns whether current causes what runs now: no interrupt of any kind is being served. */
 bool dmns_in_task(void)
 {
 	return in_task();
 }
 
-/* Whether nothing that the kernel counts forbids to sleep: no spinlock, no interrupt, no RCU reader. */
+/* Returns whether nothing that the kernel counts forbids to sleep: spinlock, interrupt, RCU reader. */
 bool dmns_may_sleep(void)
 {
 	return preemptible() && !rcu_preempt_depth();
 }
 
-/* Whether current returns to user space some time: it is no kernel thread, and this is no interrupt. */
+/* Returns whether current returns to user space: it is no kernel thread, this is no interrupt. */
 bool dmns_returns_to_user(void)
 {
 	return in_task() && !(current->flags & (PF_KTHREAD | PF_EXITING));
@@ -68,8 +68,9 @@ void dmns_module_put(void)
 }
 
 /*
- * The build of the kernel that this module was built for, and of the one that runs: number and time of the build. A tree
- * that was prepared and not built does not have the first, unless scripts/uts-version.sh wrote it.
+ * The build of the kernel that this module was built for, and of the one that runs: number and time
+ * of the build. A tree that was prepared and not built does not have the first, unless
+ * scripts/uts-version.sh wrote it.
  */
 const char *dmns_built_for(void)
 {
@@ -85,7 +86,10 @@ const char *dmns_running(void)
 	return init_uts_ns.name.version;
 }
 
-/* Whether current may send audit a message that changes its configuration. Leaves no trace, as capable() does. */
+/*
+ * Returns whether current may change audit's configuration by a message. Does not set PF_SUPERPRIV, which capable()
+ * does.
+ */
 bool dmns_has_audit_control(void)
 {
 	const struct cred *cred = current_cred();
@@ -106,8 +110,9 @@ void dmns_allow_livepatch(struct ftrace_ops *ops)
 }
 
 /*
- * The path of the control group of current in the hierarchy of version 2, as its root sees it. Takes no lock: nodes of that
- * hierarchy keep their parents (KERNFS_ROOT_INVARIANT_PARENT), and RCU keeps the group of a task that is moved meanwhile.
+ * The path of the control group of current in the hierarchy of version 2, as its root sees it.
+ * Takes no lock: nodes of that hierarchy keep their parents (KERNFS_ROOT_INVARIANT_PARENT), and RCU
+ * keeps the group of a task that is moved meanwhile.
  */
 ssize_t dmns_cgroup_path(char *buffer, size_t size)
 {
@@ -119,7 +124,10 @@ ssize_t dmns_cgroup_path(char *buffer, size_t size)
 #endif
 }
 
-/* Readers are the handlers of attached functions, while they do not wait for audit. The module loader initialises and cleans it up. */
+/*
+ * Readers are the handlers of attached functions, while they do not wait for audit. The module loader initialises it
+ * and cleans it up.
+ */
 DEFINE_STATIC_SRCU(dmns_handlers);
 
 int dmns_handler_begin(void)
@@ -146,15 +154,16 @@ void dmns_handlers_wait(void)
 /*
  * The event of current: its audit context. Only current itself changes it.
  *
- * struct audit_context is private to kernel/. This module is built from the source of the kernel that loads it,
- * so it knows the layout.
+ * struct audit_context is private to kernel/. This module is built from the source of the kernel
+ * that loads it, so it knows the layout.
  */
 
 /*
  * What the system call of the event, which is about to be written, has done to namespaces.
  *
- * By the copy of the call's number that audit took when all who may change it had had their turn: what a tracer
- * writes into the registers later decides nothing here. An operation of io_uring has no number.
+ * Uses audit's copy of the call's number, which audit takes after ptrace and seccomp may have
+ * changed it. Later writes of a tracer to the registers have no effect here. An operation of
+ * io_uring has no number.
  */
 enum dmns_call dmns_event_call(void)
 {
@@ -243,7 +252,7 @@ bool dmns_event_stamp(struct dmns_stamp *stamp)
 	return true;
 }
 
-/* Gives the event of current the serial number of a record that was emitted for it, and makes audit write it. */
+/* Gives the event of current the serial number of a record emitted for it. Makes audit write it. */
 void dmns_event_adopt(unsigned int serial)
 {
 	struct audit_context *ctx = audit_context();
@@ -257,8 +266,8 @@ void dmns_event_adopt(unsigned int serial)
 }
 
 /*
- * The event of a record that a worker emits. audit_log_start() takes the stamp out of it, and gives it a serial number
- * where it has none. Nothing else looks at it.
+ * The event of a record that a worker emits. audit_log_start() takes the stamp out of it, and gives
+ * it a serial number where it has none. Nothing else looks at it.
  */
 static struct audit_context dmns_worker_events[DMNS_WORKERS];
 
@@ -279,7 +288,7 @@ unsigned int dmns_worker_event_serial(const struct audit_context *ctx)
 	return ctx->stamp.serial;
 }
 
-/* Makes audit write the event of current's system call, as a record of the event would: auditsc_get_stamp(). */
+/* Makes audit write the event of current, as a record of the event would: auditsc_get_stamp(). */
 void dmns_event_record(void)
 {
 	struct audit_context *ctx = audit_context();
@@ -294,8 +303,8 @@ void dmns_event_record(void)
 }
 
 /*
- * Outside of any event, begins one: what current emits until dmns_event_end() shares a serial number. Returns
- * whether it did. As __audit_syscall_entry() and audit_reset_context().
+ * Outside of any event, begins one: what current emits until dmns_event_end() shares a serial
+ * number. Returns whether it did. As __audit_syscall_entry() and audit_reset_context().
  */
 bool dmns_event_begin(void)
 {
@@ -321,8 +330,9 @@ void dmns_event_end(void)
 }
 
 /*
- * The id of the user namespace that owns @ns, which is on its way into the tree, in it, or was when the caller became
- * an RCU reader: it holds a reference to its owner until it is removed, and the owner is freed after a grace period.
+ * The id of the user namespace that owns @ns, which is on its way into the tree, in it, or was when
+ * the caller became an RCU reader: it holds a reference to its owner until it is removed, and the
+ * owner is freed after a grace period.
  */
 u64 dmns_owner(const struct ns_common *ns)
 {
@@ -332,8 +342,8 @@ u64 dmns_owner(const struct ns_common *ns)
 }
 
 /*
- * The user who is charged with the records of @ns: who created the outermost user namespace that it is in, or is; root for
- * what is in none.
+ * The user that is charged with the records of @ns: the creator of the outermost user namespace
+ * that it is in, or is; root for a namespace that is in none.
  */
 uid_t dmns_user(const struct ns_common *ns)
 {
@@ -351,14 +361,16 @@ uid_t dmns_user(const struct ns_common *ns)
 }
 
 /*
- * Copies the kernel's list of all namespaces to @found, as far as there is @room for. Returns how many there are.
+ * Copies the kernel's list of all namespaces to @found, as far as there is @room for. Returns how
+ * many there are.
  *
- * Its head is private to kernel/nstree.c. But the list is in the order of ids, and the initial ipc namespace has the
- * first one and never leaves: what precedes it is the head.
+ * Its head is private to kernel/nstree.c. But the list is in the order of ids, and the initial ipc
+ * namespace has the first one and never leaves: what precedes it is the head.
  *
- * A namespace that is removed meanwhile keeps its links, and is freed after a grace period, by each kind of namespace.
- * Up to 7.2 its ns_id shares its place with the rcu_head by which it is freed. So what was read counts only if the
- * namespace is still in the tree afterwards; else who observes __ns_tree_remove() has seen it.
+ * A namespace that is removed meanwhile keeps its links, and is freed after a grace period, by each
+ * kind of namespace. Up to 7.2 its ns_id shares its place with the rcu_head by which it is freed.
+ * So what was read counts only if the namespace is still in the tree afterwards; else the hook of
+ * __ns_tree_remove() has seen it.
  */
 size_t dmns_namespaces(struct dmns_namespace *found, size_t room)
 {
@@ -432,9 +444,10 @@ static void dmns_look_again(struct timer_list *timer)
 }
 
 /*
- * audit_log_start() where it may wait. It looks at the queue, and then joins those who wait: if kauditd empties the
- * queue in between, it wakes nobody, and until somebody else emits a record, or backlog_wait_time is over (240 s with
- * Debian's auditd), current would sleep. So current is woken each second, and audit_log_start() looks again.
+ * Calls audit_log_start() where it may wait. audit_log_start() checks the queue, and then joins the
+ * waiters. If kauditd empties the queue in between, it wakes no task. current would sleep until
+ * another task emits a record, or until backlog_wait_time has passed (240 s with Debian's auditd).
+ * So a timer wakes current each second.
  */
 struct audit_buffer *dmns_log_start_waiting(struct audit_context *ctx, int type)
 {
@@ -450,8 +463,8 @@ struct audit_buffer *dmns_log_start_waiting(struct audit_context *ctx, int type)
 }
 
 /*
- * The workers that emit deferred records, each one at a time and in order. They may wait for auditd, so each has a queue of
- * its own, with a rescuer for when memory is short.
+ * The workers that emit deferred records, each one at a time and in order. They may wait for
+ * auditd, so each has a queue of its own, with a rescuer for when memory is short.
  */
 static struct workqueue_struct *dmns_queues[DMNS_WORKERS];
 static DECLARE_DELAYED_WORK(dmns_dm_work, dmns_emit_dm);
@@ -490,7 +503,7 @@ void dmns_age_stop(void)
 	cancel_delayed_work_sync(&dmns_age_work);
 }
 
-/* Nothing is deferred any more: lets the workers emit what is there, and ends them. */
+/* Lets the workers emit the deferred records, and ends them. No record is deferred any more. */
 void dmns_workers_stop(void)
 {
 	for (int worker = 0; worker < DMNS_WORKERS; worker++) {

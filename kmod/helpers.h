@@ -34,7 +34,7 @@ void dmns_handlers_wait(void);
 
 void dmns_allow_livepatch(struct ftrace_ops *ops);
 
-/* What a system call does to namespaces. */
+/* The effect of a system call on namespaces. */
 enum dmns_call {
 	DMNS_CALL_OTHER,
 	DMNS_CALL_CREATES,
@@ -108,17 +108,18 @@ bool dmns_control_file(const char *name, umode_t mode, struct dentry *dir, unsig
 int dmns_control_show(struct seq_file *m, unsigned long file);
 int dmns_control_store(unsigned long file, const u8 *text, size_t length);
 
-/* What the trampoline has on its stack. */
+/* The stack of the trampoline. */
 struct dmns_frame {
 	unsigned long a5, a4, a3, a2, a1;
 	unsigned long frame_pointer;
-	/* The address behind the entry of the function, or where a livepatch leads. */
+	/* The address after the entry of the function, or that of a livepatch. */
 	unsigned long body;
 };
 
 /* In trampoline_*.S. */
 void dmns_trampoline(void);
-unsigned long dmns_call_original(unsigned long a1, unsigned long a2, unsigned long a3, const void *body);
+unsigned long dmns_call_original(unsigned long a1, unsigned long a2, unsigned long a3,
+				 const void *body);
 
 /* In ftrace.rs, called by the trampoline, and by ftrace. */
 unsigned long dmns_dispatch(const struct dmns_frame *frame);

@@ -5,7 +5,8 @@
 //! - *Replace*: the function of the module runs in place of the original.
 //! - *Entry hook*: the module sees the arguments, and the original runs.
 //! - *Wrap*: where the entry hook returns true, the module calls the original itself.
-//! - *Exit hook*: where the entry hook returns true, the module runs behind the original, by a trampoline of its own.
+//! - *Exit hook*: where the entry hook returns true, the module runs after the original, by a
+//!   trampoline of its own.
 
 mod control;
 mod dm;
@@ -20,8 +21,8 @@ use crate::ftrace::{
 use crate::lifetime::ModuleRef;
 use kernel::prelude::*;
 
-/// Makes a function callable by its name, and has the compiler compare its signature with the one in `helpers.h`.
-/// What `#[export]` is to the kernel's own code.
+/// Makes a function callable by its name, and has the compiler compare its signature with the one
+/// in `helpers.h`, as `#[export]` does for the kernel's own code.
 macro_rules! ffi_export {
     ($($name:ident),* $(,)?) => {
         $(const _: () = {
@@ -41,8 +42,8 @@ const fn hook(function: &'static CStr, action: Action) -> Hook {
     Hook { function, action }
 }
 
-/// Names a function of device mapper. Where that is a module, so is the name: a static function of another module may have the
-/// same.
+/// Names a function of device mapper. Where that is a module, so is the name: a static function of
+/// another module may have the same.
 #[cfg(CONFIG_BLK_DEV_DM = "m")]
 macro_rules! dm_mod {
     ($name:literal) => {
@@ -63,7 +64,7 @@ pub(crate) enum Part {
     Dm,
     /// Namespaces.
     Ns,
-    /// What all parts need.
+    /// The hooks that all parts need.
     Always,
 }
 
@@ -104,8 +105,8 @@ pub(crate) static FILTER_ENTRY: [Hook; 2] = [
     hook(c"__audit_uring_entry", Action::Trampoline(dmns_trampoline_audit_entry)),
 ];
 
-/// The hook of the filter from the first command on. Who was inside an event when the filter ended is still filtered for
-/// all of that event.
+/// The hook of the filter from the first command on. An event that began while the filter was on is
+/// filtered to its end.
 #[rustfmt::skip]
 pub(crate) static FILTER: [Hook; 1] = [
     // C: kernel/auditfilter.c
@@ -116,8 +117,9 @@ pub(crate) static FILTER: [Hook; 1] = [
 ///
 /// # Safety
 ///
-/// To be called by the wrapper of a function, with a call of [`dmns_call_original`](crate::bindings::dmns_call_original) for the
-/// arguments and the body that it got. The entry hook has taken the reference.
+/// To be called by the wrapper of a function, with a call of
+/// [`dmns_call_original`](crate::bindings::dmns_call_original) for the arguments and the body that
+/// it got. The entry hook has taken the reference.
 unsafe fn wrapped<R>(call: impl FnOnce(&ModuleRef) -> R) -> R {
     // SAFETY: By the safety requirements.
     let module = unsafe { ModuleRef::from_leaked() };

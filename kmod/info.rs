@@ -96,23 +96,27 @@ pub(crate) fn wanted() -> bool {
     Level::now() != Level::None
 }
 
-/// Forces the event of `current` to be recorded: the task enters namespaces, or has a child elsewhere.
+/// Forces the event of `current` to be recorded: the task enters namespaces, or has a child
+/// elsewhere.
 ///
-/// Does nothing for a filtered event, unless the task leaves the filtered container: `leaves`. Callable under any lock.
+/// Does nothing for a filtered event, unless the task leaves the filtered container: `leaves`.
+/// Callable under any lock.
 pub(crate) fn force_record_on_ns_change(leaves: impl FnOnce() -> bool) {
     if wanted() && (event::filtered() != Some(true) || leaves()) {
         event::force_record();
     }
 }
 
-/// Returns whether a record of a task in the namespaces `info` that belongs to no event shall get one, with `NS_INFO`.
+/// Returns whether a record of a task in the namespaces `info` that belongs to no event shall get
+/// one, with `NS_INFO`.
 pub(crate) fn wants_event(info: impl FnOnce() -> Option<Info>) -> bool {
     audit::enabled()
         && Level::now() == Level::Contained
         && info().is_some_and(|info| !info.is_initial())
 }
 
-/// Records the namespaces of `current`, and at level 2 the control group of one in a container. The caller holds no lock.
+/// Records the namespaces of `current`, and at level 2 the control group of one in a container. The
+/// caller holds no lock.
 pub(crate) fn record_current(info: &Info, wait: Wait<'_>) {
     if let Some(mut record) = Record::start(RecordType::NsInfo, wait) {
         info.body(&mut record);

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What keeps the module in memory while its code runs.
+//! Guards that keep the module in memory while its code runs.
 //!
-//! - [`HandlerGuard`]: an SRCU reader. It spans code that ends by itself, and never a wait for audit.
-//! - [`ModuleRef`]: a module reference. It spans a wait for audit, or the call of an original function. `rmmod` fails with
-//!   EBUSY at once meanwhile.
+//! - [`HandlerGuard`]: an SRCU reader. It spans code that ends by itself, and never a wait for
+//!   audit.
+//! - [`ModuleRef`]: a module reference. It spans a wait for audit, or the call of an original
+//!   function. `rmmod` fails with EBUSY at once meanwhile.
 //!
-//! The instructions before and after these do not sleep: [`wait_for_handlers`] waits for them with RCU-tasks.
+//! The instructions before and after these do not sleep: [`wait_for_handlers`] waits for them with
+//! RCU-tasks.
 
 use crate::bindings;
 use kernel::prelude::*;
@@ -16,7 +18,7 @@ use kernel::sync::atomic::{
 };
 use kernel::types::NotThreadSafe;
 
-/// Whether a handler that may have slept has ended since [`begin_unload`].
+/// A handler that may have slept has ended since [`begin_unload`].
 static SLEPT: Atomic<bool> = Atomic::new(false);
 
 /// An SRCU reader: the code of a handler that is running.
@@ -40,7 +42,8 @@ impl HandlerGuard {
 
     fn begin(sleeps: bool) -> Self {
         Self {
-            // SAFETY: The SRCU structure is static, and initialised by the module loader. `drop` ends the reader.
+            // SAFETY: The SRCU structure is static, and initialised by the module loader. `drop`
+            // ends the reader.
             index: unsafe { bindings::dmns_handler_begin() },
             sleeps,
             _not_send: NotThreadSafe,
@@ -91,7 +94,7 @@ impl Drop for ModuleRef {
     }
 }
 
-/// Whether the module stays until the next boot.
+/// The module stays until the next boot.
 static PINNED: Atomic<bool> = Atomic::new(false);
 
 /// Returns whether the module stays until the next boot.
@@ -111,12 +114,13 @@ pub(crate) fn pin() -> bool {
 ///
 /// No wait for audit is part of it: [`ModuleRef`]s count those.
 pub(crate) fn wait_for_handlers() {
-    // Tasks between the patched entry and the SRCU reader, which do not sleep there; and interrupts, also on an idle CPU.
+    // Tasks between the patched entry and the SRCU reader, which do not sleep there; and
+    // interrupts, also on an idle CPU.
     wait_for_instructions();
     // SRCU readers.
     // SAFETY: The caller may sleep.
     unsafe { bindings::dmns_handlers_wait() };
-    // Those behind the end of the SRCU reader.
+    // Tasks after the end of the SRCU reader.
     wait_for_instructions();
 }
 
@@ -127,11 +131,12 @@ pub(crate) fn begin_unload() {
 
 /// Waits as [`wait_for_handlers`], when all functions were given back. May sleep.
 pub(crate) fn wait_for_last_handlers() {
-    // ftrace has waited with RCU-tasks: for the instructions before the SRCU reader, and for each handler that did not sleep.
+    // ftrace has waited with RCU-tasks: for the instructions before the SRCU reader, and for each
+    // handler that did not sleep.
     // SAFETY: The caller may sleep.
     unsafe { bindings::dmns_handlers_wait() };
-    // A handler that slept, and ended before ftrace began to wait, was not asleep any more then: ftrace has waited for it
-    // too. One that ended later has set `SLEPT` within its SRCU reader.
+    // A handler that slept, and ended before ftrace began to wait, was not asleep any more then:
+    // ftrace has waited for it too. One that ended later has set `SLEPT` within its SRCU reader.
     if SLEPT.load(Relaxed) {
         wait_for_instructions();
     }
@@ -147,8 +152,8 @@ fn wait_for_instructions() {
 
 /// Checks that the kernel which runs is the build that the module was built for.
 ///
-/// The module writes to private structures, and Debian's kernels have no CONFIG_MODVERSIONS: only the release string ties a
-/// module to their layout.
+/// The module writes to private structures, and Debian's kernels have no CONFIG_MODVERSIONS: only
+/// the release string ties a module to their layout.
 pub(crate) fn check_kernel() -> Result {
     // SAFETY: Both return NUL-terminated strings that are always valid.
     let (built_for, running) = unsafe {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Namespaces: what is recorded when one is created and deleted. The kernel itself records nothing.
+//! Namespaces: the records of creations and deletions. The kernel itself records none.
 
 use crate::audit::deferred::{
     defer,
@@ -23,12 +23,14 @@ use kernel::prelude::*;
 
 /// Records that `current` creates a namespace, cloned from the one with inode number `old`.
 ///
-/// The creator can hold locks: `namespace_sem` for a mount namespace, `pernet_ops_rwsem` for a network namespace. So
-/// the record is pending until the event ends. Where there is no event, or the baseline is being read, a worker emits it.
+/// The creator can hold locks: `namespace_sem` for a mount namespace, `pernet_ops_rwsem` for a
+/// network namespace. So the record is pending until the event ends. Where there is no event, or
+/// the baseline is being read, a worker emits it.
 pub(crate) fn created(ns: &Namespace, dev: NsfsDev, old: u32, owner: &Owner, in_baseline: bool) {
     let ty = RecordType::NsInit(ns.kind);
     let flags = task_flags();
-    // The reserve for those who must not sleep is the last resort: a limit of the creator's memory hides nothing.
+    // The atomic reserve is the last resort, so that a limit of the creator's memory hides no
+    // creation.
     let Some(mut text) = RecordText::start(ty, flags, GFP_ATOMIC) else {
         return;
     };
@@ -50,8 +52,8 @@ pub(crate) fn created(ns: &Namespace, dev: NsfsDev, old: u32, owner: &Owner, in_
     }
 }
 
-/// Records that a namespace exists when records begin: when the module is loaded, or auditing is switched on. The user
-/// namespace with the id `owner` owns it.
+/// Records that a namespace exists when records begin: when the module is loaded, or auditing is
+/// switched on. The user namespace with the id `owner` owns it.
 pub(crate) fn exists(ns: &Namespace, dev: NsfsDev, owner: u64, batch: &Batch) {
     batch.record(RecordType::NsInit(ns.kind), |record| {
         record.subject();
@@ -59,8 +61,9 @@ pub(crate) fn exists(ns: &Namespace, dev: NsfsDev, owner: u64, batch: &Batch) {
     });
 }
 
-/// Records that a namespace is deleted. `current` is the task that dropped the last reference, or a worker: often not
-/// the cause. It can hold any lock, so a worker emits the record, unless it belongs to an event that creates namespaces.
+/// Records that a namespace is deleted. `current` is the task that dropped the last reference, or a
+/// worker: often not the cause. It can hold any lock, so a worker emits the record, unless it
+/// belongs to an event that creates namespaces.
 pub(crate) fn deleted(ns: &Namespace, dev: NsfsDev, owner: &Owner, in_baseline: bool) {
     let ty = RecordType::NsDel(ns.kind);
     let Some(mut text) = RecordText::start(ty, GFP_ATOMIC, GFP_ATOMIC) else {

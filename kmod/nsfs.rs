@@ -27,7 +27,8 @@ pub(crate) fn dev() -> NsfsDev {
 pub(crate) fn init_dev() -> Result {
     const FILE: &CStr = c"/proc/self/ns/net";
     let mut path = bindings::path::default();
-    // SAFETY: `FILE` is NUL-terminated, `path` is ours to write. The init function of a module may sleep.
+    // SAFETY: `FILE` is NUL-terminated, `path` is ours to write. The init function of a module may
+    // sleep.
     to_result(unsafe {
         bindings::kern_path(
             FILE.as_char_ptr(),
@@ -36,7 +37,8 @@ pub(crate) fn init_dev() -> Result {
         )
     })
     .inspect_err(|e| pr_err!("{}: {:?}: mount /proc, then load again\n", FILE, e))?;
-    // SAFETY: `kern_path()` succeeded: `path` holds a dentry, and the dentry its filesystem, until `path_put()`.
+    // SAFETY: `kern_path()` succeeded: `path` holds a dentry, and the dentry its filesystem, until
+    // `path_put()`.
     unsafe {
         let dev = (*(*path.dentry).d_sb).s_dev;
         bindings::path_put(&raw const path);

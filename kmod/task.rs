@@ -25,8 +25,8 @@ enum NsRef {
 ///
 /// # Invariants
 ///
-/// `task` is `current`, or a task that does not change its namespaces while this exists. `proxy` is its `nsproxy`, or the one
-/// that it is about to get, and is not null.
+/// `task` is `current`, or a task that does not change its namespaces while this exists. `proxy` is
+/// its `nsproxy`, or the one that it is about to get, and is not null.
 pub(crate) struct TaskNs {
     task: *mut bindings::task_struct,
     proxy: *const bindings::nsproxy,
@@ -63,8 +63,9 @@ impl TaskNs {
     /// Returns the `ns_common` of one namespace.
     fn ns(&self, kind: Kind, which: NsRef) -> *const bindings::ns_common {
         let Self { task, proxy } = *self;
-        // SAFETY: By the type invariants. An `nsproxy` and credentials hold the namespaces they name, and a task that runs
-        // holds its pid and so its pid namespace. The offsets are those of the `ns_common` in each structure.
+        // SAFETY: By the type invariants. An `nsproxy` and credentials hold the namespaces they
+        // name, and a task that runs holds its pid and so its pid namespace. The offsets are those
+        // of the `ns_common` in each structure.
         unsafe {
             let (ns, offset): (*const c_void, _) = match kind {
                 // Private to fs/mount.h, where it is the first member: helpers.c asserts that.
@@ -141,12 +142,14 @@ impl TaskNs {
         }
     }
 
-    /// Returns whether `inside` holds for the ns_id of the task's pid namespace, or of one of its ancestors.
+    /// Returns whether `inside` holds for the ns_id of the task's pid namespace, or of one of its
+    /// ancestors.
     pub(crate) fn pid_namespace_within(&self, inside: impl Fn(u64) -> bool) -> bool {
         // SAFETY: By the type invariants.
         let mut ns = unsafe { bindings::task_active_pid_ns(self.task) };
         while !ns.is_null() {
-            // SAFETY: A task's pid namespace is valid, and holds its parent. The offset is that of its `ns_common`.
+            // SAFETY: A task's pid namespace is valid, and holds its parent. The offset is that of
+            // its `ns_common`.
             let (id, parent) = unsafe {
                 (
                     ns_id(ns.byte_add(bindings::DMNS_PID_NS as usize).cast()),
@@ -162,17 +165,19 @@ impl TaskNs {
     }
 }
 
-/// Calls `f` with the namespaces of the task with this number in the initial pid namespace. `f` must not sleep.
+/// Calls `f` with the namespaces of the task with this number in the initial pid namespace. `f`
+/// must not sleep.
 pub(crate) fn with_namespaces<R>(pid: i32, f: impl FnOnce(&TaskNs) -> Result<R>) -> Result<R> {
     let _rcu = rcu::read_lock();
-    // SAFETY: RCU keeps what is found. The lookup goes by the pid namespace of `current`: the initial one.
+    // SAFETY: RCU keeps what is found. The lookup goes by the pid namespace of `current`: the
+    // initial one.
     let task =
         unsafe { bindings::pid_task(bindings::find_vpid(pid), bindings::pid_type_PIDTYPE_PID) };
     if task.is_null() {
         return Err(ESRCH);
     }
-    // SAFETY: `task` is valid under RCU. Its `nsproxy` does not change under its lock, and while it has one, it has a
-    // pid, too; nor are its credentials freed under RCU.
+    // SAFETY: `task` is valid under RCU. Its `nsproxy` does not change under its lock, and while it
+    // has one, it has a pid, too; nor are its credentials freed under RCU.
     unsafe {
         bindings::dmns_lock_task(task);
         let proxy = (*task).nsproxy;
@@ -190,8 +195,9 @@ pub(crate) fn with_namespaces<R>(pid: i32, f: impl FnOnce(&TaskNs) -> Result<R>)
 /// Returns the namespaces of the first task; `None` where it has none any more.
 pub(crate) fn first_task_info() -> Option<Info> {
     let _rcu = rcu::read_lock();
-    // SAFETY: The initial pid namespace is static. RCU keeps the reaper that is read here, also where its thread exits and
-    // another takes its place. Its `nsproxy` does not change under its lock.
+    // SAFETY: The initial pid namespace is static. RCU keeps the reaper that is read here, also
+    // where its thread exits and another takes its place. Its `nsproxy` does not change under its
+    // lock.
     unsafe {
         let first = (&raw const bindings::init_pid_ns.child_reaper).read_volatile();
         bindings::dmns_lock_task(first);
@@ -203,7 +209,8 @@ pub(crate) fn first_task_info() -> Option<Info> {
     }
 }
 
-/// Returns whether `current` is in the initial user and pid namespaces, and has CAP_AUDIT_CONTROL in its effective set.
+/// Returns whether `current` is in the initial user and pid namespaces, and has CAP_AUDIT_CONTROL
+/// in its effective set.
 ///
 /// Asks no security module, and so leaves no trace.
 ///
@@ -213,7 +220,8 @@ pub(crate) fn may_send_control() -> bool {
     unsafe { bindings::dmns_has_audit_control() }
 }
 
-/// Returns whether `current` may change audit's configuration: as [`may_send_control`], and security modules agree.
+/// Returns whether `current` may change audit's configuration: as [`may_send_control`], and
+/// security modules agree.
 pub(crate) fn capable_audit_control() -> bool {
     // SAFETY: `capable()` looks at `current`; no requirements.
     may_send_control() && unsafe { bindings::capable(bindings::CAP_AUDIT_CONTROL as c_int) }
@@ -245,7 +253,7 @@ pub(crate) fn from_raw(ns_type: u32, inum: u32, id: u64) -> Option<Namespace> {
 /// `ns` is valid and initialised.
 #[inline]
 unsafe fn ns_id(ns: *const bindings::ns_common) -> u64 {
-    // SAFETY: By the safety requirements. The offset is that of `ns_id`, which is set before the namespace comes into
-    // the tree, and not changed while it is there.
+    // SAFETY: By the safety requirements. The offset is that of `ns_id`, which is set before the
+    // namespace comes into the tree, and not changed while it is there.
     unsafe { *ns.byte_add(bindings::DMNS_NS_ID as usize).cast() }
 }

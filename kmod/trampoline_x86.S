@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Trampolines: ftrace calls one at the entry of a function. Models: samples/ftrace/ftrace-direct.c, and what BPF's fentry
- * and fexit generate (arch/x86/net/bpf_jit_comp.c).
+ * Trampolines: ftrace calls one at the entry of a function. Models: samples/ftrace/ftrace-direct.c,
+ * and the code that BPF's fentry and fexit generate (arch/x86/net/bpf_jit_comp.c).
  *
- * Assembly, because no Rust or C function returns with its argument registers unchanged; a .S file, because only
- * here do the kernel's macros for IBT, call depth tracking and return thunks exist.
+ * This is assembly, because no Rust or C function returns with its argument registers unchanged. It
+ * is a .S file, because the kernel's macros for IBT, call depth tracking and return thunks exist only
+ * here.
  */
 #include <linux/linkage.h>
 #include <linux/objtool.h>
@@ -12,9 +13,9 @@
 #include <asm/nospec-branch.h>
 
 /*
- * Calls a function with the arguments of the hooked one, of which none has more than five, and keeps them. On the stack are,
- * from the top: the address behind the entry of the hooked function (its body), or where a livepatch leads; and the address
- * that it returns to.
+ * Calls a function with the arguments of the hooked one, and keeps them. No hooked function has more
+ * than five. From the top, the stack has the address after the entry of the hooked function (its
+ * body), or that of a livepatch; and the return address of the hooked function.
  */
 .macro SAVE_ARGS_AND_CALL function:req frame
 	ENDBR
@@ -37,13 +38,13 @@
 	popq	%rbp
 .endm
 
-/* Goes where the top of the stack says: by a return, since a body does not begin with ENDBR. */
+/* Jumps to the address on top of the stack: by a return, since a body does not begin with ENDBR. */
 .macro GO
 	CALL_DEPTH_ACCOUNT
 	RET
 .endm
 
-/* Runs the hook of a function. Goes into the original, unless dmns_dispatch() has an address to go to in its place. */
+/* Runs the hook of a function, then the original, or the function that dmns_dispatch() returns. */
 SYM_FUNC_START(dmns_trampoline)
 	SAVE_ARGS_AND_CALL dmns_dispatch frame
 	testq	%rax, %rax
@@ -51,7 +52,7 @@ SYM_FUNC_START(dmns_trampoline)
 	GO
 SYM_FUNC_END(dmns_trampoline)
 
-/* A wrapper gets the body as its fourth argument. A replacement, with bit 0 set, gets the arguments as they are. */
+/* A wrapper gets the body as its fourth argument. A replacement (bit 0 set) gets the arguments. */
 SYM_FUNC_START_LOCAL(dmns_trampoline_taken)
 	testb	$1, %al
 	jnz	1f
@@ -65,8 +66,8 @@ SYM_FUNC_END(dmns_trampoline_taken)
 STACK_FRAME_NON_STANDARD dmns_trampoline_taken
 
 /*
- * An exit hook of functions that return nothing, which each system call passes: it runs if the entry hook returns true.
- * Neither may sleep: nothing but RCU-tasks waits for them.
+ * Runs an exit hook after a function that returns nothing, if the entry hook returns true. Each system
+ * call passes here. Neither hook may sleep: only RCU-tasks waits for them.
  */
 SYM_FUNC_START(dmns_trampoline_audit_entry)
 	SAVE_ARGS_AND_CALL dmns_entry_audit_entry
@@ -86,8 +87,8 @@ SYM_FUNC_END(dmns_trampoline_audit_entry_exit)
 STACK_FRAME_NON_STANDARD dmns_trampoline_audit_entry_exit
 
 /*
- * unsigned long dmns_call_original(a1, a2, a3, body): calls a wrapped function behind its patched entry, with its arguments in
- * place and the return address of this call on top of the stack.
+ * unsigned long dmns_call_original(a1, a2, a3, body): calls a wrapped function after its patched entry,
+ * with its arguments in place and the return address of this call on top of the stack.
  */
 SYM_FUNC_START(dmns_call_original)
 	pushq	%rcx

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The workers: what they do when they are woken. Each is on an ordered queue of its own, and so runs once at a time.
+//! The workers that emit deferred records. Each is on an ordered queue of its own, and so runs once
+//! at a time.
 
 use crate::audit::deferred::{
     Class,
@@ -21,10 +22,10 @@ use kernel::sync::global_lock;
 
 ffi_export!(dmns_emit_dm, dmns_emit_ns, dmns_defer_old);
 
-/// How soon the worker looks again at deletions that wait for their creation, in jiffies.
+/// The interval, in jiffies, at which the worker checks deletions that wait for their creation.
 const LOOK_AGAIN: c_ulong = bindings::HZ as c_ulong / 10;
 
-/// What the worker of namespaces keeps between two runs.
+/// The state that the worker of namespaces keeps between two runs.
 struct Kept {
     baseline: Option<Baseline>,
     /// Deletions of namespaces that wait for their creation.
@@ -49,7 +50,7 @@ pub(crate) unsafe fn init() {
     unsafe { KEPT.init() };
 }
 
-/// Emits what device mapper and the module's configuration have deferred.
+/// Emits the deferred records of device mapper and of the module's configuration.
 ///
 /// # Safety
 ///
@@ -60,7 +61,7 @@ unsafe extern "C" fn dmns_emit_dm(_work: *mut bindings::work_struct) {
     debug_assert!(later.is_empty());
 }
 
-/// Emits what namespaces have deferred: the baseline in parts, and between these what has its turn.
+/// Emits the baseline in parts, and the deferred records of namespaces between these.
 ///
 /// # Safety
 ///
@@ -70,7 +71,8 @@ unsafe extern "C" fn dmns_emit_ns(_work: *mut bindings::work_struct) {
     let mut kept = KEPT.lock();
     let kept = &mut *kept;
     if baseline::reading() && !Baseline::is_wanted() {
-        // Not all functions are attached, or auditing is off: what the baseline may have waits for it.
+        // Not all functions are attached, or auditing is off: records of namespaces that the
+        // baseline may have wait for it.
         kept.deletions.append(&mut Class::Ns.take());
         let earlier = kept.deletions.take_earlier();
         kept.deletions
@@ -79,7 +81,8 @@ unsafe extern "C" fn dmns_emit_ns(_work: *mut bindings::work_struct) {
     }
     if Baseline::is_wanted() {
         let mut baseline = Baseline::begin();
-        // What was caused before comes first. Its creations are there too, or were emitted.
+        // Records that were caused before the list is read come first. Their creations are there
+        // too, or were emitted.
         kept.deletions.append(&mut Class::Ns.take());
         let earlier = kept.deletions.take_earlier().creations_first();
         let mut later = earlier.emit(Class::Ns, |id| baseline.is_being_created(id));
@@ -114,7 +117,7 @@ unsafe extern "C" fn dmns_emit_ns(_work: *mut bindings::work_struct) {
     }
 }
 
-/// Defers what is pending for too long.
+/// Defers records that are pending for too long.
 ///
 /// # Safety
 ///

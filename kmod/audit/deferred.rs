@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Deferred records: workers emit them in the order in which they were caused, and wait for auditd in place of the tasks
-//! that caused them.
+//! Deferred records: workers emit them in the order in which they were caused, and wait for auditd
+//! in place of the tasks that caused them.
 //!
-//! Each class of records has a queue, a bound and a worker of its own: what any user can cause does not delay what
-//! device mapper reports. A record has the time when it was caused, and a serial number of its own.
+//! Each class of records has a queue, a bound and a worker of its own, so that records that any
+//! user can cause do not delay those of device mapper. A record has the time when it was caused,
+//! and a serial number of its own.
 
 use super::event::{
     self,
@@ -48,7 +49,7 @@ pub(crate) enum Class {
 
 struct Queue {
     stack: TextStack,
-    /// How many are queued, with those that the worker has taken.
+    /// The number of queued texts, with those that the worker has taken.
     count: Atomic<usize>,
     /// The most that are queued at a time; each takes 256 bytes.
     max: usize,
@@ -67,7 +68,7 @@ static QUEUES: [Queue; 2] = [
     },
 ];
 
-/// Whether the workers give up: the module is being unloaded, and audit has refused a record.
+/// The workers give up: the module is being unloaded, and audit has refused a record.
 static GIVE_UP: Atomic<bool> = Atomic::new(false);
 
 impl Class {
@@ -123,8 +124,8 @@ pub(crate) fn defer(text: KBox<RecordText>) {
 }
 
 fn push(class: Class, text: KBox<RecordText>) {
-    // Who puts the first one wakes the worker, which takes all that are there by then. With the next tick: what comes until
-    // then is emitted together.
+    // The first text wakes the worker, which takes all texts that are queued by then. It runs with
+    // the next tick, so that a burst is emitted together.
     if class.queue().stack.push(text) {
         class.wake(1);
     }
@@ -154,8 +155,8 @@ impl Texts {
         self.0.append(&mut other.0);
     }
 
-    /// Calls `f` with each creation, and each deletion that was queued while the baseline was being read: whether it is a
-    /// creation, the namespace, and the user namespace that owns it.
+    /// Calls `f` with each creation, and each deletion that was queued while the baseline was being
+    /// read: whether it is a creation, the namespace, and the user namespace that owns it.
     pub(crate) fn for_each_change(
         &self,
         mut f: impl FnMut(bool, &crate::uapi::ns::Namespace, u64) -> Result,
@@ -171,7 +172,7 @@ impl Texts {
         Ok(())
     }
 
-    /// Takes out what was caused before the baseline was being read.
+    /// Takes out the texts that were caused before the baseline was being read.
     pub(crate) fn take_earlier(&mut self) -> Self {
         let (mut earlier, mut later) = (Self::new(), Self::new());
         while let Some(text) = self.0.pop() {
@@ -213,7 +214,7 @@ impl Texts {
     }
 }
 
-/// Emits one record of a worker, and counts what became of it.
+/// Emits one record of a worker, and counts the outcome.
 fn emit(class: Class, text: KBox<RecordText>) {
     let mut serial = 0;
     if text.number != 0 {
@@ -239,9 +240,9 @@ fn emit(class: Class, text: KBox<RecordText>) {
 
 /// Starts a record in the event of a worker, and waits as long as it takes.
 ///
-/// audit refuses a record when its backlog stayed full for `backlog_wait_time`. It is not lost by that: the worker
-/// tries again. It gives up where audit refuses without having waited: by a rule that excludes the type, for want of
-/// memory, or with a `backlog_wait_time` of 0, with which audit drops rather than waits.
+/// audit refuses a record when its backlog stayed full for `backlog_wait_time`. The worker then
+/// tries again. It gives up where audit refuses without a wait: by a rule that excludes the type,
+/// without memory, or with a `backlog_wait_time` of 0, with which audit drops rather than waits.
 fn start(
     event: &WorkerEvent,
     number: u16,
@@ -260,7 +261,8 @@ fn start(
                 retried();
             }
             Err(Outcome::RefusedNoWait) => {
-                // One attempt: each that fails counts as lost, and audit may panic for it (auditctl -f 2).
+                // One attempt: each that fails counts as lost, and audit may panic for it (auditctl
+                // -f 2).
                 GIVE_UP.store(module.is_none(), Relaxed);
                 return Err(Outcome::RefusedNoWait);
             }
@@ -305,8 +307,8 @@ impl Batch {
     }
 }
 
-/// Waits until the violations that are deferred by now are emitted, at most a minute. May sleep, and the caller holds no lock.
-/// The reference keeps the module meanwhile.
+/// Waits until the violations that are deferred by now are emitted, at most a minute. May sleep,
+/// and the caller holds no lock. The reference keeps the module meanwhile.
 pub(super) fn wait_for_violations(_: &ModuleRef) {
     if Class::Dm.is_empty() {
         return;
@@ -322,10 +324,10 @@ pub(super) fn wait_for_violations(_: &ModuleRef) {
     }
 }
 
-/// Emits a record in the event of `current`, if audit takes it within a second; else it is emitted later, alone. The caller
-/// holds no lock.
+/// Emits a record in the event of `current`, if audit takes it within a second; else it is emitted
+/// later, alone. The caller holds no lock.
 ///
-/// So nobody who loads the module, or changes its configuration, waits for a full backlog.
+/// So a task that loads the module, or changes its configuration, does not wait for a full backlog.
 pub(crate) fn emit_soon(mut text: KBox<RecordText>) {
     if let Some(stamp) = Stamp::of_current() {
         text.stamp = stamp;
@@ -343,7 +345,7 @@ pub(crate) fn emit_soon(mut text: KBox<RecordText>) {
 
 /// The workers, as long as this exists. Nothing is emitted before or after.
 ///
-/// When it is dropped, what is still deferred is emitted without a wait for auditd. May sleep.
+/// When it is dropped, the deferred records are emitted without a wait for auditd. May sleep.
 pub(crate) struct Workers(());
 
 impl Workers {
@@ -361,8 +363,8 @@ impl Workers {
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        // SAFETY: The workers were started. The init and the exit function of a module may sleep. Nothing is deferred any
-        // more.
+        // SAFETY: The workers were started. The init and the exit function of a module may sleep.
+        // Nothing is deferred any more.
         unsafe { bindings::dmns_workers_stop() };
     }
 }

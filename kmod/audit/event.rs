@@ -2,7 +2,8 @@
 
 //! The event that a record belongs to: the audit context of the task.
 //!
-//! C header: [`kernel/audit.h`](srctree/kernel/audit.h), private to the kernel's own code; `helpers.c` reads it.
+//! C header: [`kernel/audit.h`](srctree/kernel/audit.h), private to the kernel's own code;
+//! `helpers.c` reads it.
 
 use super::{
     Record,
@@ -13,7 +14,8 @@ use crate::bindings;
 use kernel::prelude::*;
 use kernel::types::NotThreadSafe;
 
-/// The time and the serial number of an event. The number is 0 before the first record of the event.
+/// The time and the serial number of an event. The number is 0 before the first record of the
+/// event.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp {
     sec: i64,
@@ -44,7 +46,8 @@ impl Stamp {
             nsec: 0,
             serial: 0,
         };
-        // SAFETY: `stamp` is ours to write. Only `current` changes its audit context, and this is not an interrupt.
+        // SAFETY: `stamp` is ours to write. Only `current` changes its audit context, and this is
+        // not an interrupt.
         unsafe { bindings::dmns_event_stamp(&raw mut stamp) }.then(|| Self::from_c(&stamp))
     }
 
@@ -62,13 +65,14 @@ impl Stamp {
     }
 }
 
-/// Makes the event of `current` that of a record which the worker has emitted, and forces audit to write it.
+/// Makes the event of `current` that of a record which the worker has emitted, and forces audit to
+/// write it.
 pub(super) fn adopt(serial: u32) {
     // SAFETY: Only `current` changes its audit context, and this is not an interrupt.
     unsafe { bindings::dmns_event_adopt(serial) };
 }
 
-/// What a system call did to namespaces.
+/// The effect of a system call on namespaces.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
     /// It is one of those that can create them: `clone()`, `clone3()`, `unshare()`, `open_tree()`,
@@ -84,7 +88,8 @@ pub(crate) enum Call {
     Other,
 }
 
-/// The time that `audit_log_exit()` runs for `current`: the event is whole, no lock is held, and all may sleep.
+/// The time that `audit_log_exit()` runs for `current`: the event is whole, no lock is held, and
+/// all may sleep.
 pub(crate) struct EventEnd(NotThreadSafe);
 
 impl EventEnd {
@@ -150,7 +155,7 @@ impl Current {
     }
 
     fn is_filtered(&self) -> bool {
-        // SAFETY: By the type invariants the pointer is valid, and nobody writes meanwhile.
+        // SAFETY: By the type invariants the pointer is valid, and only `current` writes to it.
         unsafe { *self.dummy() == FILTERED }
     }
 }
@@ -161,15 +166,15 @@ pub(crate) fn current() -> bool {
     Current::get().is_some()
 }
 
-/// The mark of an event that is filtered: audit does for it what it does where there are no rules. Audit itself knows 0 and
-/// 1; it writes 0 for the first record that its filter lets through.
+/// The mark of an event that is filtered: audit does for it what it does where there are no rules.
+/// Audit itself knows 0 and 1; it writes 0 for the first record that its filter lets through.
 const FILTERED: c_int = 2;
 
 /// Marks the event that `current` is in, if any, as filtered.
 #[inline]
 pub(crate) fn mark_filtered() {
     if let Some(event) = Current::get() {
-        // SAFETY: By the type invariants the pointer is valid, and nobody else looks at it.
+        // SAFETY: By the type invariants the pointer is valid, and only `current` accesses it.
         unsafe { *event.dummy() = FILTERED };
     }
 }
@@ -188,8 +193,8 @@ pub(crate) fn context() -> *mut bindings::audit_context {
     unsafe { (*kernel::task::Task::current_raw()).audit_context }
 }
 
-/// Forces audit to write the event of the system call that `current` is in. It does not do so otherwise unless a rule
-/// asks for it, or a record belongs to the event.
+/// Forces audit to write the event of the system call that `current` is in. It does not do so
+/// otherwise unless a rule asks for it, or a record belongs to the event.
 pub(crate) fn force_record() {
     // SAFETY: Only `current` changes its audit context.
     unsafe { bindings::dmns_event_record() };
@@ -223,7 +228,8 @@ impl Drop for Event {
     }
 }
 
-/// The event of a record that a worker emits: an audit context of the module's own, which belongs to that worker.
+/// The event of a record that a worker emits: an audit context of the module's own, which belongs
+/// to that worker.
 ///
 /// It gives the record the time when it was caused.
 pub(super) struct WorkerEvent(*mut bindings::audit_context);
@@ -240,7 +246,7 @@ impl WorkerEvent {
             nsec: stamp.nsec,
             serial: stamp.serial,
         };
-        // SAFETY: By the safety requirements nobody else uses this context.
+        // SAFETY: By the safety requirements only the caller uses this context.
         Self(unsafe { bindings::dmns_worker_event(class as c_uint, &raw const stamp) })
     }
 

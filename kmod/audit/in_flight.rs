@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Creations of namespaces of which the record is not emitted yet: the record of the deletion waits for it.
+//! Creations of namespaces in flight: their record is not emitted yet. The record of the deletion
+//! waits for it.
 
 use kernel::sync::atomic::{
     Acquire,
@@ -12,7 +13,8 @@ use kernel::sync::atomic::{
 /// A power of two. Ids are given in turn, so that few that are in flight share a slot.
 const SLOTS: usize = 4096;
 
-/// How many are in flight, by the remainder of their id. Where two share a slot, one deletion waits for both.
+/// The number of creations in flight, by the remainder of their id. Where two share a slot, a
+/// deletion waits for both.
 static IN_FLIGHT: [Atomic<u32>; SLOTS] = [const { Atomic::new(0) }; SLOTS];
 
 /// A creation that is in flight, until this is dropped.

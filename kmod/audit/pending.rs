@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Pending records: those of a system call that takes and drops locks. They are emitted where audit ends the event and
-//! no lock is held, in the event, in order, and nobody else waits with the task.
+//! Pending records: those of a system call that takes and drops locks. They are emitted where audit
+//! ends the event, in order. No lock is held there, so no other task waits with the emitting one.
 //!
-//! The entry of a task is on the heap, and is found by the address of the task. A task that never comes to the end of its
-//! call, since it oopses, leaks its entry.
+//! The entry of a task is on the heap, and is found by the address of the task. A task that oopses
+//! before the end of its call leaks its entry.
 //!
-//! The end of an event is not seen where a rule silences it, and a call may sleep before its end for as long as its user
-//! likes. So what is pending for two seconds is deferred. Records that only the task itself can complete are emitted
-//! when it returns to user space, at the latest; they hold a reference to the module.
+//! `audit_log_exit()` does not run for an event that a rule silences, and a user can let a call
+//! sleep for any time before its end. So records that are pending for two seconds are deferred.
+//! Records that only the task itself can complete are emitted at the latest when it returns to user
+//! space. They hold a reference to the module.
 
 use super::deferred::{
     self,
@@ -45,10 +46,10 @@ const BUCKETS: usize = 256;
 /// The most records that are pending for one event. Further ones are deferred.
 const MAX_PER_EVENT: u8 = 64;
 
-/// How many runs of the worker an entry survives, a second each.
+/// The number of runs of the worker, one each second, after which an entry is deferred.
 const MAX_AGE: u8 = 2;
 
-/// What is pending for one task.
+/// The pending records of one task.
 struct Entry {
     /// In a bucket.
     next: *mut Entry,
@@ -68,8 +69,8 @@ struct Entry {
 }
 
 impl Entry {
-    /// Adds a text of the event `event`. `own`: only the task can complete it. What is pending for another event goes to
-    /// `stale`: the end of that event was not seen.
+    /// Adds a text of the event `event`. `own`: only the task can complete it. Texts of another
+    /// event, the end of which was not seen, go to `stale`.
     fn add(
         &mut self,
         text: KBox<RecordText>,
@@ -106,9 +107,10 @@ impl Entries {
     /// Returns where the pointer to the entry of `task` is: to null if there is none.
     fn link(&mut self, task: *const bindings::task_struct) -> *mut *mut Entry {
         let mut link = &raw mut self.first;
-        // SAFETY: By the type invariants.
+        // SAFETY: By the type invariants `link` points to a link of this list, and what it links to
+        // is valid.
         while unsafe { !(*link).is_null() && !core::ptr::eq((**link).task.as_ptr(), task) } {
-            // SAFETY: As above.
+            // SAFETY: `*link` is not null, so it is an entry of this list.
             link = unsafe { &raw mut (**link).next };
         }
         link
@@ -124,7 +126,7 @@ impl Entries {
         let entry = KBox::into_raw(entry);
         // SAFETY: `entry` was a box just now.
         unsafe { (*entry).next = self.first };
-        // INVARIANT: `entry` is a box that nobody else has.
+        // INVARIANT: `entry` is a box that this list owns alone.
         self.first = entry;
     }
 
@@ -142,10 +144,11 @@ impl Entries {
         }
     }
 
-    /// Takes the texts of each entry for which `ripe` holds into `out`, and the entries into `gone`.
+    /// Takes the texts of each entry for which `ripe` holds into `out`, and the entries into
+    /// `gone`.
     fn drain(&mut self, ripe: impl Fn(&mut Entry) -> bool, out: &mut TextList, gone: &mut Entries) {
         let mut link = &raw mut self.first;
-        // SAFETY: By the type invariants.
+        // SAFETY: By the type invariants `link` points to a link of this list: null, or an entry.
         while let Some(entry) = unsafe { (*link).as_mut() } {
             if !ripe(entry) {
                 link = &raw mut entry.next;
@@ -163,7 +166,7 @@ impl Entries {
 }
 
 impl Entries {
-    /// Adds the namespaces of which the creation is here to `ids`. Returns whether there was room.
+    /// Adds the namespaces with a pending creation to `ids`. Returns whether there was room.
     fn creations(&self, ids: &mut KVec<u64>) -> bool {
         for entry in self.iter() {
             let pending = entry.texts.iter().filter_map(RecordText::created);
@@ -177,11 +180,12 @@ impl Entries {
     }
 
     fn iter(&self) -> impl Iterator<Item = &Entry> {
-        // SAFETY: By the type invariants all entries are valid; nobody changes the list while it is borrowed.
+        // SAFETY: By the type invariants all entries are valid. The list does not change while it
+        // is borrowed.
         let mut next = unsafe { self.first.as_ref() };
         core::iter::from_fn(move || {
             let this = next?;
-            // SAFETY: As above.
+            // SAFETY: By the type invariants `next` is null, or an entry of this list.
             next = unsafe { this.next.as_ref() };
             Some(this)
         })
@@ -191,7 +195,7 @@ impl Entries {
 impl Drop for Entries {
     fn drop(&mut self) {
         while !self.first.is_null() {
-            // SAFETY: By the type invariants.
+            // SAFETY: By the type invariants `first` is a box that this list owns.
             let entry = unsafe { KBox::from_raw(self.first) };
             self.first = entry.next;
         }
@@ -213,10 +217,11 @@ struct Table {
 /// The table; null while there is none.
 static TABLE: Atomic<*mut Table> = Atomic::new(null_mut());
 
-/// How many entries there are: mostly none, and then there is nothing to lock.
+/// The number of entries. It is mostly 0, and then no lock is taken.
 static COUNT: Atomic<usize> = Atomic::new(0);
 
-/// The table of pending records, as long as this exists. It comes before the first hook, and goes after the last one.
+/// The table of pending records, as long as this exists: from before the first hook to after the
+/// last one.
 pub(crate) struct Pending(#[allow(dead_code)] Pin<KBox<Table>>);
 
 impl Pending {
@@ -238,8 +243,8 @@ impl Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        // All hooks are detached, and all their handlers have ended. What is left belongs to calls that sleep, or to tasks
-        // that oopsed.
+        // All hooks are detached, and all their handlers have ended. The remaining entries belong
+        // to calls that sleep, or to tasks that oopsed.
         // SAFETY: The exit and the init function of a module may sleep.
         unsafe { bindings::dmns_age_stop() };
         defer_ripe(|_| true);
@@ -250,7 +255,8 @@ impl Drop for Pending {
 impl Table {
     /// Returns the table; `None` outside of the time of a [`Pending`].
     fn get() -> Option<&'static Self> {
-        // SAFETY: Null, or the table of `Pending`: it is valid until all handlers and workers that call this have ended.
+        // SAFETY: Null, or the table of `Pending`: it is valid until all handlers and workers that
+        // call this have ended.
         unsafe { TABLE.load(Acquire).as_ref() }
     }
 
@@ -261,7 +267,8 @@ impl Table {
     }
 }
 
-/// Adds a record to the event that `current` is in. Gives it back if `current` is in none, or has too many.
+/// Adds a record to the event that `current` is in. Gives it back if `current` is in none, or has
+/// too many.
 ///
 /// The caller may hold any lock; `flags` say whether it may sleep.
 pub(crate) fn add(mut text: KBox<RecordText>, flags: Flags) -> Result<(), KBox<RecordText>> {
@@ -274,8 +281,8 @@ pub(crate) fn add(mut text: KBox<RecordText>, flags: Flags) -> Result<(), KBox<R
     Ok(())
 }
 
-/// Adds a record that only `current` can complete: see [`RecordText::task_info`]. Gives it back where `current` does not return
-/// to user space, or memory ran out.
+/// Adds a record that only `current` can complete: see [`RecordText::task_info`]. Gives it back
+/// where `current` does not return to user space, or memory ran out.
 pub(crate) fn add_own(mut text: KBox<RecordText>, flags: Flags) -> Result<(), KBox<RecordText>> {
     // SAFETY: Reads the flags of `current`; no requirements.
     if !unsafe { bindings::dmns_returns_to_user() } {
@@ -308,7 +315,7 @@ fn insert(
     let task = Task::current_raw();
     let bucket = table.bucket(task);
     let own = module.is_some();
-    // Nobody but `current` makes an entry for it.
+    // Only `current` makes an entry for itself.
     if bucket.lock().find(task).is_none() && insert_entry(bucket, event, module, flags).is_err() {
         return Err(text);
     }
@@ -343,8 +350,8 @@ fn insert_entry(
     let entry = KBox::new(entry, flags)?;
     if entry.module.is_some() {
         let work = entry.work.get();
-        // SAFETY: The entry is on the heap, and stays there until the work has run. The function runs while the entry
-        // holds its reference to the module. `current` adds it to itself.
+        // SAFETY: The entry is on the heap, and stays there until the work has run. The function
+        // runs while the entry holds its reference to the module. `current` adds it to itself.
         to_result(unsafe {
             (*work).func = Some(on_return_to_user);
             bindings::task_work_add(
@@ -370,8 +377,8 @@ fn same(one: &Option<Stamp>, other: &Option<Stamp>) -> bool {
     }
 }
 
-/// Adds the deletion of a namespace to what is pending for the event that `current` is in. Gives it back where nothing is,
-/// or the creation is in flight elsewhere.
+/// Adds the deletion of a namespace to the pending records of the event that `current` is in. Gives
+/// it back if there are none, or if the creation is in flight elsewhere.
 pub(crate) fn join(mut text: KBox<RecordText>) -> Result<(), KBox<RecordText>> {
     if !any() {
         return Err(text);
@@ -412,7 +419,8 @@ fn with_own<R>(f: impl FnOnce(&mut Entry) -> R) -> Option<R> {
     Table::get()?.bucket(task).lock().find(task).map(f)
 }
 
-/// Removes the entry of `current`, unless that still has to run when the task returns to user space.
+/// Removes the entry of `current`, unless that still has to run when the task returns to user
+/// space.
 fn remove_own() {
     let task = Task::current_raw();
     let gone = Table::get().and_then(|table| {
@@ -430,7 +438,7 @@ fn remove_own() {
     }
 }
 
-/// Emits what is pending for the event that ends.
+/// Emits the pending records of the event that ends.
 pub(crate) fn emit(_: &super::event::EventEnd, wait: Wait<'_>) {
     if !any() {
         return;
@@ -454,7 +462,7 @@ pub(crate) fn emit(_: &super::event::EventEnd, wait: Wait<'_>) {
     deferred::defer_all(&mut stale);
 }
 
-/// Defers what is pending for `current`.
+/// Defers the pending records of `current`.
 pub(crate) fn defer_own() {
     let mut texts = TextList::new();
     with_own(|entry| texts.append(&mut entry.texts));
@@ -462,7 +470,8 @@ pub(crate) fn defer_own() {
     remove_own();
 }
 
-/// Defers what is pending now, but for what its task has begun to emit: waits five seconds for that. May sleep.
+/// Defers what is pending now, but for what its task has begun to emit: waits five seconds for
+/// that. May sleep.
 pub(crate) fn defer_all_pending() {
     defer_ripe(|entry| entry.module.is_none() && !entry.ending);
     for _ in 0..100 {
@@ -503,7 +512,7 @@ fn emit_one(text: KBox<RecordText>, wait: Wait<'_>) {
     }
     match text.emit(wait) {
         Ok(()) => {}
-        // Nobody but the task itself can add who it is.
+        // Only the task itself can add its description.
         Err(Outcome::Refused | Outcome::RefusedNoWait) if text.task_info_at.is_none() => {
             text.count(Outcome::Retried);
             deferred::defer(text);
@@ -519,7 +528,7 @@ pub(crate) fn emit_now(text: KBox<RecordText>, wait: Wait<'_>) {
     }
 }
 
-/// Runs when a task returns to user space, or exits: behind the end of its event, with no lock held.
+/// Runs when a task returns to user space, or exits: after the end of its event, with no lock held.
 ///
 /// # Safety
 ///
@@ -537,13 +546,13 @@ unsafe extern "C" fn on_return_to_user(work: *mut bindings::callback_head) {
         while let Some(text) = entry.texts.pop() {
             emit_one(text, Wait::Allowed(&module));
         }
-        // Before the reference goes.
+        // Before the reference is dropped.
         drop(entry);
     }
 }
 
-/// Defers what is pending for longer than a system call takes that does not sleep. To be called each second; returns
-/// whether anything is pending still.
+/// Defers the records that are pending for longer than a system call takes that does not sleep. To
+/// be called each second. Returns whether records are pending.
 pub(crate) fn defer_old() -> bool {
     defer_ripe(|entry| {
         entry.age += 1;

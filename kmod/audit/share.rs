@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! How many records of namespaces each user has in the queue: what one user causes beyond his share is dropped, and counted
-//! as his.
+//! The number of records of namespaces that each user has in the queue. Records beyond a user's
+//! share are dropped, and counted for that user.
 //!
-//! A user is who created the outermost user namespace that the namespace is in, or root.
+//! A user is the creator of the outermost user namespace that the namespace is in, or root.
 
 use kernel::fmt;
 use kernel::prelude::*;
@@ -21,11 +21,13 @@ const SLOTS_PER_BUCKET: usize = 8;
 /// A power of two.
 const BUCKETS: usize = 128;
 
-/// A user: the id in the upper half, how many records are queued in the lower half. A slot that has none is free.
+/// A user: the id in the upper half, the number of queued records in the lower half. A slot without
+/// records is free.
 static USERS: [Atomic<u64>; BUCKETS * SLOTS_PER_BUCKET] =
     [const { Atomic::new(0) }; BUCKETS * SLOTS_PER_BUCKET];
 
-/// What was dropped of the user who had, or has, the slot: the id in the upper half, how many in the lower half.
+/// The dropped records of the user that has, or had, the slot: the id in the upper half, the number
+/// in the lower half.
 static DROPPED: [Atomic<u64>; BUCKETS * SLOTS_PER_BUCKET] =
     [const { Atomic::new(0) }; BUCKETS * SLOTS_PER_BUCKET];
 
@@ -46,7 +48,7 @@ impl Share {
                 user as u32 != 0 && (user >> 32) as u32 == uid
             };
             let free = |slot: &usize| USERS[*slot].load(Relaxed) as u32 == 0;
-            // Where as many users of one hash are there as slots, one more shares the last slot.
+            // If the bucket has no free slot, the user shares the last one.
             let slot = slots
                 .clone()
                 .find(own)

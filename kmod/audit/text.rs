@@ -29,7 +29,7 @@ const INLINE: usize = 152;
 
 const _: () = assert!(size_of::<RecordText>() <= 256);
 
-/// Who owns a namespace.
+/// The owner of a namespace.
 #[derive(Clone, Copy)]
 pub(crate) struct Owner {
     /// The id of the user namespace that owns it; 0 for the initial user namespace.
@@ -38,7 +38,8 @@ pub(crate) struct Owner {
     pub(crate) user: u32,
 }
 
-/// A record as text, for a place where it cannot be emitted: others would wait for auditd.
+/// The text of a record that cannot be emitted here and now, since other tasks would wait for
+/// auditd.
 ///
 /// Takes one allocation of at most 256 bytes, unless a security label is uncommonly long.
 pub(crate) struct RecordText {
@@ -53,21 +54,21 @@ pub(crate) struct RecordText {
     pub(super) owner: u64,
     /// The user who is charged with the record.
     pub(super) user: u32,
-    /// What the record takes of the user's share of the queue.
+    /// The record's part of the user's share of the queue.
     pub(super) share: Option<Share>,
-    /// Of a creation: its deletion waits while this exists.
+    /// Set for a creation: the record of the deletion waits while this exists.
     pub(super) in_flight: Option<InFlight>,
     /// The namespace was created or deleted while the baseline was being read.
     pub(super) in_baseline: bool,
     /// The record comes after the violations that were deferred before it.
     pub(crate) after_violations: bool,
-    /// Who waits for the record.
+    /// The task that waits for the record waits for this.
     pub(super) ticket: Option<Arc<Ticket>>,
-    /// Where `audit_log_task_info()` adds its part.
+    /// The offset at which `audit_log_task_info()` adds its part.
     pub(super) task_info_at: Option<u8>,
     len: u8,
     inline: [u8; INLINE],
-    /// What found no room in `inline`.
+    /// The part that does not fit into `inline`.
     rest: KVec<u8>,
     flags: Flags,
     complete: bool,
@@ -77,9 +78,11 @@ pub(crate) struct RecordText {
 unsafe impl Send for RecordText {}
 
 impl RecordText {
-    /// Starts the text of a record of type `ty`, caused now. Where `flags` give no memory, `last` may.
+    /// Starts the text of a record of type `ty`, caused now. Where `flags` give no memory, `last`
+    /// may.
     ///
-    /// Returns `None` where there is no record to write: auditing is off, or memory ran out. [`counters`] say which.
+    /// Returns `None` where there is no record to write: auditing is off, or memory ran out.
+    /// [`counters`] say which.
     pub(crate) fn start(ty: RecordType, flags: Flags, last: Flags) -> Option<KBox<Self>> {
         if !super::enabled() {
             counters::count(ty, Outcome::Disabled);
@@ -150,18 +153,19 @@ impl RecordText {
         }
     }
 
-    /// Adds `pid= uid= auid= ses= subj=`: who `current` is, in short.
+    /// Adds `pid= uid= auid= ses= subj=`: the short description of `current`.
     pub(crate) fn subject(&mut self) {
         subject().head(self);
         label(self);
     }
 
-    /// Adds what [`Record::task_info`] does, of the task that emits the record: `current` has to.
+    /// Reserves the place of [`Record::task_info`]. `current` has to emit the record, which
+    /// describes the emitting task.
     pub(crate) fn task_info(&mut self) {
         self.task_info_at = Some(self.len);
     }
 
-    /// Returns the text where all of it found memory. Half a record is worse than a count of it.
+    /// Returns the text if there was memory for all of it. An incomplete record is counted instead.
     pub(super) fn complete(self: KBox<Self>) -> Option<KBox<Self>> {
         if !self.complete {
             self.count(Outcome::NoRoom);
@@ -170,7 +174,7 @@ impl RecordText {
         Some(self)
     }
 
-    /// Counts what became of the record.
+    /// Counts the outcome of the record.
     pub(super) fn count(&self, outcome: Outcome) {
         if let Some(ty) = self.ty() {
             counters::count(ty, outcome);
@@ -218,8 +222,8 @@ impl Sink for RecordText {
 ///
 /// # Invariants
 ///
-/// `first` and what follows it by `next` are boxes that this list owns. `last` is the last of them; both are null where
-/// the list is empty.
+/// `first` and what follows it by `next` are boxes that this list owns. `last` is the last of them;
+/// both are null where the list is empty.
 pub(super) struct TextList {
     first: *mut RecordText,
     last: *mut RecordText,
@@ -251,7 +255,7 @@ impl TextList {
             // SAFETY: By the type invariants `last` is a text of this list.
             unsafe { (*self.last).next = text };
         }
-        // INVARIANT: `text` is a box that nobody else has, and the last one.
+        // INVARIANT: `text` is a box that this list owns alone, and the last one.
         self.last = text;
     }
 
@@ -279,11 +283,12 @@ impl TextList {
 
     /// Returns the texts, the oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = &RecordText> {
-        // SAFETY: By the type invariants all texts are valid; nobody changes the list while it is borrowed.
+        // SAFETY: By the type invariants all texts are valid. The list does not change while it is
+        // borrowed.
         let mut next = unsafe { self.first.as_ref() };
         core::iter::from_fn(move || {
             let this = next?;
-            // SAFETY: As above.
+            // SAFETY: By the type invariants `next` is null, or a text of this list.
             next = unsafe { this.next.as_ref() };
             Some(this)
         })
@@ -313,7 +318,7 @@ impl TextStack {
         let text = KBox::into_raw(text);
         let mut first = self.0.load(Relaxed);
         loop {
-            // SAFETY: `text` was a box just now, and is not in the stack yet: nobody else has it.
+            // SAFETY: `text` was a box just now, and is not in the stack yet: no other task has it.
             unsafe { (*text).next = first };
             match self.0.cmpxchg(first, text, Release) {
                 Ok(_) => return first.is_null(),
@@ -326,11 +331,12 @@ impl TextStack {
     pub(super) fn take(&self) -> TextList {
         let mut youngest = self.0.xchg(null_mut(), kernel::sync::atomic::Acquire);
         let mut list = TextList::new();
-        // INVARIANT: What was in the stack are boxes that were given away in `push()`; they are the list's alone now.
+        // INVARIANT: What was in the stack are boxes that were given away in `push()`; they are the
+        // list's alone now.
         list.last = youngest;
         while !youngest.is_null() {
             let text = youngest;
-            // SAFETY: As said.
+            // SAFETY: `text` was in the stack: it was a box, which no other task has any more.
             unsafe {
                 youngest = (*text).next;
                 (*text).next = list.first;

@@ -40,7 +40,8 @@ impl Ticket {
         self.done.notify_all();
     }
 
-    /// Waits at most `milliseconds`, or until a signal comes. Returns the serial number; `None` if the worker is not done.
+    /// Waits at most `milliseconds`, or until a signal comes. Returns the serial number; `None` if
+    /// the worker is not done.
     pub(super) fn wait(&self, milliseconds: u32) -> Option<u32> {
         let mut left = msecs_to_jiffies(milliseconds);
         let mut serial = self.serial.lock();

@@ -27,19 +27,21 @@ use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::Mutex;
 
-/// What the file controls.
+/// The state that the file controls.
 #[pin_data]
 pub(super) struct FilterFile {
-    /// Whether the records of namespaces are on, whose handlers see what is made inside.
+    /// Records of namespaces are on: their handlers keep the members of a container up to date.
     ns: bool,
     #[pin]
     state: Mutex<State>,
 }
 
 struct State {
-    /// Audit's entry into a system call: attached while anything is filtered, and until all is cleared.
+    /// Audit's entry into a system call: attached while anything is filtered, and until all is
+    /// cleared.
     entry: Option<Attachments>,
-    /// Audit's filter: attached from the first command on. An event that was filtered when it began stays filtered.
+    /// Audit's filter: attached from the first command on. An event that was filtered when it began
+    /// stays filtered.
     filter: Option<Attachments>,
     containers: [Option<Container>; MAX],
     /// Numbers that a handler may still use with their former meaning.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The file `info`: it holds the [`Level`] of `NS_INFO`, and takes another. At level 0 nothing is attached for it.
+//! The file `info`: it holds the [`Level`] of `NS_INFO`, and takes another. At level 0 nothing is
+//! attached for it.
 
 use crate::ftrace::Attachments;
 use crate::info::{
@@ -17,7 +18,7 @@ use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::Mutex;
 
-/// What the file controls.
+/// The state that the file controls.
 #[pin_data]
 pub(super) struct InfoFile {
     #[pin]
@@ -35,8 +36,8 @@ impl InfoFile {
         })
     }
 
-    /// Goes to another level. If what it needs cannot be attached, or audit's configuration is locked, the level
-    /// stays.
+    /// Goes to another level. If what it needs cannot be attached, or audit's configuration is
+    /// locked, the level stays.
     fn set(&self, level: Level) -> Result {
         let before = config::change_allowed("info").and_then(|()| self.attach_for(level));
         let result = before.map(drop);

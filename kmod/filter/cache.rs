@@ -16,8 +16,9 @@ const SLOTS: usize = 1024;
 /// The answers of this generation. A slot has the upper 63 bits of a task's key, and the answer.
 static CACHE: [Atomic<u64>; SLOTS] = [const { Atomic::new(0) }; SLOTS];
 
-/// Goes up with all that an answer depends on: what is filtered, which namespaces belong to it, and the `nsproxy` of a task,
-/// which it also gives back at its end, before another can have its address.
+/// Goes up with all that an answer depends on: what is filtered, which namespaces belong to it, and
+/// the `nsproxy` of a task, which it also gives back at its end, before another can have its
+/// address.
 static GENERATION: Atomic<u64> = Atomic::new(0);
 
 /// Invalidates all answers.

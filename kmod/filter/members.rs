@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The containers that a namespace belongs to: a table that is read at every system call, without a lock.
+//! The containers that a namespace belongs to: a table that is read at every system call, without a
+//! lock.
 
 use crate::read_once::read_once;
 use kernel::sync::atomic::{
@@ -15,7 +16,8 @@ pub(crate) type Set = u64;
 
 /// Namespaces whose ns_id has the same hash: the ids fill a cache line.
 const SLOTS_PER_BUCKET: usize = 8;
-/// A power of two. With an eighth of the places taken, one new namespace in 100,000 finds its bucket full (Poisson).
+/// A power of two. With an eighth of the places taken, one new namespace in 100,000 finds its
+/// bucket full (Poisson).
 const BUCKETS: usize = 1024;
 
 struct Bucket {
@@ -55,8 +57,8 @@ impl Members {
         place.map_or(0, |place| read_once(&bucket.sets[place]))
     }
 
-    /// Adds the namespace to these containers. Returns those that it did not belong to before; `None` where there is no
-    /// room. Not called twice at the same time for one namespace.
+    /// Adds the namespace to these containers. Returns those that it did not belong to before;
+    /// `None` where there is no room. Not called twice at the same time for one namespace.
     pub(super) fn add(&self, id: u64, set: Set) -> Option<Set> {
         let bucket = self.bucket(id);
         if let Some(place) = bucket
@@ -97,8 +99,9 @@ impl Members {
                 let id = taken.load(Relaxed);
                 let before = members.load(Relaxed);
                 let left = before & !set;
-                // The namespace can be deleted meanwhile, and a new one take its place: if that belongs to the same
-                // containers, the same holds for it, and its place becomes free when it is deleted.
+                // The namespace can be deleted meanwhile, and a new one take its place: if that
+                // belongs to the same containers, the same holds for it, and its place becomes free
+                // when it is deleted.
                 if left != before && members.cmpxchg(before, left, Relaxed).is_ok() && left == 0 {
                     let _ = taken.cmpxchg(id, 0, Release);
                 }

@@ -16,7 +16,8 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// `audit_receive()`: a message to audit, which may change its configuration. Then a reference to the module is taken.
+/// `audit_receive()`: a message to audit, which may change its configuration. Then a reference to
+/// the module is taken.
 ///
 /// # Safety
 ///

@@ -35,8 +35,8 @@ pub(super) unsafe extern "C" fn replace_dm_audit_log_ti(
     result: c_int,
 ) {
     let guard = HandlerGuard::new();
-    // SAFETY: By the safety requirements `ti` is valid and in a table. The table belongs to a mapped device, which holds its
-    // disk.
+    // SAFETY: By the safety requirements `ti` is valid and in a table. The table belongs to a
+    // mapped device, which holds its disk.
     let (dev, error) = unsafe {
         let disk = bindings::dm_disk(bindings::dm_table_get_md((*ti).table));
         let dev = Dev {
@@ -80,7 +80,8 @@ pub(super) unsafe extern "C" fn replace_dm_audit_log_ti(
 ///
 /// # Safety
 ///
-/// As for the original: `module` and `op` are NUL-terminated strings, `bio` is valid and has a device.
+/// As for the original: `module` and `op` are NUL-terminated strings, `bio` is valid and has a
+/// device.
 pub(super) unsafe extern "C" fn replace_dm_audit_log_bio(
     module: *const c_char,
     op: *const c_char,

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Events: what is pending is emitted at their end, and records outside of any event get one at level 2 of `NS_INFO`.
+//! Events: pending records are emitted at their end, and records outside of any event get one at
+//! level 2 of `NS_INFO`.
 //!
-//! A wrapped call holds a reference to the module from its entry hook to the end of its wrapper. So `rmmod` fails with
-//! EBUSY while the original function waits for audit, which it does at most for `backlog_wait_time`.
+//! A wrapped call holds a reference to the module from its entry hook to the end of its wrapper. So
+//! `rmmod` fails with EBUSY while the original function waits for audit, which it does at most for
+//! `backlog_wait_time`.
 
 use super::filter::current_filtered;
 use super::wrapped;
@@ -31,7 +33,8 @@ fn current_info() -> Option<Info> {
     TaskNs::current().map(|task| task.info())
 }
 
-/// `audit_log_exit()` is about to write the event of a system call or an io_uring operation. No lock is held.
+/// `audit_log_exit()` is about to write the event of a system call or an io_uring operation. No
+/// lock is held.
 ///
 /// # Safety
 ///
@@ -41,7 +44,7 @@ pub(super) unsafe fn on_end(_: &Args) {
         return;
     }
     let Some(module) = ModuleRef::get() else {
-        // The module is being unloaded, and nobody may wait in it any more.
+        // The module is being unloaded: no task may wait in it any more.
         let _guard = HandlerGuard::no_sleep();
         return pending::defer_own();
     };
@@ -51,15 +54,16 @@ pub(super) unsafe fn on_end(_: &Args) {
     info::event(&end, Wait::Allowed(&module), current_info);
 }
 
-/// Returns whether a record outside of any event shall get one, with `NS_INFO`. Then a reference to the module is taken.
+/// Returns whether a record outside of any event shall get one, with `NS_INFO`. Then a reference to
+/// the module is taken.
 fn wants_event() -> bool {
     !current_filtered()
         && info::wants_event(current_info)
         && ModuleRef::get().map(ModuleRef::leak).is_some()
 }
 
-/// `audit_log_common_recv_msg()` is about to start the record of a message from user space, with the audit context that
-/// it is handed: with null, the message is an event of its own.
+/// `audit_log_common_recv_msg()` is about to start the record of a message from user space, with
+/// the audit context that it is handed: with null, the message is an event of its own.
 ///
 /// # Safety
 ///
@@ -77,7 +81,7 @@ pub(super) unsafe fn on_seccomp(_: &Args) -> bool {
     wants_event()
 }
 
-/// `audit_core_dumps()`: behind audit's exit from a system call.
+/// `audit_core_dumps()`: after audit's exit from a system call.
 ///
 /// # Safety
 ///
@@ -87,8 +91,8 @@ pub(super) unsafe fn on_core_dump(args: &Args) -> bool {
     args.number(0) != bindings::SIGQUIT as c_ulong && wants_event()
 }
 
-/// Begins an event, unless `current` is in one, with `NS_INFO` first: readers take some types of record for the last of
-/// their event.
+/// Begins an event with `NS_INFO`, unless `current` is in one. `NS_INFO` comes first: readers take
+/// some types of record for the last of their event.
 fn event_with_info(module: &ModuleRef) -> Option<Event> {
     let event = Event::begin()?;
     if let Some(info) = current_info() {
@@ -121,7 +125,8 @@ pub(super) unsafe extern "C" fn wrap_event(
     unsafe { wrapped(call) }
 }
 
-/// Wraps a message from user space: it joins the event of the system call that sends it, or gets one, with `NS_INFO`.
+/// Wraps a message from user space: it joins the event of the system call that sends it, or gets
+/// one, with `NS_INFO`.
 ///
 /// # Safety
 ///

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The filter: whether an event is filtered is decided once, at its beginning. Audit then treats it as if there were no
-//! rules, and its own filter drops what is emitted all the same.
+//! The filter: whether an event is filtered is decided once, at its beginning. Audit then treats it
+//! as if there were no rules, and its own filter drops what is emitted all the same.
 //!
-//! None of the handlers here sleeps, so `synchronize_rcu_tasks()` waits for their end: they do without SRCU, which
-//! would cost each system call more than they do.
+//! None of the handlers here sleeps, so `synchronize_rcu_tasks()` waits for their end: they do
+//! without SRCU, which would cost each system call more than they do.
 
 use super::ffi_export;
 use crate::audit::event;
@@ -22,7 +22,8 @@ pub(super) fn current_filtered() -> bool {
     TaskNs::current().is_some_and(|task| filter::is_filtered(&task))
 }
 
-/// `__audit_syscall_entry()` and `__audit_uring_entry()`: an event may begin. Returns whether it is filtered.
+/// `__audit_syscall_entry()` and `__audit_uring_entry()`: an event may begin. Returns whether it is
+/// filtered.
 ///
 /// # Safety
 ///

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Namespaces: each comes into the kernel's tree and leaves it again, and tasks change theirs.
+//! Namespaces: each is added to the kernel's tree and removed from it, and tasks change theirs.
 
 use crate::audit::Owner;
 use crate::bindings;
@@ -65,7 +65,7 @@ pub(super) unsafe fn on_remove(args: &Args) {
     }
 }
 
-/// Returns who owns a namespace.
+/// Returns the owner of a namespace.
 ///
 /// # Safety
 ///
@@ -80,8 +80,8 @@ unsafe fn owner(ns: *const bindings::ns_common) -> Owner {
     }
 }
 
-/// `switch_task_namespaces()` is about to give a task another `nsproxy`: in `setns()`, `unshare()`, or `execve()`, under
-/// locks.
+/// `switch_task_namespaces()` is about to give a task another `nsproxy`: in `setns()`, `unshare()`,
+/// or `execve()`, under locks.
 ///
 /// # Safety
 ///
@@ -99,7 +99,8 @@ pub(super) unsafe fn on_switch(args: &Args) {
     }
 }
 
-/// `copy_namespaces()`: `current` has a child, which is elsewhere where `current` has set that up before.
+/// `copy_namespaces()`: `current` creates a child, which is in other namespaces if `current` has
+/// set that up before.
 ///
 /// # Safety
 ///
