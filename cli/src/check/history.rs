@@ -46,6 +46,8 @@ struct Node {
     /// A record that auditd does not take in time is sent later (`kauditd_hold_skb()` in `kernel/audit.c`). So a creation
     /// may stand after its deletion; their serial numbers have the order of the kernel.
     early: HashMap<u64, Early>,
+    /// The serial number of the first record of the baseline. A record with a lower one may come later, too.
+    baseline_serial: u64,
     /// The ids that were ever given.
     given: Ranges,
     /// The namespaces that were alive when records began, or began anew. From there on none is deleted that was not
@@ -196,11 +198,16 @@ impl History {
             return;
         };
         let host = judged.head.host;
+        let serial = judged.head.stamp.serial;
+        let before_baseline = serial < self.nodes.of(host).baseline_serial;
         if judged.value(&format!("old_{name}")) == Some("(none)") {
             if !self.alive(id, judged, out) {
                 return;
             }
         } else if let Some(old) = self.namespaces.get(host, &id) {
+            if before_baseline {
+                return;
+            }
             let message = format!(
                 "ns_id={id} is given again: the {}ns={} of line {} still has it",
                 old.kind.name(),
@@ -210,11 +217,12 @@ impl History {
             out.push(judged.finding_in(Rule::ReusedId, "ns_id", message));
         } else {
             let node = self.nodes.of(host);
-            let early = node.early.remove(&id);
-            if early.is_some_and(|deletion| judged.head.stamp.serial < deletion.serial) {
+            let deletion = node.early.remove(&id);
+            let is_new = node.given.insert(id);
+            if !is_new && (before_baseline || deletion.is_some_and(|it| serial < it.serial)) {
                 return;
             }
-            if !node.given.insert(id) && node.given.is_exact() {
+            if !is_new && node.given.is_exact() {
                 let message =
                     format!("ns_id={id} is given again: a namespace had it that was deleted");
                 out.push(judged.finding_in(Rule::ReusedId, "ns_id", message));
@@ -266,6 +274,7 @@ impl History {
             let before = std::iter::from_fn(|| self.namespaces.pop(host));
             let before = before.map(|namespace| namespace.id).collect();
             let baseline = Baseline::begin(judged, before, node.highest);
+            node.baseline_serial = judged.head.stamp.serial;
             node.baseline = Some(Box::new(baseline));
         }
         node.given.insert(id);
@@ -303,8 +312,10 @@ impl History {
                 }
             }
             None if node.given.contains(id) && node.given.is_exact() => {
-                let message = format!("ns_id={id} is deleted a second time");
-                out.push(judged.finding_in(Rule::DeletedTwice, "ns_id", message));
+                if judged.head.stamp.serial >= node.baseline_serial {
+                    let message = format!("ns_id={id} is deleted a second time");
+                    out.push(judged.finding_in(Rule::DeletedTwice, "ns_id", message));
+                }
             }
             None => {
                 node.given.insert(id);

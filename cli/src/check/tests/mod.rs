@@ -438,6 +438,36 @@ fn what_happened_between_two_loads_is_counted_once() {
         ),
         "{told:?}"
     );
+    // Records of before the second list come after it.
+    let call = |serial: u64| {
+        [NET, UNSHARE]
+            .concat()
+            .replace("2.000:3", &format!("{serial}.000:{serial}"))
+            .replace("netns=320 ns_id=17", "netns=33 ns_id=33")
+    };
+    let late = |serial| {
+        let (deletion, creation) = (gone(serial, 30), call(serial));
+        let log = [
+            found(5, 1),
+            found(5, 30),
+            found(9, 1),
+            found(9, 33),
+            deletion,
+            creation,
+        ];
+        findings(log.concat().as_bytes())
+    };
+    assert_eq!(late(8).len(), 1, "{:?}", late(8));
+    assert!(
+        late(10).iter().any(|f| f.contains("error deleted-twice")),
+        "{:?}",
+        late(10)
+    );
+    assert!(
+        late(10).iter().any(|f| f.contains("error reused-id")),
+        "{:?}",
+        late(10)
+    );
     // Nothing happened between.
     let quiet = [found(5, 1), found(5, 30), found(9, 1), found(9, 30)].concat();
     assert_eq!(findings(quiet.as_bytes()), [""; 0]);
