@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `dmns-test bench`: what records cost, in instructions. `guest/bench` measures.
+//! `dmns-test bench`: what records cost, in instructions. The guest command `bench` measures.
 
 use crate::guest::{Guest, Happening, Watcher};
 use crate::prepare::Prepared;
@@ -34,7 +34,7 @@ struct Measured {
 }
 
 impl Measured {
-    /// Reads a line of `guest/bench`.
+    /// Reads a line of the guest command `bench`.
     fn parse(line: &str) -> Result<Self> {
         let mut parts = line.split('\t');
         let mut part = || parts.next().with_context(|| format!("bench: '{line}'"));

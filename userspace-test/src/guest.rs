@@ -7,6 +7,7 @@ use crate::initramfs::Initramfs;
 use crate::kind::{Kind, Patience};
 use crate::prepare::{self, Prepared};
 use crate::protocol::{Stream, ToGuest, ToHost, receive, send};
+use crate::tools;
 use crate::vm::{Machine, Vm};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::fs;
@@ -26,12 +27,9 @@ pub(crate) const DELIVERY: Duration = Duration::from_secs(60);
 /// How many lines of the console are shown when a guest hangs or dies.
 const TAIL: usize = 30;
 
-/// The commands that scenarios find in the guest beside the real tools.
+/// The scripts that scenarios find in the guest, next to the real tools and to [`tools`].
 const COMMANDS: &[(&str, &str)] = &[
-    ("accounted", include_str!("../guest/accounted")),
-    ("attack", include_str!("../guest/attack")),
     ("auparse", include_str!("../guest/auparse")),
-    ("bench", include_str!("../guest/bench")),
     ("block-links", include_str!("../guest/block-links")),
     ("containers-up", include_str!("../guest/containers-up")),
     ("counter", include_str!("../guest/counter")),
@@ -40,12 +38,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("domain", include_str!("../guest/domain")),
     ("drained", include_str!("../guest/drained")),
     ("egd", include_str!("../guest/egd")),
-    ("evade", include_str!("../guest/evade")),
-    ("faults", include_str!("../guest/faults")),
     ("figure", include_str!("../guest/figure")),
-    ("fill", include_str!("../guest/fill")),
-    ("flip", include_str!("../guest/flip")),
-    ("fuzz", include_str!("../guest/fuzz")),
     ("hostile", include_str!("../guest/hostile")),
     (
         "integrity-offset",
@@ -57,7 +50,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ("load", include_str!("../guest/load")),
     ("milliseconds", include_str!("../guest/milliseconds")),
     ("misdeeds", include_str!("../guest/misdeeds")),
-    ("namespaces", include_str!("../guest/namespaces")),
     ("qmp", include_str!("../guest/qmp")),
     ("records", include_str!("../guest/records")),
     ("soak", include_str!("../guest/soak")),
@@ -202,6 +194,9 @@ impl Guest {
         }
         if systemd {
             initramfs.file("systemd", false, b"");
+        }
+        for name in tools::names() {
+            initramfs.link(&format!("dmns/bin/{name}"), "../dmns-test");
         }
         for (name, script) in COMMANDS {
             initramfs.file(&format!("dmns/bin/{name}"), true, script.as_bytes());

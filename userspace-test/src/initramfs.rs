@@ -3,7 +3,7 @@
 //! The initramfs: just enough to get to the guest's disk, and what differs from run to run.
 //!
 //! Format: `newc` cpio, as `Documentation/driver-api/early-userspace/buffer-format.rst` has it. The
-//! kernel wants nothing else of it than regular files and folders, so these few lines replace a cpio
+//! kernel wants nothing else of it than regular files, links and folders, so these few lines replace a cpio
 //! program that would run at every boot.
 
 use anyhow::{Context, Result};
@@ -31,6 +31,16 @@ pub(crate) struct Initramfs {
 impl Initramfs {
     /// Adds a file of these contents, with the folders above it.
     pub(crate) fn file(&mut self, path: &str, executable: bool, contents: &[u8]) {
+        let mode = if executable { 0o100_755 } else { 0o100_644 };
+        self.add(path, mode, contents);
+    }
+
+    /// Adds a symbolic link, with the folders above it.
+    pub(crate) fn link(&mut self, path: &str, target: &str) {
+        self.add(path, 0o120_777, target.as_bytes());
+    }
+
+    fn add(&mut self, path: &str, mode: u32, contents: &[u8]) {
         let mut folder = String::new();
         for part in path
             .split('/')
@@ -46,11 +56,7 @@ impl Initramfs {
             }
             folder.push('/');
         }
-        self.entry(
-            path,
-            if executable { 0o100_755 } else { 0o100_644 },
-            contents,
-        );
+        self.entry(path, mode, contents);
     }
 
     /// Adds the modules that lead to the disk, numbered in the order in which they need each other.
@@ -133,7 +139,8 @@ mod tests {
     fn cpio_lists_the_archive() -> Result<()> {
         let mut initramfs = Initramfs::default();
         initramfs.file("init", true, b"#!");
-        initramfs.file("dmns/bin/flip", true, &[7; 4097]);
+        initramfs.file("dmns/tool", true, &[7; 4097]);
+        initramfs.link("dmns/bin/flip", "../tool");
         initramfs.file("dmns/bin/load", false, b"");
         let archive = initramfs.finish();
         assert_eq!(archive.len() % 4, 0);
@@ -151,7 +158,7 @@ mod tests {
         assert!(listed.status.success());
         assert_eq!(
             String::from_utf8_lossy(&listed.stdout),
-            "init\ndmns\ndmns/bin\ndmns/bin/flip\ndmns/bin/load\n"
+            "init\ndmns\ndmns/tool\ndmns/bin\ndmns/bin/flip\ndmns/bin/load\n"
         );
         Ok(())
     }

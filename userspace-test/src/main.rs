@@ -6,7 +6,8 @@
 //! Host side: [`prepare`] makes what a run needs, [`vm`] and [`guest`] hold a guest, [`scenario`],
 //! [`pattern`] and [`expect`] say what must appear, [`judge`] what must hold in any run, [`report`] prints
 //! the verdict. [`diff`] and [`figures`] hold the module against the C original.
-//! Guest side: [`agent`], the same program as PID 1; [`attack`], what an ordinary user does to the module.
+//! Guest side: [`agent`], the same program as PID 1; [`tools`], commands for scenarios, and among them [`attack`], what an
+//! ordinary user does to the module.
 
 mod agent;
 mod attack;
@@ -30,6 +31,8 @@ mod report;
 mod run;
 mod scenario;
 mod shared;
+mod sys;
+mod tools;
 mod tsc;
 mod vm;
 
@@ -111,9 +114,6 @@ enum Cmd {
         /// What to do.
         stage: agent::Stage,
     },
-    /// Act as an ordinary user who attacks the module, in a guest.
-    #[command(hide = true)]
-    Attack(attack::Attack),
 }
 
 #[derive(Args)]
@@ -187,6 +187,9 @@ fn main() -> ExitCode {
     if std::process::id() == 1 && std::env::args_os().len() == 1 {
         agent::run_as_init();
     }
+    if let Some(code) = tools::run_as_tool() {
+        return code;
+    }
     let cli = Cli::parse();
     let failed = match cli.command {
         Cmd::Exec(_) => 125,
@@ -233,7 +236,6 @@ fn act(command: Cmd, patience: Option<u32>) -> Result<ExitCode> {
             agent::run(stage)?;
             Ok(ExitCode::SUCCESS)
         }
-        Cmd::Attack(attack) => attack::run(&attack),
     }
 }
 

@@ -3,11 +3,11 @@
 //! Loops that create and delete namespaces as fast as they can.
 
 use super::{Kind, User, child, done, reap, say, shared, unshare};
+use crate::sys::setns;
 use anyhow::{Context, Result};
 use nix::libc;
 use std::fs::File;
 use std::io::{Error, Result as Outcome};
-use std::os::fd::AsRawFd;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -90,8 +90,7 @@ fn turn(flags: i32, pid_ns: &File) -> Outcome<()> {
     unshare(flags)?;
     if flags & libc::CLONE_NEWPID != 0 {
         // No second one before.
-        // SAFETY: It takes numbers.
-        done(unsafe { libc::setns(pid_ns.as_raw_fd(), libc::CLONE_NEWPID) }.into())?;
+        setns(pid_ns, libc::CLONE_NEWPID)?;
     }
     Ok(())
 }

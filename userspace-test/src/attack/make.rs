@@ -2,12 +2,11 @@
 
 //! Namespaces of one user: created one after another, or kept by descriptors and dropped at once.
 
-use super::{Kind, User, done, id, say, unshare, wait_for_input};
+use super::{Kind, User, say, unshare, wait_for_input};
+use crate::sys::{ns_id, setns};
 use anyhow::{Context, Result};
-use nix::libc;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -44,10 +43,9 @@ pub(super) fn run(make: &Make) -> Result<()> {
     for _ in 0..make.count {
         unshare(flags).context("unshare")?;
         if let Some(ids) = &mut ids {
-            writeln!(ids, "{}", id(make.kind.file())?)?;
+            writeln!(ids, "{}", ns_id(&File::open(make.kind.file())?)?)?;
         }
-        // SAFETY: It takes numbers.
-        done(unsafe { libc::setns(home.as_raw_fd(), flags) }.into()).context("setns")?;
+        setns(&home, flags).context("setns")?;
     }
     let took = begin.elapsed().as_micros();
     if let Some(mut ids) = ids {

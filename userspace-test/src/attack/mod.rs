@@ -13,10 +13,11 @@ mod memory;
 mod read;
 mod within;
 
+use crate::sys::{done, unshare};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use nix::libc;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicU64;
@@ -194,20 +195,6 @@ impl Kind {
     }
 }
 
-/// Turns what a system call returns into a `Result`.
-fn done(result: libc::c_long) -> std::io::Result<libc::c_long> {
-    match result {
-        -1 => Err(std::io::Error::last_os_error()),
-        result => Ok(result),
-    }
-}
-
-/// Calls unshare(2).
-fn unshare(flags: i32) -> std::io::Result<()> {
-    // SAFETY: It takes a number.
-    done(unsafe { libc::unshare(flags) }.into()).map(drop)
-}
-
 /// Forks a child that runs `act` and ends, and that is killed when this process ends.
 fn child(act: impl FnOnce() -> Result<()>) -> Result<libc::pid_t> {
     // SAFETY: This program has one thread.
@@ -293,19 +280,6 @@ fn shared(len: usize) -> Result<&'static [AtomicU64]> {
     }
     // SAFETY: The mapping is as long, it stays, and all-zero pages are valid atomic numbers.
     Ok(unsafe { std::slice::from_raw_parts(at.cast(), len) })
-}
-
-/// Returns the id of a namespace.
-fn id(file: &str) -> Result<u64> {
-    use std::os::fd::AsRawFd;
-    /// `NS_GET_ID` of linux/nsfs.h.
-    const NS_GET_ID: libc::c_ulong = 0x8008_b70d;
-    let ns = File::open(file).with_context(|| file.to_owned())?;
-    let mut id = 0_u64;
-    // SAFETY: The kernel writes eight bytes there.
-    done(unsafe { libc::ioctl(ns.as_raw_fd(), NS_GET_ID, &raw mut id) }.into())
-        .context("NS_GET_ID")?;
-    Ok(id)
 }
 
 /// Waits for the end of standard input, or for a byte.

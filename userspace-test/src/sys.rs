@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! System calls of guest commands that the libraries do not have.
+
+use anyhow::{Context, Result, bail};
+use nix::libc;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+/// Turns what a system call returns into a `Result`.
+pub(crate) fn done(result: libc::c_long) -> io::Result<libc::c_long> {
+    match result {
+        -1 => Err(io::Error::last_os_error()),
+        result => Ok(result),
+    }
+}
+
+/// Calls unshare(2).
+pub(crate) fn unshare(flags: i32) -> io::Result<()> {
+    // SAFETY: It takes a number.
+    done(unsafe { libc::unshare(flags) }.into()).map(drop)
+}
+
+/// Calls setns(2).
+pub(crate) fn setns(ns: &impl AsRawFd, flags: i32) -> io::Result<()> {
+    // SAFETY: It takes numbers.
+    done(unsafe { libc::setns(ns.as_raw_fd(), flags) }.into()).map(drop)
+}
+
+/// Forks a child that runs `act`, and ends with 0, or 1 where that fails.
+///
+/// The caller has one thread.
+pub(crate) fn fork(act: impl FnOnce() -> Result<()>) -> Result<libc::pid_t> {
+    // SAFETY: This program has one thread.
+    let pid = done(unsafe { libc::fork() }.into()).context("fork")?;
+    if pid == 0 {
+        run_and_exit(act);
+    }
+    Ok(pid as libc::pid_t)
+}
+
+/// Calls clone(2) as fork(2) does, with these flags, which have no `CLONE_VM`. The child runs `act` and ends as that of
+/// [`fork`] does.
+pub(crate) fn clone(flags: i32, act: impl FnOnce() -> Result<()>) -> io::Result<libc::pid_t> {
+    // SAFETY: Without CLONE_VM and with no stack it is fork(2), and this program has one thread.
+    let pid = done(unsafe { libc::syscall(libc::SYS_clone, flags | libc::SIGCHLD, 0, 0, 0, 0) })?;
+    if pid == 0 {
+        run_and_exit(act);
+    }
+    Ok(pid as libc::pid_t)
+}
+
+/// Runs `act` in a child, and ends it.
+pub(crate) fn run_and_exit(act: impl FnOnce() -> Result<()>) -> ! {
+    let code = match act() {
+        Ok(()) => 0,
+        Err(e) => {
+            eprintln!("{e:#}");
+            1
+        }
+    };
+    exit(code)
+}
+
+/// Ends this process at once.
+pub(crate) fn exit(code: i32) -> ! {
+    // SAFETY: It takes a number, and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Waits until a child ends, and returns its status as waitpid(2) does.
+pub(crate) fn wait(pid: libc::pid_t) -> io::Result<i32> {
+    let mut status = 0;
+    // SAFETY: The kernel writes a number there.
+    done(unsafe { libc::waitpid(pid, &raw mut status, 0) }.into())?;
+    Ok(status)
+}
+
+/// Waits until a child ends. Fails unless it ends with 0.
+pub(crate) fn wait_for_success(pid: libc::pid_t) -> Result<()> {
+    match wait(pid).context("waitpid")? {
+        0 => Ok(()),
+        status => bail!("a child has ended with status {status:#x}"),
+    }
+}
+
+/// Returns the id of a namespace.
+pub(crate) fn ns_id(ns: &File) -> Result<u64> {
+    /// `NS_GET_ID` of linux/nsfs.h.
+    const NS_GET_ID: libc::c_ulong = 0x8008_b70d;
+    let mut id = 0_u64;
+    // SAFETY: The kernel writes eight bytes there.
+    done(unsafe { libc::ioctl(ns.as_raw_fd(), NS_GET_ID, &raw mut id) }.into())
+        .context("NS_GET_ID")?;
+    Ok(id)
+}
+
+/// Returns the user namespace that owns a namespace.
+pub(crate) fn ns_owner(ns: &File) -> Result<File> {
+    /// `NS_GET_USERNS` of linux/nsfs.h.
+    const NS_GET_USERNS: libc::c_ulong = 0xb701;
+    // SAFETY: It takes nothing, and returns a new descriptor.
+    let owner = done(unsafe { libc::ioctl(ns.as_raw_fd(), NS_GET_USERNS) }.into())
+        .context("NS_GET_USERNS")?;
+    // SAFETY: The descriptor is new, and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(owner as i32) }.into())
+}
+
+/// A kind of namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NsKind {
+    /// The name in /proc/PID/ns, and in records.
+    pub(crate) name: &'static str,
+    /// The bit of unshare(2).
+    pub(crate) flag: i32,
+}
+
+/// All kinds of namespaces, in the order of the record types.
+pub(crate) const NS_KINDS: [NsKind; 8] = [
+    NsKind {
+        name: "mnt",
+        flag: libc::CLONE_NEWNS,
+    },
+    NsKind {
+        name: "uts",
+        flag: libc::CLONE_NEWUTS,
+    },
+    NsKind {
+        name: "ipc",
+        flag: libc::CLONE_NEWIPC,
+    },
+    NsKind {
+        name: "user",
+        flag: libc::CLONE_NEWUSER,
+    },
+    NsKind {
+        name: "pid",
+        flag: libc::CLONE_NEWPID,
+    },
+    NsKind {
+        name: "net",
+        flag: libc::CLONE_NEWNET,
+    },
+    NsKind {
+        name: "cgroup",
+        flag: libc::CLONE_NEWCGROUP,
+    },
+    NsKind {
+        name: "time",
+        flag: libc::CLONE_NEWTIME,
+    },
+];
+
+/// The bits of unshare(2) for all kinds of namespaces.
+pub(crate) const ALL_NS: i32 = 0x7e02_0080;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bits_are_those_of_all_kinds() {
+        assert_eq!(NS_KINDS.iter().fold(0, |all, kind| all | kind.flag), ALL_NS);
+    }
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Bytes of a file that are inverted.
+
+use anyhow::{Context, Result};
+use clap::Args;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Invert bytes of a file, and wait until they are stored.
+#[derive(Args)]
+pub(super) struct Flip {
+    /// The file.
+    file: PathBuf,
+    /// Where the first byte is.
+    offset: u64,
+    /// How many bytes.
+    #[arg(default_value_t = 1, requires = "step")]
+    count: u64,
+    /// How far each is from the one before.
+    #[arg(default_value_t = 0)]
+    step: u64,
+}
+
+/// Inverts them.
+pub(super) fn run(flip: &Flip) -> Result<ExitCode> {
+    invert(&flip.file, flip.offset, flip.count, flip.step)
+        .with_context(|| flip.file.display().to_string())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn invert(path: &Path, offset: u64, count: u64, step: u64) -> Result<()> {
+    let file: File = OpenOptions::new().read(true).write(true).open(path)?;
+    for i in 0..count {
+        let offset = offset + i * step;
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, offset)
+            .with_context(|| format!("no byte at {offset}"))?;
+        file.write_all_at(&[!byte[0]], offset)?;
+    }
+    file.sync_all().context("not stored")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn bytes_at_a_distance_are_inverted() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("file");
+        fs::write(&path, [0, 1, 2, 3, 4, 5])?;
+        invert(&path, 1, 2, 3)?;
+        assert_eq!(fs::read(&path)?, [0, 254, 2, 3, 251, 5]);
+        invert(&path, 5, 1, 0)?;
+        assert_eq!(fs::read(&path)?, [0, 254, 2, 3, 251, 250]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_byte_past_the_end_is_an_error() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("file");
+        fs::write(&path, [0])?;
+        let error = invert(&path, 1, 1, 0).expect_err("past the end");
+        assert_eq!(error.to_string(), "no byte at 1");
+        assert_eq!(fs::read(&path)?, [0]);
+        Ok(())
+    }
+}
