@@ -29,16 +29,16 @@ const TAIL: usize = 30;
 
 /// The scripts that scenarios find in the guest, next to the real tools and to [`tools`].
 const COMMANDS: &[(&str, &str)] = &[
+    ("attribute", include_str!("../guest/attribute")),
     ("auparse", include_str!("../guest/auparse")),
     ("block-links", include_str!("../guest/block-links")),
     ("containers-up", include_str!("../guest/containers-up")),
     ("counter", include_str!("../guest/counter")),
     ("device", include_str!("../guest/device")),
     ("docker-up", include_str!("../guest/docker-up")),
-    ("domain", include_str!("../guest/domain")),
-    ("drained", include_str!("../guest/drained")),
-    ("egd", include_str!("../guest/egd")),
-    ("figure", include_str!("../guest/figure")),
+    ("domain-xml", include_str!("../guest/domain-xml")),
+    ("fake-egd", include_str!("../guest/fake-egd")),
+    ("has-dm-target", include_str!("../guest/has-dm-target")),
     ("hostile", include_str!("../guest/hostile")),
     (
         "integrity-offset",
@@ -48,17 +48,17 @@ const COMMANDS: &[(&str, &str)] = &[
     ("libvirt-up", include_str!("../guest/libvirt-up")),
     ("livepatch", include_str!("../guest/livepatch")),
     ("load", include_str!("../guest/load")),
-    ("milliseconds", include_str!("../guest/milliseconds")),
-    ("misdeeds", include_str!("../guest/misdeeds")),
+    ("metric", include_str!("../guest/metric")),
     ("qmp", include_str!("../guest/qmp")),
     ("records", include_str!("../guest/records")),
+    ("save", include_str!("../guest/save")),
+    ("serial-send", include_str!("../guest/serial-send")),
     ("soak", include_str!("../guest/soak")),
-    ("stall", include_str!("../guest/stall")),
-    ("target", include_str!("../guest/target")),
-    ("tell-guest", include_str!("../guest/tell-guest")),
+    ("time-ns-drop", include_str!("../guest/time-ns-drop")),
+    ("trigger-events", include_str!("../guest/trigger-events")),
     ("unload", include_str!("../guest/unload")),
-    ("value", include_str!("../guest/value")),
-    ("whose", include_str!("../guest/whose")),
+    ("uptime-ms", include_str!("../guest/uptime-ms")),
+    ("wait-drained", include_str!("../guest/wait-drained")),
 ];
 
 /// The image whose guests run systemd as PID 1.

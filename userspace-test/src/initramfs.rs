@@ -140,8 +140,8 @@ mod tests {
         let mut initramfs = Initramfs::default();
         initramfs.file("init", true, b"#!");
         initramfs.file("dmns/tool", true, &[7; 4097]);
-        initramfs.link("dmns/bin/flip", "../tool");
-        initramfs.file("dmns/bin/load", false, b"");
+        initramfs.link("dmns/bin/save", "../tool");
+        initramfs.file("dmns/bin/wait", false, b"");
         let archive = initramfs.finish();
         assert_eq!(archive.len() % 4, 0);
         let Ok(mut cpio) = Command::new("cpio")
@@ -158,7 +158,7 @@ mod tests {
         assert!(listed.status.success());
         assert_eq!(
             String::from_utf8_lossy(&listed.stdout),
-            "init\ndmns\ndmns/tool\ndmns/bin\ndmns/bin/flip\ndmns/bin/load\n"
+            "init\ndmns\ndmns/tool\ndmns/bin\ndmns/bin/save\ndmns/bin/wait\n"
         );
         Ok(())
     }

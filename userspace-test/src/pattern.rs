@@ -6,7 +6,7 @@ use dmns_audit_uapi::line::{self, Line};
 use dmns_audit_uapi::types::RecordType;
 use std::collections::BTreeMap;
 
-/// Values by name: what `value` set in the guest (`${name}`), what records bound (`@name`).
+/// Values by name: what `save` set in the guest (`${name}`), what records bound (`@name`).
 pub(crate) type Values = BTreeMap<String, String>;
 
 /// A record that must appear.
@@ -121,7 +121,7 @@ fn substitute(text: &str, values: &Values) -> Result<String, String> {
             .ok_or_else(|| format!("`{text}`: `${{` without `}}`"))?;
         let value = values
             .get(name)
-            .ok_or_else(|| format!("`${{{name}}}`: no step has set it with `value {name} ...`"))?;
+            .ok_or_else(|| format!("`${{{name}}}`: no step has set it with `save {name} ...`"))?;
         out.push_str(before);
         out.push_str(value);
         rest = after;

@@ -251,7 +251,7 @@ fn steps_log(guest: &Guest, from: usize) -> Vec<String> {
 
 /// Runs a step, and waits until all its records have come or time is up.
 ///
-/// `from` is where its part of the log begins, `values` what the steps before have kept with `value`, to
+/// `from` is where its part of the log begins, `values` what the steps before have kept with `save`, to
 /// which this one may add, `bound` what their records have bound.
 fn take(
     guest: &mut Guest,
@@ -324,7 +324,7 @@ fn said(step: &Step, ended: &Ended) -> Vec<String> {
     problems
 }
 
-/// What the steps so far have kept with `value`.
+/// What the steps so far have kept with `save`.
 fn kept(guest: &mut Guest) -> Result<Values> {
     let listed = guest.must(
         "cd /run/dmns/values 2>/dev/null || exit 0; for f in *; do printf '%s\\t' \"$f\"; cat \"$f\"; echo; done",

@@ -105,7 +105,7 @@ fn set_up() -> Result<()> {
          integritysetup open --integrity crc32c i.img it
          integrity-offset it data 0 >at
          integritysetup close it
-         flip i.img $(cat at)
+         corrupt-bytes i.img $(cat at)
          integritysetup open --integrity crc32c i.img it
          blockdev --setra 0 /dev/mapper/it",
     )?;

@@ -5,13 +5,13 @@
 //! `/run/dmns/bin/NAME` is a link to this program. [`run_as_tool`] finds the command by the name that it is run by.
 //! What a user would type, or would change at a shell, is a script in `guest/` instead.
 
-mod accounted;
 mod bench;
+mod check_counters;
+mod corrupt_bytes;
 mod counters;
-mod evade;
+mod evade_info;
 mod faults;
-mod fill;
-mod flip;
+mod fill_backlog;
 mod fuzz;
 mod namespaces;
 mod probes;
@@ -36,7 +36,7 @@ enum Tool {
     /// Compare the module's counters with the records that arrived, and with audit's `lost`.
     ///
     /// Prints the sums of all columns. Exit status: 1 if they differ.
-    Accounted(accounted::Accounted),
+    CheckCounters(check_counters::CheckCounters),
     /// Act as an ordinary user who attacks the module.
     Attack(attack::Attack),
     /// Measure what records cost, on a machine with a clock that counts instructions: one a nanosecond.
@@ -44,7 +44,7 @@ enum Tool {
     /// Prints a line for each measurement: what, under which conditions, least, median, mean.
     Bench,
     /// Act in a way that could hide from NS_INFO where it was done, or check that nothing did.
-    Evade(evade::Evade),
+    EvadeInfo(evade_info::EvadeInfo),
     /// Make allocations of the module fail, at random or each in turn.
     ///
     /// For kernels with failslab, fail_page_alloc and their stack filter.
@@ -53,9 +53,9 @@ enum Tool {
     ///
     /// The kernel lets who fills the backlog wait for room after each message. A program for each message
     /// (auditctl -m) takes longer than kauditd to drop one, where the kernel is slow.
-    Fill,
+    FillBacklog,
     /// Invert bytes of a file, and wait until they are stored.
-    Flip(flip::Flip),
+    CorruptBytes(corrupt_bytes::CorruptBytes),
     /// Do random system calls on namespaces, and corrupt small mappings at random.
     ///
     /// Namespaces are created, entered, pinned and dropped, with random flags, users and nesting, between ptrace,
@@ -92,13 +92,13 @@ pub(crate) fn run_as_tool() -> Option<ExitCode> {
 
 fn run(tool: Tool) -> Result<ExitCode> {
     match tool {
-        Tool::Accounted(options) => accounted::run(&options),
+        Tool::CheckCounters(options) => check_counters::run(&options),
         Tool::Attack(attack) => attack::run(&attack),
         Tool::Bench => bench::run(),
-        Tool::Evade(options) => evade::run(&options),
+        Tool::EvadeInfo(options) => evade_info::run(&options),
         Tool::Faults(options) => faults::run(&options),
-        Tool::Fill => fill::run(),
-        Tool::Flip(options) => flip::run(&options),
+        Tool::FillBacklog => fill_backlog::run(),
+        Tool::CorruptBytes(options) => corrupt_bytes::run(&options),
         Tool::Fuzz(options) => fuzz::run(&options),
         Tool::Namespaces(options) => namespaces::run(&options),
     }
@@ -124,13 +124,14 @@ mod tests {
         assert!(names.contains(&"namespaces".to_owned()));
         assert!(names.iter().all(|name| Tool::has_subcommand(name)));
         assert!(!Tool::has_subcommand("dmns-test"));
-        let parsed = Multicall::try_parse_from(["/run/dmns/bin/flip", "file", "8", "2", "512"]);
+        let parsed =
+            Multicall::try_parse_from(["/run/dmns/bin/corrupt-bytes", "file", "8", "2", "512"]);
         assert!(matches!(
             parsed,
             Ok(Multicall {
-                tool: Tool::Flip(_)
+                tool: Tool::CorruptBytes(_)
             })
         ));
-        assert!(Multicall::try_parse_from(["flip", "file"]).is_err());
+        assert!(Multicall::try_parse_from(["corrupt-bytes", "file"]).is_err());
     }
 }

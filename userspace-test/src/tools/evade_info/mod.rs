@@ -34,7 +34,7 @@ const TRUE: &CStr = c"/usr/bin/true";
 
 /// Act in a way that could hide from NS_INFO where it was done, or check that nothing did.
 #[derive(Args)]
-pub(super) struct Evade {
+pub(super) struct EvadeInfo {
     #[command(subcommand)]
     way: Way,
 }
@@ -102,8 +102,8 @@ enum Way {
 }
 
 /// Does what is asked.
-pub(super) fn run(evade: &Evade) -> Result<ExitCode> {
-    match evade.way {
+pub(super) fn run(options: &EvadeInfo) -> Result<ExitCode> {
+    match options.way {
         Way::Judge { auid } => return judge::run(auid),
         Way::PtraceExec => ptrace::exec()?,
         Way::PtraceClone => ptrace::clone()?,

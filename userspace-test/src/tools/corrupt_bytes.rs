@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 /// Invert bytes of a file, and wait until they are stored.
 #[derive(Args)]
-pub(super) struct Flip {
+pub(super) struct CorruptBytes {
     /// The file.
     file: PathBuf,
     /// Where the first byte is.
@@ -25,9 +25,9 @@ pub(super) struct Flip {
 }
 
 /// Inverts them.
-pub(super) fn run(flip: &Flip) -> Result<ExitCode> {
-    invert(&flip.file, flip.offset, flip.count, flip.step)
-        .with_context(|| flip.file.display().to_string())?;
+pub(super) fn run(options: &CorruptBytes) -> Result<ExitCode> {
+    invert(&options.file, options.offset, options.count, options.step)
+        .with_context(|| options.file.display().to_string())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -11,13 +11,13 @@ use std::process::{Command, ExitCode};
 
 /// Compare the module's counters with the records that arrived, and with audit's `lost`.
 #[derive(Args)]
-pub(super) struct Accounted {
+pub(super) struct CheckCounters {
     /// How many creations and deletions of namespaces have no record: as many must have been withheld.
     missing: Option<u64>,
 }
 
 /// Compares them.
-pub(super) fn run(options: &Accounted) -> Result<ExitCode> {
+pub(super) fn run(options: &CheckCounters) -> Result<ExitCode> {
     let counters = Counters::read()?;
     let records = records::read(&["--raw"])?;
     let lost = lost(&output("auditctl", &["-s"])?)?;
