@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 /// How long all measurements may take.
-const PATIENCE: Duration = Duration::from_secs(1200);
+const TIMEOUT: Duration = Duration::from_secs(1200);
 
 /// What is measured.
 #[derive(Args)]
@@ -64,7 +64,7 @@ pub(crate) fn bench(prepared: &Prepared, options: &Bench) -> Result<ExitCode> {
         }),
     )?;
     guest.set_up(false)?;
-    let ended = guest.run(&["bench"], &[], guest.within(PATIENCE))?;
+    let ended = guest.run(&["bench"], &[], guest.within(TIMEOUT))?;
     ensure!(
         ended.status == 0,
         "measuring ended with status {}",

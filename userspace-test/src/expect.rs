@@ -75,7 +75,7 @@ impl<'a> Matching<'a> {
                 return Ok(false);
             }
         }
-        if expected.alone && self.has_syscall(serial) {
+        if expected.no_syscall && self.has_syscall(serial) {
             return Ok(false);
         }
         if let Some(event) = &expected.event {
@@ -211,7 +211,7 @@ mod tests {
             min: 1,
             max: 1,
             with: None,
-            alone: false,
+            no_syscall: false,
             event: None,
         }
     }
@@ -342,7 +342,7 @@ mod tests {
             ..expectation(record, "")
         };
         let alone = |record: &str| Expectation {
-            alone: true,
+            no_syscall: true,
             ..expectation(record, "")
         };
         let one = [

@@ -4,7 +4,7 @@
 
 use crate::emulation::Stale;
 use crate::initramfs::Initramfs;
-use crate::kind::{Kind, Patience};
+use crate::kind::{Kind, TimeoutMultiplier};
 use crate::prepare::{self, Prepared};
 use crate::protocol::{Stream, ToGuest, ToHost, receive, send};
 use crate::tools;
@@ -136,7 +136,7 @@ impl Watcher {
 pub(crate) struct Guest {
     /// What kernel it runs.
     pub(crate) kind: Kind,
-    patience: Patience,
+    timeout_multiplier: TimeoutMultiplier,
     vm: Vm,
     to: UnixStream,
     from: Receiver<Result<ToHost>>,
@@ -186,7 +186,7 @@ impl Guest {
             let module = folder
                 .context("the test modules were not made")?
                 .join(format!("{name}.ko"));
-            // A kernel without livepatch has no such module: `needs` skips the scenario.
+            // A kernel without livepatch has no such module: `requires` skips the scenario.
             if module.exists() {
                 let module = fs::read(&module).with_context(|| module.display().to_string())?;
                 initramfs.file(&format!("dmns/{name}.ko"), false, &module);
@@ -220,7 +220,7 @@ impl Guest {
         });
         let mut guest = Self {
             kind: prepared.kind,
-            patience: prepared.patience,
+            timeout_multiplier: prepared.timeout_multiplier,
             vm,
             to: port,
             from,
@@ -314,7 +314,7 @@ impl Guest {
 
     /// At which age what takes `usual` on a quiet machine has taken too long.
     pub(crate) fn within(&self, usual: Duration) -> Duration {
-        self.age() + self.patience.of(usual)
+        self.age() + self.timeout_multiplier.of(usual)
     }
 
     /// Calls `watcher` with what happens from now on.
@@ -394,8 +394,8 @@ impl Guest {
     }
 
     /// The same, for one that may take longer.
-    pub(crate) fn must_within(&mut self, patience: Duration, command: &str) -> Result<String> {
-        let ended = self.quietly(&["sh", "-c", command], self.within(patience))?;
+    pub(crate) fn must_within(&mut self, timeout: Duration, command: &str) -> Result<String> {
+        let ended = self.quietly(&["sh", "-c", command], self.within(timeout))?;
         ensure!(
             ended.status == 0,
             "in the guest, '{command}' failed with status {}: {}",
@@ -440,7 +440,7 @@ impl Guest {
                 .context("no \"done\" came from the guest")?,
             ToHost::Done
         ) {}
-        match self.vm.wait(self.patience.of(BOOT))? {
+        match self.vm.wait(self.timeout_multiplier.of(BOOT))? {
             Some(status) if status.success() => Ok(self.console()),
             Some(status) => bail!("QEMU ended with {status}"),
             None => Err(self.dead(anyhow!("the guest said \"done\" but did not power off"))),
@@ -461,8 +461,8 @@ impl Guest {
             let received = match self.from.try_recv() {
                 Ok(received) => Ok(received),
                 Err(_) => {
-                    let patience = deadline.saturating_sub(self.age());
-                    self.from.recv_timeout(patience)
+                    let timeout = deadline.saturating_sub(self.age());
+                    self.from.recv_timeout(timeout)
                 }
             };
             match received {

@@ -188,13 +188,13 @@ fn count(log: &[String]) -> Counts {
 
 /// What `dmns-audit check` says of `log`, if it says anything but findings by the rules `known`, each of which it
 /// has to say.
-fn check(log: &[String], may_lose: bool, known: &[String]) -> Result<Option<String>> {
+fn check(log: &[String], allow_lost: bool, known: &[String]) -> Result<Option<String>> {
     let mut file = NamedTempFile::with_prefix("audit-log-")?;
     file.write_all(log.join("\n").as_bytes())?;
     writeln!(file)?;
     let checked = Command::new(prepare::tool()?)
         .args(["--color", "never", "check"])
-        .arg(if may_lose { "--lossy" } else { "--strict" })
+        .arg(if allow_lost { "--lossy" } else { "--strict" })
         .args(known.iter().flat_map(|rule| ["--expect", rule]))
         .arg(file.path())
         .output()
@@ -262,7 +262,7 @@ pub(crate) fn examine(
 ) -> Result<Vec<String>> {
     // Whether the module was there, with all its parts, before anything else was done; and whether audit may lose
     // records, so that they are not counted.
-    let (module_first, may_lose) = (scenario.module, scenario.may_lose);
+    let (module_first, allow_lost) = (scenario.module, scenario.allow_lost);
     // What the module has deferred is not counted as emitted yet.
     guest.must(EMITTED)?;
     guest.mark()?;
@@ -284,7 +284,7 @@ pub(crate) fn examine(
 
     let status = guest.must("auditctl -s")?;
     let lost = status.lines().find_map(|line| line.strip_prefix("lost "));
-    if lost != Some("0") && !may_lose {
+    if lost != Some("0") && !allow_lost {
         problems.push(format!("audit lost records: {}", lost.unwrap_or(&status)));
     }
 
@@ -294,14 +294,14 @@ pub(crate) fn examine(
         .table(&guest.must("cat /sys/kernel/security/dmns_audit/counters 2>/dev/null || true")?)?;
     let arrived = count(&guest.log);
     let c_spoke = !module_first || kernel_log.contains("dmns_audit: dm_audit_log_ti: detached");
-    if !may_lose {
+    if !allow_lost {
         problems.extend(counted.compare(&arrived, c_spoke));
     }
     let findings = match skipped {
         true => [].as_slice(),
-        false => &scenario.findings,
+        false => &scenario.expected_findings,
     };
-    problems.extend(check(&guest.log, may_lose, findings)?);
+    problems.extend(check(&guest.log, allow_lost, findings)?);
     problems.extend(cross_check(guest, &arrived)?);
     Ok(problems)
 }

@@ -34,8 +34,8 @@ impl Kind {
     }
 
     /// How many times longer than on the stock kernel anything may take.
-    pub(crate) fn patience(self) -> Patience {
-        Patience(match self {
+    pub(crate) fn timeout_multiplier(self) -> TimeoutMultiplier {
+        TimeoutMultiplier(match self {
             Self::Stock => 1,
             Self::Rt => 2,
             Self::Debug => 5,
@@ -64,9 +64,9 @@ impl Kind {
 
 /// A factor for all that is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Patience(pub(crate) u32);
+pub(crate) struct TimeoutMultiplier(pub(crate) u32);
 
-impl Patience {
+impl TimeoutMultiplier {
     /// How long to wait for what takes `usual` on a stock kernel on a quiet machine.
     pub(crate) fn of(self, usual: Duration) -> Duration {
         usual * self.0

@@ -5,7 +5,7 @@
 //!
 //! Host side: [`prepare`] makes what a run needs, [`vm`] and [`guest`] hold a guest, [`scenario`],
 //! [`pattern`] and [`expect`] say what must appear, [`judge`] what must hold in any run, [`report`] prints
-//! the verdict. [`diff`] and [`figures`] hold the module against the C original.
+//! the verdict. [`diff`] and [`metrics`] hold the module against the C original.
 //! Guest side: [`agent`], the same program as PID 1; [`tools`], commands for scenarios, and among them [`attack`], what an
 //! ordinary user does to the module.
 
@@ -16,7 +16,6 @@ mod clock;
 mod diff;
 mod emulation;
 mod expect;
-mod figures;
 mod folder;
 mod guest;
 mod initramfs;
@@ -24,6 +23,7 @@ mod interactive;
 mod judge;
 mod kind;
 mod live;
+mod metrics;
 mod pattern;
 mod prepare;
 mod protocol;
@@ -57,7 +57,7 @@ struct Cli {
     /// How many times longer than on the stock kernel, on a quiet machine, anything may take: boots, records,
     /// the timeouts of scenarios. By default what is usual for DMNS_KERNEL: 1; rt: 2, debug: 5, kasan: 12.
     #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u32).range(1..))]
-    patience: Option<u32>,
+    timeout_multiplier: Option<u32>,
     #[command(subcommand)]
     command: Cmd,
 }
@@ -82,15 +82,15 @@ enum Cmd {
     #[command(after_help = "Examples:\n  dmns-test diff\n  \
                             dmns-test diff --markdown docs/differential.md integrity-journal")]
     Diff(Both),
-    /// Run the scenarios that take figures with the module and without it, and print both side by side.
+    /// Run the scenarios that take metrics with the module and without it, and print both side by side.
     ///
     /// Without the module the C original writes the device-mapper records; what it loses is part of the
-    /// figures, and so its records are not judged. Exit status as for run.
+    /// metrics, and so its records are not judged. Exit status as for run.
     #[command(
-        after_help = "Examples:\n  dmns-test figures --markdown docs/figures.md\n  \
-                            dmns-test figures storm"
+        after_help = "Examples:\n  dmns-test metrics --markdown docs/figures.md\n  \
+                            dmns-test metrics storm"
     )]
-    Figures(Both),
+    Metrics(Both),
     /// Count the instructions that records cost, with the module and without it, and print a table.
     ///
     /// The guest's clock counts instructions (QEMU's -icount), so that a busy machine does not disturb. It
@@ -195,7 +195,7 @@ fn main() -> ExitCode {
         Cmd::Exec(_) => 125,
         _ => 2,
     };
-    match act(cli.command, cli.patience) {
+    match act(cli.command, cli.timeout_multiplier) {
         Ok(code) => code,
         Err(e) => {
             eprintln!("dmns-test: {e:#}");
@@ -204,8 +204,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn act(command: Cmd, patience: Option<u32>) -> Result<ExitCode> {
-    let prepare = |extras: &Extras<'_>| prepare::prepare(extras, patience);
+fn act(command: Cmd, multiplier: Option<u32>) -> Result<ExitCode> {
+    let prepare = |extras: &Extras<'_>| prepare::prepare(extras, multiplier);
     match command {
         Cmd::Prepare => {
             let prepared = prepare(&Extras::default())?;
@@ -228,7 +228,7 @@ fn act(command: Cmd, patience: Option<u32>) -> Result<ExitCode> {
         }
         Cmd::Run(options) => run_scenarios(&options, &prepare),
         Cmd::Diff(options) => diff_scenarios(&options, &prepare),
-        Cmd::Figures(options) => take_figures(&options, &prepare),
+        Cmd::Metrics(options) => take_metrics(&options, &prepare),
         Cmd::Bench(options) => bench::bench(&prepare(&Extras::default())?, &options),
         Cmd::Shell(options) => interactive::shell(&prepare(&image(&options.image))?, &options),
         Cmd::Exec(options) => interactive::exec(&prepare(&image(&options.image))?, &options),
@@ -355,15 +355,15 @@ fn diff_scenarios(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(red > 0)))
 }
 
-fn take_figures(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
+fn take_metrics(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
     let mut scenarios = find(&options.names, Group::Both)?;
     if options.names.is_empty() {
-        scenarios.retain(|scenario| !scenario.figures.is_empty());
+        scenarios.retain(|scenario| !scenario.metrics.is_empty());
     }
     for scenario in &scenarios {
         ensure!(
-            scenario.module && !scenario.figures.is_empty(),
-            "{}: only scenarios that say figures = [...] and begin with the module loaded can be held \
+            scenario.module && !scenario.metrics.is_empty(),
+            "{}: only scenarios that say metrics = [...] and begin with the module loaded can be held \
              against the C original",
             scenario.name
         );
@@ -373,7 +373,7 @@ fn take_figures(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
     let (ours, c) = run_both(&prepared, &scenarios, options, false)?;
     let (_, red) = report::summary(&ours);
     let red = red + report::summary(&c).1;
-    let text = figures::markdown(&ours, &c, &versions);
+    let text = metrics::markdown(&ours, &c, &versions);
     println!("\n{text}");
     report::write_markdown(options.markdown.as_deref(), &text)?;
     Ok(ExitCode::from(u8::from(red > 0)))

@@ -23,7 +23,7 @@ pub(crate) struct Expectation {
     /// A record that must be of the same event: type and fields.
     pub(crate) with: Option<(String, Vec<FieldPattern>)>,
     /// Whether its event must have no SYSCALL record.
-    pub(crate) alone: bool,
+    pub(crate) no_syscall: bool,
     /// Records with the same name here are of one event, others are not of it.
     pub(crate) event: Option<String>,
 }
@@ -215,7 +215,7 @@ impl Expectation {
         if let Some((ty, some)) = &self.with {
             text.push_str(&format!(", with {ty}{}", fields(some)));
         }
-        if self.alone {
+        if self.no_syscall {
             text.push_str(", without SYSCALL");
         }
         if let Some(event) = &self.event {

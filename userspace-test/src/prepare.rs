@@ -5,7 +5,7 @@
 //! The work is done by the scripts of the project, which say on standard output where it is. This file runs
 //! them in order, shows how far they are, and keeps two runs from doing the same at once.
 
-use crate::kind::{Kind, Patience};
+use crate::kind::{Kind, TimeoutMultiplier};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -34,7 +34,7 @@ pub(crate) struct Prepared {
     /// What kernel it is.
     pub(crate) kind: Kind,
     /// The factor for all that is waited for.
-    pub(crate) patience: Patience,
+    pub(crate) timeout_multiplier: TimeoutMultiplier,
     /// The module that shows that a debug kernel complains.
     pub(crate) control: Option<PathBuf>,
     /// The folder of the modules that scenarios ask for, if any does.
@@ -69,9 +69,9 @@ impl Prepared {
     }
 }
 
-/// Makes what is missing, with these extras. All that is waited for later takes `patience` times as long as on the
+/// Makes what is missing, with these extras. All that is waited for later takes `multiplier` times as long as on the
 /// stock kernel, or what is usual for the kind of kernel.
-pub(crate) fn prepare(extras: &Extras<'_>, patience: Option<u32>) -> Result<Prepared> {
+pub(crate) fn prepare(extras: &Extras<'_>, multiplier: Option<u32>) -> Result<Prepared> {
     let kind = Kind::asked();
     let project = project()?;
     let cache = cache()?;
@@ -124,7 +124,7 @@ pub(crate) fn prepare(extras: &Extras<'_>, patience: Option<u32>) -> Result<Prep
         guest_log: None,
         module,
         kind,
-        patience: patience.map_or(kind.patience(), Patience),
+        timeout_multiplier: multiplier.map_or(kind.timeout_multiplier(), TimeoutMultiplier),
         control,
         test_modules,
     })

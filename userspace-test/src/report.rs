@@ -22,7 +22,7 @@ pub(crate) struct Verdict {
     /// Why it was not run, or not to its end.
     pub(crate) skipped: Option<String>,
     /// What it measured: names and values.
-    pub(crate) figures: Vec<(String, String)>,
+    pub(crate) metrics: Vec<(String, String)>,
     /// auditd's log of its steps.
     pub(crate) records: Vec<String>,
     /// Boot and power-off included.
@@ -54,7 +54,7 @@ impl Verdict {
             title: title.to_owned(),
             problems: Vec::new(),
             skipped: None,
-            figures: Vec::new(),
+            metrics: Vec::new(),
             records: Vec::new(),
             time: Duration::ZERO,
         }
@@ -82,11 +82,11 @@ impl Verdict {
             self.time.as_secs_f32(),
             self.title
         );
-        let figures = self
-            .figures
+        let metrics = self
+            .metrics
             .iter()
             .map(|(name, value)| format!("{name}: {value}"));
-        for detail in details.into_iter().chain(figures) {
+        for detail in details.into_iter().chain(metrics) {
             text.push_str(&format!("\n    {}", detail.replace('\n', "\n    ")));
         }
         text
@@ -186,7 +186,7 @@ pub(crate) fn junit(file: &Path, verdicts: &[Verdict], versions: &[String]) -> R
         }
         let mut case = TestCase::new(&verdict.name, status);
         case.set_classname("dmns-test").set_time(verdict.time);
-        for (name, value) in &verdict.figures {
+        for (name, value) in &verdict.metrics {
             case.add_property((name.as_str(), value.as_str()));
         }
         suite.add_test_case(case);
@@ -212,7 +212,7 @@ pub(crate) fn ktap(verdicts: &[Verdict], versions: &[String]) -> String {
                 text.push_str(&format!("# {}: {line}\n", verdict.name));
             }
         }
-        for (name, value) in &verdict.figures {
+        for (name, value) in &verdict.metrics {
             text.push_str(&format!("# {}: {name}: {value}\n", verdict.name));
         }
         let seconds = format!("{:.1} s", verdict.time.as_secs_f32());
@@ -243,7 +243,7 @@ mod tests {
             verdict("elsewhere", &[], Some("there is no inline mode here")),
             verdict("worse", &["a splat"], Some("there is no inline mode here")),
         ];
-        verdicts[0].figures = vec![("lost".to_owned(), "0".to_owned())];
+        verdicts[0].metrics = vec![("lost".to_owned(), "0".to_owned())];
         verdicts
     }
 

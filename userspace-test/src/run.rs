@@ -9,7 +9,7 @@ use crate::judge;
 use crate::pattern::Values;
 use crate::prepare::Prepared;
 use crate::report::Verdict;
-use crate::scenario::{Boot, Need, Scenario, Step};
+use crate::scenario::{GuestUse, Requirement, Scenario, Step};
 use crate::shared::{self, Shared};
 use crate::vm::Machine;
 use anyhow::{Context, Result, anyhow, bail};
@@ -56,7 +56,7 @@ pub(crate) fn run_all(
                 let mut shared = None;
                 while let Some(&i) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let scenario = &scenarios[i];
-                    if scenario.boot == Boot::Shared {
+                    if scenario.guest == GuestUse::Shared {
                         if let Some(red) = shared::leave_unless_fit(&mut shared, scenario) {
                             tell(usize::MAX, red);
                         }
@@ -110,9 +110,9 @@ fn attempt(
     shared: &mut Option<Shared>,
     verdict: &mut Verdict,
 ) -> Result<()> {
-    let taken = match scenario.boot {
-        Boot::Shared => shared.take(),
-        Boot::Own => None,
+    let taken = match scenario.guest {
+        GuestUse::Shared => shared.take(),
+        GuestUse::Own => None,
     };
     let mut guest = match taken {
         Some(taken) => taken.take(watcher),
@@ -124,7 +124,7 @@ fn attempt(
         keep(&mut guest, start, &folder.join(&scenario.name))?;
     }
     let splat = |console: &str| {
-        // `judge::examine` has judged it where one is expected; where C is measured, its splats are a figure.
+        // `judge::examine` has judged it where one is expected; where C is measured, its splats are a metric.
         let rest = match &scenario.expect_oops {
             Some(function) => judge::without_oopses(console, function).0,
             None => console.to_owned(),
@@ -139,7 +139,7 @@ fn attempt(
             None => e,
         });
     }
-    if scenario.boot == Boot::Shared && verdict.problems.is_empty() {
+    if scenario.guest == GuestUse::Shared && verdict.problems.is_empty() {
         verdict.problems.extend(shared::tidy(&mut guest)?);
         if verdict.problems.is_empty() {
             *shared = Some(Shared::new(guest, scenario));
@@ -157,10 +157,10 @@ fn attempt(
 /// Does what a scenario says. What comes of it goes to `verdict`.
 fn drive(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Result<()> {
     guest.set_up(scenario.module)?;
-    let deadline = guest.within(scenario.patience());
-    for need in &scenario.needs {
-        if !met(guest, need, deadline)? {
-            verdict.skipped = Some(format!("there is no {} here", need.what));
+    let deadline = guest.within(scenario.time_limit());
+    for requirement in &scenario.requires {
+        if !met(guest, requirement, deadline)? {
+            verdict.skipped = Some(format!("there is no {} here", requirement.what));
             break;
         }
     }
@@ -188,7 +188,7 @@ fn drive(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Resul
         from = guest.log.len();
     }
     if verdict.problems.is_empty() && verdict.skipped.is_none() {
-        figures(guest, scenario, verdict)?;
+        metrics(guest, scenario, verdict)?;
     }
     if scenario.judged {
         let complete = verdict.problems.is_empty();
@@ -206,35 +206,35 @@ fn drive(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Resul
 
 /// Whether the guest has what a scenario needs. Anything but a clear yes or no is an error: a skip must not
 /// hide a failure.
-fn met(guest: &mut Guest, need: &Need, deadline: Duration) -> Result<bool> {
-    let script = format!("set -eu\n{}", need.check);
+fn met(guest: &mut Guest, requirement: &Requirement, deadline: Duration) -> Result<bool> {
+    let script = format!("set -eu\n{}", requirement.check);
     let ended = guest.quietly(&["sh", "-c", &script], deadline)?;
     match ended.status {
         0 => Ok(true),
         1 => Ok(false),
         status => bail!(
             "whether there is {}: the check ended with status {status}, neither 0 (yes) nor 1 (no); it said:\n{}",
-            need.what,
+            requirement.what,
             String::from_utf8_lossy(&ended.both).trim_end()
         ),
     }
 }
 
-/// Gathers the figures that a scenario took, and holds them against those that it was to take.
-fn figures(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Result<()> {
-    let listed = guest.must("cat /run/dmns/figures 2>/dev/null || true")?;
+/// Gathers the metrics that a scenario took, and compares them with those that it was to take.
+fn metrics(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Result<()> {
+    let listed = guest.must("cat /run/dmns/metrics 2>/dev/null || true")?;
     let taken: Values = pairs(&listed).collect();
-    for name in taken.keys().filter(|name| !scenario.figures.contains(name)) {
+    for name in taken.keys().filter(|name| !scenario.metrics.contains(name)) {
         verdict
             .problems
-            .push(format!("\"{name}\" was taken, but is not among `figures`"));
+            .push(format!("\"{name}\" was taken, but is not among `metrics`"));
     }
-    for name in &scenario.figures {
+    for name in &scenario.metrics {
         match taken.get(name) {
-            Some(value) => verdict.figures.push((name.clone(), value.clone())),
+            Some(value) => verdict.metrics.push((name.clone(), value.clone())),
             None => verdict
                 .problems
-                .push(format!("the figure \"{name}\" was not taken")),
+                .push(format!("the metric \"{name}\" was not taken")),
         }
     }
     Ok(())

@@ -38,14 +38,14 @@ pub(crate) struct Scenario {
     pub(crate) diff: bool,
     /// Whether audit may lose records, and refuse the module's: not where losing is the point.
     #[serde(default)]
-    pub(crate) may_lose: bool,
+    pub(crate) allow_lost: bool,
     /// The guest image it runs in, if not the usual one. Only whoever asks for that image, or for the
     /// scenario by name, runs it.
     #[serde(default)]
     pub(crate) image: Option<String>,
     /// Rules of `dmns-audit check` that the log must break: what a program in the guest writes wrongly.
     #[serde(default)]
-    pub(crate) findings: Vec<String>,
+    pub(crate) expected_findings: Vec<String>,
     /// Memory of the guest, MiB.
     #[serde(default = "default_memory")]
     pub(crate) memory: u32,
@@ -63,16 +63,16 @@ pub(crate) struct Scenario {
     pub(crate) icount: bool,
     /// Each virtual CPU must get on: with several, no clock counts instructions.
     #[serde(default)]
-    pub(crate) fair: bool,
-    /// Whose guest it runs in.
+    pub(crate) fair_vcpus: bool,
+    /// Which guest it runs in.
     #[serde(default)]
-    pub(crate) boot: Boot,
+    pub(crate) guest: GuestUse,
     /// What the kernel and the tools must have; without it the scenario is skipped.
     #[serde(default)]
-    pub(crate) needs: Vec<Need>,
-    /// The names of the figures that its steps take.
+    pub(crate) requires: Vec<Requirement>,
+    /// The names of the metrics that its steps take.
     #[serde(default)]
-    pub(crate) figures: Vec<String>,
+    pub(crate) metrics: Vec<String>,
     /// Modules of `userspace-test/modules/` that its steps load.
     #[serde(default)]
     pub(crate) modules: Vec<String>,
@@ -93,10 +93,10 @@ pub(crate) struct Scenario {
     pub(crate) steps: Vec<Step>,
 }
 
-/// Whose guest a scenario runs in.
+/// Which guest a scenario runs in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Boot {
+pub(crate) enum GuestUse {
     /// One of its own.
     #[default]
     Own,
@@ -104,10 +104,10 @@ pub(crate) enum Boot {
     Shared,
 }
 
-/// What a scenario needs.
+/// What a scenario requires.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Need {
+pub(crate) struct Requirement {
     /// What it is, as the reason of a skip.
     pub(crate) what: String,
     /// Shell that ends with 0 if it is there, 1 if it is not.
@@ -156,7 +156,7 @@ struct RawExpectation {
     at_least: Option<u32>,
     with: Option<Spanned<String>>,
     #[serde(default)]
-    alone: bool,
+    no_syscall: bool,
     event: Option<String>,
 }
 
@@ -195,7 +195,7 @@ impl Scenario {
     fn parse(text: &str) -> Result<Self, Fault> {
         let mut scenario: Self = toml::from_str(text).map_err(|e| Fault {
             at: e.span().unwrap_or(0..0),
-            what: e.message().trim().to_owned(),
+            what: renamed(e.message()).unwrap_or_else(|| e.message().trim().to_owned()),
         })?;
         if scenario.steps.is_empty() {
             return Err(Fault {
@@ -211,9 +211,28 @@ impl Scenario {
     }
 
     /// How long all of its steps may take.
-    pub(crate) fn patience(&self) -> Duration {
+    pub(crate) fn time_limit(&self) -> Duration {
         Duration::from_secs(self.timeout)
     }
+}
+
+/// Keys that had another name before.
+const RENAMED: [(&str, &str); 7] = [
+    ("alone", "no_syscall"),
+    ("boot", "guest"),
+    ("fair", "fair_vcpus"),
+    ("figures", "metrics"),
+    ("findings", "expected_findings"),
+    ("may_lose", "allow_lost"),
+    ("needs", "requires"),
+];
+
+/// Returns what to say of a key that had another name before.
+fn renamed(message: &str) -> Option<String> {
+    let (_, rest) = message.split_once("unknown field `")?;
+    let (old, _) = rest.split_once('`')?;
+    let (_, new) = RENAMED.iter().find(|(name, _)| *name == old)?;
+    Some(format!("`{old}` is called `{new}` now"))
 }
 
 fn understand(raw: &[RawExpectation]) -> Result<Vec<Expectation>, Fault> {
@@ -252,10 +271,10 @@ impl RawExpectation {
                     let (ty, fields) = text.split_once(' ').unwrap_or((text, ""));
                     Ok((Template::check_type(ty)?, Template::parse_fields(fields)?))
                 })?;
-                if self.alone {
+                if self.no_syscall {
                     return Err(Fault {
                         at: with.span(),
-                        what: "either `with` or `alone`, not both".to_owned(),
+                        what: "either `with` or `no_syscall`, not both".to_owned(),
                     });
                 }
                 Some((ty, fields))
@@ -268,7 +287,7 @@ impl RawExpectation {
             min,
             max,
             with,
-            alone: self.alone,
+            no_syscall: self.no_syscall,
             event: self.event.clone(),
         })
     }
@@ -412,7 +431,7 @@ timeout = 10
 title = "one"
 run = "true"
 expect = [
-  { record = "DM_EVENT", body = "module=integrity op=x dev=${dev} sector=@s res=0", alone = true },
+  { record = "DM_EVENT", body = "module=integrity op=x dev=${dev} sector=@s res=0", no_syscall = true },
   { record = "1385", fields = "pid=*", with = "SYSCALL syscall=272", at_least = 2 },
 ]
 "#;
@@ -474,7 +493,7 @@ expect = [
             .map_err(|f| f.what)
             .expect("well formed");
         let step = &scenario.steps[0];
-        assert!(step.expected[0].alone);
+        assert!(step.expected[0].no_syscall);
         assert_eq!((step.expected[1].min, step.expected[1].max), (2, u32::MAX));
         assert_eq!(step.order, Order::Listed);
     }
@@ -493,6 +512,16 @@ expect = [
                 "timeuot = 10",
                 "x.toml:3:1: unknown field `timeuot`, expected one of `title`",
             ),
+            (
+                "timeout = 10",
+                "timeout = 10\nmay_lose = true",
+                "x.toml:4:1: `may_lose` is called `allow_lost` now",
+            ),
+            (
+                "no_syscall = true",
+                "alone = true",
+                "`alone` is called `no_syscall` now",
+            ),
             ("title = \"one\"", "title = one", "x.toml:6:9: "),
             ("pid=*", "pid *", "x.toml:10:31: `pid`: expected NAME=VALUE"),
             (
@@ -501,9 +530,9 @@ expect = [
                 "x.toml:10:14: `ns_init`: expected the name",
             ),
             (
-                "alone = true",
-                "alone = true, with = \"SYSCALL\"",
-                "either `with` or `alone`",
+                "no_syscall = true",
+                "no_syscall = true, with = \"SYSCALL\"",
+                "either `with` or `no_syscall`",
             ),
             (
                 "at_least = 2",

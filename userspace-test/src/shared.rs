@@ -2,7 +2,7 @@
 
 //! A guest that several scenarios use, one after the other: the boot is most of a short scenario's time.
 //!
-//! A scenario asks for it with `boot = "shared"`. It gets a guest in which only scenarios ran that asked for
+//! A scenario asks for it with `guest = "shared"`. It gets a guest in which only scenarios ran that asked for
 //! the same machine, that passed, and that left nothing behind.
 
 use crate::guest::{Guest, Watcher};
@@ -67,7 +67,7 @@ pub(crate) fn tidy(guest: &mut Guest) -> Result<Vec<String>> {
     let left = guest.must(
         "dmsetup ls | grep -v '^No devices found' || true
          losetup --detach-all
-         rm -rf /tmp/* /run/dmns/values /run/dmns/figures
+         rm -rf /tmp/* /run/dmns/values /run/dmns/metrics
          cat /var/log/audit/audit.log* | wc -c >/run/dmns/log-before",
     )?;
     Ok(left

@@ -74,7 +74,9 @@ impl Machine {
             cpus: scenario.cpus,
             parallel: scenario.parallel,
             kernel_args: scenario.kernel_args.clone(),
-            icount: scenario.icount && !scenario.parallel && !(scenario.fair && scenario.cpus > 1),
+            icount: scenario.icount
+                && !scenario.parallel
+                && !(scenario.fair_vcpus && scenario.cpus > 1),
             image: scenario.image.clone(),
             modules: scenario.modules.clone(),
             ..Self::default()
@@ -203,9 +205,9 @@ impl Vm {
             .unwrap_or_default()
     }
 
-    /// Waits until QEMU ends by itself; `None` if it does not within `patience`.
-    pub(crate) fn wait(&mut self, patience: Duration) -> Result<Option<ExitStatus>> {
-        let deadline = self.clock.age() + patience;
+    /// Waits until QEMU ends by itself; `None` if it does not within `timeout`.
+    pub(crate) fn wait(&mut self, timeout: Duration) -> Result<Option<ExitStatus>> {
+        let deadline = self.clock.age() + timeout;
         loop {
             match self.qemu.try_wait()? {
                 None if self.clock.age() < deadline => thread::sleep(Duration::from_millis(10)),

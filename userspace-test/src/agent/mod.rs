@@ -76,7 +76,7 @@ fn supervised() -> Result<()> {
 
 fn power_off() -> ! {
     nix::unistd::sync();
-    // Fails only without CAP_SYS_BOOT. Then the host's patience ends it.
+    // Fails only without CAP_SYS_BOOT. Then the host ends it, at its timeout.
     let _ = reboot(RebootMode::RB_POWER_OFF);
     loop {
         nix::unistd::pause();

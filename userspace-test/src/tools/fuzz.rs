@@ -27,7 +27,7 @@ const LOG: &str = "/tmp/fuzz-did";
 const KEPT: usize = 24;
 
 /// The longest that a process may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Do random system calls on namespaces, and corrupt small mappings at random.
 #[derive(Args)]
@@ -74,7 +74,7 @@ pub(super) fn run(fuzz: &Fuzz) -> Result<ExitCode> {
 /// Waits until processes end, and kills those that take too long.
 fn reap(mut running: Vec<Pid>) {
     let begin = Instant::now();
-    while !running.is_empty() && begin.elapsed() < PATIENCE {
+    while !running.is_empty() && begin.elapsed() < TIMEOUT {
         running.retain(|pid| {
             let ended = waitpid(*pid, Some(WaitPidFlag::WNOHANG));
             matches!(ended, Ok(WaitStatus::StillAlive))

@@ -1,31 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `dmns-test figures`: what scenarios measure, with the module and with the C original in its place.
+//! `dmns-test metrics`: what scenarios measure, with the module and with the C original in its place.
 
 use crate::report::{self, Verdict};
 
-/// A table for each scenario, in Markdown: its figures, C's and ours.
+/// A table for each scenario, in Markdown: its metrics, C's and ours.
 pub(crate) fn markdown(ours: &[Verdict], c: &[Verdict], versions: &[String]) -> String {
     let mut text = String::from(
         "# What the module does where the C original waits, loses or sleeps\n\n\
-         Made by `dmns-test figures --markdown FILE`: the same steps with the module and without it, in guests of \
+         Made by `dmns-test metrics --markdown FILE`: the same steps with the module and without it, in guests of \
          the same kind. Without it, the C original writes the device-mapper records. Times are of guests whose clock \
          counts instructions, one a nanosecond: only their ratio means something.\n\n",
     );
     text.push_str(&report::version_list(versions));
     for (ours, c) in ours.iter().zip(c) {
         text.push_str(&format!("\n## {}\n\n{}\n\n", ours.name, ours.title));
-        text.push_str("| figure | without the module | with it |\n| --- | ---: | ---: |\n");
-        for (name, value) in &ours.figures {
+        text.push_str("| metric | without the module | with it |\n| --- | ---: | ---: |\n");
+        for (name, value) in &ours.metrics {
             text.push_str(&format!("| {name} | {} | {value} |\n", value_of(c, name)));
         }
     }
     text
 }
 
-/// A figure, or why there is none.
+/// A metric, or why there is none.
 fn value_of<'a>(verdict: &'a Verdict, name: &str) -> &'a str {
-    match verdict.figures.iter().find(|(n, _)| n == name) {
+    match verdict.metrics.iter().find(|(n, _)| n == name) {
         Some((_, value)) => value,
         None => "not taken",
     }
@@ -37,8 +37,8 @@ mod tests {
 
     #[test]
     fn both_sides_stand_in_one_row() {
-        let verdict = |figures: &[(&str, &str)]| Verdict {
-            figures: figures
+        let verdict = |metrics: &[(&str, &str)]| Verdict {
+            metrics: metrics
                 .iter()
                 .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
                 .collect(),
