@@ -13,7 +13,7 @@ help: ## Say what there is to do
 		grep '##' $(MAKEFILE_LIST)
 
 demo: ## Watch the module catch a real integrity violation at its exact sector, and every namespace
-	@$(DMNS_TEST) run --live seed-002 unshare-all
+	@$(DMNS_TEST) run --live dm-integrity-2021 unshare-all
 
 # The guest, which waits for the network, is made while the host tests are built.
 test: ## Format, lints, host tests, the HTML page in Chromium, and the scenarios in QEMU
@@ -28,7 +28,7 @@ test: ## Format, lints, host tests, the HTML page in Chromium, and the scenarios
 
 test-long: ## The scenarios that take minutes each: storms, full backlogs, evasion, a log that is complete from loading on
 	@$(DMNS_TEST) run --long
-	@$(DMNS_TEST) run select --set toggles=1000
+	@$(DMNS_TEST) run filter --set toggles=1000
 
 test-libvirt: ## The scenarios in a guest with libvirt and QEMU of its own (an image of 750 MB)
 	@$(DMNS_TEST) run --image libvirt
@@ -43,7 +43,7 @@ test-packages: ## The Debian packages: lintian, a guest with systemd that they a
 	@$(DMNS_TEST) run --image packages
 
 # What touches lifetimes of memory: the whole suite under KASAN takes hours.
-KASAN := control-kasan control-sleep unshare-all unshare-each-kind ns-ways info-levels refused reload-resume \
+KASAN := control-kasan control-sleep unshare-all unshare-each-kind ns-all-paths info-levels attach-refused reload-resume \
 	reload-under-load crypt-softirq crypt-aead-async integrity-hmac
 
 test-debug: ## Every scenario on a kernel that complains, with controls and faults; a third of them under KASAN
@@ -58,8 +58,8 @@ test-all: test test-long test-libvirt test-runtimes test-packages test-fleet tes
 
 CYCLES := 1000
 SECONDS_OF_FUZZ := 3600
-IN_PARALLEL := unshare-all ns-ways ns-conserved reload-under-load
-ON_MORE := unshare-all ns-conserved reload-under-load storm io-never-waits
+IN_PARALLEL := unshare-all ns-all-paths ns-balance reload-under-load
+ON_MORE := unshare-all ns-balance reload-under-load dm-event-flood dm-io-never-blocks
 
 soak: ## Load and unload, more processors, random calls: hours (CYCLES=1000, SECONDS_OF_FUZZ=3600)
 	@DMNS_KERNEL=debug $(DMNS_TEST) run soak --set cycles=$(CYCLES)

@@ -72,7 +72,7 @@ enum Cmd {
     ///
     /// Exit status: 0 if all passed, 1 if one failed, 2 if they could not be run.
     #[command(
-        after_help = "Examples:\n  dmns-test run\n  dmns-test run --live seed-002\n  \
+        after_help = "Examples:\n  dmns-test run\n  dmns-test run --live dm-integrity-2021\n  \
                             dmns-test run --junit out.xml --keep-logs logs/ ./my-scenario.toml"
     )]
     Run(Run),
@@ -88,7 +88,7 @@ enum Cmd {
     /// metrics, and so its records are not judged. Exit status as for run.
     #[command(
         after_help = "Examples:\n  dmns-test metrics --markdown docs/figures.md\n  \
-                            dmns-test metrics storm"
+                            dmns-test metrics dm-event-flood"
     )]
     Metrics(Both),
     /// Count the instructions that records cost, with the module and without it, and print a table.
@@ -221,7 +221,7 @@ fn act(command: Cmd, multiplier: Option<u32>) -> Result<ExitCode> {
             let images = ["libvirt", "runtimes", "packages"].map(Group::Image);
             for group in [Group::Usual, Group::Long].into_iter().chain(images) {
                 for scenario in find(&[], group)? {
-                    println!("{:<24} {}", scenario.name, scenario.title);
+                    println!("{:<30} {}", scenario.name, scenario.title);
                 }
             }
             Ok(ExitCode::SUCCESS)

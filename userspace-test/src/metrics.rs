@@ -42,7 +42,7 @@ mod tests {
                 .iter()
                 .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
                 .collect(),
-            ..Verdict::new("storm", "many")
+            ..Verdict::new("dm-event-flood", "many")
         };
         let table = markdown(
             &[verdict(&[("lost", "0"), ("ms", "12")])],

@@ -77,7 +77,7 @@ impl Verdict {
             Outcome::Failed(problems) => ("FAILED", problems.to_vec()),
         };
         let mut text = format!(
-            "{word:<6} {:<24} {:>4.0} s  {}",
+            "{word:<6} {:<30} {:>4.0} s  {}",
             self.name,
             self.time.as_secs_f32(),
             self.title
