@@ -3,7 +3,7 @@
 //! Guests, and input that is not as it should be: `run-guest` with a QEMU that is none, names that want to forge,
 //! logs that begin or end in the middle.
 
-use dmns_audit_uapi::virt::text::Guest;
+use dmns_audit_log::virt::text::Guest;
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
 use std::fs;

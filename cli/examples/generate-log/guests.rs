@@ -5,7 +5,7 @@
 use crate::Log;
 use crate::host::{syscall, violation};
 use crate::random::Random;
-use dmns_audit_uapi::virt::text::{self, Devices, Which};
+use dmns_audit_log::virt::text::{self, Devices, Which};
 use std::io::{self, Write};
 
 /// A guest, and how far its start is.

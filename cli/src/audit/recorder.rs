@@ -3,7 +3,7 @@
 //! Writes records: to audit, and to a file if one is asked for.
 
 use super::kernel::Audit;
-use dmns_audit_uapi::virt::VirtType;
+use dmns_audit_log::virt::VirtType;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStringExt;

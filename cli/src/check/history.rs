@@ -14,7 +14,7 @@ use crate::record::device::Device;
 use crate::record::event::Serials;
 use crate::record::host::PerHost;
 use crate::record::pending::Pending;
-use dmns_audit_uapi::line::Stamp;
+use dmns_audit_log::line::Stamp;
 use dmns_audit_uapi::ns::Kind;
 use dmns_audit_uapi::types::RecordType;
 use hashbrown::HashMap;

@@ -2,8 +2,8 @@
 
 //! A container's first process, and the namespaces that it is in.
 
+use dmns_audit_log::virt::container::Namespaces;
 use dmns_audit_uapi::ns::Kind;
-use dmns_audit_uapi::virt::container::Namespaces;
 use nix::ifaddrs::getifaddrs;
 use nix::sched::{CloneFlags, setns};
 use std::fs::{self, File};

@@ -5,7 +5,7 @@
 //! Source: "State" in runtime.md of the OCI runtime specification.
 
 use super::invalid;
-use dmns_audit_uapi::virt::text::LONGEST_NAME;
+use dmns_audit_log::virt::text::LONGEST_NAME;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::io::{self, Read};

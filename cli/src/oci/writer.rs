@@ -6,9 +6,9 @@ use super::bundle::{Labels, Resource};
 use super::origin::Origin;
 use crate::audit::kernel::Audit;
 use crate::audit::recorder::{Recorder, Trouble, exe};
-use dmns_audit_uapi::virt::VirtType;
-use dmns_audit_uapi::virt::container::{self, Container, Namespaces};
-use dmns_audit_uapi::virt::text::{Devices, Guest, Which};
+use dmns_audit_log::virt::VirtType;
+use dmns_audit_log::virt::container::{self, Container, Namespaces};
+use dmns_audit_log::virt::text::{Devices, Guest, Which};
 use std::fs::File;
 use std::io;
 

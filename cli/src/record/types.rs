@@ -2,8 +2,8 @@
 
 //! The types of record that this program knows: its own, and what stands beside them in a log.
 
+use dmns_audit_log::virt::VirtType;
 use dmns_audit_uapi::types::RecordType;
-use dmns_audit_uapi::virt::VirtType;
 
 /// The type of a record. Numbers: C, `include/uapi/linux/audit.h` and libaudit's `audit-records.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

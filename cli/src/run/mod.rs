@@ -24,8 +24,8 @@ pub mod session;
 
 use crate::audit::recorder;
 use arguments::Arguments;
-use dmns_audit_uapi::contract::Syntax;
-use dmns_audit_uapi::virt::text::LONGEST_NAME;
+use dmns_audit_log::contract::Syntax;
+use dmns_audit_log::virt::text::LONGEST_NAME;
 use emitter::Emitter;
 use monitor::Monitor;
 use session::Session;

@@ -2,7 +2,7 @@
 
 //! Which container an event happened in, and which it is about.
 //!
-//! A container's start names its namespaces by ids, which are never given again ([`dmns_audit_uapi::virt::container`]).
+//! A container's start names its namespaces by ids, which are never given again ([`dmns_audit_log::virt::container`]).
 //! A task's NS_INFO has numbers, which are; the creation of a namespace has both. A task is in the container whose mount
 //! or pid namespace it is in: others may be shared, by a pod or with the host. Where no start names it, its control group
 //! may.
@@ -11,9 +11,9 @@ use super::events::Event;
 use crate::record::Type;
 use crate::record::cgroup::{self, Named};
 use crate::record::value::Nested;
+use dmns_audit_log::virt::VirtType;
 use dmns_audit_uapi::ns::Kind;
 use dmns_audit_uapi::types::RecordType;
-use dmns_audit_uapi::virt::VirtType;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 

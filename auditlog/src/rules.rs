@@ -3,9 +3,9 @@
 //! The rules that a single field does not show: what an operation is, what shares an event with what, and
 //! where the rule comes from.
 
-use super::contract::{Field, Name, Syntax};
-use super::ns::Kind;
-use super::types::RecordType;
+use crate::contract::{Field, Name, Syntax};
+use dmns_audit_uapi::ns::Kind;
+use dmns_audit_uapi::types::RecordType;
 
 /// How a record stands to the other records of its event, which have the same stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -300,8 +300,8 @@ pub const fn example(field: &Field) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::contract::layout;
     use super::*;
+    use crate::contract::layout;
 
     #[test]
     fn every_example_is_accepted_by_its_field() {

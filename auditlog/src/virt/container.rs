@@ -2,8 +2,8 @@
 
 //! The text of VIRT_CONTROL of a container, as `dmns-audit oci-hook` writes it.
 
-use super::super::text::{Sink, decimal, signed};
 use super::text::{Guest, LONGEST_NAME, encoded, word};
+use dmns_audit_uapi::text::{Sink, decimal, signed};
 
 /// How many bytes of the name of an image are written.
 pub const LONGEST_IMAGE: usize = 1024;
@@ -24,7 +24,7 @@ pub struct Container<'a> {
 pub struct Namespaces {
     /// The inode number of its pid namespace, as libvirt's LXC driver records it.
     pub pid: Option<u64>,
-    /// The `ns_id` of each, in the order of [`super::super::ns::Kind::ALL`].
+    /// The `ns_id` of each, in the order of [`dmns_audit_uapi::ns::Kind::ALL`].
     pub ids: [Option<u64>; 8],
 }
 
@@ -39,7 +39,7 @@ pub struct Origin<'a> {
     pub pod: Option<&'a [u8]>,
 }
 
-/// The names of the fields with ids, in the order of [`super::super::ns::Kind::ALL`].
+/// The names of the fields with ids, in the order of [`dmns_audit_uapi::ns::Kind::ALL`].
 const IDS: [&str; 8] = [
     "mntns_id",
     "utsns_id",
@@ -112,13 +112,13 @@ impl Container<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::ns::Kind;
-    use super::super::super::text::tests::text;
     use super::super::VirtType;
     use super::super::text::Devices;
     use super::super::text::Which;
     use super::super::text::tests::departs;
     use super::*;
+    use crate::tests::text;
+    use dmns_audit_uapi::ns::Kind;
     extern crate std;
     use proptest::prelude::*;
     use std::{format, string::String, vec::Vec};

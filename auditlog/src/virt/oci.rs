@@ -3,12 +3,12 @@
 //! The records of containers, which `dmns-audit oci-hook` writes for a runtime with OCI hooks: libvirt's, but that the
 //! runtime's own id stands for a UUID, and that a start names all eight namespaces.
 
-use super::super::contract::Syntax;
 use super::VirtType;
 use super::shape::{
     ACL, CGROUP, CLASS, ID, OP, PATH, RDEV, REASON, RESRC, Shape, VM, VM_PID, field, inner,
     optional,
 };
+use crate::contract::Syntax;
 
 macro_rules! shape {
     ($ty:ident, $about:literal, $meaning:literal, $($own:expr),+ $(,)?) => {

@@ -4,8 +4,8 @@
 //!
 //! What is written here is what stands in `msg='...'`; the kernel adds the rest.
 
-use super::super::contract::is_identifier;
-use super::super::text::{Sink, decimal, signed, untrusted};
+use crate::contract::is_identifier;
+use dmns_audit_uapi::text::{Sink, decimal, signed, untrusted};
 
 /// How many bytes of a value that a user can choose are written: two values in hexadecimal, a name and a program's
 /// path must fit into what the kernel takes (`AUDIT_MESSAGE_TEXT_MAX`, 8560 bytes), or it would cut the record.
@@ -257,12 +257,12 @@ fn upper_hex2(out: &mut impl Sink, value: u32) {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::super::contract::Field;
-    use super::super::super::line::{Line, inner_fields};
-    use super::super::super::text::tests::text;
     use super::super::VirtType;
     use super::super::layout::{SHAPES, shape};
     use super::*;
+    use crate::contract::Field;
+    use crate::line::{Line, inner_fields};
+    use crate::tests::text;
     extern crate std;
     use proptest::prelude::*;
     use std::{format, string::String, vec::Vec};

@@ -10,10 +10,10 @@
 //! What stands before `msg=` is the kernel's ([`OUTER`]), `exe=` and what follows libaudit's. What is between
 //! depends on the record, on what it is about, and how: a [`Shape`].
 
-use super::super::contract::{Field, Syntax};
 pub use super::shape::Shape;
 use super::shape::field;
 use super::{VirtType, libvirt, oci};
+use crate::contract::{Field, Syntax};
 
 /// What the kernel writes before `msg=`. C: `audit_log_common_recv_msg()` in `kernel/audit.c`.
 pub const OUTER: &[Field] = &[

@@ -6,9 +6,9 @@
 //! node=host type=DM_EVENT msg=audit(1630425112.119:194): module=integrity op=... res=0<0x1d>ENRICHED=...
 //! ```
 
-use super::masks::{WIDTH, block, mask};
-use super::types::RecordType;
+use crate::masks::{WIDTH, block, mask};
 use core::ops::Range;
+use dmns_audit_uapi::types::RecordType;
 use memchr::{memchr, memchr_iter, memrchr};
 
 /// Separates the record from the names that auditd adds to it (`log_format = ENRICHED`).

@@ -4,14 +4,14 @@
 //!
 //! The order is fixed. New fields come before `res=`, which is last.
 
-use super::line::{
+use crate::line::{
     Field as Found,
     Line,
     fields, //
 };
-use super::ns::Kind;
-use super::types::RecordType;
 use core::fmt;
+use dmns_audit_uapi::ns::Kind;
+use dmns_audit_uapi::types::RecordType;
 
 /// How the value of a field is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,7 +193,7 @@ fn untrusted(value: &str) -> bool {
     match value.strip_prefix('"') {
         Some(rest) => rest
             .strip_suffix('"')
-            .is_some_and(|text| super::text::is_plain(text.as_bytes())),
+            .is_some_and(|text| dmns_audit_uapi::text::is_plain(text.as_bytes())),
         None => {
             !value.is_empty()
                 && value.len() % 2 == 0
@@ -465,9 +465,9 @@ pub fn check<'a>(ty: RecordType, line: &Line<'a>) -> Result<(), Departure<'a>> {
 mod tests {
     use super::*;
     extern crate std;
-    use super::super::dm;
-    use super::super::ns::{Info, Namespace, NsfsDev, Origin, Subject, cgroup_field};
-    use super::super::text::tests::text;
+    use crate::tests::text;
+    use dmns_audit_uapi::dm;
+    use dmns_audit_uapi::ns::{Info, Namespace, NsfsDev, Origin, Subject, cgroup_field};
     use proptest::prelude::*;
     use std::{format, string::String, string::ToString};
 

@@ -2,7 +2,6 @@
 
 //! The records that libvirt writes, and those that the SPEC names besides.
 
-use super::super::contract::Syntax;
 use super::VirtType;
 use super::shape::{
     ACL,
@@ -21,6 +20,7 @@ use super::shape::{
     field,
     inner, //
 };
+use crate::contract::Syntax;
 
 /// Something that a guest has had, and has: `old-disk="?" new-disk="/dev/mapper/x"`.
 macro_rules! change {

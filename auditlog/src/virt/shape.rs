@@ -2,8 +2,8 @@
 
 //! What the shapes of records are made of: fields that many have, and the frame around them.
 
-use super::super::contract::{Field, Name, Syntax};
 use super::VirtType;
+use crate::contract::{Field, Name, Syntax};
 
 pub(super) const fn field(name: &'static str, syntax: Syntax) -> Field {
     Field {
