@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# man.sh - makes the manual pages of dmns-audit and the completions for bash, zsh and fish, from what --help
+# man.sh - makes the manual pages of dmns-audit and dmns-audit-record and the completions for bash, zsh and fish, from what --help
 # says; prints the folder.
 . "$(dirname "$0")/common.sh"
 

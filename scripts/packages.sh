@@ -8,7 +8,7 @@
 root=$("$PROJECT/scripts/packaging-root.sh")
 cd "$PROJECT"
 # What git has or would take: the same in a fresh clone, and without what builds left behind.
-files=$(git ls-files --cached --others --exclude-standard | grep -v -e '^cli/fuzz/' -e '^cli/tests/' -e '^docs/upstream/' -e '/snapshots/')
+files=$(git ls-files --cached --others --exclude-standard | grep -v -e '^cli/fuzz/' -e '^cli/tests/' -e '^recorder/tests/' -e '^docs/upstream/' -e '/snapshots/')
 was=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml)
 version=${1:-$was}
 packages=$CACHE/packages/$version-$( (echo "$version $root ${DEB_BUILD_OPTIONS:-}" && cat $files) | hash -)

@@ -5,6 +5,7 @@
 use clap::CommandFactory;
 use clap_complete::{Shell, generate_to};
 use dmns_audit::args::Cli;
+use dmns_audit_recorder::args::Cli as Recorder;
 use std::path::PathBuf;
 use std::{env, fs, io};
 
@@ -16,9 +17,14 @@ fn main() -> io::Result<()> {
     let (man, completions) = (folder.join("man1"), folder.join("completions"));
     fs::create_dir_all(&man)?;
     fs::create_dir_all(&completions)?;
-    clap_mangen::generate_to(Cli::command(), man)?;
-    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        generate_to(shell, &mut Cli::command(), "dmns-audit", &completions)?;
+    for (name, mut command) in [
+        ("dmns-audit", Cli::command()),
+        ("dmns-audit-record", Recorder::command()),
+    ] {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            generate_to(shell, &mut command, name, &completions)?;
+        }
+        clap_mangen::generate_to(command, &man)?;
     }
     Ok(())
 }

@@ -178,6 +178,11 @@ impl Guest {
         if !systemd {
             initramfs.file("dmns/bin/dmns-audit", true, &program(&prepare::tool()?)?);
         }
+        // Others start no guest and no container.
+        if matches!(machine.image.as_deref(), Some("libvirt" | "runtimes")) {
+            let recorder = program(&prepare::recorder()?)?;
+            initramfs.file("dmns/bin/dmns-audit-record", true, &recorder);
+        }
         initramfs.file("dmns/dmns-audit.conf", false, PLUGIN);
         for (name, hook) in HOOKS {
             initramfs.file(&format!("dmns/oci/{name}"), false, hook.as_bytes());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The text of VIRT_CONTROL of a container, as `dmns-audit oci-hook` writes it.
+//! The text of VIRT_CONTROL of a container, as `dmns-audit-record oci-hook` writes it.
 
 use super::text::{Guest, LONGEST_NAME, encoded, word};
 use dmns_audit_uapi::text::{Sink, decimal, signed};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
 //! The records of guests, which user space writes: a virtualization manager such as libvirt, or
-//! `dmns-audit run-guest`.
+//! `dmns-audit-record run-guest`.
 //!
 //! - [`layout`]: which fields each record has, in which order, with which syntax; made of
 //!   `libvirt`, `oci` and what both need, `shape`.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The records of containers, which `dmns-audit oci-hook` writes for a runtime with OCI hooks: libvirt's, but that the
+//! The records of containers, which `dmns-audit-record oci-hook` writes for a runtime with OCI hooks: libvirt's, but that the
 //! runtime's own id stands for a UUID, and that a start names all eight namespaces.
 
 use super::VirtType;
@@ -16,7 +16,7 @@ macro_rules! shape {
             ty: VirtType::$ty,
             about: $about,
             meaning: $meaning,
-            source: "dmns-audit oci-hook; docs/containers.md",
+            source: "dmns-audit-record oci-hook; docs/containers.md",
             fields: inner![$($own),+],
         }
     };

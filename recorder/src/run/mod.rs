@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `dmns-audit run-guest`: starts a QEMU, and writes the records of guests that libvirt would.
+//! `dmns-audit-record run-guest`: starts a QEMU, and writes the records of guests that libvirt would.
 //!
 //! - [`arguments`]: QEMU's command line.
 //! - [`qmp`]: its monitor.

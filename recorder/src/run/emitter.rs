@@ -60,7 +60,7 @@ impl Emitter {
         }
         self.recorder.audit = None;
         eprintln!(
-            "dmns-audit: {error}; the guest runs all the same, and nothing of it is in the audit log"
+            "dmns-audit-record: {error}; the guest runs all the same, and nothing of it is in the audit log"
         );
         Ok(())
     }

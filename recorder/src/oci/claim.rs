@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What a hook that may not write records hands to `dmns-audit oci-forward`, which may.
+//! What a hook that may not write records hands to `dmns-audit-record oci-forward`, which may.
 
 use super::state::Stage;
 use serde::{Deserialize, Serialize};
@@ -56,7 +56,10 @@ impl Claim {
     /// Where nobody listens, or who listens refuses it: says why.
     pub(super) fn send(&self, socket: &Path) -> io::Result<()> {
         let at = |error: io::Error| {
-            let message = format!("dmns-audit oci-forward at {}: {error}", socket.display());
+            let message = format!(
+                "dmns-audit-record oci-forward at {}: {error}",
+                socket.display()
+            );
             io::Error::new(error.kind(), message)
         };
         let mut stream = UnixStream::connect(socket).map_err(at)?;

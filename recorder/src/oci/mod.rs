@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `dmns-audit oci-hook`: names containers in the audit log, as a hook of their runtime.
+//! `dmns-audit-record oci-hook`: names containers in the audit log, as a hook of their runtime.
 //!
 //! - [`state`]: what the runtime writes to standard input.
 //! - [`process`]: a container's first process, and its namespaces.
@@ -9,8 +9,8 @@
 //! - [`memory`]: what a start leaves for the stop.
 //! - [`writer`]: writes records.
 //! - `claim`: what is handed to the forwarder, where this may not write.
-//! - [`forward`]: `dmns-audit oci-forward`.
-//! - [`wrap`]: `dmns-audit oci-wrap`.
+//! - [`forward`]: `dmns-audit-record oci-forward`.
+//! - [`wrap`]: `dmns-audit-record oci-wrap`.
 
 pub mod bundle;
 mod claim;
@@ -69,13 +69,13 @@ fn runs_all_the_same(error: &io::Error) {
 
 /// Prints it on standard error, which engines drop, and in the system's log.
 fn tell(message: &str) {
-    eprintln!("dmns-audit: {message}");
+    eprintln!("dmns-audit-record: {message}");
     // C: `LOG_DAEMON | LOG_WARNING`. Control characters would make lines of their own.
     let message: String = message
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect();
-    let line = format!("<28>dmns-audit: {message}");
+    let line = format!("<28>dmns-audit-record: {message}");
     // There may be no such log.
     let _ = UnixDatagram::unbound().and_then(|log| log.send_to(line.as_bytes(), "/dev/log"));
 }
@@ -181,7 +181,7 @@ fn start(
         Ok(process) => Some(process),
         Err(error) => {
             eprintln!(
-                "dmns-audit: process {} of container {} is gone ({error}): its namespaces are not known",
+                "dmns-audit-record: process {} of container {} is gone ({error}): its namespaces are not known",
                 about.pid, about.id
             );
             None

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `dmns-audit oci-wrap`: a runtime for engines without hooks.d, such as Docker: puts the hooks into a container's
+//! `dmns-audit-record oci-wrap`: a runtime for engines without hooks.d, such as Docker: puts the hooks into a container's
 //! `config.json`, and becomes the real runtime.
 
 use super::{explain, invalid};
@@ -72,7 +72,7 @@ fn add_hooks(file: &Path, strict: bool) -> io::Result<()> {
     let text = fs::read(file).map_err(&at)?;
     let mut config: Value = serde_json::from_slice(&text).map_err(|error| at(error.into()))?;
     let program = std::env::current_exe()?;
-    let mut arguments = vec!["dmns-audit", "oci-hook"];
+    let mut arguments = vec!["dmns-audit-record", "oci-hook"];
     if strict {
         arguments.push("--strict");
     }

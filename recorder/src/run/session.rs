@@ -172,7 +172,7 @@ impl<'a> Session<'a> {
                 }
                 Ok(Err(trouble)) => {
                     eprintln!(
-                        "dmns-audit: {trouble}: what is plugged from now on is not recorded, until the guest stops"
+                        "dmns-audit-record: {trouble}: what is plugged from now on is not recorded, until the guest stops"
                     );
                     return self.wait_only(signalled);
                 }

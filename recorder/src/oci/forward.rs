@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `dmns-audit oci-forward`: writes for hooks that may not write records themselves. Each record says whose claim it
+//! `dmns-audit-record oci-forward`: writes for hooks that may not write records themselves. Each record says whose claim it
 //! is; what can be looked up is looked up here, not believed.
 
 use super::bundle::Labels;
@@ -85,7 +85,7 @@ pub fn run(ask: &Ask) -> io::Result<()> {
     let listener = UnixListener::bind(&ask.socket).map_err(&at)?;
     // The peer's credentials come from the kernel.
     fs::set_permissions(&ask.socket, Permissions::from_mode(0o666)).map_err(&at)?;
-    eprintln!("dmns-audit: listening on {}", ask.socket.display());
+    eprintln!("dmns-audit-record: listening on {}", ask.socket.display());
     let forwarder = Arc::new(forwarder);
     let busy = Arc::new(AtomicUsize::new(0));
     for stream in listener.incoming() {

@@ -11,6 +11,9 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+/// Where the OCI hook keeps what a stop needs.
+pub const STATE: &str = "/run/dmns-audit/oci";
+
 /// How much of the end of podman's list of events is looked at.
 const RECENT: u64 = 1 << 18;
 

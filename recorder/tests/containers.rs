@@ -2,12 +2,14 @@
 
 //! `oci-hook`, `oci-forward` and `oci-wrap`, with whatever a runtime, a user or an image may hand them.
 
+mod readers;
+
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
 const ID: &str = "9a1d9f7b3d1c5e60f1b2a3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708";
@@ -37,7 +39,7 @@ impl Place {
     /// Runs the hook with `input`. It has no audit to write to here, and may have a forwarder.
     fn hook(&self, options: &[&str], input: &[u8]) -> Output {
         run(
-            Command::new(env!("CARGO_BIN_EXE_dmns-audit"))
+            Command::new(env!("CARGO_BIN_EXE_dmns-audit-record"))
                 .args(["oci-hook", "--log"])
                 .arg(self.path("log"))
                 .arg("--state")
@@ -55,21 +57,8 @@ impl Place {
 
     /// The rows of `report virt` over the log, and what `check --strict` says.
     fn judged(&self) -> (Vec<Value>, String) {
-        let tool = |arguments: &[&str]| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_dmns-audit"));
-            run(command.args(arguments).arg(self.path("log")), b"")
-        };
-        let rows = tool(&["report", "virt", "--format", "json"]);
-        let rows = String::from_utf8_lossy(&rows.stdout)
-            .lines()
-            .map(|line| serde_json::from_str(line).expect("JSON"))
-            .collect();
-        let found = tool(&["check", "--strict"]);
-        let found = match found.status.code() {
-            Some(0) => String::new(),
-            _ => String::from_utf8_lossy(&found.stdout).into_owned(),
-        };
-        (rows, found)
+        let log = self.path("log");
+        (readers::rows(&log, false), readers::check(&log))
     }
 }
 
@@ -301,7 +290,7 @@ fn a_name_is_whatever_it_is_and_forges_nothing() {
         let output = Command::new(&shell)
             .arg(&conmon)
             .args(["-c", ID, "-n", name, "--exit-command", "/usr/bin/podman"])
-            .arg(env!("CARGO_BIN_EXE_dmns-audit"))
+            .arg(env!("CARGO_BIN_EXE_dmns-audit-record"))
             .args([
                 "oci-hook", "--log", "log", "--state", "state", "--socket", "socket",
             ])
@@ -429,7 +418,7 @@ impl Drop for Forwarder {
 
 /// A forwarder that writes to `claims`.
 fn forwarder(place: &Place) -> Forwarder {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_dmns-audit"))
+    let mut child = Command::new(env!("CARGO_BIN_EXE_dmns-audit-record"))
         .args(["oci-forward", "--no-audit", "--log"])
         .arg(place.path("claims"))
         .arg("--state")
@@ -439,10 +428,10 @@ fn forwarder(place: &Place) -> Forwarder {
         .stderr(Stdio::piped())
         .spawn()
         .expect("it runs");
-    let mut first = [0; 24];
+    let mut first = [0; 31];
     let stderr = child.stderr.as_mut().expect("a pipe");
     stderr.read_exact(&mut first).expect("it listens");
-    assert_eq!(&first, b"dmns-audit: listening on");
+    assert_eq!(&first, b"dmns-audit-record: listening on");
     Forwarder(child)
 }
 
@@ -460,7 +449,7 @@ fn what_may_not_be_written_is_claimed_and_says_whose_claim_it_is() {
         };
         command.args(drops.iter().filter(|_| root));
         command
-            .arg(env!("CARGO_BIN_EXE_dmns-audit"))
+            .arg(env!("CARGO_BIN_EXE_dmns-audit-record"))
             .arg("oci-hook");
         command.arg("--state").arg(place.path("state"));
         command.arg("--socket").arg(place.path("socket"));
@@ -526,20 +515,7 @@ fn what_may_not_be_written_is_claimed_and_says_whose_claim_it_is() {
         );
     }
     assert_eq!(claims(&place), before);
-    check(&place.path("claims"));
-}
-
-fn check(log: &Path) {
-    let output = Command::new(env!("CARGO_BIN_EXE_dmns-audit"))
-        .args(["check", "--strict"])
-        .arg(log)
-        .output()
-        .expect("it runs");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stdout)
-    );
+    assert_eq!(readers::check(&place.path("claims")), "");
 }
 
 #[test]
@@ -547,7 +523,7 @@ fn a_wrapped_runtime_gets_the_hooks_and_its_own_arguments() {
     let place = Place::new();
     place.config(&json!({ "ociVersion": "1.2.0" }));
     let wrap = |bundle: &str, options: &[&str]| {
-        Command::new(env!("CARGO_BIN_EXE_dmns-audit"))
+        Command::new(env!("CARGO_BIN_EXE_dmns-audit-record"))
             .arg("oci-wrap")
             .args(options)
             .args([
@@ -578,11 +554,11 @@ fn a_wrapped_runtime_gets_the_hooks_and_its_own_arguments() {
     for stage in ["createRuntime", "poststop"] {
         assert_eq!(
             config["hooks"][stage][0]["path"],
-            env!("CARGO_BIN_EXE_dmns-audit")
+            env!("CARGO_BIN_EXE_dmns-audit-record")
         );
         assert_eq!(
             config["hooks"][stage][0]["args"],
-            json!(["dmns-audit", "oci-hook"])
+            json!(["dmns-audit-record", "oci-hook"])
         );
     }
     let output = wrap("gone", &[]);
