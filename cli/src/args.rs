@@ -59,7 +59,7 @@ pub enum Command {
                             dmns-audit export >rows.ndjson\n  \
                             dmns-audit export --host db1 audit.log.1 audit.log | gzip >rows.ndjson.gz\n  \
                             dmns-audit export | clickhouse-client --query 'INSERT INTO dmns_audit.records FORMAT JSONEachRow'\n\n\
-                            cli/clickhouse/ has a schema for ClickHouse, docs/fleet.md how to set up a fleet. A row that \
+                            contrib/clickhouse/ has a schema for ClickHouse, docs/fleet.md how to set up a fleet. A row that \
                             is loaded twice counts once.\n\n\
                             Exit status: 0; 2 a log could not be read to its end.")]
     Export(Export),

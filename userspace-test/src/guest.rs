@@ -73,15 +73,15 @@ const COMMANDS: &[(&str, &str)] = &[
 const SYSTEMD: &str = "packages";
 
 /// auditd's configuration to run `dmns-audit`.
-const PLUGIN: &[u8] = include_bytes!("../../cli/plugin/dmns-audit.conf");
+const PLUGIN: &[u8] = include_bytes!("../../contrib/auditd/dmns-audit.conf");
 
 /// The configuration by which engines run it as a hook.
 const HOOKS: &[(&str, &str)] = &[
     (
         "dmns-audit.json",
-        include_str!("../../cli/oci/dmns-audit.json"),
+        include_str!("../../contrib/oci/dmns-audit.json"),
     ),
-    ("dmns-runc", include_str!("../../cli/oci/dmns-runc")),
+    ("dmns-runc", include_str!("../../contrib/oci/dmns-runc")),
 ];
 
 /// How a command ended.

@@ -3,9 +3,9 @@
 //! Writes an audit log like a busy host's to standard output: the same seed, the same log.
 //!
 //! ```text
-//! cargo run --release --example generate-log -- --events 585000 >audit.log    # about 300 MB
-//! cargo run --example generate-log -- --events 5000 --guests 40               # mostly guests
-//! cargo run --example generate-log -- --hosts 100 --moves --reboots --holes    # a fleet, each record with node=
+//! cargo run --release -p dmns-audit-tools --bin generate-log -- --events 585000 >audit.log    # about 300 MB
+//! cargo run -p dmns-audit-tools --bin generate-log -- --events 5000 --guests 40               # mostly guests
+//! cargo run -p dmns-audit-tools --bin generate-log -- --hosts 100 --moves --reboots --holes    # a fleet, each record with node=
 //! ```
 //!
 //! Most events are system calls with their paths; `--share` in a thousand (50) are of device mapper, of
