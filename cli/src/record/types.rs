@@ -98,6 +98,16 @@ impl Type {
         }
     }
 
+    /// Returns what a record of this type is about; `None` where it is not ours.
+    pub fn topic(self) -> Option<&'static str> {
+        match self {
+            Self::Ours(RecordType::DmCtrl | RecordType::DmEvent) => Some("dm"),
+            Self::Ours(RecordType::NsInit(_) | RecordType::NsDel(_)) => Some("ns"),
+            Self::Virt(_) => Some("virt"),
+            _ => None,
+        }
+    }
+
     /// Whether `name` is the type of a device-mapper record in the first patches of 2021, by number or by the name that
     /// this number has now.
     pub fn is_first_number(name: &[u8]) -> bool {

@@ -143,9 +143,7 @@ impl Containers {
             let inside = place.inside.as_ref();
             inside.or(place.group.as_ref()).cloned()
         });
-        let tells = event
-            .records()
-            .any(|head| super::tell::kind(head.ty).is_some());
+        let tells = event.records().any(|head| head.ty.topic().is_some());
         told.from_outside = match (&call, told.from_outside.take()) {
             _ if tells => None,
             (Some(call), traced) if call.name == PTRACE && told.inside.is_none() => {

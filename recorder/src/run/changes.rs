@@ -2,7 +2,8 @@
 
 //! What two inventories differ in: what was plugged, unplugged, or put in the place of something else.
 
-use super::inventory::{Inventory, Item};
+use super::inventory::Inventory;
+use super::item::Item;
 
 /// What became of a thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +52,7 @@ pub fn between<'i>(old: &'i Inventory, new: &'i Inventory) -> Vec<Change<'i>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::inventory::Kind;
+    use super::super::item::Kind;
     use super::*;
 
     #[test]

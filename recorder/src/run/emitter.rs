@@ -4,7 +4,8 @@
 
 use super::changes::Change;
 use super::descriptors;
-use super::inventory::{Inventory, Item, Kind};
+use super::inventory::Inventory;
+use super::item::{Item, Kind};
 use crate::audit::kernel::Audit;
 use crate::audit::recorder::{Recorder, Trouble, exe};
 use dmns_audit_log::virt::VirtType;

@@ -5,7 +5,7 @@
 //! - [`arguments`]: QEMU's command line.
 //! - [`qmp`]: its monitor.
 //! - [`monitor`]: the same for others.
-//! - [`inventory`]: what the guest has.
+//! - [`inventory`]: what the guest has; [`item`]: one thing of it.
 //! - `names`: what the monitor says for people.
 //! - [`descriptors`]: what is open for its interfaces.
 //! - [`changes`]: what two inventories differ in.
@@ -17,6 +17,7 @@ pub mod changes;
 pub mod descriptors;
 pub mod emitter;
 pub mod inventory;
+pub mod item;
 pub mod monitor;
 mod names;
 pub mod qmp;

@@ -2,7 +2,7 @@
 
 //! What QEMU's monitor says for people: the names of nodes and character devices, and `info network`.
 
-use super::inventory::{Item, Kind};
+use super::item::{Item, Kind};
 use serde_json::Value;
 
 /// The file or block device of the host that QEMU means by the name of a node; `None` for what is elsewhere.
