@@ -8,12 +8,9 @@
 pub(super) mod devices;
 mod holders;
 pub(super) mod index;
-mod moving;
 mod numbered;
 mod open;
-mod processes;
 mod resources;
-mod thing;
 
 use super::disks::Disks;
 use super::machine::Machine;
@@ -27,14 +24,11 @@ use crate::record::uuid::Uuid;
 use crate::record::value::Nested;
 use crate::report::id::{Id, Proof};
 use devices::Devices;
-use holders::Holders;
-use moving::{Leaving, MIGRATED};
-use open::{Has, Open, Session, Started, rows};
-use processes::Processes;
+use holders::{Holders, Processes};
+use open::{Has, Leaving, MIGRATED, Open, Session, Sorts, Started, rows};
 use std::io;
 use std::num::NonZeroU64;
 use std::rc::Rc;
-use thing::Sorts;
 
 /// A record about a guest.
 #[derive(Debug)]
@@ -371,6 +365,14 @@ impl Guests {
         if let Some(guest) = self.all.at_mut(at) {
             guest.session = Some(session);
             guest.disks.tie(&mut self.devices, host, at);
+        }
+    }
+
+    /// Where the guest at `at` was to go, it has stopped: it runs on where it came from.
+    fn stays(&mut self, host: Host, at: At, stays: Leaving) {
+        if let Some(guest) = self.all.at_mut(at) {
+            guest.resources = stays.resources;
+            self.session_begins(host, at, stays.session);
         }
     }
 

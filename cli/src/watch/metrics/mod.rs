@@ -266,10 +266,10 @@ mod tests {
             name: Some("a \"b\"".to_owned()),
             ..Device::default()
         };
-        for line in include_str!("../../tests/logs/dm.log").lines() {
+        for line in include_str!("../../../tests/logs/dm.log").lines() {
             metrics.record(line.as_bytes(), Some(&device));
         }
-        for line in include_str!("../../tests/logs/ns.log").lines() {
+        for line in include_str!("../../../tests/logs/ns.log").lines() {
             metrics.record(line.as_bytes(), None);
         }
         metrics.missed(5);
