@@ -3,6 +3,7 @@
 //! The text of VIRT_CONTROL of a container, as `dmns-audit-record oci-hook` writes it.
 
 use super::text::{Guest, LONGEST_NAME, encoded, word};
+use dmns_audit_uapi::ns::PROC_DYNAMIC_FIRST;
 use dmns_audit_uapi::text::{Sink, decimal, signed};
 
 /// How many bytes of the name of an image are written.
@@ -37,6 +38,16 @@ pub struct Origin<'a> {
     pub image: Option<&'a [u8]>,
     /// The pod that it is part of.
     pub pod: Option<&'a [u8]>,
+}
+
+/// Returns the inode number (`pid-ns=`) of the namespace to which the records give `number`.
+pub fn inode_of(number: i32) -> i64 {
+    i64::from(PROC_DYNAMIC_FIRST) + i64::from(number)
+}
+
+/// Returns the number that the records give the namespace with this inode number, if it has one.
+pub fn number_of(inode: i64) -> Option<i32> {
+    i32::try_from(inode.checked_sub(i64::from(PROC_DYNAMIC_FIRST))?).ok()
 }
 
 /// The names of the fields with ids, in the order of [`dmns_audit_uapi::ns::Kind::ALL`].
