@@ -10,6 +10,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use dmns_audit_recorder::oci::memory::STATE;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 /// Reads the audit records of device mapper, of namespaces and of guests.
 #[derive(Debug, Parser)]
@@ -413,9 +415,8 @@ pub enum WatchFormat {
 
 /// Whether `text` is written as RFC 4122 has it.
 fn uuid(text: &str) -> Result<String, String> {
-    let lengths = text.split('-').map(str::len);
-    let hex = text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit());
-    match hex && lengths.eq([8, 4, 4, 4, 12]) {
+    // The crate takes other ways to write one too, which are longer or shorter.
+    match text.len() == Hyphenated::LENGTH && Uuid::try_parse(text).is_ok() {
         true => Ok(text.to_owned()),
         false => Err("8-4-4-4-12 hexadecimal digits expected".to_owned()),
     }
