@@ -2,7 +2,7 @@
 
 //! Namespaces of one user: created one after another, or kept by descriptors and dropped at once.
 
-use super::{Kind, User, done, id, say, unshare, wait_for_input};
+use super::{User, What, done, id, say, unshare, wait_for_input};
 use anyhow::{Context, Result};
 use nix::libc;
 use std::fs::File;
@@ -18,7 +18,7 @@ pub(super) struct Make {
     user: User,
     /// Of which kind; neither user nor pid.
     #[arg(long, default_value = "uts")]
-    kind: Kind,
+    kind: What,
     /// How many.
     #[arg(long, default_value_t = 1000)]
     count: u32,
@@ -44,7 +44,7 @@ pub(super) fn run(make: &Make) -> Result<()> {
     for _ in 0..make.count {
         unshare(flags).context("unshare")?;
         if let Some(ids) = &mut ids {
-            writeln!(ids, "{}", id(make.kind.file())?)?;
+            writeln!(ids, "{}", id(&make.kind.file())?)?;
         }
         // SAFETY: It takes numbers.
         done(unsafe { libc::setns(home.as_raw_fd(), flags) }.into()).context("setns")?;
@@ -66,7 +66,7 @@ pub(super) struct Hoard {
     user: User,
     /// Of which kind; neither user nor pid.
     #[arg(long, default_value = "uts")]
-    kind: Kind,
+    kind: What,
     /// How many.
     #[arg(long, default_value_t = 100_000)]
     count: u32,
