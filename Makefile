@@ -51,7 +51,7 @@ test-debug: ## Every scenario on a kernel that complains, with controls and faul
 	@DMNS_KERNEL=debug $(DMNS_TEST) run --long
 	@DMNS_KERNEL=kasan $(DMNS_TEST) run $(KASAN)
 
-test-fleet: ## The views of cli/clickhouse/ against the reports, in ClickHouse's embedded engine (180 MB)
+test-fleet: ## The views of contrib/clickhouse/ against the reports, in ClickHouse's embedded engine (180 MB)
 	@scripts/fleet-test.sh
 
 test-all: test test-long test-libvirt test-runtimes test-packages test-fleet test-debug ## All tests, also those that need a larger guest or a debug kernel

@@ -22,10 +22,10 @@ audit() { LD_LIBRARY_PATH=$tools/lib/x86_64-linux-gnu "$@"; }
 
 say "building"
 cargo build --quiet --release --manifest-path "$PROJECT/Cargo.toml" -p dmns-audit-cli --bin dmns-audit \
-	--example generate-log
+	-p dmns-audit-tools --bin generate-log
 target=${CARGO_TARGET_DIR:-$PROJECT/target}/release
 cli=$target/dmns-audit
-generate() { "$target/examples/generate-log" "$@"; }
+generate() { "$target/generate-log" "$@"; }
 
 run() {
 	case $1 in

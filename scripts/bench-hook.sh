@@ -4,7 +4,7 @@
 # without it in turn (of crun, and of busybox), and prints medians, their difference and their ratio. As root.
 set -eu
 rounds=${1:-100} runtime=${2:-crun}
-hook=${DMNS_AUDIT:-$(command -v dmns-audit)}
+hook=${DMNS_AUDIT_RECORD:-$(command -v dmns-audit-record)}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 mkdir -p "$folder"/rootfs/{bin,proc,dev,sys}
@@ -13,7 +13,7 @@ cd "$folder"
 "$runtime" spec >/dev/null 2>&1
 sed -i 's#"sh"#"/bin/busybox", "true"#; s#"terminal": true#"terminal": false#' config.json
 hooks="\"hooks\": { \"createRuntime\": [H], \"poststop\": [H] },"
-hooks=${hooks//H/{ \"path\": \"$hook\", \"args\": [\"dmns-audit\", \"oci-hook\"${DMNS_HOOK_OPTIONS:-}] \}}
+hooks=${hooks//H/{ \"path\": \"$hook\", \"args\": [\"dmns-audit-record\", \"oci-hook\"${DMNS_HOOK_OPTIONS:-}] \}}
 for way in none hook; do
 	mkdir -p $way
 	cp -r rootfs $way/

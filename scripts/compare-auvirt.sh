@@ -10,7 +10,7 @@ tools=$("$PROJECT/scripts/audit-tools.sh")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cargo build --quiet --release --manifest-path "$PROJECT/Cargo.toml" -p dmns-audit-cli --bin dmns-audit \
-	--example generate-log
+	-p dmns-audit-tools --bin generate-log
 target=${CARGO_TARGET_DIR:-$PROJECT/target}/release
 export TZ=UTC LC_ALL=C
 
@@ -29,7 +29,7 @@ compared=0 beyond=0
 log=$work/audit.log
 [ $# -gt 0 ] || set -- 1 2 3 4 5
 for seed in "$@"; do
-	"$target/examples/generate-log" --plain --events 20000 --share 500 --guests 12 --seed "$seed" >"$log"
+	"$target/generate-log" --plain --events 20000 --share 500 --guests 12 --seed "$seed" >"$log"
 	uuid=$(grep -m 1 -o 'uuid=[^ ]*' "$log" | cut -d = -f 2)
 	while read -r options; do
 		# shellcheck disable=SC2086 # options are words

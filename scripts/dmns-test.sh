@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# dmns-test.sh ARGUMENT... - builds the harness, and the tool that guests run, if need be, and runs it.
+# dmns-test.sh ARGUMENT... - builds the harness, and the programs that guests run, if need be, and runs it.
 . "$(dirname "$0")/common.sh"
 
 mkdir -p "$CACHE"
-(cd "$PROJECT" && scripts/cargo.sh build --quiet --locked -p dmns-test -p dmns-audit-cli)
+(cd "$PROJECT" && scripts/cargo.sh build --quiet --locked -p dmns-test -p dmns-audit-cli -p dmns-audit-recorder)
 export DMNS_PROJECT="$PROJECT" DMNS_CACHE="$CACHE"
 exec "$(target_dir)/x86_64-unknown-linux-gnu/debug/dmns-test" "$@" >&3

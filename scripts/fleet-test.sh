@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# fleet-test.sh [ARGUMENT...] - holds the views of cli/clickhouse/ against `dmns-audit report`, in ClickHouse's embedded
+# fleet-test.sh [ARGUMENT...] - holds the views of contrib/clickhouse/ against `dmns-audit report`, in ClickHouse's embedded
 # engine: chdb-core, from the Python package index, which is kept in the cache. Arguments are those of
-# cli/clickhouse/test.py.
+# contrib/clickhouse/test.py.
 . "$(dirname "$0")/common.sh"
 
 engine=$CACHE/chdb
@@ -14,9 +14,9 @@ if [ ! -x "$engine/bin/python" ]; then
 		die "cannot install chdb-core: are python3-venv and the Python package index there?"
 	keep "$engine"
 fi
-"$PROJECT/scripts/cargo.sh" build --quiet --locked -p dmns-audit-cli --bin dmns-audit --example generate-log
+"$PROJECT/scripts/cargo.sh" build --quiet --locked -p dmns-audit-cli -p dmns-audit-tools --bin dmns-audit --bin generate-log
 target=$(target_dir)/x86_64-unknown-linux-gnu/debug
 for seed in 1 2 3; do
-	"$engine/bin/python" "$PROJECT/cli/clickhouse/test.py" "$target/dmns-audit" "$target/examples/generate-log" \
+	"$engine/bin/python" "$PROJECT/contrib/clickhouse/test.py" "$target/dmns-audit" "$target/generate-log" \
 		--seed "$seed" "$@" >&3
 done

@@ -21,8 +21,8 @@ second=$("$PROJECT/scripts/in-root.sh" "$root" apt-cache search --names-only '^l
 
 cd "$PROJECT"
 # What the packages of the tool and of the module are made of.
-sources=$(git ls-files --cached --others --exclude-standard Cargo.toml Cargo.lock cli/Cargo.toml cli/src cli/oci cli/plugin \
-	kmod uapi scripts/debian scripts/dkms.sh scripts/uts-version.sh scripts/check-kdir.sh scripts/common.sh scripts/packages.sh)
+sources=$(git ls-files --cached --others --exclude-standard Cargo.toml Cargo.lock */Cargo.toml cli/src auditlog/src \
+	recorder/src contrib/oci contrib/auditd kmod uapi debian scripts/dkms.sh scripts/uts-version.sh scripts/check-kdir.sh scripts/common.sh scripts/packages.sh)
 kept=$CACHE/guest/dkms-$(echo "$release $version $second" | hash - scripts/dkms.sh)
 image=$CACHE/guest/packages-$release-$( (echo "$PACKAGES $second" && cat $sources) | hash - "$0").erofs
 if [ ! -e "$image" ]; then

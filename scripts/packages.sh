@@ -8,7 +8,7 @@
 root=$("$PROJECT/scripts/packaging-root.sh")
 cd "$PROJECT"
 # What git has or would take: the same in a fresh clone, and without what builds left behind.
-files=$(git ls-files --cached --others --exclude-standard | grep -v -e '^cli/fuzz/' -e '^cli/tests/' -e '^docs/upstream/' -e '/snapshots/')
+files=$(git ls-files --cached --others --exclude-standard | grep -v -e '^cli/fuzz/' -e '^cli/tests/' -e '^recorder/tests/' -e '^docs/upstream/' -e '/snapshots/')
 was=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml)
 version=${1:-$was}
 packages=$CACHE/packages/$version-$( (echo "$version $root ${DEB_BUILD_OPTIONS:-}" && cat $files) | hash -)
@@ -22,7 +22,6 @@ if [ ! -d "$packages" ]; then
 	work=$build.partial/dmns-audit
 	mkdir "$work"
 	tar -c $files | tar -x -C "$work"
-	mv "$work/scripts/debian" "$work/debian"
 	# Only the next version of an upgrade differs from what is committed.
 	if [ "$version" != "$was" ]; then
 		sed -i "s/^version = \"$was\"$/version = \"$version\"/" "$work/Cargo.toml"
@@ -34,7 +33,7 @@ if [ ! -d "$packages" ]; then
 			{ print }' Cargo.lock >lock && mv lock Cargo.lock)
 	fi
 	[ "$(sed -n '1s/.*(\(.*\)).*/\1/p' "$work/debian/changelog")" = "$version" ] ||
-		die "scripts/debian/changelog does not begin with $version, the version of Cargo.toml"
+		die "debian/changelog does not begin with $version, the version of Cargo.toml"
 	"$PROJECT/scripts/in-root.sh" "$root" sh -eu -c '
 		export CARGO_HOME=$1/cargo CARGO_TARGET_DIR=$1/target/packages${DEB_BUILD_OPTIONS:+-$DEB_BUILD_OPTIONS}
 		cd "$2"

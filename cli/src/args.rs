@@ -5,12 +5,13 @@
 use crate::check::finding::Rule;
 use crate::report::ns::container::Which;
 use crate::terminal::Colour;
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use dmns_audit_recorder::oci::memory::STATE;
 use std::ffi::OsString;
 use std::path::PathBuf;
-
-/// Where the OCI hook keeps what a stop needs.
-const STATE: &str = "/run/dmns-audit/oci";
+use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 /// Reads the audit records of device mapper, of namespaces and of guests.
 #[derive(Debug, Parser)]
@@ -30,7 +31,13 @@ pub struct Cli {
     pub command: Command,
 
     /// When to colour the output. Example: --color never
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        display_order = 100
+    )]
     pub color: Colour,
 }
 
@@ -54,7 +61,7 @@ pub enum Command {
                             dmns-audit export >rows.ndjson\n  \
                             dmns-audit export --host db1 audit.log.1 audit.log | gzip >rows.ndjson.gz\n  \
                             dmns-audit export | clickhouse-client --query 'INSERT INTO dmns_audit.records FORMAT JSONEachRow'\n\n\
-                            cli/clickhouse/ has a schema for ClickHouse, docs/fleet.md how to set up a fleet. A row that \
+                            contrib/clickhouse/ has a schema for ClickHouse, docs/fleet.md how to set up a fleet. A row that \
                             is loaded twice counts once.\n\n\
                             Exit status: 0; 2 a log could not be read to its end.")]
     Export(Export),
@@ -66,44 +73,6 @@ pub enum Command {
                             Records come from the kernel's audit multicast group, which needs CAP_AUDIT_READ \
                             and works beside auditd. As a plugin of auditd: see dmns-audit.conf.")]
     Watch(Watch),
-    /// Start a QEMU without libvirt, and record what libvirt would: its start, what it is given, its stop
-    #[command(after_help = "Examples:\n  \
-                            dmns-audit run-guest --name web -- qemu-system-x86_64 -m 512 -drive file=web.img,if=virtio\n  \
-                            dmns-audit run-guest --monitor web.sock --strict -- qemu-system-x86_64 ...\n  \
-                            dmns-audit report virt --vm web --all-events\n\n\
-                            Needs CAP_AUDIT_WRITE. Without it, the guest runs unrecorded, unless --strict. What is \
-                            plugged through --monitor is recorded at once; what through another monitor of that QEMU, \
-                            when it is looked for (--poll).\n\n\
-                            Exit status: QEMU's own; 128 and the signal's number if a signal ended it; 2 if the guest \
-                            did not start.")]
-    RunGuest(RunGuest),
-    /// As a hook of a container runtime: name the container in the audit log, with its namespaces
-    #[command(
-        after_help = "A container runtime runs it at createRuntime and poststop, with the container's state on \
-                            standard input; docs/containers.md has the files for podman, CRI-O, Docker and containerd.\n\n\
-                            Examples:\n  \
-                            dmns-audit oci-hook <state.json\n  \
-                            dmns-audit oci-hook --strict <state.json\n  \
-                            dmns-audit report virt --vm web\n\n\
-                            Needs CAP_AUDIT_WRITE, or `dmns-audit oci-forward`. Without either, the container runs \
-                            unrecorded, unless --strict.\n\n\
-                            Exit status: 0; with --strict, 2 where the container is not recorded, so that it does not \
-                            start."
-    )]
-    OciHook(OciHook),
-    /// Write records for hooks that may not: of rootless containers. Each says whose claim it is
-    #[command(after_help = "Examples:\n  \
-                            dmns-audit oci-forward                        as root; a service does it too\n  \
-                            dmns-audit oci-forward --socket /tmp/x --log claims.log\n\n\
-                            The user is known by SO_PEERCRED, and stands in the record as claim-uid=. A claim is refused \
-                            for a process in a user namespace that the user did not make. It runs until it is killed.")]
-    OciForward(OciForward),
-    /// As the runtime of an engine without hooks.d (Docker): add the hook, and become the real runtime
-    #[command(after_help = "Examples:\n  \
-                            dmns-audit oci-wrap -- runc create --bundle /run/web web\n  \
-                            dockerd --add-runtime dmns=/usr/lib/dmns-audit/dmns-runc\n\n\
-                            Exit status: the runtime's own; 2 if it cannot be run.")]
-    OciWrap(OciWrap),
     /// Let the module leave out what a container causes, or all but that
     #[command(after_help = "Examples:\n  \
                             dmns-audit select exclude web\n  \
@@ -123,100 +92,6 @@ pub enum Command {
                             dmns-audit spec --format markdown >contract.md\n  \
                             dmns-audit spec --format json | jq '.records[].name'")]
     Spec(Spec),
-}
-
-/// `dmns-audit run-guest`.
-#[derive(Args, Debug)]
-pub struct RunGuest {
-    /// The guest's name in its records; without it, that of QEMU's -name. Example: --name web
-    #[arg(long, value_name = "NAME")]
-    pub name: Option<OsString>,
-
-    /// The guest's UUID in its records; without it, that of QEMU's -uuid, or one made up.
-    /// Example: --uuid 11111111-2222-3333-4444-555555555555
-    #[arg(long, value_name = "UUID")]
-    pub uuid: Option<String>,
-
-    /// Do not run what cannot be recorded. Example: run-guest --strict -- qemu-system-x86_64 ...
-    #[arg(long)]
-    pub strict: bool,
-
-    /// Offer QEMU's monitor (QMP) at this UNIX socket; what is plugged through it is recorded.
-    /// Example: --monitor web.sock
-    #[arg(long, value_name = "SOCKET")]
-    pub monitor: Option<PathBuf>,
-
-    /// Append the records to this file too, as auditd would: where there is no audit. Example: --log guests.log
-    #[arg(long, value_name = "FILE")]
-    pub log: Option<PathBuf>,
-
-    /// Seconds that QEMU may take to answer. Example: --timeout 120
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    pub timeout: u64,
-
-    /// How often to look for what was plugged through another monitor, in seconds; 0: never. Example: --poll 1
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
-    pub poll: u64,
-
-    /// QEMU and its arguments. Example: -- qemu-system-x86_64 -m 512
-    #[arg(required = true, last = true, value_name = "COMMAND")]
-    pub command: Vec<OsString>,
-}
-
-/// Where the parts of `oci-*` meet.
-#[derive(Args, Clone, Debug)]
-pub struct OciPaths {
-    /// Where `dmns-audit oci-forward` listens. Example: --socket /run/dmns-audit/oci.sock
-    #[arg(
-        long,
-        value_name = "SOCKET",
-        default_value = "/run/dmns-audit/oci.sock"
-    )]
-    pub socket: PathBuf,
-
-    /// Where a start leaves what the stop has to know. Example: --state /run/dmns-audit/oci
-    #[arg(long, value_name = "FOLDER", default_value = STATE)]
-    pub state: PathBuf,
-
-    /// Append the records to this file too, as auditd would. Example: --log containers.log
-    #[arg(long, value_name = "FILE")]
-    pub log: Option<PathBuf>,
-}
-
-/// `dmns-audit oci-hook`.
-#[derive(Args, Debug)]
-pub struct OciHook {
-    /// Do not let a container start that cannot be recorded. Example: oci-hook --strict
-    #[arg(long)]
-    pub strict: bool,
-
-    /// Where the parts meet.
-    #[command(flatten)]
-    pub paths: OciPaths,
-}
-
-/// `dmns-audit oci-forward`.
-#[derive(Args, Debug)]
-pub struct OciForward {
-    /// Where the parts meet.
-    #[command(flatten)]
-    pub paths: OciPaths,
-
-    /// Write to --log only, not to audit: to try it out. Example: --no-audit --log claims.log
-    #[arg(long, requires = "log")]
-    pub no_audit: bool,
-}
-
-/// `dmns-audit oci-wrap`.
-#[derive(Args, Debug)]
-pub struct OciWrap {
-    /// Do not let a container start that cannot be recorded. Example: oci-wrap --strict -- runc create web
-    #[arg(long)]
-    pub strict: bool,
-
-    /// The runtime and its arguments. Example: -- runc create --bundle /run/web web
-    #[arg(required = true, last = true, value_name = "COMMAND")]
-    pub command: Vec<OsString>,
 }
 
 /// `dmns-audit select`.
@@ -540,9 +415,8 @@ pub enum WatchFormat {
 
 /// Whether `text` is written as RFC 4122 has it.
 fn uuid(text: &str) -> Result<String, String> {
-    let lengths = text.split('-').map(str::len);
-    let hex = text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit());
-    match hex && lengths.eq([8, 4, 4, 4, 12]) {
+    // The crate takes other ways to write one too, which are longer or shorter.
+    match text.len() == Hyphenated::LENGTH && Uuid::try_parse(text).is_ok() {
         true => Ok(text.to_owned()),
         false => Err("8-4-4-4-12 hexadecimal digits expected".to_owned()),
     }
@@ -587,6 +461,16 @@ pub fn modern(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
         modern.push(time);
     }
     modern
+}
+
+/// Returns the subcommand that `error` does not know, if `dmns-audit-record` has it.
+pub fn moved(error: &clap::Error) -> Option<&str> {
+    match error.get(ContextKind::InvalidSubcommand)? {
+        ContextValue::String(name) => {
+            Some(name.as_str()).filter(|name| dmns_audit_recorder::args::Cli::has(name))
+        }
+        _ => None,
+    }
 }
 
 /// `dmns-audit spec`.
@@ -637,6 +521,17 @@ mod tests {
         assert_eq!(modern, expected);
         assert!(uuid("cabf9532-99f1-3756-930f-59e8f19d4144").is_ok());
         assert!(uuid("cabf9532").is_err());
+    }
+
+    #[test]
+    fn a_subcommand_of_the_other_program_is_named() {
+        let moved = |name| {
+            let error = Cli::try_parse_from(["dmns-audit", name, "--strict"]).expect_err("unknown");
+            super::moved(&error).map(ToOwned::to_owned)
+        };
+        assert_eq!(moved("run-guest").as_deref(), Some("run-guest"));
+        assert_eq!(moved("oci-hook").as_deref(), Some("oci-hook"));
+        assert_eq!(moved("nonsense"), None);
     }
 
     /// Every option teaches with an example.

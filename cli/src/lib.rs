@@ -10,9 +10,6 @@
 //! - [`report`]: lives of mappings, namespaces and guests.
 //! - [`html`]: the same as a page.
 //! - [`export`]: records as typed rows.
-//! - [`audit`]: writes records of guests.
-//! - [`run`]: starts a QEMU, and records it.
-//! - [`oci`]: a hook of container runtimes.
 //! - [`select`]: whose records the module leaves out.
 //! - [`watch`]: what happens, as it happens.
 //! - [`module`]: the version of the module that is loaded.
@@ -21,17 +18,14 @@
 //! - [`args`]: the command line.
 
 pub mod args;
-pub mod audit;
 pub mod check;
 pub mod export;
 pub mod html;
 pub mod input;
 pub mod module;
-pub mod oci;
 pub mod ranges;
 pub mod record;
 pub mod report;
-pub mod run;
 pub mod select;
 pub mod spec;
 pub mod table;

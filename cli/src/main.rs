@@ -4,8 +4,8 @@
 
 use clap::Parser;
 use dmns_audit::args::{
-    self, Check, CheckFormat, Cli, Command, Common, Export, OciPaths, Report, ReportFormat,
-    RunGuest, Select, SpecFormat, Watch, WatchFormat, What,
+    self, Check, CheckFormat, Cli, Command, Common, Export, Report, ReportFormat, Select,
+    SpecFormat, Watch, WatchFormat, What,
 };
 use dmns_audit::check::json::Json;
 use dmns_audit::check::sarif::Sarif;
@@ -15,10 +15,8 @@ use dmns_audit::export;
 use dmns_audit::html::{self, Both, Page};
 use dmns_audit::input::Log;
 use dmns_audit::module;
-use dmns_audit::oci;
 use dmns_audit::record::users::Users;
 use dmns_audit::report::{self, Collector, Options, Unread, dm, ns, virt};
-use dmns_audit::run;
 use dmns_audit::select;
 use dmns_audit::spec;
 use dmns_audit::terminal::Terminal;
@@ -30,10 +28,21 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse_from(args::modern(std::env::args_os()));
+    let cli = match Cli::try_parse_from(args::modern(std::env::args_os())) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // The exit status is clap's.
+            let _ = error.print();
+            if let Some(moved) = args::moved(&error) {
+                eprintln!(
+                    "\n  `{moved}` is a command of dmns-audit-record: dmns-audit-record {moved} --help"
+                );
+            }
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
     match run(&cli) {
         Ok(code) => code,
         // `| head` has seen enough.
@@ -80,37 +89,6 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
                 };
                 eprintln!("dmns-audit: {unread} {lines}; `dmns-audit check` has more");
             }
-            ExitCode::SUCCESS
-        }
-        Command::RunGuest(args) => run_guest(args)?,
-        Command::OciHook(args) => {
-            let OciPaths { socket, state, log } = args.paths.clone();
-            let ask = oci::Ask {
-                strict: args.strict,
-                socket,
-                state,
-                log,
-            };
-            match oci::hook(&ask, io::stdin().lock()) {
-                true => ExitCode::SUCCESS,
-                false => ExitCode::from(2),
-            }
-        }
-        Command::OciForward(args) => {
-            let OciPaths { socket, state, log } = args.paths.clone();
-            oci::forward::run(&oci::forward::Ask {
-                socket,
-                state,
-                log,
-                only_log: args.no_audit,
-            })?;
-            ExitCode::SUCCESS
-        }
-        Command::OciWrap(args) => {
-            oci::wrap::run(&oci::wrap::Ask {
-                strict: args.strict,
-                command: args.command.clone(),
-            })?;
             ExitCode::SUCCESS
         }
         Command::Select(args) => {
@@ -407,20 +385,6 @@ fn open(common: &Common) -> io::Result<Log> {
         files.push("-".into());
     }
     Log::of_host(&files, common.host.as_deref())
-}
-
-fn run_guest(args: &RunGuest) -> io::Result<ExitCode> {
-    let ask = run::Ask {
-        name: args.name.clone(),
-        uuid: args.uuid.clone(),
-        strict: args.strict,
-        monitor: args.monitor.clone(),
-        log: args.log.clone(),
-        timeout: Duration::from_secs(args.timeout),
-        poll: Duration::from_secs(args.poll),
-        command: args.command.clone(),
-    };
-    run::run(&ask).map(ExitCode::from)
 }
 
 fn run_select(args: &Select, out: &mut dyn Write) -> io::Result<()> {

@@ -3,7 +3,7 @@
 //! Whether the loaded module is of the same version as this tool. Packages are upgraded together; the module in memory
 //! stays what it is until it is loaded again.
 
-use crate::audit::kernel::Audit;
+use dmns_audit_recorder::audit::kernel::Audit;
 use std::fs;
 use std::path::Path;
 

@@ -4,11 +4,11 @@
 
 use crate::table::{Table, plain, styled};
 use crate::terminal::{FAINT, NAME, TITLE, Terminal};
-use dmns_audit_uapi::contract::Field;
-use dmns_audit_uapi::contract::layout;
-use dmns_audit_uapi::rules::{self, Dev, OPS, Unit};
+use dmns_audit_log::contract::Field;
+use dmns_audit_log::contract::layout;
+use dmns_audit_log::rules::{self, Dev, OPS, Unit};
+use dmns_audit_log::virt::layout::{OUTER, SHAPES, Shape};
 use dmns_audit_uapi::types::RecordType;
-use dmns_audit_uapi::virt::layout::{OUTER, SHAPES, Shape};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -266,7 +266,7 @@ pub fn json(out: &mut dyn Write) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dmns_audit_uapi::virt::VirtType;
+    use dmns_audit_log::virt::VirtType;
 
     fn printed(print: impl Fn(&mut dyn Write) -> io::Result<()>) -> String {
         let mut out = Vec::new();

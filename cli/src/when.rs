@@ -118,38 +118,21 @@ fn seconds(date: Date, time: Time, zone: &TimeZone) -> Result<i64, String> {
 
 /// `18:00` or `18:00:00`.
 fn time_of_day(text: &str) -> Option<Time> {
-    let mut parts = text.split(':').map(|part| match part.len() {
-        1 | 2 => part.parse::<i8>().ok(),
-        _ => None,
-    });
-    let (hour, minute) = (parts.next()??, parts.next()??);
-    let second = match parts.next() {
-        Some(second) => second?,
-        None => 0,
-    };
-    match parts.next() {
-        Some(_) => None,
-        None => Time::new(hour, minute, second, 0).ok(),
-    }
+    let forms = ["%H:%M:%S", "%H:%M"];
+    forms
+        .iter()
+        .find_map(|form| Time::strptime(form, text).ok())
 }
 
 /// `2026-11-21`, `11/21/2026`, `11/21/26`, `21.11.2026`.
 fn date(text: &str) -> Option<Date> {
-    let parts = |by: char| -> Option<[i16; 3]> {
-        let parts: Option<Vec<i16>> = text.split(by).map(|part| part.parse().ok()).collect();
-        parts?.try_into().ok()
-    };
-    let (year, month, day) = if let Some([year, month, day]) = parts('-') {
-        (year, month, day)
-    } else if let Some([month, day, year]) = parts('/') {
-        (year, month, day)
-    } else {
-        let [day, month, year] = parts('.')?;
-        (year, month, day)
-    };
-    // The audit subsystem is of this century.
-    let year = if year < 100 { year + 2000 } else { year };
-    Date::new(year, month.try_into().ok()?, day.try_into().ok()?).ok()
+    // A year of two digits first, or it would be one of antiquity.
+    let forms = [
+        "%y-%m-%d", "%Y-%m-%d", "%m/%d/%y", "%m/%d/%Y", "%d.%m.%y", "%d.%m.%Y",
+    ];
+    forms
+        .iter()
+        .find_map(|form| Date::strptime(form, text).ok())
 }
 
 /// When this machine came up.

@@ -87,7 +87,7 @@ sessions! {
         "--color always report ns ns.log";
     check_good_logs: "check dm.log", "check ns.log";
     help: "--help", "check --help", "spec --help", "report --help", "report virt --help", "report dm --help",
-        "report ns --help", "watch --help", "run-guest --help";
+        "report ns --help", "watch --help", "run-guest --name x";
     watch_nothing: "watch --stdin", "watch --stdin --plugin=x --output=y";
 }
 

@@ -12,13 +12,7 @@
 //! - [`dm`], [`ns`]: the body of each record, field by field. [`config`]: what the module says of itself.
 //! - [`select`]: the commands of selectable audit.
 //!
-//! User space only:
-//!
-//! - [`line`]: takes a line of an audit log apart.
-//! - [`contract`]: which fields each record has, in which order, with which syntax.
-//! - [`masks`]: where a byte is in a text, many at once.
-//! - [`rules`]: operations, events, and where the format comes from.
-//! - [`virt`]: the records of guests, which user space writes: their text and their contract.
+//! The crate `dmns-audit-log` has what only user space needs: a parser of logs, and the contract.
 
 #![cfg_attr(not(MODULE), no_std)]
 #![cfg_attr(not(MODULE), forbid(unsafe_code))]
@@ -27,18 +21,8 @@
 extern crate alloc;
 
 pub mod config;
-#[cfg(not(MODULE))]
-pub mod contract;
 pub mod dm;
-#[cfg(not(MODULE))]
-pub mod line;
-#[cfg(not(MODULE))]
-pub mod masks;
 pub mod ns;
-#[cfg(not(MODULE))]
-pub mod rules;
 pub mod select;
 pub mod text;
 pub mod types;
-#[cfg(not(MODULE))]
-pub mod virt;

@@ -7,7 +7,7 @@
 
 use crate::report;
 use crate::scenario::Scenario;
-use dmns_audit_uapi::line::Line;
+use dmns_audit_log::line::Line;
 use dmns_audit_uapi::types::RecordType;
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 use std::collections::{BTreeMap, HashSet};

@@ -3,7 +3,7 @@
 //! What must appear in the audit log, held against what did.
 
 use crate::pattern::{Expectation, Values, has_fields, is_type};
-use dmns_audit_uapi::line::Line;
+use dmns_audit_log::line::Line;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 

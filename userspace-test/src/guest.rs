@@ -65,15 +65,15 @@ const COMMANDS: &[(&str, &str)] = &[
 const SYSTEMD: &str = "packages";
 
 /// auditd's configuration to run `dmns-audit`.
-const PLUGIN: &[u8] = include_bytes!("../../cli/plugin/dmns-audit.conf");
+const PLUGIN: &[u8] = include_bytes!("../../contrib/auditd/dmns-audit.conf");
 
 /// The configuration by which engines run it as a hook.
 const HOOKS: &[(&str, &str)] = &[
     (
         "dmns-audit.json",
-        include_str!("../../cli/oci/dmns-audit.json"),
+        include_str!("../../contrib/oci/dmns-audit.json"),
     ),
-    ("dmns-runc", include_str!("../../cli/oci/dmns-runc")),
+    ("dmns-runc", include_str!("../../contrib/oci/dmns-runc")),
 ];
 
 /// How a command ended.
@@ -169,6 +169,11 @@ impl Guest {
         // There, it is the package's.
         if !systemd {
             initramfs.file("dmns/bin/dmns-audit", true, &program(&prepare::tool()?)?);
+        }
+        // Others start no guest and no container.
+        if matches!(machine.image.as_deref(), Some("libvirt" | "runtimes")) {
+            let recorder = program(&prepare::recorder()?)?;
+            initramfs.file("dmns/bin/dmns-audit-record", true, &recorder);
         }
         initramfs.file("dmns/dmns-audit.conf", false, PLUGIN);
         for (name, hook) in HOOKS {

@@ -8,7 +8,7 @@ use crate::guest::Guest;
 use crate::prepare;
 use crate::scenario::Scenario;
 use anyhow::{Context, Result, bail};
-use dmns_audit_uapi::line::Line;
+use dmns_audit_log::line::Line;
 use dmns_audit_uapi::types::RecordType;
 use std::collections::BTreeMap;
 use std::io::Write;

@@ -127,7 +127,7 @@ struct Run {
     /// All scenarios that take minutes each, instead of the others.
     #[arg(long, conflicts_with_all = ["names", "image"])]
     long: bool,
-    /// Start guests through `dmns-audit run-guest`, which appends their records to this file (and to this machine's
+    /// Start guests through `dmns-audit-record run-guest`, which appends their records to this file (and to this machine's
     /// audit, if it may): `dmns-audit report virt FILE` prints them.
     #[arg(long, value_name = "FILE")]
     guest_log: Option<PathBuf>,

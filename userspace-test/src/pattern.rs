@@ -2,7 +2,7 @@
 
 //! What a record must look like, as scenarios write it.
 
-use dmns_audit_uapi::line::{self, Line};
+use dmns_audit_log::line::{self, Line};
 use dmns_audit_uapi::types::RecordType;
 use std::collections::BTreeMap;
 

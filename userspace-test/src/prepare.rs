@@ -23,7 +23,7 @@ pub(crate) struct Prepared {
     pub(crate) guest: PathBuf,
     /// The disks of the guests that ask for one of their own (`image = "libvirt"`), by name.
     pub(crate) images: BTreeMap<String, PathBuf>,
-    /// Where `dmns-audit run-guest` records the guests, if they are to be.
+    /// Where `dmns-audit-record run-guest` records the guests, if they are to be.
     pub(crate) guest_log: Option<PathBuf>,
     /// `dmns_audit.ko`.
     pub(crate) module: PathBuf,
@@ -145,9 +145,14 @@ pub(crate) fn project() -> Result<PathBuf> {
     })
 }
 
-/// The `dmns-audit` that was built with this program.
+/// Returns the `dmns-audit` that was built with this program.
 pub(crate) fn tool() -> Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name("dmns-audit"))
+}
+
+/// Returns the `dmns-audit-record` that was built with this program.
+pub(crate) fn recorder() -> Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name("dmns-audit-record"))
 }
 
 /// Where everything is kept that need not be made twice.

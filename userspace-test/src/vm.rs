@@ -24,7 +24,7 @@ const QEMU: &str = "qemu-system-x86_64";
 /// How long QEMU may take until there is its port.
 const START: Duration = Duration::from_secs(30);
 
-/// How long `dmns-audit run-guest` may take to end its guest.
+/// How long `dmns-audit-record run-guest` may take to end its guest.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// What a guest looks like.
@@ -92,7 +92,7 @@ impl Machine {
 /// A running QEMU. It ends with this value.
 pub(crate) struct Vm {
     qemu: Child,
-    /// It was started by `dmns-audit run-guest`.
+    /// It was started by `dmns-audit-record run-guest`.
     recorded: bool,
     pub(crate) clock: Clock,
     /// Initramfs, console log, socket, process id.
@@ -231,10 +231,10 @@ impl Drop for Vm {
     }
 }
 
-/// `command` begins with `dmns-audit run-guest`, which calls the guest as its folder `dir` is called.
+/// `command` begins with `dmns-audit-record run-guest`, which calls the guest as its folder `dir` is called.
 fn recorded(command: &mut Command, log: &Path, dir: &Path) -> Result<()> {
     command
-        .arg(prepare::tool()?)
+        .arg(prepare::recorder()?)
         .args(["run-guest", "--timeout", "120", "--name"])
         .arg(dir.file_name().unwrap_or(dir.as_os_str()))
         .arg("--log")

@@ -2,15 +2,15 @@
 
 //! Fields, held against those that the contract has: which are there, in which order, how their values are written.
 //!
-//! `dmns_audit_uapi::contract::check` stops at the first departure; this reports all of them, and goes on after
+//! `dmns_audit_log::contract::check` stops at the first departure; this reports all of them, and goes on after
 //! a field that is missing, foreign or out of place.
 
 use super::finding::{Finding, Rule};
 use super::repair::{out_of_range, repair};
 use crate::input::Place;
 use crate::input::lines::{End, Raw};
-use dmns_audit_uapi::contract::{Field, Syntax};
-use dmns_audit_uapi::line::{self, Places};
+use dmns_audit_log::contract::{Field, Syntax};
+use dmns_audit_log::line::{self, Places};
 use std::ops::Range;
 
 /// What fields are held against.

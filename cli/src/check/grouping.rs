@@ -8,8 +8,8 @@ use super::finding::{Finding, Rule};
 use super::judge::Judged;
 use crate::record::pending::{Event, Pending};
 use crate::record::{Head, Type};
-use dmns_audit_uapi::line::Stamp;
-use dmns_audit_uapi::rules;
+use dmns_audit_log::line::Stamp;
+use dmns_audit_log::rules;
 use dmns_audit_uapi::types::RecordType;
 use std::collections::VecDeque;
 

@@ -10,7 +10,7 @@ use super::virt::JudgedGuest;
 use crate::record::Head;
 use crate::record::by_host::{ByHost, Called};
 use crate::record::host::PerHost;
-use dmns_audit_uapi::virt::VirtType;
+use dmns_audit_log::virt::VirtType;
 
 /// What is known of guests.
 #[derive(Debug, Default)]

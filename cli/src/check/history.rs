@@ -14,13 +14,11 @@ use crate::record::device::Device;
 use crate::record::event::Serials;
 use crate::record::host::PerHost;
 use crate::record::pending::Pending;
-use dmns_audit_uapi::line::Stamp;
+use dmns_audit_log::line::Stamp;
+use dmns_audit_log::virt::container::{inode_of, number_of};
 use dmns_audit_uapi::ns::Kind;
 use dmns_audit_uapi::types::RecordType;
 use hashbrown::HashMap;
-
-/// C: `PROC_DYNAMIC_FIRST`: the inode number of namespace 0.
-const FIRST_INODE: i64 = 0xF000_0000;
 
 /// What lives, on all nodes.
 #[derive(Debug, Default)]
@@ -361,7 +359,7 @@ impl History {
                     out.push(finding(&name, message));
                 }
                 Some(known) if kind == Kind::Pid => {
-                    let inode = i64::from(known.number) + FIRST_INODE;
+                    let inode = inode_of(known.number);
                     let told = judged.value("pid-ns").and_then(|inode| inode.parse().ok());
                     if told.is_some_and(|told: i64| told != inode) {
                         let message = format!("the pid namespace with ns_id={id} is {inode}");
@@ -381,7 +379,7 @@ impl History {
     /// A container's first process is in the pid namespace with this inode number.
     fn init(&self, judged: &JudgedGuest<'_>, out: &mut Vec<Finding>) {
         let inode: Option<i64> = judged.value("pid-ns").and_then(|inode| inode.parse().ok());
-        let number = inode.and_then(|inode| i32::try_from(inode - FIRST_INODE).ok());
+        let number = inode.and_then(number_of);
         // Only a log that has had the initial namespaces has all.
         let all = self
             .namespaces

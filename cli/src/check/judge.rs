@@ -9,10 +9,10 @@ use crate::input::Place;
 use crate::input::lines::Raw;
 use crate::record::Head;
 use crate::record::value::{is_letter, is_printable};
-use dmns_audit_uapi::contract::layout;
-use dmns_audit_uapi::rules;
+use dmns_audit_log::contract::layout;
+use dmns_audit_log::rules;
+use dmns_audit_log::virt::VirtType;
 use dmns_audit_uapi::types::RecordType;
-use dmns_audit_uapi::virt::VirtType;
 
 /// A record of ours, judged.
 #[derive(Debug)]

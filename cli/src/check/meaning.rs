@@ -3,7 +3,7 @@
 //! What the values of a record have to do with each other.
 
 use super::finding::Rule;
-use dmns_audit_uapi::rules::{self, Unit};
+use dmns_audit_log::rules::{self, Unit};
 use dmns_audit_uapi::types::RecordType;
 
 /// Two values that do not agree.

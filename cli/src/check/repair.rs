@@ -2,7 +2,7 @@
 
 //! How a value that is not written as it has to be would be right.
 
-use dmns_audit_uapi::contract::Syntax;
+use dmns_audit_log::contract::Syntax;
 use dmns_audit_uapi::text::untrusted;
 
 /// Whether `value` is a number, only not of this size.

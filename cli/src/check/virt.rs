@@ -9,9 +9,9 @@ use crate::input::Place;
 use crate::input::lines::Raw;
 use crate::record::Head;
 use crate::record::value::decoded;
-use dmns_audit_uapi::line::{inner, inner_fields};
-use dmns_audit_uapi::virt::VirtType;
-use dmns_audit_uapi::virt::layout::{OUTER, OUTER_SOURCE, SHAPES, shape};
+use dmns_audit_log::line::{inner, inner_fields};
+use dmns_audit_log::virt::VirtType;
+use dmns_audit_log::virt::layout::{OUTER, OUTER_SOURCE, SHAPES, shape};
 
 /// A record of a guest, judged.
 #[derive(Debug)]

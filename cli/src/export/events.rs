@@ -4,7 +4,7 @@
 //! where an event has the same text twice, which of them it is: so that a log that is loaded twice counts once.
 
 use crate::record::Head;
-use dmns_audit_uapi::line::Stamp;
+use dmns_audit_log::line::Stamp;
 
 /// How many events of a host may come mixed.
 const MIXED: usize = 4;

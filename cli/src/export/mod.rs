@@ -23,7 +23,7 @@ use crate::record::{Head, Parsed, Type};
 use crate::report::Unread;
 use crate::report::dm::lives::Lives;
 use crate::when::Window;
-use dmns_audit_uapi::rules::{self, Grouping};
+use dmns_audit_log::rules::{self, Grouping};
 use dmns_audit_uapi::types::RecordType;
 use events::Events;
 use hashbrown::HashMap;

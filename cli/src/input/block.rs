@@ -6,7 +6,7 @@ use super::lines::{self, End, LONGEST};
 use super::wanted::Wanted;
 use crate::record::head::{self, Parsed, Parts};
 use crate::record::spans::{self, Span};
-use dmns_audit_uapi::masks;
+use dmns_audit_log::masks;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;

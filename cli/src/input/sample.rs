@@ -5,7 +5,7 @@
 use super::sorted;
 use crate::record::head::{self, Parsed};
 use crate::record::{Head, Type};
-use dmns_audit_uapi::line::Stamp;
+use dmns_audit_log::line::Stamp;
 use dmns_audit_uapi::types::RecordType;
 use hashbrown::HashSet;
 use std::collections::VecDeque;

@@ -9,7 +9,7 @@ use super::wanted::Wanted;
 use crate::record::head::{self, Parsed};
 use crate::record::value::Nested;
 use crate::record::{Head, Type, event};
-use dmns_audit_uapi::line::Stamp;
+use dmns_audit_log::line::Stamp;
 use dmns_audit_uapi::types::RecordType;
 use std::collections::VecDeque;
 use std::io::{self, Read};

@@ -25,6 +25,16 @@ impl Device {
             None => Self::Text(text.into()),
         }
     }
+
+    /// Returns the device of which only the minor number is known: `/dev/dm-N`.
+    pub fn by_minor(minor: &str) -> Self {
+        Self::Text(format!("dm-{minor}").into())
+    }
+
+    /// Returns whether it is one of [`Self::by_minor`].
+    pub fn is_minor(&self) -> bool {
+        matches!(self, Self::Text(text) if text.starts_with("dm-"))
+    }
 }
 
 /// The two numbers that are written `text`, and are written so only.

@@ -20,7 +20,7 @@ use super::host::Host;
 use super::loss::{self, Loss};
 use super::spans::Span;
 use super::types::Type;
-use dmns_audit_uapi::line::Stamp;
+use dmns_audit_log::line::Stamp;
 use memchr::{memchr, memchr2, memmem};
 use std::borrow::Cow;
 
@@ -452,7 +452,7 @@ const MONTHS: [&[u8; 3]; 12] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dmns_audit_uapi::line::Line;
+    use dmns_audit_log::line::Line;
     use dmns_audit_uapi::types::RecordType;
     use proptest::prelude::*;
 

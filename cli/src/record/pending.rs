@@ -4,7 +4,7 @@
 
 use super::event;
 use super::host::Host;
-use dmns_audit_uapi::line::Stamp;
+use dmns_audit_log::line::Stamp;
 use hashbrown::HashMap;
 use std::collections::VecDeque;
 

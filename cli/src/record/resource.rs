@@ -2,7 +2,7 @@
 
 //! What VIRT_RESOURCE says: of which kind the thing is, and what the guest has of it instead of what it had.
 //!
-//! The contract (`dmns_audit_uapi::virt::layout`) knows the fields of each kind.
+//! The contract (`dmns_audit_log::virt::layout`) knows the fields of each kind.
 
 use super::value::{Nested, decoded};
 use std::borrow::Cow;

@@ -2,7 +2,7 @@
 
 //! Where the fields of a record are: found once, also by another thread than the one that asks for them.
 
-use dmns_audit_uapi::line::{Field, Place, Places, inner_place};
+use dmns_audit_log::line::{Field, Place, Places, inner_place};
 
 /// Where a field is in the text of its record, which is shorter than 2^32 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +141,7 @@ pub fn add(body: &[u8], spans: &mut Vec<Span>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dmns_audit_uapi::line::{fields, inner, inner_fields};
+    use dmns_audit_log::line::{fields, inner, inner_fields};
     use proptest::prelude::*;
 
     fn text() -> impl Strategy<Value = String> {

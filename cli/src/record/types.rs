@@ -2,8 +2,8 @@
 
 //! The types of record that this program knows: its own, and what stands beside them in a log.
 
+use dmns_audit_log::virt::VirtType;
 use dmns_audit_uapi::types::RecordType;
-use dmns_audit_uapi::virt::VirtType;
 
 /// The type of a record. Numbers: C, `include/uapi/linux/audit.h` and libaudit's `audit-records.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -95,6 +95,16 @@ impl Type {
                 Self::Ours(RecordType::DmEvent)
             }
             _ => Self::Other,
+        }
+    }
+
+    /// Returns what a record of this type is about; `None` where it is not ours.
+    pub fn topic(self) -> Option<&'static str> {
+        match self {
+            Self::Ours(RecordType::DmCtrl | RecordType::DmEvent) => Some("dm"),
+            Self::Ours(RecordType::NsInit(_) | RecordType::NsDel(_)) => Some("ns"),
+            Self::Virt(_) => Some("virt"),
+            _ => None,
         }
     }
 

@@ -7,7 +7,7 @@
 
 use super::head::Head;
 use super::spans::{self, Span};
-use dmns_audit_uapi::line::{Field, fields};
+use dmns_audit_log::line::{Field, fields};
 use std::borrow::Cow;
 
 /// The body of a record as text. What is no UTF-8 is replaced.

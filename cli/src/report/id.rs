@@ -8,7 +8,7 @@ use crate::record::users::{Subject, UNSET, Users};
 use crate::record::value::decoded;
 use crate::table::Line;
 use crate::terminal::{FAINT, PLAIN};
-use dmns_audit_uapi::line::{Field, Stamp};
+use dmns_audit_log::line::{Field, Stamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fmt;

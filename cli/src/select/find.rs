@@ -4,9 +4,9 @@
 //!
 //! Names are those that the OCI hook has kept, and those in the control groups of processes.
 
-use crate::oci::memory::Memory;
-use crate::oci::process::Process;
 use crate::record::cgroup::{self, Named};
+use dmns_audit_recorder::oci::memory::Memory;
+use dmns_audit_recorder::oci::process::Process;
 use dmns_audit_uapi::ns::Kind;
 use std::collections::{HashMap, HashSet};
 use std::fs;

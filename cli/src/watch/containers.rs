@@ -2,7 +2,7 @@
 
 //! Which container an event happened in, and which it is about.
 //!
-//! A container's start names its namespaces by ids, which are never given again ([`dmns_audit_uapi::virt::container`]).
+//! A container's start names its namespaces by ids, which are never given again ([`dmns_audit_log::virt::container`]).
 //! A task's NS_INFO has numbers, which are; the creation of a namespace has both. A task is in the container whose mount
 //! or pid namespace it is in: others may be shared, by a pod or with the host. Where no start names it, its control group
 //! may.
@@ -11,14 +11,12 @@ use super::events::Event;
 use crate::record::Type;
 use crate::record::cgroup::{self, Named};
 use crate::record::value::Nested;
+use dmns_audit_log::virt::VirtType;
+use dmns_audit_log::virt::container::number_of;
 use dmns_audit_uapi::ns::Kind;
 use dmns_audit_uapi::types::RecordType;
-use dmns_audit_uapi::virt::VirtType;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
-
-/// C: `PROC_DYNAMIC_FIRST`: the inode number of namespace 0.
-const FIRST_INODE: i64 = 0xF000_0000;
 
 /// The greatest id of an initial namespace: one of each kind is made before all others.
 const INITIAL: u64 = Kind::ALL.len() as u64;
@@ -143,9 +141,7 @@ impl Containers {
             let inside = place.inside.as_ref();
             inside.or(place.group.as_ref()).cloned()
         });
-        let tells = event
-            .records()
-            .any(|head| super::tell::kind(head.ty).is_some());
+        let tells = event.records().any(|head| head.ty.topic().is_some());
         told.from_outside = match (&call, told.from_outside.take()) {
             _ if tells => None,
             (Some(call), traced) if call.name == PTRACE && told.inside.is_none() => {
@@ -230,7 +226,7 @@ impl Host {
     fn control(&mut self, record: &Nested<'_>) -> Option<Rc<str>> {
         let name = container(record)?;
         let inode: Option<i64> = record.raw("pid-ns").and_then(|inode| inode.parse().ok());
-        let number = inode.and_then(|inode| i32::try_from(inode - FIRST_INODE).ok());
+        let number = inode.and_then(number_of);
         match record.raw("op") {
             Some("start") => {
                 if let Some(id) = record.raw("uuid") {
@@ -334,6 +330,7 @@ impl Host {
 mod tests {
     use super::super::events::Events;
     use super::*;
+    use dmns_audit_log::virt::container::inode_of;
     use std::time::Instant;
 
     /// What each event of `log` is to containers, as text.
@@ -356,13 +353,13 @@ mod tests {
         .collect()
     }
 
-    fn start(serial: u32, name: &str, mnt: u64, pid: (u64, i64), net: u64) -> String {
+    fn start(serial: u32, name: &str, mnt: u64, pid: (u64, i32), net: u64) -> String {
         format!(
             "type=VIRT_CONTROL msg=audit(1.000:{serial}): pid=1 msg='virt=oci op=start reason=createRuntime \
              vm=\"{name}\" uuid=u{serial} vm-pid=9 pid-ns={} mntns_id={mnt} utsns_id=2 ipcns_id=1 userns_id=3 \
              pidns_id={} netns_id={net} cgroupns_id=5 timens_id=6 exe=\"/x\" hostname=? addr=? terminal=? \
              res=success'\n",
-            pid.1 + FIRST_INODE,
+            inode_of(pid.1),
             pid.0
         )
     }
@@ -481,7 +478,7 @@ mod tests {
             + &format!(
                 "type=VIRT_CONTROL msg=audit(1.000:2): pid=1 msg='virt=lxc op=init vm=\"lv web\" uuid=u vm-pid=7 \
                  init-pid=9 pid-ns={} exe=\"/x\" hostname=? addr=? terminal=? res=success'\n",
-                50 + FIRST_INODE
+                inode_of(50)
             )
             + &event(3, &["SYSCALL syscall=2 pid=9", &info(-8, 50, -7)]);
         assert_eq!(told(&log)[2], "lv web []");

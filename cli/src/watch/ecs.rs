@@ -10,9 +10,9 @@ use super::tell::{first, object, sentence};
 use crate::record::value::{Nested, text};
 use crate::record::{Head, Type};
 use crate::report::{Id, Options, Who};
-use dmns_audit_uapi::line::{field, fields};
+use dmns_audit_log::line::{field, fields};
+use dmns_audit_log::virt::VirtType;
 use dmns_audit_uapi::types::RecordType;
-use dmns_audit_uapi::virt::VirtType;
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 

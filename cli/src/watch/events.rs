@@ -6,7 +6,6 @@
 //! that nothing follows. So a clock decides there, and what it decided too early is not printed twice.
 
 use super::devices::Device;
-use super::tell;
 use crate::record::head::{self, Parsed};
 use crate::record::{Head, Type, event};
 use crate::report::Id;
@@ -92,7 +91,7 @@ impl Events {
             .rposition(|event| event.id == id && event.node.as_deref() == head.node);
         let at = match known {
             Some(at) => at,
-            None if head.ty == Type::Eoe || tell::kind(head.ty).is_none() && self.told(&head) => {
+            None if head.ty == Type::Eoe || head.ty.topic().is_none() && self.told(&head) => {
                 return Vec::new();
             }
             None => {

@@ -4,7 +4,7 @@
 
 use crate::record::resource::{Opened, Resource, succeeded};
 use crate::record::value::Nested;
-use dmns_audit_uapi::virt::VirtType;
+use dmns_audit_log::virt::VirtType;
 
 /// What the record of type `ty` says, without who says it; `None` where it does not say of which guest.
 pub fn guest(ty: VirtType, body: &str) -> Option<String> {

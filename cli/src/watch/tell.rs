@@ -11,27 +11,17 @@ use crate::record::{Head, Type};
 use crate::report::dm::record::Record;
 use crate::report::{Id, Options, Who};
 use crate::terminal::{BAD, FAINT, NAME};
-use dmns_audit_uapi::line::{field, fields};
-use dmns_audit_uapi::rules::{self, Unit};
+use dmns_audit_log::line::{field, fields};
+use dmns_audit_log::rules::{self, Unit};
 use dmns_audit_uapi::types::RecordType;
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
-
-/// What a record is about; `None` if it is not printed.
-pub(super) fn kind(ty: Type) -> Option<&'static str> {
-    match ty {
-        Type::Ours(RecordType::DmCtrl | RecordType::DmEvent) => Some("dm"),
-        Type::Ours(RecordType::NsInit(_) | RecordType::NsDel(_)) => Some("ns"),
-        Type::Virt(_) => Some("virt"),
-        _ => None,
-    }
-}
 
 /// The record for which `event` is printed, and what it is about.
 pub(super) fn first<'e>(event: &'e Event, told: &Told) -> Option<(Head<'e>, &'static str)> {
     let own = event
         .records()
-        .find_map(|head| kind(head.ty).map(|kind| (head, kind)));
+        .find_map(|head| head.ty.topic().map(|topic| (head, topic)));
     // What is done to a container from outside has no record of ours.
     let outside = told.from_outside.as_ref().and(event.records().next());
     own.or(outside.map(|head| (head, "ns")))
@@ -103,7 +93,7 @@ pub fn event(
 ///
 /// Where `out` cannot be written to.
 pub fn records(event: &Event, options: &Options, out: &mut dyn Write) -> io::Result<()> {
-    for head in event.records().filter(|head| kind(head.ty).is_some()) {
+    for head in event.records().filter(|head| head.ty.topic().is_some()) {
         let line = format!(
             "    {} {}: {}",
             head.type_name(),

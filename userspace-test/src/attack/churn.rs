@@ -2,7 +2,7 @@
 
 //! Loops that create and delete namespaces as fast as they can.
 
-use super::{Kind, User, child, done, reap, say, shared, unshare};
+use super::{User, What, child, done, reap, say, shared, unshare};
 use crate::sys::setns;
 use anyhow::{Context, Result};
 use nix::libc;
@@ -18,7 +18,7 @@ pub(super) struct Churn {
     user: User,
     /// What a turn of a loop creates: any of these, with commas between.
     #[arg(long, value_delimiter = ',', default_value = "uts")]
-    kinds: Vec<Kind>,
+    kinds: Vec<What>,
     /// How many loops, each a process.
     #[arg(long, default_value_t = 4)]
     loops: usize,
@@ -29,7 +29,7 @@ pub(super) struct Churn {
 
 /// Runs the loops until the time is over.
 pub(super) fn run(churn: &Churn) -> Result<()> {
-    let flags = Kind::flags_of(&churn.kinds);
+    let flags = What::flags_of(&churn.kinds);
     let end = Instant::now() + Duration::from_secs(churn.seconds);
     let turns = shared(2)?;
     churn.user.become_it()?;

@@ -4,7 +4,7 @@
 
 use super::fuse::{self, FILE};
 use super::{
-    Kind, User, child, die_with_parent, done, say, shared, sleep_forever, unshare, until_asleep,
+    User, What, child, die_with_parent, done, say, shared, sleep_forever, unshare, until_asleep,
 };
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -30,7 +30,7 @@ pub(super) struct Hold {
     tasks: usize,
     /// What those in unshare, clone, vfork and ptrace create, with commas between.
     #[arg(long, value_delimiter = ',', default_value = "uts")]
-    kinds: Vec<Kind>,
+    kinds: Vec<What>,
 }
 
 /// Where a task sleeps.
@@ -56,7 +56,7 @@ enum Place {
 
 /// Puts the tasks to sleep.
 pub(super) fn run(hold: &Hold) -> Result<()> {
-    let flags = Kind::flags_of(&hold.kinds);
+    let flags = What::flags_of(&hold.kinds);
     hold.user.become_it()?;
     hold.user.enter(libc::CLONE_NEWNS)?;
     let tasks = match hold.place {

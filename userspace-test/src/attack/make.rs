@@ -2,7 +2,7 @@
 
 //! Namespaces of one user: created one after another, or kept by descriptors and dropped at once.
 
-use super::{Kind, User, say, unshare, wait_for_input};
+use super::{User, What, say, unshare, wait_for_input};
 use crate::sys::{ns_id, setns};
 use anyhow::{Context, Result};
 use std::fs::File;
@@ -17,7 +17,7 @@ pub(super) struct Make {
     user: User,
     /// Of which kind; neither user nor pid.
     #[arg(long, default_value = "uts")]
-    kind: Kind,
+    kind: What,
     /// How many.
     #[arg(long, default_value_t = 1000)]
     count: u32,
@@ -64,7 +64,7 @@ pub(super) struct Hoard {
     user: User,
     /// Of which kind; neither user nor pid.
     #[arg(long, default_value = "uts")]
-    kind: Kind,
+    kind: What,
     /// How many.
     #[arg(long, default_value_t = 100_000)]
     count: u32,

@@ -15,11 +15,13 @@ mod within;
 
 use crate::sys::{done, unshare};
 use anyhow::{Context, Result, bail};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
+use dmns_audit_uapi::ns::Kind;
 use nix::libc;
 use std::fs;
 use std::io::Read;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::sync::atomic::AtomicU64;
 
 /// Act as an ordinary user who attacks the module.
@@ -131,67 +133,57 @@ impl User {
 }
 
 /// What a loop creates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Kind {
-    Mnt,
-    Uts,
-    Ipc,
-    User,
-    Pid,
-    Net,
-    Cgroup,
-    Time,
-    /// All eight.
+#[derive(Clone, Copy, Debug)]
+enum What {
+    One(Kind),
+    /// All eight kinds.
     All,
-    /// None: it takes the processor all the same. This is the control.
+    /// Nothing: it takes the processor all the same. This is the control.
     None,
 }
 
-impl Kind {
-    const EACH: [Self; 8] = [
-        Self::Mnt,
-        Self::Uts,
-        Self::Ipc,
-        Self::User,
-        Self::Pid,
-        Self::Net,
-        Self::Cgroup,
-        Self::Time,
-    ];
+impl FromStr for What {
+    type Err = String;
 
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "all" => Ok(Self::All),
+            "none" => Ok(Self::None),
+            _ => {
+                let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
+                kind.map(Self::One)
+                    .ok_or_else(|| "a kind of namespace, all or none expected".to_owned())
+            }
+        }
+    }
+}
+
+impl What {
     /// Returns the bits of unshare(2) for it.
     fn flags(self) -> i32 {
         match self {
-            Self::Mnt => libc::CLONE_NEWNS,
-            Self::Uts => libc::CLONE_NEWUTS,
-            Self::Ipc => libc::CLONE_NEWIPC,
-            Self::User => libc::CLONE_NEWUSER,
-            Self::Pid => libc::CLONE_NEWPID,
-            Self::Net => libc::CLONE_NEWNET,
-            Self::Cgroup => libc::CLONE_NEWCGROUP,
-            Self::Time => libc::CLONE_NEWTIME,
-            Self::All => Self::flags_of(&Self::EACH),
+            Self::One(kind) => kind.clone_flag() as i32,
+            Self::All => Self::flags_of(&Kind::ALL.map(Self::One)),
             Self::None => 0,
         }
     }
 
-    /// Returns the bits of unshare(2) for all of `kinds`.
-    fn flags_of(kinds: &[Self]) -> i32 {
-        kinds.iter().fold(0, |flags, kind| flags | kind.flags())
+    /// Returns the bits of unshare(2) for all of `those`.
+    fn flags_of(those: &[Self]) -> i32 {
+        those.iter().fold(0, |flags, what| flags | what.flags())
     }
 
     /// Returns the file of the namespace that unshare(2) leaves the caller, or its children, in.
-    fn file(self) -> &'static str {
-        match self {
-            Self::Mnt => "/proc/self/ns/mnt",
-            Self::Uts | Self::All | Self::None => "/proc/self/ns/uts",
-            Self::Ipc => "/proc/self/ns/ipc",
-            Self::User => "/proc/self/ns/user",
-            Self::Pid => "/proc/self/ns/pid_for_children",
-            Self::Net => "/proc/self/ns/net",
-            Self::Cgroup => "/proc/self/ns/cgroup",
-            Self::Time => "/proc/self/ns/time_for_children",
-        }
+    fn file(self) -> String {
+        let kind = match self {
+            Self::One(kind) => kind,
+            Self::All | Self::None => Kind::Uts,
+        };
+        let children = match kind {
+            Kind::Pid | Kind::Time => "_for_children",
+            _ => "",
+        };
+        format!("/proc/self/ns/{}{children}", kind.name())
     }
 }
 

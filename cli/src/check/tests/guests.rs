@@ -3,7 +3,7 @@
 //! Records of guests, by themselves and in order.
 
 use super::findings;
-use dmns_audit_uapi::virt::text::Guest;
+use dmns_audit_log::virt::text::Guest;
 
 const GUEST: Guest<'_> = Guest {
     virt: "qemu",

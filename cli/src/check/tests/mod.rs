@@ -346,8 +346,9 @@ proptest::proptest! {
         swap in proptest::option::of((0usize..20, 0usize..20)),
         value in proptest::option::of((0usize..21, "[0-9a-fA-F:\"'?x()-]{0,6}")),
     ) {
-        use dmns_audit_uapi::contract::{self, layout};
-        use dmns_audit_uapi::{line::Line, rules, types::RecordType};
+        use dmns_audit_log::contract::{self, layout};
+        use dmns_audit_log::{line::Line, rules};
+        use dmns_audit_uapi::types::RecordType;
         let ty = RecordType::ALL[ty];
         let mut fields: Vec<String> = layout(ty)
             .iter()

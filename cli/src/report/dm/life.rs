@@ -5,7 +5,7 @@
 use crate::ranges::Ranges;
 use crate::record::device::Device;
 use crate::report::id::{Id, Proof, Who};
-use dmns_audit_uapi::rules::{self, Unit};
+use dmns_audit_log::rules::{self, Unit};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 

@@ -8,7 +8,7 @@ use super::record::Record;
 use crate::record::by_host::{At, ByHost};
 use crate::record::device::Device;
 use crate::record::host::Host;
-use dmns_audit_uapi::rules::{self, Dev};
+use dmns_audit_log::rules::{self, Dev};
 use hashbrown::{Equivalent, HashMap};
 use std::hash::Hash;
 use std::rc::Rc;

@@ -16,7 +16,7 @@ use crate::record::host::Host;
 use crate::record::users::Users;
 use crate::record::value::{Nested, decoded, text};
 use crate::report::id::{Id, Proof, Who};
-use dmns_audit_uapi::line::fields;
+use dmns_audit_log::line::fields;
 use dmns_audit_uapi::ns::{Kind, relative};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};

@@ -8,7 +8,7 @@ use crate::record::value::{Nested, decoded, text};
 use crate::record::{Head, Type};
 use crate::report::Options;
 use crate::report::id::{Id, Who};
-use dmns_audit_uapi::line::fields;
+use dmns_audit_log::line::fields;
 use serde::{Deserialize, Serialize};
 
 /// How many bytes of an argument are kept.

@@ -80,7 +80,7 @@ impl Disks {
             set(&mut self.known().now, device.clone(), path.clone());
         }
         let mut devices = beneath.to_vec();
-        devices.extend(path.strip_prefix("/dev/dm-").map(by_minor));
+        devices.extend(path.strip_prefix("/dev/dm-").map(Device::by_minor));
         devices
     }
 
@@ -152,7 +152,7 @@ impl Disks {
             let is_it =
                 |device: &Device| matches!(device, Device::Number(_, m) if m.to_string() == minor);
             if !ties.iter().any(|(device, ..)| is_it(device)) {
-                ties.push((by_minor(minor), path.clone(), Tie::Is));
+                ties.push((Device::by_minor(minor), path.clone(), Tie::Is));
             }
         }
         ties
@@ -228,14 +228,4 @@ impl Ties {
             && self.holds.is_empty()
             && self.found.is_empty()
     }
-}
-
-/// How the index has a device of which only the minor number is known: `/dev/dm-N`.
-pub(super) fn by_minor(minor: &str) -> Device {
-    Device::Text(format!("dm-{minor}").into())
-}
-
-/// Whether `key` is one of [`by_minor`].
-pub(super) fn is_minor(key: &Device) -> bool {
-    matches!(key, Device::Text(text) if text.starts_with("dm-"))
 }

@@ -3,7 +3,7 @@
 //! What the module and audit count by themselves.
 
 use super::Text;
-use crate::audit::kernel::{Audit, Status};
+use dmns_audit_recorder::audit::kernel::{Audit, Status};
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -6,7 +6,6 @@
 //! in its newest epoch. An epoch begins where a guest gets the device and something was found since the one before.
 //! What was found while the guest had it is what is in the epochs since.
 
-use super::super::disks::{by_minor, is_minor};
 use super::super::row::{Tie, Violations};
 use super::numbered::Numbered;
 use crate::record::by_host::At;
@@ -105,7 +104,7 @@ impl Devices {
         if let Some(epoch) = held.epochs.get_mut(epoch) {
             epoch.holds += 1;
         }
-        if self.devices.len() > before && is_minor(&key) {
+        if self.devices.len() > before && key.is_minor() {
             self.minors += 1;
         }
         Hold {
@@ -138,7 +137,7 @@ impl Devices {
         held.forget(hold.epoch);
         if held.guests.is_empty() {
             self.devices.remove(&On(host, &hold.key));
-            self.minors -= usize::from(is_minor(&hold.key));
+            self.minors -= usize::from(hold.key.is_minor());
         }
         all
     }
@@ -171,8 +170,8 @@ impl Devices {
             return None;
         }
         match device {
-            Device::Number(_, minor) => Some(by_minor(&minor.to_string())),
-            Device::Text(text) => Some(by_minor(text.split_once(':')?.1)),
+            Device::Number(_, minor) => Some(Device::by_minor(&minor.to_string())),
+            Device::Text(text) => Some(Device::by_minor(text.split_once(':')?.1)),
         }
     }
 }
@@ -256,7 +255,7 @@ mod tests {
     /// What the guest has it as: the last is known by its minor number only.
     fn key(device: u8) -> Device {
         match device {
-            2 => by_minor("2"),
+            2 => Device::by_minor("2"),
             device => name(device),
         }
     }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Which guest has a file.
+//! Which guest has a file, and which runs in a process.
 
 use super::super::row::{Event, Given};
 use super::numbered::Numbered;
 use super::open::Has;
 use crate::record::by_host::At;
 use crate::record::host::Host;
-use hashbrown::{Equivalent, HashMap};
+use hashbrown::{DefaultHashBuilder, Equivalent, HashMap, HashTable};
+use std::hash::BuildHasher;
 use std::rc::Rc;
 
 /// Files of hosts, and the guests that have them, by the place of the row that says so.
@@ -59,5 +60,92 @@ impl Holders {
     pub(super) fn last(&self, host: Host, file: &str) -> Option<(u64, At)> {
         let (order, at) = self.0.get(&On(host, file))?.last()?;
         Some((order, *at))
+    }
+}
+
+/// A process that a guest runs in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Process {
+    host: Host,
+    pid: i32,
+    at: At,
+}
+
+/// The processes that guests run in, each found by its host and number.
+#[derive(Debug, Default)]
+pub(super) struct Processes {
+    table: HashTable<Process>,
+    hasher: DefaultHashBuilder,
+    /// There was one.
+    any: bool,
+}
+
+impl Processes {
+    /// The guest at `at` runs in the process `pid`.
+    pub(super) fn add(&mut self, host: Host, pid: i32, at: At) {
+        self.any = true;
+        let hasher = &self.hasher;
+        let hash_of = |of: &Process| hasher.hash_one((of.host, of.pid));
+        let process = Process { host, pid, at };
+        self.table
+            .insert_unique(hash_of(&process), process, hash_of);
+    }
+
+    /// It does so no more.
+    pub(super) fn remove(&mut self, host: Host, pid: i32, at: At) {
+        let process = Process { host, pid, at };
+        let hash = self.hasher.hash_one((host, pid));
+        if let Ok(entry) = self.table.find_entry(hash, |own| *own == process) {
+            entry.remove();
+        }
+    }
+
+    /// The guests that run in the process `pid`, in no order: hardly more than one.
+    pub(super) fn of(&self, host: Host, pid: i32) -> impl Iterator<Item = At> {
+        let hash = self.hasher.hash_one((host, pid));
+        let those = self.table.iter_hash(hash);
+        those
+            .filter(move |own| (own.host, own.pid) == (host, pid))
+            .map(|own| own.at)
+    }
+
+    /// Whether any guest ran in a process that is known.
+    pub(super) fn any(&self) -> bool {
+        self.any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// It is a list.
+        #[test]
+        fn who_runs_in_a_process_is_found(ops in prop::collection::vec((any::<bool>(), 0u32..2, 0i32..3, 0u32..3), 0..80)) {
+            let mut processes = Processes::default();
+            let mut list = Vec::new();
+            for (begins, host, pid, at) in ops {
+                match begins {
+                    true => {
+                        processes.add(host, pid, at);
+                        list.push((host, pid, at));
+                    }
+                    false => {
+                        processes.remove(host, pid, at);
+                        let known = list.iter().position(|own| *own == (host, pid, at));
+                        known.map(|known| list.remove(known));
+                    }
+                }
+                let mut found: Vec<_> = processes.of(host, pid).collect();
+                let own = list.iter().filter(|own| (own.0, own.1) == (host, pid));
+                let mut expected: Vec<_> = own.map(|own| own.2).collect();
+                found.sort_unstable();
+                expected.sort_unstable();
+                prop_assert_eq!(found, expected);
+                prop_assert!(processes.any() || list.is_empty());
+            }
+        }
     }
 }

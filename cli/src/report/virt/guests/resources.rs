@@ -3,8 +3,7 @@
 //! What guests are given and lose.
 
 use super::super::row::Fate;
-use super::open::Has;
-use super::thing::{Sort, Sorts, Thing};
+use super::open::{Has, Sort, Sorts, Thing};
 use super::{Guest, Guests, Told};
 use crate::record::Head;
 use crate::record::resource::{Opened, Resource, succeeded};

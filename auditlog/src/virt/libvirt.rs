@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! The records that libvirt writes, and those that the SPEC names besides.
+
+use super::VirtType;
+use super::shape::{
+    ACL,
+    CGROUP,
+    CLASS,
+    DEVICE,
+    OP,
+    PATH,
+    RDEV,
+    REASON,
+    RESRC,
+    Shape,
+    UUID,
+    VM,
+    VM_PID,
+    field,
+    inner, //
+};
+use crate::contract::Syntax;
+
+/// Something that a guest has had, and has: `old-disk="?" new-disk="/dev/mapper/x"`.
+macro_rules! change {
+    ($kind:literal, $syntax:expr, $source:literal, $meaning:literal) => {
+        Shape {
+            ty: VirtType::Resource,
+            about: concat!("resrc=", $kind),
+            meaning: $meaning,
+            source: concat!($source, "() in libvirt's src/conf/domain_audit.c"),
+            fields: inner![
+                RESRC,
+                REASON,
+                VM,
+                UUID,
+                field(concat!("old-", $kind), $syntax),
+                field(concat!("new-", $kind), $syntax),
+            ],
+        }
+    };
+}
+
+macro_rules! shape {
+    ($ty:ident, $about:literal, $source:literal, $meaning:literal, $($own:expr),+ $(,)?) => {
+        Shape {
+            ty: VirtType::$ty,
+            about: $about,
+            meaning: $meaning,
+            source: concat!($source, "() in libvirt's src/conf/domain_audit.c"),
+            fields: inner![$($own),+],
+        }
+    };
+}
+
+/// A record that the SPEC names and nobody writes yet: its fields are this project's proposal.
+macro_rules! proposed {
+    ($ty:ident, $meaning:literal, $($own:expr),+ $(,)?) => {
+        Shape {
+            ty: VirtType::$ty,
+            about: "",
+            meaning: $meaning,
+            source: "SPEC Virtualization Manager Guest Lifecycle Events; docs/virt.md",
+            fields: inner![VM, UUID, $($own),+],
+        }
+    };
+}
+
+use Syntax::{I64, Untrusted};
+
+/// Their shapes.
+pub(super) const SHAPES: [Shape; 30] = [
+    shape!(
+        Control,
+        "op=start",
+        "virDomainAuditLifecycle",
+        "the guest was started, or could not be",
+        OP,
+        REASON,
+        VM,
+        UUID,
+        VM_PID
+    ),
+    shape!(
+        Control,
+        "op=stop",
+        "virDomainAuditLifecycle",
+        "the guest was stopped",
+        OP,
+        REASON,
+        VM,
+        UUID,
+        VM_PID
+    ),
+    shape!(
+        Control,
+        "op=init",
+        "virDomainAuditInit",
+        "a container's first process was started",
+        OP,
+        VM,
+        UUID,
+        VM_PID,
+        field("init-pid", I64),
+        field("pid-ns", I64)
+    ),
+    change!(
+        "disk",
+        Untrusted,
+        "virDomainAuditDisk",
+        "a file or block device as a disk"
+    ),
+    change!("fs", Untrusted, "virDomainAuditFS", "a folder of the host"),
+    change!(
+        "net",
+        Untrusted,
+        "virDomainAuditNet",
+        "an interface, by its MAC"
+    ),
+    shape!(
+        Resource,
+        "resrc=net reason=open",
+        "virDomainAuditNetDevice",
+        "a descriptor was opened for an interface; whether the guest gets it is in a start or attach of its MAC",
+        RESRC,
+        REASON,
+        VM,
+        UUID,
+        field("net", Syntax::Mac),
+        PATH,
+        RDEV
+    ),
+    change!(
+        "rng",
+        Untrusted,
+        "virDomainAuditRNG",
+        "a source of entropy: a device, or the socket of an EGD"
+    ),
+    change!(
+        "chardev",
+        Untrusted,
+        "virDomainAuditChardev",
+        "what a serial line, parallel port, channel or console leads to"
+    ),
+    change!(
+        "smartcard",
+        Untrusted,
+        "virDomainAuditSmartcard",
+        "a smartcard"
+    ),
+    change!("mem", I64, "virDomainAuditMemory", "memory, in KiB"),
+    change!("vcpu", I64, "virDomainAuditVcpu", "virtual processors"),
+    change!("iothread", I64, "virDomainAuditIOThread", "I/O threads"),
+    shape!(
+        Resource,
+        "resrc=dev",
+        "virDomainAuditHostdev",
+        "a device of the host",
+        RESRC,
+        REASON,
+        VM,
+        UUID,
+        field("bus", Syntax::Word),
+        DEVICE
+    ),
+    shape!(
+        Resource,
+        "resrc=hostdev disk=",
+        "virDomainAuditHostdev",
+        "a block device of the host, for a container",
+        RESRC,
+        REASON,
+        VM,
+        UUID,
+        field("disk", Untrusted)
+    ),
+    shape!(
+        Resource,
+        "resrc=hostdev chardev=",
+        "virDomainAuditHostdev",
+        "a character device of the host, for a container",
+        RESRC,
+        REASON,
+        VM,
+        UUID,
+        field("chardev", Untrusted)
+    ),
+    shape!(
+        Resource,
+        "resrc=tpm",
+        "virDomainAuditTPM",
+        "a TPM of the host",
+        RESRC,
+        REASON,
+        VM,
+        UUID,
+        DEVICE
+    ),
+    shape!(
+        Resource,
+        "resrc=tpm-emulator",
+        "virDomainAuditTPM",
+        "an emulated TPM, by its socket",
+        RESRC,
+        REASON,
+        VM,
+        UUID,
+        DEVICE
+    ),
+    shape!(
+        Resource,
+        "resrc=shmem",
+        "virDomainAuditShmem",
+        "memory that guests share",
+        RESRC,
+        REASON,
+        VM,
+        UUID,
+        field("size", Syntax::U64),
+        PATH
+    ),
+    shape!(
+        Resource,
+        "resrc=ivshmem-socket",
+        "virDomainAuditShmem",
+        "memory that a server shares",
+        RESRC,
+        REASON,
+        VM,
+        UUID,
+        PATH
+    ),
+    shape!(
+        Resource,
+        "resrc=evdev",
+        "virDomainAuditInput",
+        "an input device of the host",
+        RESRC,
+        REASON,
+        VM,
+        UUID,
+        PATH
+    ),
+    shape!(
+        Resource,
+        "resrc=cgroup class=all",
+        "virDomainAuditCgroup",
+        "every device was allowed or denied",
+        RESRC,
+        REASON,
+        VM,
+        UUID,
+        CGROUP,
+        CLASS
+    ),
+    shape!(
+        Resource,
+        "resrc=cgroup class=major",
+        "virDomainAuditCgroupMajor",
+        "the devices of a major number were allowed or denied",
+        RESRC,
+        REASON,
+        VM,
+        UUID,
+        CGROUP,
+        CLASS,
+        field("category", Syntax::Word),
+        field("maj", Syntax::MajorHex),
+        ACL
+    ),
+    shape!(
+        Resource,
+        "resrc=cgroup class=path",
+        "virDomainAuditCgroupPath",
+        "a device was allowed or denied",
+        RESRC,
+        REASON,
+        VM,
+        UUID,
+        CGROUP,
+        CLASS,
+        PATH,
+        RDEV,
+        ACL
+    ),
+    shape!(
+        MachineId,
+        "",
+        "virDomainAuditSecurityLabel",
+        "a guest's name and labels: a start begins with it",
+        VM,
+        UUID,
+        field("vm-ctx", Syntax::Word),
+        field("img-ctx", Syntax::Word),
+        field("model", Syntax::Word)
+    ),
+    proposed!(
+        IntegrityCheck,
+        "whether the guest's image is as it was left; between the name and the start",
+        field("mechanism", Syntax::Word),
+        field("action", Syntax::Word)
+    ),
+    proposed!(Create, "a guest's image was made", PATH),
+    proposed!(Destroy, "a guest's image was destroyed", PATH),
+    proposed!(
+        MigrateIn,
+        "a guest came from another host",
+        field("peer", Syntax::UntrustedOrUnknown)
+    ),
+    proposed!(
+        MigrateOut,
+        "a guest went to another host",
+        field("peer", Syntax::UntrustedOrUnknown)
+    ),
+];

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! The records of containers, which `dmns-audit-record oci-hook` writes for a runtime with OCI hooks: libvirt's, but that the
+//! runtime's own id stands for a UUID, and that a start names all eight namespaces.
+
+use super::VirtType;
+use super::shape::{
+    ACL, CGROUP, CLASS, ID, OP, PATH, RDEV, REASON, RESRC, Shape, VM, VM_PID, field, inner,
+    optional,
+};
+use crate::contract::Syntax;
+
+macro_rules! shape {
+    ($ty:ident, $about:literal, $meaning:literal, $($own:expr),+ $(,)?) => {
+        Shape {
+            ty: VirtType::$ty,
+            about: $about,
+            meaning: $meaning,
+            source: "dmns-audit-record oci-hook; docs/containers.md",
+            fields: inner![$($own),+],
+        }
+    };
+}
+
+use Syntax::{U64OrUnknown, Untrusted};
+
+/// Their shapes.
+pub(super) const SHAPES: [Shape; 10] = [
+    shape!(
+        Control,
+        "op=start virt=oci",
+        "a container was made, and its program runs next",
+        OP,
+        REASON,
+        VM,
+        ID,
+        VM_PID,
+        field("pid-ns", U64OrUnknown),
+        field("mntns_id", U64OrUnknown),
+        field("utsns_id", U64OrUnknown),
+        field("ipcns_id", U64OrUnknown),
+        field("userns_id", U64OrUnknown),
+        field("pidns_id", U64OrUnknown),
+        field("netns_id", U64OrUnknown),
+        field("cgroupns_id", U64OrUnknown),
+        field("timens_id", U64OrUnknown),
+        optional("runtime", Untrusted),
+        optional("image", Untrusted),
+        optional("pod", Untrusted),
+        optional("claim-uid", Syntax::U32)
+    ),
+    shape!(
+        Control,
+        "op=stop virt=oci",
+        "a container has ended",
+        OP,
+        REASON,
+        VM,
+        ID,
+        VM_PID,
+        optional("status", Syntax::U32),
+        optional("claim-uid", Syntax::U32)
+    ),
+    shape!(
+        Resource,
+        "resrc=fs virt=oci",
+        "a folder or file of the host, in a container",
+        RESRC,
+        REASON,
+        VM,
+        ID,
+        field("old-fs", Untrusted),
+        field("new-fs", Untrusted)
+    ),
+    shape!(
+        Resource,
+        "resrc=disk virt=oci",
+        "a mapping or block device whose filesystem is in a container",
+        RESRC,
+        REASON,
+        VM,
+        ID,
+        field("old-disk", Untrusted),
+        field("new-disk", Untrusted)
+    ),
+    shape!(
+        Resource,
+        "resrc=net virt=oci",
+        "an interface of a container, by its MAC",
+        RESRC,
+        REASON,
+        VM,
+        ID,
+        field("old-net", Untrusted),
+        field("new-net", Untrusted)
+    ),
+    shape!(
+        Resource,
+        "resrc=hostdev virt=oci disk=",
+        "a block device of the host, for a container",
+        RESRC,
+        REASON,
+        VM,
+        ID,
+        field("disk", Untrusted)
+    ),
+    shape!(
+        Resource,
+        "resrc=hostdev virt=oci chardev=",
+        "a character device of the host, for a container",
+        RESRC,
+        REASON,
+        VM,
+        ID,
+        field("chardev", Untrusted)
+    ),
+    shape!(
+        Resource,
+        "resrc=cgroup virt=oci class=all",
+        "a container may use every device",
+        RESRC,
+        REASON,
+        VM,
+        ID,
+        CGROUP,
+        CLASS
+    ),
+    shape!(
+        Resource,
+        "resrc=cgroup virt=oci class=path",
+        "a container may use a device",
+        RESRC,
+        REASON,
+        VM,
+        ID,
+        CGROUP,
+        CLASS,
+        PATH,
+        RDEV,
+        ACL
+    ),
+    shape!(
+        MachineId,
+        "virt=oci",
+        "a container's name and labels: a start begins with it",
+        VM,
+        ID,
+        field("vm-ctx", Syntax::Word),
+        field("img-ctx", Syntax::Word),
+        field("model", Syntax::Word)
+    ),
+];

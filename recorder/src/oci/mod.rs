@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! `dmns-audit-record oci-hook`: names containers in the audit log, as a hook of their runtime.
+//!
+//! - [`state`]: what the runtime writes to standard input.
+//! - [`process`]: a container's first process, and its namespaces.
+//! - [`bundle`]: its `config.json`.
+//! - [`conmon`], [`origin`]: names of the container, its image, its pod.
+//! - [`memory`]: what a start leaves for the stop.
+//! - [`writer`]: writes records.
+//! - `claim`: what is handed to the forwarder, where this may not write.
+//! - [`forward`]: `dmns-audit-record oci-forward`.
+//! - [`wrap`]: `dmns-audit-record oci-wrap`.
+
+pub mod bundle;
+mod claim;
+pub mod conmon;
+pub mod forward;
+pub mod memory;
+pub mod origin;
+pub mod process;
+pub mod state;
+pub mod wrap;
+pub mod writer;
+
+use crate::audit::recorder;
+use bundle::Bundle;
+use claim::Claim;
+use conmon::Conmon;
+use memory::{Memory, Started};
+use origin::Origin;
+use process::Process;
+use state::{Stage, State};
+use std::io;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use writer::{About, Start, Writer};
+
+/// `reason=` of a stop that no hook reported: the container is started again.
+const UNREPORTED: &str = "unreported";
+
+/// How to record.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// What cannot be recorded does not run.
+    pub strict: bool,
+    /// Where the forwarder listens.
+    pub socket: PathBuf,
+    /// Where a start leaves what its stop needs.
+    pub state: PathBuf,
+    /// Write records here too.
+    pub log: Option<PathBuf>,
+}
+
+fn invalid(message: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, message.into())
+}
+
+/// Says of which file an error is.
+fn explain(path: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
+    |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+fn runs_all_the_same(error: &io::Error) {
+    tell(&format!(
+        "{error}; the container runs all the same, and nothing of this is in the audit log"
+    ));
+}
+
+/// Prints it on standard error, which engines drop, and in the system's log.
+fn tell(message: &str) {
+    eprintln!("dmns-audit-record: {message}");
+    // C: `LOG_DAEMON | LOG_WARNING`. Control characters would make lines of their own.
+    let message: String = message
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    let line = format!("<28>dmns-audit-record: {message}");
+    // There may be no such log.
+    let _ = UnixDatagram::unbound().and_then(|log| log.send_to(line.as_bytes(), "/dev/log"));
+}
+
+/// Records what the runtime writes to `input`. Returns whether the container may go on: not where it has to be recorded and
+/// cannot be.
+pub fn hook(ask: &Ask, input: impl io::Read) -> bool {
+    let Err(error) = State::read(input).and_then(|state| record(ask, &state)) else {
+        return true;
+    };
+    match ask.strict {
+        true => tell(&format!("{error}; the container does not start (--strict)")),
+        false => runs_all_the_same(&error),
+    }
+    !ask.strict
+}
+
+fn record(ask: &Ask, state: &State) -> io::Result<()> {
+    let stage = state.stage()?;
+    let bundle = Bundle::read(&state.bundle);
+    let conmon = Conmon::above(&state.id);
+    let memory = Memory::at(&ask.state);
+    let log = ask.log.as_deref().map(recorder::log).transpose()?;
+    let mut writer = Writer::new(log);
+    writer.connect();
+    let known = memory.take(None, &state.id);
+    let origin = Origin::of(state, &bundle, conmon.as_ref());
+    let about = About {
+        id: &state.id,
+        name: &origin.name,
+        pid: state.pid,
+        claim: None,
+    };
+    let then = known.as_ref().map(|known| About {
+        name: &known.name,
+        pid: known.pid,
+        ..about
+    });
+    let mut status = None;
+    match stage {
+        Stage::CreateRuntime => {
+            if let Some(then) = then {
+                writer.stopped(then, UNREPORTED, None)?;
+            }
+            start(&mut writer, state, about, &bundle, &origin)?;
+        }
+        Stage::Poststop => {
+            let started = Started::new(&origin.name, 0, conmon.as_ref());
+            status = known.as_ref().unwrap_or(&started).status(&state.id);
+            writer.stopped(then.unwrap_or(about), stage.name(), status)?;
+        }
+    }
+    let claim = Claim {
+        stop: stage == Stage::Poststop,
+        id: state.id.clone(),
+        name: origin.name.clone(),
+        pid: state.pid,
+        runtime: origin.runtime.clone(),
+        image: origin.image.clone(),
+        pod: origin.pod.clone(),
+        status,
+    };
+    if stage == Stage::CreateRuntime {
+        let started = Started::new(&origin.name, state.pid, conmon.as_ref());
+        match memory.keep(None, &state.id, &started) {
+            // A rootless one's stop looks names up anew; so does any other.
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
+                tell(&format!(
+                    "{error}: the stop of this container may lack its process"
+                ));
+            }
+            _ => {}
+        }
+    }
+    match writer.end() {
+        Err(error) if is_refusal(&error) => {
+            claim.send(&ask.socket).map_err(|also| match also.kind() {
+                // Nobody asked for one.
+                io::ErrorKind::NotFound => error,
+                _ => also,
+            })
+        }
+        result => result,
+    }
+}
+
+/// Audit takes no records of this process.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ConnectionRefused
+    )
+}
+
+fn start(
+    writer: &mut Writer,
+    state: &State,
+    about: About<'_>,
+    bundle: &Bundle,
+    origin: &Origin,
+) -> io::Result<()> {
+    let process = match Process::open(about.pid) {
+        Ok(process) => Some(process),
+        Err(error) => {
+            eprintln!(
+                "dmns-audit-record: process {} of container {} is gone ({error}): its namespaces are not known",
+                about.pid, about.id
+            );
+            None
+        }
+    };
+    let namespaces = process.as_ref().map(Process::namespaces);
+    let cgroup = process.as_ref().and_then(Process::cgroup);
+    writer.started(
+        about,
+        &Start {
+            reason: Stage::CreateRuntime.name(),
+            namespaces: &namespaces.unwrap_or_default(),
+            origin,
+            labels: &bundle.labels(),
+            resources: &bundle.resources(state, process.as_ref()),
+            cgroup: &cgroup.unwrap_or_default(),
+        },
+    )
+}

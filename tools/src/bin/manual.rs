@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Writes the manual pages and the completions of shells into a folder: `make man`.
+
+use clap::CommandFactory;
+use clap_complete::{Shell, generate_to};
+use dmns_audit::args::Cli;
+use dmns_audit_recorder::args::Cli as Recorder;
+use std::path::PathBuf;
+use std::{env, fs, io};
+
+fn main() -> io::Result<()> {
+    let folder = env::args_os()
+        .nth(1)
+        .map(PathBuf::from)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "usage: manual FOLDER"))?;
+    let (man, completions) = (folder.join("man1"), folder.join("completions"));
+    fs::create_dir_all(&man)?;
+    fs::create_dir_all(&completions)?;
+    for (name, mut command) in [
+        ("dmns-audit", Cli::command()),
+        ("dmns-audit-record", Recorder::command()),
+    ] {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            generate_to(shell, &mut command, name, &completions)?;
+        }
+        clap_mangen::generate_to(command, &man)?;
+    }
+    Ok(())
+}
