@@ -115,6 +115,10 @@ corpus! {
     interpreted: "a-interpreted.log";
     laurel: "a-laurel.json";
     other_json: "a-other.json";
+    wrapped_json: "a-wrapped.json";
+    dmesg_json: "a-dmesg.json";
+    array_json: "a-array.json";
+    grep: "a-grep.log";
     utf16: "a-utf16.log";
     binary: "a-binary.bin";
     archive: "a-archive.tar";
@@ -131,11 +135,15 @@ corpus! {
     separator_caret: "b-caret.log";
     separator_space: "b-space.log";
     separator_nothing: "b-nothing.log";
+    separator_other: "b-other.log";
     separator_of_guests: "b-libvirt.log";
     node_in_syslog: "c-node-in-syslog.log";
     syslog_hosts: "c-syslog-hosts.log";
     journal_machines: "c-journal-machines.json";
     two_folders: "c-two/anvil/audit.log", "c-two/bellows/audit.log";
+    prefixes: "c-prefixes.log";
+    one_stream: "c-one-stream.log";
+    twice: "d-twice.log";
     copies: "c-copies/audit.log", "c-copies/syslog";
     copy_compressed: "c-copies/audit.log.1", "c-copies/audit.log.1.gz";
     kernel_boot: "d-kernel-boot.log";
@@ -192,6 +200,10 @@ fn what_has_no_record_is_an_error_of_every_command() {
             "not as journalctl writes it",
             "journalctl -o json",
         ),
+        ("a-wrapped.json", "records as values", "jq -r .message"),
+        ("a-dmesg.json", "dmesg", "without --json"),
+        ("a-array.json", "array", "jq -c '.[]'"),
+        ("a-grep.log", "something before them", "grep -h"),
         ("a-utf16.log", "UTF-16", "iconv"),
         ("a-binary.bin", "binary", "right file"),
         ("a-archive.tar", "tar archive", "tar -xOf"),

@@ -25,7 +25,7 @@ pub struct Ahead {
 }
 
 /// How many lines that is.
-const SOON: u32 = 8;
+const SOON: u32 = 64;
 
 impl Ahead {
     /// All that may be wanted, soon or ever.
