@@ -90,14 +90,14 @@ fn end_of_value(record: &[u8]) -> usize {
     let word = memrchr(b' ', record).map_or(0, |at| at + 1);
     let part = &record[word..];
     let quote = part.iter().rposition(|b| matches!(b, b'\'' | b'"' | b')'));
-    let digits = || {
+    let number = || {
         let value = memchr::memchr(b'=', part)? + 1;
-        let length = part[value..].iter().take_while(|b| b.is_ascii_digit()).count();
-        let next = part.get(value + length)?;
-        (length > 0 && !next.is_ascii_alphanumeric() && !b".:-,/".contains(next))
-            .then_some(value + length - 1)
+        let odd = |b: &u8| !b.is_ascii_alphanumeric() && !b".:-,/".contains(b);
+        let length = part[value..].iter().position(odd).unwrap_or(part.len() - value);
+        let last = part[value..value + length].iter().rposition(u8::is_ascii_alphanumeric)?;
+        part[value].is_ascii_digit().then_some(value + last)
     };
-    let last = quote.or_else(digits);
+    let last = quote.or_else(number);
     last.map_or(record.len(), |at| word + at + 1)
 }
 
@@ -147,7 +147,7 @@ mod tests {
         ] {
             for separator in [
                 "#035", "^]", " ", "  ", "", "\\x1d", "\u{241d}", " #035", "^] ", "\\u001D", "?", "_", "|",
-                "%1D", "#x1d", "&#29;", "\\x{1d}", "\u{b7}", "\\35", "[GS]", "\u{85}",
+                "%1D", "#x1d", "&#29;", "\\x{1d}", "\u{b7}", "\\35", "[GS]", "\u{85}", ".",
             ] {
                 for names in [
                     "AUID=\"ada\"",
