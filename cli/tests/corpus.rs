@@ -309,6 +309,10 @@ fn a_mapping_has_the_name_of_its_command_line() {
                  fsuid=0 egid=0 sgid=0 fsgid=0 tty=pts1 ses=5 comm=\"dmsetup\" exe=\"/usr/sbin/dmsetup\" subj=unconfined \
                  dev=253:7 error_msg='success' res=1\n"
             ));
+            // Records of another processor may come between.
+            for other in 0..count % 40 {
+                log.push_str(&format!("type=CWD msg=audit({at}.000:{}): cwd=\"/{other}\"\n", 3 * count));
+            }
             if op == "ctr" {
                 log.push_str(&format!(
                     "type=PROCTITLE msg=audit({at}.000:{serial}): proctitle=646D736574757000637265617465006E{}\n",

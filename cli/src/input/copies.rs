@@ -66,7 +66,8 @@ impl LeftOut {
 pub(super) struct Again {
     /// The first record.
     first: Option<(Stamp, Vec<u8>)>,
-    /// The newest event of each host.
+    serial: u64,
+    /// The last event of each host in its newest second.
     newest: PerHost<Option<Stamp>>,
     begun: bool,
     pub(super) left_out: LeftOut,
@@ -76,22 +77,36 @@ impl Again {
     /// The record `head` came, at `place`. Returns whether it came before.
     #[inline]
     pub(super) fn came(&mut self, head: &Head<'_>, place: Place, line: &[u8]) -> bool {
+        if self.begun || self.first.is_none() || head.stamp.serial == self.serial {
+            return self.came_or_first(head, place, line);
+        }
+        self.newest(head);
+        false
+    }
+
+    #[inline]
+    fn newest(&mut self, head: &Head<'_>) {
         let newest = self.newest.of(head.host);
-        let Some((stamp, first)) = &self.first else {
-            self.first = Some((head.stamp, line.to_vec()));
+        if newest.is_none_or(|newest| newest.seconds <= head.stamp.seconds) {
             *newest = Some(head.stamp);
-            return false;
-        };
+        }
+    }
+
+    #[cold]
+    fn came_or_first(&mut self, head: &Head<'_>, place: Place, line: &[u8]) -> bool {
+        let newest = *self.newest.of(head.host);
+        let (stamp, first) = self.first.get_or_insert_with(|| (head.stamp, line.to_vec()));
+        self.serial = stamp.serial;
         // One may be there twice by right, while its event lasts.
         if *stamp == head.stamp && !self.begun {
             let over = newest.is_some_and(|newest| event::is_over(stamp.seconds, newest.seconds));
             self.begun = over && first == line;
         }
-        if self.begun && Some(head.stamp) <= *newest {
+        if self.begun && Some(head.stamp) <= newest {
             self.left_out.add(place, line);
             return true;
         }
-        *newest = Some(head.stamp).max(*newest);
+        self.newest(head);
         false
     }
 }

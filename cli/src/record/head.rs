@@ -21,6 +21,7 @@ use super::loss::{self, Loss};
 use super::spans::Span;
 use super::types::Type;
 use dmns_audit_uapi::line::Stamp;
+use dmns_audit_uapi::types::RecordType;
 use memchr::{memchr, memchr2, memmem};
 use std::borrow::Cow;
 
@@ -135,6 +136,14 @@ impl Parts {
             Parsed::Loss(loss) => Kept::Loss(*loss),
             Parsed::Broken(broken) => Kept::Broken(*broken),
         })
+    }
+
+    /// Whether it is a record of namespaces.
+    pub fn is_of_namespaces(&self) -> bool {
+        let Kept::Record { ty: Type::Ours(ty), .. } = self.0 else {
+            return false;
+        };
+        !matches!(ty, RecordType::DmCtrl | RecordType::DmEvent)
     }
 
     /// What [`parse`] found in `line`, which is the same line.
@@ -479,7 +488,6 @@ const MONTHS: [&[u8; 3]; 12] = [
 mod tests {
     use super::*;
     use dmns_audit_uapi::line::Line;
-    use dmns_audit_uapi::types::RecordType;
     use proptest::prelude::*;
 
     fn head(line: &str) -> Head<'_> {
