@@ -318,16 +318,7 @@ fn remarks(log: &Log, unread: &Unread) {
     }
     if let Some(repeated) = log.repeated() {
         let (name, line) = (log.name(repeated.first.file), repeated.first.line);
-        let s = if repeated.records == 1 {
-            " stands"
-        } else {
-            "s stand"
-        };
-        eprintln!(
-            "dmns-audit: {} record{s} in several of the logs and count{} once, the first is {name}:{line}",
-            repeated.records,
-            if repeated.records == 1 { "s" } else { "" }
-        );
+        eprintln!("dmns-audit: {}, the first is {name}:{line}", repeated.describe());
     }
     if let Some(taken) = log.taken_hosts() {
         eprintln!("dmns-audit: {taken}");

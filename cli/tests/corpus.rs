@@ -115,6 +115,10 @@ corpus! {
     interpreted: "a-interpreted.log";
     laurel: "a-laurel.json";
     other_json: "a-other.json";
+    wrapped_json: "a-wrapped.json";
+    dmesg_json: "a-dmesg.json";
+    array_json: "a-array.json";
+    grep: "a-grep.log";
     utf16: "a-utf16.log";
     binary: "a-binary.bin";
     archive: "a-archive.tar";
@@ -131,11 +135,15 @@ corpus! {
     separator_caret: "b-caret.log";
     separator_space: "b-space.log";
     separator_nothing: "b-nothing.log";
+    separator_other: "b-other.log";
     separator_of_guests: "b-libvirt.log";
     node_in_syslog: "c-node-in-syslog.log";
     syslog_hosts: "c-syslog-hosts.log";
     journal_machines: "c-journal-machines.json";
     two_folders: "c-two/anvil/audit.log", "c-two/bellows/audit.log";
+    prefixes: "c-prefixes.log";
+    one_stream: "c-one-stream.log";
+    twice: "d-twice.log";
     copies: "c-copies/audit.log", "c-copies/syslog";
     copy_compressed: "c-copies/audit.log.1", "c-copies/audit.log.1.gz";
     kernel_boot: "d-kernel-boot.log";
@@ -192,6 +200,10 @@ fn what_has_no_record_is_an_error_of_every_command() {
             "not as journalctl writes it",
             "journalctl -o json",
         ),
+        ("a-wrapped.json", "records as values", "jq -r .message"),
+        ("a-dmesg.json", "dmesg", "without --json"),
+        ("a-array.json", "array", "jq -c '.[]'"),
+        ("a-grep.log", "something before them", "grep -h"),
         ("a-utf16.log", "UTF-16", "iconv"),
         ("a-binary.bin", "binary", "right file"),
         ("a-archive.tar", "tar archive", "tar -xOf"),
@@ -297,6 +309,10 @@ fn a_mapping_has_the_name_of_its_command_line() {
                  fsuid=0 egid=0 sgid=0 fsgid=0 tty=pts1 ses=5 comm=\"dmsetup\" exe=\"/usr/sbin/dmsetup\" subj=unconfined \
                  dev=253:7 error_msg='success' res=1\n"
             ));
+            // Records of another processor may come between.
+            for other in 0..count % 40 {
+                log.push_str(&format!("type=CWD msg=audit({at}.000:{}): cwd=\"/{other}\"\n", 3 * count));
+            }
             if op == "ctr" {
                 log.push_str(&format!(
                     "type=PROCTITLE msg=audit({at}.000:{serial}): proctitle=646D736574757000637265617465006E{}\n",

@@ -187,7 +187,7 @@ impl Rule {
             Self::NeverGiven => ("never-given", "a guest loses what it was given"),
             Self::GuestNamespace => ("guest-namespace", "a container names namespaces that live"),
             Self::LostRecords => ("lost-records", "a log has every record"),
-            Self::Repeated => ("repeated", "a record stands in one log"),
+            Self::Repeated => ("repeated", "a record stands in one log, once"),
             Self::FirstNumber => ("first-number", "a type has the number that it has today"),
         }
     }

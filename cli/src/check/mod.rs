@@ -168,17 +168,13 @@ impl Check {
 
     /// Records stand in several logs.
     fn repeated(&mut self, repeated: &Repeated) {
-        let message = match repeated.records {
-            1 => "1 record stands in several of the logs, and counts once".to_owned(),
-            n => format!("{n} records stand in several of the logs, and count once"),
-        };
         let span = 0..repeated.line.len();
         let finding = Finding::new(
             Rule::Repeated,
             repeated.first,
             &repeated.line,
             span,
-            message,
+            repeated.describe(),
         );
         self.findings.push(finding.note());
     }

@@ -25,7 +25,7 @@ pub struct Ahead {
 }
 
 /// How many lines that is.
-const SOON: u32 = 8;
+const SOON: u32 = 64;
 
 impl Ahead {
     /// All that may be wanted, soon or ever.
@@ -75,8 +75,9 @@ pub(super) struct Block {
     pub(super) known: Vec<Known>,
     /// Where the fields are of what was found.
     pub(super) spans: Vec<Span>,
-    /// For how many lines more others are wanted.
+    /// For how many lines more others are wanted, and of which events they are, if that is known.
     pub(super) soon: u32,
+    awaited: Vec<u64>,
     /// Whether a line that is not wanted is looked at all the same.
     pub(super) careful: bool,
     /// How many lines begin in it.
@@ -96,6 +97,7 @@ impl Block {
         self.lines = 0;
         // What is likely may be in the block before.
         self.soon = SOON;
+        self.awaited.clear();
         self.careful = true;
         self.records = false;
         self.error = None;
@@ -120,13 +122,21 @@ impl Block {
         if !self.records {
             self.records = lines::is_record(text);
         }
-        if self.soon > 0 {
-            self.soon -= 1;
-            let soon = wanted.soon.as_ref();
-            if soon.is_some_and(|(soon, _)| soon.may_want(text)) {
+        match &wanted.soon {
+            Some((soon, _)) if self.soon > 0 && soon.may_want(text) => {
                 self.found(text, at, End::Newline, NOT_LIKELY, wanted);
+                let event = event(text);
+                if let Some(known) = self.awaited.iter().position(|of| *of == event) {
+                    self.awaited.swap_remove(known);
+                    if self.awaited.is_empty() {
+                        self.soon = 0;
+                    }
+                }
             }
+            Some(_) => {}
+            None => self.soon = 0,
         }
+        self.soon = self.soon.saturating_sub(1);
         self.careful = self.soon > 0 || !self.records;
     }
 
@@ -136,9 +146,18 @@ impl Block {
             false => NOT_LIKELY,
         };
         if let Some((_, after)) = &wanted.soon {
-            if after.may_want(text) {
+            // One with a number for a type may be another's.
+            let other = self.known.get(known as usize);
+            if after.may_want(text) && !other.is_some_and(|other| other.parts.is_of_namespaces()) {
+                if self.soon == 0 {
+                    self.awaited.clear();
+                }
                 self.soon = SOON;
                 self.careful = true;
+                let event = event(text);
+                if !self.awaited.contains(&event) && self.awaited.len() < SOON as usize {
+                    self.awaited.push(event);
+                }
             }
         }
         self.found(text, at, end, known, wanted);
@@ -177,6 +196,13 @@ impl Block {
         });
         self.known.len() as u32 - 1
     }
+}
+
+/// Distinguishes the event of the record `text` from others nearby.
+fn event(text: &[u8]) -> u64 {
+    let from = memchr::memchr(b'(', text).map_or(0, |at| at + 1);
+    let stamp = text[from..].iter().take_while(|b| **b != b')');
+    stamp.fold(0, |hash, byte| hash.wrapping_mul(0x100_0000_01b3) ^ u64::from(*byte))
 }
 
 /// How much is read at a time of a line that goes on in the next block.

@@ -5,8 +5,9 @@
 
 use super::sample;
 use super::{Place, log};
-use crate::record::Head;
-use crate::record::host::Host;
+use crate::record::{Head, event};
+use crate::record::host::{Host, PerHost};
+use dmns_audit_uapi::line::Stamp;
 use hashbrown::{DefaultHashBuilder, HashMap};
 use std::collections::VecDeque;
 
@@ -33,9 +34,81 @@ pub(super) struct Copies {
     order: VecDeque<(u64, u64)>,
     /// Hosts that turned out to be another one.
     same: HashMap<Host, Host>,
-    /// How many records were left out, and where the first one stands.
-    left_out: u64,
+    left_out: LeftOut,
+}
+
+/// How many records were left out, and where the first one stands.
+#[derive(Debug, Default)]
+pub(super) struct LeftOut {
+    records: u64,
     first: Option<(Place, Vec<u8>)>,
+}
+
+impl LeftOut {
+    fn add(&mut self, place: Place, line: &[u8]) {
+        self.records += 1;
+        self.first.get_or_insert_with(|| (place, line.to_vec()));
+    }
+
+    /// What was left out.
+    pub(super) fn all(&self) -> Option<log::Repeated> {
+        let (first, line) = self.first.as_ref()?;
+        Some(log::Repeated {
+            records: self.records,
+            first: *first,
+            line: line.clone(),
+        })
+    }
+}
+
+/// A log that begins again, as of `cat a a`: what is no newer than what came is left out.
+#[derive(Debug, Default)]
+pub(super) struct Again {
+    /// The first record.
+    first: Option<(Stamp, Vec<u8>)>,
+    serial: u64,
+    /// The last event of each host in its newest second.
+    newest: PerHost<Option<Stamp>>,
+    begun: bool,
+    pub(super) left_out: LeftOut,
+}
+
+impl Again {
+    /// The record `head` came, at `place`. Returns whether it came before.
+    #[inline]
+    pub(super) fn came(&mut self, head: &Head<'_>, place: Place, line: &[u8]) -> bool {
+        if self.begun || self.first.is_none() || head.stamp.serial == self.serial {
+            return self.came_or_first(head, place, line);
+        }
+        self.newest(head);
+        false
+    }
+
+    #[inline]
+    fn newest(&mut self, head: &Head<'_>) {
+        let newest = self.newest.of(head.host);
+        if newest.is_none_or(|newest| newest.seconds <= head.stamp.seconds) {
+            *newest = Some(head.stamp);
+        }
+    }
+
+    #[cold]
+    fn came_or_first(&mut self, head: &Head<'_>, place: Place, line: &[u8]) -> bool {
+        let newest = *self.newest.of(head.host);
+        let (stamp, first) = self.first.get_or_insert_with(|| (head.stamp, line.to_vec()));
+        self.serial = stamp.serial;
+        // One may be there twice by right, while its event lasts.
+        if *stamp == head.stamp && !self.begun {
+            let over = newest.is_some_and(|newest| event::is_over(stamp.seconds, newest.seconds));
+            self.begun = over && first == line;
+        }
+        if self.begun && Some(head.stamp) <= newest {
+            self.left_out.add(place, line);
+            return true;
+        }
+        self.newest(head);
+        false
+    }
 }
 
 impl Copies {
@@ -84,8 +157,7 @@ impl Copies {
             if host != own && !self.same.contains_key(&host) {
                 self.same.insert(own, host);
             }
-            self.left_out += 1;
-            self.first.get_or_insert_with(|| (place, line.to_vec()));
+            self.left_out.add(place, line);
             return true;
         }
         false
@@ -98,11 +170,6 @@ impl Copies {
 
     /// What was left out.
     pub(super) fn left_out(&self) -> Option<log::Repeated> {
-        let (first, line) = self.first.as_ref()?;
-        Some(log::Repeated {
-            records: self.left_out,
-            first: *first,
-            line: line.clone(),
-        })
+        self.left_out.all()
     }
 }

@@ -37,21 +37,29 @@ pub enum Format {
 
 impl Format {
     /// How many bytes [`Format::of`] wants to see.
-    pub const MAGIC: usize = 9;
+    pub const MAGIC: usize = 12;
 
     /// What begins so, if it is of the journal.
     pub fn of(begin: &[u8]) -> Option<Self> {
+        let begin = plain(begin);
         match begin {
-            b"__CURSOR=" | b"__REALTIM" | b"_BOOT_ID=" | b"_HOSTNAME" | b"_TRANSPOR" => {
-                Some(Self::Export)
-            }
-            [b'{' | 0x1e, ..] | b"data: {\"_" => match begin {
-                [b'{', b'\n' | b'\r', ..] => Some(Self::Pretty),
-                _ => Some(Self::Json),
-            },
+            [b'{', b'\n' | b'\r', ..] => Some(Self::Pretty),
+            [b'{' | 0x1e, ..] => Some(Self::Json),
+            _ if begin.starts_with(b"data: {") => Some(Self::Json),
+            _ if EXPORTED.iter().any(|name| begin.starts_with(name)) => Some(Self::Export),
             _ => None,
         }
     }
+}
+
+/// What the output of `journalctl -o export` begins with.
+const EXPORTED: [&[u8]; 5] = [b"__CURSOR=", b"__REALTI", b"_BOOT_ID=", b"_HOSTNAM", b"_TRANSPO"];
+
+/// The same behind a byte order mark, and behind empty lines.
+fn plain(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf")
+        .unwrap_or(text)
+        .trim_ascii_start()
 }
 
 /// Reads as the lines that auditd would have written.
@@ -212,7 +220,7 @@ impl<R: Read> Records<R> {
                     .by_ref()
                     .take(64 << 20)
                     .read_until(b'\n', &mut line)?;
-                let text = line.trim_ascii();
+                let text = plain(&line).trim_ascii_end();
                 let text = text.strip_prefix(b"data: ").unwrap_or(text);
                 let text = text.strip_prefix(b"\x1e").unwrap_or(text);
                 if text.is_empty() {
@@ -253,9 +261,10 @@ impl<R: Read> Records<R> {
             }
         }
         self.objects += 1;
+        let text = plain(&text);
         let entry: Entry =
-            serde_json::from_slice(&text).map_err(|error| self.broken(&text, &error))?;
-        self.see(&entry, &text);
+            serde_json::from_slice(text).map_err(|error| self.broken(text, &error))?;
+        self.see(&entry, text);
         Ok(Some(entry))
     }
 
@@ -315,6 +324,7 @@ impl<R: Read> Records<R> {
                 self.source.skip_until(b'\n')?;
             }
             let line = line.strip_suffix(b"\n").unwrap_or(&line);
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
             if line.is_empty() {
                 return Ok(Some(entry));
             }

@@ -4,11 +4,11 @@
 
 use super::beside::{Beside, How};
 use super::block::Ahead;
-use super::copies::Copies;
+use super::copies::{Again, Copies};
 use super::lines::{self, Lines, Raw};
 use super::order::Group;
 use super::progress::Progress;
-use super::sample;
+use super::sample::{self, Sample};
 use super::sorted::Sorted;
 use super::wanted::Wanted;
 use super::{hint, open, order, system};
@@ -67,7 +67,7 @@ pub enum Step<'a> {
 /// From this many bytes on, a file is searched on more than one processor.
 const LARGE: u64 = 4 << 20;
 
-/// Records that stand in several logs, and count once.
+/// Records that stand in several logs, or twice in one, and count once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repeated {
     /// How many were left out.
@@ -76,6 +76,16 @@ pub struct Repeated {
     pub first: Place,
     /// The line there.
     pub line: Vec<u8>,
+}
+
+impl Repeated {
+    /// `3 records stand more than once in the logs, and count once`
+    pub fn describe(&self) -> String {
+        match self.records {
+            1 => "1 record stands more than once in the logs, and counts once".to_owned(),
+            records => format!("{records} records stand more than once in the logs, and count once"),
+        }
+    }
 }
 
 /// Device-mapper records with the numbers of the first patches.
@@ -189,6 +199,8 @@ pub struct Log {
     sources: Vec<Source>,
     /// Records that stand in several of them.
     copies: Option<Copies>,
+    /// Records that stand twice in one.
+    again: Again,
     /// What may ever be wanted, and where large files are searched on more than one processor.
     ever: Wanted,
     ahead: Option<(Ahead, How)>,
@@ -289,6 +301,7 @@ impl Log {
         Self {
             sources,
             copies: None,
+            again: Again::default(),
             ever: Wanted::all(),
             ahead: None,
             names: Vec::new(),
@@ -323,6 +336,13 @@ impl Log {
             From::File(path) => self.open_file(&path)?,
             From::Stream(stream, most) => here(open::look(stream, most)?),
         };
+        if self.taken.is_none() && Sample::of(&sample::Fixed, &begin).is_of_several() {
+            let name = self.names.last().map_or("", String::as_str);
+            self.taken = Some(format!(
+                "{name}: the records name no host, and their serial numbers are those of several machines: give each machine a log \
+                 of its own, or its name to the records (name_format in auditd.conf)"
+            ));
+        }
         let source = &mut self.sources[at];
         source.current = Some(current);
         source.begin = begin;
@@ -378,7 +398,8 @@ impl Log {
 
     /// Records that stand in several logs.
     pub fn repeated(&self) -> Option<Repeated> {
-        self.copies.as_ref().and_then(Copies::left_out)
+        let copies = self.copies.as_ref().and_then(Copies::left_out);
+        copies.or_else(|| self.again.left_out.all())
     }
 
     /// Device-mapper records that have the numbers of the first patches.
@@ -549,6 +570,9 @@ impl Log {
                         is_early(&mut self.early, head, ty, place);
                     }
                     _ => {}
+                }
+                if self.copies.is_none() && self.again.came(head, place, raw.text) {
+                    parsed = Parsed::Foreign;
                 }
             }
             Parsed::Loss(loss) => self.losses.add(*loss, place),

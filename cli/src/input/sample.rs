@@ -27,7 +27,15 @@ pub(super) struct Sample {
     pub(super) unnamed: bool,
     /// It has a boot.
     boots: bool,
+    /// How often serial numbers of records that name no host go far back within seconds.
+    back: u32,
 }
+
+/// So soon no machine is up again, in seconds.
+const SOON: u64 = 20;
+
+/// So far serial numbers do not go back while a machine is up.
+const FAR: u64 = 1000;
 
 /// Hashes alike in all samples.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +93,7 @@ impl Sample {
     /// What `begin` shows. Its last line may be cut.
     pub(super) fn of(hasher: &impl BuildHasher, begin: &[u8]) -> Self {
         let mut sample = Self::default();
+        let mut last: Option<Stamp> = None;
         let whole = match begin.len() >= LENGTH {
             true => memchr::memrchr(b'\n', begin).map_or(begin, |end| &begin[..end]),
             false => begin,
@@ -100,6 +109,13 @@ impl Sample {
                 None => sample.unnamed = true,
             }
             sample.records.push((head.stamp, hash));
+            // run-guest and oci-hook number what they append to a file by themselves.
+            if head.node.is_none() && !matches!(head.ty, Type::Virt(_)) {
+                let last = last.replace(head.stamp).unwrap_or(head.stamp);
+                let soon = (last.seconds..last.seconds.saturating_add(SOON)).contains(&head.stamp.seconds);
+                let back = head.stamp.serial.saturating_add(FAR) < last.serial;
+                sample.back += u32::from(soon && back);
+            }
             if sample.records.len() == RECORDS {
                 break;
             }
@@ -116,8 +132,6 @@ impl Sample {
     /// Whether the serial numbers show that the two are of two machines: close to each other in time, the later record
     /// has the smaller number, and no boot is between them.
     pub(super) fn is_apart(&self, other: &Self) -> bool {
-        /// So soon no machine is up again, in seconds.
-        const SOON: u64 = 20;
         if self.boots || other.boots {
             return false;
         }
@@ -132,6 +146,12 @@ impl Sample {
             let far = first.serial.abs_diff(second.serial) > 1_000_000;
             of != than && second.seconds - first.seconds < SOON && (back || far)
         })
+    }
+
+    /// Whether the serial numbers of records that name no host are those of several machines: they go far back again and
+    /// again, so soon that none is up again.
+    pub(super) fn is_of_several(&self) -> bool {
+        self.back > 1
     }
 
     /// When the first record was made.

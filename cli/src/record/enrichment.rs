@@ -69,15 +69,36 @@ fn by_name(body: &[u8]) -> (&[u8], &[u8]) {
     while let Some(from) = last(&whole[..end]) {
         let before = whole[..from].trim_ascii_end();
         let separator = SEPARATORS.iter().find(|text| before.ends_with(text));
-        let record = separator.map_or(before.len(), |text| before.len() - text.len());
-        found = Some((whole[..record].trim_ascii_end(), &whole[from..]));
         // Only a space stands between two names.
+        let record = match separator {
+            Some(text) => before.len() - text.len(),
+            None if before.len() == from => end_of_value(before),
+            None => before.len(),
+        };
+        found = Some((whole[..record].trim_ascii_end(), &whole[from..]));
         if separator.is_some() || before.len() == from {
             break;
         }
         end = before.len();
     }
     found.unwrap_or((body, &[]))
+}
+
+/// Where the last value of `record` ends, behind which something stands that is no part of it. Of a value that may hold
+/// anything, that is the end.
+fn end_of_value(record: &[u8]) -> usize {
+    let word = memrchr(b' ', record).map_or(0, |at| at + 1);
+    let part = &record[word..];
+    let quote = part.iter().rposition(|b| matches!(b, b'\'' | b'"' | b')'));
+    let number = || {
+        let value = memchr::memchr(b'=', part)? + 1;
+        let odd = |b: &u8| !b.is_ascii_alphanumeric() && !b".:-,/".contains(b);
+        let length = part[value..].iter().position(odd).unwrap_or(part.len() - value);
+        let last = part[value..value + length].iter().rposition(u8::is_ascii_alphanumeric)?;
+        part[value].is_ascii_digit().then_some(value + last)
+    };
+    let last = quote.or_else(number);
+    last.map_or(record.len(), |at| word + at + 1)
 }
 
 /// How long a value without quotes may be.
@@ -123,10 +144,10 @@ mod tests {
             "key=\"UID\"",
             "pid=1 msg='op=start vm=\"a\" res=success'",
             "exe=\"/usr/bin/a\"",
-            "name=",
         ] {
             for separator in [
-                "#035", "^]", " ", "  ", "", "\\x1d", "\u{241d}", " #035", "^] ", "\\u001D",
+                "#035", "^]", " ", "  ", "", "\\x1d", "\u{241d}", " #035", "^] ", "\\u001D", "?", "_", "|",
+                "%1D", "#x1d", "&#29;", "\\x{1d}", "\u{b7}", "\\35", "[GS]", "\u{85}", ".",
             ] {
                 for names in [
                     "AUID=\"ada\"",

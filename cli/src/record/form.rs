@@ -29,8 +29,16 @@ pub enum Form {
     Beat,
     /// `dmns-audit export`, or another command with `--format json`.
     Own,
+    /// JSON that has a record as a value.
+    Wrapped,
+    /// `dmesg --json`.
+    Dmesg,
+    /// JSON objects in an array.
+    Array,
     /// Any other JSON.
     Json,
+    /// Records with something before them that is no time and no host.
+    Prefixed,
     /// UTF-16 or UTF-32, little endian or big endian.
     Utf16Little,
     /// The same.
@@ -72,6 +80,10 @@ impl Form {
             Self::GoAudit => "JSON of go-audit, not as journalctl writes it",
             Self::Beat => "JSON of filebeat or auditbeat, not as journalctl writes it",
             Self::Own => "JSON of dmns-audit itself, not as journalctl writes it",
+            Self::Wrapped => "JSON that has records as values",
+            Self::Dmesg => "JSON of dmesg",
+            Self::Array => "an array of JSON",
+            Self::Prefixed => "records with something before them, as grep and `cat -n` write it",
             Self::Json => "JSON, not as journalctl writes it",
             Self::Utf16Little | Self::Utf16Big => "UTF-16 text",
             Self::Utf32 => "UTF-32 text",
@@ -98,6 +110,12 @@ impl Form {
             Self::Laurel | Self::GoAudit | Self::Beat => {
                 "read the log of auditd, or `journalctl -o export`"
             }
+            Self::Wrapped => {
+                "use `jq -r .message FILE | dmns-audit ... -`, with the name of the field that has `type=`"
+            }
+            Self::Dmesg => "use `dmesg` without --json",
+            Self::Array => "use `jq -c '.[]' FILE | dmns-audit ... -`",
+            Self::Prefixed => "leave out what stands before `type=` (`grep -h`, `cat` without -n)",
             Self::Own => "read the log it was made from",
             Self::Json => "use `journalctl -o json` or `journalctl -o export`",
             Self::Utf16Little => "use `iconv -f UTF-16LE -t UTF-8 FILE | dmns-audit ... -`",
@@ -231,7 +249,8 @@ pub fn of_line(line: &[u8]) -> Option<Form> {
         () if begins("    _TRANSPORT=") || begins("    MESSAGE=") || begins("    _AUDIT_TYPE=") => {
             Form::JournalVerbose
         }
-        () if json.starts_with(b"{") || json.starts_with(b"[{") => of_json(json),
+        () if json == b"[" || json.starts_with(b"[{") => Form::Array,
+        () if json.starts_with(b"{") => of_json(json),
         () if begins("At ")
             && (has("acting as") || has("successfully") || has("unsuccessfully")) =>
         {
@@ -239,6 +258,7 @@ pub fn of_line(line: &[u8]) -> Option<Form> {
         }
         () if begins("NODE,EVENT,DATE,TIME") || has(",SERIAL_NUM,EVENT_KIND") => Form::Csv,
         () if begins("# date time") || begins("=====") => Form::Table,
+        () if is_prefixed(line) => Form::Prefixed,
         () if begins("<!DOCTYPE") || begins("<html") || begins("<?xml") => Form::Markup,
         () => return None,
     })
@@ -255,7 +275,12 @@ pub fn of_json(object: &[u8]) -> Form {
                 .is_some_and(|rest| rest.trim_ascii_start().starts_with(b":"))
         })
     };
+    let value = memmem::find(object, b"type=").map(|at| &object[at..]);
     match () {
+        () if value.is_some_and(|value| memmem::find(value, b" msg=audit(").is_some()) => {
+            Form::Wrapped
+        }
+        () if object.starts_with(b"{") && has("dmesg") => Form::Dmesg,
         () if has("@timestamp") || has("auditd") && has("event") => Form::Beat,
         () if has("sequence") && has("messages") => Form::GoAudit,
         () if has("serial") && has("hash")
@@ -325,6 +350,13 @@ pub fn is_interpreted(line: &[u8]) -> bool {
     })
 }
 
+/// Whether a record follows what `line` begins with, which is none.
+fn is_prefixed(line: &[u8]) -> bool {
+    use super::head::{Parsed, parse};
+    let is_record = |text| matches!(parse(text), Parsed::Record(_));
+    memmem::find_iter(line, b"type=").any(|at| is_record(&line[at..])) && !is_record(line)
+}
+
 /// Whether `line` has the time of a kernel's log or of a syslog.
 fn is_of_syslog(line: &[u8]) -> bool {
     use super::head::{Parsed, parse};
@@ -384,7 +416,18 @@ mod tests {
             (b"{\"@timestamp\":\"2026\",\"message\":\"x\"}\n", Form::Beat),
             (b"{\"host\":\"a\",\"serial\":5,\"hash\":7}\n", Form::Own),
             (b"{\"a\":5}\n", Form::Json),
-            (b"[{\"a\":5}]\n", Form::Json),
+            (b"[{\"a\":5}]\n", Form::Array),
+            (b"[\n  {\n    \"a\":5\n  }\n]\n", Form::Array),
+            (b"{\"dmesg\": [\n", Form::Dmesg),
+            (
+                b"{\"@timestamp\":\"2026\",\"message\":\"type=CWD msg=audit(1.000:5): cwd=\\\"/\\\"\"}\n",
+                Form::Wrapped,
+            ),
+            (
+                b"/var/log/audit/audit.log:type=CWD msg=audit(1.000:5): cwd=\"/\"\n",
+                Form::Prefixed,
+            ),
+            (b"     1\ttype=CWD msg=audit(1.000:5): cwd=\"/\"\n", Form::Text),
             (b"\xff\xfet\0y\0p\0e\0", Form::Utf16Little),
             (b"t\0y\0p\0e\0=\0", Form::Utf16Little),
             (b"\0t\0y\0p\0e\0=", Form::Utf16Big),

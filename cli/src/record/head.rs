@@ -21,6 +21,7 @@ use super::loss::{self, Loss};
 use super::spans::Span;
 use super::types::Type;
 use dmns_audit_log::line::Stamp;
+use dmns_audit_uapi::types::RecordType;
 use memchr::{memchr, memchr2, memmem};
 use std::borrow::Cow;
 
@@ -137,6 +138,14 @@ impl Parts {
         })
     }
 
+    /// Whether it is a record of namespaces.
+    pub fn is_of_namespaces(&self) -> bool {
+        let Kept::Record { ty: Type::Ours(ty), .. } = self.0 else {
+            return false;
+        };
+        !matches!(ty, RecordType::DmCtrl | RecordType::DmEvent)
+    }
+
     /// What [`parse`] found in `line`, which is the same line.
     /// `spans` is where its fields are, if somebody looked.
     pub fn parsed<'a>(&self, line: &'a [u8], spans: &'a [Span]) -> Parsed<'a> {
@@ -197,8 +206,10 @@ fn other(line: &[u8], begin: usize) -> Parsed<'_> {
     }
     // Another log around it: its own prefix comes first.
     for start in memmem::find_iter(rest, b"type=") {
-        if start > 0 && rest[start - 1] == b' ' {
-            let node = around(&rest[..start]);
+        // A byte order mark stands before what RFC 5424 says is UTF-8.
+        let before = rest[..start].strip_suffix(b"\xef\xbb\xbf").unwrap_or(&rest[..start]);
+        if before.len() < start || matches!(before.last(), Some(b' ' | b'\t')) {
+            let node = around(before);
             if let Ok(head) = record(line, node, begin + start) {
                 return Parsed::Record(head);
             }
@@ -252,33 +263,62 @@ fn node<'a>(line: &'a [u8], named: &'a [u8], at: usize) -> Result<Head<'a>, Brok
     }
 }
 
-/// The host that the prefix of a line names: its last word `node=`, else the host of a syslog.
+/// The host that the prefix of a line names: its last word `node=`, else the host of a syslog, which follows the time.
 fn around(prefix: &[u8]) -> Option<&[u8]> {
-    let words = || {
-        prefix
-            .split(|&byte| byte == b' ')
-            .filter(|word| !word.is_empty())
-    };
-    let last = words().next_back()?;
-    if let Some(node) = last.strip_prefix(b"node=") {
+    let mut words = prefix
+        .split(|&byte| byte == b' ')
+        .filter(|word| !word.is_empty());
+    if let Some(node) = words.clone().next_back()?.strip_prefix(b"node=") {
         return Some(node).filter(|node| !node.is_empty());
     }
-    // RFC 5424: `<165>1 2026-11-21T22:26:40Z host app - - -`.
-    let first = words().next()?;
-    if first.starts_with(b"<") && first.ends_with(b">1") {
-        return words().nth(2).filter(|host| is_host(host));
+    let (mut dated, mut timed) = (false, false);
+    let host = words.find(|word| {
+        let time = is_time(word);
+        let after = timed && !time && !(dated && is_zone(word)) && !is_year(word);
+        timed |= time;
+        dated |= is_date(word);
+        after
+    })?;
+    // syslog-ng writes where it has the line from: `s_local@host`, `host/relay`.
+    let host = host.rsplit(|&byte| byte == b'@').next()?;
+    let host = host.split(|&byte| byte == b'/').next()?;
+    let facility = memchr(b'.', host).is_some_and(|dot| SEVERITIES.contains(&&host[dot + 1..]));
+    (is_host(host) && !facility && !NO_HOSTS.contains(&host)).then_some(host)
+}
+
+/// Whether `word` ends a time: `04:17:59.123`, `1795400000.123456`, `2026-11-21T04:17:59+01:00`, `12.345678]`.
+fn is_time(word: &[u8]) -> bool {
+    let digits = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
+    match word {
+        [.., b']'] => true,
+        [a, b, b':', c, d, b':', e, f, ..] => digits(&[*a, *b, *c, *d, *e, *f]),
+        _ if word.get(10) == Some(&b'T') => is_date(&word[..10]),
+        [seconds @ .., b'.', _, _, _, _, _, _] => seconds.len() >= 10 && digits(seconds),
+        _ => false,
     }
-    let tag = words().position(|word| word.ends_with(b":"))?;
-    let mut before = words().take(tag).skip(1).collect::<Vec<_>>();
-    // busybox writes `kern.notice` between the host and the tag.
-    let facility = |word: &&&[u8]| {
-        let dot = memchr(b'.', word);
-        dot.is_some_and(|dot| SEVERITIES.contains(&&word[dot + 1..]))
+}
+
+/// `2026-11-21`
+fn is_date(word: &[u8]) -> bool {
+    let as_date = |(at, b): (usize, &u8)| match at {
+        4 | 7 => *b == b'-',
+        _ => b.is_ascii_digit(),
     };
-    if before.last().filter(facility).is_some() {
-        before.pop();
+    word.len() == 10 && word.iter().enumerate().all(as_date)
+}
+
+/// `2026`, which some write after the time.
+fn is_year(word: &[u8]) -> bool {
+    word.len() == 4 && word.iter().all(u8::is_ascii_digit)
+}
+
+/// `UTC`, `CEST`, `+0100`
+fn is_zone(word: &[u8]) -> bool {
+    let zone = |word: &[u8]| word.iter().all(u8::is_ascii_uppercase);
+    match word {
+        [b'+' | b'-', rest @ ..] => rest.iter().all(|b| b.is_ascii_digit() || *b == b':'),
+        _ => matches!(word.len(), 3..=5) && zone(word),
     }
-    before.pop().filter(|host| is_host(host))
 }
 
 const SEVERITIES: [&[u8]; 11] = [
@@ -286,24 +326,19 @@ const SEVERITIES: [&[u8]; 11] = [
     b"debug", b"panic",
 ];
 
-/// Whether `word` may be the name or the address of a host, and is no time.
+/// What may stand where a host does: the streams of a container, and how important a message is.
+const NO_HOSTS: [&[u8]; 7] = [
+    b"stdout", b"stderr", b"INFO", b"NOTICE", b"WARNING", b"ERROR", b"DEBUG",
+];
+
+/// Whether `word` may be the name or the address of a host, and neither the name of a program nor a number.
 fn is_host(word: &[u8]) -> bool {
     let letter = |b: &u8| b.is_ascii_alphanumeric() || b"._:-".contains(b);
-    let is_time =
-        word.contains(&b':') && word.iter().all(|b| b.is_ascii_digit() || b".:".contains(b));
-    let is_number = word.iter().all(|b| b.is_ascii_digit())
-        || word.iter().filter(|&&b| b == b'.').count() == 1
-            && word.iter().all(|b| b.is_ascii_digit() || *b == b'.');
-    !word.is_empty()
-        && word.iter().all(letter)
-        && word[0].is_ascii_alphanumeric()
-        && !is_time
-        && !is_number
-        && !ZONES.contains(&word)
+    word.iter().all(letter)
+        && word.first().is_some_and(u8::is_ascii_alphanumeric)
+        && !word.ends_with(b":")
+        && !word.iter().all(u8::is_ascii_digit)
 }
-
-/// What journalctl writes between the time and the host.
-const ZONES: [&[u8]; 2] = [b"UTC", b"GMT"];
 
 /// The record that begins with `type=` at `at`.
 fn record<'a>(line: &'a [u8], node: Option<&'a [u8]>, at: usize) -> Result<Head<'a>, Broken> {
@@ -453,7 +488,6 @@ const MONTHS: [&[u8; 3]; 12] = [
 mod tests {
     use super::*;
     use dmns_audit_log::line::Line;
-    use dmns_audit_uapi::types::RecordType;
     use proptest::prelude::*;
 
     fn head(line: &str) -> Head<'_> {
@@ -487,6 +521,19 @@ mod tests {
             "Nov 21 04:17:59 kernel: audit: type=1339 ",
             "<165>1 2026-11-21T04:17:59Z host audisp-syslog - - - type=DM_EVENT msg=",
             "Sat 2026-11-21 04:17:59 UTC host kernel: audit: type=1339 ",
+            "Sat 2026-11-21 04:17:59 CEST host some.service kernel: audit: type=1339 ",
+            "1630425112.123456 host kernel: audit: type=1339 ",
+            "[   12.345678 <    0.1>] host kernel: audit: type=1339 ",
+            "[Sat Nov 21 04:17:59 2026] audit: type=1339 ",
+            "Nov 21 04:17:59 2026 host kernel: audit: type=1339 ",
+            "<13>nov. 21 04:17:59 host type=DM_EVENT msg=",
+            "2026-11-21T04:17:59.123456+01:00 host audispd type=DM_EVENT msg=",
+            "Nov 21 04:17:59 s_local@host audispd: type=DM_EVENT msg=",
+            "Nov 21 04:17:59 host/relay audispd: type=DM_EVENT msg=",
+            "<165>1 2026-11-21T04:17:59Z host audispd 3 - [timeQuality tzKnown=\"1\"] \u{feff}type=DM_EVENT msg=",
+            "2026-11-21T04:17:59+00:00\taudit.log\ttype=DM_EVENT msg=",
+            "2026-11-21T04:17:59.123456789Z stdout F type=DM_EVENT msg=",
+            "auditd-1  | type=DM_EVENT msg=",
             "\u{feff}type=DM_EVENT msg=",
             "\0\0\0\0type=DM_EVENT msg=",
             "type=PATH msg=audit(1.000:1): item=0 na\0\0\0\0type=DM_EVENT msg=",
@@ -507,7 +554,9 @@ mod tests {
                 assert_eq!(&line[head.body_at..][..6], "module", "{line}");
                 let host = match prefix {
                     _ if prefix.starts_with("node=") => Some(&b"a.example"[..]),
-                    _ if prefix.contains(" host ") => Some(&b"host"[..]),
+                    _ if [" host ", "@host", "host/"].iter().any(|part| prefix.contains(part)) => {
+                        Some(&b"host"[..])
+                    }
                     _ => None,
                 };
                 assert_eq!(head.node, host, "{line}");

@@ -2,6 +2,8 @@
 
 //! What a log says itself of records that it does not have.
 
+use super::head::Parsed;
+use super::types::Type;
 use memchr::memmem;
 
 /// A message that records are missing.
@@ -38,6 +40,33 @@ impl What {
             Self::Dropped => "dropped on the way to this log",
             Self::Unwritten => "not written by auditd",
         }
+    }
+}
+
+impl Loss {
+    /// `4217 records lost in the kernel (audit_lost=)`
+    pub fn describe(self) -> String {
+        described(self.what, 1, self.records.unwrap_or(0))
+    }
+
+    /// What `parsed` says of records that are missing, a message or a record of auditd's own.
+    pub fn of(parsed: &Parsed<'_>) -> Option<Self> {
+        match parsed {
+            Parsed::Loss(loss) => Some(*loss),
+            Parsed::Record(head) if head.ty == Type::Other && may_be_record(head.name) => {
+                of_record(head.name, head.body)
+            }
+            _ => None,
+        }
+    }
+}
+
+fn described(what: What, messages: u64, records: u64) -> String {
+    match (records, messages) {
+        (0, 1) => format!("records {}", what.describe()),
+        (0, n) => format!("records {} ({n} messages)", what.describe()),
+        (1, _) => format!("1 record {}", what.describe()),
+        (n, _) => format!("{n} records {}", what.describe()),
     }
 }
 
@@ -239,12 +268,7 @@ impl Losses {
 
     /// `1912 records not printed by the kernel, 4217 records lost in the kernel (audit_lost=)`
     pub fn describe(&self) -> String {
-        let part = |(what, messages, records, _): &(What, u64, u64, _)| match (records, messages) {
-            (0, 1) => format!("records {}", what.describe()),
-            (0, n) => format!("records {} ({n} messages)", what.describe()),
-            (1, _) => format!("1 record {}", what.describe()),
-            (n, _) => format!("{n} records {}", what.describe()),
-        };
+        let part = |(what, messages, records, _): &(What, u64, u64, _)| described(*what, *messages, *records);
         let parts: Vec<_> = self.found.iter().map(part).collect();
         parts.join(", ")
     }

@@ -7,6 +7,7 @@
 use super::containers::Told;
 use super::events::Event;
 use super::tell::{first, object, sentence};
+use crate::record::loss::Loss;
 use crate::record::value::{Nested, text};
 use crate::record::{Head, Type};
 use crate::report::{Id, Options, Who};
@@ -68,11 +69,26 @@ pub fn event(
 ///
 /// Where `out` cannot be written to.
 pub fn missed(number: u64, out: &mut dyn Write) -> io::Result<()> {
+    let message = format!("{number} records were missed: they came faster than they were read");
+    pipeline_error(&message, Some(number), out)
+}
+
+/// Writes that the log says that records are missing.
+///
+/// # Errors
+///
+/// Where `out` cannot be written to.
+pub fn lost(loss: Loss, out: &mut dyn Write) -> io::Result<()> {
+    let message = format!("the log says that records are missing: {}", loss.describe());
+    pipeline_error(&message, loss.records, out)
+}
+
+fn pipeline_error(message: &str, number: Option<u64>, out: &mut dyn Write) -> io::Result<()> {
     let now = jiff::Timestamp::now();
     let event = json!({
         "@timestamp": format!("{now:.3}"),
         "ecs": { "version": VERSION },
-        "message": format!("{number} records were missed: they came faster than they were read"),
+        "message": message,
         "event": {
             "module": "dmns", "dataset": "dmns.missed", "provider": "dmns-audit",
             "kind": "pipeline_error", "action": "missed",

@@ -22,6 +22,7 @@ pub mod netlink;
 pub mod plugin;
 pub mod tell;
 
+use crate::record::loss::Loss;
 use crate::report::Options;
 use containers::Containers;
 use devices::Devices;
@@ -54,6 +55,8 @@ pub enum Message {
     Record(Vec<u8>),
     /// So many records were lost, for they were not read in time.
     Missed(u64),
+    /// The log says that records are missing.
+    Lost(Loss),
     /// The source ends, and so many of its lines are no records.
     Unread(u64),
     /// The source is broken.
@@ -170,6 +173,14 @@ pub fn watch(
                 match ask.ecs {
                     true => ecs::missed(number, out)?,
                     false => tell::missed(number, options, out)?,
+                }
+                out.flush()?;
+                continue;
+            }
+            Ok(Message::Lost(loss)) => {
+                match ask.ecs {
+                    true => ecs::lost(loss, out)?,
+                    false => tell::lost(loss, options, out)?,
                 }
                 out.flush()?;
                 continue;

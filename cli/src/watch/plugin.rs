@@ -8,6 +8,7 @@ use crate::input::lines::Lines;
 use crate::input::{Wanted, journal, log, open};
 use crate::record::form;
 use crate::record::head::{self, Parsed};
+use crate::record::loss::Loss;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -60,10 +61,10 @@ fn read_later(
             let mut seen = Seen::default();
             loop {
                 let message = match lines.next_line(&wanted) {
-                    Ok(Some(raw)) => {
-                        seen.line(raw.text);
-                        Message::Record(raw.text.to_vec())
-                    }
+                    Ok(Some(raw)) => match seen.line(raw.text) {
+                        Some(loss) => Message::Lost(loss),
+                        None => Message::Record(raw.text.to_vec()),
+                    },
                     Ok(None) => {
                         let _ = sender.send(seen.end());
                         return;
@@ -88,8 +89,10 @@ struct Seen {
 }
 
 impl Seen {
-    fn line(&mut self, line: &[u8]) {
-        match head::parse(line) {
+    /// The next line came. Returns what it says of records that are missing.
+    fn line(&mut self, line: &[u8]) -> Option<Loss> {
+        let parsed = head::parse(line);
+        match parsed {
             Parsed::Record(_) => self.records = true,
             Parsed::Broken(_) => self.unread += 1,
             Parsed::Foreign | Parsed::Loss(_) => {}
@@ -100,6 +103,7 @@ impl Seen {
             self.begin.extend_from_slice(line);
             self.begin.push(b'\n');
         }
+        Loss::of(&parsed)
     }
 
     /// The last message: where none of several lines was a record, an error that says what they are.

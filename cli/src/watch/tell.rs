@@ -6,6 +6,7 @@ use super::containers::Told;
 use super::devices::Device;
 use super::events::Event;
 use super::guest::guest;
+use crate::record::loss::Loss;
 use crate::record::value::{Nested, text};
 use crate::record::{Head, Type};
 use crate::report::dm::record::Record;
@@ -116,6 +117,20 @@ pub fn missed(number: u64, options: &Options, out: &mut dyn Write) -> io::Result
     }
     let s = if number == 1 { "" } else { "s" };
     let what = format!("-- missed {number} record{s}: they came faster than they were read --");
+    writeln!(out, "{}", options.terminal.paint(BAD, &what))
+}
+
+/// Writes that the log says that records are missing.
+///
+/// # Errors
+///
+/// Where `out` cannot be written to.
+pub fn lost(loss: Loss, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+    if options.json {
+        let object = json!({ "kind": "missed", "records": loss.records, "what": loss.what.describe() });
+        return writeln!(out, "{object}");
+    }
+    let what = format!("-- the log says that records are missing: {} --", loss.describe());
     writeln!(out, "{}", options.terminal.paint(BAD, &what))
 }
 

@@ -47,17 +47,17 @@ impl Which {
                 "'{value}' is no container: a name, an ns_id (17), netns=3, net:3 or net:[4026531843] expected"
             )
         };
-        let Some((kind, number)) = value.split_once(['=', ':']) else {
-            return match value {
-                "" => Err(explain()),
-                name => Ok(Self::Name(name.to_owned())),
-            };
+        if value.is_empty() {
+            return Err(explain());
+        }
+        let of_kind = value.split_once(['=', ':']).and_then(|(kind, number)| {
+            let kind = kind.strip_suffix("ns").unwrap_or(kind);
+            let known = Kind::ALL.into_iter().find(|known| known.name() == kind)?;
+            Some((known, number))
+        });
+        let Some((kind, number)) = of_kind else {
+            return Ok(Self::Name(value.to_owned()));
         };
-        let kind = kind.strip_suffix("ns").unwrap_or(kind);
-        let kind = Kind::ALL
-            .into_iter()
-            .find(|known| known.name() == kind)
-            .ok_or_else(explain)?;
         let inode = number.strip_prefix('[').and_then(|n| n.strip_suffix(']'));
         let number = match inode {
             Some(inode) => inode.parse::<u32>().ok().map(relative),
@@ -263,10 +263,12 @@ mod tests {
             ("net:[4026531843]", Which::Number(Kind::Net, 3)),
             ("user:-3", Which::Number(Kind::User, -3)),
             ("web", Which::Name("web".to_owned())),
+            ("web:blue", Which::Name("web:blue".to_owned())),
+            ("a=b", Which::Name("a=b".to_owned())),
         ] {
             assert_eq!(Which::parse(text), Ok(container), "{text}");
         }
-        for wrong in ["", "foo:3", "net:x", "net:[x]"] {
+        for wrong in ["", "net:x", "net:[x]"] {
             assert!(Which::parse(wrong).expect_err(wrong).contains("ns_id"));
         }
     }
