@@ -7,7 +7,7 @@ use super::sample;
 use super::{Place, log};
 use crate::record::{Head, event};
 use crate::record::host::{Host, PerHost};
-use dmns_audit_uapi::line::Stamp;
+use dmns_audit_log::line::Stamp;
 use hashbrown::{DefaultHashBuilder, HashMap};
 use std::collections::VecDeque;
 
