@@ -36,7 +36,7 @@ test-libvirt: ## The scenarios in a guest with libvirt and QEMU of its own (an i
 test-runtimes: ## The scenarios in a guest with podman, Docker, nspawn, LXC (an image of 1 GB)
 	@$(DMNS_TEST) run --image runtimes
 
-test-packages: ## The Debian packages: lintian, a guest with systemd that they are installed in, the jobs of docs/ci.md
+test-packages: ## The Debian packages: lintian, a guest with systemd that they are installed in, the jobs of docs/guide/ci.md
 	@scripts/packages.sh >/dev/null
 	@scripts/dkms-test.sh
 	@scripts/ci-test.sh

@@ -54,7 +54,7 @@ pub enum Command {
                             dmns-audit export >rows.ndjson\n  \
                             dmns-audit export --host db1 audit.log.1 audit.log | gzip >rows.ndjson.gz\n  \
                             dmns-audit export | clickhouse-client --query 'INSERT INTO dmns_audit.records FORMAT JSONEachRow'\n\n\
-                            cli/clickhouse/ has a schema for ClickHouse, docs/fleet.md how to set up a fleet. A row that \
+                            cli/clickhouse/ has a schema for ClickHouse, docs/guide/fleet.md how to set up a fleet. A row that \
                             is loaded twice counts once.\n\n\
                             Exit status: 0; 2 a log could not be read to its end.")]
     Export(Export),
@@ -80,7 +80,7 @@ pub enum Command {
     /// As a hook of a container runtime: name the container in the audit log, with its namespaces
     #[command(
         after_help = "A container runtime runs it at createRuntime and poststop, with the container's state on \
-                            standard input; docs/containers.md has the files for podman, CRI-O, Docker and containerd.\n\n\
+                            standard input; docs/guide/containers.md has the files for podman, CRI-O, Docker and containerd.\n\n\
                             Examples:\n  \
                             dmns-audit oci-hook <state.json\n  \
                             dmns-audit oci-hook --strict <state.json\n  \
@@ -346,7 +346,7 @@ pub enum Report {
                             dmns-audit report virt --summary -ts 01/25/2026 12:00:00 -te 01/25/2026\n  \
                             dmns-audit report virt --proof audit.log.1 audit.log\n\n\
                             A line is a session: name, user, from - to (duration); without an end, the guest \
-                            still runs. docs/cli.md lists what differs from auvirt.")]
+                            still runs. docs/reference/report.md lists what differs from auvirt.")]
     Virt(Virt),
     /// Mappings of device mapper: who made them, and the violations found in them
     #[command(after_help = "Examples:\n  \
@@ -504,7 +504,7 @@ pub struct Watch {
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// The output format: a sentence, or one JSON object per line, as docs/cli.md or the Elastic Common Schema has it.
+    /// The output format: a sentence, or one JSON object per line, as docs/reference/watch.md or the Elastic Common Schema has it.
     /// Example: --format json
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: WatchFormat,
