@@ -15,18 +15,18 @@ help: ## Say what there is to do
 demo: ## Watch the module catch a real integrity violation at its exact sector, and every namespace
 	@$(DMNS_TEST) run --live seed-002 unshare-all
 
+# A variable, not a target that `test` makes: a line with $(MAKE) runs also where make is called with -n.
+CHECK := scripts/words.sh && scripts/lint.sh && scripts/cargo.sh test --quiet --locked --workspace
+
 check: ## Format, lints, host tests: under a minute warm
-	@scripts/words.sh
-	@scripts/lint.sh
-	@scripts/cargo.sh test --quiet --locked --workspace
+	@$(CHECK)
 
 # The guest image waits for the network: it is prepared while the host tests are built.
-test: ## `make check`, the HTML page in Chromium, and the scenarios in QEMU
+test: ## What `make check` does, the HTML page in Chromium, and the scenarios in QEMU
 	@scripts/host-tools.sh
 	@$(DMNS_TEST) --version >/dev/null
 	@$(DMNS_TEST) prepare >/dev/null & prepared=$$!; \
-	scripts/cargo.sh test --no-run --quiet --locked --workspace && $(MAKE) --no-print-directory check && \
-		scripts/page-test.sh; tested=$$?; \
+	scripts/cargo.sh test --no-run --quiet --locked --workspace && $(CHECK) && scripts/page-test.sh; tested=$$?; \
 	wait $$prepared && exit $$tested
 	@scripts/interrupt-test.sh
 	@$(DMNS_TEST) run
