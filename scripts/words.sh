@@ -4,10 +4,17 @@
 # the module. Prints file, line, word and what to write instead; fails where there is one. --count prints how many each
 # folder has. A line with `words: allow` is not looked at; in Markdown, nor is the block of code that follows it.
 # Text in backquotes is a name, and is left alone.
+case ${1:-} in
+"" | --count) ;;
+*)
+	echo "usage: words.sh [--count]" >&2
+	exit 2
+	;;
+esac
 cd "$(dirname "$0")/.." || exit
 
 # Generated pages have the titles of scenarios, which are in TOML; patches quote the kernel.
-files=$(git ls-files -- '*.md' '*.rs' 'kmod/*.[chS]' ':!LICENSES' ':!docs/results/bench.md' \
+files=$(git ls-files --cached --others --exclude-standard -- '*.md' '*.rs' 'kmod/*.[chS]' ':!LICENSES' ':!docs/results/bench.md' \
 	':!docs/results/differential.md' ':!docs/results/figures.md') || exit
 existing=
 for file in $files; do
@@ -75,8 +82,10 @@ function prose(line,    text, at) {
 	}
 	if (comment) {
 		text = line
-		if (index(line, "*/"))
+		if (at = index(line, "*/")) {
+			text = substr(line, 1, at)
 			comment = 0
+		}
 	}
 	return text
 }
