@@ -6,7 +6,7 @@
 DMNS_TEST := scripts/dmns-test.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-libvirt test-runtimes test-packages test-fleet test-debug test-all soak bench vm module prepare packages fuzz man update clean
+.PHONY: help demo check test test-long test-libvirt test-runtimes test-packages test-fleet test-debug test-all soak bench vm module prepare packages fuzz man update clean
 
 help: ## Say what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || \
@@ -15,14 +15,19 @@ help: ## Say what there is to do
 demo: ## Watch the module catch a real integrity violation at its exact sector, and every namespace
 	@$(DMNS_TEST) run --live dm-integrity-2021 unshare-all
 
-# The guest, which waits for the network, is made while the host tests are built.
-test: ## Format, lints, host tests, the HTML page in Chromium, and the scenarios in QEMU
+# A variable, not a target that `test` makes: a line with $(MAKE) runs also where make is called with -n.
+CHECK := scripts/words.sh && scripts/lint.sh && scripts/cargo.sh test --quiet --locked --workspace
+
+check: ## Format, lints, host tests: under a minute warm
+	@$(CHECK)
+
+# The guest image waits for the network: it is prepared while the host tests are built.
+test: ## What `make check` does, the HTML page in Chromium, and the scenarios in QEMU
 	@scripts/host-tools.sh
 	@$(DMNS_TEST) --version >/dev/null
 	@$(DMNS_TEST) prepare >/dev/null & prepared=$$!; \
-	scripts/cargo.sh test --quiet --locked --workspace && scripts/page-test.sh; tested=$$?; \
+	scripts/cargo.sh test --no-run --quiet --locked --workspace && $(CHECK) && scripts/page-test.sh; tested=$$?; \
 	wait $$prepared && exit $$tested
-	@scripts/lint.sh
 	@scripts/interrupt-test.sh
 	@$(DMNS_TEST) run
 
@@ -36,7 +41,7 @@ test-libvirt: ## The scenarios in a guest with libvirt and QEMU of its own (an i
 test-runtimes: ## The scenarios in a guest with podman, Docker, nspawn, LXC (an image of 1 GB)
 	@$(DMNS_TEST) run --image runtimes
 
-test-packages: ## The Debian packages: lintian, a guest with systemd that they are installed in, the jobs of docs/ci.md
+test-packages: ## The Debian packages: lintian, a guest with systemd that they are installed in, the jobs of docs/guide/ci.md
 	@scripts/packages.sh >/dev/null
 	@scripts/dkms-test.sh
 	@scripts/ci-test.sh

@@ -43,7 +43,7 @@ pub(crate) use text::{
 #[derive(Clone, Copy)]
 pub(crate) enum Wait<'a> {
     /// The caller may sleep and holds no lock that others wait for. It holds a reference to the
-    /// module, since the wait can take as long as `backlog_wait_time`. `docs/architecture.md` says
+    /// module, since the wait can take as long as `backlog_wait_time`. `docs/design/blocking.md` says
     /// of each place how that is known.
     Allowed(&'a ModuleRef),
     /// The caller must not sleep, or holds a lock or an I/O that other tasks wait for.

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# ci-test.sh - runs the shell of the jobs in docs/ci.md, as it stands there, in a Debian that has nothing but apt, on the
+# ci-test.sh - runs the shell of the jobs in docs/guide/ci.md, as it stands there, in a Debian that has nothing but apt, on the
 # scenario that stands there. The cache is shared, so that it does not make kernel and guest anew.
 . "$(dirname "$0")/common.sh"
 
@@ -14,12 +14,12 @@ for job in github gitlab; do
 	mkdir -p "$root/project/tests"
 	cp "$packages"/dmns-audit-test_*_amd64.deb "$root/project"
 	# The blocks are found by what stands in them.
-	awk '/^```toml/ { on = 1; next } /^```/ { on = 0 } on' "$PROJECT/docs/ci.md" >"$root/project/tests/integrity.toml"
+	awk '/^```toml/ { on = 1; next } /^```/ { on = 0 } on' "$PROJECT/docs/guide/ci.md" >"$root/project/tests/integrity.toml"
 	case $job in
-	github) awk '/^ *- run: \|$/ { on = 1; next } /^ *- / { on = 0 } /^```/ { on = 0 } on' "$PROJECT/docs/ci.md" ;;
-	gitlab) awk '/^ *script:$/ { on = 1; next } on && sub(/^ *- /, "") { print; next } { on = 0 }' "$PROJECT/docs/ci.md" ;;
+	github) awk '/^ *- run: \|$/ { on = 1; next } /^ *- / { on = 0 } /^```/ { on = 0 } on' "$PROJECT/docs/guide/ci.md" ;;
+	gitlab) awk '/^ *script:$/ { on = 1; next } on && sub(/^ *- /, "") { print; next } { on = 0 }' "$PROJECT/docs/guide/ci.md" ;;
 	esac >"$root/project/job"
-	[ "$(grep -c '^ *dmns-test run ' "$root/project/job")" = 1 ] || die "docs/ci.md has no job for $job any more"
+	[ "$(grep -c '^ *dmns-test run ' "$root/project/job")" = 1 ] || die "docs/guide/ci.md has no job for $job any more"
 	say "the job for $job"
 	"$PROJECT/scripts/in-root.sh" "$root" sh -eux -c 'cd /project && DMNS_CACHE=$1 bash -eux ./job' sh "$CACHE"
 	grep -q '<testcase name=' "$root/project/junit.xml" || die "the job for $job left no JUnit report"
@@ -27,4 +27,4 @@ for job in github gitlab; do
 	ls "$root/project/logs/integrity/audit.log" >/dev/null
 done
 as_root rm -rf "$work"
-say "docs/ci.md: the jobs for GitHub Actions and GitLab pass"
+say "docs/guide/ci.md: the jobs for GitHub Actions and GitLab pass"

@@ -3,7 +3,7 @@
 # compare-auvirt.sh [SEED...] - holds `dmns-audit report virt` against auvirt 3.0.9 over generated logs that have
 # nothing in them which auvirt has a bug with: every row has to be the same, but for spaces, `resrc` (ours: `res`)
 # and the end of a column that auvirt cuts. What auvirt passes over must be reported by ours, and is left out then. Last,
-# the same over the log of a real libvirt. docs/cli.md lists what differs.
+# the same over the log of a real libvirt. docs/reference/report.md lists what differs.
 . "$(dirname "$0")/common.sh"
 
 tools=$("$PROJECT/scripts/audit-tools.sh")

@@ -4,8 +4,13 @@
 # (Debian's, in the build root), for the module with the kernel's own rules.
 . "$(dirname "$0")/common.sh"
 
+# `make test` prepares the guest meanwhile, under the same lock.
+mkdir -p "$CACHE"
+exec 8>"$CACHE/lock"
+flock 8
 root=$("$PROJECT/scripts/build-root.sh")
 kernel=$("$PROJECT/scripts/kernel.sh" "$root")
+exec 8>&-
 cd "$PROJECT"
 
 promised=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)

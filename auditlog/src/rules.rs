@@ -202,7 +202,7 @@ pub const fn source(ty: RecordType) -> &'static str {
         RecordType::DmEvent => "dm_audit_log_bio() and dm_audit_log_ti() in drivers/md/dm-audit.c",
         RecordType::NsInit(_) => "Namespace::init_tail() in uapi/src/ns.rs",
         RecordType::NsDel(_) => "Namespace::del_tail() in uapi/src/ns.rs",
-        RecordType::NsInfo => "docs/records.md",
+        RecordType::NsInfo => "docs/reference/records.md",
     }
 }
 

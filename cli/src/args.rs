@@ -61,7 +61,7 @@ pub enum Command {
                             dmns-audit export >rows.ndjson\n  \
                             dmns-audit export --host db1 audit.log.1 audit.log | gzip >rows.ndjson.gz\n  \
                             dmns-audit export | clickhouse-client --query 'INSERT INTO dmns_audit.records FORMAT JSONEachRow'\n\n\
-                            contrib/clickhouse/ has a schema for ClickHouse, docs/fleet.md how to set up a fleet. A row that \
+                            contrib/clickhouse/ has a schema for ClickHouse, docs/guide/fleet.md how to set up a fleet. A row that \
                             is loaded twice counts once.\n\n\
                             Exit status: 0; 2 a log could not be read to its end.")]
     Export(Export),
@@ -221,7 +221,7 @@ pub enum Report {
                             dmns-audit report virt --summary -ts 01/25/2026 12:00:00 -te 01/25/2026\n  \
                             dmns-audit report virt --proof audit.log.1 audit.log\n\n\
                             A line is a session: name, user, from - to (duration); without an end, the guest \
-                            still runs. docs/cli.md lists what differs from auvirt.")]
+                            still runs. docs/reference/report.md lists what differs from auvirt.")]
     Virt(Virt),
     /// Mappings of device mapper: who made them, and the violations found in them
     #[command(after_help = "Examples:\n  \
@@ -379,7 +379,7 @@ pub struct Watch {
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// The output format: a sentence, or one JSON object per line, as docs/cli.md or the Elastic Common Schema has it.
+    /// The output format: a sentence, or one JSON object per line, as docs/reference/watch.md or the Elastic Common Schema has it.
     /// Example: --format json
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: WatchFormat,

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: GPL-2.0-only OR MIT
 --
 -- Lives of mappings, namespaces and guests, containers, and violations by day: what `dmns-audit report` tells.
--- docs/fleet.md says which rows are the same, word for word.
+-- docs/guide/fleet.md says which rows are the same, word for word.
 --
 -- All are made of the records of a host in order of time. Where a host goes down or comes up, or where its serial
 -- numbers begin anew, an epoch ends, and with it what lived.

@@ -47,7 +47,7 @@ pub enum Command {
     /// As a hook of a container runtime: name the container in the audit log, with its namespaces
     #[command(
         after_help = "A container runtime runs it at createRuntime and poststop, with the container's state on \
-                            standard input; docs/containers.md has the files for podman, CRI-O, Docker and containerd.\n\n\
+                            standard input; docs/guide/containers.md has the files for podman, CRI-O, Docker and containerd.\n\n\
                             Examples:\n  \
                             dmns-audit-record oci-hook <state.json\n  \
                             dmns-audit-record oci-hook --strict <state.json\n  \

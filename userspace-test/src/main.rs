@@ -80,14 +80,14 @@ enum Cmd {
     ///
     /// Device-mapper records have a C original in the kernel: it is the judge. Exit status as for run.
     #[command(after_help = "Examples:\n  dmns-test diff\n  \
-                            dmns-test diff --markdown docs/differential.md integrity-journal")]
+                            dmns-test diff --markdown docs/results/differential.md integrity-journal")]
     Diff(Both),
     /// Run the scenarios that take metrics with the module and without it, and print both side by side.
     ///
     /// Without the module the C original writes the device-mapper records; what it loses is part of the
     /// metrics, and so its records are not judged. Exit status as for run.
     #[command(
-        after_help = "Examples:\n  dmns-test metrics --markdown docs/figures.md\n  \
+        after_help = "Examples:\n  dmns-test metrics --markdown docs/results/figures.md\n  \
                             dmns-test metrics dm-event-flood"
     )]
     Metrics(Both),

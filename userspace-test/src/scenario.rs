@@ -2,7 +2,7 @@
 
 //! A scenario: one file that says what is done in a guest, and which records must follow.
 //!
-//! `docs/scenarios.md` is the manual of the format.
+//! `docs/guide/scenarios.md` is the manual of the format.
 
 use crate::expect::Order;
 use crate::kind::Kind;
@@ -465,13 +465,14 @@ expect = [
 
     #[test]
     fn the_scenario_in_the_documentation_of_ci_is_well_formed() {
-        let page = include_str!("../../docs/ci.md");
+        let page = include_str!("../../docs/guide/ci.md");
         let blocks: Vec<_> = page
             .split("```")
             .filter_map(|b| b.strip_prefix("toml\n"))
             .collect();
         assert_eq!(blocks.len(), 1);
-        let scenario = Scenario::parse(blocks[0]).map_err(|f| f.show("docs/ci.md", blocks[0]));
+        let scenario =
+            Scenario::parse(blocks[0]).map_err(|f| f.show("docs/guide/ci.md", blocks[0]));
         assert_eq!(scenario.expect("well formed").steps.len(), 1);
     }
 

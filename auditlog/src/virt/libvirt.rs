@@ -61,7 +61,7 @@ macro_rules! proposed {
             ty: VirtType::$ty,
             about: "",
             meaning: $meaning,
-            source: "SPEC Virtualization Manager Guest Lifecycle Events; docs/virt.md",
+            source: "SPEC Virtualization Manager Guest Lifecycle Events; docs/reference/virt-records.md",
             fields: inner![VM, UUID, $($own),+],
         }
     };

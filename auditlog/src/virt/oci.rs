@@ -16,7 +16,7 @@ macro_rules! shape {
             ty: VirtType::$ty,
             about: $about,
             meaning: $meaning,
-            source: "dmns-audit-record oci-hook; docs/containers.md",
+            source: "dmns-audit-record oci-hook; docs/guide/containers.md",
             fields: inner![$($own),+],
         }
     };

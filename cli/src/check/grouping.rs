@@ -66,7 +66,7 @@ impl Grouping {
         let lacks = |rule, message: String, contract: &str| {
             let mut finding = judged.finding(rule, message);
             finding.label = format!("serial {}", stamp.serial);
-            finding.contract = format!("{contract} (docs/records.md)");
+            finding.contract = format!("{contract} (docs/reference/records.md)");
             finding
         };
         if ty != RecordType::NsInfo {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `--format json`: one object a line. docs/cli.md has its fields.
+//! `--format json`: one object a line. docs/reference/check.md has its fields.
 
 use super::finding::{Finding, Rule};
 use super::{Problem, Reporter, Totals};

@@ -72,7 +72,7 @@ impl<'a> JudgedGuest<'a> {
             None => self.head.body_at..self.head.body_at + self.head.body.len(),
         };
         let mut finding = Finding::new(rule, self.place, self.raw.text, span, message);
-        finding.contract = format!("{} (docs/virt.md)", rule.summary());
+        finding.contract = format!("{} (docs/reference/virt-records.md)", rule.summary());
         finding
     }
 
@@ -97,7 +97,7 @@ impl<'a> JudgedGuest<'a> {
         let at = self.head.body_at;
         let span = at + span.start..at + span.end;
         let mut finding = Finding::new(rule, self.place, self.raw.text, span, message);
-        finding.contract = format!("{contract} (docs/virt.md)");
+        finding.contract = format!("{contract} (docs/reference/virt-records.md)");
         finding
     }
 

@@ -121,7 +121,7 @@ pub fn json(life: &Life, options: &Options, out: &mut dyn Write) -> io::Result<(
     json_line(out, &object(life, options))
 }
 
-/// `life` as an object. docs/cli.md has its fields.
+/// `life` as an object. docs/reference/report.md has its fields.
 pub fn object(life: &Life, options: &Options) -> Value {
     let (state, error) = match &life.fate {
         Fate::Lives if life.beneath || life.start.is_none() => ("unknown", None),

@@ -116,7 +116,7 @@ impl Branches {
     }
 }
 
-/// `namespace` as an object. docs/cli.md has its fields.
+/// `namespace` as an object. docs/reference/report.md has its fields.
 pub fn object(namespace: &Namespace, options: &Options) -> Value {
     let state = match namespace.end {
         Some(_) if namespace.down => "host-down",

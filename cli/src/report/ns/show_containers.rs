@@ -128,7 +128,7 @@ pub fn json(container: &Container, options: &Options, out: &mut dyn Write) -> io
     json_line(out, &object(container, options))
 }
 
-/// `container` as an object. docs/cli.md has its fields.
+/// `container` as an object. docs/reference/report.md has its fields.
 pub fn object(container: &Container, options: &Options) -> Value {
     let state = match container.end {
         Some(_) if container.down => "host-down",

@@ -242,7 +242,7 @@ pub fn json(row: &Row, options: &Options, out: &mut dyn Write) -> io::Result<()>
     json_line(out, &object(row, options))
 }
 
-/// `row` as an object. docs/cli.md has its fields.
+/// `row` as an object. docs/reference/report.md has its fields.
 pub fn object(row: &Row, options: &Options) -> Value {
     let detail = match &row.event {
         Event::Start { reason, violations } => {
