@@ -318,7 +318,10 @@ fn remarks(log: &Log, unread: &Unread) {
     }
     if let Some(repeated) = log.repeated() {
         let (name, line) = (log.name(repeated.first.file), repeated.first.line);
-        eprintln!("dmns-audit: {}, the first is {name}:{line}", repeated.describe());
+        eprintln!(
+            "dmns-audit: {}, the first is {name}:{line}",
+            repeated.describe()
+        );
     }
     if let Some(taken) = log.taken_hosts() {
         eprintln!("dmns-audit: {taken}");

@@ -311,7 +311,10 @@ fn a_mapping_has_the_name_of_its_command_line() {
             ));
             // Records of another processor may come between.
             for other in 0..count % 40 {
-                log.push_str(&format!("type=CWD msg=audit({at}.000:{}): cwd=\"/{other}\"\n", 3 * count));
+                log.push_str(&format!(
+                    "type=CWD msg=audit({at}.000:{}): cwd=\"/{other}\"\n",
+                    3 * count
+                ));
             }
             if op == "ctr" {
                 log.push_str(&format!(

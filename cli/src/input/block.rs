@@ -124,9 +124,12 @@ impl Block {
         }
         match &wanted.soon {
             Some((soon, _)) if self.soon > 0 && soon.may_want(text) => {
-                self.found(text, at, End::Newline, NOT_LIKELY, wanted);
                 let event = event(text);
-                if let Some(known) = self.awaited.iter().position(|of| *of == event) {
+                let known = self.awaited.iter().position(|of| *of == event);
+                if known.is_some() || self.awaited.is_empty() {
+                    self.found(text, at, End::Newline, NOT_LIKELY, wanted);
+                }
+                if let Some(known) = known {
                     self.awaited.swap_remove(known);
                     if self.awaited.is_empty() {
                         self.soon = 0;
@@ -202,7 +205,9 @@ impl Block {
 fn event(text: &[u8]) -> u64 {
     let from = memchr::memchr(b'(', text).map_or(0, |at| at + 1);
     let stamp = text[from..].iter().take_while(|b| **b != b')');
-    stamp.fold(0, |hash, byte| hash.wrapping_mul(0x100_0000_01b3) ^ u64::from(*byte))
+    stamp.fold(0, |hash, byte| {
+        hash.wrapping_mul(0x100_0000_01b3) ^ u64::from(*byte)
+    })
 }
 
 /// How much is read at a time of a line that goes on in the next block.

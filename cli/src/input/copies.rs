@@ -5,9 +5,13 @@
 
 use super::sample;
 use super::{Place, log};
-use crate::record::{Head, event};
 use crate::record::host::{Host, PerHost};
+<<<<<<< HEAD
 use dmns_audit_log::line::Stamp;
+=======
+use crate::record::{Head, event};
+use dmns_audit_uapi::line::Stamp;
+>>>>>>> logs-2
 use hashbrown::{DefaultHashBuilder, HashMap};
 use std::collections::VecDeque;
 
@@ -95,7 +99,9 @@ impl Again {
     #[cold]
     fn came_or_first(&mut self, head: &Head<'_>, place: Place, line: &[u8]) -> bool {
         let newest = *self.newest.of(head.host);
-        let (stamp, first) = self.first.get_or_insert_with(|| (head.stamp, line.to_vec()));
+        let (stamp, first) = self
+            .first
+            .get_or_insert_with(|| (head.stamp, line.to_vec()));
         self.serial = stamp.serial;
         // One may be there twice by right, while its event lasts.
         if *stamp == head.stamp && !self.begun {

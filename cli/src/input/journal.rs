@@ -53,7 +53,13 @@ impl Format {
 }
 
 /// What the output of `journalctl -o export` begins with.
-const EXPORTED: [&[u8]; 5] = [b"__CURSOR=", b"__REALTI", b"_BOOT_ID=", b"_HOSTNAM", b"_TRANSPO"];
+const EXPORTED: [&[u8]; 5] = [
+    b"__CURSOR=",
+    b"__REALTI",
+    b"_BOOT_ID=",
+    b"_HOSTNAM",
+    b"_TRANSPO",
+];
 
 /// The same behind a byte order mark, and behind empty lines.
 fn plain(text: &[u8]) -> &[u8] {

@@ -83,7 +83,9 @@ impl Repeated {
     pub fn describe(&self) -> String {
         match self.records {
             1 => "1 record stands more than once in the logs, and counts once".to_owned(),
-            records => format!("{records} records stand more than once in the logs, and count once"),
+            records => {
+                format!("{records} records stand more than once in the logs, and count once")
+            }
         }
     }
 }

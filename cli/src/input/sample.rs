@@ -112,7 +112,8 @@ impl Sample {
             // run-guest and oci-hook number what they append to a file by themselves.
             if head.node.is_none() && !matches!(head.ty, Type::Virt(_)) {
                 let last = last.replace(head.stamp).unwrap_or(head.stamp);
-                let soon = (last.seconds..last.seconds.saturating_add(SOON)).contains(&head.stamp.seconds);
+                let soon =
+                    (last.seconds..last.seconds.saturating_add(SOON)).contains(&head.stamp.seconds);
                 let back = head.stamp.serial.saturating_add(FAR) < last.serial;
                 sample.back += u32::from(soon && back);
             }

@@ -93,8 +93,13 @@ fn end_of_value(record: &[u8]) -> usize {
     let number = || {
         let value = memchr::memchr(b'=', part)? + 1;
         let odd = |b: &u8| !b.is_ascii_alphanumeric() && !b".:-,/".contains(b);
-        let length = part[value..].iter().position(odd).unwrap_or(part.len() - value);
-        let last = part[value..value + length].iter().rposition(u8::is_ascii_alphanumeric)?;
+        let length = part[value..]
+            .iter()
+            .position(odd)
+            .unwrap_or(part.len() - value);
+        let last = part[value..value + length]
+            .iter()
+            .rposition(u8::is_ascii_alphanumeric)?;
         part[value].is_ascii_digit().then_some(value + last)
     };
     let last = quote.or_else(number);
@@ -146,8 +151,9 @@ mod tests {
             "exe=\"/usr/bin/a\"",
         ] {
             for separator in [
-                "#035", "^]", " ", "  ", "", "\\x1d", "\u{241d}", " #035", "^] ", "\\u001D", "?", "_", "|",
-                "%1D", "#x1d", "&#29;", "\\x{1d}", "\u{b7}", "\\35", "[GS]", "\u{85}", ".",
+                "#035", "^]", " ", "  ", "", "\\x1d", "\u{241d}", " #035", "^] ", "\\u001D", "?",
+                "_", "|", "%1D", "#x1d", "&#29;", "\\x{1d}", "\u{b7}", "\\35", "[GS]", "\u{85}",
+                ".",
             ] {
                 for names in [
                     "AUID=\"ada\"",

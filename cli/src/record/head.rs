@@ -140,7 +140,10 @@ impl Parts {
 
     /// Whether it is a record of namespaces.
     pub fn is_of_namespaces(&self) -> bool {
-        let Kept::Record { ty: Type::Ours(ty), .. } = self.0 else {
+        let Kept::Record {
+            ty: Type::Ours(ty), ..
+        } = self.0
+        else {
             return false;
         };
         !matches!(ty, RecordType::DmCtrl | RecordType::DmEvent)
@@ -207,7 +210,9 @@ fn other(line: &[u8], begin: usize) -> Parsed<'_> {
     // Another log around it: its own prefix comes first.
     for start in memmem::find_iter(rest, b"type=") {
         // A byte order mark stands before what RFC 5424 says is UTF-8.
-        let before = rest[..start].strip_suffix(b"\xef\xbb\xbf").unwrap_or(&rest[..start]);
+        let before = rest[..start]
+            .strip_suffix(b"\xef\xbb\xbf")
+            .unwrap_or(&rest[..start]);
         if before.len() < start || matches!(before.last(), Some(b' ' | b'\t')) {
             let node = around(before);
             if let Ok(head) = record(line, node, begin + start) {
@@ -554,7 +559,10 @@ mod tests {
                 assert_eq!(&line[head.body_at..][..6], "module", "{line}");
                 let host = match prefix {
                     _ if prefix.starts_with("node=") => Some(&b"a.example"[..]),
-                    _ if [" host ", "@host", "host/"].iter().any(|part| prefix.contains(part)) => {
+                    _ if [" host ", "@host", "host/"]
+                        .iter()
+                        .any(|part| prefix.contains(part)) =>
+                    {
                         Some(&b"host"[..])
                     }
                     _ => None,

@@ -268,7 +268,9 @@ impl Losses {
 
     /// `1912 records not printed by the kernel, 4217 records lost in the kernel (audit_lost=)`
     pub fn describe(&self) -> String {
-        let part = |(what, messages, records, _): &(What, u64, u64, _)| described(*what, *messages, *records);
+        let part = |(what, messages, records, _): &(What, u64, u64, _)| {
+            described(*what, *messages, *records)
+        };
         let parts: Vec<_> = self.found.iter().map(part).collect();
         parts.join(", ")
     }

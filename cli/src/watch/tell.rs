@@ -127,10 +127,14 @@ pub fn missed(number: u64, options: &Options, out: &mut dyn Write) -> io::Result
 /// Where `out` cannot be written to.
 pub fn lost(loss: Loss, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     if options.json {
-        let object = json!({ "kind": "missed", "records": loss.records, "what": loss.what.describe() });
+        let object =
+            json!({ "kind": "missed", "records": loss.records, "what": loss.what.describe() });
         return writeln!(out, "{object}");
     }
-    let what = format!("-- the log says that records are missing: {} --", loss.describe());
+    let what = format!(
+        "-- the log says that records are missing: {} --",
+        loss.describe()
+    );
     writeln!(out, "{}", options.terminal.paint(BAD, &what))
 }
 
