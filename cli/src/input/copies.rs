@@ -6,12 +6,8 @@
 use super::sample;
 use super::{Place, log};
 use crate::record::host::{Host, PerHost};
-<<<<<<< HEAD
-use dmns_audit_log::line::Stamp;
-=======
 use crate::record::{Head, event};
-use dmns_audit_uapi::line::Stamp;
->>>>>>> logs-2
+use dmns_audit_log::line::Stamp;
 use hashbrown::{DefaultHashBuilder, HashMap};
 use std::collections::VecDeque;
 
