@@ -27,6 +27,9 @@ pub struct Ahead {
 /// How many lines that is.
 const SOON: u32 = 64;
 
+/// The same at the beginning of a block, where it is not known of which events they are: each costs there.
+const FIRST: u32 = 8;
+
 impl Ahead {
     /// All that may be wanted, soon or ever.
     pub fn all(&self) -> Wanted {
@@ -96,7 +99,7 @@ impl Block {
         self.spans.clear();
         self.lines = 0;
         // What is likely may be in the block before.
-        self.soon = SOON;
+        self.soon = FIRST;
         self.awaited.clear();
         self.careful = true;
         self.records = false;

@@ -5,7 +5,7 @@
 
 use super::sample;
 use super::{Place, log};
-use crate::record::host::{Host, PerHost};
+use crate::record::host::Host;
 use crate::record::{Head, event};
 use dmns_audit_log::line::Stamp;
 use hashbrown::{DefaultHashBuilder, HashMap};
@@ -67,8 +67,8 @@ pub(super) struct Again {
     /// The first record.
     first: Option<(Stamp, Vec<u8>)>,
     serial: u64,
-    /// The last event of each host in its newest second.
-    newest: PerHost<Option<Stamp>>,
+    /// The last event of the newest second.
+    newest: Option<Stamp>,
     begun: bool,
     pub(super) left_out: LeftOut,
 }
@@ -86,15 +86,17 @@ impl Again {
 
     #[inline]
     fn newest(&mut self, head: &Head<'_>) {
-        let newest = self.newest.of(head.host);
-        if newest.is_none_or(|newest| newest.seconds <= head.stamp.seconds) {
-            *newest = Some(head.stamp);
+        if self
+            .newest
+            .is_none_or(|newest| newest.seconds <= head.stamp.seconds)
+        {
+            self.newest = Some(head.stamp);
         }
     }
 
     #[cold]
     fn came_or_first(&mut self, head: &Head<'_>, place: Place, line: &[u8]) -> bool {
-        let newest = *self.newest.of(head.host);
+        let newest = self.newest;
         let (stamp, first) = self
             .first
             .get_or_insert_with(|| (head.stamp, line.to_vec()));

@@ -279,7 +279,8 @@ fn around(prefix: &[u8]) -> Option<&[u8]> {
     let (mut dated, mut timed) = (false, false);
     let host = words.find(|word| {
         let time = is_time(word);
-        let after = timed && !time && !(dated && is_zone(word)) && !is_year(word);
+        let of_time = time || is_year(word) || dated && is_zone(word);
+        let after = timed && !of_time;
         timed |= time;
         dated |= is_date(word);
         after
