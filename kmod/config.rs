@@ -6,7 +6,7 @@
 use crate::audit;
 use crate::info::Level;
 use crate::uapi::config::Change;
-use crate::uapi::select::{
+use crate::uapi::filter::{
     Command,
     Ids, //
 };

@@ -93,7 +93,7 @@ fn counts(ty: RecordType) -> impl Iterator<Item = (&'static str, u64)> {
 pub(crate) fn log() {
     for ty in RecordType::ALL {
         for (outcome, count) in counts(ty).filter(|(_, count)| *count != 0) {
-            pr_info!("counted {} {outcome}={count}\n", ty.name());
+            pr_info!("{}: {outcome}={count}\n", ty.name());
         }
     }
 }

@@ -15,8 +15,8 @@ mod members;
 
 use crate::read_once::read_once;
 use crate::task::TaskNs;
+use crate::uapi::filter::Mode;
 use crate::uapi::ns::Kind;
-use crate::uapi::select::Mode;
 use crate::uapi::types::RecordType;
 use kernel::prelude::*;
 use kernel::sync::atomic::{

@@ -22,7 +22,7 @@ use dmns_audit::spec;
 use dmns_audit::terminal::Terminal;
 use dmns_audit::watch;
 use dmns_audit::when::{self, Bound, Clock, Window};
-use dmns_audit_uapi::select::Mode;
+use dmns_audit_uapi::filter::Mode;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;

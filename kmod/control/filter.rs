@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The file `filter`: see [`crate::uapi::select`].
+//! The file `filter`: see [`crate::uapi::filter`].
 
 use crate::filter::{
     self,
@@ -10,13 +10,13 @@ use crate::filter::{
 };
 use crate::ftrace::Attachments;
 use crate::hooks;
-use crate::uapi::ns::Kind;
-use crate::uapi::select::{
+use crate::uapi::filter::{
     Command,
     Ids,
     Mode,
     MAX_COMMAND, //
 };
+use crate::uapi::ns::Kind;
 use crate::{
     config,
     lifetime,

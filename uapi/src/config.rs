@@ -4,7 +4,7 @@
 //!
 //! C: `audit_log_config_change()` in `kernel/audit.c`, whose form `op=set` follows.
 
-use super::select::{
+use super::filter::{
     self,
     Ids, //
 };
@@ -34,11 +34,11 @@ pub enum Change {
         /// The level before.
         old: u32,
     },
-    /// A container was to be selected, or not any more.
+    /// A command to the filter.
     Select {
         /// `exclude`, `only`, `join`, `clear`.
         what: &'static str,
-        /// The namespaces it was given by; none where all selections end.
+        /// The namespaces that name the container; none for all containers.
         ids: Ids,
     },
 }
@@ -69,7 +69,7 @@ impl Change {
                 if ids.iter().all(|id| *id == 0) {
                     out.put(b"?");
                 }
-                select::list(out, &ids);
+                filter::list(out, &ids);
             }
         }
     }

@@ -10,7 +10,7 @@
 //! - [`types`]: the record types, their numbers and their names.
 //! - [`text`]: where text goes ([`text::Sink`]), numbers, the encoding of untrusted strings.
 //! - [`dm`], [`ns`]: the body of each record, field by field. [`config`]: what the module says of itself.
-//! - [`select`]: the commands of selectable audit.
+//! - [`filter`]: the commands of the filter.
 //!
 //! The crate `dmns-audit-log` has what only user space needs: a parser of logs, and the contract.
 
@@ -22,7 +22,7 @@ extern crate alloc;
 
 pub mod config;
 pub mod dm;
+pub mod filter;
 pub mod ns;
-pub mod select;
 pub mod text;
 pub mod types;

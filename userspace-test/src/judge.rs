@@ -123,15 +123,14 @@ impl Counted {
     /// Reads what the module says of its counters when it is unloaded.
     fn kernel_log(&mut self, log: &str) -> Result<()> {
         for line in log.lines() {
-            let Some((_, line)) = line.split_once("dmns_audit: counted ") else {
+            let line = line
+                .split_once("dmns_audit: ")
+                .and_then(|(_, line)| line.split_once(": "));
+            let Some((name, counts)) = line else { continue };
+            let Some(ty) = RecordType::from_name(name) else {
                 continue;
             };
-            let mut words = line.split(' ');
-            let ty = words
-                .next()
-                .and_then(RecordType::from_name)
-                .with_context(|| format!("kernel log: '{line}'"))?;
-            for word in words {
+            for word in counts.split(' ') {
                 let (column, number) = word.split_once('=').context("NAME=NUMBER expected")?;
                 self.add(ty, column, number.parse()?);
             }
@@ -399,7 +398,7 @@ mod tests {
              DM_CTRL 1338 2 0 0 0\nDM_EVENT 1339 0 0 0 3\nNS_INIT_NET 1385 1 0 0 0\n",
         )?;
         counted.kernel_log(
-            "[    1.0] dmns_audit: counted DM_CTRL emitted=2 disabled=0 refused=0 refused_nowait=0\n\
+            "[    1.0] dmns_audit: DM_CTRL: emitted=2 disabled=0 refused=0 refused_nowait=0\n\
              [    2.0] dmns_audit: dm_audit_log_ti: detached\n",
         )?;
         let log: Vec<String> = [

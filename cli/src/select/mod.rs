@@ -6,7 +6,7 @@
 
 pub mod find;
 
-use dmns_audit_uapi::select::{Command, Ids, Mode};
+use dmns_audit_uapi::filter::{Command, Ids, Mode};
 use find::{Found, Names};
 use std::collections::HashSet;
 use std::fs::{self, OpenOptions};

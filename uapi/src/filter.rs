@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Selectable audit: what is written to and read from `/sys/kernel/security/dmns_audit/filter`.
+//! The filter: the text of `/sys/kernel/security/dmns_audit/filter`.
 //!
 //! ```text
-//! exclude 1234 4026532700,4026532702     what tasks in this container cause is left out
-//! only 1234 4026532700,4026532702        what tasks elsewhere cause is left out
-//! join 1300 4026532700                   a task that was inside before: its namespaces belong to the container
-//! clear 4026532700                       the selection of this container ends
-//! clear                                  all selections end
+//! exclude 1234 4026532700,4026532702     excludes the events of tasks in this container
+//! only 1234 4026532700,4026532702        excludes the events of all other tasks
+//! join 1300 4026532700                   adds the namespaces of a task that was inside before
+//! clear 4026532700                       ends the filter of this container
+//! clear                                  ends all filters
 //! ```
 //!
-//! A container is a set of namespaces, at most one of each kind, named by their ns_ids, and given by a task that is
-//! in all of them. Reading gives one line for each selected container:
+//! A container is a set of namespaces, at most one of each kind. A command names their ns_ids, and a task that is in
+//! all of them. Reading gives one line for each filtered container:
 //! `exclude ns_id=4026532700,4026532702 members=3`.
 
 use super::text::{
@@ -19,7 +19,7 @@ use super::text::{
     decimal,
 };
 
-/// Most namespaces that a container has: one of each kind.
+/// The most namespaces that a container has: one of each kind.
 pub const MAX_IDS: usize = super::ns::Kind::ALL.len();
 
 /// ns_ids, in any order; those that are missing are 0.
@@ -28,17 +28,17 @@ pub type Ids = [u64; MAX_IDS];
 /// The longest command: a word, a pid, and [`MAX_IDS`] numbers of 20 digits.
 pub const MAX_COMMAND: usize = 8 + 11 + MAX_IDS * 21;
 
-/// What a selection does.
+/// The effect of a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Records that tasks in the container cause are left out.
+    /// Excludes records that tasks in the container cause.
     Exclude,
-    /// Records that tasks in none of the containers with this mode cause are left out.
+    /// Excludes records of tasks that are in none of the containers with this mode.
     Only,
 }
 
 impl Mode {
-    /// Its word.
+    /// Returns its word in a command.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Exclude => "exclude",
@@ -47,31 +47,31 @@ impl Mode {
     }
 }
 
-/// What may be written.
+/// A command to the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Select a container.
+    /// Filters a container.
     Select {
-        /// What for.
+        /// The effect.
         mode: Mode,
         /// A task in it, as the initial pid namespace numbers it.
         pid: i32,
         /// Its namespaces, all of which the task is in.
         ids: Ids,
     },
-    /// The namespaces of a task inside a selected container belong to it.
+    /// Adds the namespaces of a task inside a filtered container to it.
     Join {
         /// The task.
         pid: i32,
-        /// One of the namespaces with which the container was selected.
+        /// One of the namespaces with which the container was filtered.
         id: u64,
     },
-    /// End the selection of the container that was selected with this namespace, or of all.
+    /// Ends the filter of the container that was filtered with this namespace, or of all.
     Clear(Option<u64>),
 }
 
 impl Command {
-    /// Reads a command; `None` if it is none.
+    /// Parses a command; `None` if it is none.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let text = core::str::from_utf8(text).ok()?;
         let mut words = text.split_ascii_whitespace();
