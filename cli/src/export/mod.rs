@@ -18,7 +18,7 @@ use crate::record::event::{self, Serials};
 use crate::record::host::PerHost;
 use crate::record::pending::Event;
 use crate::record::users::Users;
-use crate::record::value::Nested;
+use crate::record::value::Fields;
 use crate::record::{Head, Parsed, Type};
 use crate::report::Unread;
 use crate::report::dm::lives::Lives;
@@ -149,7 +149,7 @@ impl Export<'_> {
         match head.ty {
             Type::Syscall => {
                 if let Some(open) = self.open.get(&event) {
-                    let call = Nested::of(head);
+                    let call = Fields::of(head);
                     for number in &open.rows {
                         let row = &mut self.waiting[(number - self.done) as usize].1;
                         row.syscall(head, &call, &self.ask.users);
@@ -184,7 +184,7 @@ impl Export<'_> {
     fn row(&mut self, head: &Head<'_>, event: Event) -> io::Result<()> {
         let boot = self.boots(head);
         let place = self.events.of(head.host).place(head);
-        let record = Nested::of(head);
+        let record = Fields::of(head);
         let mut row = Row::of(head, &record, self.ask, boot, place);
         if let Some(mapping) = self.mappings.record(head, &self.ask.users) {
             row.mapping(&mapping);

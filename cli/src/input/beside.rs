@@ -368,7 +368,7 @@ mod tests {
     use crate::input::lines::LONGEST;
     use crate::input::lines::tests::Broken;
     use crate::record::Head;
-    use crate::record::value::Nested;
+    use crate::record::value::Fields;
     use proptest::prelude::*;
     use std::io::{Seek, Write};
 
@@ -378,7 +378,7 @@ mod tests {
     fn told(raw: Raw<'_>, parsed: Parsed<'_>) -> (Vec<u8>, u64, End, String) {
         let told = match parsed {
             Parsed::Record(head) => {
-                let record = Nested::of(&head);
+                let record = Fields::of(&head);
                 let fields: Vec<_> = record.fields().collect();
                 format!("{:?} {fields:?}", Head { spans: &[], ..head })
             }

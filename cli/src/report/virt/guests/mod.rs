@@ -21,7 +21,7 @@ use crate::record::host::{Host, Nodes};
 use crate::record::names::Names;
 use crate::record::users::Users;
 use crate::record::uuid::Uuid;
-use crate::record::value::Nested;
+use crate::record::value::Fields;
 use crate::report::id::{Id, Proof};
 use devices::Devices;
 use holders::{Holders, Processes};
@@ -34,7 +34,7 @@ use std::rc::Rc;
 #[derive(Debug)]
 struct Told<'a> {
     head: &'a Head<'a>,
-    record: &'a Nested<'a>,
+    record: &'a Fields<'a>,
     users: &'a Users,
     /// The guest's.
     uuid: Uuid,
@@ -42,7 +42,7 @@ struct Told<'a> {
 
 impl<'a> Told<'a> {
     /// `record`; `None` where it does not say about which guest.
-    fn by(head: &'a Head<'a>, record: &'a Nested<'a>, users: &'a Users) -> Option<Self> {
+    fn by(head: &'a Head<'a>, record: &'a Fields<'a>, users: &'a Users) -> Option<Self> {
         let uuid = Uuid::of(record.raw("uuid")?);
         Some(Self {
             head,
@@ -145,7 +145,7 @@ impl Guests {
     }
 
     /// `VIRT_MACHINE_ID`: a start begins.
-    pub fn machine_id(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users) {
+    pub fn machine_id(&mut self, head: &Head<'_>, record: &Fields<'_>, users: &Users) {
         let order = self.next_order();
         if let Some(told) = Told::by(head, record, users) {
             if let Some(guest) = self.guest(&told) {
@@ -211,7 +211,7 @@ impl Guests {
     }
 
     /// `VIRT_CONTROL`: the guest is started or stopped.
-    pub fn control(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users) {
+    pub fn control(&mut self, head: &Head<'_>, record: &Fields<'_>, users: &Users) {
         let Some(told) = Told::by(head, record, users) else {
             return;
         };
@@ -411,7 +411,7 @@ impl Guests {
     }
 
     /// `SYSTEM_SHUTDOWN`, or `SYSTEM_BOOT` without one: the machine went down.
-    pub fn went_down(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users) {
+    pub fn went_down(&mut self, head: &Head<'_>, record: &Fields<'_>, users: &Users) {
         let id = Id::from(head.stamp);
         let uid = record.raw("uid").unwrap_or("?");
         let row = Row {
