@@ -9,7 +9,7 @@ use super::virt::JudgedGuest;
 use crate::input::Place;
 use crate::ranges::Ranges;
 use crate::record::Head;
-use crate::record::by_host::{At, ByHost, Called};
+use crate::record::by_host::{Slot, ByHost, Called};
 use crate::record::device::Device;
 use crate::record::event::Serials;
 use crate::record::host::PerHost;
@@ -295,7 +295,7 @@ impl History {
         match known.and_then(|at| self.namespaces.remove(at)) {
             Some(old) => {
                 let at = self.numbers.find(host, &(old.kind, old.number));
-                let own = |at: &At| self.numbers.at(*at).is_some_and(|number| number.id == id);
+                let own = |at: &Slot| self.numbers.at(*at).is_some_and(|number| number.id == id);
                 if let Some(at) = at.filter(own) {
                     self.numbers.remove(at);
                 }

@@ -15,7 +15,7 @@ use super::mappings::Mappings;
 use super::open::{Named, Open, Told};
 use super::record::Record;
 use crate::ranges::Ranges;
-use crate::record::by_host::At;
+use crate::record::by_host::Slot;
 use crate::record::command;
 use crate::record::device::Device;
 use crate::record::event::Serials;
@@ -51,7 +51,7 @@ pub struct Lives {
     /// The integrity device that was made last on a host, and by which process.
     last_integrity: HashMap<Host, (Option<i32>, Device)>,
     /// Mappings that wait for the command line of their event: where each is, and its place among all.
-    naming: Pending<(At, u64)>,
+    naming: Pending<(Slot, u64)>,
     nodes: Nodes,
     serials: Serials,
     order: u64,

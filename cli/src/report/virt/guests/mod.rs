@@ -16,7 +16,7 @@ use super::disks::Disks;
 use super::machine::Machine;
 use super::row::{Event, Fate, Row};
 use crate::record::Head;
-use crate::record::by_host::{At, ByHost, Called};
+use crate::record::by_host::{Slot, ByHost, Called};
 use crate::record::host::{Host, Nodes};
 use crate::record::names::Names;
 use crate::record::users::Users;
@@ -160,7 +160,7 @@ impl Guests {
     }
 
     /// Where the guest of `told` is, which may be a new one.
-    fn place(&mut self, told: &Told<'_>) -> At {
+    fn place(&mut self, told: &Told<'_>) -> Slot {
         let host = told.head.host;
         self.all.find(host, &&told.uuid).unwrap_or_else(|| {
             let guest = Guest {
@@ -358,7 +358,7 @@ impl Guests {
     }
 
     /// A session of the guest at `at` begins.
-    fn session_begins(&mut self, host: Host, at: At, session: Box<Session>) {
+    fn session_begins(&mut self, host: Host, at: Slot, session: Box<Session>) {
         for pid in session.what.pids() {
             self.processes.add(host, pid, at);
         }
@@ -369,7 +369,7 @@ impl Guests {
     }
 
     /// Where the guest at `at` was to go, it has stopped: it runs on where it came from.
-    fn stays(&mut self, host: Host, at: At, stays: Leaving) {
+    fn stays(&mut self, host: Host, at: Slot, stays: Leaving) {
         if let Some(guest) = self.all.at_mut(at) {
             guest.resources = stays.resources;
             self.session_begins(host, at, stays.session);
@@ -377,7 +377,7 @@ impl Guests {
     }
 
     /// The session of the guest at `at` ends, if it has one: what was found in its disks is told in it.
-    fn session_ends(&mut self, host: Host, at: At) -> Option<Box<Session>> {
+    fn session_ends(&mut self, host: Host, at: Slot) -> Option<Box<Session>> {
         let session = self.all.at_mut(at)?.ends(host, &mut self.devices)?;
         for pid in session.what.pids() {
             self.processes.remove(host, pid, at);
@@ -386,7 +386,7 @@ impl Guests {
     }
 
     /// A guest of which nothing is known any more needs no room.
-    fn forget(&mut self, at: At) {
+    fn forget(&mut self, at: Slot) {
         let nothing = |guest: &Guest| {
             let idle = guest.session.is_none() && guest.starting.is_none();
             idle && guest.resources.is_empty() && guest.disks.is_empty()
