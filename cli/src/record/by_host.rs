@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::hash::{BuildHasher, Hash};
 
 /// What is called something on its host.
-pub trait Called {
+pub trait Keyed {
     /// What it is called, as a record says it.
     type Name<'a>: Hash
     where
@@ -77,11 +77,11 @@ fn entry_mut<T>(parts: &mut [Vec<Entry<T>>], at: Slot) -> Option<&mut Entry<T>> 
     parts.get_mut(at / PART)?.get_mut(at % PART)
 }
 
-fn hash_of<T: Called>(hasher: &DefaultHashBuilder, host: Host, name: &T::Name<'_>) -> u64 {
+fn hash_of<T: Keyed>(hasher: &DefaultHashBuilder, host: Host, name: &T::Name<'_>) -> u64 {
     hasher.hash_one((host, name))
 }
 
-impl<T: Called> ByHost<T> {
+impl<T: Keyed> ByHost<T> {
     /// Where the one of `host` is that is called `name`.
     #[inline]
     pub fn find(&self, host: Host, name: &T::Name<'_>) -> Option<Slot> {
@@ -223,7 +223,7 @@ mod tests {
     #[derive(Clone, Debug, PartialEq)]
     struct Thing(u8, usize);
 
-    impl Called for Thing {
+    impl Keyed for Thing {
         type Name<'a> = u8;
 
         fn name(&self) -> u8 {

@@ -16,7 +16,7 @@ use super::disks::Disks;
 use super::machine::Machine;
 use super::row::{Event, Fate, Row};
 use crate::record::Head;
-use crate::record::by_host::{Slot, ByHost, Called};
+use crate::record::by_host::{Slot, ByHost, Keyed};
 use crate::record::host::{Host, Nodes};
 use crate::record::names::Names;
 use crate::record::users::Users;
@@ -65,7 +65,7 @@ struct Guest {
     leaves: Option<Box<Leaving>>,
 }
 
-impl Called for Guest {
+impl Keyed for Guest {
     type Name<'a> = &'a Uuid;
 
     fn name(&self) -> &Uuid {
