@@ -13,7 +13,7 @@ mod events;
 mod fields;
 mod row;
 
-use crate::input::{Ahead, Log, Problem, Step, Wanted};
+use crate::input::{Prefetch, Log, Problem, Step, Wanted};
 use crate::record::event::{self, Serials};
 use crate::record::host::PerHost;
 use crate::record::pending::Event;
@@ -72,7 +72,7 @@ pub fn export(
     ];
     let few = Wanted::types(&ours);
     let more = Wanted::types(&[&ours[..], &["SYSC", "PROC", "EOE "]].concat());
-    log.search_ahead(Ahead {
+    log.search_ahead(Prefetch {
         ever: more.clone(),
         likely: few.clone(),
         fields: true,

@@ -8,7 +8,7 @@
 //! work than processors, and all of these are at work, whatever takes longer: to search, or what is done with what is
 //! found.
 
-use super::block::{self, Ahead, Block, Found, Known, NOT_LIKELY, Window};
+use super::block::{self, Prefetch, Block, Found, Known, NOT_LIKELY, Window};
 use super::lines::{End, Lines, Raw};
 use super::progress::Progress;
 use super::wanted::Wanted;
@@ -54,7 +54,7 @@ struct Searched {
     file: File,
     size: u64,
     how: How,
-    wanted: Ahead,
+    wanted: Prefetch,
     progress: Progress,
     state: Mutex<State>,
     /// Told when a worker may be ahead again.
@@ -203,7 +203,7 @@ impl Beside {
     /// The lines of `file` that `wanted` may want.
     pub(super) fn file(
         file: File,
-        wanted: &Ahead,
+        wanted: &Prefetch,
         how: How,
         progress: &Progress,
     ) -> io::Result<Self> {
@@ -224,7 +224,7 @@ impl Beside {
     }
 
     /// The lines of `source` that `wanted` may want: read and searched in one thread, beside whoever asks for them.
-    pub(super) fn stream(source: Box<dyn Read + Send>, ahead: &Ahead) -> Self {
+    pub(super) fn stream(source: Box<dyn Read + Send>, ahead: &Prefetch) -> Self {
         let wanted = ahead.clone();
         let (out, blocks) = sync_channel(AHEAD);
         let (back, returned) = channel::<Block>();
@@ -266,7 +266,7 @@ impl Beside {
         Self::of(Source::Stream(blocks, back), ahead)
     }
 
-    fn of(source: Source, wanted: &Ahead) -> Self {
+    fn of(source: Source, wanted: &Prefetch) -> Self {
         Self {
             source,
             likely: wanted.likely.clone(),
@@ -423,7 +423,7 @@ mod tests {
         ] {
             let expected = serial(text, &narrow);
             let none = Progress::none();
-            let wide = Ahead {
+            let wide = Prefetch {
                 ever: wide,
                 likely: Wanted::types(&["DM_C"]),
                 fields,
@@ -478,7 +478,7 @@ mod tests {
     #[test]
     fn an_error_comes_after_what_could_be_read() {
         let all = Wanted::all();
-        let ahead = Ahead {
+        let ahead = Prefetch {
             ever: all.clone(),
             likely: all.clone(),
             fields: true,

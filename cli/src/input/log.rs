@@ -3,7 +3,7 @@
 //! All logs that were asked for, as one sequence of lines.
 
 use super::beside::{Beside, How};
-use super::block::Ahead;
+use super::block::Prefetch;
 use super::copies::{Again, Copies};
 use super::lines::{self, Lines, Raw};
 use super::order::Group;
@@ -205,7 +205,7 @@ pub struct Log {
     again: Again,
     /// What may ever be wanted, and where large files are searched on more than one processor.
     ever: Wanted,
-    ahead: Option<(Ahead, How)>,
+    ahead: Option<(Prefetch, How)>,
     names: Vec<String>,
     hosts: Hosts,
     progress: Progress,
@@ -327,7 +327,7 @@ impl Log {
 
     /// From the next file on, searches large ones on all processors, ahead of who asks. No more than `ahead.ever` is
     /// found then: that has to be all that [`Log::next_step`] is ever asked for.
-    pub fn search_ahead(&mut self, ahead: Ahead) {
+    pub fn search_ahead(&mut self, ahead: Prefetch) {
         self.ever = ahead.all();
         self.ahead = How::here().map(|how| (ahead, how));
     }

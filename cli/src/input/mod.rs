@@ -29,7 +29,7 @@ mod sorted;
 pub mod system;
 pub mod wanted;
 
-pub use block::Ahead;
+pub use block::Prefetch;
 pub use log::{Early, Log, Place, Problem, Repeated, Step};
 pub use wanted::Wanted;
 
