@@ -129,16 +129,16 @@ impl<'a> Judged<'a> {
 
     /// What values have to do with each other.
     fn meaning(&mut self) {
-        for discord in meaning::judge(self.ty, |name| self.value(name)) {
-            let field = self.fields.position(discord.field);
+        for mismatch in meaning::judge(self.ty, |name| self.value(name)) {
+            let field = self.fields.position(mismatch.field);
             let span = field.and_then(|at| self.fields.values[at].clone());
             let finding = self.fields.tell(
-                discord.rule,
+                mismatch.rule,
                 span.unwrap_or_default(),
-                discord.message,
+                mismatch.message,
                 field,
             );
-            if discord.note {
+            if mismatch.note {
                 finding.severity = Severity::Note;
             }
         }
