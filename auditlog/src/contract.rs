@@ -490,7 +490,7 @@ mod tests {
             let ns = Namespace { kind, inum, id };
             let origin = match old {
                 Some(old) => Origin::Clone { old },
-                None => Origin::Alive { owner },
+                None => Origin::Baseline { owner },
             };
             let init = text(|out| { subject.head(out); ns.init_tail(dev, origin, out); });
             prop_assert_eq!(verdict(RecordType::NsInit(kind), &init), Ok(()));
