@@ -9,7 +9,7 @@ use super::virt::JudgedGuest;
 use crate::input::Place;
 use crate::ranges::Ranges;
 use crate::record::Head;
-use crate::record::by_host::{Slot, ByHost, Keyed};
+use crate::record::by_host::{ByHost, Keyed, Slot};
 use crate::record::device::Device;
 use crate::record::event::Serials;
 use crate::record::host::PerHost;

@@ -27,7 +27,7 @@ mod virt;
 
 pub use crate::input::Problem;
 use crate::input::lines::{End, Raw};
-use crate::input::{Prefetch, Log, Place, Repeated, Step, Wanted};
+use crate::input::{Log, Place, Prefetch, Repeated, Step, Wanted};
 use crate::record::loss::{self, Loss};
 use crate::record::{Head, Parsed, Type, form, head};
 use finding::{Finding, Rule, Severity};

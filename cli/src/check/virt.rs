@@ -195,7 +195,8 @@ impl<'a> JudgedGuest<'a> {
             inner: true,
         };
         let at = self.head.body_at + from;
-        let mut fields = JudgedFields::judge(contract, self.place, self.raw, at, text.to_owned(), true);
+        let mut fields =
+            JudgedFields::judge(contract, self.place, self.raw, at, text.to_owned(), true);
         for finding in &mut fields.findings {
             // libvirt does not encode some of its paths. As long as they are plain, nothing is forged.
             let value = &finding.line[finding.span.clone()];

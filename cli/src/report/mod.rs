@@ -15,7 +15,7 @@ pub mod ns;
 pub mod spool;
 pub mod virt;
 
-use crate::input::{Prefetch, Log, Place, Problem, Step, Wanted};
+use crate::input::{Log, Place, Prefetch, Problem, Step, Wanted};
 use crate::record::head::{Head, Parsed};
 use crate::record::users::Users;
 use crate::terminal::Terminal;

@@ -8,7 +8,7 @@
 //! work than processors, and all of these are at work, whatever takes longer: to search, or what is done with what is
 //! found.
 
-use super::block::{self, Prefetch, Block, Found, Known, NOT_LIKELY, Window};
+use super::block::{self, Block, Found, Known, NOT_LIKELY, Prefetch, Window};
 use super::lines::{End, Lines, Raw};
 use super::progress::Progress;
 use super::wanted::Wanted;
@@ -57,7 +57,7 @@ struct Searched {
     wanted: Prefetch,
     progress: Progress,
     state: Mutex<State>,
-    /// Told when a worker may be ahead again.
+    /// Notified when a worker may be ahead again.
     room: Condvar,
 }
 
@@ -179,7 +179,7 @@ enum Source {
 
 /// Lines of a file or a stream, searched ahead.
 #[derive(Debug)]
-pub(super) struct Beside {
+pub(super) struct ParallelReader {
     source: Source,
     likely: Wanted,
     block: Block,
@@ -190,7 +190,7 @@ pub(super) struct Beside {
     next: usize,
 }
 
-impl Drop for Beside {
+impl Drop for ParallelReader {
     fn drop(&mut self) {
         if let Source::File(searched, _) = &self.source {
             searched.state().closed = true;
@@ -199,7 +199,7 @@ impl Drop for Beside {
     }
 }
 
-impl Beside {
+impl ParallelReader {
     /// The lines of `file` that `wanted` may want.
     pub(super) fn file(
         file: File,
@@ -322,7 +322,7 @@ impl Beside {
         &self.block.bytes[found.from as usize..][..found.length as usize]
     }
 
-    /// The line that [`Beside::seek`] found last, and what it is.
+    /// The line that [`ParallelReader::seek`] found last, and what it is.
     #[inline(always)]
     pub(super) fn found(&self) -> (Raw<'_>, Parsed<'_>) {
         let found = &self.block.found[self.next - 1];
@@ -372,11 +372,11 @@ mod tests {
     use proptest::prelude::*;
     use std::io::{Seek, Write};
 
-    type Told = Vec<(Vec<u8>, u64, End, String)>;
+    type FoundLines = Vec<(Vec<u8>, u64, End, String)>;
 
     /// What is found in a line; its fields too, which only one of the two ways has split already.
-    fn told(raw: Raw<'_>, parsed: Parsed<'_>) -> (Vec<u8>, u64, End, String) {
-        let told = match parsed {
+    fn found_line(raw: Raw<'_>, parsed: Parsed<'_>) -> (Vec<u8>, u64, End, String) {
+        let what = match parsed {
             Parsed::Record(head) => {
                 let record = Fields::of(&head);
                 let fields: Vec<_> = record.fields().collect();
@@ -384,27 +384,27 @@ mod tests {
             }
             other => format!("{other:?}"),
         };
-        (raw.text.to_vec(), raw.number, raw.end, told)
+        (raw.text.to_vec(), raw.number, raw.end, what)
     }
 
-    fn serial(text: &[u8], wanted: &Wanted) -> Told {
+    fn serial(text: &[u8], wanted: &Wanted) -> FoundLines {
         let mut lines = Lines::new(text);
-        let mut lines_told = Vec::new();
+        let mut lines_found = Vec::new();
         while lines.seek(wanted).expect("no error") {
             let raw = lines.found();
-            lines_told.push(told(raw, head::parse(raw.text)));
+            lines_found.push(found_line(raw, head::parse(raw.text)));
         }
-        lines_told
+        lines_found
     }
 
-    fn beside(mut lines: Beside, wanted: &Wanted) -> Told {
-        let mut lines_told = Vec::new();
+    fn parallel(mut lines: ParallelReader, wanted: &Wanted) -> FoundLines {
+        let mut lines_found = Vec::new();
         while lines.seek(wanted).expect("no error") {
             let (raw, parsed) = lines.found();
             assert_eq!(lines.number(), raw.number);
-            lines_told.push(told(raw, parsed));
+            lines_found.push(found_line(raw, parsed));
         }
-        lines_told
+        lines_found
     }
 
     fn file(text: &[u8]) -> File {
@@ -429,10 +429,10 @@ mod tests {
                 fields,
                 soon: None,
             };
-            let lines = Beside::file(file(text), &wide, how, &none).expect("opened");
-            prop_assert_eq!(&beside(lines, &narrow), &expected);
-            let stream = Beside::stream(Box::new(io::Cursor::new(text.to_vec())), &wide);
-            prop_assert_eq!(&beside(stream, &narrow), &expected);
+            let lines = ParallelReader::file(file(text), &wide, how, &none).expect("opened");
+            prop_assert_eq!(&parallel(lines, &narrow), &expected);
+            let stream = ParallelReader::stream(Box::new(io::Cursor::new(text.to_vec())), &wide);
+            prop_assert_eq!(&parallel(stream, &narrow), &expected);
         }
         Ok(())
     }
@@ -484,7 +484,7 @@ mod tests {
             fields: true,
             soon: None,
         };
-        let mut lines = Beside::stream(Box::new(Broken::default()), &ahead);
+        let mut lines = ParallelReader::stream(Box::new(Broken::default()), &ahead);
         assert!(lines.seek(&all).expect("a line"));
         assert_eq!(lines.found().0.text, b"a");
         assert!(lines.seek(&all).is_err());
