@@ -38,7 +38,7 @@ pub(crate) fn created(ns: &Namespace, dev: NsfsDev, old: u32, owner: &Owner, in_
     text.subject();
     // A record that has an ancestor has a system call in its event.
     let origin = if in_baseline || !event::current() {
-        Origin::Alive { owner: owner.id }
+        Origin::Baseline { owner: owner.id }
     } else {
         Origin::Clone { old }
     };
@@ -57,7 +57,7 @@ pub(crate) fn created(ns: &Namespace, dev: NsfsDev, old: u32, owner: &Owner, in_
 pub(crate) fn exists(ns: &Namespace, dev: NsfsDev, owner: u64, batch: &Batch) {
     batch.record(RecordType::NsInit(ns.kind), |record| {
         record.subject();
-        ns.init_tail(dev, Origin::Alive { owner }, record);
+        ns.init_tail(dev, Origin::Baseline { owner }, record);
     });
 }
 

@@ -388,7 +388,7 @@ pub fn layout(ty: RecordType) -> &'static [Field] {
 
 /// How a record departs from the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Departure<'a> {
+pub enum ContractError<'a> {
     /// Another field stands where this one has to, or the record ends there.
     Missing {
         /// The field that has to be there.
@@ -407,7 +407,7 @@ pub enum Departure<'a> {
     Extra(Found<'a>),
 }
 
-impl fmt::Display for Departure<'_> {
+impl fmt::Display for ContractError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing {
@@ -435,20 +435,20 @@ impl fmt::Display for Departure<'_> {
 }
 
 /// Holds `line` against the contract of `ty`; `Err` is the first departure.
-pub fn check<'a>(ty: RecordType, line: &Line<'a>) -> Result<(), Departure<'a>> {
+pub fn check<'a>(ty: RecordType, line: &Line<'a>) -> Result<(), ContractError<'a>> {
     let mut found = fields(line.body).peekable();
     for field in layout(ty) {
         match found.next_if(|f| field.name.is(f.name)) {
             Some(f) if field.syntax.accepts(f.value) => {}
             Some(f) => {
-                return Err(Departure::Value {
+                return Err(ContractError::Value {
                     found: f,
                     expected: field.syntax,
                 });
             }
             None if field.optional => {}
             None => {
-                return Err(Departure::Missing {
+                return Err(ContractError::Missing {
                     expected: field.name,
                     found: found.next(),
                 });
@@ -456,7 +456,7 @@ pub fn check<'a>(ty: RecordType, line: &Line<'a>) -> Result<(), Departure<'a>> {
         }
     }
     match found.next() {
-        Some(extra) => Err(Departure::Extra(extra)),
+        Some(extra) => Err(ContractError::Extra(extra)),
         None => Ok(()),
     }
 }
@@ -490,7 +490,7 @@ mod tests {
             let ns = Namespace { kind, inum, id };
             let origin = match old {
                 Some(old) => Origin::Clone { old },
-                None => Origin::Alive { owner },
+                None => Origin::Baseline { owner },
             };
             let init = text(|out| { subject.head(out); ns.init_tail(dev, origin, out); });
             prop_assert_eq!(verdict(RecordType::NsInit(kind), &init), Ok(()));

@@ -12,7 +12,7 @@ use dmns_audit::input::lines::Lines;
 use dmns_audit::input::{Log, Wanted};
 use dmns_audit::ranges::Ranges;
 use dmns_audit::record::head;
-use dmns_audit::record::value::Nested;
+use dmns_audit::record::value::Fields;
 use dmns_audit::report::{self, Options, dm, virt};
 use std::io::{self, Cursor};
 
@@ -76,7 +76,7 @@ fn fields(bencher: Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(lines.len())).bench(|| {
         lines
             .iter()
-            .filter(|line| Nested::new(line).raw("vm").is_some())
+            .filter(|line| Fields::new(line).raw("vm").is_some())
             .count()
     });
 }

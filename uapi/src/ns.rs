@@ -146,14 +146,14 @@ pub enum Origin {
         /// The inode number of the other.
         old: u32,
     },
-    /// It was alive when records began, or made by a call that began before; no more is known.
-    Alive {
+    /// It existed when records began, or a call created it that began before. No more is known.
+    Baseline {
         /// The id of the user namespace that owns it; 0 for the initial user namespace.
         owner: u64,
     },
 }
 
-/// The device of nsfs, the filesystem that namespace inodes live on. `dev=` is hexadecimal here.
+/// The device of nsfs, the filesystem of namespace inodes. `dev=` is hexadecimal here.
 #[derive(Clone, Copy, Debug)]
 pub struct NsfsDev {
     /// `MAJOR(sb->s_dev)`.
@@ -170,12 +170,12 @@ impl Namespace {
         out.put(b" old_");
         let old = match origin {
             Origin::Clone { old } => Some(old),
-            Origin::Alive { .. } => None,
+            Origin::Baseline { .. } => None,
         };
         number_field(self.kind, old, out);
         out.put(b" ");
         self.own_fields(out);
-        if let Origin::Alive { owner } = origin {
+        if let Origin::Baseline { owner } = origin {
             out.put(b" owner_ns_id=");
             decimal(out, owner);
         }
@@ -319,7 +319,7 @@ mod tests {
             " dev=00:04 old_netns=-7 netns=3 ns_id=21 res=1"
         );
         assert_eq!(
-            text(|out| ns.init_tail(DEV, Origin::Alive { owner: 19 }, out)),
+            text(|out| ns.init_tail(DEV, Origin::Baseline { owner: 19 }, out)),
             " dev=00:04 old_netns=(none) netns=3 ns_id=21 owner_ns_id=19 res=1"
         );
         assert_eq!(

@@ -5,7 +5,7 @@
 
 use dmns_audit::input::Wanted;
 use dmns_audit::record::head::{self, Parsed, Parts};
-use dmns_audit::record::value::{Nested, decoded, enriched, text};
+use dmns_audit::record::value::{Fields, decoded, enriched, text};
 use dmns_audit::record::{enrichment, form};
 use dmns_audit::report::ns::container::Which;
 use dmns_audit::when::{self, Bound, Clock};
@@ -19,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(head.body_at + head.body.len() <= bytes.len());
             assert_eq!(&bytes[head.body_at..][..head.body.len()], head.body);
             let body = text(head.body);
-            let _ = Nested::new(&body).text("vm");
+            let _ = Fields::new(&body).text("vm");
             let _ = enriched(head.enrichment, "uid");
             let _ = Clock::utc().iso(head.stamp.seconds, head.stamp.millis);
         }

@@ -28,7 +28,7 @@ pub(super) struct Contract {
 
 /// The fields of a line, judged.
 #[derive(Debug)]
-pub(super) struct Fields<'a> {
+pub(super) struct JudgedFields<'a> {
     contract: Contract,
     place: Place,
     raw: &'a Raw<'a>,
@@ -77,7 +77,7 @@ fn found(body: &str, inner: bool) -> Vec<Found<'_>> {
     found.collect()
 }
 
-impl<'a> Fields<'a> {
+impl<'a> JudgedFields<'a> {
     /// Judges the fields in `body`, which begin at byte `at` of the line `raw`. `whole`: nothing has to follow.
     pub(super) fn judge(
         contract: Contract,

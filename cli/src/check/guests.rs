@@ -8,7 +8,7 @@
 use super::finding::{Finding, Rule};
 use super::virt::JudgedGuest;
 use crate::record::Head;
-use crate::record::by_host::{ByHost, Called};
+use crate::record::by_host::{ByHost, Keyed};
 use crate::record::host::PerHost;
 use dmns_audit_log::virt::VirtType;
 
@@ -39,7 +39,7 @@ struct Guest {
     has: Vec<(Box<str>, u32)>,
 }
 
-impl Called for Guest {
+impl Keyed for Guest {
     type Name<'a> = &'a str;
 
     fn name(&self) -> &str {

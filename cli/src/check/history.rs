@@ -9,7 +9,7 @@ use super::virt::JudgedGuest;
 use crate::input::Place;
 use crate::ranges::Ranges;
 use crate::record::Head;
-use crate::record::by_host::{At, ByHost, Called};
+use crate::record::by_host::{ByHost, Keyed, Slot};
 use crate::record::device::Device;
 use crate::record::event::Serials;
 use crate::record::host::PerHost;
@@ -73,7 +73,7 @@ struct Namespace {
     place: Place,
 }
 
-impl Called for Namespace {
+impl Keyed for Namespace {
     type Name<'a> = u64;
 
     fn name(&self) -> u64 {
@@ -93,7 +93,7 @@ struct Number {
     id: u64,
 }
 
-impl Called for Number {
+impl Keyed for Number {
     type Name<'a> = (Kind, i32);
 
     fn name(&self) -> (Kind, i32) {
@@ -114,7 +114,7 @@ struct Mapping {
     tables: u32,
 }
 
-impl Called for Mapping {
+impl Keyed for Mapping {
     type Name<'a> = (&'a str, &'a Device);
 
     fn name(&self) -> (&str, &Device) {
@@ -295,7 +295,7 @@ impl History {
         match known.and_then(|at| self.namespaces.remove(at)) {
             Some(old) => {
                 let at = self.numbers.find(host, &(old.kind, old.number));
-                let own = |at: &At| self.numbers.at(*at).is_some_and(|number| number.id == id);
+                let own = |at: &Slot| self.numbers.at(*at).is_some_and(|number| number.id == id);
                 if let Some(at) = at.filter(own) {
                     self.numbers.remove(at);
                 }

@@ -2,7 +2,7 @@
 
 //! A record of the kernel by itself: its fields, and what their values have to do with each other.
 
-use super::fields::{Contract, Fields};
+use super::fields::{Contract, JudgedFields};
 use super::finding::{Finding, Rule, Severity, printable};
 use super::meaning;
 use crate::input::Place;
@@ -24,7 +24,7 @@ pub struct Judged<'a> {
     /// What it begins with.
     pub head: &'a Head<'a>,
     raw: &'a Raw<'a>,
-    fields: Fields<'a>,
+    fields: JudgedFields<'a>,
 }
 
 /// `DM_X` or `NS_X` that the contract does not know.
@@ -84,7 +84,7 @@ impl<'a> Judged<'a> {
             inner: false,
         };
         let body = printable(head.body);
-        let mut fields = Fields::judge(contract, place, raw, head.body_at, body, true);
+        let mut fields = JudgedFields::judge(contract, place, raw, head.body_at, body, true);
         if let Some(finding) = bytes(head, place, raw, (contract.name, contract.source)) {
             fields.findings.insert(0, finding);
         }
@@ -129,16 +129,16 @@ impl<'a> Judged<'a> {
 
     /// What values have to do with each other.
     fn meaning(&mut self) {
-        for discord in meaning::judge(self.ty, |name| self.value(name)) {
-            let field = self.fields.position(discord.field);
+        for mismatch in meaning::judge(self.ty, |name| self.value(name)) {
+            let field = self.fields.position(mismatch.field);
             let span = field.and_then(|at| self.fields.values[at].clone());
             let finding = self.fields.tell(
-                discord.rule,
+                mismatch.rule,
                 span.unwrap_or_default(),
-                discord.message,
+                mismatch.message,
                 field,
             );
-            if discord.note {
+            if mismatch.note {
                 finding.severity = Severity::Note;
             }
         }

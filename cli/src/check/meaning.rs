@@ -8,7 +8,7 @@ use dmns_audit_uapi::types::RecordType;
 
 /// Two values that do not agree.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Discord {
+pub(super) struct Mismatch {
     pub(super) rule: Rule,
     /// The field to show.
     pub(super) field: &'static str,
@@ -17,8 +17,8 @@ pub(super) struct Discord {
     pub(super) note: bool,
 }
 
-fn discord(rule: Rule, field: &'static str, message: String) -> Discord {
-    Discord {
+fn mismatch(rule: Rule, field: &'static str, message: String) -> Mismatch {
+    Mismatch {
         rule,
         field,
         message,
@@ -27,18 +27,18 @@ fn discord(rule: Rule, field: &'static str, message: String) -> Discord {
 }
 
 /// Judges a record of type `ty`; `value` knows the values of its fields as they are written.
-pub(super) fn judge<'a>(ty: RecordType, value: impl Fn(&str) -> Option<&'a str>) -> Vec<Discord> {
+pub(super) fn judge<'a>(ty: RecordType, value: impl Fn(&str) -> Option<&'a str>) -> Vec<Mismatch> {
     match ty {
         RecordType::DmCtrl | RecordType::DmEvent => device_mapper(ty, value),
         RecordType::NsInit(_) | RecordType::NsDel(_) if value("ns_id") == Some("0") => {
             let message = "ns_id=0: ids begin at 1".to_owned();
-            vec![discord(Rule::ValueRange, "ns_id", message)]
+            vec![mismatch(Rule::ValueRange, "ns_id", message)]
         }
         _ => Vec::new(),
     }
 }
 
-fn device_mapper<'a>(ty: RecordType, value: impl Fn(&str) -> Option<&'a str>) -> Vec<Discord> {
+fn device_mapper<'a>(ty: RecordType, value: impl Fn(&str) -> Option<&'a str>) -> Vec<Mismatch> {
     let mut found = Vec::new();
     let (Some(module), Some(op)) = (value("module"), value("op")) else {
         return found;
@@ -47,18 +47,18 @@ fn device_mapper<'a>(ty: RecordType, value: impl Fn(&str) -> Option<&'a str>) ->
     let ctrl = matches!(op, "ctr" | "dtr");
     if ctrl != (ty == RecordType::DmCtrl) {
         let message = format!("op={op} in a record of type {}", ty.name());
-        found.push(discord(Rule::Operation, "op", message));
+        found.push(mismatch(Rule::Operation, "op", message));
     } else if known.is_none() {
         let message = format!("module={module} op={op} is not in the contract");
-        found.push(Discord {
+        found.push(Mismatch {
             note: true,
-            ..discord(Rule::Operation, "op", message)
+            ..mismatch(Rule::Operation, "op", message)
         });
     }
     if let (Some(error), Some(res @ ("0" | "1"))) = (value("error_msg"), value("res")) {
         if (error == "'success'") != (res == "1") {
             let message = format!("res={res} with error_msg={error}");
-            found.push(discord(Rule::Result, "res", message));
+            found.push(mismatch(Rule::Result, "res", message));
         }
     }
     if let (Some(known), Some(sector)) = (known, value("sector")) {
@@ -68,13 +68,13 @@ fn device_mapper<'a>(ty: RecordType, value: impl Fn(&str) -> Option<&'a str>) ->
                 true => format!("op={op} has a sector, found ?"),
                 false => format!("op={op} belongs to no sector, found {sector}"),
             };
-            found.push(discord(Rule::Operation, "sector", message));
+            found.push(mismatch(Rule::Operation, "sector", message));
         }
         if value("res") == Some("1") {
             let message = format!("res=1, but op={op} is a violation");
-            found.push(Discord {
+            found.push(Mismatch {
                 note: true,
-                ..discord(Rule::Result, "res", message)
+                ..mismatch(Rule::Result, "res", message)
             });
         }
     }

@@ -27,7 +27,7 @@ mod virt;
 
 pub use crate::input::Problem;
 use crate::input::lines::{End, Raw};
-use crate::input::{Ahead, Log, Place, Repeated, Step, Wanted};
+use crate::input::{Log, Place, Prefetch, Repeated, Step, Wanted};
 use crate::record::loss::{self, Loss};
 use crate::record::{Head, Parsed, Type, form, head};
 use finding::{Finding, Rule, Severity};
@@ -89,7 +89,7 @@ pub fn check(
         ..Check::default()
     };
     let wanted = Wanted::all();
-    log.search_ahead(Ahead {
+    log.search_ahead(Prefetch {
         ever: wanted.clone(),
         likely: wanted.clone(),
         fields: false,

@@ -2,7 +2,7 @@
 
 //! A record of a guest by itself: what the kernel wrote, and what stands in `msg='...'`.
 
-use super::fields::{Contract, Fields};
+use super::fields::{Contract, JudgedFields};
 use super::finding::{Finding, Rule, printable};
 use super::judge::bytes;
 use crate::input::Place;
@@ -24,7 +24,7 @@ pub(super) struct JudgedGuest<'a> {
     pub(super) head: &'a Head<'a>,
     raw: &'a Raw<'a>,
     /// The fields in `msg='...'`, if it is about something that the contract knows.
-    fields: Option<Fields<'a>>,
+    fields: Option<JudgedFields<'a>>,
     findings: Vec<Finding>,
 }
 
@@ -110,7 +110,7 @@ impl<'a> JudgedGuest<'a> {
             inner: false,
         };
         let at = self.head.body_at;
-        let outer = Fields::judge(
+        let outer = JudgedFields::judge(
             contract,
             self.place,
             self.raw,
@@ -195,7 +195,8 @@ impl<'a> JudgedGuest<'a> {
             inner: true,
         };
         let at = self.head.body_at + from;
-        let mut fields = Fields::judge(contract, self.place, self.raw, at, text.to_owned(), true);
+        let mut fields =
+            JudgedFields::judge(contract, self.place, self.raw, at, text.to_owned(), true);
         for finding in &mut fields.findings {
             // libvirt does not encode some of its paths. As long as they are plain, nothing is forged.
             let value = &finding.line[finding.span.clone()];

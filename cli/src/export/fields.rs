@@ -2,7 +2,7 @@
 
 //! Which column a field is, and of which type.
 
-use crate::record::value::Nested;
+use crate::record::value::Fields;
 use dmns_audit_uapi::ns::Kind;
 
 /// How a field is written in a row.
@@ -105,7 +105,7 @@ pub(super) const CONTAINER: [(&str, &str); 8] = [
 ];
 
 /// The namespaces that the NS_INFO `record` names, by column.
-pub(super) fn container(record: &Nested<'_>) -> Vec<(&'static str, i64)> {
+pub(super) fn container(record: &Fields<'_>) -> Vec<(&'static str, i64)> {
     let number = |(name, column): (&str, &'static str)| {
         let number = record.raw(name)?.parse().ok()?;
         Some((column, number))

@@ -13,12 +13,12 @@ mod events;
 mod fields;
 mod row;
 
-use crate::input::{Ahead, Log, Problem, Step, Wanted};
+use crate::input::{Log, Prefetch, Problem, Step, Wanted};
 use crate::record::event::{self, Serials};
 use crate::record::host::PerHost;
 use crate::record::pending::Event;
 use crate::record::users::Users;
-use crate::record::value::Nested;
+use crate::record::value::Fields;
 use crate::record::{Head, Parsed, Type};
 use crate::report::Unread;
 use crate::report::dm::lives::Lives;
@@ -72,7 +72,7 @@ pub fn export(
     ];
     let few = Wanted::types(&ours);
     let more = Wanted::types(&[&ours[..], &["SYSC", "PROC", "EOE "]].concat());
-    log.search_ahead(Ahead {
+    log.search_ahead(Prefetch {
         ever: more.clone(),
         likely: few.clone(),
         fields: true,
@@ -149,7 +149,7 @@ impl Export<'_> {
         match head.ty {
             Type::Syscall => {
                 if let Some(open) = self.open.get(&event) {
-                    let call = Nested::of(head);
+                    let call = Fields::of(head);
                     for number in &open.rows {
                         let row = &mut self.waiting[(number - self.done) as usize].1;
                         row.syscall(head, &call, &self.ask.users);
@@ -184,7 +184,7 @@ impl Export<'_> {
     fn row(&mut self, head: &Head<'_>, event: Event) -> io::Result<()> {
         let boot = self.boots(head);
         let place = self.events.of(head.host).place(head);
-        let record = Nested::of(head);
+        let record = Fields::of(head);
         let mut row = Row::of(head, &record, self.ask, boot, place);
         if let Some(mapping) = self.mappings.record(head, &self.ask.users) {
             row.mapping(&mapping);

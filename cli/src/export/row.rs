@@ -8,7 +8,7 @@ use super::fields::{self, Column};
 use crate::record::call;
 use crate::record::device::Device;
 use crate::record::users::{UNSET, Users};
-use crate::record::value::{Nested, decoded, enriched};
+use crate::record::value::{Fields, decoded, enriched};
 use crate::record::{Head, Type};
 use dmns_audit_uapi::types::RecordType;
 use serde::Serialize;
@@ -43,7 +43,7 @@ struct Subject {
 
 impl Subject {
     /// What `record` says, where it was not known before.
-    fn add(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users) {
+    fn add(&mut self, head: &Head<'_>, record: &Fields<'_>, users: &Users) {
         for field in record.fields() {
             let value = field.value;
             let text = || Some(decoded(value).into_owned());
@@ -86,7 +86,7 @@ impl Row {
     /// The row of the record `head`, whose host came up at `boot`.
     pub(super) fn of(
         head: &Head<'_>,
-        record: &Nested<'_>,
+        record: &Fields<'_>,
         ask: &Ask,
         boot: Option<(u64, u16)>,
         place: Place,
@@ -118,7 +118,7 @@ impl Row {
     }
 
     /// The system call of its event.
-    pub(super) fn syscall(&mut self, head: &Head<'_>, call: &Nested<'_>, users: &Users) {
+    pub(super) fn syscall(&mut self, head: &Head<'_>, call: &Fields<'_>, users: &Users) {
         let subject = &mut self.subject;
         subject.add(head, call, users);
         (subject.syscall, subject.arch) = call::of(head, call);
@@ -166,7 +166,7 @@ fn millis((seconds, millis): (u64, u16)) -> String {
     format!("{seconds}.{millis:03}")
 }
 
-fn columns(json: &mut Vec<u8>, head: &Head<'_>, record: &Nested<'_>) {
+fn columns(json: &mut Vec<u8>, head: &Head<'_>, record: &Fields<'_>) {
     let kind = match head.ty {
         Type::Ours(RecordType::NsInit(kind) | RecordType::NsDel(kind)) => Some(kind.name()),
         _ => None,

@@ -13,7 +13,7 @@ use std::os::unix::fs::FileExt;
 
 /// What is looked for.
 #[derive(Clone, Debug)]
-pub struct Ahead {
+pub struct Prefetch {
     /// All that may ever be wanted.
     pub ever: Wanted,
     /// What most likely is: that is parsed too.
@@ -30,7 +30,7 @@ const SOON: u32 = 64;
 /// The same at the beginning of a block, where it is not known of which events they are: each costs there.
 const FIRST: u32 = 8;
 
-impl Ahead {
+impl Prefetch {
     /// All that may be wanted, soon or ever.
     pub fn all(&self) -> Wanted {
         match &self.soon {
@@ -108,7 +108,7 @@ impl Block {
 
     /// Its next line is `text`, which begins at the place `at` of what was read.
     #[inline(always)]
-    pub(super) fn line(&mut self, text: &[u8], at: usize, end: End, wanted: &Ahead) {
+    pub(super) fn line(&mut self, text: &[u8], at: usize, end: End, wanted: &Prefetch) {
         self.lines += 1;
         // What is no whole line is told in any case, as `Lines` does.
         if end != End::Newline || wanted.ever.may_want(text) {
@@ -121,7 +121,7 @@ impl Block {
     /// The line `text` is not wanted, but may be, for it comes soon after one that is; or none before it was a record.
     #[cold]
     #[inline(never)]
-    fn passed(&mut self, text: &[u8], at: usize, wanted: &Ahead) {
+    fn passed(&mut self, text: &[u8], at: usize, wanted: &Prefetch) {
         if !self.records {
             self.records = lines::is_record(text);
         }
@@ -146,7 +146,7 @@ impl Block {
         self.careful = self.soon > 0 || !self.records;
     }
 
-    fn keep(&mut self, text: &[u8], at: usize, end: End, wanted: &Ahead) {
+    fn keep(&mut self, text: &[u8], at: usize, end: End, wanted: &Prefetch) {
         let known = match wanted.likely.may_want(text) {
             true => self.know(text, wanted),
             false => NOT_LIKELY,
@@ -170,7 +170,7 @@ impl Block {
     }
 
     #[inline(always)]
-    fn found(&mut self, text: &[u8], at: usize, end: End, known: u32, wanted: &Ahead) {
+    fn found(&mut self, text: &[u8], at: usize, end: End, known: u32, wanted: &Prefetch) {
         let from = match wanted.in_place() {
             true => at,
             false => {
@@ -190,7 +190,7 @@ impl Block {
     }
 
     /// Parses `text`, and tells which of `known` it is.
-    fn know(&mut self, text: &[u8], wanted: &Ahead) -> u32 {
+    fn know(&mut self, text: &[u8], wanted: &Prefetch) -> u32 {
         let first = self.spans.len() as u32;
         let parsed = head::parse(text);
         if let (Parsed::Record(head), true) = (&parsed, wanted.fields) {
@@ -254,7 +254,7 @@ pub(super) fn fill(
     block: &mut Block,
     file: &File,
     range: (u64, u64, u64),
-    wanted: &Ahead,
+    wanted: &Prefetch,
     window: &mut Window,
 ) {
     block.clear();
@@ -272,7 +272,7 @@ pub(super) fn fill(
 fn search(
     file: &File,
     (start, end, size): (u64, u64, u64),
-    wanted: &Ahead,
+    wanted: &Prefetch,
     window: &mut Window,
     block: &mut Block,
 ) -> io::Result<()> {

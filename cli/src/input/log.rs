@@ -2,11 +2,11 @@
 
 //! All logs that were asked for, as one sequence of lines.
 
-use super::beside::{Beside, How};
-use super::block::Ahead;
+use super::block::Prefetch;
 use super::copies::{Again, Copies};
 use super::lines::{self, Lines, Raw};
 use super::order::Group;
+use super::parallel::{How, ParallelReader};
 use super::progress::Progress;
 use super::sample::{self, Sample};
 use super::sorted::Sorted;
@@ -135,7 +135,7 @@ enum From {
 /// A file that is read, or a stream.
 enum Current {
     Here(Lines<Box<dyn Read + Send>>),
-    Beside(Box<Beside>),
+    Parallel(Box<ParallelReader>),
     Sorted(Box<Sorted<Box<dyn Read + Send>>>),
 }
 
@@ -144,7 +144,7 @@ impl Current {
     fn seek(&mut self, wanted: &Wanted) -> io::Result<bool> {
         match self {
             Self::Here(lines) => lines.seek(wanted),
-            Self::Beside(lines) => lines.seek(wanted),
+            Self::Parallel(lines) => lines.seek(wanted),
             Self::Sorted(lines) => lines.seek(wanted),
         }
     }
@@ -156,7 +156,7 @@ impl Current {
                 let raw = lines.found();
                 (raw, head::parse(raw.text))
             }
-            Self::Beside(lines) => lines.found(),
+            Self::Parallel(lines) => lines.found(),
             Self::Sorted(lines) => lines.found(),
         }
     }
@@ -164,7 +164,7 @@ impl Current {
     fn number(&self) -> u64 {
         match self {
             Self::Here(lines) => lines.number(),
-            Self::Beside(lines) => lines.number(),
+            Self::Parallel(lines) => lines.number(),
             Self::Sorted(lines) => lines.number(),
         }
     }
@@ -173,7 +173,7 @@ impl Current {
     fn has_records(&self) -> bool {
         match self {
             Self::Here(lines) => lines.has_records(),
-            Self::Beside(lines) => lines.has_records(),
+            Self::Parallel(lines) => lines.has_records(),
             Self::Sorted(_) => false,
         }
     }
@@ -205,7 +205,7 @@ pub struct Log {
     again: Again,
     /// What may ever be wanted, and where large files are searched on more than one processor.
     ever: Wanted,
-    ahead: Option<(Ahead, How)>,
+    ahead: Option<(Prefetch, How)>,
     names: Vec<String>,
     hosts: Hosts,
     progress: Progress,
@@ -327,7 +327,7 @@ impl Log {
 
     /// From the next file on, searches large ones on all processors, ahead of who asks. No more than `ahead.ever` is
     /// found then: that has to be all that [`Log::next_step`] is ever asked for.
-    pub fn search_ahead(&mut self, ahead: Ahead) {
+    pub fn search_ahead(&mut self, ahead: Prefetch) {
         self.ever = ahead.all();
         self.ahead = How::here().map(|how| (ahead, how));
     }
@@ -360,8 +360,8 @@ impl Log {
         if plain {
             let begin = begin(&file)?;
             if !is_disordered(&begin) {
-                let lines = Beside::file(file, ever, *how, &self.progress)?;
-                return Ok((Current::Beside(Box::new(lines)), begin));
+                let lines = ParallelReader::file(file, ever, *how, &self.progress)?;
+                return Ok((Current::Parallel(Box::new(lines)), begin));
             }
             return Ok(here(open::look(self.progress.watch(file), sample::LENGTH)?));
         }
@@ -369,8 +369,8 @@ impl Log {
         if !opened.journal && is_disordered(&opened.begin) {
             return Ok(here(opened));
         }
-        let lines = Beside::stream(opened.source, ever);
-        Ok((Current::Beside(Box::new(lines)), opened.begin))
+        let lines = ParallelReader::stream(opened.source, ever);
+        Ok((Current::Parallel(Box::new(lines)), opened.begin))
     }
 
     /// Does `work`, which writes, perhaps to the terminal that shows how far the reading is.

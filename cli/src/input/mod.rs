@@ -3,7 +3,7 @@
 //! Finds audit logs, opens them, and hands out their lines, one after the other, in constant memory.
 //!
 //! - [`lines`]: cuts a stream into lines.
-//! - `beside`: the same on more than one processor; `block`: a part, and what was found in it.
+//! - `parallel`: cuts a file into lines on several processors; `block`: a part of a log, and the lines found in it.
 //! - [`open`]: plain, or compressed with gzip, xz, zstd, bzip2 or lz4, by content.
 //! - [`journal`]: what journald has of audit.
 //! - [`order`]: rotated files, oldest first.
@@ -14,7 +14,6 @@
 //! - `machines`: which logs are of one machine.
 //! - [`log`]: all of that as one sequence.
 
-mod beside;
 mod block;
 mod copies;
 pub mod journal;
@@ -23,13 +22,14 @@ pub mod log;
 mod machines;
 pub mod open;
 pub mod order;
+mod parallel;
 pub mod progress;
 mod sample;
 mod sorted;
 pub mod system;
 pub mod wanted;
 
-pub use block::Ahead;
+pub use block::Prefetch;
 pub use log::{Early, Log, Place, Problem, Repeated, Step};
 pub use wanted::Wanted;
 

@@ -7,7 +7,7 @@ use super::lines::{End, Lines, Raw};
 use super::sample::rank;
 use super::wanted::Wanted;
 use crate::record::head::{self, Parsed};
-use crate::record::value::Nested;
+use crate::record::value::Fields;
 use crate::record::{Head, Type, event};
 use dmns_audit_log::line::Stamp;
 use dmns_audit_uapi::types::RecordType;
@@ -186,7 +186,7 @@ pub(super) fn own(head: &Head<'_>) -> u64 {
     if !ordered {
         return 0;
     }
-    let record = Nested::of(head);
+    let record = Fields::of(head);
     let number = |name: &str| {
         record
             .raw(name)

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::hash::{BuildHasher, Hash};
 
 /// What is called something on its host.
-pub trait Called {
+pub trait Keyed {
     /// What it is called, as a record says it.
     type Name<'a>: Hash
     where
@@ -23,35 +23,35 @@ pub trait Called {
 }
 
 /// Where a thing is, for as long as it is there.
-pub type At = u32;
+pub type Slot = u32;
 
 /// No place.
-const NONE: At = At::MAX;
+const NONE: Slot = Slot::MAX;
 
 /// How many are beside each other: none is moved when there are more.
 const PART: usize = 1 << 10;
 
 #[derive(Debug)]
-struct Slot<T> {
+struct Entry<T> {
     host: Host,
     /// The others of the host. Of one that is empty: the next that is.
-    next: At,
-    before: At,
+    next: Slot,
+    before: Slot,
     thing: Option<T>,
 }
 
 /// Things of type `T`.
 #[derive(Debug)]
 pub struct ByHost<T> {
-    table: HashTable<At>,
+    table: HashTable<Slot>,
     hasher: DefaultHashBuilder,
     /// The one that was found last: what a record is about is asked for several times.
-    found: Cell<At>,
-    parts: Vec<Vec<Slot<T>>>,
+    found: Cell<Slot>,
+    parts: Vec<Vec<Entry<T>>>,
     /// The first that is empty.
-    empty: At,
+    empty: Slot,
     /// By host: the one that came last.
-    last: Vec<At>,
+    last: Vec<Slot>,
 }
 
 impl<T> Default for ByHost<T> {
@@ -67,27 +67,27 @@ impl<T> Default for ByHost<T> {
     }
 }
 
-fn slot<T>(parts: &[Vec<Slot<T>>], at: At) -> Option<&Slot<T>> {
+fn entry<T>(parts: &[Vec<Entry<T>>], at: Slot) -> Option<&Entry<T>> {
     let at = at as usize;
     parts.get(at / PART)?.get(at % PART)
 }
 
-fn slot_mut<T>(parts: &mut [Vec<Slot<T>>], at: At) -> Option<&mut Slot<T>> {
+fn entry_mut<T>(parts: &mut [Vec<Entry<T>>], at: Slot) -> Option<&mut Entry<T>> {
     let at = at as usize;
     parts.get_mut(at / PART)?.get_mut(at % PART)
 }
 
-fn hash_of<T: Called>(hasher: &DefaultHashBuilder, host: Host, name: &T::Name<'_>) -> u64 {
+fn hash_of<T: Keyed>(hasher: &DefaultHashBuilder, host: Host, name: &T::Name<'_>) -> u64 {
     hasher.hash_one((host, name))
 }
 
-impl<T: Called> ByHost<T> {
+impl<T: Keyed> ByHost<T> {
     /// Where the one of `host` is that is called `name`.
     #[inline]
-    pub fn find(&self, host: Host, name: &T::Name<'_>) -> Option<At> {
-        let is_it = |&at: &At| {
-            slot(&self.parts, at).is_some_and(|slot| {
-                slot.host == host && slot.thing.as_ref().is_some_and(|thing| thing.is(name))
+    pub fn find(&self, host: Host, name: &T::Name<'_>) -> Option<Slot> {
+        let is_it = |&at: &Slot| {
+            entry(&self.parts, at).is_some_and(|entry| {
+                entry.host == host && entry.thing.as_ref().is_some_and(|thing| thing.is(name))
             })
         };
         if is_it(&self.found.get()) {
@@ -110,71 +110,71 @@ impl<T: Called> ByHost<T> {
     }
 
     /// The one that is there.
-    pub fn at(&self, at: At) -> Option<&T> {
-        slot(&self.parts, at)?.thing.as_ref()
+    pub fn at(&self, at: Slot) -> Option<&T> {
+        entry(&self.parts, at)?.thing.as_ref()
     }
 
     /// The same, to change it.
-    pub fn at_mut(&mut self, at: At) -> Option<&mut T> {
-        slot_mut(&mut self.parts, at)?.thing.as_mut()
+    pub fn at_mut(&mut self, at: Slot) -> Option<&mut T> {
+        entry_mut(&mut self.parts, at)?.thing.as_mut()
     }
 
     /// Keeps `thing`, which is on `host`, where no other is called so.
-    pub fn add(&mut self, host: Host, thing: T) -> At {
+    pub fn add(&mut self, host: Host, thing: T) -> Slot {
         if self.last.len() <= host as usize {
             self.last.resize(host as usize + 1, NONE);
         }
         let hash = hash_of::<T>(&self.hasher, host, &thing.name());
         let before = self.last[host as usize];
-        let new = Slot {
+        let new = Entry {
             host,
             next: NONE,
             before,
             thing: Some(thing),
         };
-        let at = match slot_mut(&mut self.parts, self.empty) {
-            Some(slot) => {
-                let at = std::mem::replace(&mut self.empty, slot.next);
-                *slot = new;
+        let at = match entry_mut(&mut self.parts, self.empty) {
+            Some(entry) => {
+                let at = std::mem::replace(&mut self.empty, entry.next);
+                *entry = new;
                 at
             }
             None => self.append(new),
         };
         self.last[host as usize] = at;
-        if let Some(slot) = slot_mut(&mut self.parts, before) {
-            slot.next = at;
+        if let Some(entry) = entry_mut(&mut self.parts, before) {
+            entry.next = at;
         }
         let (hasher, parts) = (&self.hasher, &self.parts);
         self.table.insert_unique(hash, at, |&at| {
-            let slot = slot(parts, at);
-            let of = slot.and_then(|slot| Some((slot.host, slot.thing.as_ref()?)));
+            let entry = entry(parts, at);
+            let of = entry.and_then(|entry| Some((entry.host, entry.thing.as_ref()?)));
             of.map_or(0, |(host, thing)| hash_of::<T>(hasher, host, &thing.name()))
         });
         at
     }
 
-    fn append(&mut self, slot: Slot<T>) -> At {
+    fn append(&mut self, entry: Entry<T>) -> Slot {
         if self.parts.last().is_none_or(|part| part.len() == PART) {
             self.parts.push(Vec::with_capacity(PART));
         }
         let full = self.parts.len() - 1;
         let part = &mut self.parts[full];
-        part.push(slot);
+        part.push(entry);
         // 2^32 fit no memory.
-        (full * PART + part.len() - 1) as At
+        (full * PART + part.len() - 1) as Slot
     }
 
     /// Takes out the one that is there.
-    pub fn remove(&mut self, at: At) -> Option<T> {
-        let slot = slot_mut(&mut self.parts, at)?;
-        let thing = slot.thing.take()?;
-        let (host, next, before) = (slot.host, slot.next, slot.before);
-        slot.next = std::mem::replace(&mut self.empty, at);
-        match slot_mut(&mut self.parts, next) {
+    pub fn remove(&mut self, at: Slot) -> Option<T> {
+        let entry = entry_mut(&mut self.parts, at)?;
+        let thing = entry.thing.take()?;
+        let (host, next, before) = (entry.host, entry.next, entry.before);
+        entry.next = std::mem::replace(&mut self.empty, at);
+        match entry_mut(&mut self.parts, next) {
             Some(next) => next.before = before,
             None => self.last[host as usize] = before,
         }
-        if let Some(before) = slot_mut(&mut self.parts, before) {
+        if let Some(before) = entry_mut(&mut self.parts, before) {
             before.next = next;
         }
         let hash = hash_of::<T>(&self.hasher, host, &thing.name());
@@ -185,7 +185,7 @@ impl<T: Called> ByHost<T> {
     }
 
     /// Where the one of `host` is that came last.
-    pub fn last(&self, host: Host) -> Option<At> {
+    pub fn last(&self, host: Host) -> Option<Slot> {
         let at = *self.last.get(host as usize)?;
         (at != NONE).then_some(at)
     }
@@ -197,21 +197,21 @@ impl<T: Called> ByHost<T> {
 
     /// Those of `host`, the one that came last first.
     pub fn of(&self, host: Host) -> impl Iterator<Item = &T> {
-        let first = self.last(host).and_then(|at| slot(&self.parts, at));
-        std::iter::successors(first, |of| slot(&self.parts, of.before))
-            .filter_map(|slot| slot.thing.as_ref())
+        let first = self.last(host).and_then(|at| entry(&self.parts, at));
+        std::iter::successors(first, |of| entry(&self.parts, of.before))
+            .filter_map(|entry| entry.thing.as_ref())
     }
 
     /// All, in no order, to change them.
     pub fn all_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        let slots = self.parts.iter_mut().flatten();
-        slots.filter_map(|slot| slot.thing.as_mut())
+        let entries = self.parts.iter_mut().flatten();
+        entries.filter_map(|entry| entry.thing.as_mut())
     }
 
     /// All, in no order. Their room is given back on the way.
     pub fn into_all(self) -> impl Iterator<Item = (Host, T)> {
-        let slots = self.parts.into_iter().flatten();
-        slots.filter_map(|slot| Some((slot.host, slot.thing?)))
+        let entries = self.parts.into_iter().flatten();
+        entries.filter_map(|entry| Some((entry.host, entry.thing?)))
     }
 }
 
@@ -223,7 +223,7 @@ mod tests {
     #[derive(Clone, Debug, PartialEq)]
     struct Thing(u8, usize);
 
-    impl Called for Thing {
+    impl Keyed for Thing {
         type Name<'a> = u8;
 
         fn name(&self) -> u8 {

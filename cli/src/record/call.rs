@@ -3,7 +3,7 @@
 //! System calls by name: a number means another call on each architecture.
 
 use super::Head;
-use super::value::{Nested, enriched};
+use super::value::{Fields, enriched};
 
 /// The architecture that a record writes as `arch=`, in hexadecimal: what uname(2) calls it. C: `AUDIT_ARCH_*` in
 /// `include/uapi/linux/audit.h`.
@@ -49,7 +49,7 @@ pub fn name(arch: &str, number: &str) -> Option<&'static str> {
 
 /// The system call and the architecture that the SYSCALL record `head` names: by auditd's own names, else by the
 /// kernel's tables, else by number.
-pub fn of(head: &Head<'_>, record: &Nested<'_>) -> (Option<String>, Option<String>) {
+pub fn of(head: &Head<'_>, record: &Fields<'_>) -> (Option<String>, Option<String>) {
     let raw = record.raw("arch");
     let known = enriched(head.enrichment, "ARCH")
         .or(raw.and_then(arch))

@@ -4,7 +4,7 @@
 //!
 //! The contract (`dmns_audit_log::virt::layout`) knows the fields of each kind.
 
-use super::value::{Nested, decoded};
+use super::value::{Fields, decoded};
 use std::borrow::Cow;
 
 /// What a guest was given, or lost.
@@ -29,7 +29,7 @@ fn is_number(kind: &str) -> bool {
 
 impl<'a> Resource<'a> {
     /// What `record` says; `None` where it does not say of which kind it is.
-    pub fn of(record: &'a Nested<'_>) -> Option<Self> {
+    pub fn of(record: &'a Fields<'_>) -> Option<Self> {
         let kind = record.raw("resrc")?;
         let reason = record.raw("reason").unwrap_or_default();
         let success = succeeded(record);
@@ -81,7 +81,7 @@ impl<'a> Resource<'a> {
 }
 
 /// Whether `res=` says so.
-pub fn succeeded(record: &Nested<'_>) -> bool {
+pub fn succeeded(record: &Fields<'_>) -> bool {
     matches!(record.raw("res"), Some("success" | "1" | "yes"))
 }
 
@@ -98,7 +98,7 @@ pub struct Opened<'a> {
 
 impl<'a> Opened<'a> {
     /// What `record` says, if it says that (`resrc=net reason=open`).
-    pub fn of(record: &'a Nested<'_>) -> Option<Self> {
+    pub fn of(record: &'a Fields<'_>) -> Option<Self> {
         if record.raw("reason") != Some("open") || record.raw("resrc") != Some("net") {
             return None;
         }
@@ -125,7 +125,7 @@ mod tests {
 
     fn told(inner: &str) -> (String, Option<String>, Option<String>) {
         let body = format!("pid=1 msg='virt=qemu {inner} res=success'");
-        let record = Nested::new(&body);
+        let record = Fields::new(&body);
         let resource = Resource::of(&record).expect("a kind");
         let owned = |value: Option<Cow<'_, str>>| value.map(Cow::into_owned);
         (
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn what_was_opened_is_told_with_its_device() {
-        let record = Nested::new(
+        let record = Fields::new(
             "pid=1 msg='virt=qemu resrc=net reason=open vm=\"x\" net=52:54:00:00:00:01 path=\"/dev/net/tun\" rdev=0A:C8'",
         );
         let opened = Opened::of(&record).expect("opened");
@@ -200,7 +200,7 @@ mod tests {
             (opened.mac, opened.show().as_str()),
             ("52:54:00:00:00:01", "/dev/net/tun (0A:C8)")
         );
-        let macvtap = Nested::new(
+        let macvtap = Fields::new(
             "pid=1 msg='resrc=net reason=open net=52:54:00:00:00:03 path=\"macvtap0\" rdev=?'",
         );
         assert_eq!(
@@ -208,7 +208,7 @@ mod tests {
             Some("macvtap0")
         );
         assert_eq!(
-            Opened::of(&Nested::new("pid=1 msg='resrc=net reason=start'")),
+            Opened::of(&Fields::new("pid=1 msg='resrc=net reason=start'")),
             None
         );
     }

@@ -21,12 +21,12 @@ pub fn text(body: &[u8]) -> Cow<'_, str> {
 /// The fields of a record; of one from user space those before `msg='`, and those inside it. Taken apart once, looked
 /// up often.
 #[derive(Clone, Debug)]
-pub struct Nested<'a> {
+pub struct Fields<'a> {
     body: Cow<'a, str>,
     spans: Cow<'a, [Span]>,
 }
 
-impl<'a> Nested<'a> {
+impl<'a> Fields<'a> {
     /// The fields of the record `head`.
     pub fn of(head: &Head<'a>) -> Self {
         match (text(head.body), head.spans) {
@@ -169,7 +169,7 @@ mod tests {
 
         #[test]
         fn any_text_is_taken_without_a_panic(body: String, names: Vec<u8>) {
-            let _ = Nested::new(&body).raw("x");
+            let _ = Fields::new(&body).raw("x");
             let _ = decoded(&body);
             let _ = enriched(&names, "uid");
         }
@@ -180,7 +180,7 @@ mod tests {
         let body = "pid=2433 uid=0 auid=4294967295 ses=4294967295 subj=s:r:t:s0 msg='virt=kvm op=start \
                     reason=booted vm=\"it's\" uuid=7bcae45c vm-pid=12 exe=\"/usr/sbin/libvirtd\" hostname=? \
                     addr=? terminal=? res=success'";
-        let record = Nested::new(body);
+        let record = Fields::new(body);
         for (name, value) in [
             ("uid", "0"),
             ("op", "start"),
@@ -191,7 +191,7 @@ mod tests {
         }
         assert_eq!(record.text("vm").as_deref(), Some("it's"));
         assert_eq!(record.raw("msg"), None);
-        let kernel = Nested::new("comm=\"a b\" error_msg='no such device' res=1");
+        let kernel = Fields::new("comm=\"a b\" error_msg='no such device' res=1");
         assert_eq!(kernel.raw("error_msg"), Some("'no such device'"));
     }
 

@@ -15,7 +15,7 @@ pub mod ns;
 pub mod spool;
 pub mod virt;
 
-use crate::input::{Ahead, Log, Place, Problem, Step, Wanted};
+use crate::input::{Log, Place, Prefetch, Problem, Step, Wanted};
 use crate::record::head::{Head, Parsed};
 use crate::record::users::Users;
 use crate::terminal::Terminal;
@@ -119,7 +119,7 @@ pub fn collect(
     mut problem: impl FnMut(Problem),
 ) -> io::Result<Unread> {
     let mut unread = Unread::default();
-    log.search_ahead(Ahead {
+    log.search_ahead(Prefetch {
         ever: collector.ever().clone(),
         likely: collector.wanted().clone(),
         fields: collector.takes_long(),

@@ -10,7 +10,7 @@
 use super::events::Event;
 use crate::record::Type;
 use crate::record::cgroup::{self, Named};
-use crate::record::value::Nested;
+use crate::record::value::Fields;
 use dmns_audit_log::virt::VirtType;
 use dmns_audit_log::virt::container::number_of;
 use dmns_audit_uapi::ns::Kind;
@@ -115,7 +115,7 @@ impl Containers {
         let mut call = None;
         let mut info = None;
         for head in event.records() {
-            let record = Nested::of(&head);
+            let record = Fields::of(&head);
             let about = match head.ty {
                 Type::Ours(RecordType::NsInit(kind)) => {
                     host.created(kind, &record);
@@ -170,7 +170,7 @@ struct Call {
 }
 
 impl Call {
-    fn of(record: &Nested<'_>) -> Self {
+    fn of(record: &Fields<'_>) -> Self {
         let of = |name| record.raw(name).unwrap_or_default().to_owned();
         Self {
             name: of("syscall"),
@@ -192,13 +192,13 @@ struct Place {
 }
 
 /// The container that a record of a container's manager is about.
-fn container(record: &Nested<'_>) -> Option<Rc<str>> {
+fn container(record: &Fields<'_>) -> Option<Rc<str>> {
     let is = matches!(record.raw("virt"), Some("oci" | "lxc"));
     is.then(|| record.text("vm"))?.map(Rc::from)
 }
 
 impl Host {
-    fn created(&mut self, kind: Kind, record: &Nested<'_>) {
+    fn created(&mut self, kind: Kind, record: &Fields<'_>) {
         let number = record.raw(&format!("{}ns", kind.name()));
         let number = number.and_then(|number| number.parse().ok());
         let id = record.raw("ns_id").and_then(|id| id.parse().ok());
@@ -207,12 +207,12 @@ impl Host {
         }
     }
 
-    fn of_id(&self, record: &Nested<'_>) -> Option<Rc<str>> {
+    fn of_id(&self, record: &Fields<'_>) -> Option<Rc<str>> {
         let id: u64 = record.raw("ns_id")?.parse().ok()?;
         self.of.get(&id).cloned()
     }
 
-    fn deleted(&mut self, kind: Kind, record: &Nested<'_>) -> Option<Rc<str>> {
+    fn deleted(&mut self, kind: Kind, record: &Fields<'_>) -> Option<Rc<str>> {
         let id: u64 = record.raw("ns_id")?.parse().ok()?;
         let number = record.raw(&format!("{}ns", kind.name()))?.parse().ok()?;
         // The number may be another's by now.
@@ -223,7 +223,7 @@ impl Host {
     }
 
     /// A container starts. libvirt's LXC driver records the number of its pid namespace only.
-    fn control(&mut self, record: &Nested<'_>) -> Option<Rc<str>> {
+    fn control(&mut self, record: &Fields<'_>) -> Option<Rc<str>> {
         let name = container(record)?;
         let inode: Option<i64> = record.raw("pid-ns").and_then(|inode| inode.parse().ok());
         let number = inode.and_then(number_of);
@@ -261,7 +261,7 @@ impl Host {
     }
 
     /// The container whose control group a task is in: what its runtime calls it, where nothing else is known.
-    fn by_cgroup(&self, record: &Nested<'_>) -> Option<Rc<str>> {
+    fn by_cgroup(&self, record: &Fields<'_>) -> Option<Rc<str>> {
         match cgroup::container(&record.text("cgroup")?)? {
             Named::Name(name) => Some(Rc::from(name)),
             Named::Id(id) => match self.by_id.get(id) {
@@ -271,7 +271,7 @@ impl Host {
         }
     }
 
-    fn inside(&self, record: &Nested<'_>) -> Place {
+    fn inside(&self, record: &Fields<'_>) -> Place {
         let of = |kind: Kind, field: &str| {
             let number = record.raw(field)?.parse().ok()?;
             self.of.get(self.numbers.get(&(kind, number))?).cloned()

@@ -5,7 +5,7 @@
 //!
 //! Source: `/sys/dev/block/MAJOR:MINOR`, `/proc/self/mountinfo`, and what QEMUs have open.
 
-use crate::record::value::Nested;
+use crate::record::value::Fields;
 use crate::record::{Parsed, Type, head};
 use crate::report::dm::record::Record;
 use dmns_audit_uapi::types::RecordType;
@@ -91,7 +91,7 @@ impl Devices {
         let Type::Ours(RecordType::DmCtrl | RecordType::DmEvent) = head.ty else {
             return None;
         };
-        let fields = Nested::of(&head);
+        let fields = Fields::of(&head);
         let record = Record::of(&fields)?;
         let destroyed = record.op == "dtr";
         let found = self.ask(record.dev, now, destroyed || record.op == "ctr");

@@ -8,7 +8,7 @@ use super::containers::Told;
 use super::events::Event;
 use super::tell::{first, object, sentence};
 use crate::record::loss::Loss;
-use crate::record::value::{Nested, text};
+use crate::record::value::{Fields, text};
 use crate::record::{Head, Type};
 use crate::report::{Id, Options, Who};
 use dmns_audit_log::line::{field, fields};
@@ -118,7 +118,7 @@ fn base(id: Id, options: &Options, module: &str) -> Map<String, Value> {
 
 /// `event.kind`, `.category`, `.type`, `.action`, `.outcome` and `.code` of the event that begins with this record.
 fn class(head: &Head<'_>) -> Map<String, Value> {
-    let record = Nested::of(head);
+    let record = Fields::of(head);
     let op = record.raw("op").unwrap_or_default();
     let failed = matches!(record.raw("res"), Some("0" | "failed"));
     let (kind, category, ty, action) = match head.ty {
@@ -221,7 +221,7 @@ fn container(head: &Head<'_>) -> Option<Value> {
     if head.ty != Type::Virt(VirtType::Control) {
         return None;
     }
-    let record = Nested::of(head);
+    let record = Fields::of(head);
     if !matches!(record.raw("virt"), Some("oci" | "lxc")) {
         return None;
     }

@@ -3,12 +3,12 @@
 //! A record of a guest in a sentence.
 
 use crate::record::resource::{Opened, Resource, succeeded};
-use crate::record::value::Nested;
+use crate::record::value::Fields;
 use dmns_audit_log::virt::VirtType;
 
 /// What the record of type `ty` says, without who says it; `None` where it does not say of which guest.
 pub fn guest(ty: VirtType, body: &str) -> Option<String> {
-    let record = Nested::new(body);
+    let record = Fields::new(body);
     let name = record.text("vm")?;
     if ty == VirtType::Control && record.raw("virt") == Some("oci") {
         return container(&record, &name);
@@ -60,7 +60,7 @@ pub fn guest(ty: VirtType, body: &str) -> Option<String> {
 }
 
 /// A container was made, or has ended.
-fn container(record: &Nested<'_>, name: &str) -> Option<String> {
+fn container(record: &Fields<'_>, name: &str) -> Option<String> {
     let text = |field: &str, before: &str| match record.text(field) {
         Some(value) => format!("{before}{value}"),
         None => String::new(),
@@ -87,7 +87,7 @@ fn container(record: &Nested<'_>, name: &str) -> Option<String> {
 }
 
 fn resource(
-    record: &Nested<'_>,
+    record: &Fields<'_>,
     vm: &str,
     reason: &str,
     verb: impl Fn(&str, &str) -> String,

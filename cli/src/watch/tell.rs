@@ -7,7 +7,7 @@ use super::devices::Device;
 use super::events::Event;
 use super::guest::guest;
 use crate::record::loss::Loss;
-use crate::record::value::{Nested, text};
+use crate::record::value::{Fields, text};
 use crate::record::{Head, Type};
 use crate::report::dm::record::Record;
 use crate::report::{Id, Options, Who};
@@ -67,7 +67,7 @@ pub fn event(
     let bad = event.records().any(|head| {
         head.ty == Type::Ours(RecordType::DmEvent) || {
             let body = text(head.body);
-            matches!(Nested::new(&body).raw("res"), Some("0" | "failed"))
+            matches!(Fields::new(&body).raw("res"), Some("0" | "failed"))
         }
     });
     writeln!(
@@ -196,7 +196,7 @@ pub(super) fn sentence(event: &Event, told: &Told, options: &Options) -> String 
 }
 
 fn mapping(ty: RecordType, body: &str, devices: &[Device]) -> Option<String> {
-    let fields = Nested::new(body);
+    let fields = Fields::new(body);
     let record = Record::of(&fields)?;
     let (module, op) = (record.module, record.op);
     let device = devices.iter().find(|device| device.device == record.dev);
@@ -250,7 +250,7 @@ fn namespace(ty: RecordType, body: &str) -> Option<String> {
 /// A record as an object: its type, and its fields as they are written.
 pub(super) fn object(head: &Head<'_>) -> Value {
     let mut all = Map::new();
-    for field in Nested::of(head).fields() {
+    for field in Fields::of(head).fields() {
         if !field.name.is_empty() {
             all.insert(field.name.to_owned(), field.value.into());
         }

@@ -15,14 +15,14 @@ use super::mappings::Mappings;
 use super::open::{Named, Open, Told};
 use super::record::Record;
 use crate::ranges::Ranges;
-use crate::record::by_host::At;
+use crate::record::by_host::Slot;
 use crate::record::command;
 use crate::record::device::Device;
 use crate::record::event::Serials;
 use crate::record::host::{Host, Nodes};
 use crate::record::pending::Pending;
 use crate::record::users::Users;
-use crate::record::value::Nested;
+use crate::record::value::Fields;
 use crate::record::{Head, Type};
 use crate::report::Options;
 use crate::report::id::{Id, Proof, Who};
@@ -51,7 +51,7 @@ pub struct Lives {
     /// The integrity device that was made last on a host, and by which process.
     last_integrity: HashMap<Host, (Option<i32>, Device)>,
     /// Mappings that wait for the command line of their event: where each is, and its place among all.
-    naming: Pending<(At, u64)>,
+    naming: Pending<(Slot, u64)>,
     nodes: Nodes,
     serials: Serials,
     order: u64,
@@ -99,7 +99,7 @@ impl Lives {
     pub fn record(&mut self, head: &Head<'_>, users: &Users) -> Option<Device> {
         match head.ty {
             Type::Ours(RecordType::DmCtrl | RecordType::DmEvent) => {
-                let fields = Nested::of(head);
+                let fields = Fields::of(head);
                 let record = Record::of(&fields)?;
                 self.mapper(head, &record, &fields, users)
             }
@@ -128,7 +128,7 @@ impl Lives {
         if waiting.is_empty() {
             return;
         }
-        let record = Nested::of(head);
+        let record = Fields::of(head);
         let argv = record
             .raw("proctitle")
             .map(command::arguments)
@@ -150,7 +150,7 @@ impl Lives {
         &mut self,
         head: &Head<'_>,
         record: &Record<'_>,
-        fields: &Nested<'_>,
+        fields: &Fields<'_>,
         users: &Users,
     ) -> Option<Device> {
         self.any = true;

@@ -5,7 +5,7 @@
 
 use super::open::{Named, Open};
 use super::record::Record;
-use crate::record::by_host::{At, ByHost};
+use crate::record::by_host::{ByHost, Slot};
 use crate::record::device::Device;
 use crate::record::host::Host;
 use dmns_audit_log::rules::{self, Dev};
@@ -48,27 +48,27 @@ impl Equivalent<Group> for GroupOf<'_> {
 #[derive(Debug, Default)]
 struct Members {
     number: u32,
-    places: At,
+    places: Slot,
 }
 
 impl Mappings {
     /// Where the mapping is that is `named`.
-    pub(super) fn find(&self, host: Host, named: &Named<'_>) -> Option<At> {
+    pub(super) fn find(&self, host: Host, named: &Named<'_>) -> Option<Slot> {
         self.all.find(host, &(named.target, &named.device))
     }
 
-    pub(super) fn at_mut(&mut self, at: At) -> Option<&mut Open> {
+    pub(super) fn at_mut(&mut self, at: Slot) -> Option<&mut Open> {
         self.all.at_mut(at)
     }
 
     /// Keeps `open`, where no other is called so.
-    pub(super) fn add(&mut self, host: Host, open: Open) -> At {
+    pub(super) fn add(&mut self, host: Host, open: Open) -> Slot {
         let at = self.all.add(host, open);
         self.enter(host, at);
         at
     }
 
-    pub(super) fn remove(&mut self, host: Host, at: At) -> Option<Open> {
+    pub(super) fn remove(&mut self, host: Host, at: Slot) -> Option<Open> {
         self.leave(host, at);
         self.all.remove(at)
     }
@@ -89,7 +89,7 @@ impl Mappings {
     }
 
     /// The mapping there is one of its group, if its table is loaded.
-    fn enter(&mut self, host: Host, at: At) {
+    fn enter(&mut self, host: Host, at: Slot) {
         let Some(open) = self.all.at(at).filter(|open| open.tables > 0) else {
             return;
         };
@@ -103,7 +103,7 @@ impl Mappings {
         members.places ^= at;
     }
 
-    fn leave(&mut self, host: Host, at: At) {
+    fn leave(&mut self, host: Host, at: Slot) {
         let Some(open) = self.all.at(at).filter(|open| open.tables > 0) else {
             return;
         };
@@ -157,7 +157,7 @@ impl Mappings {
         }
     }
 
-    fn device(&self, at: At) -> Option<Device> {
+    fn device(&self, at: Slot) -> Option<Device> {
         self.all.at(at).map(|open| open.device.clone())
     }
 
@@ -168,8 +168,8 @@ impl Mappings {
         host: Host,
         named: &Named<'_>,
         beneath: Option<&Device>,
-        own: Option<At>,
-    ) -> (Option<At>, u32) {
+        own: Option<Slot>,
+    ) -> (Option<Slot>, u32) {
         let group = GroupOf {
             host,
             target: named.target,
@@ -178,7 +178,7 @@ impl Mappings {
         let Some(members) = self.groups.get(&group) else {
             return (None, 0);
         };
-        let same = |at: &At| {
+        let same = |at: &Slot| {
             self.all
                 .at(*at)
                 .is_some_and(|open| open.beneath.as_deref() == beneath)

@@ -5,7 +5,7 @@
 use super::life::{Fate, Found, Life, is_above};
 use super::record::Record;
 use crate::ranges::Ranges;
-use crate::record::by_host::Called;
+use crate::record::by_host::Keyed;
 use crate::record::device::Device;
 use crate::report::id::{Id, Proof, Who};
 use std::rc::Rc;
@@ -44,7 +44,7 @@ pub(super) struct Open {
     pub(super) told: Option<Box<Told>>,
 }
 
-impl Called for Open {
+impl Keyed for Open {
     type Name<'a> = (&'a str, &'a Device);
 
     fn name(&self) -> (&str, &Device) {

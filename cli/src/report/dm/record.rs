@@ -2,7 +2,7 @@
 
 //! What a device-mapper record says.
 
-use crate::record::value::Nested;
+use crate::record::value::Fields;
 
 /// A device-mapper record, its values as they are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// What `fields` say. `None` where they do not say of what.
-    pub fn of(fields: &'a Nested<'_>) -> Option<Self> {
+    pub fn of(fields: &'a Fields<'_>) -> Option<Self> {
         let text = |name: &str| fields.raw(name).unwrap_or_default();
         let record = Self {
             module: text("module"),

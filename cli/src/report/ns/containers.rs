@@ -14,7 +14,7 @@ use super::tree::Tree;
 use crate::record::Head;
 use crate::record::host::Host;
 use crate::record::users::Users;
-use crate::record::value::{Nested, decoded, text};
+use crate::record::value::{Fields, decoded, text};
 use crate::report::id::{Id, Proof, Who};
 use dmns_audit_log::line::fields;
 use dmns_audit_uapi::ns::{Kind, relative};
@@ -188,7 +188,7 @@ impl Containers {
         tree: &mut Tree,
         users: &Users,
     ) -> Option<u64> {
-        let record = Nested::of(head);
+        let record = Fields::of(head);
         if record.raw("virt").is_none() && record.raw("uuid").is_none() {
             return self.docker(head, &record, users);
         }
@@ -216,7 +216,7 @@ impl Containers {
     /// `vm-pid=` its first process, where that is known. Returns which was named.
     ///
     /// Source: projectatomic/docker `daemon/audit.go` and `api/server/audit.go`.
-    fn docker(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users) -> Option<u64> {
+    fn docker(&mut self, head: &Head<'_>, record: &Fields<'_>, users: &Users) -> Option<u64> {
         let (vm, op) = (record.text("vm")?, record.raw("op")?);
         let docker = record.fields().any(|field| {
             field.name == "exe"
@@ -273,7 +273,7 @@ impl Containers {
     fn docker_container(
         &mut self,
         head: &Head<'_>,
-        record: &Nested<'_>,
+        record: &Fields<'_>,
         vm: &str,
         start: Option<Id>,
         users: &Users,
@@ -298,7 +298,7 @@ impl Containers {
     fn named(
         &mut self,
         head: &Head<'_>,
-        record: &Nested<'_>,
+        record: &Fields<'_>,
         tree: &mut Tree,
         users: &Users,
     ) -> Option<u64> {

@@ -4,7 +4,7 @@
 
 use crate::record::call;
 use crate::record::command::{ARGUMENTS, arguments};
-use crate::record::value::{Nested, decoded, text};
+use crate::record::value::{Fields, decoded, text};
 use crate::record::{Head, Type};
 use crate::report::Options;
 use crate::report::id::{Id, Who};
@@ -63,7 +63,7 @@ impl Event {
 
     /// The command line of a program that is started: `argc=2 a0="cat" a1="container1.txt"`. A long argument comes in
     /// parts: `a1_len=9000 a1[0]=...`.
-    fn execve(&mut self, record: &Nested<'_>) {
+    fn execve(&mut self, record: &Fields<'_>) {
         if !self.types.iter().any(|ty| ty == "EXECVE") {
             self.argv.clear();
         }
@@ -106,7 +106,7 @@ impl Event {
     pub(super) fn add(&mut self, head: &Head<'_>, options: &Options) {
         let name = head.type_name().into_owned();
         // A record of a message has its own result and user.
-        let record = Nested::of(head);
+        let record = Fields::of(head);
         let of = |name: &str| record.text(name).map(|value| value.into_owned());
         match head.ty {
             Type::Syscall => {

@@ -6,7 +6,7 @@ use super::containers::Containers;
 use super::tree::Tree;
 use crate::record::Head;
 use crate::record::cgroup::{self, Named};
-use crate::record::value::Nested;
+use crate::record::value::Fields;
 use dmns_audit_uapi::ns::Kind;
 
 impl Containers {
@@ -24,7 +24,7 @@ impl Containers {
         if self.get(order).is_none_or(|own| own.name.is_some()) {
             return false;
         }
-        let record = Nested::of(head);
+        let record = Fields::of(head);
         let path = record.text("cgroup");
         let (name, id) = match path.as_deref().and_then(cgroup::container) {
             Some(Named::Name(name)) => (name.into_owned(), None),

@@ -7,7 +7,7 @@ use crate::record::event::Serials;
 use crate::record::host::{Host, Nodes, PerHost};
 use crate::record::pending::Pending;
 use crate::record::users::Users;
-use crate::record::value::{Nested, decoded};
+use crate::record::value::{Fields, decoded};
 use crate::record::{Head, Type};
 use crate::report::id::{Id, Who};
 use dmns_audit_uapi::ns::Kind;
@@ -59,7 +59,7 @@ struct Values {
     id: Option<u64>,
 }
 
-fn values(kind: Kind, record: &Nested<'_>) -> Values {
+fn values(kind: Kind, record: &Fields<'_>) -> Values {
     let mut values = Values::default();
     for field in record.fields() {
         let name = field.name.strip_suffix("ns").unwrap_or_default();
@@ -105,7 +105,7 @@ impl Tree {
 
     /// `NS_INIT_*`. Tells the namespace.
     pub fn created(&mut self, kind: Kind, head: &Head<'_>, users: &Users) -> Option<u64> {
-        let record = Nested::of(head);
+        let record = Fields::of(head);
         let Values {
             number,
             old,
@@ -145,7 +145,7 @@ impl Tree {
 
     /// `NS_DEL_*`. Tells the namespace.
     pub fn deleted(&mut self, kind: Kind, head: &Head<'_>, users: &Users) -> Option<u64> {
-        let record = Nested::of(head);
+        let record = Fields::of(head);
         let Values { number, id, .. } = values(kind, &record);
         let number = number?;
         self.boots(head);
@@ -177,7 +177,7 @@ impl Tree {
 
     /// `NS_INFO`: the namespaces of a task, as they are now. `count`: the event counts as one inside them.
     pub fn info(&mut self, head: &Head<'_>, count: bool) -> Vec<u64> {
-        let record = Nested::of(head);
+        let record = Fields::of(head);
         self.boots(head);
         let mut seen = Vec::new();
         for field in record.fields() {
@@ -201,7 +201,7 @@ impl Tree {
         }
         let event = (head.host, head.stamp);
         let created = self.waiting.take(&event, |_| true);
-        let record = Nested::of(head);
+        let record = Fields::of(head);
         for order in &created {
             self.resolved(*order);
             let Some(maker) = self.get_mut(*order).and_then(|made| made.maker.as_mut()) else {

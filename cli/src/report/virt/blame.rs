@@ -10,7 +10,7 @@ use crate::record::Head;
 use crate::record::names::Names;
 use crate::record::users::Users;
 use crate::record::uuid::Uuid;
-use crate::record::value::{Nested, decoded};
+use crate::record::value::{Fields, decoded};
 use crate::report::id::Id;
 
 /// The labels of guests.
@@ -27,7 +27,7 @@ fn level(label: &str) -> Option<&str> {
 
 impl Blame {
     /// `VIRT_MACHINE_ID`: a guest gets a label.
-    pub fn machine_id(&mut self, head: &Head<'_>, record: &Nested<'_>, guests: &Guests) {
+    pub fn machine_id(&mut self, head: &Head<'_>, record: &Fields<'_>, guests: &Guests) {
         let (Some(vm), Some(uuid)) = (record.text("vm"), record.raw("uuid")) else {
             return;
         };
@@ -51,7 +51,7 @@ impl Blame {
     }
 
     /// `AVC`: what was refused, if to a guest or of one. Its user is still to come.
-    pub fn refusal(&self, head: &Head<'_>, record: &Nested<'_>, guests: &Guests) -> Option<Row> {
+    pub fn refusal(&self, head: &Head<'_>, record: &Fields<'_>, guests: &Guests) -> Option<Row> {
         let names = &guests.names;
         let text = |name: &str| names.get(&record.text(name).unwrap_or_default());
         if let Some(label) = record.raw("scontext") {
@@ -97,7 +97,7 @@ impl Blame {
     pub fn anomaly(
         &self,
         head: &Head<'_>,
-        record: &Nested<'_>,
+        record: &Fields<'_>,
         guests: &Guests,
         users: &Users,
     ) -> Anomaly {

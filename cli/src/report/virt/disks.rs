@@ -13,7 +13,7 @@
 
 use super::guests::devices::{Devices, Hold, merge};
 use super::row::{Tie, Violations};
-use crate::record::by_host::At;
+use crate::record::by_host::Slot;
 use crate::record::device::Device;
 use crate::record::host::Host;
 use std::rc::Rc;
@@ -159,7 +159,7 @@ impl Disks {
     }
 
     /// What is found in its disks from now on is told to the guest at `at` on `host`, which runs.
-    pub(super) fn tie(&mut self, devices: &mut Devices, host: Host, at: At) {
+    pub(super) fn tie(&mut self, devices: &mut Devices, host: Host, at: Slot) {
         let mut ties = self.ties();
         if ties.is_empty() && self.ties.is_none() {
             return;

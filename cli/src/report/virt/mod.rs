@@ -26,7 +26,7 @@ use super::dm::record::Record;
 use super::{Collector, Options};
 use crate::input::Wanted;
 use crate::record::pending::Pending;
-use crate::record::value::{Nested, text};
+use crate::record::value::{Fields, text};
 use crate::record::{Head, Type};
 use blame::{Anomaly, Blame};
 use dmns_audit_log::line::field;
@@ -217,7 +217,7 @@ impl<'a> Report<'a> {
     }
 
     /// Whether the guest that `record` is about was asked for.
-    fn is_asked_for(&self, record: &Nested<'_>) -> bool {
+    fn is_asked_for(&self, record: &Fields<'_>) -> bool {
         if self.ask.vm.is_none() && self.ask.uuid.is_none() {
             return true;
         }
@@ -233,7 +233,7 @@ impl<'a> Report<'a> {
         vm_is && is(&self.ask.uuid, record.raw("uuid"))
     }
 
-    fn refusal(&mut self, head: &Head<'_>, record: &Nested<'_>) -> io::Result<()> {
+    fn refusal(&mut self, head: &Head<'_>, record: &Fields<'_>) -> io::Result<()> {
         let Some(mut row) = self.blame.refusal(head, record, &self.guests) else {
             return Ok(());
         };
@@ -248,7 +248,7 @@ impl<'a> Report<'a> {
         Ok(())
     }
 
-    fn anomaly(&mut self, head: &Head<'_>, record: &Nested<'_>) -> io::Result<()> {
+    fn anomaly(&mut self, head: &Head<'_>, record: &Fields<'_>) -> io::Result<()> {
         let users = &self.options.users;
         let found = self.blame.anomaly(head, record, &self.guests, users);
         let order = self.guests.next_order();
@@ -326,7 +326,7 @@ impl Collector for Report<'_> {
         match head.ty {
             Type::Ours(RecordType::DmEvent) if !self.guests.have_mappings() => return Ok(()),
             Type::Ours(RecordType::DmEvent | RecordType::DmCtrl) => {
-                let fields = Nested::of(head);
+                let fields = Fields::of(head);
                 if let Some(record) = Record::of(&fields) {
                     let users = &self.options.users;
                     if let Some(device) = self.mappings.mapper(head, &record, &fields, users) {
@@ -352,7 +352,7 @@ impl Collector for Report<'_> {
             Type::KernelBoot | Type::SystemShutdown | Type::SystemBoot => {}
             _ => return Ok(()),
         }
-        let record = Nested::of(head);
+        let record = Fields::of(head);
         match head.ty {
             Type::KernelBoot | Type::SystemShutdown | Type::SystemBoot => {
                 // A host may have very many.

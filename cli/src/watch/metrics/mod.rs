@@ -10,7 +10,7 @@ mod alive;
 mod system;
 
 use super::devices::Device;
-use crate::record::value::Nested;
+use crate::record::value::Fields;
 use crate::record::{Parsed, Type, head};
 use crate::report::dm::record::Record;
 use alive::Alive;
@@ -66,7 +66,7 @@ impl Metrics {
             return;
         };
         let record = match head.ty {
-            Type::Ours(_) | Type::Virt(VirtType::Control) => Nested::of(&head),
+            Type::Ours(_) | Type::Virt(VirtType::Control) => Fields::of(&head),
             _ => return,
         };
         match head.ty {

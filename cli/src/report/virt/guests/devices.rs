@@ -8,7 +8,7 @@
 
 use super::super::row::{Tie, Violations};
 use super::numbered::Numbered;
-use crate::record::by_host::At;
+use crate::record::by_host::Slot;
 use crate::record::device::Device;
 use crate::record::host::Host;
 use crate::report::id::{Id, Proof};
@@ -42,7 +42,7 @@ struct Held {
     /// By number: the newest is the last.
     epochs: Numbered<Epoch>,
     /// Those who have it now, in the order in which they got it.
-    guests: Numbered<At>,
+    guests: Numbered<Slot>,
 }
 
 /// A device and its host, to look it up.
@@ -87,7 +87,7 @@ impl Devices {
         key: Device,
         path: Rc<str>,
         tie: Tie,
-        at: At,
+        at: Slot,
     ) -> Hold {
         self.next += 1;
         let before = self.devices.len();
@@ -157,7 +157,7 @@ impl Devices {
     }
 
     /// Who has `device` on `host`, and by which [`Hold::number`].
-    pub(crate) fn holders(&self, host: Host, device: &Device) -> impl Iterator<Item = (u64, At)> {
+    pub(crate) fn holders(&self, host: Host, device: &Device) -> impl Iterator<Item = (u64, Slot)> {
         let minor = self.minor(device);
         let minor = minor.and_then(|minor| self.devices.get(&On(host, &minor)));
         let held = self.devices.get(&On(host, device)).into_iter().chain(minor);

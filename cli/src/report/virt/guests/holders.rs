@@ -5,7 +5,7 @@
 use super::super::row::{Event, Given};
 use super::numbered::Numbered;
 use super::open::Has;
-use crate::record::by_host::At;
+use crate::record::by_host::Slot;
 use crate::record::host::Host;
 use hashbrown::{DefaultHashBuilder, Equivalent, HashMap, HashTable};
 use std::hash::BuildHasher;
@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 /// Files of hosts, and the guests that have them, by the place of the row that says so.
 #[derive(Debug, Default)]
-pub(super) struct Holders(HashMap<(Host, Rc<str>), Numbered<At>>);
+pub(super) struct Holders(HashMap<(Host, Rc<str>), Numbered<Slot>>);
 
 /// A file of a host, to look it up.
 #[derive(Hash)]
@@ -32,7 +32,7 @@ fn is_file(what: &str) -> bool {
 
 impl Holders {
     /// The guest at `at` has what `open` says.
-    pub(super) fn got(&mut self, host: Host, open: &Has, at: At) {
+    pub(super) fn got(&mut self, host: Host, open: &Has, at: Slot) {
         if let Some(file) = open.what.resource().filter(|what| is_file(what)) {
             let holders = self.0.entry((host, file.clone())).or_default();
             holders.add(open.order, at);
@@ -57,7 +57,7 @@ impl Holders {
     }
 
     /// Who got `file` last and still has it, and the place of the row that says so.
-    pub(super) fn last(&self, host: Host, file: &str) -> Option<(u64, At)> {
+    pub(super) fn last(&self, host: Host, file: &str) -> Option<(u64, Slot)> {
         let (order, at) = self.0.get(&On(host, file))?.last()?;
         Some((order, *at))
     }
@@ -68,7 +68,7 @@ impl Holders {
 struct Process {
     host: Host,
     pid: i32,
-    at: At,
+    at: Slot,
 }
 
 /// The processes that guests run in, each found by its host and number.
@@ -82,7 +82,7 @@ pub(super) struct Processes {
 
 impl Processes {
     /// The guest at `at` runs in the process `pid`.
-    pub(super) fn add(&mut self, host: Host, pid: i32, at: At) {
+    pub(super) fn add(&mut self, host: Host, pid: i32, at: Slot) {
         self.any = true;
         let hasher = &self.hasher;
         let hash_of = |of: &Process| hasher.hash_one((of.host, of.pid));
@@ -92,7 +92,7 @@ impl Processes {
     }
 
     /// It does so no more.
-    pub(super) fn remove(&mut self, host: Host, pid: i32, at: At) {
+    pub(super) fn remove(&mut self, host: Host, pid: i32, at: Slot) {
         let process = Process { host, pid, at };
         let hash = self.hasher.hash_one((host, pid));
         if let Ok(entry) = self.table.find_entry(hash, |own| *own == process) {
@@ -101,7 +101,7 @@ impl Processes {
     }
 
     /// The guests that run in the process `pid`, in no order: hardly more than one.
-    pub(super) fn of(&self, host: Host, pid: i32) -> impl Iterator<Item = At> {
+    pub(super) fn of(&self, host: Host, pid: i32) -> impl Iterator<Item = Slot> {
         let hash = self.hasher.hash_one((host, pid));
         let those = self.table.iter_hash(hash);
         those

@@ -16,12 +16,12 @@ use super::disks::Disks;
 use super::machine::Machine;
 use super::row::{Event, Fate, Row};
 use crate::record::Head;
-use crate::record::by_host::{At, ByHost, Called};
+use crate::record::by_host::{ByHost, Keyed, Slot};
 use crate::record::host::{Host, Nodes};
 use crate::record::names::Names;
 use crate::record::users::Users;
 use crate::record::uuid::Uuid;
-use crate::record::value::Nested;
+use crate::record::value::Fields;
 use crate::report::id::{Id, Proof};
 use devices::Devices;
 use holders::{Holders, Processes};
@@ -34,7 +34,7 @@ use std::rc::Rc;
 #[derive(Debug)]
 struct Told<'a> {
     head: &'a Head<'a>,
-    record: &'a Nested<'a>,
+    record: &'a Fields<'a>,
     users: &'a Users,
     /// The guest's.
     uuid: Uuid,
@@ -42,7 +42,7 @@ struct Told<'a> {
 
 impl<'a> Told<'a> {
     /// `record`; `None` where it does not say about which guest.
-    fn by(head: &'a Head<'a>, record: &'a Nested<'a>, users: &'a Users) -> Option<Self> {
+    fn by(head: &'a Head<'a>, record: &'a Fields<'a>, users: &'a Users) -> Option<Self> {
         let uuid = Uuid::of(record.raw("uuid")?);
         Some(Self {
             head,
@@ -65,7 +65,7 @@ struct Guest {
     leaves: Option<Box<Leaving>>,
 }
 
-impl Called for Guest {
+impl Keyed for Guest {
     type Name<'a> = &'a Uuid;
 
     fn name(&self) -> &Uuid {
@@ -145,7 +145,7 @@ impl Guests {
     }
 
     /// `VIRT_MACHINE_ID`: a start begins.
-    pub fn machine_id(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users) {
+    pub fn machine_id(&mut self, head: &Head<'_>, record: &Fields<'_>, users: &Users) {
         let order = self.next_order();
         if let Some(told) = Told::by(head, record, users) {
             if let Some(guest) = self.guest(&told) {
@@ -160,7 +160,7 @@ impl Guests {
     }
 
     /// Where the guest of `told` is, which may be a new one.
-    fn place(&mut self, told: &Told<'_>) -> At {
+    fn place(&mut self, told: &Told<'_>) -> Slot {
         let host = told.head.host;
         self.all.find(host, &&told.uuid).unwrap_or_else(|| {
             let guest = Guest {
@@ -211,7 +211,7 @@ impl Guests {
     }
 
     /// `VIRT_CONTROL`: the guest is started or stopped.
-    pub fn control(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users) {
+    pub fn control(&mut self, head: &Head<'_>, record: &Fields<'_>, users: &Users) {
         let Some(told) = Told::by(head, record, users) else {
             return;
         };
@@ -358,7 +358,7 @@ impl Guests {
     }
 
     /// A session of the guest at `at` begins.
-    fn session_begins(&mut self, host: Host, at: At, session: Box<Session>) {
+    fn session_begins(&mut self, host: Host, at: Slot, session: Box<Session>) {
         for pid in session.what.pids() {
             self.processes.add(host, pid, at);
         }
@@ -369,7 +369,7 @@ impl Guests {
     }
 
     /// Where the guest at `at` was to go, it has stopped: it runs on where it came from.
-    fn stays(&mut self, host: Host, at: At, stays: Leaving) {
+    fn stays(&mut self, host: Host, at: Slot, stays: Leaving) {
         if let Some(guest) = self.all.at_mut(at) {
             guest.resources = stays.resources;
             self.session_begins(host, at, stays.session);
@@ -377,7 +377,7 @@ impl Guests {
     }
 
     /// The session of the guest at `at` ends, if it has one: what was found in its disks is told in it.
-    fn session_ends(&mut self, host: Host, at: At) -> Option<Box<Session>> {
+    fn session_ends(&mut self, host: Host, at: Slot) -> Option<Box<Session>> {
         let session = self.all.at_mut(at)?.ends(host, &mut self.devices)?;
         for pid in session.what.pids() {
             self.processes.remove(host, pid, at);
@@ -386,7 +386,7 @@ impl Guests {
     }
 
     /// A guest of which nothing is known any more needs no room.
-    fn forget(&mut self, at: At) {
+    fn forget(&mut self, at: Slot) {
         let nothing = |guest: &Guest| {
             let idle = guest.session.is_none() && guest.starting.is_none();
             idle && guest.resources.is_empty() && guest.disks.is_empty()
@@ -411,7 +411,7 @@ impl Guests {
     }
 
     /// `SYSTEM_SHUTDOWN`, or `SYSTEM_BOOT` without one: the machine went down.
-    pub fn went_down(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users) {
+    pub fn went_down(&mut self, head: &Head<'_>, record: &Fields<'_>, users: &Users) {
         let id = Id::from(head.stamp);
         let uid = record.raw("uid").unwrap_or("?");
         let row = Row {

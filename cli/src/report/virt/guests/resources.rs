@@ -8,12 +8,12 @@ use super::{Guest, Guests, Told};
 use crate::record::Head;
 use crate::record::resource::{Opened, Resource, succeeded};
 use crate::record::users::Users;
-use crate::record::value::Nested;
+use crate::record::value::Fields;
 use crate::report::id::Id;
 
 impl Guests {
     /// `VIRT_RESOURCE`: the guest is given something, loses something, or both.
-    pub fn resource(&mut self, head: &Head<'_>, record: &Nested<'_>, users: &Users) {
+    pub fn resource(&mut self, head: &Head<'_>, record: &Fields<'_>, users: &Users) {
         let Some(kind) = record.raw("resrc") else {
             return;
         };

@@ -8,7 +8,7 @@
 //! work than processors, and all of these are at work, whatever takes longer: to search, or what is done with what is
 //! found.
 
-use super::block::{self, Ahead, Block, Found, Known, NOT_LIKELY, Window};
+use super::block::{self, Block, Found, Known, NOT_LIKELY, Prefetch, Window};
 use super::lines::{End, Lines, Raw};
 use super::progress::Progress;
 use super::wanted::Wanted;
@@ -54,10 +54,10 @@ struct Searched {
     file: File,
     size: u64,
     how: How,
-    wanted: Ahead,
+    wanted: Prefetch,
     progress: Progress,
     state: Mutex<State>,
-    /// Told when a worker may be ahead again.
+    /// Notified when a worker may be ahead again.
     room: Condvar,
 }
 
@@ -179,7 +179,7 @@ enum Source {
 
 /// Lines of a file or a stream, searched ahead.
 #[derive(Debug)]
-pub(super) struct Beside {
+pub(super) struct ParallelReader {
     source: Source,
     likely: Wanted,
     block: Block,
@@ -190,7 +190,7 @@ pub(super) struct Beside {
     next: usize,
 }
 
-impl Drop for Beside {
+impl Drop for ParallelReader {
     fn drop(&mut self) {
         if let Source::File(searched, _) = &self.source {
             searched.state().closed = true;
@@ -199,11 +199,11 @@ impl Drop for Beside {
     }
 }
 
-impl Beside {
+impl ParallelReader {
     /// The lines of `file` that `wanted` may want.
     pub(super) fn file(
         file: File,
-        wanted: &Ahead,
+        wanted: &Prefetch,
         how: How,
         progress: &Progress,
     ) -> io::Result<Self> {
@@ -224,7 +224,7 @@ impl Beside {
     }
 
     /// The lines of `source` that `wanted` may want: read and searched in one thread, beside whoever asks for them.
-    pub(super) fn stream(source: Box<dyn Read + Send>, ahead: &Ahead) -> Self {
+    pub(super) fn stream(source: Box<dyn Read + Send>, ahead: &Prefetch) -> Self {
         let wanted = ahead.clone();
         let (out, blocks) = sync_channel(AHEAD);
         let (back, returned) = channel::<Block>();
@@ -266,7 +266,7 @@ impl Beside {
         Self::of(Source::Stream(blocks, back), ahead)
     }
 
-    fn of(source: Source, wanted: &Ahead) -> Self {
+    fn of(source: Source, wanted: &Prefetch) -> Self {
         Self {
             source,
             likely: wanted.likely.clone(),
@@ -322,7 +322,7 @@ impl Beside {
         &self.block.bytes[found.from as usize..][..found.length as usize]
     }
 
-    /// The line that [`Beside::seek`] found last, and what it is.
+    /// The line that [`ParallelReader::seek`] found last, and what it is.
     #[inline(always)]
     pub(super) fn found(&self) -> (Raw<'_>, Parsed<'_>) {
         let found = &self.block.found[self.next - 1];
@@ -368,43 +368,43 @@ mod tests {
     use crate::input::lines::LONGEST;
     use crate::input::lines::tests::Broken;
     use crate::record::Head;
-    use crate::record::value::Nested;
+    use crate::record::value::Fields;
     use proptest::prelude::*;
     use std::io::{Seek, Write};
 
-    type Told = Vec<(Vec<u8>, u64, End, String)>;
+    type FoundLines = Vec<(Vec<u8>, u64, End, String)>;
 
     /// What is found in a line; its fields too, which only one of the two ways has split already.
-    fn told(raw: Raw<'_>, parsed: Parsed<'_>) -> (Vec<u8>, u64, End, String) {
-        let told = match parsed {
+    fn found_line(raw: Raw<'_>, parsed: Parsed<'_>) -> (Vec<u8>, u64, End, String) {
+        let what = match parsed {
             Parsed::Record(head) => {
-                let record = Nested::of(&head);
+                let record = Fields::of(&head);
                 let fields: Vec<_> = record.fields().collect();
                 format!("{:?} {fields:?}", Head { spans: &[], ..head })
             }
             other => format!("{other:?}"),
         };
-        (raw.text.to_vec(), raw.number, raw.end, told)
+        (raw.text.to_vec(), raw.number, raw.end, what)
     }
 
-    fn serial(text: &[u8], wanted: &Wanted) -> Told {
+    fn serial(text: &[u8], wanted: &Wanted) -> FoundLines {
         let mut lines = Lines::new(text);
-        let mut lines_told = Vec::new();
+        let mut lines_found = Vec::new();
         while lines.seek(wanted).expect("no error") {
             let raw = lines.found();
-            lines_told.push(told(raw, head::parse(raw.text)));
+            lines_found.push(found_line(raw, head::parse(raw.text)));
         }
-        lines_told
+        lines_found
     }
 
-    fn beside(mut lines: Beside, wanted: &Wanted) -> Told {
-        let mut lines_told = Vec::new();
+    fn parallel(mut lines: ParallelReader, wanted: &Wanted) -> FoundLines {
+        let mut lines_found = Vec::new();
         while lines.seek(wanted).expect("no error") {
             let (raw, parsed) = lines.found();
             assert_eq!(lines.number(), raw.number);
-            lines_told.push(told(raw, parsed));
+            lines_found.push(found_line(raw, parsed));
         }
-        lines_told
+        lines_found
     }
 
     fn file(text: &[u8]) -> File {
@@ -423,16 +423,16 @@ mod tests {
         ] {
             let expected = serial(text, &narrow);
             let none = Progress::none();
-            let wide = Ahead {
+            let wide = Prefetch {
                 ever: wide,
                 likely: Wanted::types(&["DM_C"]),
                 fields,
                 soon: None,
             };
-            let lines = Beside::file(file(text), &wide, how, &none).expect("opened");
-            prop_assert_eq!(&beside(lines, &narrow), &expected);
-            let stream = Beside::stream(Box::new(io::Cursor::new(text.to_vec())), &wide);
-            prop_assert_eq!(&beside(stream, &narrow), &expected);
+            let lines = ParallelReader::file(file(text), &wide, how, &none).expect("opened");
+            prop_assert_eq!(&parallel(lines, &narrow), &expected);
+            let stream = ParallelReader::stream(Box::new(io::Cursor::new(text.to_vec())), &wide);
+            prop_assert_eq!(&parallel(stream, &narrow), &expected);
         }
         Ok(())
     }
@@ -478,13 +478,13 @@ mod tests {
     #[test]
     fn an_error_comes_after_what_could_be_read() {
         let all = Wanted::all();
-        let ahead = Ahead {
+        let ahead = Prefetch {
             ever: all.clone(),
             likely: all.clone(),
             fields: true,
             soon: None,
         };
-        let mut lines = Beside::stream(Box::new(Broken::default()), &ahead);
+        let mut lines = ParallelReader::stream(Box::new(Broken::default()), &ahead);
         assert!(lines.seek(&all).expect("a line"));
         assert_eq!(lines.found().0.text, b"a");
         assert!(lines.seek(&all).is_err());
