@@ -29,7 +29,7 @@ test: ## What `make check` does, the HTML page in Chromium, and the scenarios in
 	scripts/cargo.sh test --no-run --quiet --locked --workspace && $(CHECK) && scripts/page-test.sh; tested=$$?; \
 	wait $$prepared && exit $$tested
 	@scripts/interrupt-test.sh
-	@$(DMNS_TEST) run
+	@logs=$$(mktemp -d) && $(DMNS_TEST) run --keep-logs "$$logs" && scripts/readme-test.sh "$$logs" && rm -r "$$logs"
 
 test-long: ## The scenarios that take minutes each: storms, full backlogs, evasion, a log that is complete from loading on
 	@$(DMNS_TEST) run --long

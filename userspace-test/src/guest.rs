@@ -61,6 +61,11 @@ const COMMANDS: &[(&str, &str)] = &[
     ("wait-drained", include_str!("../guest/wait-drained")),
 ];
 
+/// Returns whether the guest has a command of the harness with this name.
+pub(crate) fn is_own_command(name: &str) -> bool {
+    COMMANDS.iter().any(|(own, _)| *own == name) || tools::names().iter().any(|own| own == name)
+}
+
 /// The image whose guests run systemd as PID 1.
 const SYSTEMD: &str = "packages";
 

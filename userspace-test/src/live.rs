@@ -2,7 +2,8 @@
 
 //! Shows what happens in a guest while it happens: what commands print, and what `dmns-audit watch` prints there.
 
-use crate::guest::{Happening, Watcher};
+use crate::guest::{self, Happening, Watcher};
+use crate::protocol::Stream;
 use crate::scenario::Scenario;
 use std::io::Write;
 
@@ -15,14 +16,52 @@ pub(crate) fn begin(scenario: &Scenario) {
     println!();
 }
 
-/// Prints all of it as it is.
+/// Prints the output of the steps and the events, without the commands of the harness itself.
 pub(crate) fn watcher() -> Watcher {
-    Watcher::live(|happening| {
-        let (Happening::Output(_, bytes) | Happening::Event(bytes)) = happening;
+    let mut output = StepOutput::default();
+    Watcher::live(move |happening| {
         let mut out = std::io::stdout().lock();
         // Nobody to show it to is no reason to stop judging.
-        let _ = out.write_all(bytes).and_then(|()| out.flush());
+        let _ = match happening {
+            Happening::Output(Stream::Stdout, bytes) | Happening::Event(bytes) => out.write_all(bytes),
+            Happening::Output(Stream::Stderr, bytes) => out.write_all(&output.shown(bytes)),
+        }
+        .and_then(|()| out.flush());
     })
+}
+
+/// Standard error of a step: what programs write, and each command before it runs (`set -x`).
+#[derive(Default)]
+struct StepOutput {
+    /// The beginning of a line that may be a command.
+    line: Vec<u8>,
+    /// The beginning of this line is printed.
+    printed: bool,
+}
+
+impl StepOutput {
+    /// Returns the part of `bytes`, and of what came before, that is to be printed.
+    fn shown(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut shown = Vec::new();
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.line.extend_from_slice(part);
+            let ends = part.ends_with(b"\n");
+            if self.printed || !self.line.starts_with(b"$") || (ends && !is_own(&self.line)) {
+                shown.append(&mut self.line);
+                self.printed = !ends;
+            } else if ends {
+                self.line.clear();
+            }
+        }
+        shown
+    }
+}
+
+/// Returns whether a line is a command of the harness: also one in a substitution (`$$`).
+fn is_own(line: &[u8]) -> bool {
+    let line = String::from_utf8_lossy(line);
+    let command = line.trim_start_matches('$').split_whitespace().next();
+    command.is_some_and(|name| guest::is_own_command(name))
 }
 
 /// Prints the events only, on a terminal that a shell in the guest has in raw mode.
@@ -34,4 +73,22 @@ pub(crate) fn beside_a_shell() -> Watcher {
             let _ = write!(out, "\r{text}").and_then(|()| out.flush());
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_of_the_harness_are_not_shown() {
+        let mut output = StepOutput::default();
+        let mut all = Vec::new();
+        for bytes in ["$ unshare --uts tr", "ue\n$$ device it\n$ save dev 253:0\ndd: 5 rec", "ords\n$ $x\n"] {
+            all.extend(output.shown(bytes.as_bytes()));
+        }
+        assert_eq!(
+            String::from_utf8_lossy(&all),
+            "$ unshare --uts true\ndd: 5 records\n$ $x\n"
+        );
+    }
 }
