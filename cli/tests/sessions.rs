@@ -72,9 +72,9 @@ sessions! {
     report_virt_json: "report virt --format json --all-events virt.log",
         "report virt --format json --summary virt.log";
     report_ns: "report ns ns.log", "report ns --all-events --proof ns.log", "report ns dm.log", "report ns --summary ns.log",
-        "report ns --alive --by root ns.log", "report ns --program crun ns.log";
+        "report ns --active --by root ns.log", "report ns --program crun ns.log";
     report_ns_tree: "report ns --tree ns.log", "report ns --tree --all-events --proof ns.log", "report ns --tree dm.log",
-        "report ns --tree --alive ns.log";
+        "report ns --tree --active ns.log";
     report_ns_containers: "report ns containers.log", "report ns --all-events --program crun containers.log", "report ns --container lx1 containers.log",
         "report ns --summary containers.log", "report ns --container front containers.log";
     report_ns_container: "report ns --container 11 ns.log", "report ns --container netns=330 --proof ns.log",

@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS dmns_audit.records
     copy UInt32,
     res Nullable(Bool),
 
-    -- DM_CTRL, DM_EVENT. `mapping` is the mapping that a violation is of, where `dev` may be beneath it; null if the
+    -- DM_CTRL, DM_EVENT. `mapping` is the mapping that a violation is of, where `dev` may be below it; null if the
     -- log does not tell.
     module LowCardinality(String),
     op LowCardinality(String),

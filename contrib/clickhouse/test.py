@@ -116,12 +116,12 @@ def maker(row):
 
 def mappings(engine, reported):
     told = [
-        (r["node"], r["target"], r["device"], r["device_is_beneath"], *maker(r), identifier(r["start"]),
+        (r["node"], r["target"], r["device"], r["device_is_below"], *maker(r), identifier(r["start"]),
          identifier(r["end"]), r["state"], r["error"], r["reloads"], r["violations"], r["distinct"])
         for r in reported
     ]
     found = [
-        (r["host"], r["target"], r["device"], bool(r["device_is_beneath"]), r["user"], r["comm"], millis(r["start_id"]),
+        (r["host"], r["target"], r["device"], bool(r["device_is_below"]), r["user"], r["comm"], millis(r["start_id"]),
          millis(r["end_id"]), r["state"], r["error"], r["reloads"], r["violations"], r["distinct"])
         for r in view(engine, "mappings")
     ]
@@ -252,7 +252,7 @@ def main():
                                  "WHERE active AND table = 'records'")[0]
             print(f"log: {size} bytes, table: {stored['bytes']} bytes, {stored['rows']} rows")
         counts = ", ".join(f"{number} {name}" for name, number in compared.items())
-        print(f"the views and the reports of {len(hosts)} hosts tell the same: {counts}")
+        print(f"the views and the reports of {len(hosts)} hosts are equal: {counts}")
 
 
 if __name__ == "__main__":

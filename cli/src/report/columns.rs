@@ -13,9 +13,9 @@ use std::io::{self, Write};
 /// Rows of a report, as they are asked for.
 #[derive(Debug)]
 pub enum Rows<T> {
-    /// As objects.
+    /// Objects.
     Objects(Spool<T>),
-    /// As text.
+    /// Text.
     Text(Columns),
 }
 
@@ -28,11 +28,11 @@ impl<T: Serialize + DeserializeOwned> Rows<T> {
         }
     }
 
-    /// Keeps `row`, whose place is `order`; `text` renders it.
+    /// Keeps `row` at the place `order`; `text` renders it.
     ///
     /// # Errors
     ///
-    /// What `text` returns, or where rows cannot be kept.
+    /// Returns the errors of `text`. Fails where rows cannot be kept.
     pub fn push(
         &mut self,
         order: u64,
@@ -93,7 +93,7 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// Those of `table`, without rows.
+    /// Creates the columns of `table`, without rows.
     pub fn new(table: Table) -> Self {
         Self {
             table,
@@ -106,11 +106,11 @@ impl Columns {
         self.table.set_none(none);
     }
 
-    /// Keeps the row that `row` renders, whose place is `order`.
+    /// Keeps the row that `row` renders, at the place `order`.
     ///
     /// # Errors
     ///
-    /// What `row` returns, or where rows cannot be kept.
+    /// Returns the errors of `row`. Fails where rows cannot be kept.
     pub fn push(
         &mut self,
         order: u64,

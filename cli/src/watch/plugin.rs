@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Records from auditd, whose plugin this program then is: one a line on standard input (`format = string`); or from
-//! journald.
+//! Records from auditd or journald. As a plugin of auditd, this program reads a record per line on standard input
+//! (`format = string`).
 
 use super::{AHEAD, Message};
 use crate::input::lines::Lines;
@@ -79,7 +79,7 @@ fn read_later(
     Ok(messages)
 }
 
-/// What came so far.
+/// Input so far.
 #[derive(Debug, Default)]
 struct Seen {
     records: bool,

@@ -62,7 +62,7 @@ fn the_page_is_drawn_and_answers_clicks() {
     assert_eq!(browser.text("document.title"), "dmns-audit report");
     let tiles = browser.text("$('tiles').innerText");
     for (number, what) in [
-        (lives.len() as u64, "lives of mappings"),
+        (lives.len() as u64, "lifetimes of mappings"),
         (violations.sum(), "violations"),
         (containers.len() as u64, "containers"),
         (made.clone().count() as u64, "namespaces"),

@@ -7,7 +7,7 @@ use crate::report::{Id, Options, json_line};
 use serde_json::json;
 use std::io::{self, Write};
 
-/// How many of each.
+/// Numbers of a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     first: Option<Id>,
@@ -51,7 +51,7 @@ impl Summary {
         }
     }
 
-    /// As auvirt has it, and two lines more.
+    /// Writes auvirt's lines, and two more.
     ///
     /// # Errors
     ///
@@ -76,7 +76,7 @@ impl Summary {
         Ok(())
     }
 
-    /// The same as one object.
+    /// Writes the numbers as one object.
     ///
     /// # Errors
     ///

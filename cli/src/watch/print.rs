@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! An event in a sentence, or as JSON.
+//! Prints an event as a sentence, or as JSON.
 
-use super::containers::Told;
+use super::containers::ContainerContext;
 use super::devices::Device;
 use super::events::Event;
-use super::guest::guest;
+use super::guest::{INTEGRITY_CHECK, guest};
 use crate::record::loss::Loss;
 use crate::record::value::{Nested, text};
 use crate::record::{Head, Type};
@@ -18,32 +18,35 @@ use dmns_audit_uapi::types::RecordType;
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 
-/// The record for which `event` is printed, and what it is about.
-pub(super) fn first<'e>(event: &'e Event, told: &Told) -> Option<(Head<'e>, &'static str)> {
+/// Returns the record for which `event` is printed, and its topic.
+pub(super) fn first<'e>(
+    event: &'e Event,
+    context: &ContainerContext,
+) -> Option<(Head<'e>, &'static str)> {
     let own = event
         .records()
         .find_map(|head| head.ty.topic().map(|topic| (head, topic)));
     // What is done to a container from outside has no record of ours.
-    let outside = told.from_outside.as_ref().and(event.records().next());
+    let outside = context.from_outside.as_ref().and(event.records().next());
     own.or(outside.map(|head| (head, "ns")))
 }
 
-/// Prints `event`, if it is of device mapper, of namespaces or of guests, or what is done to a container from
-/// outside; `told` is what it is to containers. Says whether it was.
+/// Prints `event`, if it is of device mapper, of namespaces or of guests, or an action on a container from outside;
+/// `context` is its relation to containers. Returns whether it was printed.
 ///
 /// # Errors
 ///
 /// Where `out` cannot be written to.
 pub fn event(
     event: &Event,
-    told: &Told,
+    context: &ContainerContext,
     options: &Options,
     out: &mut dyn Write,
 ) -> io::Result<bool> {
-    let Some((_, kind)) = first(event, told) else {
+    let Some((_, kind)) = first(event, context) else {
         return Ok(false);
     };
-    let sentence = sentence(event, told, options);
+    let sentence = sentence(event, context, options);
     let id = event.id;
     if options.json {
         let records: Vec<Value> = event.records().map(|head| object(&head)).collect();
@@ -53,8 +56,8 @@ pub fn event(
             "id": id.to_string(),
             "node": event.node().map(text),
             "text": sentence,
-            "inside": told.inside.as_deref(),
-            "containers": told.containers(),
+            "inside": context.inside.as_deref(),
+            "containers": context.containers(),
             "records": records,
             "devices": event.devices(),
         });
@@ -120,7 +123,7 @@ pub fn missed(number: u64, options: &Options, out: &mut dyn Write) -> io::Result
     writeln!(out, "{}", options.terminal.paint(BAD, &what))
 }
 
-/// Writes that the log says that records are missing.
+/// Prints a loss that the log reports.
 ///
 /// # Errors
 ///
@@ -138,7 +141,7 @@ pub fn lost(loss: Loss, options: &Options, out: &mut dyn Write) -> io::Result<()
     writeln!(out, "{}", options.terminal.paint(BAD, &what))
 }
 
-pub(super) fn sentence(event: &Event, told: &Told, options: &Options) -> String {
+pub(super) fn sentence(event: &Event, context: &ContainerContext, options: &Options) -> String {
     // The system call knows the program, where a record does not.
     let caller = event.records().find_map(|head| {
         let body = text(head.body);
@@ -146,12 +149,16 @@ pub(super) fn sentence(event: &Event, told: &Told, options: &Options) -> String 
     });
     let mut actor = String::new();
     let mut parts: Vec<String> = Vec::new();
-    if let Some(what) = &told.from_outside {
+    if let Some(what) = &context.from_outside {
         actor = caller.as_ref().map(Who::show).unwrap_or_default();
         parts.push(what.show());
     }
-    for (head, about) in event.records().zip(&told.about) {
+    let mut baseline = Baseline::default();
+    for (head, about) in event.records().zip(&context.about) {
         let body = text(head.body);
+        if baseline.count(head.ty, &body) {
+            continue;
+        }
         let part = match head.ty {
             Type::Ours(ty @ (RecordType::DmCtrl | RecordType::DmEvent)) => {
                 mapping(ty, &body, event.devices())
@@ -173,26 +180,75 @@ pub(super) fn sentence(event: &Event, told: &Told, options: &Options) -> String 
         }
         parts.push(part);
     }
-    let comes = told.from_outside.is_some();
-    let inside = told.inside.as_ref();
+    let comes = context.from_outside.is_some();
+    let inside = context.inside.as_ref();
     if let Some(name) = inside.filter(|_| !actor.is_empty() && !comes) {
         actor.push_str(&format!(" in container {name}"));
     }
-    // The same verb is said once.
+    // A verb that is repeated is written once.
     let mut sentence = actor;
     let mut last = String::new();
     for part in parts {
         let verb = part.split(' ').next().unwrap_or_default().to_owned();
-        let same = verb == last && matches!(verb.as_str(), "creates" | "deletes" | "finds");
+        let same = verb == last && matches!(verb.as_str(), "created" | "deleted");
         match (sentence.is_empty(), same) {
             (true, _) => sentence.push_str(&part),
             (false, true) => sentence.push_str(&format!(",{}", &part[verb.len()..])),
+            (false, false) if last.is_empty() && part.starts_with(INTEGRITY_CHECK) => {
+                sentence.push_str(&format!(": {part}"));
+            }
             (false, false) if last.is_empty() => sentence.push_str(&format!(" {part}")),
             (false, false) => sentence.push_str(&format!("; {part}")),
         }
         last = verb;
     }
-    sentence
+    match (baseline.show(), sentence.is_empty()) {
+        (Some(baseline), true) => baseline,
+        (Some(baseline), false) => format!("{baseline}; {sentence}"),
+        (None, _) => sentence,
+    }
+}
+
+/// The namespaces of the baseline in one event.
+#[derive(Default)]
+struct Baseline {
+    namespaces: usize,
+    initial: usize,
+    /// The name of the first one.
+    first: String,
+}
+
+impl Baseline {
+    /// Counts the namespace of the record `body`, if it is one of the baseline.
+    fn count(&mut self, ty: Type, body: &str) -> bool {
+        let Type::Ours(RecordType::NsInit(kind)) = ty else {
+            return false;
+        };
+        let name = format!("{}ns", kind.name());
+        if field(body, &format!("old_{name}")) != Some("(none)") {
+            return false;
+        }
+        let number = field(body, &name).unwrap_or("?");
+        let initial = number.starts_with('-');
+        if self.namespaces == 0 {
+            self.first = format!("{name}={number}{}", ns_id(body));
+        }
+        self.namespaces += 1;
+        self.initial += usize::from(initial);
+        true
+    }
+
+    /// Returns `baseline: 9 namespaces exist, 8 of them initial`. A single namespace is named. Returns `None` without any.
+    fn show(&self) -> Option<String> {
+        match (self.namespaces, self.initial) {
+            (0, _) => None,
+            (1, 0) => Some(format!("baseline: {} exists", self.first)),
+            (1, _) => Some(format!("baseline: {} exists, initial", self.first)),
+            (all, initial) => Some(format!(
+                "baseline: {all} namespaces exist, {initial} of them initial"
+            )),
+        }
+    }
 }
 
 fn mapping(ty: RecordType, body: &str, devices: &[Device]) -> Option<String> {
@@ -215,39 +271,38 @@ fn mapping(ty: RecordType, body: &str, devices: &[Device]) -> Option<String> {
         return Some(format!("{module} on {dev}{place}: {meaning} ({op})"));
     }
     Some(match (op, record.success) {
-        ("ctr", true) => format!("makes {module} {dev}"),
-        ("ctr", false) => format!("fails to make {module} {dev}: {}", record.error),
-        ("dtr", _) => format!("destroys {module} {dev}"),
+        ("ctr", true) => format!("created {module} {dev}"),
+        ("ctr", false) => format!("failed to create {module} {dev}: {}", record.error),
+        ("dtr", _) => format!("deleted {module} {dev}"),
         (op, _) => format!("{op} {module} {dev}"),
     })
 }
 
+/// Returns ` (ns_id 17)`, if the record `body` has one.
+fn ns_id(body: &str) -> String {
+    let id = field(body, "ns_id").map(|id| format!(" (ns_id {id})"));
+    id.unwrap_or_default()
+}
+
 fn namespace(ty: RecordType, body: &str) -> Option<String> {
     let value = |name: &str| field(body, name);
-    let id = value("ns_id").map(|id| format!(" (ns_id {id})"));
-    let id = id.unwrap_or_default();
+    let id = ns_id(body);
     match ty {
         RecordType::NsInit(kind) => {
             let name = format!("{}ns", kind.name());
             let old = value(&format!("old_{name}"))?;
             let number = value(&name)?;
-            Some(match old {
-                "(none)" if number.starts_with('-') => {
-                    format!("finds {name}={number}{id}, an initial one")
-                }
-                "(none)" => format!("finds {name}={number}{id}"),
-                old => format!("creates {name}={number}{id} from {old}"),
-            })
+            Some(format!("created {name}={number}{id} from {old}"))
         }
         RecordType::NsDel(kind) => {
             let name = format!("{}ns", kind.name());
-            Some(format!("deletes {name}={}{id}", value(&name)?))
+            Some(format!("deleted {name}={}{id}", value(&name)?))
         }
         _ => None,
     }
 }
 
-/// A record as an object: its type, and its fields as they are written.
+/// Returns a record as an object: its type, and its fields as written.
 pub(super) fn object(head: &Head<'_>) -> Value {
     let mut all = Map::new();
     for field in Nested::of(head).fields() {
@@ -256,4 +311,107 @@ pub(super) fn object(head: &Head<'_>) -> Value {
         }
     }
     json!({ "type": head.type_name(), "fields": all })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::events::Events;
+    use super::*;
+    use std::time::Instant;
+
+    /// Returns the sentence of the event of `records`.
+    fn said(records: &[&str]) -> String {
+        let mut events = Events::default();
+        let mut all = Vec::new();
+        for record in records {
+            let (ty, body) = record.split_once(' ').expect("a type");
+            let line = format!("type={ty} msg=audit(1.000:1): {body}");
+            all.extend(events.record(line.as_bytes(), None, Instant::now()));
+        }
+        all.extend(events.all());
+        assert_eq!(all.len(), 1);
+        let context = super::super::containers::Containers::default().classify(&all[0]);
+        sentence(&all[0], &context, &Options::default())
+    }
+
+    #[test]
+    fn the_baseline_of_an_event_is_one_sentence() {
+        let initial = "NS_INIT_UTS uid=0 old_utsns=(none) utsns=-2 ns_id=2 res=1";
+        let other = "NS_INIT_NET uid=0 old_netns=(none) netns=31 ns_id=17 res=1";
+        let created = "NS_INIT_NET uid=0 old_netns=-7 netns=32 ns_id=18 res=1";
+        assert_eq!(
+            said(&[initial]),
+            "baseline: utsns=-2 (ns_id 2) exists, initial"
+        );
+        assert_eq!(said(&[other]), "baseline: netns=31 (ns_id 17) exists");
+        assert_eq!(
+            said(&[initial, initial, other]),
+            "baseline: 3 namespaces exist, 2 of them initial"
+        );
+        assert_eq!(
+            said(&[initial, other, created]),
+            "baseline: 2 namespaces exist, 1 of them initial; root created netns=32 (ns_id 18) from -7"
+        );
+    }
+
+    #[test]
+    fn a_record_of_a_guest_is_a_sentence() {
+        let guest = |ty: &str, fields: &str| {
+            said(&[&format!(
+                "{ty} pid=1 uid=0 auid=4294967295 msg='virt=kvm vm=\"web\" uuid=u {fields} \
+                 exe=\"/x\" hostname=? addr=? terminal=? res=success'"
+            )])
+        };
+        let failed = |ty: &str, fields: &str| {
+            said(&[&format!(
+                "{ty} pid=1 uid=0 auid=4294967295 msg='virt=kvm vm=\"web\" uuid=u {fields} \
+                 exe=\"/x\" hostname=? addr=? terminal=? res=failed'"
+            )])
+        };
+        let check = "mechanism=ima";
+        assert_eq!(
+            guest("VIRT_INTEGRITY_CHECK", check),
+            "root: integrity check passed for guest web by ima"
+        );
+        assert_eq!(
+            failed("VIRT_INTEGRITY_CHECK", check),
+            "root: integrity check failed for guest web by ima"
+        );
+        assert_eq!(
+            guest(
+                "VIRT_RESOURCE",
+                "resrc=disk reason=detach old-disk=\"/a\" new-disk=\"?\""
+            ),
+            "root detached disk /a from guest web (detach)"
+        );
+        assert_eq!(
+            failed(
+                "VIRT_RESOURCE",
+                "resrc=disk reason=attach old-disk=\"?\" new-disk=\"/b\""
+            ),
+            "root failed to attach disk /b to guest web (attach)"
+        );
+        assert_eq!(
+            failed("VIRT_CONTROL", "op=start reason=booted vm-pid=0"),
+            "root failed to start guest web (booted)"
+        );
+    }
+
+    #[test]
+    fn a_claimed_record_of_a_container_has_the_uid() {
+        let container = |fields: &str| {
+            said(&[&format!(
+                "VIRT_CONTROL pid=1 uid=0 auid=4294967295 msg='virt=oci vm=\"web\" uuid=u {fields} \
+                 exe=\"/x\" hostname=? addr=? terminal=? res=success'"
+            )])
+        };
+        assert_eq!(
+            container("op=start image=\"whole:1\" runtime=\"crun\" claim-uid=1000"),
+            "root created container web from whole:1 by crun, claimed by uid 1000"
+        );
+        assert_eq!(
+            container("op=stop status=7 claim-uid=1000"),
+            "root deleted container web, status 7, claimed by uid 1000"
+        );
+    }
 }
