@@ -110,7 +110,7 @@ pub struct Select {
     )]
     pub control: PathBuf,
 
-    /// Where the OCI hook keeps the names of containers. Example: --state /run/dmns-audit/oci
+    /// The folder in which the OCI hook keeps the names of containers. Example: --state /run/dmns-audit/oci
     #[arg(long, global = true, value_name = "FOLDER", default_value = STATE)]
     pub state: PathBuf,
 }

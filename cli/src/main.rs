@@ -121,7 +121,7 @@ impl<W: Write> Write for Named<'_, W> {
     }
 }
 
-/// Says of which file an error is.
+/// Adds the file to an error.
 fn at(path: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
     |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }

@@ -86,7 +86,7 @@ impl Table {
         }
     }
 
-    /// Where there is no row, `none` is said.
+    /// Sets the message for a table without rows.
     pub fn or(self, none: impl Into<Cow<'static, str>>) -> Self {
         Self {
             none: none.into(),
@@ -142,7 +142,7 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
+    /// Fails if `out` cannot be written to.
     pub fn begin(&mut self, terminal: &Terminal, out: &mut dyn Write) -> io::Result<()> {
         if !self.any {
             return writeln!(out, "{}", self.none);
@@ -158,7 +158,7 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
+    /// Fails if `out` cannot be written to.
     pub fn head(&self, terminal: &Terminal, out: &mut dyn Write) -> io::Result<()> {
         let row: Vec<_> = self
             .titles
@@ -172,7 +172,7 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
+    /// Fails if `out` cannot be written to.
     pub fn row(
         &self,
         row: &[Cell<'_>],
@@ -191,7 +191,7 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// Where `row` is of another table.
+    /// Fails if `row` is of another table.
     pub fn written(&self, row: &[u8], terminal: &Terminal, lines: &mut String) -> io::Result<()> {
         let (head, rest) = row.split_at(self.titles.len() * CELL);
         let text = std::str::from_utf8(rest).map_err(io::Error::other)?;
@@ -261,9 +261,9 @@ const WIDE: u8 = 1 << 7;
 pub struct Line<'a> {
     widths: &'a mut [usize],
     bytes: &'a mut Vec<u8>,
-    /// Where in `bytes` it is said what the cells are.
+    /// Position in `bytes` of the description of cells.
     head: usize,
-    /// Where the text of the cell begins that is being written.
+    /// Position of the text of the present cell.
     from: usize,
     column: Option<usize>,
 }

@@ -92,7 +92,7 @@ pub fn parse(text: &str, bound: Bound, now: &Zoned) -> Result<i64, String> {
         "this-year" => today.first_of_year(),
         date => self::date(date).ok_or_else(explain)?,
     };
-    // A period that goes on has no last second, so as an end it means its beginning.
+    // A period that has not ended has no last second, so as an end it means its beginning.
     let begins = matches!(first, "this-week" | "this-month" | "this-year");
     let time = match (second, bound) {
         (Some(time), _) => time_of_day(time).ok_or_else(explain)?,
@@ -320,7 +320,7 @@ impl Times {
 pub struct Duration(pub u64);
 
 impl Duration {
-    /// Hands out what is shown, part by part. Each row of a report may have one: no formatter takes part.
+    /// Calls `part` with each part of the text. Each row of a report may have one, so no formatter is used.
     pub fn show(self, mut part: impl FnMut(&str)) {
         part("(");
         let days = self.0 / 86400;

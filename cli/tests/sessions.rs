@@ -17,26 +17,26 @@ fn session(arguments: &str) -> String {
         .stdin(Stdio::null())
         .output()
         .expect("it runs");
-    let mut told = format!("$ dmns-audit {arguments}\n");
-    told.push_str(&String::from_utf8_lossy(&output.stdout));
+    let mut printed = format!("$ dmns-audit {arguments}\n");
+    printed.push_str(&String::from_utf8_lossy(&output.stdout));
     let errors = String::from_utf8_lossy(&output.stderr);
     if !errors.is_empty() {
-        told.push_str(&format!("-- standard error --\n{errors}"));
+        printed.push_str(&format!("-- standard error --\n{errors}"));
     }
     match output.status.code() {
         Some(0) => {}
-        code => told.push_str(&format!("-- exit status {code:?} --\n")),
+        code => printed.push_str(&format!("-- exit status {code:?} --\n")),
     }
-    told
+    printed
 }
 
 macro_rules! sessions {
     ($($name:ident: $($arguments:literal),+;)+) => {
         $(#[test]
         fn $name() {
-            let told = [$(session($arguments)),+].join("\n");
+            let printed = [$(session($arguments)),+].join("\n");
             insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
-                insta::assert_snapshot!(stringify!($name), told);
+                insta::assert_snapshot!(stringify!($name), printed);
             });
         })+
     };

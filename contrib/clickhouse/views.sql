@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: GPL-2.0-only OR MIT
 --
--- Lives of mappings, namespaces and guests, containers, and violations by day: what `dmns-audit report` tells.
+-- Lifetimes of mappings, namespaces and guests, containers, and violations by day, as in `dmns-audit report`.
 -- docs/guide/fleet.md says which rows are the same, word for word.
 --
 -- All are made of the records of a host in order of time. Where a host goes down or comes up, or where its serial
--- numbers begin anew, an epoch ends, and with it what lived.
+-- numbers begin anew, an epoch ends, and with it everything active.
 
 -- Records of device mapper and namespaces with the epoch that they are in. Serial numbers are compared among those
 -- of the same sort, as `report` sees them.
@@ -81,14 +81,14 @@ WITH
     ),
     numbered AS
     (
-        SELECT *, sum(begins) OVER w AS life
+        SELECT *, sum(begins) OVER w AS lifetime
         FROM bounded
         WINDOW w AS (PARTITION BY host, epoch, target, device ORDER BY at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
     ),
     lifetimes AS
     (
         SELECT
-            host, epoch, target, device, life,
+            host, epoch, target, device, lifetime,
             countIf(change = 1) AS loads,
             argMinIf((time, serial), at, change = 1) AS first_load,
             argMinIf((user, comm), at, change = 1) AS maker,
@@ -98,7 +98,7 @@ WITH
             uniqExactIf(sector, violation AND isNotNull(sector)) AS distinct_sectors,
             violations > 0 AND loads = 0 AND argMinIf(is_below, at, violation) AS device_is_below
         FROM numbered
-        GROUP BY host, epoch, target, device, life
+        GROUP BY host, epoch, target, device, lifetime
     )
 SELECT
     host, target, device, device_is_below,
@@ -139,14 +139,14 @@ WITH
     ),
     numbered AS
     (
-        SELECT *, sum(begins) OVER w AS life
+        SELECT *, sum(begins) OVER w AS lifetime
         FROM steps
         WINDOW w AS (PARTITION BY host, epoch, ns_id ORDER BY at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
     ),
     lifetimes AS
     (
         SELECT
-            host, epoch, ns_id, life,
+            host, epoch, ns_id, lifetime,
             any(kind) AS kind,
             argMin(number, at) AS number,
             countIf(made) > 0 AS seen,
@@ -154,7 +154,7 @@ WITH
             countIf(NOT made) > 0 AS deleted,
             argMaxIf((time, serial), at, NOT made) AS deletion
         FROM numbered
-        GROUP BY host, epoch, ns_id, life
+        GROUP BY host, epoch, ns_id, lifetime
     )
 SELECT
     host, kind, number, ns_id,

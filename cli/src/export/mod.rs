@@ -60,7 +60,7 @@ pub struct Totals {
 ///
 /// # Errors
 ///
-/// Where `out` cannot be written to.
+/// Fails if `out` cannot be written to.
 pub fn export(
     log: &mut Log,
     options: &ExportOptions,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `--html FILE`: an HTML report in one file, with a timeline of lifetimes, a map of each corrupt device, the
+//! `--html FILE`: an HTML report in one file. It has a timeline of lifetimes, a map of each corrupt device, the
 //! containers, the tree of namespaces, and the guests.
 //!
 //! The page is `page.html`. The data is written into it, and its script draws the page.
@@ -63,7 +63,7 @@ impl<'a> Page<'a> {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to, or rows cannot be read back.
+    /// Fails if `out` cannot be written to, or rows cannot be read back.
     pub fn write(self, logs: &[String], out: &mut dyn Write) -> io::Result<()> {
         let options = self.options;
         let mut lifetimes = Rows::new("lifetimes of mappings");

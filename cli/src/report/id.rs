@@ -114,7 +114,7 @@ impl Proof {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
+    /// Fails if `out` cannot be written to.
     pub fn text(&self, options: &Options, out: &mut dyn Write) -> io::Result<()> {
         if !options.proof {
             return Ok(());

@@ -36,7 +36,7 @@ pub struct Options {
     pub proof: bool,
     /// One JSON object a line, not text.
     pub json: bool,
-    /// Where text goes.
+    /// The terminal that text is printed to.
     pub terminal: Terminal,
     /// The format of times.
     pub clock: Clock,
@@ -86,7 +86,7 @@ pub trait Collector {
     ///
     /// # Errors
     ///
-    /// Where rows cannot be kept.
+    /// Fails if rows cannot be kept.
     fn record(&mut self, head: &Head<'_>) -> io::Result<()>;
 }
 

@@ -61,7 +61,7 @@ impl<T: Serialize + DeserializeOwned, K: Key> Spool<T, K> {
     ///
     /// # Errors
     ///
-    /// Where the temporary file cannot be written.
+    /// Fails if the temporary file cannot be written.
     pub fn push(&mut self, key: K, row: &T) -> io::Result<()> {
         self.write(key, |bytes| {
             *bytes = postcard::to_extend(row, std::mem::take(bytes)).map_err(io::Error::other)?;

@@ -69,7 +69,7 @@ fn not_found(message: String) -> io::Error {
 ///
 /// # Errors
 ///
-/// Where there is none, or more than one.
+/// Fails if there is none, or more than one.
 pub fn container(text: &str, names: &Names) -> io::Result<Found> {
     if let Ok(id) = text.parse::<u64>() {
         for (pid, process) in processes()? {
@@ -138,7 +138,7 @@ pub fn own_ids(process: &Process) -> Vec<u64> {
 ///
 /// # Errors
 ///
-/// Where there is no `/proc`.
+/// Fails if there is no `/proc`.
 pub fn processes() -> io::Result<Vec<(i64, Process)>> {
     let mut pids: Vec<i64> = fs::read_dir("/proc")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())

@@ -24,12 +24,12 @@ pub enum Task {
     Clear(Option<String>),
 }
 
-/// Where things are.
+/// Paths of files.
 #[derive(Clone, Debug)]
 pub struct SelectOptions {
     /// The module's file.
     pub control: PathBuf,
-    /// Where the OCI hook keeps the names of containers.
+    /// The folder in which the OCI hook keeps the names of containers.
     pub state: PathBuf,
 }
 
@@ -60,7 +60,7 @@ impl Selected {
 ///
 /// # Errors
 ///
-/// Where there is no such container, or the kernel refuses: says what to do.
+/// Fails if there is no such container, or the kernel refuses: says what to do.
 pub fn run(options: &SelectOptions, task: &Task, out: &mut dyn Write) -> io::Result<()> {
     let names = Names::read(&options.state);
     match task {
@@ -187,7 +187,7 @@ fn write(control: &Path, command: &Command) -> io::Result<()> {
         .map_err(|error| explain(control, error))
 }
 
-/// Says what is wrong, and what to do.
+/// Explains an error, with the remedy.
 fn explain(control: &Path, error: io::Error) -> io::Error {
     use nix::errno::Errno;
     let (kind, advice) = match error.raw_os_error().map(Errno::from_raw) {

@@ -103,7 +103,7 @@ struct Host {
 struct Seen {
     pid: String,
     name: Rc<str>,
-    /// Not only in a namespace of it.
+    /// The task was inside, not only in a namespace of it.
     inside: bool,
 }
 
@@ -181,7 +181,7 @@ impl Call {
     }
 }
 
-/// Where a task is.
+/// The containers that a task is in.
 struct Place {
     /// The container that it is in.
     inside: Option<Rc<str>>,
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_is_in_the_container_whose_ids_its_numbers_have_now() {
+    fn a_task_is_in_the_container_with_the_ids_of_its_numbers() {
         let created = |serial, number, id| {
             event(
                 serial,
@@ -401,7 +401,7 @@ mod tests {
             + &in_mnt(7, 40)
             + &start(8, "db", 32, (33, 51), 7)
             + &in_mnt(9, 40)
-            // By the pid namespace, whose number only the start has.
+            // By the pid namespace, with a number that only the start has.
             + &event(10, &["SYSCALL syscall=2 pid=8", &info(-8, 50, -7)]);
         assert_eq!(
             context(&log),

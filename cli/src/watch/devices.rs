@@ -48,7 +48,7 @@ pub struct Above {
 /// A filesystem.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Mount {
-    /// Where it is mounted.
+    /// The mount point.
     pub point: String,
     /// `ext4`.
     pub filesystem: String,
@@ -287,7 +287,7 @@ mod tests {
 
     /// Creates a mapping below another, with a filesystem on top.
     #[test]
-    fn what_lies_above_is_followed_and_a_name_outlives_its_mapping() {
+    fn devices_above_are_followed_and_a_name_is_kept_after_its_mapping() {
         let root = tempfile::tempdir().expect("a folder");
         let at = |path: &str| root.path().join(path);
         let write = |path: &str, text: &str| {

@@ -25,7 +25,7 @@ pub const VERSION: &str = "9.4.0";
 ///
 /// # Errors
 ///
-/// Where `out` cannot be written to.
+/// Fails if `out` cannot be written to.
 pub fn event(
     event: &Event,
     context: &ContainerContext,
@@ -75,7 +75,7 @@ pub fn event(
 ///
 /// # Errors
 ///
-/// Where `out` cannot be written to.
+/// Fails if `out` cannot be written to.
 pub fn missed(number: u64, out: &mut dyn Write) -> io::Result<()> {
     let message = format!("{number} records were missed: they came faster than they were read");
     pipeline_error(&message, Some(number), out)
@@ -85,7 +85,7 @@ pub fn missed(number: u64, out: &mut dyn Write) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// Where `out` cannot be written to.
+/// Fails if `out` cannot be written to.
 pub fn lost(loss: Loss, out: &mut dyn Write) -> io::Result<()> {
     let message = format!("the log says that records are missing: {}", loss.describe());
     pipeline_error(&message, loss.records, out)

@@ -79,14 +79,14 @@ pub struct WatchOptions {
 /// Consumers of each record, in addition to the printer.
 #[derive(Debug, Default)]
 pub struct Sinks {
-    /// Where devices are looked up: where records come as they are emitted.
+    /// Looks up devices, if records arrive as they are emitted.
     pub devices: Option<Devices>,
-    /// Where figures are kept.
+    /// The metrics.
     pub metrics: Option<Metrics>,
 }
 
 impl Sinks {
-    /// A record came. Returns the device that it names.
+    /// Takes a record. Returns the device that it names.
     fn record(&mut self, line: &[u8], now: Instant) -> Option<devices::Device> {
         let device = self
             .devices
@@ -103,7 +103,7 @@ impl Sinks {
 ///
 /// # Errors
 ///
-/// Where signals cannot be caught.
+/// Fails if signals cannot be caught.
 pub fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -117,7 +117,7 @@ pub fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
 ///
 /// # Errors
 ///
-/// Where `out` cannot be written to, or the source fails.
+/// Fails if `out` cannot be written to, or the source fails.
 pub fn watch(
     source: &Receiver<Message>,
     options: &Options,

@@ -34,7 +34,7 @@ const BUFFER: usize = 8 << 20;
 ///
 /// # Errors
 ///
-/// Where the kernel lets nobody read, or not this user: says so, and what to do.
+/// Fails if the kernel lets nobody read, or not this user: says so, and what to do.
 pub fn start() -> io::Result<Receiver<Message>> {
     let socket = join()?;
     let port = getsockname::<NetlinkAddr>(socket.as_raw_fd())?.pid();

@@ -19,7 +19,7 @@ use std::thread;
 ///
 /// # Errors
 ///
-/// Where no thread can be started, or a signal be caught.
+/// Fails if no thread can be started, or a signal be caught.
 pub fn start() -> io::Result<Receiver<Message>> {
     // auditd sends it to have plugins read their configuration again. There is none; by default it kills.
     signal_hook::flag::register(
@@ -33,7 +33,7 @@ pub fn start() -> io::Result<Receiver<Message>> {
 ///
 /// # Errors
 ///
-/// Where there is no `journalctl`.
+/// Fails if there is no `journalctl`.
 pub fn journal() -> io::Result<Receiver<Message>> {
     read(journal::journalctl(true)?)
 }

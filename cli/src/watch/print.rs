@@ -36,7 +36,7 @@ pub(super) fn first<'e>(
 ///
 /// # Errors
 ///
-/// Where `out` cannot be written to.
+/// Fails if `out` cannot be written to.
 pub fn event(
     event: &Event,
     context: &ContainerContext,
@@ -95,7 +95,7 @@ pub fn event(
 ///
 /// # Errors
 ///
-/// Where `out` cannot be written to.
+/// Fails if `out` cannot be written to.
 pub fn records(event: &Event, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     for head in event.records().filter(|head| head.ty.topic().is_some()) {
         let line = format!(
@@ -113,7 +113,7 @@ pub fn records(event: &Event, options: &Options, out: &mut dyn Write) -> io::Res
 ///
 /// # Errors
 ///
-/// Where `out` cannot be written to.
+/// Fails if `out` cannot be written to.
 pub fn missed(number: u64, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     if options.json {
         return writeln!(out, "{}", json!({ "kind": "missed", "records": number }));
@@ -127,7 +127,7 @@ pub fn missed(number: u64, options: &Options, out: &mut dyn Write) -> io::Result
 ///
 /// # Errors
 ///
-/// Where `out` cannot be written to.
+/// Fails if `out` cannot be written to.
 pub fn lost(loss: Loss, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     if options.json {
         let object =

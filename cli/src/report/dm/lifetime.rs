@@ -39,7 +39,7 @@ pub struct Lifetime {
     pub reloads: u32,
     /// Number of violations.
     pub violations: u64,
-    /// Where, in the target's own unit.
+    /// Sectors or blocks, in the target's own unit.
     pub sectors: Ranges,
     /// The same, by operation and device.
     pub found: Vec<Found>,
@@ -73,7 +73,7 @@ pub struct Found {
     pub first: Id,
     /// The last of them.
     pub last: Id,
-    /// Where.
+    /// Sectors or blocks.
     pub sectors: Ranges,
     /// The records.
     pub proof: Proof,

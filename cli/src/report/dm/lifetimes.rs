@@ -227,7 +227,7 @@ impl Lifetimes {
         let mut open = self.begin(head, named, Some(id), who, users);
         open.tables = 1;
         open.below = below.map(Box::new);
-        // Violations of a lifetime whose constructor was not seen, and now another one: they were two.
+        // Violations of a lifetime without a constructor, and now a constructor: these are two lifetimes.
         if let Some(old) = known.and_then(|at| self.open.remove(head.host, at)) {
             self.finish(old, head, None, EndReason::Active);
         }
@@ -457,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn sectors_of_all_that_lives_have_an_end_and_what_fits_is_exact() {
+    fn sectors_of_active_mappings_are_bounded_and_exact_below_the_bound() {
         assert_eq!(details(1 << 20, 20, 200).0, vec![(200, true); 20]);
         let (details, most) = details(1 << 16, 20, 500);
         assert!(most <= (1 << 16) + 1024, "{most}");

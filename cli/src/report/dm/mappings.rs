@@ -51,7 +51,7 @@ struct Members {
 }
 
 impl Mappings {
-    /// Where the mapping is that is `named`.
+    /// Returns the slot of the mapping `named`.
     pub(super) fn find(&self, host: Host, named: &Named<'_>) -> Option<At> {
         self.all.find(host, &(named.target, &named.device))
     }
@@ -72,7 +72,7 @@ impl Mappings {
         self.all.remove(at)
     }
 
-    /// Takes out one of `host`.
+    /// Removes a mapping of `host`.
     pub(super) fn pop(&mut self, host: Host) -> Option<Open> {
         self.remove(host, self.all.last(host)?)
     }
@@ -142,7 +142,7 @@ impl Mappings {
         }
         match self.only(host, named, None, own) {
             (Some(above), _) => {
-                // From the group of those whose device below is not known to another.
+                // From the group with an unknown device below to another.
                 self.leave(host, above);
                 if let Some(open) = self.all.at_mut(above) {
                     open.below = Some(Box::new(named.device.clone()));

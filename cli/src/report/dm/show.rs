@@ -39,7 +39,7 @@ impl Text {
     ///
     /// # Errors
     ///
-    /// None: what is rendered is in memory.
+    /// Does not fail: the text is rendered in memory.
     pub fn row(
         &mut self,
         lifetime: &Lifetime,
@@ -128,7 +128,7 @@ fn violation(lifetime: &Lifetime, found: &Found, options: &Options) -> String {
 ///
 /// # Errors
 ///
-/// Where `out` cannot be written to.
+/// Fails if `out` cannot be written to.
 pub fn json(lifetime: &Lifetime, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     json_line(out, &object(lifetime, options))
 }

@@ -34,7 +34,7 @@ impl All {
     ///
     /// # Errors
     ///
-    /// Where rows cannot be kept.
+    /// Fails if rows cannot be kept.
     pub fn push(&mut self, namespace: &Namespace) -> io::Result<()> {
         self.rows.push(Reverse(namespace.path()), namespace)
     }
@@ -105,7 +105,7 @@ impl All {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to, or rows cannot be read back.
+    /// Fails if `out` cannot be written to, or rows cannot be read back.
     pub fn text(
         self,
         options: &Options,
@@ -132,7 +132,7 @@ impl All {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to, or rows cannot be read back.
+    /// Fails if `out` cannot be written to, or rows cannot be read back.
     pub fn json(
         self,
         options: &Options,
@@ -149,7 +149,7 @@ impl All {
     ///
     /// # Errors
     ///
-    /// Where rows cannot be read back.
+    /// Fails if rows cannot be read back.
     pub fn visit(
         self,
         options: &Options,

@@ -152,11 +152,11 @@ impl Inside {
         own
     }
 
-    /// A record of any type; `ours` is the namespace that it created or deleted.
+    /// Takes a record of any type; `ours` is the namespace that it created or deleted.
     ///
     /// # Errors
     ///
-    /// Where rows cannot be kept.
+    /// Fails if rows cannot be kept.
     pub fn record(
         &mut self,
         head: &Head<'_>,
@@ -222,7 +222,7 @@ impl Inside {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to, or rows cannot be read back.
+    /// Fails if `out` cannot be written to, or rows cannot be read back.
     pub fn end(mut self, any: bool, options: &Options, out: &mut dyn Write) -> io::Result<()> {
         if options.json {
             return self

@@ -134,7 +134,7 @@ impl<'a> Report<'a> {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to, or rows cannot be read back.
+    /// Fails if `out` cannot be written to, or rows cannot be read back.
     pub fn end(mut self, out: &mut dyn Write) -> io::Result<()> {
         self.close()?;
         let (options, ns_options) = (self.options, self.ns_options);
@@ -169,11 +169,11 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Hands out all containers and all namespaces of a report that is asked for as objects.
+    /// Calls the functions with all containers and all namespaces of a report that keeps objects.
     ///
     /// # Errors
     ///
-    /// Where rows cannot be read back.
+    /// Fails if rows cannot be read back.
     pub fn visit(
         mut self,
         container: impl FnMut(&Container),

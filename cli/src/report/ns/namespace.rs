@@ -72,7 +72,7 @@ impl Namespace {
         }
     }
 
-    /// It was cloned from `parent`.
+    /// Sets the parent.
     pub(super) fn descends_from(&mut self, parent: &mut Self) {
         self.parent = Some((parent.number, parent.id));
         let (above, order) = (&parent.ancestors, parent.order);

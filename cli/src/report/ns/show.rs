@@ -78,7 +78,7 @@ impl Default for Branches {
 }
 
 impl Branches {
-    /// Makes room for `namespace`, which is so deep in the tree.
+    /// Makes room for `namespace` at this depth of the tree.
     pub fn measure(&mut self, namespace: &Namespace, depth: usize, options: &Options) {
         let branch = "   ".repeat(depth);
         self.table.measure(&cells(namespace, &branch, options));
@@ -88,7 +88,7 @@ impl Branches {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
+    /// Fails if `out` cannot be written to.
     pub fn row(
         &mut self,
         namespace: &Namespace,
@@ -166,7 +166,7 @@ impl Events {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
+    /// Fails if `out` cannot be written to.
     pub fn begin(&mut self, options: &Options, out: &mut dyn Write) -> io::Result<()> {
         self.table.fit(&options.terminal);
         self.table.head(&options.terminal, out)
@@ -176,7 +176,7 @@ impl Events {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
+    /// Fails if `out` cannot be written to.
     pub fn row(&self, event: &Event, options: &Options, out: &mut dyn Write) -> io::Result<()> {
         self.table
             .row(&Self::cells(event, options), &options.terminal, out)?;
@@ -236,7 +236,7 @@ impl Events {
 ///
 /// # Errors
 ///
-/// Where `out` cannot be written to.
+/// Fails if `out` cannot be written to.
 pub fn json_event(event: &Event, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let object = json!({
         "kind": "event",

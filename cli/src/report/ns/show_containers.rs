@@ -38,7 +38,7 @@ impl Text {
     ///
     /// # Errors
     ///
-    /// None: what is rendered is in memory.
+    /// Does not fail: the text is rendered in memory.
     pub fn row(
         &mut self,
         container: &Container,
@@ -123,7 +123,7 @@ fn name(container: &Container) -> String {
 ///
 /// # Errors
 ///
-/// Where `out` cannot be written to.
+/// Fails if `out` cannot be written to.
 pub fn json(container: &Container, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     json_line(out, &object(container, options))
 }
@@ -213,7 +213,7 @@ impl Summary {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
+    /// Fails if `out` cannot be written to.
     pub fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         for (what, number) in [
             ("containers:", self.containers),
@@ -240,7 +240,7 @@ impl Summary {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
+    /// Fails if `out` cannot be written to.
     pub fn json(&self, out: &mut dyn Write) -> io::Result<()> {
         let kinds: BTreeMap<_, _> = self
             .kinds

@@ -126,7 +126,7 @@ impl Tree {
             namespace.descends_from(parent);
         }
         namespace.id = id;
-        // One that is found alive, and is no initial one, was made before the log begins.
+        // A namespace of the baseline that is not initial was created before the log begins.
         namespace.initial = initial && number < 0;
         if namespace.initial || !initial {
             namespace.start = Some(Id::from(head.stamp));

@@ -66,7 +66,7 @@ impl Labelled {
     }
 }
 
-/// Where one of [`Labels`] is.
+/// The slot of one of [`Labels`].
 type At = u32;
 
 /// Labels by level, and by UUID.

@@ -161,7 +161,7 @@ impl<'a> Report<'a> {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to, or rows cannot be read back.
+    /// Fails if `out` cannot be written to, or rows cannot be read back.
     pub fn end(mut self, out: &mut dyn Write) -> io::Result<()> {
         self.close()?;
         if let Some(none) = self.none() {
@@ -179,7 +179,7 @@ impl<'a> Report<'a> {
     ///
     /// # Errors
     ///
-    /// Where rows cannot be read back.
+    /// Fails if rows cannot be read back.
     pub fn visit(mut self, each: impl FnMut(&Row)) -> io::Result<()> {
         self.close()?;
         self.rows.visit(each)

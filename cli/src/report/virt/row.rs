@@ -74,7 +74,7 @@ pub enum Event {
         device: Device,
         /// The guest's disk.
         path: Rc<str>,
-        /// Where, in the target's unit.
+        /// Sectors or blocks, in the target's unit.
         sector: Option<u64>,
         /// The relation of disk and mapping.
         relation: Relation,
@@ -161,7 +161,7 @@ pub struct Violations {
     pub relation: Relation,
     /// Number of records.
     pub count: u64,
-    /// Where, in the target's unit.
+    /// Sectors or blocks, in the target's unit.
     pub sectors: Ranges,
     /// The records.
     pub proof: Proof,

@@ -49,7 +49,7 @@ impl Text {
     ///
     /// # Errors
     ///
-    /// None: what is rendered is in memory.
+    /// Does not fail: the text is rendered in memory.
     pub fn row(&mut self, row: &Row, options: &Options, line: &mut Line<'_>) -> io::Result<()> {
         if options.all_events {
             line.cell(PLAIN, row.word());
@@ -233,7 +233,7 @@ fn word(relation: Relation) -> &'static str {
 ///
 /// # Errors
 ///
-/// Where `out` cannot be written to.
+/// Fails if `out` cannot be written to.
 pub fn json(row: &Row, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     json_line(out, &object(row, options))
 }

@@ -55,7 +55,7 @@ impl Summary {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
+    /// Fails if `out` cannot be written to.
     pub fn text(&self, options: &Options, out: &mut dyn Write) -> io::Result<()> {
         let time =
             |id: Option<Id>| id.map_or("undef".to_owned(), |id| options.clock.short(id.seconds));
@@ -80,7 +80,7 @@ impl Summary {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
+    /// Fails if `out` cannot be written to.
     pub fn json(&self, options: &Options, out: &mut dyn Write) -> io::Result<()> {
         let object = json!({
             "kind": "summary",

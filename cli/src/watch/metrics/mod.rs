@@ -60,7 +60,7 @@ impl Metrics {
         }
     }
 
-    /// A record came. It is of `device`, if of any.
+    /// Takes a record of `device`, if it has one.
     pub fn record(&mut self, line: &[u8], device: Option<&Device>) {
         let Parsed::Record(head) = head::parse(line) else {
             return;
@@ -130,7 +130,7 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// Where it cannot be written.
+    /// Fails if it cannot be written.
     pub fn tick(&mut self, now: Instant) -> io::Result<()> {
         let age = self.written.map(|then| now.duration_since(then));
         match age {
@@ -143,7 +143,7 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// Where it cannot be written.
+    /// Fails if it cannot be written.
     pub fn write(&mut self, now: Instant) -> io::Result<()> {
         (self.changed, self.written) = (false, Some(now));
         // The collector reads *.prom only.
@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_has_what_the_records_tell() {
+    fn the_file_has_the_numbers_of_the_records() {
         let root = tempfile::tempdir().expect("a folder");
         let write = |path: &str, text: &str| {
             let path = root.path().join(path);

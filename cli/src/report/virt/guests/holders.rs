@@ -39,7 +39,7 @@ impl Holders {
         }
     }
 
-    /// It no longer has it.
+    /// Removes a file of a guest.
     pub(super) fn lost(&mut self, host: Host, event: &Event, order: u64) {
         let Event::Given(Given::Resource { what, .. }) = event else {
             return;
@@ -91,7 +91,7 @@ impl Processes {
             .insert_unique(hash_of(&process), process, hash_of);
     }
 
-    /// It does so no more.
+    /// Removes a process of a guest.
     pub(super) fn remove(&mut self, host: Host, pid: i32, at: At) {
         let process = Process { host, pid, at };
         let hash = self.hasher.hash_one((host, pid));

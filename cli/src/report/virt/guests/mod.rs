@@ -159,7 +159,7 @@ impl Guests {
         self.all.at_mut(at)
     }
 
-    /// Where the guest of `entry` is, which may be a new one.
+    /// Returns the slot of the guest of `entry`, which may be a new one.
     fn place(&mut self, entry: &GuestRecord<'_>) -> At {
         let host = entry.head.host;
         self.all.find(host, &&entry.uuid).unwrap_or_else(|| {
@@ -368,7 +368,7 @@ impl Guests {
         }
     }
 
-    /// Where the guest at `at` was to go, it has stopped: it runs on where it came from.
+    /// Takes a failed migration of the guest at `at`: it stays active at its source.
     fn stays(&mut self, host: Host, at: At, stays: Leaving) {
         if let Some(guest) = self.all.at_mut(at) {
             guest.resources = stays.resources;
