@@ -127,7 +127,7 @@ fn report_dm(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn report_virt(bencher: Bencher<'_, '_>) {
     let log = log();
-    let ask = virt::Ask::default();
+    let ask = virt::VirtOptions::default();
     bencher
         .counter(BytesCount::of_slice(&log))
         .with_inputs(|| Log::stream("log", Cursor::new(log.clone())))

@@ -3,7 +3,7 @@
 //! The command line.
 
 use crate::check::finding::Rule;
-use crate::report::ns::container::Which;
+use crate::report::ns::container::ContainerSelector;
 use crate::terminal::Colour;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -26,11 +26,11 @@ use uuid::fmt::Hyphenated;
                   or the command line is wrong."
 )]
 pub struct Cli {
-    /// What to do.
+    /// Subcommand.
     #[command(subcommand)]
     pub command: Command,
 
-    /// When to colour the output. Example: --color never
+    /// Colour the output: auto, always or never. Example: --color never
     #[arg(
         long,
         global = true,
@@ -41,10 +41,10 @@ pub struct Cli {
     pub color: Colour,
 }
 
-/// What to do.
+/// Subcommand.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Hold every record of device mapper and namespaces against the contract
+    /// Check every record of device mapper and namespaces against the contract
     #[command(after_help = "Examples:\n  \
                       dmns-audit check                        the system's log\n  \
                       dmns-audit check audit.log audit.log.1  files, oldest first whatever their order\n  \
@@ -56,7 +56,7 @@ pub enum Command {
     /// Report the lifetimes of mappings, namespaces or guests
     #[command(subcommand)]
     Report(Report),
-    /// Write every record of ours as a typed row, an object a line: for an engine that keeps the logs of many hosts
+    /// Write the records defined here as typed rows, one object per line, for a database of many hosts
     #[command(after_help = "Examples:\n  \
                             dmns-audit export >rows.ndjson\n  \
                             dmns-audit export --host db1 audit.log.1 audit.log | gzip >rows.ndjson.gz\n  \
@@ -71,19 +71,19 @@ pub enum Command {
                             dmns-audit watch --format json | jq .text\n  \
                             tail -F /var/log/audit/audit.log | dmns-audit watch --stdin\n\n\
                             Records come from the kernel's audit multicast group, which needs CAP_AUDIT_READ \
-                            and works beside auditd. As a plugin of auditd: see dmns-audit.conf.")]
+                            and works next to auditd. As a plugin of auditd: see dmns-audit.conf.")]
     Watch(Watch),
-    /// Let the module leave out what a container causes, or all but that
+    /// Exclude a container's events in the kernel, or record only that container
     #[command(after_help = "Examples:\n  \
                             dmns-audit select exclude web\n  \
                             dmns-audit select only pid:4711\n  \
                             dmns-audit select list\n  \
                             dmns-audit select clear web\n\n\
                             CONTAINER is a name or id from the OCI hook or a control group, the ns_id of a \
-                            namespace, or pid:N for a process in it. Records are left out at their source: they cost nothing, \
-                            and nobody can find them later. Never left out: device mapper, creations and deletions of \
-                            namespaces, changes of audit's configuration, and a task that has left the container. A selection \
-                            ends with the container. Needs CAP_AUDIT_CONTROL in the initial namespaces, writes CONFIG_CHANGE, \
+                            namespace, or pid:N for a process in it. Excluded records are not written, and cannot be \
+                            recovered. Never excluded: device mapper, creations and deletions of namespaces, changes of \
+                            audit's configuration, and a task that has left the container. A filter ends with the \
+                            container. Needs CAP_AUDIT_CONTROL in the initial namespaces, writes CONFIG_CHANGE, \
                             and is frozen by auditctl -e 2.")]
     Select(Select),
     /// Print the contract: every record, its fields, and how they are written
@@ -97,7 +97,7 @@ pub enum Command {
 /// `dmns-audit select`.
 #[derive(Args, Debug)]
 pub struct Select {
-    /// What to do.
+    /// Subcommand.
     #[command(subcommand)]
     pub what: What,
 
@@ -110,29 +110,29 @@ pub struct Select {
     )]
     pub control: PathBuf,
 
-    /// Where the OCI hook keeps the names of containers. Example: --state /run/dmns-audit/oci
+    /// The folder in which the OCI hook keeps the names of containers. Example: --state /run/dmns-audit/oci
     #[arg(long, global = true, value_name = "FOLDER", default_value = STATE)]
     pub state: PathBuf,
 }
 
-/// What to select.
+/// Subcommands of `select`.
 #[derive(Debug, Subcommand)]
 pub enum What {
-    /// Leave out what tasks in this container cause
+    /// Exclude the events of tasks in this container
     Exclude {
         /// A container's name or id, an ns_id, or pid:N. Example: exclude web
         #[arg(value_name = "CONTAINER")]
         container: String,
     },
-    /// Leave out what tasks outside of this container cause; several may be kept so
+    /// Exclude the events of tasks outside this container; several containers may be given, one per command
     Only {
         /// A container's name or id, an ns_id, or pid:N. Example: only web
         #[arg(value_name = "CONTAINER")]
         container: String,
     },
-    /// Print what is selected
+    /// Print the filters
     List,
-    /// End the selection of one container, or of all
+    /// Remove the filter of one container, or all filters
     Clear {
         /// A container's name or id, an ns_id, or pid:N; none: all. Example: clear web
         #[arg(value_name = "CONTAINER")]
@@ -147,11 +147,11 @@ pub struct Check {
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
-    /// Read the journal (`journalctl`): where there is no auditd. Example: check --journal
+    /// Read the journal (`journalctl`), for a system without auditd. Example: check --journal
     #[arg(long, conflicts_with = "files")]
     pub journal: bool,
 
-    /// The host of records that name none, where logs of several files are of one machine. Example: --host db1
+    /// The host of records without node=, if the logs of several files are of one machine. Example: --host db1
     #[arg(long, value_name = "NAME")]
     pub host: Option<String>,
 
@@ -167,13 +167,12 @@ pub struct Check {
     #[arg(long)]
     pub strict: bool,
 
-    /// A rule that the log is known to break: what it finds does not count, and it is an error if it finds nothing.
-    /// May be repeated. Example: check --strict --expect net-open audit.log
+    /// Suppress the findings of this rule, for a known issue; an error if there are none. May be repeated. Example: check --strict --expect net-open audit.log
     #[arg(long, value_name = "RULE", value_parser = rule)]
     pub expect: Vec<Rule>,
 
-    /// Records may be missing (`auditctl -s` counts them as lost): what lacks another record of its event is
-    /// only noted. Example: check --lossy audit.log
+    /// Records may be missing (`auditctl -s` counts them as lost): a missing companion record is a note, not an
+    /// error. Example: check --lossy audit.log
     #[arg(long)]
     pub lossy: bool,
 }
@@ -203,11 +202,11 @@ pub struct Export {
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
-    /// Read the journal (`journalctl`): where there is no auditd. Example: export --journal
+    /// Read the journal (`journalctl`), for a system without auditd. Example: export --journal
     #[arg(long, conflicts_with = "files")]
     pub journal: bool,
 
-    /// The host of records that name none; without it, this machine's name. Example: --host db1
+    /// The host of records without node=; default: this machine's name. Example: --host db1
     #[arg(long, value_name = "NAME")]
     pub host: Option<String>,
 }
@@ -215,39 +214,39 @@ pub struct Export {
 /// `dmns-audit report`.
 #[derive(Debug, Subcommand)]
 pub enum Report {
-    /// Guests: sessions, their resources, access denied to them; the successor of auvirt
-    #[command(after_help = "Examples:\n  \
-                            dmns-audit report virt --start this-month --vm web1 --all-events\n  \
-                            dmns-audit report virt --summary -ts 01/25/2026 12:00:00 -te 01/25/2026\n  \
-                            dmns-audit report virt --proof audit.log.1 audit.log\n\n\
-                            A line is a session: name, user, from - to (duration); without an end, the guest \
-                            still runs. docs/reference/report.md lists what differs from auvirt.")]
-    Virt(Virt),
-    /// Mappings of device mapper: who made them, and the violations found in them
+    /// Mappings of device mapper: who created them, and the violations found in them
     #[command(after_help = "Examples:\n  \
                             dmns-audit report dm\n  \
                             dmns-audit report dm --all-events --start yesterday\n  \
                             dmns-audit report dm --format json audit.log | jq 'select(.violations > 0)'")]
     Dm(Common),
-    /// Containers and namespaces: who made them, from when to when, and what happened inside one
+    /// Containers and namespaces: who created them, from when to when, and the events inside one
     #[command(after_help = "Examples:\n  \
                             dmns-audit report ns\n  \
-                            dmns-audit report ns --alive --by root --program crun\n  \
+                            dmns-audit report ns --active --by root --program crun\n  \
                             dmns-audit report ns --tree\n  \
                             dmns-audit report ns --container web\n  \
                             dmns-audit report ns --container 17\n  \
                             dmns-audit report ns --container net:[4026532160] --proof audit.log")]
     Ns(Ns),
+    /// Guests: sessions, their resources, access denied to them; the successor of auvirt
+    #[command(after_help = "Examples:\n  \
+                            dmns-audit report virt --start this-month --vm web1 --all-events\n  \
+                            dmns-audit report virt --summary -ts 01/25/2026 12:00:00 -te 01/25/2026\n  \
+                            dmns-audit report virt --proof audit.log.1 audit.log\n\n\
+                            A line is a session: name, user, from - to (duration). A session without an end is \
+                            active. docs/reference/report.md lists what differs from auvirt.")]
+    Virt(Virt),
 }
 
-/// What all reports can be asked for.
+/// Options of all reports.
 #[derive(Args, Debug)]
 pub struct Common {
     /// Logs; `-` is standard input. None: the system's. Example: audit.log.1 audit.log
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
-    /// A log too, as auvirt has it. Example: --file /var/log/audit/audit.log
+    /// A log, in auvirt's syntax. Example: --file /var/log/audit/audit.log
     #[arg(short, long, value_name = "FILE", conflicts_with = "stdin")]
     pub file: Vec<PathBuf>,
 
@@ -255,28 +254,28 @@ pub struct Common {
     #[arg(long)]
     pub stdin: bool,
 
-    /// Read the journal (`journalctl`): where there is no auditd. Example: report dm --journal
+    /// Read the journal (`journalctl`), for a system without auditd. Example: report dm --journal
     #[arg(long, conflicts_with_all = ["files", "file", "stdin"])]
     pub journal: bool,
 
-    /// The host of records that name none, where logs of several files are of one machine. Example: --host db1
+    /// The host of records without node=, if the logs of several files are of one machine. Example: --host db1
     #[arg(long, value_name = "NAME")]
     pub host: Option<String>,
 
-    /// From when on: a word (now, recent, boot, today, yesterday, this-week, week-ago, this-month,
+    /// Start of the period: a word (now, recent, boot, today, yesterday, this-week, week-ago, this-month,
     /// this-year), a date, a time of day, or both; -ts is the same. Example: --start 2026-11-21 18:00
     #[arg(long, value_name = "TIME")]
     pub start: Option<String>,
 
-    /// Until when; -te is the same. A date alone means its end. Example: --end yesterday
+    /// End of the period; -te is the same. A date alone means its end. Example: --end yesterday
     #[arg(long, value_name = "TIME")]
     pub end: Option<String>,
 
-    /// Not only lives, but what happened in them. Example: report dm --all-events
+    /// List events too. Example: report dm --all-events
     #[arg(short, long)]
     pub all_events: bool,
 
-    /// Name the events that each row was made from, for `ausearch -a`. Example: report virt --proof
+    /// Print the identifiers of the events behind each row, for `ausearch -a`. Example: report virt --proof
     #[arg(long)]
     pub proof: bool,
 
@@ -284,7 +283,7 @@ pub struct Common {
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: ReportFormat,
 
-    /// Also write a page for a browser: timeline, maps of damage, tree, guests. Example: --html report.html
+    /// Also write an HTML report: timeline, maps of corrupt sectors, tree, guests. Example: --html report.html
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
 }
@@ -301,7 +300,7 @@ pub enum ReportFormat {
 /// `dmns-audit report virt`.
 #[derive(Args, Debug)]
 pub struct Virt {
-    /// What all reports can be asked for.
+    /// Options of all reports.
     #[command(flatten)]
     pub common: Common,
 
@@ -317,8 +316,8 @@ pub struct Virt {
     #[arg(long)]
     pub show_uuid: bool,
 
-    /// Ask this machine what is below the guests' disks (mappings, filesystems, loop devices), where the log
-    /// does not say. Only for this machine's own log, while the layers are unchanged. Example: --layers
+    /// Look up the layers below guests' disks on this machine (mappings, filesystems, loop devices), where the log
+    /// has none. Only for this machine's own log, while the layers are unchanged. Example: --layers
     #[arg(long)]
     pub layers: bool,
 
@@ -330,28 +329,28 @@ pub struct Virt {
 /// `dmns-audit report ns`.
 #[derive(Args, Debug)]
 pub struct Ns {
-    /// What all reports can be asked for.
+    /// Options of all reports.
     #[command(flatten)]
     pub common: Common,
 
-    /// The events inside a container and those nested in it: its name, what its runtime's id begins with, an ns_id, or
+    /// The events inside a container and those nested in it: its name, the beginning of its runtime's id, an ns_id, or
     /// kind and number of one of its namespaces. Example: --container web, --container 17, --container netns=3
-    #[arg(long, value_name = "CONTAINER", value_parser = Which::parse)]
-    pub container: Option<Which>,
+    #[arg(long, value_name = "CONTAINER", value_parser = ContainerSelector::parse)]
+    pub container: Option<ContainerSelector>,
 
-    /// Single namespaces, as a tree by kind and by what each was cloned from. Example: report ns --tree
+    /// Single namespaces, as a tree by kind and parent. Example: report ns --tree
     #[arg(long, conflicts_with = "container")]
     pub tree: bool,
 
-    /// Only what lives. Example: report ns --alive
+    /// Only active ones. Example: report ns --active
     #[arg(long)]
-    pub alive: bool,
+    pub active: bool,
 
-    /// Only what this user made: a name, or a user id. Example: --by root
+    /// Only those that this user created: a name, or a user id. Example: --by root
     #[arg(long, value_name = "USER")]
     pub by: Option<String>,
 
-    /// Only what this program made. Example: --program crun
+    /// Only those that this program created. Example: --program crun
     #[arg(long, value_name = "NAME")]
     pub program: Option<String>,
 
@@ -371,7 +370,7 @@ pub struct Watch {
     #[arg(long, conflicts_with_all = ["stdin", "plugin"])]
     pub journal: bool,
 
-    /// As a plugin of auditd: --stdin --format json --output FILE. Example: --plugin=/var/log/dmns-audit.json
+    /// Run as a plugin of auditd: --stdin --format json --output FILE. Example: --plugin=/var/log/dmns-audit.json
     #[arg(long, value_name = "FILE", conflicts_with = "output")]
     pub plugin: Option<PathBuf>,
 
@@ -413,7 +412,7 @@ pub enum WatchFormat {
     Ecs,
 }
 
-/// Whether `text` is written as RFC 4122 has it.
+/// Parses `text` as a UUID in the form of RFC 4122.
 fn uuid(text: &str) -> Result<String, String> {
     // The crate takes other ways to write one too, which are longer or shorter.
     match text.len() == Hyphenated::LENGTH && Uuid::try_parse(text).is_ok() {
@@ -422,7 +421,7 @@ fn uuid(text: &str) -> Result<String, String> {
     }
 }
 
-/// The command line as clap understands it: `-ts` and `-te`, and a time that is two words.
+/// Rewrites auvirt's `-ts` and `-te`, and times of two words, into options that clap accepts.
 ///
 /// auvirt's `-ts 01/25/2012 12:00:00` has neither two dashes nor one value.
 pub fn modern(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
@@ -476,12 +475,12 @@ pub fn moved(error: &clap::Error) -> Option<&str> {
 /// `dmns-audit spec`.
 #[derive(Args, Debug)]
 pub struct Spec {
-    /// How to print it. Example: --format markdown
+    /// The output format. Example: --format markdown
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: SpecFormat,
 }
 
-/// How `spec` prints the contract.
+/// The output format of `spec`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SpecFormat {
     /// Tables for a terminal.

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What the program `dmns-audit` is made of: it reads audit logs and judges, reports and shows what the
-//! records of device mapper, of namespaces and of guests tell.
+//! The library of the program `dmns-audit`: it reads audit logs, and checks, reports and prints the records of device
+//! mapper, of namespaces and of guests.
 //!
-//! - [`input`]: finds logs, opens them, hands out their lines.
-//! - [`record`]: takes a line apart.
-//! - [`check`]: judges records against the contract.
+//! - [`input`]: finds logs, opens them, returns their lines.
+//! - [`record`]: parses a line.
+//! - [`check`]: checks records against the contract.
 //! - [`ranges`]: sets of sectors and ids.
-//! - [`report`]: lives of mappings, namespaces and guests.
-//! - [`html`]: the same as a page.
+//! - [`report`]: lifetimes of mappings, namespaces and guests.
+//! - [`html`]: the same as an HTML report.
 //! - [`export`]: records as typed rows.
-//! - [`select`]: whose records the module leaves out.
-//! - [`watch`]: what happens, as it happens.
+//! - [`select`]: the filters of the module.
+//! - [`watch`]: events as they happen.
 //! - [`module`]: the version of the module that is loaded.
 //! - [`spec`]: prints the contract.
 //! - [`table`], [`terminal`], [`when`]: text and times for people.

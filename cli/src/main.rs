@@ -12,7 +12,7 @@ use dmns_audit::check::sarif::Sarif;
 use dmns_audit::check::text::Text;
 use dmns_audit::check::{Reporter, check};
 use dmns_audit::export;
-use dmns_audit::html::{self, Both, Page};
+use dmns_audit::html::{self, Page, Tee};
 use dmns_audit::input::Log;
 use dmns_audit::module;
 use dmns_audit::record::users::Users;
@@ -121,7 +121,7 @@ impl<W: Write> Write for Named<'_, W> {
     }
 }
 
-/// Says of which file an error is.
+/// Adds the file to an error.
 fn at(path: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
     |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
@@ -168,7 +168,7 @@ fn run_export(args: &Export, out: &mut dyn Write) -> io::Result<ExitCode> {
             .trim_end()
             .to_owned(),
     };
-    let ask = export::Ask {
+    let ask = export::ExportOptions {
         host,
         users: Users::default(),
         live: args.files.iter().any(|file| file == Path::new("-")),
@@ -196,17 +196,17 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
     let options = options(common, terminal)?;
     let page_options = html::options(&options);
     let ask = match report {
-        Report::Virt(args) => virt::Ask {
+        Report::Virt(args) => virt::VirtOptions {
             vm: args.vm.clone(),
             uuid: args.uuid.clone(),
             show_uuid: args.show_uuid,
             layers: args.layers,
             summary: args.summary,
         },
-        Report::Dm(_) | Report::Ns(_) => virt::Ask::default(),
+        Report::Dm(_) | Report::Ns(_) => virt::VirtOptions::default(),
     };
-    let every = virt::Ask::default();
-    let every_namespace = ns::Ask::default();
+    let every = virt::VirtOptions::default();
+    let every_namespace = ns::NsOptions::default();
     let mut read = Reading::new(open(common)?);
     // Whether it can be written is known before a long log is read.
     let to_stdout = common.html.as_deref() == Some(Path::new("-"));
@@ -233,10 +233,10 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
             }
         }
         Report::Ns(args) => {
-            let ask = ns::Ask {
+            let ask = ns::NsOptions {
                 container: args.container.clone(),
                 tree: args.tree,
-                alive: args.alive,
+                active: args.active,
                 by: args.by.clone(),
                 program: args.program.clone(),
                 summary: args.summary,
@@ -248,7 +248,7 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
             }
         }
     }
-    read.tell();
+    read.print_remarks();
     match page {
         Some((_, page)) if to_stdout => page.write(read.log.names(), out)?,
         Some((file, page)) => {
@@ -267,7 +267,7 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
 /// Reads a log for a report, and for a page if there is one.
 struct Reading {
     log: Log,
-    /// Nothing was out of reach.
+    /// Everything could be read.
     whole: bool,
     unread: Unread,
 }
@@ -287,24 +287,24 @@ impl Reading {
             self.whole = false;
         };
         self.unread = match page {
-            Some(page) => report::collect(&mut self.log, &mut Both(report, page), problem)?,
+            Some(page) => report::collect(&mut self.log, &mut Tee(report, page), problem)?,
             None => report::collect(&mut self.log, report, problem)?,
         };
         Ok(())
     }
 
-    /// Whether there is anything to report of: nothing could be read, and that was said.
+    /// Returns whether there is anything to report. If not, the error has been printed.
     fn is_understood(&self) -> bool {
         self.whole || self.log.has_records()
     }
 
-    /// Says what stands in the log and could not be read.
-    fn tell(&self) {
+    /// Prints the lines of the log that could not be read.
+    fn print_remarks(&self) {
         remarks(&self.log, &self.unread);
     }
 }
 
-/// Says what a reader of numbers that were made of `log` has to know of it.
+/// Prints remarks on `log` that limit the numbers of a report.
 fn remarks(log: &Log, unread: &Unread) {
     if let Some(first) = log.losses().first() {
         let (name, line, what) = (log.name(first.file), first.line, log.losses().describe());
@@ -388,7 +388,7 @@ fn run_select(args: &Select, out: &mut dyn Write) -> io::Result<()> {
         What::List => select::Task::List,
         What::Clear { container } => select::Task::Clear(container.clone()),
     };
-    let ask = select::Ask {
+    let ask = select::SelectOptions {
         control: args.control.clone(),
         state: args.state.clone(),
     };
@@ -409,7 +409,7 @@ fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Resul
         clock: Clock::local(),
         ..Options::default()
     };
-    let ask = watch::Ask {
+    let ask = watch::WatchOptions {
         count: args.count,
         records: args.records,
         ecs: args.format == WatchFormat::Ecs,
@@ -421,7 +421,7 @@ fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Resul
         () => watch::netlink::start()?,
     };
     let root = Path::new("/");
-    let beside = watch::Beside {
+    let sinks = watch::Sinks {
         // What comes by a pipe may be of another time, or another machine.
         devices: (!args.stdin).then(|| watch::devices::Devices::at(root)),
         metrics: args
@@ -442,10 +442,10 @@ fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Resul
                 &source,
                 &options,
                 &ask,
-                beside,
+                sinks,
                 &mut BufWriter::new(Named(file, path)),
             )
         }
-        None => watch::watch(&source, &options, &ask, beside, out),
+        None => watch::watch(&source, &options, &ask, sinks, out),
     }
 }

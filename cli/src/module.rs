@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Whether the loaded module is of the same version as this tool. Packages are upgraded together; the module in memory
-//! stays what it is until it is loaded again.
+//! Compares the version of the loaded module with this tool's. Packages are upgraded together, but the module in memory
+//! stays the same until it is loaded again.
 
 use dmns_audit_recorder::audit::kernel::Audit;
 use std::fs;
 use std::path::Path;
 
-/// What to say where the module that is loaded on the machine whose root is `root` is another version.
+/// Returns a warning if the module that is loaded on the machine with the root `root` is of another version.
 pub fn difference(root: &Path) -> Option<String> {
     let module = root.join("sys/module/dmns_audit");
     let ours = env!("CARGO_PKG_VERSION");
@@ -23,7 +23,7 @@ pub fn difference(root: &Path) -> Option<String> {
     }
 }
 
-/// Says so where no record of ours can come on the machine with the root `root`: audit is off, or the module is not
+/// Returns a warning if no record can arrive on the machine with the root `root`: audit is off, or the module is not
 /// loaded.
 pub fn nothing_comes(root: &Path) -> Option<String> {
     let audit = match root == Path::new("/") {
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_version_is_told() {
+    fn another_version_is_reported() {
         let root = tempfile::tempdir().expect("a folder");
         let module = root.path().join("sys/module/dmns_audit");
         assert_eq!(difference(root.path()), None, "not loaded");

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-/// How many ranges are kept at most: about 300 KiB, and as much again to know which are nearest to each other.
+/// Maximum number of ranges: about 300 KiB, and the same again for the gaps between them.
 const LIMIT: usize = 1 << 13;
 
 /// A set of numbers.
@@ -22,7 +22,7 @@ enum Kept {
     Many(Box<Many>),
 }
 
-/// How many are few.
+/// Maximum number of ranges of a small set.
 const FEW: usize = 64;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ struct Many {
     distinct: u64,
     /// Ranges have been joined with what is between them.
     joined: bool,
-    /// How far each range is from the one before it, and where it begins: where some have to be joined.
+    /// Distance of each range from the one before it, and its beginning, once ranges have to be joined.
     #[serde(skip)]
     gaps: Option<BTreeSet<(u64, u64)>>,
 }
@@ -81,7 +81,7 @@ impl Ranges {
         }
     }
 
-    /// How many bytes it takes, about.
+    /// Returns its approximate size in bytes.
     pub fn size(&self) -> usize {
         match &self.0 {
             Kept::Few(few) => few.capacity() * size_of::<(u32, u32)>(),
@@ -92,7 +92,7 @@ impl Ranges {
         }
     }
 
-    /// How many bytes each of many ranges takes, about: the tree's nodes are two thirds full.
+    /// Approximate size of each of many ranges in bytes: the tree's nodes are two thirds full.
     pub const OF_MANY: usize = 26;
 
     /// Joins ranges that are near each other, until there are no more than `most`.
@@ -114,8 +114,8 @@ impl Ranges {
         }
     }
 
-    /// Whether `number` is in the set. Once it is not [exact](Self::is_exact), numbers near one that is
-    /// are taken for it.
+    /// Returns whether `number` is in the set. If it is not [exact](Self::is_exact), numbers near one that is
+    /// also count as in it.
     pub fn contains(&self, number: u64) -> bool {
         match &self.0 {
             Kept::Few(few) => u32::try_from(number).is_ok_and(|number| {
@@ -129,7 +129,7 @@ impl Ranges {
         }
     }
 
-    /// How many numbers are in the set; at least so many, if it is not [exact](Self::is_exact).
+    /// Returns the size of the set; a lower bound, if it is not [exact](Self::is_exact).
     pub fn distinct(&self) -> u64 {
         match &self.0 {
             Kept::Few(few) => few.iter().map(|&(a, b)| u64::from(b - a) + 1).sum(),
@@ -137,18 +137,18 @@ impl Ranges {
         }
     }
 
-    /// Whether every number in the set was added. Not so after too many ranges.
+    /// Returns whether every number in the set was added; false after too many ranges.
     pub fn is_exact(&self) -> bool {
         !matches!(&self.0, Kept::Many(many) if many.joined)
     }
 
-    /// How many numbers its ranges have: more than were added, where it is not [exact](Self::is_exact).
+    /// Returns the size of its ranges; an upper bound, if it is not [exact](Self::is_exact).
     pub fn covered(&self) -> u64 {
         let length = |range: RangeInclusive<u64>| (range.end() - range.start()).saturating_add(1);
         self.iter().map(length).fold(0, u64::saturating_add)
     }
 
-    /// Whether nothing was added.
+    /// Returns whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.iter().len() == 0
     }
@@ -186,9 +186,9 @@ impl Ranges {
 /// Ranges of a set, in order.
 #[derive(Clone, Debug)]
 pub enum Iter<'a> {
-    /// Of a small set.
+    /// The ranges of a small set.
     Few(std::slice::Iter<'a, (u32, u32)>),
-    /// Of any other.
+    /// The ranges of another set.
     Many(std::collections::btree_map::Iter<'a, u64, u64>),
 }
 

@@ -41,7 +41,7 @@ fn dev(dev: Dev) -> &'static str {
 ///
 /// # Errors
 ///
-/// Where `out` cannot be written to.
+/// Fails if `out` cannot be written to.
 pub fn text(terminal: &Terminal, out: &mut dyn Write) -> io::Result<()> {
     let mut fields = Table::new(&["", "field", "value", "example", ""], &[]);
     let rows = |layout: &'static [Field]| {
@@ -160,7 +160,7 @@ fn objects(layout: &[Field]) -> Vec<Value> {
 ///
 /// # Errors
 ///
-/// Where `out` cannot be written to.
+/// Fails if `out` cannot be written to.
 pub fn markdown(out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
@@ -216,7 +216,7 @@ pub fn markdown(out: &mut dyn Write) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// Where `out` cannot be written to.
+/// Fails if `out` cannot be written to.
 pub fn json(out: &mut dyn Write) -> io::Result<()> {
     let types: Vec<Value> = RecordType::ALL
         .into_iter()

@@ -2,11 +2,11 @@
 
 //! Columns of text that fit the terminal.
 //!
-//! How wide a column is, is known when all rows are. A few can be measured in one pass and written in another; of
-//! many, each is rendered once, as a [`Line`], and written in the end.
+//! Widths are known when all rows are. A few rows are measured in one pass and written in another. Many rows are
+//! rendered once each, as a [`Line`], and written in the end.
 
 use crate::record::value::is_printable;
-use crate::terminal::{Look, PLAIN, TITLE, Terminal};
+use crate::terminal::{PLAIN, Style, TITLE, Terminal};
 use crate::when::Clock;
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Between two columns.
 const GAP: usize = 2;
-/// How narrow the column called `title` may be made. A time that is cut says nothing,
+/// Returns the minimum width of the column `title`. A time that is cut is useless,
 /// and a path little.
 fn floor(title: &str) -> usize {
     match title {
@@ -26,10 +26,10 @@ fn floor(title: &str) -> usize {
     }
 }
 
-/// What is longer than this does not make its column wider: one long name is one long row.
+/// Maximum width that a text gives its column: one long name is one long row.
 const LONG: usize = 128;
 
-/// How wide a column is that was `width` wide, and gets text of `own`.
+/// Returns the new width of a column of `width` that gets a text of `own`.
 fn wider(width: usize, own: usize) -> usize {
     match own > LONG {
         true => width,
@@ -38,7 +38,7 @@ fn wider(width: usize, own: usize) -> usize {
 }
 
 /// A cell: text and how it looks.
-pub type Cell<'a> = (Cow<'a, str>, Look);
+pub type Cell<'a> = (Cow<'a, str>, Style);
 
 /// A cell that looks as any text.
 pub fn plain<'a>(text: impl Into<Cow<'a, str>>) -> Cell<'a> {
@@ -46,11 +46,11 @@ pub fn plain<'a>(text: impl Into<Cow<'a, str>>) -> Cell<'a> {
 }
 
 /// A cell that looks so.
-pub fn styled<'a>(look: Look, text: impl Into<Cow<'a, str>>) -> Cell<'a> {
-    (text.into(), look)
+pub fn styled<'a>(style: Style, text: impl Into<Cow<'a, str>>) -> Cell<'a> {
+    (text.into(), style)
 }
 
-/// How wide each column has to be.
+/// The width of each column.
 #[derive(Clone, Debug)]
 pub struct Table {
     titles: &'static [&'static str],
@@ -59,7 +59,7 @@ pub struct Table {
     widths: Vec<usize>,
     /// The titles are written.
     titled: bool,
-    /// What is said where there is no row.
+    /// The message without rows.
     none: Cow<'static, str>,
     any: bool,
 }
@@ -77,7 +77,7 @@ impl Table {
         }
     }
 
-    /// The same, for a table whose titles are not written: they only say what a column is.
+    /// Creates a table without written titles: they only identify the columns.
     pub fn untitled(titles: &'static [&'static str]) -> Self {
         Self {
             widths: vec![0; titles.len()],
@@ -86,7 +86,7 @@ impl Table {
         }
     }
 
-    /// Where there is no row, `none` is said.
+    /// Sets the message for a table without rows.
     pub fn or(self, none: impl Into<Cow<'static, str>>) -> Self {
         Self {
             none: none.into(),
@@ -142,7 +142,7 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
+    /// Fails if `out` cannot be written to.
     pub fn begin(&mut self, terminal: &Terminal, out: &mut dyn Write) -> io::Result<()> {
         if !self.any {
             return writeln!(out, "{}", self.none);
@@ -158,7 +158,7 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
+    /// Fails if `out` cannot be written to.
     pub fn head(&self, terminal: &Terminal, out: &mut dyn Write) -> io::Result<()> {
         let row: Vec<_> = self
             .titles
@@ -172,7 +172,7 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
+    /// Fails if `out` cannot be written to.
     pub fn row(
         &self,
         row: &[Cell<'_>],
@@ -181,17 +181,17 @@ impl Table {
     ) -> io::Result<()> {
         let cells = row
             .iter()
-            .map(|(text, look)| (text.as_ref(), *look, width_of(text)));
+            .map(|(text, style)| (text.as_ref(), *style, width_of(text)));
         let mut line = String::new();
         self.cells(cells, terminal, &mut line);
         writeln!(out, "{line}")
     }
 
-    /// Adds the row that a [`Line`] made, and what stands beneath it, to `lines`.
+    /// Adds the row of a [`Line`], and the lines below it, to `lines`.
     ///
     /// # Errors
     ///
-    /// Where `row` is of another table.
+    /// Fails if `row` is of another table.
     pub fn written(&self, row: &[u8], terminal: &Terminal, lines: &mut String) -> io::Result<()> {
         let (head, rest) = row.split_at(self.titles.len() * CELL);
         let text = std::str::from_utf8(rest).map_err(io::Error::other)?;
@@ -204,7 +204,7 @@ impl Table {
                 0 => text.len(),
                 _ => text.width(),
             };
-            (text, Look::of_byte(cell[0] & !WIDE), width)
+            (text, Style::of_byte(cell[0] & !WIDE), width)
         });
         self.cells(cells, terminal, lines);
         lines.push('\n');
@@ -214,13 +214,13 @@ impl Table {
 
     fn cells<'c>(
         &self,
-        cells: impl Iterator<Item = (&'c str, Look, usize)>,
+        cells: impl Iterator<Item = (&'c str, Style, usize)>,
         terminal: &Terminal,
         line: &mut String,
     ) {
         // What stands after the last text: nothing is written of it.
         let (mut end, mut pending) = (line.len(), 0);
-        for (column, (text, look, width)) in cells.enumerate() {
+        for (column, (text, style, width)) in cells.enumerate() {
             let room = self.widths[column];
             // Where nothing has to fit, one row is longer than others.
             let fits = width <= room || width > LONG && terminal.width.is_none();
@@ -231,7 +231,7 @@ impl Table {
             let pad = room - width.min(room);
             let right = self.numbers.contains(&self.titles[column]);
             spaces(pending + if right { pad } else { 0 }, line);
-            terminal.paint_to(look, &text, line);
+            terminal.paint_to(style, &text, line);
             if !text.is_empty() || column == 0 {
                 end = line.len();
             }
@@ -250,35 +250,35 @@ fn spaces(mut number: usize, line: &mut String) {
     }
 }
 
-/// How many bytes say how a cell looks and where its text ends.
+/// Size of the style and the length of a cell, in bytes.
 const CELL: usize = 5;
 
 /// In the byte that says how a cell looks: not each byte of its text is a letter.
 const WIDE: u8 = 1 << 7;
 
-/// A row that is rendered before the widths of all columns are known: its cells, then what stands beneath it.
+/// A row that is rendered before the widths of all columns are known: its cells, then the lines below it.
 #[derive(Debug)]
 pub struct Line<'a> {
     widths: &'a mut [usize],
     bytes: &'a mut Vec<u8>,
-    /// Where in `bytes` it is said what the cells are.
+    /// Position in `bytes` of the description of cells.
     head: usize,
-    /// Where the text of the cell begins that is being written.
+    /// Position of the text of the present cell.
     from: usize,
     column: Option<usize>,
 }
 
 impl Line<'_> {
     /// Begins the next cell.
-    pub fn cell(&mut self, look: Look, text: &str) -> &mut Self {
+    pub fn cell(&mut self, style: Style, text: &str) -> &mut Self {
         let next = self.column.map_or(0, |column| column + 1);
         self.close(next);
-        self.bytes[self.head + next * CELL] = look.byte();
+        self.bytes[self.head + next * CELL] = style.byte();
         self.column = Some(next);
         self.add(text)
     }
 
-    /// The cell goes on.
+    /// Appends to the cell.
     pub fn add(&mut self, text: &str) -> &mut Self {
         self.bytes.extend_from_slice(text.as_bytes());
         self
@@ -320,8 +320,8 @@ impl Line<'_> {
         }
     }
 
-    /// All cells are written: what follows stands beneath the row, each line with its newline.
-    pub fn beneath(&mut self) -> &mut Vec<u8> {
+    /// Ends the cells. Returns the buffer of the lines below the row, each with its newline.
+    pub fn below(&mut self) -> &mut Vec<u8> {
         self.end();
         self.bytes
     }
@@ -336,7 +336,7 @@ impl Line<'_> {
     }
 }
 
-/// How wide `text` is, where each of its bytes is a letter.
+/// Returns the width of `text`, if each of its bytes is a letter.
 fn plain_width(text: &[u8]) -> Option<usize> {
     is_printable(text).then_some(text.len())
 }

@@ -3,10 +3,10 @@
 //! Where text goes: how wide it is there, and whether it may have colour.
 
 use anstream::{AutoStream, ColorChoice};
-use anstyle::{AnsiColor, Style};
+use anstyle::AnsiColor;
 use std::io::{self, IsTerminal};
 
-/// When to colour.
+/// The value of `--color`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Colour {
     /// On a terminal, unless NO_COLOR is set.
@@ -18,12 +18,12 @@ pub enum Colour {
     Never,
 }
 
-/// What standard output can show.
+/// The capabilities of standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terminal {
     /// Columns; `None` where lines may be of any length.
     pub width: Option<usize>,
-    /// Whether to colour.
+    /// Colour is used.
     pub colour: bool,
 }
 
@@ -48,19 +48,19 @@ impl Terminal {
         Self { width, colour }
     }
 
-    /// `text` in `look`, if there is colour.
-    pub fn paint(&self, look: Look, text: &str) -> String {
+    /// `text` in `style`, if there is colour.
+    pub fn paint(&self, style: Style, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
-        self.paint_to(look, text, &mut out);
+        self.paint_to(style, text, &mut out);
         out
     }
 
     /// The same, at the end of `out`.
     #[inline]
-    pub fn paint_to(&self, look: Look, text: &str, out: &mut String) {
+    pub fn paint_to(&self, style: Style, text: &str, out: &mut String) {
         match self.colour && !text.is_empty() {
             true => {
-                let style = look.style();
+                let style = style.ansi();
                 out.push_str(&format!("{style}{text}{style:#}"));
             }
             false => out.push_str(text),
@@ -68,42 +68,42 @@ impl Terminal {
     }
 }
 
-/// How text looks, where there is colour.
+/// The style of text, where there is colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Look(u8);
+pub struct Style(u8);
 
-/// As any text.
-pub const PLAIN: Look = Look(0);
+/// Plain text.
+pub const PLAIN: Style = Style(0);
 /// Titles of columns.
-pub const TITLE: Look = Look(1);
-/// What went wrong: violations, failures.
-pub const BAD: Look = Look(2);
-/// What goes on: it is open, it lives.
-pub const LIVE: Look = Look(3);
-/// What is there to look up: identifiers, proof.
-pub const FAINT: Look = Look(4);
+pub const TITLE: Style = Style(1);
+/// Violations, failures.
+pub const BAD: Style = Style(2);
+/// An active row.
+pub const ACTIVE: Style = Style(3);
+/// Secondary data: identifiers, proof.
+pub const FAINT: Style = Style(4);
 /// Names.
-pub const NAME: Look = Look(5);
+pub const NAME: Style = Style(5);
 
-impl Look {
-    /// In one byte, for a row that is kept.
+impl Style {
+    /// Returns the style as a byte, for a row that is kept.
     pub fn byte(self) -> u8 {
         self.0
     }
 
-    /// That of [`Look::byte`].
+    /// Returns the style of a [`Style::byte`].
     pub fn of_byte(byte: u8) -> Self {
         Self(byte)
     }
 
-    fn style(self) -> Style {
+    fn ansi(self) -> anstyle::Style {
         match self {
-            TITLE => Style::new().bold(),
+            TITLE => anstyle::Style::new().bold(),
             BAD => AnsiColor::Red.on_default().bold(),
-            LIVE => AnsiColor::Green.on_default(),
-            FAINT => Style::new().dimmed(),
+            ACTIVE => AnsiColor::Green.on_default(),
+            FAINT => anstyle::Style::new().dimmed(),
             NAME => AnsiColor::Cyan.on_default(),
-            _ => Style::new(),
+            _ => anstyle::Style::new(),
         }
     }
 }

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, Timestamp, Zoned};
 use std::fs;
 
-/// Which of the two ends of a period a time is for.
+/// The start or the end of a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
     /// `--start`: a day means its first second.
@@ -30,7 +30,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// Whether a record of this second counts.
+    /// Returns whether a record of this second is in the period.
     pub fn has(&self, seconds: u64) -> bool {
         let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
         self.start.is_none_or(|start| seconds >= start) && self.end.is_none_or(|end| seconds <= end)
@@ -92,7 +92,7 @@ pub fn parse(text: &str, bound: Bound, now: &Zoned) -> Result<i64, String> {
         "this-year" => today.first_of_year(),
         date => self::date(date).ok_or_else(explain)?,
     };
-    // A period that goes on has no last second, so as an end it means its beginning.
+    // A period that has not ended has no last second, so as an end it means its beginning.
     let begins = matches!(first, "this-week" | "this-month" | "this-year");
     let time = match (second, bound) {
         (Some(time), _) => time_of_day(time).ok_or_else(explain)?,
@@ -135,7 +135,7 @@ fn date(text: &str) -> Option<Date> {
         .find_map(|form| Date::strptime(form, text).ok())
 }
 
-/// When this machine came up.
+/// Returns the boot time of this machine.
 fn booted(now: &Zoned) -> Result<Zoned, String> {
     let explain = |error: &dyn std::fmt::Display| format!("boot: /proc/uptime: {error}");
     let text = fs::read_to_string("/proc/uptime").map_err(|error| explain(&error))?;
@@ -182,15 +182,15 @@ impl Clock {
         }
     }
 
-    /// What time it is.
+    /// Returns the present time.
     pub fn now(&self) -> Zoned {
         Timestamp::now().to_zoned(self.zone.clone())
     }
 
-    /// How long a compact time is: `26-11-21 04:17`.
+    /// Length of a compact time: `26-11-21 04:17`.
     pub const COMPACT: usize = 14;
 
-    /// The same for a terminal of `width` columns: on a narrow one, full times are compact.
+    /// Returns the clock for a terminal of `width` columns: on a narrow one, full times are compact.
     pub fn fitting(self, width: Option<usize>) -> Self {
         let compact = width.is_some_and(|width| width < 112);
         Self { compact, ..self }
@@ -256,7 +256,7 @@ struct Full {
 }
 
 impl Full {
-    /// That of the minute `number`.
+    /// Returns the text of the minute `number`.
     fn of(clock: &Clock, number: u64) -> Self {
         let first = clock.full(number * 60);
         let last = clock.full((number * 60).saturating_add(59));
@@ -287,7 +287,7 @@ impl Times {
         })
     }
 
-    /// The same as [`Clock::short`].
+    /// Returns [`Clock::short`], cached.
     pub fn short(&mut self, clock: &Clock, seconds: u64) -> &str {
         &self.minute(clock, seconds).short
     }
@@ -298,7 +298,7 @@ impl Times {
         &short[short.len() - "16:28".len()..]
     }
 
-    /// The same as [`Clock::full`].
+    /// Returns [`Clock::full`], cached.
     pub fn full(&mut self, clock: &Clock, seconds: u64) -> &str {
         let minute = self.minute(clock, seconds);
         let full = minute
@@ -320,7 +320,7 @@ impl Times {
 pub struct Duration(pub u64);
 
 impl Duration {
-    /// Hands out what is shown, part by part. Each row of a report may have one: no formatter takes part.
+    /// Calls `part` with each part of the text. Each row of a report may have one, so no formatter is used.
     pub fn show(self, mut part: impl FnMut(&str)) {
         part("(");
         let days = self.0 / 86400;
@@ -368,7 +368,7 @@ mod tests {
         fixed(1_795_234_679)
     }
 
-    fn told(text: &str, bound: Bound) -> Result<String, String> {
+    fn parsed(text: &str, bound: Bound) -> Result<String, String> {
         parse(text, bound, &now()).map(|seconds| Clock::utc().full(seconds as u64))
     }
 
@@ -378,8 +378,8 @@ mod tests {
         if let Some(zone) = localtime() {
             for seconds in (0..4_000_000_000).step_by(3_333_333) {
                 let time = Timestamp::from_second(seconds).expect("a time");
-                let told = |zone: &TimeZone| zone.to_datetime(time);
-                assert_eq!(told(&zone), told(&system), "{seconds}");
+                let local = |zone: &TimeZone| zone.to_datetime(time);
+                assert_eq!(local(&zone), local(&system), "{seconds}");
             }
         }
     }
@@ -411,10 +411,10 @@ mod tests {
             ("18:00", "2026-11-21 18:00:00", "2026-11-21 18:00:00"),
             ("@86400", "1970-01-02 00:00:00", "1970-01-02 00:00:00"),
         ] {
-            assert_eq!(told(text, Bound::Start).as_deref(), Ok(start), "{text}");
-            assert_eq!(told(text, Bound::End).as_deref(), Ok(end), "{text}");
+            assert_eq!(parsed(text, Bound::Start).as_deref(), Ok(start), "{text}");
+            assert_eq!(parsed(text, Bound::End).as_deref(), Ok(end), "{text}");
         }
-        assert!(told("boot", Bound::Start).is_ok());
+        assert!(parsed("boot", Bound::Start).is_ok());
     }
 
     #[test]
@@ -428,7 +428,7 @@ mod tests {
             "@x",
             "today now x",
         ] {
-            let refused = told(text, Bound::Start).expect_err(text);
+            let refused = parsed(text, Bound::Start).expect_err(text);
             assert!(
                 refused.contains("this-week") && refused.contains(text),
                 "{refused}"

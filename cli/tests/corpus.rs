@@ -415,7 +415,7 @@ fn messages_name_the_thing_and_the_next_step() {
         (
             &["report", "ns", "--by", "nobody1"],
             "e-last-record.log",
-            "no container that nobody1 made; 1 other is in the log",
+            "no container that nobody1 created; 1 other is in the log",
         ),
         (
             &["report", "ns"],

@@ -64,7 +64,7 @@ impl Log {
         })
     }
 
-    fn told(&self) -> Vec<String> {
+    fn sessions(&self) -> Vec<String> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("log");
         fs::write(&path, &self.text).expect("written");
@@ -103,11 +103,11 @@ const B: Guest<'_> = Guest {
 };
 
 #[test]
-fn guests_of_one_name_are_told_apart_by_their_uuid_and_a_uuid_can_be_used_again() {
+fn guests_of_one_name_are_distinguished_by_their_uuid_and_a_uuid_can_be_used_again() {
     let mut log = Log::default();
     log.starts(&A, 10).starts(&B, 11).stops(&A).stops(&B);
     assert_eq!(
-        log.told(),
+        log.sessions(),
         [
             "start web ended 2-5",
             "start web ended 4-6",
@@ -122,7 +122,7 @@ fn guests_of_one_name_are_told_apart_by_their_uuid_and_a_uuid_can_be_used_again(
         .starts(&renamed, 10)
         .stops(&renamed);
     assert_eq!(
-        log.told(),
+        log.sessions(),
         [
             "start web ended 2-3",
             "stop web  3--",

@@ -6,7 +6,7 @@ use dmns_audit::check::finding::{Finding, Rule};
 use dmns_audit::check::{Problem, Reporter, Totals, check};
 use dmns_audit::input::Log;
 use dmns_audit::record::head::{Parsed, parse};
-use dmns_audit::report::ns::container::Which;
+use dmns_audit::report::ns::container::ContainerSelector;
 use dmns_audit::report::{Options, collect, dm, ns, virt};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -60,18 +60,18 @@ fn answers(text: &str) -> Vec<String> {
     report.end(&mut out).expect("written");
     add(out);
     for ask in [
-        ns::Ask::default(),
-        ns::Ask {
+        ns::NsOptions::default(),
+        ns::NsOptions {
             tree: true,
-            ..ns::Ask::default()
+            ..ns::NsOptions::default()
         },
-        ns::Ask {
-            container: Some(Which::Id(11)),
-            ..ns::Ask::default()
+        ns::NsOptions {
+            container: Some(ContainerSelector::Id(11)),
+            ..ns::NsOptions::default()
         },
-        ns::Ask {
-            container: Some(Which::Id(31)),
-            ..ns::Ask::default()
+        ns::NsOptions {
+            container: Some(ContainerSelector::Id(31)),
+            ..ns::NsOptions::default()
         },
     ] {
         let mut out = Vec::new();
@@ -81,7 +81,7 @@ fn answers(text: &str) -> Vec<String> {
         add(out);
     }
     let mut out = Vec::new();
-    let ask = virt::Ask::default();
+    let ask = virt::VirtOptions::default();
     let mut report = virt::Report::new(&options, &ask);
     collect(&mut log(), &mut report, |_| {}).expect("read");
     report.end(&mut out).expect("written");
@@ -164,15 +164,15 @@ fn what_ends_with_the_last_record_has_ended() {
                 report.end(&mut out).expect("written");
             }
             "virt" => {
-                let ask = virt::Ask::default();
+                let ask = virt::VirtOptions::default();
                 let mut report = virt::Report::new(&options, &ask);
                 collect(&mut log, &mut report, |_| {}).expect("read");
                 report.end(&mut out).expect("written");
             }
             tree => {
-                let ask = ns::Ask {
+                let ask = ns::NsOptions {
                     tree: tree == "tree",
-                    ..ns::Ask::default()
+                    ..ns::NsOptions::default()
                 };
                 let mut report = ns::Report::new(&options, &ask);
                 collect(&mut log, &mut report, |_| {}).expect("read");

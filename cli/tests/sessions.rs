@@ -17,26 +17,26 @@ fn session(arguments: &str) -> String {
         .stdin(Stdio::null())
         .output()
         .expect("it runs");
-    let mut told = format!("$ dmns-audit {arguments}\n");
-    told.push_str(&String::from_utf8_lossy(&output.stdout));
+    let mut printed = format!("$ dmns-audit {arguments}\n");
+    printed.push_str(&String::from_utf8_lossy(&output.stdout));
     let errors = String::from_utf8_lossy(&output.stderr);
     if !errors.is_empty() {
-        told.push_str(&format!("-- standard error --\n{errors}"));
+        printed.push_str(&format!("-- standard error --\n{errors}"));
     }
     match output.status.code() {
         Some(0) => {}
-        code => told.push_str(&format!("-- exit status {code:?} --\n")),
+        code => printed.push_str(&format!("-- exit status {code:?} --\n")),
     }
-    told
+    printed
 }
 
 macro_rules! sessions {
     ($($name:ident: $($arguments:literal),+;)+) => {
         $(#[test]
         fn $name() {
-            let told = [$(session($arguments)),+].join("\n");
+            let printed = [$(session($arguments)),+].join("\n");
             insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
-                insta::assert_snapshot!(stringify!($name), told);
+                insta::assert_snapshot!(stringify!($name), printed);
             });
         })+
     };
@@ -72,9 +72,9 @@ sessions! {
     report_virt_json: "report virt --format json --all-events virt.log",
         "report virt --format json --summary virt.log";
     report_ns: "report ns ns.log", "report ns --all-events --proof ns.log", "report ns dm.log", "report ns --summary ns.log",
-        "report ns --alive --by root ns.log", "report ns --program crun ns.log";
+        "report ns --active --by root ns.log", "report ns --program crun ns.log";
     report_ns_tree: "report ns --tree ns.log", "report ns --tree --all-events --proof ns.log", "report ns --tree dm.log",
-        "report ns --tree --alive ns.log";
+        "report ns --tree --active ns.log";
     report_ns_containers: "report ns containers.log", "report ns --all-events --program crun containers.log", "report ns --container lx1 containers.log",
         "report ns --summary containers.log", "report ns --container front containers.log";
     report_ns_container: "report ns --container 11 ns.log", "report ns --container netns=330 --proof ns.log",

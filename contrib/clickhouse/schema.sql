@@ -2,7 +2,7 @@
 --
 -- The table of records, on one machine. What `dmns-audit export` writes goes in as JSONEachRow.
 --
--- A row is told from its like by its key, so one that is loaded twice counts once: the views read with FINAL.
+-- A row is identified by its key, so one that is loaded twice counts once: the views read with FINAL.
 
 CREATE DATABASE IF NOT EXISTS dmns_audit;
 
@@ -19,8 +19,8 @@ CREATE TABLE IF NOT EXISTS dmns_audit.records
     copy UInt32,
     res Nullable(Bool),
 
-    -- DM_CTRL, DM_EVENT. `mapping` is the mapping that a violation is of, where `dev` may be beneath it; null if the
-    -- log does not tell.
+    -- DM_CTRL, DM_EVENT. `mapping` is the mapping that a violation is of, where `dev` may be below it; null if the
+    -- log does not have it.
     module LowCardinality(String),
     op LowCardinality(String),
     dev LowCardinality(String),

@@ -115,21 +115,21 @@ def maker(row):
 
 
 def mappings(engine, reported):
-    told = [
-        (r["node"], r["target"], r["device"], r["device_is_beneath"], *maker(r), identifier(r["start"]),
+    expected = [
+        (r["node"], r["target"], r["device"], r["device_is_below"], *maker(r), identifier(r["start"]),
          identifier(r["end"]), r["state"], r["error"], r["reloads"], r["violations"], r["distinct"])
         for r in reported
     ]
     found = [
-        (r["host"], r["target"], r["device"], bool(r["device_is_beneath"]), r["user"], r["comm"], millis(r["start_id"]),
+        (r["host"], r["target"], r["device"], bool(r["device_is_below"]), r["user"], r["comm"], millis(r["start_id"]),
          millis(r["end_id"]), r["state"], r["error"], r["reloads"], r["violations"], r["distinct"])
         for r in view(engine, "mappings")
     ]
-    return told, found
+    return expected, found
 
 
 def namespaces(engine, reported):
-    told = [
+    expected = [
         (r["node"], r["type"], r["number"], r["ns_id"], r["initial"], *maker(r), identifier(r["start"]),
          identifier(r["end"]), r["state"])
         # Of an ancestor from before the log only a number is known: no record is about it.
@@ -140,11 +140,11 @@ def namespaces(engine, reported):
          millis(r["end_id"]), r["state"])
         for r in view(engine, "namespaces")
     ]
-    return told, found
+    return expected, found
 
 
 def guests(engine, reported):
-    told = [
+    expected = [
         (r["node"], r["vm"], r["uuid"], r["user"], r["detail"]["reason"], r["success"], identifier(r["start"]),
          identifier(r["end"]), r["state"])
         for r in reported
@@ -154,7 +154,7 @@ def guests(engine, reported):
          millis(r["end_id"]), r["state"])
         for r in view(engine, "guests")
     ]
-    return told, found
+    return expected, found
 
 
 VIEWS = {
@@ -164,15 +164,15 @@ VIEWS = {
 }
 
 
-def compare(name, told, found):
+def compare(name, expected, found):
     # Counted, so that a row that is there twice is not taken for one.
-    told, found = collections.Counter(told), collections.Counter(found)
-    if told == found and told:
-        return sum(told.values())
-    for what, rows in [("only reported", told - found), ("only in the view", found - told)]:
+    expected, found = collections.Counter(expected), collections.Counter(found)
+    if expected == found and expected:
+        return sum(expected.values())
+    for what, rows in [("only reported", expected - found), ("only in the view", found - expected)]:
         for row in list(rows)[:5]:
             print(f"{name}: {what}: {row}")
-    raise SystemExit(f"{name}: the view and the report differ, or tell nothing")
+    raise SystemExit(f"{name}: the view and the report differ, or are empty")
 
 
 def main():
@@ -235,16 +235,16 @@ def main():
         for name, (rows, arguments) in VIEWS.items():
             reported = timed(f"report {arguments[0]}", lambda: run(ask.program, ["report", *arguments, "--format", "json", *files]))
             reported = [json.loads(line) for line in reported.splitlines()]
-            told, found = timed(f"view {name}", lambda: rows(engine, reported))
-            compared[name] = compare(name, told, found)
+            expected, found = timed(f"view {name}", lambda: rows(engine, reported))
+            compared[name] = compare(name, expected, found)
         # The view of violations has as many as were reported, on each host.
         found = timed("view violations", lambda: engine.rows(
             "SELECT host, sum(violations) AS number FROM dmns_audit.violations GROUP BY host"))
-        lives = run(ask.program, ["report", "dm", "--format", "json", *files]).splitlines()
-        told = collections.Counter()
-        for life in map(json.loads, lives):
-            told[life["node"]] += life["violations"]
-        compare("violations", [(host, number) for host, number in told.items() if number],
+        lifetimes = run(ask.program, ["report", "dm", "--format", "json", *files]).splitlines()
+        expected = collections.Counter()
+        for lifetime in map(json.loads, lifetimes):
+            expected[lifetime["node"]] += lifetime["violations"]
+        compare("violations", [(host, number) for host, number in expected.items() if number],
                 [(row["host"], row["number"]) for row in found])
         if ask.figures:
             engine.session.query("OPTIMIZE TABLE dmns_audit.records FINAL")
@@ -252,7 +252,7 @@ def main():
                                  "WHERE active AND table = 'records'")[0]
             print(f"log: {size} bytes, table: {stored['bytes']} bytes, {stored['rows']} rows")
         counts = ", ".join(f"{number} {name}" for name, number in compared.items())
-        print(f"the views and the reports of {len(hosts)} hosts tell the same: {counts}")
+        print(f"the views and the reports of {len(hosts)} hosts are equal: {counts}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: GPL-2.0-only OR MIT
 --
--- Lives of mappings, namespaces and guests, containers, and violations by day: what `dmns-audit report` tells.
+-- Lifetimes of mappings, namespaces and guests, containers, and violations by day, as in `dmns-audit report`.
 -- docs/guide/fleet.md says which rows are the same, word for word.
 --
 -- All are made of the records of a host in order of time. Where a host goes down or comes up, or where its serial
--- numbers begin anew, an epoch ends, and with it what lived.
+-- numbers begin anew, an epoch ends, and with it everything active.
 
 -- Records of device mapper and namespaces with the epoch that they are in. Serial numbers are compared among those
 -- of the same sort, as `report` sees them.
@@ -37,7 +37,7 @@ WHERE down;
 
 CREATE OR REPLACE VIEW dmns_audit.mappings AS
 WITH
-    -- A constructor that fails is followed by a destructor of the same event: nothing that lived ended.
+    -- A constructor that fails is followed by a destructor of the same event: no mapping ended.
     failed AS
     (
         SELECT DISTINCT host, time, serial, module, dev
@@ -50,7 +50,7 @@ WITH
             host, epoch, module AS target, at, time, serial, op, sector, user, comm,
             type = 'DM_EVENT' AS violation,
             if(violation, ifNull(mapping, dev), dev) AS device,
-            violation AND isNull(mapping) AS beneath,
+            violation AND isNull(mapping) AS is_below,
             dev AS found_in,
             multiIf(violation, 0, op = 'ctr', 1, op = 'dtr', -1, 0) AS change,
             sum(change) OVER w AS total
@@ -68,7 +68,7 @@ WITH
         FROM steps
         WINDOW w AS (PARTITION BY host, epoch, target, device ORDER BY at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
     ),
-    -- A life begins with the first table, and after the last one's destructor.
+    -- A lifetime begins with the first table, and after the last one's destructor.
     bounded AS
     (
         SELECT
@@ -81,14 +81,14 @@ WITH
     ),
     numbered AS
     (
-        SELECT *, sum(begins) OVER w AS life
+        SELECT *, sum(begins) OVER w AS lifetime
         FROM bounded
         WINDOW w AS (PARTITION BY host, epoch, target, device ORDER BY at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
     ),
-    lives AS
+    lifetimes AS
     (
         SELECT
-            host, epoch, target, device, life,
+            host, epoch, target, device, lifetime,
             countIf(change = 1) AS loads,
             argMinIf((time, serial), at, change = 1) AS first_load,
             argMinIf((user, comm), at, change = 1) AS maker,
@@ -96,24 +96,24 @@ WITH
             argMaxIf((time, serial), at, change = -1) AS destruction,
             countIf(violation) AS violations,
             uniqExactIf(sector, violation AND isNotNull(sector)) AS distinct_sectors,
-            violations > 0 AND loads = 0 AND argMinIf(beneath, at, violation) AS device_is_beneath
+            violations > 0 AND loads = 0 AND argMinIf(is_below, at, violation) AS device_is_below
         FROM numbered
-        GROUP BY host, epoch, target, device, life
+        GROUP BY host, epoch, target, device, lifetime
     )
 SELECT
-    host, target, device, device_is_beneath,
+    host, target, device, device_is_below,
     if(loads > 0, maker.1, NULL) AS user,
     if(loads > 0, maker.2, NULL) AS comm,
     if(loads > 0, first_load.1, NULL) AS start_time,
     if(loads > 0, first_load.2, NULL) AS start_serial,
     multiIf(destroyed, destruction.1, ends.down_serial > 0, ends.down_time, NULL) AS end_time,
     multiIf(destroyed, destruction.2, ends.down_serial > 0, ends.down_serial, NULL) AS end_serial,
-    multiIf(destroyed, 'destroyed', ends.down_serial > 0, 'host-down', loads = 0, 'unknown', 'lives') AS state,
+    multiIf(destroyed, 'ended', ends.down_serial > 0, 'host-down', loads = 0, 'unknown', 'active') AS state,
     NULL AS error,
     greatest(loads, 1) - 1 AS reloads,
     violations,
     distinct_sectors AS distinct
-FROM lives
+FROM lifetimes
 LEFT JOIN (SELECT * FROM dmns_audit.epoch_ends WHERE sort = 'dm') AS ends USING (host, epoch)
 WHERE loads > 0 OR destroyed OR violations > 0
 UNION ALL
@@ -130,7 +130,7 @@ WITH
             host, epoch, kind, number, ns_id, old_number, initial, time, serial, at, user, comm,
             startsWith(type, 'NS_INIT') AS made,
             lagInFrame(made, 1, false) OVER w AS made_before,
-            -- The module was loaded again: the initial ones are told again.
+            -- The module was loaded again: the initial ones are recorded again.
             if(made, NOT (initial AND made_before), NOT made_before) AS begins
         FROM dmns_audit.in_epochs
         WHERE sort = 'ns' AND (startsWith(type, 'NS_INIT') OR startsWith(type, 'NS_DEL'))
@@ -139,14 +139,14 @@ WITH
     ),
     numbered AS
     (
-        SELECT *, sum(begins) OVER w AS life
+        SELECT *, sum(begins) OVER w AS lifetime
         FROM steps
         WINDOW w AS (PARTITION BY host, epoch, ns_id ORDER BY at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
     ),
-    lives AS
+    lifetimes AS
     (
         SELECT
-            host, epoch, ns_id, life,
+            host, epoch, ns_id, lifetime,
             any(kind) AS kind,
             argMin(number, at) AS number,
             countIf(made) > 0 AS seen,
@@ -154,7 +154,7 @@ WITH
             countIf(NOT made) > 0 AS deleted,
             argMaxIf((time, serial), at, NOT made) AS deletion
         FROM numbered
-        GROUP BY host, epoch, ns_id, life
+        GROUP BY host, epoch, ns_id, lifetime
     )
 SELECT
     host, kind, number, ns_id,
@@ -166,8 +166,8 @@ SELECT
     if(seen, making.2, NULL) AS start_serial,
     multiIf(deleted, deletion.1, ends.down_serial > 0, ends.down_time, NULL) AS end_time,
     multiIf(deleted, deletion.2, ends.down_serial > 0, ends.down_serial, NULL) AS end_serial,
-    multiIf(deleted, 'deleted', ends.down_serial > 0, 'host-down', 'lives') AS state
-FROM lives
+    multiIf(deleted, 'ended', ends.down_serial > 0, 'host-down', 'active') AS state
+FROM lifetimes
 LEFT JOIN (SELECT * FROM dmns_audit.epoch_ends WHERE sort = 'ns') AS ends USING (host, epoch);
 
 -- Sessions of guests, and of what else user space records in the same way.
@@ -203,7 +203,7 @@ SELECT
     time AS start_time, serial AS start_serial,
     multiIf(next_op != '', next_time, ends.down_serial > 0, ends.down_time, NULL) AS end_time,
     multiIf(next_op != '', next_serial, ends.down_serial > 0, ends.down_serial, NULL) AS end_serial,
-    multiIf(next_op = 'start', 'restarted', next_op = 'stop', 'ended', ends.down_serial > 0, 'host-down', 'open') AS state
+    multiIf(next_op = 'start', 'restarted', next_op = 'stop', 'ended', ends.down_serial > 0, 'host-down', 'active') AS state
 FROM steps
 LEFT JOIN ends USING (host, epoch)
 WHERE op = 'start'
@@ -236,7 +236,7 @@ SELECT
     host, name, uuid, virt, runtime, image, pod, user, pidns_id, mntns_id,
     start.1 AS start_time,
     if(stops > 0, stop.1, NULL) AS end_time,
-    stops = 0 AS alive
+    stops = 0 AS active
 FROM runs;
 
 -- How many violations were found on each host, on each day.

@@ -395,7 +395,7 @@ fn two_containers_of_one_name_and_ids_that_are_used_again_are_told_apart() {
     let (rows, found) = place.judged();
     assert_eq!(found, "");
     let states: Vec<&Value> = rows.iter().map(|row| &row["state"]).collect();
-    assert_eq!(states, ["ended", "ended", "open"]);
+    assert_eq!(states, ["ended", "ended", "active"]);
     assert!(rows.iter().all(|row| row["vm"] == "web"), "{rows:?}");
     // After a boot nothing is remembered, and the id is free.
     let mut log = place.log();

@@ -3,7 +3,7 @@
 //! Any bytes as a log, exported: each record of ours is a row, each row is JSON and says which record it is.
 #![no_main]
 
-use dmns_audit::export::{Ask, export};
+use dmns_audit::export::{ExportOptions, export};
 use dmns_audit::input::{Log, Step, Wanted};
 use dmns_audit::record::{Parsed, Type};
 use libfuzzer_sys::fuzz_target;
@@ -21,7 +21,7 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     let mut out = Vec::new();
-    let totals = export(&mut log(), &Ask::default(), &mut out, |_| {}).expect("written");
+    let totals = export(&mut log(), &ExportOptions::default(), &mut out, |_| {}).expect("written");
     assert_eq!(totals.rows, records);
     let mut rows = 0;
     for line in out.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {

@@ -7,7 +7,7 @@ use dmns_audit::check::finding::{Finding, Rule};
 use dmns_audit::check::{Problem, Reporter, Totals, check};
 use dmns_audit::html::{self, Page};
 use dmns_audit::input::Log;
-use dmns_audit::report::ns::container::Which;
+use dmns_audit::report::ns::container::ContainerSelector;
 use dmns_audit::report::{Options, collect, dm, ns, virt};
 use dmns_audit::watch::containers::Containers;
 use dmns_audit::watch::events::Events;
@@ -53,7 +53,7 @@ fuzz_target!(|bytes: &[u8]| {
         json: true,
         ..html::options(&text)
     };
-    let ask = virt::Ask::default();
+    let ask = virt::VirtOptions::default();
     for options in [&text, &json] {
         let mut report = dm::Report::new(options);
         collect(&mut log(), &mut report, |_| {}).expect("kept");
@@ -61,20 +61,20 @@ fuzz_target!(|bytes: &[u8]| {
         let mut report = virt::Report::new(options, &ask);
         collect(&mut log(), &mut report, |_| {}).expect("kept");
         report.end(&mut io::sink()).expect("written");
-        let (inside, tree) = (Some(Which::Id(11)), true);
+        let (inside, tree) = (Some(ContainerSelector::Id(11)), true);
         for ask in [
-            ns::Ask::default(),
-            ns::Ask {
+            ns::NsOptions::default(),
+            ns::NsOptions {
                 container: inside,
-                ..ns::Ask::default()
+                ..ns::NsOptions::default()
             },
-            ns::Ask {
-                container: Some(Which::Name("web".to_owned())),
-                ..ns::Ask::default()
+            ns::NsOptions {
+                container: Some(ContainerSelector::Name("web".to_owned())),
+                ..ns::NsOptions::default()
             },
-            ns::Ask {
+            ns::NsOptions {
                 tree,
-                ..ns::Ask::default()
+                ..ns::NsOptions::default()
             },
         ] {
             let mut report = ns::Report::new(options, &ask);
@@ -82,7 +82,7 @@ fuzz_target!(|bytes: &[u8]| {
             report.end(&mut io::sink()).expect("written");
         }
     }
-    let namespaces = ns::Ask::default();
+    let namespaces = ns::NsOptions::default();
     let mut page = Page::new(&text, &ask, &namespaces);
     collect(&mut log(), &mut page, |_| {}).expect("kept");
 

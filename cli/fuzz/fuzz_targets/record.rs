@@ -7,7 +7,7 @@ use dmns_audit::input::Wanted;
 use dmns_audit::record::head::{self, Parsed, Parts};
 use dmns_audit::record::value::{Fields, decoded, enriched, text};
 use dmns_audit::record::{enrichment, form};
-use dmns_audit::report::ns::container::Which;
+use dmns_audit::report::ns::container::ContainerSelector;
 use dmns_audit::when::{self, Bound, Clock};
 use libfuzzer_sys::fuzz_target;
 
@@ -34,7 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(!form.describe().is_empty() && line != Some(0));
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = decoded(text);
-        let _ = Which::parse(text);
+        let _ = ContainerSelector::parse(text);
         let now = when::fixed(1_795_000_000);
         let _ = when::parse(text, Bound::Start, &now);
         let _ = when::parse(text, Bound::End, &now);

@@ -6,15 +6,15 @@
 use crate::record::Head;
 use dmns_audit_log::line::Stamp;
 
-/// How many events of a host may come mixed.
+/// Maximum number of interleaved events of a host.
 const MIXED: usize = 4;
 
-/// Which record of its event this is.
+/// The place of a record in its event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     /// Among those of ours; the first is 0.
     pub(super) number: u32,
-    /// Of its text.
+    /// Hash of its text.
     pub(super) hash: u64,
     /// Among those of the same text; the first is 0.
     pub(super) copy: u32,

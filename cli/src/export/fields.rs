@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Which column a field is, and of which type.
+//! Columns of fields, and their types.
 
 use crate::record::value::Fields;
 use dmns_audit_uapi::ns::Kind;
 
-/// How a field is written in a row.
+/// The form of a field in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Column {
     /// A number, and null where it is none (`sector=?`).
@@ -16,17 +16,17 @@ pub(super) enum Column {
     Text(&'static str),
     /// Success or failure.
     Result,
-    /// Of the task: written with the system call.
+    /// A field of the task, written with the system call.
     Subject,
     /// The namespace's number.
     New,
     /// The number of the one that it was cloned from, or none.
     Old,
-    /// What stands in `old-disk=`, `old-mem=`, ...
+    /// The value of `old-disk=`, `old-mem=`, ...
     From,
-    /// What stands in `new-disk=`, ...
+    /// The value of `new-disk=`, ...
     To,
-    /// Of no column: in the map of other fields.
+    /// A field without a column: in the map of other fields.
     Other,
     /// In no column.
     Nothing,

@@ -13,7 +13,7 @@ mod events;
 mod fields;
 mod row;
 
-use crate::input::{Log, Prefetch, Problem, Step, Wanted};
+use crate::input::{Prefetch, Log, Problem, Step, Wanted};
 use crate::record::event::{self, Serials};
 use crate::record::host::PerHost;
 use crate::record::pending::Event;
@@ -21,7 +21,7 @@ use crate::record::users::Users;
 use crate::record::value::Fields;
 use crate::record::{Head, Parsed, Type};
 use crate::report::Unread;
-use crate::report::dm::lives::Lives;
+use crate::report::dm::lifetimes::Lifetimes;
 use crate::when::Window;
 use dmns_audit_log::rules::{self, Grouping};
 use dmns_audit_uapi::types::RecordType;
@@ -31,12 +31,12 @@ use row::Row;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 
-/// How many rows wait at most.
+/// Maximum number of waiting rows.
 const MOST: usize = 4096;
 
-/// How rows are asked for.
+/// Options of `export`.
 #[derive(Debug, Default)]
-pub struct Ask {
+pub struct ExportOptions {
     /// The host of records that do not name theirs.
     pub host: String,
     /// Names of users, where the log has none.
@@ -45,7 +45,7 @@ pub struct Ask {
     pub live: bool,
 }
 
-/// What was written.
+/// Numbers of written rows and of problems.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Rows.
@@ -60,10 +60,10 @@ pub struct Totals {
 ///
 /// # Errors
 ///
-/// Where `out` cannot be written to.
+/// Fails if `out` cannot be written to.
 pub fn export(
     log: &mut Log,
-    ask: &Ask,
+    options: &ExportOptions,
     out: &mut dyn Write,
     mut problem: impl FnMut(Problem),
 ) -> io::Result<Totals> {
@@ -79,13 +79,13 @@ pub fn export(
         soon: None,
     });
     let mut export = Export {
-        ask,
+        options,
         out,
         totals: Totals::default(),
         serials: Serials::default(),
         boots: PerHost::default(),
         events: PerHost::default(),
-        mappings: Lives::mappings(Window::default()),
+        mappings: Lifetimes::mappings(Window::default()),
         waiting: VecDeque::new(),
         done: 0,
         open: HashMap::new(),
@@ -120,18 +120,18 @@ struct Open {
 }
 
 struct Export<'a> {
-    ask: &'a Ask,
+    options: &'a ExportOptions,
     out: &'a mut dyn Write,
     totals: Totals,
     serials: Serials,
-    /// When each host came up, if that is known.
+    /// Boot time of each host, if known.
     boots: PerHost<Option<(u64, u16)>>,
     events: PerHost<Events>,
-    /// Of which mapping a violation is.
-    mappings: Lives,
+    /// Finds the mapping of a violation.
+    mappings: Lifetimes,
     /// Rows that are not written, oldest first.
     waiting: VecDeque<(Event, Row)>,
-    /// How many rows were written: the number of the first that waits.
+    /// Number of written rows, which is the number of the first that waits.
     done: u64,
     open: HashMap<Event, Open>,
 }
@@ -152,7 +152,7 @@ impl Export<'_> {
                     let call = Fields::of(head);
                     for number in &open.rows {
                         let row = &mut self.waiting[(number - self.done) as usize].1;
-                        row.syscall(head, &call, &self.ask.users);
+                        row.syscall(head, &call, &self.options.users);
                     }
                 }
                 Ok(())
@@ -164,14 +164,14 @@ impl Export<'_> {
             Type::Eoe | Type::Proctitle => self.over(&event),
             Type::KernelBoot => {
                 self.boots(head);
-                self.mappings.record(head, &self.ask.users);
+                self.mappings.record(head, &self.options.users);
                 Ok(())
             }
             _ => Ok(()),
         }
     }
 
-    /// When the host of `head` came up, if that is known.
+    /// Returns the boot time of the host of `head`, if known.
     fn boots(&mut self, head: &Head<'_>) -> Option<(u64, u16)> {
         let boot = self.boots.of(head.host);
         // A node that was not heard of before has an unknown boot.
@@ -185,8 +185,8 @@ impl Export<'_> {
         let boot = self.boots(head);
         let place = self.events.of(head.host).place(head);
         let record = Fields::of(head);
-        let mut row = Row::of(head, &record, self.ask, boot, place);
-        if let Some(mapping) = self.mappings.record(head, &self.ask.users) {
+        let mut row = Row::of(head, &record, self.options, boot, place);
+        if let Some(mapping) = self.mappings.record(head, &self.options.users) {
             row.mapping(&mapping);
         }
         if head.ty == Type::Ours(RecordType::NsInfo) {
@@ -255,7 +255,7 @@ impl Export<'_> {
     fn put(&mut self, row: Row) -> io::Result<()> {
         self.totals.rows += 1;
         self.out.write_all(&row.end())?;
-        match self.ask.live {
+        match self.options.live {
             true => self.out.flush(),
             false => Ok(()),
         }

@@ -2,7 +2,7 @@
 
 //! A row, as far as it is known, already written as JSON.
 
-use super::Ask;
+use super::ExportOptions;
 use super::events::Place;
 use super::fields::{self, Column};
 use crate::record::call;
@@ -42,7 +42,7 @@ struct Subject {
 }
 
 impl Subject {
-    /// What `record` says, where it was not known before.
+    /// Adds the fields of `record` that the row does not have yet.
     fn add(&mut self, head: &Head<'_>, record: &Fields<'_>, users: &Users) {
         for field in record.fields() {
             let value = field.value;
@@ -83,11 +83,11 @@ fn put(json: &mut Vec<u8>, name: &str, value: impl Serialize) {
 }
 
 impl Row {
-    /// The row of the record `head`, whose host came up at `boot`.
+    /// Returns the row of the record `head`, from a host that booted at `boot`.
     pub(super) fn of(
         head: &Head<'_>,
         record: &Fields<'_>,
-        ask: &Ask,
+        options: &ExportOptions,
         boot: Option<(u64, u16)>,
         place: Place,
     ) -> Self {
@@ -95,7 +95,7 @@ impl Row {
         json.push(b'{');
         match head.node {
             Some(node) => put(&mut json, "host", String::from_utf8_lossy(node)),
-            None => put(&mut json, "host", &ask.host),
+            None => put(&mut json, "host", &options.host),
         }
         put(&mut json, "boot", boot.map(millis));
         let time = millis((head.stamp.seconds, head.stamp.millis));
@@ -108,7 +108,7 @@ impl Row {
         let mut subject = Subject::default();
         if head.ty != Type::Ours(RecordType::NsInfo) {
             columns(&mut json, head, record);
-            subject.add(head, record, &ask.users);
+            subject.add(head, record, &options.users);
         }
         Self {
             json,
@@ -209,7 +209,7 @@ fn columns(json: &mut Vec<u8>, head: &Head<'_>, record: &Fields<'_>) {
     }
 }
 
-/// What is a number reads as hexadecimal too.
+/// Decodes `value`, unless it is a number, which could also be read as hexadecimal.
 fn decoded_unless_number(value: &str) -> String {
     match value.bytes().all(|b| b.is_ascii_digit()) {
         true => value.to_owned(),

@@ -7,13 +7,13 @@ use std::io::Cursor;
 
 fn rows(log: &[u8]) -> Vec<Value> {
     let mut log = Log::stream("log", Cursor::new(log.to_vec()));
-    let ask = Ask {
+    let options = ExportOptions {
         host: "here".to_owned(),
         users: Users::new("/nonexistent"),
         live: false,
     };
     let mut out = Vec::new();
-    let totals = export(&mut log, &ask, &mut out, |_| {}).expect("written");
+    let totals = export(&mut log, &options, &mut out, |_| {}).expect("written");
     let rows: Vec<Value> = out
         .split_inclusive(|&b| b == b'\n')
         .map(|row| serde_json::from_slice(row).expect("JSON"))
@@ -70,12 +70,12 @@ node=a type=SYSTEM_BOOT msg=audit(20.000:1): pid=1 uid=0 auid=4294967295 ses=429
 node=a type=DM_EVENT msg=audit(20.002:6): module=crypt op=integrity-aead dev=253:0 sector=8 res=0
 ";
     let rows = rows(log.as_bytes());
-    let told: Vec<_> = rows
+    let printed: Vec<_> = rows
         .iter()
         .map(|row| (row["host"].as_str(), row["type"].as_str()))
         .collect();
     assert_eq!(
-        told[..2],
+        printed[..2],
         [
             (Some("a"), Some("NS_INIT_NET")),
             (Some("b"), Some("NS_INIT_NET"))

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `--html FILE`: one page that needs nothing else, with a timeline of lives, a map of each damaged device, the
+//! `--html FILE`: an HTML report in one file. It has a timeline of lifetimes, a map of each corrupt device, the
 //! containers, the tree of namespaces, and the guests.
 //!
-//! The page is `page.html`, and the data is written into it; its script draws it.
+//! The page is `page.html`. The data is written into it, and its script draws the page.
 
 use crate::input::Wanted;
 use crate::record::Head;
@@ -14,10 +14,10 @@ use std::io::{self, Write};
 
 const PAGE: &str = include_str!("page.html");
 
-/// How many rows of each sort a page has. A browser draws no more in a moment.
+/// Maximum number of rows of each kind in a page, so that a browser draws it at once.
 const MOST: usize = 5000;
 
-/// How a page asks for its rows: all, with proof, as objects.
+/// Returns the options of a page: all rows, with proof, as objects.
 pub fn options(like: &Options) -> Options {
     Options {
         window: like.window,
@@ -30,7 +30,7 @@ pub fn options(like: &Options) -> Options {
     }
 }
 
-/// Collects what a page shows: all three reports.
+/// Collects the data of a page: all three reports.
 #[derive(Debug)]
 pub struct Page<'a> {
     options: &'a Options,
@@ -41,8 +41,12 @@ pub struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    /// A page with rows as [`options`] ask for.
-    pub fn new(options: &'a Options, ask: &'a virt::Ask, namespaces: &'a ns::Ask) -> Self {
+    /// Creates a page with rows as in [`options`].
+    pub fn new(
+        options: &'a Options,
+        ask: &'a virt::VirtOptions,
+        namespaces: &'a ns::NsOptions,
+    ) -> Self {
         Self {
             options,
             wanted: Wanted::types(&[
@@ -59,12 +63,12 @@ impl<'a> Page<'a> {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to, or rows cannot be read back.
+    /// Fails if `out` cannot be written to, or rows cannot be read back.
     pub fn write(self, logs: &[String], out: &mut dyn Write) -> io::Result<()> {
         let options = self.options;
-        let mut lives = Rows::new("lives of mappings");
-        self.dm.visit(|life| {
-            lives.add(|| dm::show::object(life, options));
+        let mut lifetimes = Rows::new("lifetimes of mappings");
+        self.dm.visit(|lifetime| {
+            lifetimes.add(|| dm::show::object(lifetime, options));
         })?;
         let mut guests = Rows::new("events of guests");
         self.virt.visit(|row| {
@@ -91,7 +95,7 @@ impl<'a> Page<'a> {
                 });
             },
         )?;
-        let left_out: Vec<String> = [&lives, &guests, &containers, &namespaces]
+        let left_out: Vec<String> = [&lifetimes, &guests, &containers, &namespaces]
             .into_iter()
             .filter_map(Rows::left_out)
             .collect();
@@ -99,7 +103,7 @@ impl<'a> Page<'a> {
         let data = json!({
             "logs": logs,
             "made": options.clock.iso(u64::try_from(made).unwrap_or(0), 0),
-            "lives": lives.rows,
+            "lifetimes": lifetimes.rows,
             "guests": guests.rows,
             "containers": containers.rows,
             "namespaces": namespaces.rows,
@@ -127,7 +131,7 @@ impl Collector for Page<'_> {
     }
 }
 
-/// Rows of one sort, as many as there is room for.
+/// Rows of one kind, up to the maximum.
 struct Rows {
     what: &'static str,
     rows: Vec<Value>,
@@ -163,9 +167,9 @@ impl Rows {
 
 /// Two collectors that see the same records.
 #[derive(Debug)]
-pub struct Both<A, B>(pub A, pub B);
+pub struct Tee<A, B>(pub A, pub B);
 
-impl<A: Collector, B: Collector> Collector for Both<&mut A, &mut B> {
+impl<A: Collector, B: Collector> Collector for Tee<&mut A, &mut B> {
     fn wanted(&self) -> &Wanted {
         // The page wants whatever a report wants, but for one that wants all.
         match self.0.wanted() {
@@ -197,8 +201,8 @@ mod tests {
     fn what_a_log_says_stays_data() {
         let log = include_str!("../../tests/logs/virt.log").replace("Arch", "</script><b>");
         let options = options(&Options::default());
-        let ask = virt::Ask::default();
-        let namespaces = ns::Ask::default();
+        let ask = virt::VirtOptions::default();
+        let namespaces = ns::NsOptions::default();
         let mut page = Page::new(&options, &ask, &namespaces);
         let mut log = Log::stream("log", io::Cursor::new(log));
         collect(&mut log, &mut page, |_| {}).expect("read");

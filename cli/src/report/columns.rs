@@ -13,14 +13,14 @@ use std::io::{self, Write};
 /// Rows of a report, as they are asked for.
 #[derive(Debug)]
 pub enum Rows<T> {
-    /// As objects.
+    /// Objects.
     Objects(Spool<T>),
-    /// As text.
+    /// Text.
     Text(Columns),
 }
 
 impl<T: Serialize + DeserializeOwned> Rows<T> {
-    /// None yet; as text, in `columns`.
+    /// Creates an empty list; text is in `columns`.
     pub fn new(options: &Options, columns: Columns) -> Self {
         match options.json {
             true => Self::Objects(Spool::default()),
@@ -28,11 +28,11 @@ impl<T: Serialize + DeserializeOwned> Rows<T> {
         }
     }
 
-    /// Keeps `row`, whose place is `order`; `text` renders it.
+    /// Keeps `row` at the place `order`; `text` renders it.
     ///
     /// # Errors
     ///
-    /// What `text` returns, or where rows cannot be kept.
+    /// Returns the errors of `text`. Fails where rows cannot be kept.
     pub fn push(
         &mut self,
         order: u64,
@@ -45,7 +45,7 @@ impl<T: Serialize + DeserializeOwned> Rows<T> {
         }
     }
 
-    /// Where there is no row of text, `none` is said.
+    /// Sets the message for a text without rows.
     pub fn set_none(&mut self, none: String) {
         if let Self::Text(columns) = self {
             columns.set_none(none);
@@ -56,7 +56,7 @@ impl<T: Serialize + DeserializeOwned> Rows<T> {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to, or rows cannot be read back.
+    /// Fails if `out` cannot be written to, or rows cannot be read back.
     pub fn end(
         self,
         options: &Options,
@@ -69,11 +69,11 @@ impl<T: Serialize + DeserializeOwned> Rows<T> {
         }
     }
 
-    /// Hands out those that were asked for as objects.
+    /// Calls `each` with each row that was kept as an object.
     ///
     /// # Errors
     ///
-    /// Where rows cannot be read back.
+    /// Fails if rows cannot be read back.
     pub fn visit(self, mut each: impl FnMut(&T)) -> io::Result<()> {
         match self {
             Self::Objects(rows) => rows.drain(|row| {
@@ -93,7 +93,7 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// Those of `table`, without rows.
+    /// Creates the columns of `table`, without rows.
     pub fn new(table: Table) -> Self {
         Self {
             table,
@@ -101,16 +101,16 @@ impl Columns {
         }
     }
 
-    /// Where there is no row, `none` is said.
+    /// Sets the message for a table without rows.
     pub fn set_none(&mut self, none: String) {
         self.table.set_none(none);
     }
 
-    /// Keeps the row that `row` renders, whose place is `order`.
+    /// Keeps the row that `row` renders, at the place `order`.
     ///
     /// # Errors
     ///
-    /// What `row` returns, or where rows cannot be kept.
+    /// Returns the errors of `row`. Fails where rows cannot be kept.
     pub fn push(
         &mut self,
         order: u64,
@@ -129,7 +129,7 @@ impl Columns {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to, or rows cannot be read back.
+    /// Fails if `out` cannot be written to, or rows cannot be read back.
     pub fn end(mut self, terminal: &Terminal, out: &mut dyn Write) -> io::Result<()> {
         self.table.begin(terminal, out)?;
         let table = &self.table;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Who and when: what the rows of all reports have in common.
+//! Tasks and times: common parts of the rows of all reports.
 
 use super::Options;
 use crate::record::Head;
@@ -16,7 +16,7 @@ use std::io::{self, Write};
 use std::ops::Deref;
 use std::rc::Rc;
 
-/// How many identifiers a row keeps as proof.
+/// Maximum number of identifiers that a row keeps as proof.
 const PROOF: usize = 16;
 
 /// The complete identifier of an event: `1327345338.087:41631`, which `ausearch` finds.
@@ -56,7 +56,7 @@ impl Id {
     }
 }
 
-/// The events that a row was made from: the first ones, and how many there are; nothing where no proof is asked for.
+/// The events behind a row: the first ones, and the number of others. Empty without `--proof`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof(Option<Box<Ids>>);
 
@@ -114,7 +114,7 @@ impl Proof {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
+    /// Fails if `out` cannot be written to.
     pub fn text(&self, options: &Options, out: &mut dyn Write) -> io::Result<()> {
         if !options.proof {
             return Ok(());
@@ -132,18 +132,18 @@ impl Proof {
         self.first().map(|id| json!(id.to_string())).collect()
     }
 
-    /// How many events are not in the array.
+    /// Returns the number of events that are not in the array.
     pub fn more(&self) -> u64 {
         self.0.as_ref().map_or(0, |ids| ids.more)
     }
 }
 
-/// A task, as a record tells of it.
+/// A task, as a record describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Who {
     /// Process id.
     pub pid: Option<i32>,
-    /// What many tasks have in common, kept once.
+    /// The part that many tasks share, kept once.
     subject: Rc<Subject>,
 }
 
@@ -187,7 +187,7 @@ impl Who {
         }
     }
 
-    /// The same task in another program.
+    /// Changes the program of the task.
     pub fn runs(&mut self, users: &Users, change: impl FnOnce(&mut Subject)) {
         let mut subject = Subject::clone(&self.subject);
         change(&mut subject);

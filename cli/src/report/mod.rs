@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What a log tells of mappings, of namespaces and of guests: their lives.
+//! Lifetimes of mappings, of namespaces and of guests, as a log has them.
 //!
 //! - [`dm`]: mappings, and the violations found in them.
-//! - [`ns`]: namespaces, and what happened inside them.
+//! - [`ns`]: namespaces, and the events inside them.
 //! - [`virt`]: guests: sessions, resources, refusals.
 //! - [`columns`]: rows as objects or text.
-//! - [`spool`]: rows, until they can be told in order.
+//! - [`spool`]: rows, until they can be printed in order.
 
 pub mod columns;
 pub mod dm;
@@ -25,24 +25,24 @@ use std::path::PathBuf;
 
 pub use id::{Id, Who};
 
-/// How a report is asked for.
+/// Options of all reports.
 #[derive(Debug)]
 pub struct Options {
     /// From when to when.
     pub window: Window,
-    /// Not only lives, but what happened in them.
+    /// List events too.
     pub all_events: bool,
     /// The identifiers of the records that each row was made from.
     pub proof: bool,
     /// One JSON object a line, not text.
     pub json: bool,
-    /// Where text goes.
+    /// The terminal that text is printed to.
     pub terminal: Terminal,
-    /// How times are written.
+    /// The format of times.
     pub clock: Clock,
     /// Names of users.
     pub users: Users,
-    /// The root of the machine that the log is of, where it is this one: it knows what is called how now.
+    /// The root of the machine of the log, if it is this one: it knows the present names.
     pub machine: Option<PathBuf>,
 }
 
@@ -64,37 +64,36 @@ impl Default for Options {
 
 /// Reads records and makes rows of them.
 pub trait Collector {
-    /// Which records it wants now. That may change: an event of which a part came wants its rest.
+    /// Returns the records that it wants now. An incomplete event adds types.
     fn wanted(&self) -> &Wanted;
 
-    /// Which records it may ever want.
+    /// Returns the records that it may ever want.
     fn ever(&self) -> &Wanted {
         self.wanted()
     }
 
-    /// Which records it may want too, within a few lines after which others.
+    /// Returns records that it may also want, within a few lines after the second ones.
     fn soon(&self) -> Option<(&Wanted, &Wanted)> {
         None
     }
 
-    /// Whether it does so much with each that the threads that search ahead shall find its fields too: what one
-    /// processor writes, another reads slowly.
+    /// Returns whether the reader threads should also split fields. Worth it only for expensive collectors.
     fn takes_long(&self) -> bool {
         false
     }
 
-    /// A record.
+    /// Takes a record.
     ///
     /// # Errors
     ///
-    /// Where rows cannot be kept.
+    /// Fails if rows cannot be kept.
     fn record(&mut self, head: &Head<'_>) -> io::Result<()>;
 }
 
-/// What stands in a log and could not be read.
+/// Lines of a log that could not be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unread {
-    /// How many lines are neither a record nor anything that stands beside records.
+    /// Number of lines that are neither a record nor another line of a log.
     pub lines: u64,
     /// The first of them.
     pub first: Option<Place>,
@@ -107,12 +106,12 @@ impl Unread {
     }
 }
 
-/// Shows `collector` all of `log`. A log that cannot be read, or not to its end, is told to `problem`. Tells which
-/// lines were no records, as far as they were looked at: one of a type that is not wanted is not.
+/// Passes all records of `log` to `collector`. Calls `problem` for a log that cannot be read to its end. Returns the
+/// lines that were no records, except those of types that are not wanted.
 ///
 /// # Errors
 ///
-/// What `collector` returns.
+/// Returns the errors of `collector`.
 pub fn collect(
     log: &mut Log,
     collector: &mut dyn Collector,

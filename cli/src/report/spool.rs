@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Rows of a report, until all are there and can be told in order.
+//! Rows of a report, until all are known and can be printed in order.
 //!
-//! A row is known when its life ends, and told by when it began. The rows of a long log may be many, so beyond
-//! a few megabytes they go to a temporary file, sorted in runs, and are merged in the end.
+//! A row is known when its lifetime ends, and is ordered by the beginning. Beyond a few megabytes, rows are sorted in
+//! runs in a temporary file, and merged in the end.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,10 +16,10 @@ use std::os::unix::fs::FileExt;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-/// How many rows a processor takes at a time: their text fits its caches, and takes no pages of its own.
+/// Number of rows that a thread takes at a time, so that their text fits the caches.
 const CHUNK: usize = 1 << 8;
 
-/// Says where the temporary file is that `error` is about, and what it is for.
+/// Adds the folder and purpose of the temporary file to `error`.
 fn explained(error: io::Error) -> io::Error {
     let folder = std::env::temp_dir();
     let what = format!(
@@ -29,10 +29,10 @@ fn explained(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), what)
 }
 
-/// How many bytes of rows stay in memory.
+/// Maximum size of rows in memory, in bytes.
 const ROOM: usize = 4 << 20;
 
-/// What a row is ordered by.
+/// The key of the order of rows.
 pub trait Key: Ord + Serialize + DeserializeOwned {}
 
 impl<K: Ord + Serialize + DeserializeOwned> Key for K {}
@@ -57,11 +57,11 @@ impl<T: ?Sized, K: Key> Default for Spool<T, K> {
 }
 
 impl<T: Serialize + DeserializeOwned, K: Key> Spool<T, K> {
-    /// Keeps `row`, whose place is `key`.
+    /// Keeps `row` at the place `key`.
     ///
     /// # Errors
     ///
-    /// Where the temporary file cannot be written.
+    /// Fails if the temporary file cannot be written.
     pub fn push(&mut self, key: K, row: &T) -> io::Result<()> {
         self.write(key, |bytes| {
             *bytes = postcard::to_extend(row, std::mem::take(bytes)).map_err(io::Error::other)?;
@@ -69,11 +69,11 @@ impl<T: Serialize + DeserializeOwned, K: Key> Spool<T, K> {
         })
     }
 
-    /// Hands out all rows in order. Of those with equal keys, the first first.
+    /// Calls `each` with all rows in order. Rows with equal keys keep their order.
     ///
     /// # Errors
     ///
-    /// What `each` returns, or where the temporary file cannot be read.
+    /// Returns the errors of `each`. Fails where the temporary file cannot be read.
     pub fn drain(self, mut each: impl FnMut(T) -> io::Result<()>) -> io::Result<()> {
         self.read(|row| each(postcard::from_bytes(row).map_err(io::Error::other)?))
     }
@@ -91,11 +91,11 @@ impl<T: ?Sized, K: Key> Spool<T, K> {
         }
     }
 
-    /// Keeps the row that `row` writes, whose place is `key`.
+    /// Keeps the row that `row` writes, at the place `key`.
     ///
     /// # Errors
     ///
-    /// What `row` returns, or where the temporary file cannot be written.
+    /// Returns the errors of `row`. Fails where the temporary file cannot be written.
     pub fn write(
         &mut self,
         key: K,
@@ -117,7 +117,7 @@ impl<T: ?Sized, K: Key> Spool<T, K> {
         Ok(())
     }
 
-    /// Of equal keys, that of the first row stays first.
+    /// Sorts the index. Equal keys keep their order.
     fn sort(&mut self) {
         self.index
             .sort_unstable_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
@@ -157,11 +157,11 @@ impl<T: ?Sized, K: Key> Spool<T, K> {
         Ok(())
     }
 
-    /// Hands out the bytes of all rows in order. Of those with equal keys, the first first.
+    /// Calls `each` with the bytes of all rows in order. Rows with equal keys keep their order.
     ///
     /// # Errors
     ///
-    /// What `each` returns, or where the temporary file cannot be read.
+    /// Returns the errors of `each`. Fails where the temporary file cannot be read.
     pub fn read(mut self, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         if self.file.is_some() {
             self.spill()?;
@@ -197,7 +197,7 @@ impl Spool<[u8]> {
     ///
     /// # Errors
     ///
-    /// What `text` returns, or where `out` cannot be written to or the temporary file cannot be read.
+    /// Returns the errors of `text`. Fails where `out` cannot be written to or the temporary file cannot be read.
     pub fn write_to(
         mut self,
         out: &mut dyn Write,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! A container that lives: by its name, its id, an `ns_id` or a process.
+//! Finds an active container by its name, its id, an `ns_id` or a process.
 //!
-//! Names are those that the OCI hook has kept, and those in the control groups of processes.
+//! Names come from the OCI hook and from the control groups of processes.
 
 use crate::record::cgroup::{self, Named};
 use dmns_audit_recorder::oci::memory::Memory;
@@ -16,7 +16,7 @@ use std::path::Path;
 /// A container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// What to call it.
+    /// Its name.
     pub name: String,
     /// A process in it.
     pub pid: i64,
@@ -36,7 +36,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// Those that the hook keeps in `state`; none where there is no such folder.
+    /// Reads the names that the hook keeps in `state`; none without that folder.
     pub fn read(state: &Path) -> Self {
         let mut names = Self::default();
         for (id, started) in Memory::at(state).all() {
@@ -69,7 +69,7 @@ fn not_found(message: String) -> io::Error {
 ///
 /// # Errors
 ///
-/// Where there is none, or more than one.
+/// Fails if there is none, or more than one.
 pub fn container(text: &str, names: &Names) -> io::Result<Found> {
     if let Ok(id) = text.parse::<u64>() {
         for (pid, process) in processes()? {
@@ -138,7 +138,7 @@ pub fn own_ids(process: &Process) -> Vec<u64> {
 ///
 /// # Errors
 ///
-/// Where there is no `/proc`.
+/// Fails if there is no `/proc`.
 pub fn processes() -> io::Result<Vec<(i64, Process)>> {
     let mut pids: Vec<i64> = fs::read_dir("/proc")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
@@ -173,8 +173,8 @@ fn by_control_group(name: &str) -> io::Result<Vec<i64>> {
     Ok(found)
 }
 
-/// Whether a folder of the tree of control groups is that of the container `name`. Twelve digits of an id are what engines
-/// print.
+/// Returns whether a folder of the control group tree is that of the container `name`. Engines print twelve digits of an
+/// id.
 fn is_named(folder: &str, name: &str) -> bool {
     folder == name
         || match cgroup::container(folder) {

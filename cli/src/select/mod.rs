@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `dmns-audit select`: whose records the module leaves out, or keeps alone.
+//! `dmns-audit select`: excludes a container's events in the kernel, or records only that container.
 //!
 //! - [`find`]: a container by its name, its id, an `ns_id` or a process.
 
@@ -13,7 +13,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-/// What to do.
+/// A subcommand.
 #[derive(Clone, Debug)]
 pub enum Task {
     /// Select a container.
@@ -24,12 +24,12 @@ pub enum Task {
     Clear(Option<String>),
 }
 
-/// Where things are.
+/// Paths of files.
 #[derive(Clone, Debug)]
-pub struct Ask {
+pub struct SelectOptions {
     /// The module's file.
     pub control: PathBuf,
-    /// Where the OCI hook keeps the names of containers.
+    /// The folder in which the OCI hook keeps the names of containers.
     pub state: PathBuf,
 }
 
@@ -60,25 +60,25 @@ impl Selected {
 ///
 /// # Errors
 ///
-/// Where there is no such container, or the kernel refuses: says what to do.
-pub fn run(ask: &Ask, task: &Task, out: &mut dyn Write) -> io::Result<()> {
-    let names = Names::read(&ask.state);
+/// Fails if there is no such container, or the kernel refuses: says what to do.
+pub fn run(options: &SelectOptions, task: &Task, out: &mut dyn Write) -> io::Result<()> {
+    let names = Names::read(&options.state);
     match task {
         Task::Select(mode, container) => {
             let found = find::container(container, &names)?;
-            let told = select(&ask.control, *mode, &found)?;
-            writeln!(out, "{}: {told}", found.name)
+            let printed = select(&options.control, *mode, &found)?;
+            writeln!(out, "{}: {printed}", found.name)
         }
-        Task::List => list(&ask.control, &names, out),
-        Task::Clear(None) => write(&ask.control, &Command::Clear(None)),
+        Task::List => list(&options.control, &names, out),
+        Task::Clear(None) => write(&options.control, &Command::Clear(None)),
         Task::Clear(Some(container)) => {
-            let id = clear_by(&selected(&ask.control)?, container, &names)?;
-            write(&ask.control, &Command::Clear(Some(id)))
+            let id = clear_by(&selected(&options.control)?, container, &names)?;
+            write(&options.control, &Command::Clear(Some(id)))
         }
     }
 }
 
-/// Selects a container, and what was made inside before. Returns what was done.
+/// Selects a container, and what was created inside before. Returns what was done.
 fn select(control: &Path, mode: Mode, found: &Found) -> io::Result<String> {
     let Some(first) = found.ids.first() else {
         let message = format!("{}: has no namespace of its own", found.name);
@@ -98,7 +98,7 @@ fn select(control: &Path, mode: Mode, found: &Found) -> io::Result<String> {
     }
     let before = match joined {
         0 => String::new(),
-        count => format!(", {count} made inside before"),
+        count => format!(", {count} created inside before"),
     };
     let count = found.ids.len();
     Ok(format!("{} ({count} namespaces{before})", mode.name()))
@@ -130,7 +130,7 @@ fn join_some(
     Ok(known.len() > before)
 }
 
-/// What is selected.
+/// The filters.
 fn selected(control: &Path) -> io::Result<Vec<Selected>> {
     let text = fs::read_to_string(control).map_err(|error| explain(control, error))?;
     let lines = text.lines().map(|line| {
@@ -187,7 +187,7 @@ fn write(control: &Path, command: &Command) -> io::Result<()> {
         .map_err(|error| explain(control, error))
 }
 
-/// Says what is wrong, and what to do.
+/// Explains an error, with the remedy.
 fn explain(control: &Path, error: io::Error) -> io::Error {
     use nix::errno::Errno;
     let (kind, advice) = match error.raw_os_error().map(Errno::from_raw) {
@@ -256,11 +256,11 @@ mod tests {
 
     #[test]
     fn without_the_module_an_error_says_so() {
-        let ask = Ask {
+        let options = SelectOptions {
             control: "/nonexistent/select".into(),
             state: "/nonexistent".into(),
         };
-        let error = run(&ask, &Task::List, &mut Vec::new()).expect_err("no module");
+        let error = run(&options, &Task::List, &mut Vec::new()).expect_err("no module");
         assert!(
             error.to_string().contains("is dmns_audit.ko loaded"),
             "{error}"

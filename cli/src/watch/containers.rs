@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Which container an event happened in, and which it is about.
+//! Attributes events to containers.
 //!
-//! A container's start names its namespaces by ids, which are never given again ([`dmns_audit_log::virt::container`]).
-//! A task's NS_INFO has numbers, which are; the creation of a namespace has both. A task is in the container whose mount
-//! or pid namespace it is in: others may be shared, by a pod or with the host. Where no start names it, its control group
-//! may.
+//! A container's start has the ids of its namespaces, which are never reused ([`dmns_audit_log::virt::container`]). A
+//! task's NS_INFO has numbers, which are reused. The creation of a namespace has both. A task is in the container of its
+//! mount or pid namespace: other kinds may be shared, by a pod or with the host. Without a start, its control group
+//! names the container.
 
 use super::events::Event;
 use crate::record::Type;
@@ -21,26 +21,26 @@ use std::rc::Rc;
 /// The greatest id of an initial namespace: one of each kind is made before all others.
 const INITIAL: u64 = Kind::ALL.len() as u64;
 
-/// How many tasks are remembered that entered a container, or that were seen in one.
+/// Maximum number of tasks that are remembered as entered or seen in a container.
 const MOST: usize = 4096;
 
 /// `setns()` and `ptrace()` on x86-64. C: `arch/x86/entry/syscalls/syscall_64.tbl`.
 const SETNS: &str = "308";
 const PTRACE: &str = "101";
 
-/// What an event is to containers.
+/// The relation of an event to containers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Told {
-    /// The container that its task is in.
+pub struct ContainerContext {
+    /// The container of its task.
     pub inside: Option<Rc<str>>,
-    /// The container that it is about, in the order of its records: that a namespace is of, that was entered.
+    /// The containers that it is about, in the order of its records.
     pub about: Vec<Option<Rc<str>>>,
-    /// What was done to a container from outside, if it has nothing else.
+    /// The action on a container from outside, if the event has no other record.
     pub from_outside: Option<FromOutside>,
 }
 
-impl Told {
-    /// The containers that the event is about, each once.
+impl ContainerContext {
+    /// Returns the containers that the event is about, each once.
     pub fn containers(&self) -> Vec<&str> {
         let outside = self.from_outside.as_ref().map(FromOutside::name);
         let mut all: Vec<&str> = Vec::new();
@@ -53,28 +53,28 @@ impl Told {
     }
 }
 
-/// Something that is done to a container from outside.
+/// An action on a container from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FromOutside {
     /// A task enters it.
     Enters(Rc<str>),
     /// A task enters a namespace of it, and is not in it.
     Touches(Rc<str>),
-    /// A task takes hold of one in it.
+    /// A task traces a task in it.
     Traces(Rc<str>, String),
 }
 
 impl FromOutside {
-    /// In words.
+    /// Returns the action as text.
     pub fn show(&self) -> String {
         match self {
-            Self::Enters(name) => format!("enters container {name}"),
-            Self::Touches(name) => format!("enters a namespace of container {name}"),
-            Self::Traces(name, pid) => format!("traces process {pid} of container {name}"),
+            Self::Enters(name) => format!("entered container {name}"),
+            Self::Touches(name) => format!("entered a namespace of container {name}"),
+            Self::Traces(name, pid) => format!("traced process {pid} of container {name}"),
         }
     }
 
-    /// The container.
+    /// Returns the container.
     pub fn name(&self) -> &Rc<str> {
         match self {
             Self::Enters(name) | Self::Touches(name) | Self::Traces(name, _) => name,
@@ -82,7 +82,7 @@ impl FromOutside {
     }
 }
 
-/// What is known of containers, for each machine.
+/// Known containers of each machine.
 #[derive(Debug, Default)]
 pub struct Containers(HashMap<Option<Box<[u8]>>, Host>);
 
@@ -103,15 +103,15 @@ struct Host {
 struct Seen {
     pid: String,
     name: Rc<str>,
-    /// Not only in a namespace of it.
+    /// The task was inside, not only in a namespace of it.
     inside: bool,
 }
 
 impl Containers {
-    /// Looks at `event`, and learns from it.
-    pub fn look(&mut self, event: &Event) -> Told {
+    /// Classifies `event`, and keeps its data.
+    pub fn classify(&mut self, event: &Event) -> ContainerContext {
         let host = self.0.entry(event.node().map(Box::from)).or_default();
-        let mut told = Told::default();
+        let mut context = ContainerContext::default();
         let mut call = None;
         let mut info = None;
         for head in event.records() {
@@ -126,25 +126,25 @@ impl Containers {
                 Type::Virt(_) => container(&record),
                 _ => None,
             };
-            told.about.push(about);
+            context.about.push(about);
             match head.ty {
                 Type::Ours(RecordType::NsInfo) => info = Some(host.inside(&record)),
                 Type::Syscall => call = Some(Call::of(&record)),
                 _ if head.name == b"OBJ_PID" || head.name == b"1318" => {
                     let target = record.raw("opid").unwrap_or_default();
-                    told.from_outside = host.traced(target);
+                    context.from_outside = host.traced(target);
                 }
                 _ => {}
             }
         }
-        told.inside = info.as_ref().and_then(|place| {
+        context.inside = info.as_ref().and_then(|place| {
             let inside = place.inside.as_ref();
             inside.or(place.group.as_ref()).cloned()
         });
-        let tells = event.records().any(|head| head.ty.topic().is_some());
-        told.from_outside = match (&call, told.from_outside.take()) {
-            _ if tells => None,
-            (Some(call), traced) if call.name == PTRACE && told.inside.is_none() => {
+        let has_topic = event.records().any(|head| head.ty.topic().is_some());
+        context.from_outside = match (&call, context.from_outside.take()) {
+            _ if has_topic => None,
+            (Some(call), traced) if call.name == PTRACE && context.inside.is_none() => {
                 traced.filter(|_| call.takes_hold && call.success)
             }
             (Some(call), _) if call.name == SETNS && call.success => {
@@ -156,7 +156,7 @@ impl Containers {
         if let (Some(call), Some(place)) = (call, info) {
             host.sees(call.pid, place);
         }
-        told
+        context
     }
 }
 
@@ -181,11 +181,11 @@ impl Call {
     }
 }
 
-/// Where a task is.
+/// The containers that a task is in.
 struct Place {
     /// The container that it is in.
     inside: Option<Rc<str>>,
-    /// The container whose control group it is in, where nothing else is known: a runtime is there too, for a while.
+    /// The container of its control group, where nothing else is known. A runtime is there too, for a while.
     group: Option<Rc<str>>,
     /// A container of which it is in some namespace, or makes its children be.
     touched: Option<Rc<str>>,
@@ -260,7 +260,7 @@ impl Host {
         Some(name)
     }
 
-    /// The container whose control group a task is in: what its runtime calls it, where nothing else is known.
+    /// Returns the container of a task's control group, by its runtime's name, where nothing else is known.
     fn by_cgroup(&self, record: &Fields<'_>) -> Option<Rc<str>> {
         match cgroup::container(&record.text("cgroup")?)? {
             Named::Name(name) => Some(Rc::from(name)),
@@ -293,7 +293,7 @@ impl Host {
         }
     }
 
-    /// What the task `pid` has done that is now at `place`, if that is new: who is inside may enter what is his.
+    /// Returns the entry of the task `pid` to `place`, if it came from outside and is new.
     fn entered(&self, pid: &str, place: &Place) -> Option<FromOutside> {
         let now = place.touched.as_ref()?;
         let inside = place.inside.is_some();
@@ -333,24 +333,25 @@ mod tests {
     use dmns_audit_log::virt::container::inode_of;
     use std::time::Instant;
 
-    /// What each event of `log` is to containers, as text.
-    fn told(log: &str) -> Vec<String> {
+    /// Returns the relation of each event of `log` to containers, as text.
+    fn context(log: &str) -> Vec<String> {
         let (mut events, mut containers) = (Events::default(), Containers::default());
         let mut whole = Vec::new();
         for line in log.lines() {
             whole.extend(events.record(line.trim().as_bytes(), None, Instant::now()));
         }
         whole.extend(events.all());
-        let told = whole.iter().map(|event| containers.look(event));
-        told.map(|told| {
-            let inside = told.inside.as_deref().unwrap_or("-");
-            let outside = told.from_outside.as_ref().map(FromOutside::show);
-            let outside = outside.unwrap_or_default();
-            format!("{inside} {:?} {outside}", told.containers())
-                .trim_end()
-                .to_owned()
-        })
-        .collect()
+        let context = whole.iter().map(|event| containers.classify(event));
+        context
+            .map(|context| {
+                let inside = context.inside.as_deref().unwrap_or("-");
+                let outside = context.from_outside.as_ref().map(FromOutside::show);
+                let outside = outside.unwrap_or_default();
+                format!("{inside} {:?} {outside}", context.containers())
+                    .trim_end()
+                    .to_owned()
+            })
+            .collect()
     }
 
     fn start(serial: u32, name: &str, mnt: u64, pid: (u64, i32), net: u64) -> String {
@@ -379,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_is_in_the_container_whose_ids_its_numbers_have_now() {
+    fn a_task_is_in_the_container_with_the_ids_of_its_numbers() {
         let created = |serial, number, id| {
             event(
                 serial,
@@ -400,10 +401,10 @@ mod tests {
             + &in_mnt(7, 40)
             + &start(8, "db", 32, (33, 51), 7)
             + &in_mnt(9, 40)
-            // By the pid namespace, whose number only the start has.
+            // By the pid namespace, with a number that only the start has.
             + &event(10, &["SYSCALL syscall=2 pid=8", &info(-8, 50, -7)]);
         assert_eq!(
-            told(&log),
+            context(&log),
             [
                 "- []",
                 "- [\"web\"]",
@@ -420,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn who_enters_from_outside_is_told_once_and_who_was_inside_is_not() {
+    fn an_entry_from_outside_is_printed_once_and_a_task_inside_is_not() {
         let setns = |serial, pid, info: &str| {
             event(
                 serial,
@@ -441,13 +442,13 @@ mod tests {
             + &event(9, &["SYSCALL syscall=101 success=yes a0=10 pid=9", "OBJ_PID opid=99 ocomm=\"sh\""])
             + &event(10, &["SYSCALL syscall=101 success=yes a0=3 pid=9", "OBJ_PID opid=7 ocomm=\"sh\""]);
         assert_eq!(
-            told(&log)[3..],
+            context(&log)[3..],
             [
                 "web []",
-                "- [\"web\"] enters a namespace of container web",
-                "web [\"web\"] enters container web",
-                "- [\"web\"] enters a namespace of container web",
-                "- [\"web\"] traces process 7 of container web",
+                "- [\"web\"] entered a namespace of container web",
+                "web [\"web\"] entered container web",
+                "- [\"web\"] entered a namespace of container web",
+                "- [\"web\"] traced process 7 of container web",
                 "- []",
                 "- []",
             ]
@@ -467,7 +468,7 @@ mod tests {
             + &in_group(4, &format!("/libpod_parent/libpod-{id}"))
             + &in_group(5, "/user.slice");
         assert_eq!(
-            told(&log),
+            context(&log),
             ["lx1 []", "aaaaaaaaaaaa []", "- [\"web\"]", "web []", "- []"]
         );
     }
@@ -481,6 +482,6 @@ mod tests {
                 inode_of(50)
             )
             + &event(3, &["SYSCALL syscall=2 pid=9", &info(-8, 50, -7)]);
-        assert_eq!(told(&log)[2], "lv web []");
+        assert_eq!(context(&log)[2], "lv web []");
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What a device is called, and what lies above it: mappings, filesystems and where they are mounted, guests. Asked of
-//! this machine when a record arrives, since numbers are used again.
+//! Names of a device, and the mappings, mounted filesystems and guests above it. They are looked up on
+//! this machine when a record arrives, since numbers are reused.
 //!
 //! Source: `/sys/dev/block/MAJOR:MINOR`, `/proc/self/mountinfo`, and what QEMUs have open.
 
@@ -16,7 +16,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long an answer holds in a storm of violations.
+/// Lifetime of a cached answer, for many violations at once.
 const FRESH: Duration = Duration::from_millis(500);
 
 /// A device that a record names.
@@ -32,7 +32,7 @@ pub struct Device {
     pub above: Vec<Above>,
     /// The filesystems on it, or on what is above.
     pub mounts: Vec<Mount>,
-    /// The guests whose QEMU has it open, or what is above, or a file on one of the filesystems.
+    /// Guests with a QEMU that has it open, or a mapping above, or a file on one of the filesystems.
     pub guests: Vec<String>,
 }
 
@@ -48,34 +48,34 @@ pub struct Above {
 /// A filesystem.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Mount {
-    /// Where it is mounted.
+    /// The mount point.
     pub point: String,
     /// `ext4`.
     pub filesystem: String,
 }
 
 impl Device {
-    /// `it, above it lin, ext4 at /srv, guest web`: what is known beside the number, if anything is.
+    /// Returns the known data besides the number: `it, below lin, ext4 at /srv, guest web`.
     pub fn show(&self) -> Option<String> {
         let mut parts: Vec<String> = self.name.iter().cloned().collect();
         let names = self.above.iter().filter_map(|above| above.name.as_deref());
-        parts.extend(names.map(|name| format!("beneath {name}")));
+        parts.extend(names.map(|name| format!("below {name}")));
         parts.extend((self.mounts.iter()).map(|m| format!("{} at {}", m.filesystem, m.point)));
         parts.extend(self.guests.iter().map(|guest| format!("guest {guest}")));
         (!parts.is_empty()).then(|| parts.join(", "))
     }
 }
 
-/// The devices of this machine, or of one whose files are in another folder.
+/// The devices of this machine, or of one with its files in another folder.
 #[derive(Debug)]
 pub struct Devices {
     root: PathBuf,
-    /// What was found last. A mapping that is destroyed cannot be asked any more.
+    /// Newest data. A deleted mapping cannot be looked up.
     known: HashMap<String, (Instant, Device)>,
 }
 
 impl Devices {
-    /// The machine whose root is `root`.
+    /// Returns the devices of the machine with the root `root`.
     pub fn at(root: &Path) -> Self {
         Self {
             root: root.to_owned(),
@@ -108,7 +108,7 @@ impl Devices {
                 return last.clone();
             }
         }
-        let mut found = self.look(device);
+        let mut found = self.describe(device);
         if let Some((_, last)) = last {
             // It may be on its way out.
             found.name = found.name.or_else(|| last.name.clone());
@@ -118,7 +118,7 @@ impl Devices {
         found
     }
 
-    fn look(&self, device: &str) -> Device {
+    fn describe(&self, device: &str) -> Device {
         let mut found = Device {
             device: device.to_owned(),
             name: self.name(device),
@@ -127,9 +127,9 @@ impl Devices {
         };
         let mut stack = vec![device.to_owned()];
         let mut at = 0;
-        while let Some(beneath) = stack.get(at).cloned() {
+        while let Some(below) = stack.get(at).cloned() {
             at += 1;
-            for number in self.holders(&beneath) {
+            for number in self.holders(&below) {
                 if !stack.contains(&number) {
                     found.above.push(Above {
                         name: self.name(&number),
@@ -154,7 +154,7 @@ impl Devices {
             .or_else(|| self.read(device, "loop/backing_file"))
     }
 
-    /// What stands on `device`: mappings, and its partitions.
+    /// Returns the devices above `device`: mappings, and its partitions.
     fn holders(&self, device: &str) -> Vec<String> {
         let sys = self.root.join("sys/dev/block").join(device);
         let folders = |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten();
@@ -285,9 +285,9 @@ mod tests {
     const EVENT: &[u8] = b"type=DM_EVENT msg=audit(1.000:1): module=integrity op=integrity-checksum dev=253:0 sector=8 res=0";
     const DTR: &[u8] = b"type=DM_CTRL msg=audit(1.000:2): module=integrity op=dtr pid=1 dev=253:0 error_msg='success' res=1";
 
-    /// A mapping beneath another, with a filesystem on top.
+    /// Creates a mapping below another, with a filesystem on top.
     #[test]
-    fn what_lies_above_is_followed_and_a_name_outlives_its_mapping() {
+    fn devices_above_are_followed_and_a_name_is_kept_after_its_mapping() {
         let root = tempfile::tempdir().expect("a folder");
         let at = |path: &str| root.path().join(path);
         let write = |path: &str, text: &str| {
@@ -312,7 +312,7 @@ mod tests {
         let found = devices.of(EVENT, now).expect("a device");
         assert_eq!(
             found.show().as_deref(),
-            Some("it, beneath lin, ext4 at /srv/a b")
+            Some("it, below lin, ext4 at /srv/a b")
         );
         fs::remove_dir_all(at("sys/dev/block/253:0")).expect("gone");
         assert_eq!(
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guest_is_called_as_qemu_was_told() {
+    fn a_guest_has_the_name_of_its_command_line() {
         assert_eq!(
             guest_name(b"qemu\0-name\0guest=web,debug-threads=on\0").as_deref(),
             Some("web")

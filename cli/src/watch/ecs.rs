@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! An event as the Elastic Common Schema names its parts. What the schema has no field for is beneath `dmns`.
+//! An event in the fields of the Elastic Common Schema. Other fields are in `dmns`.
 //!
-//! The test below holds every field, its type and its values against the schema's own lists (`cli/tests/ecs/`).
+//! The test below compares every field, its type and its values with the schema's own lists (`cli/tests/ecs/`).
 
-use super::containers::Told;
+use super::containers::ContainerContext;
 use super::events::Event;
-use super::tell::{first, object, sentence};
+use super::print::{first, object, sentence};
 use crate::record::loss::Loss;
 use crate::record::value::{Fields, text};
 use crate::record::{Head, Type};
@@ -20,23 +20,26 @@ use std::io::{self, Write};
 /// The version of the schema.
 pub const VERSION: &str = "9.4.0";
 
-/// Prints `event`, if it is of device mapper, of namespaces or of guests, as one line; `told` is what it is to containers.
-/// Says whether it was.
+/// Prints `event` as one line, if it is of device mapper, of namespaces or of guests; `context` is its relation to
+/// containers. Returns whether it was printed.
 ///
 /// # Errors
 ///
-/// Where `out` cannot be written to.
+/// Fails if `out` cannot be written to.
 pub fn event(
     event: &Event,
-    told: &Told,
+    context: &ContainerContext,
     options: &Options,
     out: &mut dyn Write,
 ) -> io::Result<bool> {
-    let Some((first, module)) = first(event, told) else {
+    let Some((first, module)) = first(event, context) else {
         return Ok(false);
     };
     let mut all = base(event.id, options, module);
-    all.insert("message".to_owned(), sentence(event, told, options).into());
+    all.insert(
+        "message".to_owned(),
+        sentence(event, context, options).into(),
+    );
     all["event"]
         .as_object_mut()
         .into_iter()
@@ -48,7 +51,12 @@ pub fn event(
     let (process, user) = actor(event, &first, options);
     all.extend(process.map(|process| ("process".to_owned(), process)));
     all.extend(user.map(|user| ("user".to_owned(), user)));
-    let inside = || told.inside.as_ref().map(|name| json!({ "name": **name }));
+    let inside = || {
+        context
+            .inside
+            .as_ref()
+            .map(|name| json!({ "name": **name }))
+    };
     all.extend(
         container(&first)
             .or_else(inside)
@@ -57,7 +65,7 @@ pub fn event(
     let records: Vec<Value> = event.records().map(|head| object(&head)).collect();
     all.insert(
         "dmns".to_owned(),
-        json!({ "audit_id": event.id.to_string(), "records": records, "devices": event.devices(), "containers": told.containers() }),
+        json!({ "audit_id": event.id.to_string(), "records": records, "devices": event.devices(), "containers": context.containers() }),
     );
     writeln!(out, "{}", Value::Object(all))?;
     Ok(true)
@@ -67,7 +75,7 @@ pub fn event(
 ///
 /// # Errors
 ///
-/// Where `out` cannot be written to.
+/// Fails if `out` cannot be written to.
 pub fn missed(number: u64, out: &mut dyn Write) -> io::Result<()> {
     let message = format!("{number} records were missed: they came faster than they were read");
     pipeline_error(&message, Some(number), out)
@@ -77,7 +85,7 @@ pub fn missed(number: u64, out: &mut dyn Write) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// Where `out` cannot be written to.
+/// Fails if `out` cannot be written to.
 pub fn lost(loss: Loss, out: &mut dyn Write) -> io::Result<()> {
     let message = format!("the log says that records are missing: {}", loss.describe());
     pipeline_error(&message, loss.records, out)
@@ -134,7 +142,7 @@ fn class(head: &Head<'_>) -> Map<String, Value> {
                 "event",
                 "configuration",
                 "deletion",
-                "mapping-destroyed".to_owned(),
+                "mapping-deleted".to_owned(),
             ),
         },
         Type::Ours(RecordType::NsInit(of)) => {
@@ -144,7 +152,7 @@ fn class(head: &Head<'_>) -> Map<String, Value> {
                     "state",
                     "configuration",
                     "info",
-                    "namespace-found".to_owned(),
+                    "namespace-baseline".to_owned(),
                 ),
                 false => (
                     "event",
@@ -237,7 +245,7 @@ fn container(head: &Head<'_>) -> Option<Value> {
     Some(container.into())
 }
 
-/// What this machine is called.
+/// Returns the name of this machine.
 fn hostname() -> Option<String> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
     Some(name.trim_end().to_owned())
@@ -281,7 +289,7 @@ mod tests {
         }
     }
 
-    fn told() -> Vec<Value> {
+    fn printed() -> Vec<Value> {
         let logs = concat!(
             include_str!("../../tests/logs/dm.log"),
             include_str!("../../tests/logs/ns.log"),
@@ -294,7 +302,13 @@ mod tests {
             .collect();
         all.extend(events.all());
         for one in &all {
-            event(one, &Told::default(), &Options::default(), &mut out).expect("written");
+            event(
+                one,
+                &ContainerContext::default(),
+                &Options::default(),
+                &mut out,
+            )
+            .expect("written");
         }
         missed(3, &mut out).expect("written");
         let text = String::from_utf8(out).expect("text");
@@ -312,7 +326,7 @@ mod tests {
             .map(|row| ((row[0], row[1]), row[2..].to_vec()))
             .collect();
         let mut seen = BTreeSet::new();
-        let all = told();
+        let all = printed();
         assert!(all.len() > 20, "{}", all.len());
         for object in &all {
             let mut found = Vec::new();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Puts records of one event together. They come close to each other, but those of other events between.
+//! Groups records by event. The records of several events may be interleaved.
 //!
-//! The event of a system call ends with EOE, however long the call takes. What stands alone has no such end: only
-//! that nothing follows. So a clock decides there, and what it decided too early is not printed twice.
+//! The event of a system call ends with EOE, however long the call takes. A single record has no such end, so a timeout
+//! ends it. An event that a timeout ended too early is not printed twice.
 
 use super::devices::Device;
 use crate::record::head::{self, Parsed};
@@ -13,14 +13,14 @@ use dmns_audit_uapi::types::RecordType;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How many events may be incomplete at a time, and how many are remembered that were printed before their end.
+/// Maximum number of incomplete events, and of remembered events that were printed before their end.
 const MOST: usize = 256;
 
-/// How long more is waited for after a record that stands alone more often than not.
+/// Timeout after a record that is usually alone.
 pub const SOON: Duration = Duration::from_millis(200);
 
-/// The same after a record of a system call, whose end comes unless the task has no audit context: as long as
-/// libauparse waits.
+/// Timeout after a record of a system call, which ends with EOE unless the task has no audit context. libauparse has the
+/// same timeout.
 pub const LATER: Duration = Duration::from_secs(2);
 
 /// An event: lines of records that share a stamp.
@@ -35,7 +35,7 @@ pub struct Event {
     devices: Vec<Device>,
     /// All its records came.
     whole: bool,
-    /// When it is taken to be whole if nothing more comes.
+    /// Time at which it counts as complete without another record.
     over: Instant,
 }
 
@@ -61,7 +61,7 @@ impl Event {
     }
 }
 
-/// How long more is waited for after a record of type `ty`.
+/// Returns the timeout after a record of type `ty`.
 fn patience(ty: Type) -> Duration {
     match ty {
         Type::Ours(RecordType::NsInit(_) | RecordType::DmCtrl) | Type::Syscall => LATER,
@@ -69,17 +69,17 @@ fn patience(ty: Type) -> Duration {
     }
 }
 
-/// Events whose records may not all have come.
+/// Events with records that may still be missing.
 #[derive(Debug, Default)]
 pub struct Events {
     /// Oldest first.
     open: VecDeque<Event>,
-    /// What the clock ended: the rest of it may still come.
+    /// Events that the timeout ended: more records may follow.
     early: VecDeque<(Id, Option<Box<[u8]>>)>,
 }
 
 impl Events {
-    /// A record came, at `now`, which names `device`. Returns the events that are whole now, in order.
+    /// Takes a record that names `device`, at `now`. Returns the events that are complete now, in order.
     pub fn record(&mut self, line: &[u8], device: Option<Device>, now: Instant) -> Vec<Event> {
         let Parsed::Record(head) = head::parse(line) else {
             return Vec::new();
@@ -91,7 +91,9 @@ impl Events {
             .rposition(|event| event.id == id && event.node.as_deref() == head.node);
         let at = match known {
             Some(at) => at,
-            None if head.ty == Type::Eoe || head.ty.topic().is_none() && self.told(&head) => {
+            None if head.ty == Type::Eoe
+                || head.ty.topic().is_none() && self.was_printed(&head) =>
+            {
                 return Vec::new();
             }
             None => {
@@ -132,7 +134,7 @@ impl Events {
         whole
     }
 
-    /// Nothing came until `now`. Returns the events that nothing more is waited for, in order.
+    /// Returns the events with an expired timeout at `now`, in order.
     pub fn quiet(&mut self, now: Instant) -> Vec<Event> {
         let mut whole = Vec::new();
         while self
@@ -145,7 +147,7 @@ impl Events {
         whole
     }
 
-    /// Nothing more comes: all are whole.
+    /// Returns all events at the end of the input.
     pub fn all(&mut self) -> Vec<Event> {
         self.open.drain(..).collect()
     }
@@ -161,8 +163,8 @@ impl Events {
         Some(first)
     }
 
-    /// Whether the event of this record was printed before its end.
-    fn told(&self, head: &Head<'_>) -> bool {
+    /// Returns whether the event of this record was printed before its end.
+    fn was_printed(&self, head: &Head<'_>) -> bool {
         let id = Id::from(head.stamp);
         self.early
             .iter()
@@ -184,22 +186,22 @@ mod tests {
     }
 
     #[test]
-    fn the_event_of_a_slow_system_call_is_told_once_and_whole() {
+    fn the_event_of_a_slow_system_call_is_printed_once_and_whole() {
         let (mut events, start) = (Events::default(), Instant::now());
         assert!(events.record(CREATED, None, start).is_empty());
         assert!(events.quiet(start + SOON).is_empty());
-        let told: Vec<_> = call(7)
+        let printed: Vec<_> = call(7)
             .iter()
             .flat_map(|line| events.record(line, None, start + SOON))
             .collect();
-        assert_eq!(told.len(), 1);
-        assert_eq!(told[0].records().count(), 3);
+        assert_eq!(printed.len(), 1);
+        assert_eq!(printed[0].records().count(), 3);
         assert!(events.quiet(start + LATER * 2).is_empty());
         assert!(events.all().is_empty());
     }
 
     #[test]
-    fn what_the_clock_ended_too_early_is_not_told_again() {
+    fn what_the_clock_ended_too_early_is_not_printed_again() {
         let (mut events, start) = (Events::default(), Instant::now());
         events.record(DELETED, None, start);
         assert_eq!(events.quiet(start + SOON).len(), 1);
@@ -214,11 +216,14 @@ mod tests {
     }
 
     #[test]
-    fn one_whose_end_does_not_come_is_told_after_a_while() {
+    fn one_whose_end_does_not_come_is_printed_after_a_while() {
         let (mut events, start) = (Events::default(), Instant::now());
         events.record(CREATED, None, start);
         events.record(DELETED, None, start);
-        let told = events.quiet(start + LATER);
-        assert_eq!(told.iter().map(|e| e.id.serial).collect::<Vec<_>>(), [7, 8]);
+        let printed = events.quiet(start + LATER);
+        assert_eq!(
+            printed.iter().map(|e| e.id.serial).collect::<Vec<_>>(),
+            [7, 8]
+        );
     }
 }

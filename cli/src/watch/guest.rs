@@ -6,7 +6,10 @@ use crate::record::resource::{Opened, Resource, succeeded};
 use crate::record::value::Fields;
 use dmns_audit_log::virt::VirtType;
 
-/// What the record of type `ty` says, without who says it; `None` where it does not say of which guest.
+/// The sentence of an integrity check begins so.
+pub const INTEGRITY_CHECK: &str = "integrity check";
+
+/// Returns the sentence of a record of type `ty` without its user; `None` if it has no guest.
 pub fn guest(ty: VirtType, body: &str) -> Option<String> {
     let record = Fields::new(body);
     let name = record.text("vm")?;
@@ -23,43 +26,43 @@ pub fn guest(ty: VirtType, body: &str) -> Option<String> {
     let success = succeeded(&record);
     let verb = |plain: &str, base: &str| match success {
         true => plain.to_owned(),
-        false => format!("fails to {base}"),
+        false => format!("failed to {base}"),
     };
     let text = |name: &str| record.text(name).unwrap_or_default();
     Some(match ty {
         VirtType::Control => match record.raw("op")? {
-            "start" => format!("{} {vm}{reason}", verb("starts", "start")),
-            "stop" => format!("{} {vm}{reason}", verb("stops", "stop")),
+            "start" => format!("{} {vm}{reason}", verb("started", "start")),
+            "stop" => format!("{} {vm}{reason}", verb("stopped", "stop")),
             op => format!("{op} of {vm}{reason}"),
         },
         VirtType::Resource => resource(&record, &vm, &reason, verb)?,
-        VirtType::MachineId => format!("{} {vm}", verb("labels", "label")),
+        VirtType::MachineId => format!("{} {vm}", verb("labelled", "label")),
         VirtType::IntegrityCheck => format!(
-            "{} the integrity of {vm} by {}",
+            "{INTEGRITY_CHECK} {} for {vm} by {}",
             match success {
-                true => "confirms",
-                false => "refutes",
+                true => "passed",
+                false => "failed",
             },
             text("mechanism")
         ),
         VirtType::Create => format!(
             "{} the image {} of {vm}",
-            verb("makes", "make"),
+            verb("created", "create"),
             text("path")
         ),
         VirtType::Destroy => format!(
             "{} the image {} of {vm}",
-            verb("destroys", "destroy"),
+            verb("deleted", "delete"),
             text("path")
         ),
         VirtType::MigrateIn => {
-            format!("{} {vm} from {}", verb("takes", "take"), text("peer"))
+            format!("{} {vm} from {}", verb("received", "receive"), text("peer"))
         }
-        VirtType::MigrateOut => format!("{} {vm} to {}", verb("sends", "send"), text("peer")),
+        VirtType::MigrateOut => format!("{} {vm} to {}", verb("sent", "send"), text("peer")),
     })
 }
 
-/// A container was made, or has ended.
+/// Returns the sentence of the creation or deletion of a container.
 fn container(record: &Fields<'_>, name: &str) -> Option<String> {
     let text = |field: &str, before: &str| match record.text(field) {
         Some(value) => format!("{before}{value}"),
@@ -70,16 +73,16 @@ fn container(record: &Fields<'_>, name: &str) -> Option<String> {
         Some(value) => format!("{before}{value}"),
         None => String::new(),
     };
-    let claim = number("claim-uid", ", by the word of user ");
+    let claim = number("claim-uid", ", claimed by uid ");
     Some(match record.raw("op")? {
         "start" => format!(
-            "creates container {name}{}{}{}{claim}",
+            "created container {name}{}{}{}{claim}",
             text("image", " from "),
             text("pod", " in pod "),
             text("runtime", " by "),
         ),
         "stop" => format!(
-            "ends container {name}{}{claim}",
+            "deleted container {name}{}{claim}",
             number("status", ", status ")
         ),
         op => format!("{op} of container {name}"),
@@ -93,7 +96,7 @@ fn resource(
     verb: impl Fn(&str, &str) -> String,
 ) -> Option<String> {
     if let Some(opened) = Opened::of(record) {
-        let opens = verb("opens", "open");
+        let opens = verb("opened", "open");
         return Some(format!(
             "{opens} {} for {} of {vm}",
             opened.show(),
@@ -109,33 +112,27 @@ fn resource(
             _ => String::new(),
         };
         let verb = match resource.reason {
-            "deny" => verb("denies", "deny"),
-            _ => verb("allows", "allow"),
+            "deny" => verb("denied", "deny"),
+            _ => verb("allowed", "allow"),
         };
         return Some(format!("{verb} {vm} cgroup{what}{reason}"));
     }
+    let attached = || verb("attached", "attach");
+    let detached = || verb("detached", "detach");
     Some(match (resource.old, resource.new) {
-        (Some(old), None) => {
-            format!(
-                "{} {vm} {kind} {old}{reason}",
-                verb("takes from", "take from")
-            )
-        }
+        (Some(old), None) => format!("{} {kind} {old} from {vm}{reason}", detached()),
         (Some(old), Some(new)) => format!(
-            "{} {vm} {kind} {new} instead of {old}{reason}",
-            verb("gives", "give")
+            "{} {kind} {new} to {vm} in place of {old}{reason}",
+            attached()
         ),
-        (None, Some(new)) => format!("{} {vm} {kind} {new}{reason}", verb("gives", "give")),
+        (None, Some(new)) => format!("{} {kind} {new} to {vm}{reason}", attached()),
         (None, None) if resource.reason == "detach" => {
-            format!("{} {vm} {kind}{reason}", verb("takes from", "take from"))
+            format!("{} {kind} from {vm}{reason}", detached())
         }
         // A drive without a medium.
         (None, None) if matches!(record.raw_of(b"new-", kind), Some("?" | "\"?\"")) => {
-            format!(
-                "{} {vm} {kind}: empty{reason}",
-                verb("prepares for", "prepare for")
-            )
+            format!("{} empty {kind} to {vm}{reason}", attached())
         }
-        (None, None) => format!("{} {vm} {kind}{reason}", verb("gives", "give")),
+        (None, None) => format!("{} {kind} to {vm}{reason}", attached()),
     })
 }

@@ -7,7 +7,7 @@
 //! - [`events`]: puts records of one event together.
 //! - [`containers`]: which container an event happened in.
 //! - [`devices`]: what a device is called, and what lies above it.
-//! - [`tell`]: an event in a sentence, or JSON.
+//! - [`print`]: an event in a sentence, or JSON.
 //! - [`ecs`]: an event as the Elastic Common Schema has it.
 //! - [`metrics`]: figures for Prometheus.
 //! - [`guest`]: a record of a guest in a sentence.
@@ -20,7 +20,7 @@ pub mod guest;
 pub mod metrics;
 pub mod netlink;
 pub mod plugin;
-pub mod tell;
+pub mod print;
 
 use crate::record::loss::Loss;
 use crate::report::Options;
@@ -36,19 +36,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-/// How long is waited for a record before events that nothing ends are looked at.
+/// Interval at which timeouts of events are checked.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How long nothing comes when, after a signal, there is no more on its way.
+/// Idle time after a signal that ends the program.
 const SILENCE: Duration = Duration::from_millis(200);
 
 /// For how long after a signal what is on its way is still taken.
 const LAST_CALL: Duration = Duration::from_secs(2);
 
-/// How many messages a source may be ahead.
+/// Maximum number of queued messages of a source.
 const AHEAD: usize = 8192;
 
-/// What a source brings.
+/// A message of a source.
 #[derive(Debug)]
 pub enum Message {
     /// A record, as a log has it.
@@ -63,30 +63,30 @@ pub enum Message {
     Failed(io::Error),
 }
 
-/// How much, and until when.
+/// Options of `watch`.
 #[derive(Clone, Debug, Default)]
-pub struct Ask {
+pub struct WatchOptions {
     /// End after so many events.
     pub count: Option<u64>,
-    /// Write an event's records beneath it. JSON always has them.
+    /// Write an event's records below it. JSON always has them.
     pub records: bool,
-    /// As the Elastic Common Schema has it.
+    /// Print the fields of the Elastic Common Schema.
     pub ecs: bool,
     /// End when this is set; what is pending is printed first.
     pub stop: Arc<AtomicBool>,
 }
 
-/// What is done with each record beside printing it.
+/// Consumers of each record, in addition to the printer.
 #[derive(Debug, Default)]
-pub struct Beside {
-    /// Where devices are looked up: where records come as they are emitted.
+pub struct Sinks {
+    /// Looks up devices, if records arrive as they are emitted.
     pub devices: Option<Devices>,
-    /// Where figures are kept.
+    /// The metrics.
     pub metrics: Option<Metrics>,
 }
 
-impl Beside {
-    /// A record came. Returns the device that it names.
+impl Sinks {
+    /// Takes a record. Returns the device that it names.
     fn record(&mut self, line: &[u8], now: Instant) -> Option<devices::Device> {
         let device = self
             .devices
@@ -99,11 +99,11 @@ impl Beside {
     }
 }
 
-/// What SIGINT and SIGTERM set, with which auditd ends its plugins. A second signal ends the process at once.
+/// Returns a flag that SIGINT and SIGTERM set; auditd ends its plugins so. A second signal ends the process at once.
 ///
 /// # Errors
 ///
-/// Where signals cannot be caught.
+/// Fails if signals cannot be caught.
 pub fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -113,40 +113,40 @@ pub fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Prints what `source` brings, until it ends, or as `ask` says. Returns how many lines of it were no records.
+/// Prints what `source` brings, until it ends, or as `watch_options` says. Returns how many lines of it were no records.
 ///
 /// # Errors
 ///
-/// Where `out` cannot be written to, or the source fails.
+/// Fails if `out` cannot be written to, or the source fails.
 pub fn watch(
     source: &Receiver<Message>,
     options: &Options,
-    ask: &Ask,
-    mut beside: Beside,
+    watch_options: &WatchOptions,
+    mut sinks: Sinks,
     out: &mut dyn Write,
 ) -> io::Result<u64> {
     let mut events = Events::default();
     let mut containers = Containers::default();
     let mut last_call = None;
     let mut unread = 0;
-    let mut left = ask.count.unwrap_or(u64::MAX);
-    let mut tell = |event: &Event, out: &mut dyn Write| -> io::Result<bool> {
-        let told = containers.look(event);
+    let mut left = watch_options.count.unwrap_or(u64::MAX);
+    let mut print_event = |event: &Event, out: &mut dyn Write| -> io::Result<bool> {
+        let context = containers.classify(event);
         let shown = left > 0
-            && match ask.ecs {
-                true => ecs::event(event, &told, options, out)?,
-                false => tell::event(event, &told, options, out)?,
+            && match watch_options.ecs {
+                true => ecs::event(event, &context, options, out)?,
+                false => print::event(event, &context, options, out)?,
             };
         if shown {
             left -= 1;
-            if ask.records && !options.json && !ask.ecs {
-                tell::records(event, options, out)?;
+            if watch_options.records && !options.json && !watch_options.ecs {
+                print::records(event, options, out)?;
             }
         }
         Ok(left == 0)
     };
     loop {
-        let stops = ask.stop.load(Ordering::Relaxed);
+        let stops = watch_options.stop.load(Ordering::Relaxed);
         if stops {
             last_call.get_or_insert_with(|| Instant::now() + LAST_CALL);
         }
@@ -156,31 +156,31 @@ pub fn watch(
             None => source.recv_timeout(TICK),
         };
         let now = Instant::now();
-        if let Some(metrics) = &mut beside.metrics {
+        if let Some(metrics) = &mut sinks.metrics {
             metrics.tick(now)?;
         }
         let whole = match message {
             Ok(Message::Record(line)) => {
-                let device = beside.record(&line, now);
+                let device = sinks.record(&line, now);
                 let mut whole = events.record(&line, device, now);
                 whole.extend(events.quiet(now));
                 whole
             }
             Ok(Message::Missed(number)) => {
-                if let Some(metrics) = &mut beside.metrics {
+                if let Some(metrics) = &mut sinks.metrics {
                     metrics.missed(number);
                 }
-                match ask.ecs {
+                match watch_options.ecs {
                     true => ecs::missed(number, out)?,
-                    false => tell::missed(number, options, out)?,
+                    false => print::missed(number, options, out)?,
                 }
                 out.flush()?;
                 continue;
             }
             Ok(Message::Lost(loss)) => {
-                match ask.ecs {
+                match watch_options.ecs {
                     true => ecs::lost(loss, out)?,
-                    false => tell::lost(loss, options, out)?,
+                    false => print::lost(loss, options, out)?,
                 }
                 out.flush()?;
                 continue;
@@ -192,7 +192,7 @@ pub fn watch(
             Ok(Message::Failed(error)) => {
                 // What came before it is printed.
                 for event in events.all() {
-                    tell(&event, out)?;
+                    print_event(&event, out)?;
                 }
                 out.flush()?;
                 return Err(error);
@@ -200,9 +200,9 @@ pub fn watch(
             Err(RecvTimeoutError::Timeout) if !stops => events.quiet(now),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 for event in events.all() {
-                    tell(&event, out)?;
+                    print_event(&event, out)?;
                 }
-                if let Some(metrics) = &mut beside.metrics {
+                if let Some(metrics) = &mut sinks.metrics {
                     metrics.write(now)?;
                 }
                 return out.flush().map(|()| unread);
@@ -212,7 +212,7 @@ pub fn watch(
             continue;
         }
         for event in whole {
-            if tell(&event, out)? {
+            if print_event(&event, out)? {
                 return out.flush().map(|()| unread);
             }
         }
@@ -242,43 +242,50 @@ mod tests {
             ..Options::default()
         };
         let mut out = Vec::new();
-        let ask = Ask {
+        let watch_options = WatchOptions {
             count,
             records: true,
-            ..Ask::default()
+            ..WatchOptions::default()
         };
-        watch(&source, &options, &ask, Beside::default(), &mut out).expect("no error");
+        watch(
+            &source,
+            &options,
+            &watch_options,
+            Sinks::default(),
+            &mut out,
+        )
+        .expect("no error");
         String::from_utf8(out).expect("text")
     }
 
     #[test]
-    fn a_signal_ends_it_when_what_is_on_its_way_was_told() {
+    fn a_signal_ends_it_when_pending_events_are_printed() {
         let (sender, source) = mpsc::sync_channel(AHEAD);
         let log = include_str!("../../tests/logs/dm.log");
         for line in log.lines() {
             let message = Message::Record(line.as_bytes().to_vec());
             sender.send(message).expect("sent");
         }
-        let ask = Ask::default();
-        ask.stop.store(true, Ordering::Relaxed);
+        let watch_options = WatchOptions::default();
+        watch_options.stop.store(true, Ordering::Relaxed);
         let mut out = Vec::new();
         watch(
             &source,
             &Options::default(),
-            &ask,
-            Beside::default(),
+            &watch_options,
+            Sinks::default(),
             &mut out,
         )
         .expect("no error");
-        let told = String::from_utf8(out).expect("text");
+        let printed = String::from_utf8(out).expect("text");
         let all = watched(log, false, None);
         let sentences = all.lines().filter(|line| line.contains(" dm  "));
-        assert_eq!(told.lines().count(), sentences.count(), "{told}");
+        assert_eq!(printed.lines().count(), sentences.count(), "{printed}");
         drop(sender);
     }
 
     #[test]
-    fn events_are_told_as_they_come() {
+    fn events_are_printed_as_they_come() {
         let logs = concat!(
             include_str!("../../tests/logs/dm.log"),
             include_str!("../../tests/logs/ns.log"),
@@ -291,12 +298,12 @@ mod tests {
     #[test]
     fn it_ends_after_as_many_events_as_were_asked_for() {
         let log = include_str!("../../tests/logs/dm.log");
-        let told = watched(log, false, Some(3));
+        let printed = watched(log, false, Some(3));
         assert_eq!(
-            told.lines().filter(|line| line.contains(" dm ")).count(),
+            printed.lines().filter(|line| line.contains(" dm ")).count(),
             3,
-            "{told}"
+            "{printed}"
         );
-        assert!(told.contains("missed 7 records"), "{told}");
+        assert!(printed.contains("missed 7 records"), "{printed}");
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Records from the kernel, by its audit multicast group, beside auditd or without it.
+//! Records from the kernel, by its audit multicast group, with auditd or without it.
 //!
 //! C: `AUDIT_NLGRP_READLOG` in `include/uapi/linux/audit.h`, `kauditd_send_multicast_skb()` in `kernel/audit.c`.
 
@@ -27,14 +27,14 @@ const PROTOCOL: &str = "9";
 /// number, u32 port.
 const HEADER: usize = 16;
 
-/// What the kernel keeps for a slow reader, in bytes.
+/// Size of the kernel's buffer for a slow reader, in bytes.
 const BUFFER: usize = 8 << 20;
 
 /// Begins to read.
 ///
 /// # Errors
 ///
-/// Where the kernel lets nobody read, or not this user: says so, and what to do.
+/// Fails if the kernel lets nobody read, or not this user: says so, and what to do.
 pub fn start() -> io::Result<Receiver<Message>> {
     let socket = join()?;
     let port = getsockname::<NetlinkAddr>(socket.as_raw_fd())?.pid();
@@ -117,7 +117,7 @@ fn record(message: &[u8]) -> Option<Vec<u8>> {
     Some(line)
 }
 
-/// How many messages to `port` the kernel dropped: `Drops` in `/proc/net/netlink`.
+/// Returns the number of messages to `port` that the kernel dropped: `Drops` in `/proc/net/netlink`.
 fn drops(port: u32) -> Option<u64> {
     drops_in(&fs::read_to_string("/proc/net/netlink").ok()?, port)
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Records from auditd, whose plugin this program then is: one a line on standard input (`format = string`); or from
-//! journald.
+//! Records from auditd or journald. As a plugin of auditd, this program reads a record per line on standard input
+//! (`format = string`).
 
 use super::{AHEAD, Message};
 use crate::input::lines::Lines;
@@ -19,7 +19,7 @@ use std::thread;
 ///
 /// # Errors
 ///
-/// Where no thread can be started, or a signal be caught.
+/// Fails if no thread can be started, or a signal be caught.
 pub fn start() -> io::Result<Receiver<Message>> {
     // auditd sends it to have plugins read their configuration again. There is none; by default it kills.
     signal_hook::flag::register(
@@ -33,7 +33,7 @@ pub fn start() -> io::Result<Receiver<Message>> {
 ///
 /// # Errors
 ///
-/// Where there is no `journalctl`.
+/// Fails if there is no `journalctl`.
 pub fn journal() -> io::Result<Receiver<Message>> {
     read(journal::journalctl(true)?)
 }
@@ -79,7 +79,7 @@ fn read_later(
     Ok(messages)
 }
 
-/// What came so far.
+/// Input so far.
 #[derive(Debug, Default)]
 struct Seen {
     records: bool,

@@ -84,7 +84,7 @@ impl Chromium {
         }
         let mut bytes = message.to_string().into_bytes();
         bytes.push(0);
-        // If Chromium is gone, no answer comes, and `next` tells.
+        // If Chromium is gone, no answer comes, and `next` fails.
         let _ = self.commands.write_all(&bytes);
         self.last
     }
@@ -98,12 +98,12 @@ impl Chromium {
              scripts/page-test.sh brings one, DMNS_CHROMIUM names one"
         );
         let message: Value = serde_json::from_slice(&bytes).expect("JSON");
-        let told = match message["method"].as_str() {
+        let error = match message["method"].as_str() {
             Some("Runtime.exceptionThrown") => Some(&message["params"]["exceptionDetails"]),
             Some("Log.entryAdded") => Some(&message["params"]["entry"]),
             _ => None,
         };
-        self.errors.extend(told.map(Value::to_string));
+        self.errors.extend(error.map(Value::to_string));
         message
     }
 

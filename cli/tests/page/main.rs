@@ -48,13 +48,15 @@ fn the_page_is_drawn_and_answers_clicks() {
     let page = folder.path().join("page.html");
     report("dm", &["--html", page.to_str().expect("UTF-8")]);
     let all = [("dm", ""), ("ns", ""), ("ns", "--tree"), ("virt", "")];
-    let [lives, containers, namespaces, guests] = all.map(|(what, option)| {
+    let [lifetimes, containers, namespaces, guests] = all.map(|(what, option)| {
         let options = ["--format", "json", option].map(str::trim);
-        let told = report(what, &options[..if option.is_empty() { 2 } else { 3 }]);
-        let rows = told.lines().map(serde_json::from_str);
+        let rows = report(what, &options[..if option.is_empty() { 2 } else { 3 }]);
+        let rows = rows.lines().map(serde_json::from_str);
         rows.collect::<Result<Vec<Value>, _>>().expect("JSON")
     });
-    let violations = lives.iter().filter_map(|life| life["violations"].as_u64());
+    let violations = lifetimes
+        .iter()
+        .filter_map(|lifetime| lifetime["violations"].as_u64());
     let made = namespaces.iter().filter(|ns| ns["initial"] == false);
 
     let mut browser = Chromium::start(folder.path());
@@ -62,7 +64,7 @@ fn the_page_is_drawn_and_answers_clicks() {
     assert_eq!(browser.text("document.title"), "dmns-audit report");
     let tiles = browser.text("$('tiles').innerText");
     for (number, what) in [
-        (lives.len() as u64, "lives of mappings"),
+        (lifetimes.len() as u64, "lifetimes of mappings"),
         (violations.sum(), "violations"),
         (containers.len() as u64, "containers"),
         (made.clone().count() as u64, "namespaces"),
@@ -71,7 +73,7 @@ fn the_page_is_drawn_and_answers_clicks() {
         assert!(tiles.contains(&format!("{number}\n{what}")), "{tiles}");
     }
 
-    // The timeline: bars in three colours, with the violations in red. A click tells the life.
+    // The timeline: bars in three colours, with the violations in red. A click shows the details of a lifetime.
     let own: Vec<&Value> = containers
         .iter()
         .filter_map(|container| container["namespaces"].as_array())
@@ -82,7 +84,7 @@ fn the_page_is_drawn_and_answers_clicks() {
     let dated = made.filter(alone).count();
     assert_eq!(
         browser.number("document.querySelectorAll('#timeline .bar').length"),
-        (lives.len() + containers.len() + dated + guests.len()) as f64
+        (lifetimes.len() + containers.len() + dated + guests.len()) as f64
     );
     let picture = browser.screenshot();
     assert!(red(&picture) > 20, "violations are seen");
@@ -97,7 +99,7 @@ fn the_page_is_drawn_and_answers_clicks() {
         "{details}"
     );
 
-    // A period: what lived within it is shown, in every view. The wheel zooms, `all` shows all.
+    // A period: every view shows what was active within it. The wheel zooms, `all` shows all.
     let bars = "document.querySelectorAll('#timeline .bar').length";
     let rows = "document.querySelectorAll('#guests tr:not(.out)').length";
     let (all_bars, all_rows) = (browser.number(bars), browser.number(rows));

@@ -19,7 +19,7 @@ pub(crate) fn rows(log: &Path, all: bool) -> Vec<Value> {
         all_events: all,
         ..Options::default()
     };
-    let ask = virt::Ask::default();
+    let ask = virt::VirtOptions::default();
     let mut report = virt::Report::new(&options, &ask);
     report::collect(&mut open(log), &mut report, |problem| panic!("{problem}")).expect("read");
     let mut rows = Vec::new();

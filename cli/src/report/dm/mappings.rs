@@ -5,7 +5,7 @@
 
 use super::open::{Named, Open};
 use super::record::Record;
-use crate::record::by_host::{ByHost, Slot};
+use crate::record::by_host::{Slot, ByHost};
 use crate::record::device::Device;
 use crate::record::host::Host;
 use dmns_audit_log::rules::{self, Dev};
@@ -17,7 +17,7 @@ use std::rc::Rc;
 #[derive(Debug, Default)]
 pub(super) struct Mappings {
     all: ByHost<Open>,
-    /// By host, target and the device beneath, which may not be known: mappings whose table is loaded.
+    /// Mappings with a loaded table, by host, target and the device below, if that is known.
     groups: HashMap<Group, Members>,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Mappings {
 struct Group {
     host: Host,
     target: Rc<str>,
-    beneath: Option<Box<Device>>,
+    below: Option<Box<Device>>,
 }
 
 /// The same, to look it up.
@@ -34,17 +34,16 @@ struct Group {
 struct GroupOf<'a> {
     host: Host,
     target: &'a str,
-    beneath: Option<&'a Device>,
+    below: Option<&'a Device>,
 }
 
 impl Equivalent<Group> for GroupOf<'_> {
     fn equivalent(&self, group: &Group) -> bool {
-        (self.host, self.target, self.beneath)
-            == (group.host, &*group.target, group.beneath.as_deref())
+        (self.host, self.target, self.below) == (group.host, &*group.target, group.below.as_deref())
     }
 }
 
-/// How many there are, and where they are: all places, by exclusive or. It tells the place of one that is alone.
+/// Number of mappings, and the exclusive or of all slots: the slot of a single one.
 #[derive(Debug, Default)]
 struct Members {
     number: u32,
@@ -52,7 +51,7 @@ struct Members {
 }
 
 impl Mappings {
-    /// Where the mapping is that is `named`.
+    /// Returns the slot of the mapping `named`.
     pub(super) fn find(&self, host: Host, named: &Named<'_>) -> Option<Slot> {
         self.all.find(host, &(named.target, &named.device))
     }
@@ -73,7 +72,7 @@ impl Mappings {
         self.all.remove(at)
     }
 
-    /// Takes out one of `host`.
+    /// Removes a mapping of `host`.
     pub(super) fn pop(&mut self, host: Host) -> Option<Open> {
         self.remove(host, self.all.last(host)?)
     }
@@ -96,7 +95,7 @@ impl Mappings {
         let group = Group {
             host,
             target: open.target.clone(),
-            beneath: open.beneath.clone(),
+            below: open.below.clone(),
         };
         let members = self.groups.entry(group).or_default();
         members.number += 1;
@@ -110,7 +109,7 @@ impl Mappings {
         let group = GroupOf {
             host,
             target: &open.target,
-            beneath: open.beneath.as_deref(),
+            below: open.below.as_deref(),
         };
         if let Some(members) = self.groups.get_mut(&group) {
             members.number -= 1;
@@ -121,8 +120,8 @@ impl Mappings {
         }
     }
 
-    /// The device of the mapping that a violation is of, where that is not the one that `record` names, which is
-    /// `named`; and whether only the device beneath it is known.
+    /// Returns the device of the mapping of a violation, if `record` names another one (`named`), and whether only the
+    /// device below it is known.
     pub(super) fn above(
         &mut self,
         host: Host,
@@ -143,15 +142,15 @@ impl Mappings {
         }
         match self.only(host, named, None, own) {
             (Some(above), _) => {
-                // From the group of those whose device beneath is not known to another.
+                // From the group with an unknown device below to another.
                 self.leave(host, above);
                 if let Some(open) = self.all.at_mut(above) {
-                    open.beneath = Some(Box::new(named.device.clone()));
+                    open.below = Some(Box::new(named.device.clone()));
                 }
                 self.enter(host, above);
                 (self.device(above), false)
             }
-            // Nothing of the module lives: this may be the mapping itself, if it can be.
+            // No mapping of the target is active: this may be the mapping itself, if it can be.
             (None, 0) if dev == Dev::Either => (None, false),
             _ => (None, true),
         }
@@ -161,19 +160,19 @@ impl Mappings {
         self.all.at(at).map(|open| open.device.clone())
     }
 
-    /// The only mapping of the target of `named` that stands on `beneath`, but for its `own`, if there is just one;
+    /// The only mapping of the target of `named` that stands on `below`, but for its `own`, if there is just one;
     /// and how many there are.
     fn only(
         &self,
         host: Host,
         named: &Named<'_>,
-        beneath: Option<&Device>,
+        below: Option<&Device>,
         own: Option<Slot>,
     ) -> (Option<Slot>, u32) {
         let group = GroupOf {
             host,
             target: named.target,
-            beneath,
+            below,
         };
         let Some(members) = self.groups.get(&group) else {
             return (None, 0);
@@ -181,7 +180,7 @@ impl Mappings {
         let same = |at: &Slot| {
             self.all
                 .at(*at)
-                .is_some_and(|open| open.beneath.as_deref() == beneath)
+                .is_some_and(|open| open.below.as_deref() == below)
         };
         let (number, places) = match own.filter(same) {
             Some(own) => (members.number - 1, members.places ^ own),
@@ -196,18 +195,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn open(target: &str, device: Device, tables: u32, beneath: Option<Device>) -> Open {
+    fn open(target: &str, device: Device, tables: u32, below: Option<Device>) -> Open {
         Open {
             target: target.into(),
             device,
             tables,
-            beneath: beneath.map(Box::new),
-            is_beneath: false,
-            told: None,
+            below: below.map(Box::new),
+            is_below: false,
+            details: None,
         }
     }
 
-    /// A mapping as a list has it: host, target, device, the device beneath.
+    /// A mapping in a list: host, target, device, the device below.
     type Kept = (Host, &'static str, Device, Option<Device>);
 
     /// The same, by looking at each mapping.
@@ -219,8 +218,8 @@ mod tests {
     ) -> (Option<Device>, bool) {
         let dev = rules::op(record.module, record.op).map_or(Dev::Mapped, |op| op.dev);
         let of = |kept: &Kept| (kept.0, kept.1) == (host, named.target);
-        let lives = all.iter().any(|kept| of(kept) && kept.2 == named.device);
-        if dev == Dev::Mapped || (dev == Dev::Either && lives) {
+        let lifetimes = all.iter().any(|kept| of(kept) && kept.2 == named.device);
+        if dev == Dev::Mapped || (dev == Dev::Either && lifetimes) {
             return (None, false);
         }
         let on = |wanted: Option<&Device>, all: &[Kept]| -> Vec<usize> {
@@ -250,7 +249,7 @@ mod tests {
         ) {
             let mut mappings = Mappings::default();
             let mut list: Vec<Kept> = Vec::new();
-            for (host, target, device, what, beneath) in ops {
+            for (host, target, device, what, below) in ops {
                 let (module, op) = [("integrity", "integrity-checksum"), ("crypt", "integrity-aead"),
                                     ("verity", "verify-data")][target];
                 let dev = format!("253:{device}");
@@ -266,10 +265,10 @@ mod tests {
                             list.retain(|kept| !is_it(kept));
                         }
                         if what == 0 {
-                            let beneath = beneath.map(|minor| Device::Number(253, minor));
+                            let below = below.map(|minor| Device::Number(253, minor));
                             let device = named.device.clone();
-                            mappings.add(host, open(module, device.clone(), 1, beneath.clone()));
-                            list.push((host, module, device, beneath));
+                            mappings.add(host, open(module, device.clone(), 1, below.clone()));
+                            list.push((host, module, device, below));
                         }
                     }
                     _ => prop_assert_eq!(

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `report dm`: one line per life of a mapping, with the violations found in it.
+//! `report dm`: one line per lifetime of a mapping, with the violations found in it.
 //!
-//! - [`record`]: what a device-mapper record says.
-//! - [`life`]: a life, as it is told.
-//! - [`lives`]: makes lives of records.
-//! - `open`: a mapping that lives.
-//! - `mappings`: what lives, by index.
+//! - [`record`]: a device-mapper record.
+//! - [`lifetime`]: a lifetime, as it is reported.
+//! - [`lifetimes`]: builds lifetimes from records.
+//! - `open`: an active mapping.
+//! - `mappings`: active mappings, by index.
 //! - [`show`]: text and JSON.
 
-pub mod life;
-pub mod lives;
+pub mod lifetime;
+pub mod lifetimes;
 mod mappings;
 mod open;
 pub mod record;
@@ -20,28 +20,28 @@ use super::columns::Rows;
 use super::{Collector, Options};
 use crate::input::Wanted;
 use crate::record::Head;
-use life::{Fate, Life};
-use lives::Lives;
+use lifetime::{EndReason, Lifetime};
+use lifetimes::Lifetimes;
 use show::Text;
 use std::io::{self, Write};
 
-/// Collects lives of mappings.
+/// Collects lifetimes of mappings.
 #[derive(Debug)]
 pub struct Report<'a> {
     options: &'a Options,
     wanted: Wanted,
-    /// The same and command lines, while a mapping has no name.
+    /// `wanted` and command lines, while a mapping has no name.
     more: Wanted,
     titles: Wanted,
-    /// What a command line names.
+    /// Records that precede a command line.
     tables: Wanted,
-    lives: Lives,
-    rows: Rows<Life>,
+    lifetimes: Lifetimes,
+    rows: Rows<Lifetime>,
     text: Text,
 }
 
 impl<'a> Report<'a> {
-    /// A report as `options` ask for it.
+    /// Creates a report with `options`.
     pub fn new(options: &'a Options) -> Self {
         Self {
             options,
@@ -49,7 +49,7 @@ impl<'a> Report<'a> {
             more: Wanted::types(&["DM_C", "DM_E", "SYST", "KERN", "URIN", "OPEN", "PROC"]),
             titles: Wanted::types(&["PROC"]),
             tables: Wanted::types(&["DM_C"]),
-            lives: Lives::new(options),
+            lifetimes: Lifetimes::new(options),
             rows: Rows::new(options, show::columns()),
             text: Text::default(),
         }
@@ -59,11 +59,11 @@ impl<'a> Report<'a> {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to, or rows cannot be read back.
+    /// Fails if `out` cannot be written to, or rows cannot be read back.
     pub fn end(mut self, out: &mut dyn Write) -> io::Result<()> {
         self.close()?;
         let window = self.options.window;
-        if self.lives.any && (window.start.is_some() || window.end.is_some()) {
+        if self.lifetimes.any && (window.start.is_some() || window.end.is_some()) {
             self.rows.set_none(
                 "no device-mapper records in this period; there are some before or after it"
                     .to_owned(),
@@ -72,43 +72,44 @@ impl<'a> Report<'a> {
         self.rows.end(self.options, out, show::json)
     }
 
-    /// Hands out the lives of a report that is asked for as objects.
+    /// Calls `each` with each lifetime of a report that keeps objects.
     ///
     /// # Errors
     ///
-    /// Where rows cannot be read back.
-    pub fn visit(mut self, each: impl FnMut(&Life)) -> io::Result<()> {
+    /// Fails if rows cannot be read back.
+    pub fn visit(mut self, each: impl FnMut(&Lifetime)) -> io::Result<()> {
         self.close()?;
         self.rows.visit(each)
     }
 
     fn close(&mut self) -> io::Result<()> {
         let (options, rows, text) = (self.options, &mut self.rows, &mut self.text);
-        self.lives.end(|order, mut life| {
-            life.name = name(&life, options).or(life.name);
-            rows.push(order, &life, |line| text.row(&life, options, line))
+        self.lifetimes.end(|order, mut lifetime| {
+            lifetime.name = name(&lifetime, options).or(lifetime.name);
+            rows.push(order, &lifetime, |line| text.row(&lifetime, options, line))
         })
     }
 
     fn take(&mut self) -> io::Result<()> {
         let options = self.options;
-        for (order, life) in self.lives.done.drain(..) {
+        for (order, lifetime) in self.lifetimes.done.drain(..) {
             let text = &mut self.text;
             self.rows
-                .push(order, &life, |line| text.row(&life, options, line))?;
+                .push(order, &lifetime, |line| text.row(&lifetime, options, line))?;
         }
         Ok(())
     }
 }
 
-/// What the mapping of `life` is called, which is there now: this machine knows it.
-fn name(life: &Life, options: &Options) -> Option<String> {
+/// Returns the name of the mapping of `lifetime` on this machine, if it is active.
+fn name(lifetime: &Lifetime, options: &Options) -> Option<String> {
     let root = options.machine.as_ref()?;
-    let is_there = life.fate == Fate::Lives && life.start.is_some() && !life.beneath;
+    let is_there =
+        lifetime.end_reason == EndReason::Active && lifetime.start.is_some() && !lifetime.below;
     if !is_there {
         return None;
     }
-    let path = root.join(format!("sys/dev/block/{}/dm/name", life.device));
+    let path = root.join(format!("sys/dev/block/{}/dm/name", lifetime.device));
     let name = std::fs::read_to_string(path).ok()?;
     let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     let name: String = name.trim_end().chars().map(shown).collect();
@@ -117,7 +118,7 @@ fn name(life: &Life, options: &Options) -> Option<String> {
 
 impl Collector for Report<'_> {
     fn wanted(&self) -> &Wanted {
-        match self.lives.is_naming() {
+        match self.lifetimes.is_naming() {
             true => &self.more,
             false => &self.wanted,
         }
@@ -132,8 +133,8 @@ impl Collector for Report<'_> {
     }
 
     fn record(&mut self, head: &Head<'_>) -> io::Result<()> {
-        self.lives.record(head, &self.options.users);
-        if self.lives.done.is_empty() {
+        self.lifetimes.record(head, &self.options.users);
+        if self.lifetimes.done.is_empty() {
             return Ok(());
         }
         self.take()

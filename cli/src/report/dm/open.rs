@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! A mapping that lives, and what is known of it so far. There may be a hundred thousand: it is kept small.
+//! An active mapping, with its data so far. It is kept small: there may be a hundred thousand.
 
-use super::life::{Fate, Found, Life, is_above};
+use super::lifetime::{EndReason, Found, Lifetime, is_above};
 use super::record::Record;
 use crate::ranges::Ranges;
 use crate::record::by_host::Keyed;
@@ -10,7 +10,7 @@ use crate::record::device::Device;
 use crate::report::id::{Id, Proof, Who};
 use std::rc::Rc;
 
-/// What tells a mapping on its host, as a record names it.
+/// The identity of a mapping on its host, as a record names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Named<'a> {
     /// The target: `integrity`.
@@ -20,7 +20,7 @@ pub(super) struct Named<'a> {
 }
 
 impl<'a> Named<'a> {
-    /// What `record` names.
+    /// Returns the mapping that `record` names.
     pub(super) fn by(record: &Record<'a>) -> Self {
         Self {
             target: record.module,
@@ -34,14 +34,14 @@ impl<'a> Named<'a> {
 pub(super) struct Open {
     pub(super) target: Rc<str>,
     pub(super) device: Device,
-    /// How many tables are loaded: two, between a reload and its resume.
+    /// Number of loaded tables: two, between a reload and its resume.
     pub(super) tables: u32,
-    /// The device beneath, if it is known.
-    pub(super) beneath: Option<Box<Device>>,
-    /// The device is not the mapping, but one beneath.
-    pub(super) is_beneath: bool,
-    /// What is told of it; nothing, where only mappings are asked for.
-    pub(super) told: Option<Box<Told>>,
+    /// The device below, if it is known.
+    pub(super) below: Option<Box<Device>>,
+    /// The device is not the mapping, but one below.
+    pub(super) is_below: bool,
+    /// Its details; `None` where only mappings are looked up.
+    pub(super) details: Option<Box<Details>>,
 }
 
 impl Keyed for Open {
@@ -56,13 +56,13 @@ impl Keyed for Open {
     }
 }
 
-/// What is told of a mapping.
+/// The details of a mapping that a report prints.
 #[derive(Debug)]
-pub(super) struct Told {
-    /// Its place among all lives.
+pub(super) struct Details {
+    /// Its place among all lifetimes.
     pub(super) order: u64,
     pub(super) maker: Option<Who>,
-    /// What the command line calls it.
+    /// Its name in the command line.
     pub(super) name: Option<String>,
     pub(super) start: Option<Id>,
     pub(super) reloads: u32,
@@ -70,8 +70,8 @@ pub(super) struct Told {
     pub(super) proof: Proof,
 }
 
-impl Told {
-    /// A violation was found, in the event `id`. Tells by how many bytes it has grown.
+impl Details {
+    /// Adds a violation of the event `id`. Returns the growth in bytes.
     pub(super) fn violation(
         &mut self,
         id: Id,
@@ -106,46 +106,46 @@ impl Told {
         found.sectors.size() as isize - before as isize
     }
 
-    /// How many bytes its sectors take.
+    /// Returns the size of its sectors in bytes.
     pub(super) fn sectors(&self) -> usize {
         self.found.iter().map(|found| found.sectors.size()).sum()
     }
 }
 
 impl Open {
-    /// Its life, which ended so; and its place among all. `None` where nothing is told.
-    pub(super) fn life(
+    /// Returns its lifetime, which ended so, and its place among all. `None` if it has no details.
+    pub(super) fn lifetime(
         self,
         node: Option<Rc<str>>,
         end: Option<Id>,
-        fate: Fate,
-    ) -> Option<(u64, Life)> {
-        let told = *self.told?;
-        let mut proof = told.proof;
+        end_reason: EndReason,
+    ) -> Option<(u64, Lifetime)> {
+        let details = *self.details?;
+        let mut proof = details.proof;
         if let Some(end) = end {
             proof.add(end);
         }
         let mut sectors = Ranges::default();
         let corrupt = |found: &&Found| !is_above(&self.target, &found.op);
-        for found in told.found.iter().filter(corrupt) {
+        for found in details.found.iter().filter(corrupt) {
             sectors.merge(&found.sectors);
         }
-        let life = Life {
+        let lifetime = Lifetime {
             target: self.target,
             device: self.device,
-            beneath: self.is_beneath,
-            name: told.name,
+            below: self.is_below,
+            name: details.name,
             node,
-            maker: told.maker,
-            start: told.start,
+            maker: details.maker,
+            start: details.start,
             end,
-            fate,
-            reloads: told.reloads,
-            violations: told.found.iter().map(|found| found.count).sum(),
+            end_reason,
+            reloads: details.reloads,
+            violations: details.found.iter().map(|found| found.count).sum(),
             sectors,
-            found: told.found,
+            found: details.found,
             proof,
         };
-        Some((told.order, life))
+        Some((details.order, lifetime))
     }
 }

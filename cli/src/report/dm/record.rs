@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What a device-mapper record says.
+//! A device-mapper record.
 
 use crate::record::value::Fields;
 
@@ -24,7 +24,7 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// What `fields` say. `None` where they do not say of what.
+    /// Parses `fields`. Returns `None` without a target or device.
     pub fn of(fields: &'a Fields<'_>) -> Option<Self> {
         let text = |name: &str| fields.raw(name).unwrap_or_default();
         let record = Self {

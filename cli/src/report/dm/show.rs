@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Lives of mappings in text and JSON.
+//! Lifetimes of mappings in text and JSON.
 
-use super::life::{Fate, Found, Life};
+use super::lifetime::{EndReason, Found, Lifetime};
 use crate::report::columns::Columns;
 use crate::report::{Options, json_line};
 use crate::table::{Line, Table};
-use crate::terminal::{BAD, FAINT, LIVE, NAME, PLAIN};
+use crate::terminal::{ACTIVE, BAD, FAINT, NAME, PLAIN};
 use crate::when::Times;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
-/// How many ranges of sectors are told in text.
+/// Maximum number of ranges of sectors in text.
 const RANGES: usize = 12;
 
 /// The columns.
@@ -19,7 +19,7 @@ pub fn columns() -> Columns {
     let titles = &[
         "target",
         "device",
-        "made by",
+        "created by",
         "from",
         "to",
         "violations",
@@ -28,63 +28,75 @@ pub fn columns() -> Columns {
     Columns::new(Table::new(titles, &["violations", "distinct"]).or("no device-mapper records"))
 }
 
-/// Renders lives as text.
+/// Renders lifetimes as text.
 #[derive(Debug, Default)]
 pub struct Text {
     times: Times,
 }
 
 impl Text {
-    /// Renders `life`, and beneath it what was asked for.
+    /// Renders `lifetime`, and below it the requested details.
     ///
     /// # Errors
     ///
-    /// None: what is rendered is in memory.
-    pub fn row(&mut self, life: &Life, options: &Options, line: &mut Line<'_>) -> io::Result<()> {
+    /// Does not fail: the text is rendered in memory.
+    pub fn row(
+        &mut self,
+        lifetime: &Lifetime,
+        options: &Options,
+        line: &mut Line<'_>,
+    ) -> io::Result<()> {
         let clock = &options.clock;
-        line.cell(NAME, &life.target).cell(PLAIN, "");
-        match (&life.node, life.beneath) {
-            (_, true) => line.add("on "),
+        line.cell(NAME, &lifetime.target).cell(PLAIN, "");
+        match (&lifetime.node, lifetime.below) {
+            (_, true) => line.add("above "),
             (Some(node), false) => line.add(node).add(" "),
             (None, false) => line,
         }
-        .show(&life.device);
-        if let Some(name) = &life.name {
+        .show(&lifetime.device);
+        if let Some(name) = &lifetime.name {
             line.add(" (").add(name).add(")");
         }
-        match &life.maker {
+        match &lifetime.maker {
             Some(who) => who.cell(line),
             None => line.cell(PLAIN, "?"),
         };
-        match life.start {
+        match lifetime.start {
             Some(start) => line.cell(PLAIN, self.times.full(clock, start.seconds)),
-            None => line.cell(PLAIN, "before the log"),
+            None => line.cell(PLAIN, "(before log start)"),
         };
-        match (&life.fate, life.end) {
-            (Fate::Failed(error), _) => line.cell(BAD, "failed: ").add(error),
-            (fate, Some(end)) => {
+        match (&lifetime.end_reason, lifetime.end) {
+            (EndReason::Failed(error), _) => line.cell(BAD, "failed: ").add(error),
+            (end_reason, Some(end)) => {
                 line.cell(PLAIN, self.times.full(clock, end.seconds));
-                line.add(if *fate == Fate::Down {
+                line.add(if *end_reason == EndReason::Down {
                     " (host down)"
                 } else {
                     ""
                 })
             }
-            (_, None) if life.beneath || life.start.is_none() => line.cell(PLAIN, "?"),
-            (_, None) => line.cell(LIVE, "lives"),
+            (_, None) if lifetime.below || lifetime.start.is_none() => line.cell(PLAIN, "?"),
+            (_, None) => line.cell(ACTIVE, "active"),
         };
-        let about = if life.sectors.is_exact() { "" } else { ">=" };
-        for (number, about) in [(life.violations, ""), (life.sectors.distinct(), about)] {
+        let about = if lifetime.sectors.is_exact() {
+            ""
+        } else {
+            ">="
+        };
+        for (number, about) in [
+            (lifetime.violations, ""),
+            (lifetime.sectors.distinct(), about),
+        ] {
             match number {
                 0 => line.cell(FAINT, "0"),
                 n => line.cell(BAD, about).show(n),
             };
         }
-        life.proof.text(options, line.beneath())?;
+        lifetime.proof.text(options, line.below())?;
         if options.all_events {
-            for found in &life.found {
-                writeln!(line.beneath(), "    {}", violation(life, found, options))?;
-                found.proof.text(options, line.beneath())?;
+            for found in &lifetime.found {
+                writeln!(line.below(), "    {}", violation(lifetime, found, options))?;
+                found.proof.text(options, line.below())?;
             }
         }
         Ok(())
@@ -92,7 +104,7 @@ impl Text {
 }
 
 /// `integrity-checksum 10 times from ... to ...: sectors 77480`
-fn violation(life: &Life, found: &Found, options: &Options) -> String {
+fn violation(lifetime: &Lifetime, found: &Found, options: &Options) -> String {
     let op = options.terminal.paint(BAD, &found.op);
     let full = |id: crate::report::Id| options.clock.full(id.seconds);
     let (first, last) = (full(found.first), full(found.last));
@@ -102,33 +114,33 @@ fn violation(life: &Life, found: &Found, options: &Options) -> String {
         n => format!("{n} times, {first} to {last}"),
     };
     let mut text = format!("{op} {when}");
-    let places = found.places(&life.target, RANGES);
+    let places = found.places(&lifetime.target, RANGES);
     if !places.is_empty() {
         text.push_str(&format!(": {places}"));
     }
-    if found.device != life.device {
+    if found.device != lifetime.device {
         text.push_str(&format!(" of {}", found.device));
     }
     text
 }
 
-/// Writes `life` as one object.
+/// Writes `lifetime` as one object.
 ///
 /// # Errors
 ///
-/// Where `out` cannot be written to.
-pub fn json(life: &Life, options: &Options, out: &mut dyn Write) -> io::Result<()> {
-    json_line(out, &object(life, options))
+/// Fails if `out` cannot be written to.
+pub fn json(lifetime: &Lifetime, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+    json_line(out, &object(lifetime, options))
 }
 
-/// `life` as an object. docs/reference/report.md has its fields.
-pub fn object(life: &Life, options: &Options) -> Value {
-    let (state, error) = match &life.fate {
-        Fate::Lives if life.beneath || life.start.is_none() => ("unknown", None),
-        Fate::Lives => ("lives", None),
-        Fate::Destroyed => ("destroyed", None),
-        Fate::Failed(error) => ("failed", Some(error)),
-        Fate::Down => ("host-down", None),
+/// Returns `lifetime` as an object. docs/reference/report.md has its fields.
+pub fn object(lifetime: &Lifetime, options: &Options) -> Value {
+    let (state, error) = match &lifetime.end_reason {
+        EndReason::Active if lifetime.below || lifetime.start.is_none() => ("unknown", None),
+        EndReason::Active => ("active", None),
+        EndReason::Deleted => ("ended", None),
+        EndReason::Failed(error) => ("failed", Some(error)),
+        EndReason::Down => ("host-down", None),
     };
     let ranges = |ranges: &crate::ranges::Ranges| -> Value {
         ranges
@@ -136,7 +148,7 @@ pub fn object(life: &Life, options: &Options) -> Value {
             .map(|range| json!([range.start(), range.end()]))
             .collect()
     };
-    let found: Vec<Value> = life
+    let found: Vec<Value> = lifetime
         .found
         .iter()
         .map(|found| {
@@ -147,7 +159,7 @@ pub fn object(life: &Life, options: &Options) -> Value {
                 "first": found.first.json(options),
                 "last": found.last.json(options),
                 "sectors": ranges(&found.sectors),
-                "above": found.is_above(&life.target),
+                "above": found.is_above(&lifetime.target),
                 "covered": found.sectors.covered(),
                 "exact": found.sectors.is_exact(),
                 "proof": options.proof.then(|| found.proof.json()),
@@ -156,22 +168,22 @@ pub fn object(life: &Life, options: &Options) -> Value {
         .collect();
     json!({
         "kind": "mapping",
-        "target": life.target,
-        "device": life.device,
-        "name": life.name,
-        "device_is_beneath": life.beneath,
-        "node": life.node,
-        "by": life.maker.as_ref().map(|who| who.json()),
-        "start": life.start.map(|id| id.json(options)),
-        "end": life.end.map(|id| id.json(options)),
+        "target": lifetime.target,
+        "device": lifetime.device,
+        "name": lifetime.name,
+        "device_is_below": lifetime.below,
+        "node": lifetime.node,
+        "by": lifetime.maker.as_ref().map(|who| who.json()),
+        "start": lifetime.start.map(|id| id.json(options)),
+        "end": lifetime.end.map(|id| id.json(options)),
         "state": state,
         "error": error,
-        "reloads": life.reloads,
-        "violations": life.violations,
-        "unit": life.unit(),
-        "distinct": life.sectors.distinct(),
-        "exact": life.sectors.is_exact(),
+        "reloads": lifetime.reloads,
+        "violations": lifetime.violations,
+        "unit": lifetime.unit(),
+        "distinct": lifetime.sectors.distinct(),
+        "exact": lifetime.sectors.is_exact(),
         "found": options.all_events.then_some(found),
-        "proof": options.proof.then(|| life.proof.json()),
+        "proof": options.proof.then(|| lifetime.proof.json()),
     })
 }

@@ -6,7 +6,7 @@
 //! Going through the tree backwards, those below a namespace and those after it have been seen when it comes: so
 //! whether it is shown for their sake, and whether it is the last of its siblings, is known.
 
-use super::Ask;
+use super::NsOptions;
 use super::namespace::Namespace;
 use super::show::Branches;
 use crate::report::spool::Spool;
@@ -14,7 +14,7 @@ use crate::report::{Options, json_line};
 use std::cmp::Reverse;
 use std::io::{self, Write};
 
-/// How deep a branch is drawn.
+/// Maximum depth of a drawn branch.
 const DEEP: usize = 60;
 
 /// Kind, and ancestors with itself.
@@ -26,7 +26,7 @@ pub struct All {
     rows: Spool<Namespace, Reverse<Path>>,
 }
 
-/// Those that are shown, from the last to the first; whether each is the last of its siblings.
+/// Shown namespaces, from the last to the first; whether each is the last of its siblings.
 type Shown = Spool<(Namespace, bool), Reverse<u64>>;
 
 impl All {
@@ -34,16 +34,16 @@ impl All {
     ///
     /// # Errors
     ///
-    /// Where rows cannot be kept.
+    /// Fails if rows cannot be kept.
     pub fn push(&mut self, namespace: &Namespace) -> io::Result<()> {
         self.rows.push(Reverse(namespace.path()), namespace)
     }
 
-    /// Those that were asked for, and their ancestors. `see` sees each, from the last to the first.
+    /// Returns the namespaces that pass the filter, and their ancestors. Calls `see` with each, from the last to the first.
     fn shown(
         self,
         options: &Options,
-        ask: &Ask,
+        ns_options: &NsOptions,
         mut see: impl FnMut(&Namespace),
     ) -> io::Result<Shown> {
         let mut shown = Shown::default();
@@ -54,7 +54,7 @@ impl All {
         self.rows.drain(|namespace| {
             let path = namespace.path();
             let above = |(kind, below): &Path| *kind == path.0 && below.starts_with(&path.1);
-            if !last.as_ref().is_some_and(above) && !ask.has(&namespace, options) {
+            if !last.as_ref().is_some_and(above) && !ns_options.has(&namespace, options) {
                 return Ok(());
             }
             let depth = namespace.ancestors.len();
@@ -70,7 +70,7 @@ impl All {
         Ok(shown)
     }
 
-    /// Hands out those that were asked for and their ancestors, parents first, with what is drawn before each.
+    /// Calls `each` with the shown namespaces, parents first, and the branch that precedes each.
     fn each(
         shown: Shown,
         mut each: impl FnMut(&Namespace, &str) -> io::Result<()>,
@@ -105,17 +105,17 @@ impl All {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to, or rows cannot be read back.
+    /// Fails if `out` cannot be written to, or rows cannot be read back.
     pub fn text(
         self,
         options: &Options,
-        ask: &Ask,
+        ns_options: &NsOptions,
         none: &str,
         out: &mut dyn Write,
     ) -> io::Result<()> {
         let mut branches = Branches::default();
         let mut any = false;
-        let shown = self.shown(options, ask, |namespace| {
+        let shown = self.shown(options, ns_options, |namespace| {
             any = true;
             branches.measure(namespace, namespace.ancestors.len().min(DEEP), options);
         })?;
@@ -132,26 +132,31 @@ impl All {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to, or rows cannot be read back.
-    pub fn json(self, options: &Options, ask: &Ask, out: &mut dyn Write) -> io::Result<()> {
-        let shown = self.shown(options, ask, |_| {})?;
+    /// Fails if `out` cannot be written to, or rows cannot be read back.
+    pub fn json(
+        self,
+        options: &Options,
+        ns_options: &NsOptions,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let shown = self.shown(options, ns_options, |_| {})?;
         Self::each(shown, |namespace, _| {
             json_line(out, &super::show::object(namespace, options))
         })
     }
 
-    /// Hands out each namespace that was asked for, and its ancestors, parents first.
+    /// Calls `visit` with each namespace that passes the filter, and its ancestors, parents first.
     ///
     /// # Errors
     ///
-    /// Where rows cannot be read back.
+    /// Fails if rows cannot be read back.
     pub fn visit(
         self,
         options: &Options,
-        ask: &Ask,
+        ns_options: &NsOptions,
         mut visit: impl FnMut(&Namespace),
     ) -> io::Result<()> {
-        let shown = self.shown(options, ask, |_| {})?;
+        let shown = self.shown(options, ns_options, |_| {})?;
         Self::each(shown, |namespace, _| {
             visit(namespace);
             Ok(())

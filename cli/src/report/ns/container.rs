@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The events inside a container: those whose NS_INFO names one of its namespaces, or one that was cloned
-//! from it.
+//! The events inside a container: those with an NS_INFO that names one of its namespaces, or one that was cloned from
+//! it.
 
 use super::containers::Container;
 use super::event::Event;
@@ -17,21 +17,21 @@ use hashbrown::HashSet;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 
-/// How many events are put together at a time.
+/// Maximum number of incomplete events.
 const MOST: usize = 256;
 
-/// What tells a container.
+/// Selects a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum ContainerSelector {
     /// The `ns_id` of one of its namespaces.
     Id(u64),
     /// The kind and number of one of its namespaces.
     Number(Kind, i32),
-    /// Its name, or what its runtime's id begins with.
+    /// Its name, or the beginning of its runtime's id.
     Name(String),
 }
 
-impl Which {
+impl ContainerSelector {
     /// Reads `17` (an `ns_id`), `netns=3`, `net:3`, or `net:[4026531843]` as `/proc/PID/ns` shows it; what is none of
     /// these is a name.
     ///
@@ -86,27 +86,27 @@ impl Which {
 /// Collects the events inside a container.
 #[derive(Debug)]
 pub struct Inside {
-    which: Which,
+    selector: ContainerSelector,
     /// Events of which more may come, oldest first; the places of the namespaces that each was in.
     growing: VecDeque<(Event, Vec<u64>)>,
     order: u64,
     rows: Spool<Event>,
     columns: show::Events,
-    /// What NS_INFO said of the record that comes now.
+    /// The namespaces of the NS_INFO that is processed.
     seen: Option<Vec<u64>>,
     /// The places of the container's namespaces, and of those that were cloned from them.
     own: HashSet<u64>,
-    /// The same by what tells them apart, where the place is not known yet.
+    /// Ids of its namespaces with a place that is not known yet.
     ids: HashSet<u64>,
     /// Any NS_INFO was seen.
     informed: bool,
 }
 
 impl Inside {
-    /// Events inside `which`.
-    pub fn new(which: Which) -> Self {
+    /// Creates a collector of the events inside `selector`.
+    pub fn new(selector: ContainerSelector) -> Self {
         Self {
-            which,
+            selector,
             growing: VecDeque::new(),
             order: 0,
             rows: Spool::default(),
@@ -126,13 +126,13 @@ impl Inside {
 
     /// `container` has got its name: this may be the one.
     pub(super) fn named(&mut self, container: &Container) {
-        if self.which.is_container(container) {
+        if self.selector.is_container(container) {
             let ids = container.namespaces.iter().filter_map(|(.., id)| *id);
             self.ids.extend(ids);
         }
     }
 
-    /// Whether `order` is a namespace of the container, or was cloned from one.
+    /// Returns whether `order` is a namespace of the container, or was cloned from one.
     fn is_own(&mut self, order: u64, tree: &Tree) -> bool {
         if self.own.contains(&order) {
             return true;
@@ -140,7 +140,7 @@ impl Inside {
         let Some(namespace) = tree.get(order) else {
             return false;
         };
-        let own = self.which.is(namespace)
+        let own = self.selector.is(namespace)
             || namespace.id.is_some_and(|id| self.ids.contains(&id))
             || namespace
                 .ancestors
@@ -152,11 +152,11 @@ impl Inside {
         own
     }
 
-    /// A record of any type; `ours` is the namespace that it created or deleted.
+    /// Takes a record of any type; `ours` is the namespace that it created or deleted.
     ///
     /// # Errors
     ///
-    /// Where rows cannot be kept.
+    /// Fails if rows cannot be kept.
     pub fn record(
         &mut self,
         head: &Head<'_>,
@@ -222,7 +222,7 @@ impl Inside {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to, or rows cannot be read back.
+    /// Fails if `out` cannot be written to, or rows cannot be read back.
     pub fn end(mut self, any: bool, options: &Options, out: &mut dyn Write) -> io::Result<()> {
         if options.json {
             return self
@@ -230,9 +230,11 @@ impl Inside {
                 .drain(|event| show::json_event(&event, options, out));
         }
         if self.own.is_empty() {
-            return match &self.which {
+            return match &self.selector {
                 _ if !any => writeln!(out, "{}", super::MODULE),
-                Which::Name(name) => writeln!(out, "no container called {name} is in the log"),
+                ContainerSelector::Name(name) => {
+                    writeln!(out, "no container called {name} is in the log")
+                }
                 _ => writeln!(out, "no namespace of this container is in the log"),
             };
         }
@@ -255,21 +257,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_container_is_told_by_id_or_number() {
+    fn a_container_is_selected_by_id_or_number() {
         for (text, container) in [
-            ("17", Which::Id(17)),
-            ("netns=3", Which::Number(Kind::Net, 3)),
-            ("net:3", Which::Number(Kind::Net, 3)),
-            ("net:[4026531843]", Which::Number(Kind::Net, 3)),
-            ("user:-3", Which::Number(Kind::User, -3)),
-            ("web", Which::Name("web".to_owned())),
-            ("web:blue", Which::Name("web:blue".to_owned())),
-            ("a=b", Which::Name("a=b".to_owned())),
+            ("17", ContainerSelector::Id(17)),
+            ("netns=3", ContainerSelector::Number(Kind::Net, 3)),
+            ("net:3", ContainerSelector::Number(Kind::Net, 3)),
+            ("net:[4026531843]", ContainerSelector::Number(Kind::Net, 3)),
+            ("user:-3", ContainerSelector::Number(Kind::User, -3)),
+            ("web", ContainerSelector::Name("web".to_owned())),
+            ("web:blue", ContainerSelector::Name("web:blue".to_owned())),
+            ("a=b", ContainerSelector::Name("a=b".to_owned())),
         ] {
-            assert_eq!(Which::parse(text), Ok(container), "{text}");
+            assert_eq!(ContainerSelector::parse(text), Ok(container), "{text}");
         }
         for wrong in ["", "net:x", "net:[x]"] {
-            assert!(Which::parse(wrong).expect_err(wrong).contains("ns_id"));
+            assert!(
+                ContainerSelector::parse(wrong)
+                    .expect_err(wrong)
+                    .contains("ns_id")
+            );
         }
     }
 }

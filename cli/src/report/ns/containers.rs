@@ -32,27 +32,27 @@ pub struct Container {
     pub name: Option<String>,
     /// The runtime's id.
     pub uuid: Option<String>,
-    /// Which runtime recorded it.
+    /// ContainerSelector runtime recorded it.
     pub runtime: Option<String>,
-    /// What it was made of.
+    /// Its image.
     pub image: Option<String>,
     /// The pod that it is in.
     pub pod: Option<String>,
-    /// Who made it, with which program.
+    /// The task that created it.
     pub maker: Option<Who>,
-    /// When it was made; `None` if that is not in the log.
+    /// Time of creation; `None` if that is not in the log.
     pub start: Option<Id>,
-    /// When it ended.
+    /// Time of its end.
     pub end: Option<Id>,
     /// It ended with the machine.
     pub down: bool,
-    /// With which status its first process ended, where its runtime told.
+    /// Exit status of its first process, where its runtime recorded it.
     pub status: Option<i64>,
     /// Its own namespaces: kind, number, id.
     pub namespaces: Vec<(String, i32, Option<u64>)>,
-    /// How many events happened inside.
+    /// Number of events inside.
     pub events: u64,
-    /// How many violations were told in those.
+    /// Number of violations in those.
     pub violations: u64,
     /// Its runtime recorded it.
     pub recorded: bool,
@@ -61,17 +61,17 @@ pub struct Container {
 }
 
 impl Container {
-    /// Made only to see whether it can be, as libvirt's LXC driver does beside each container that it records.
+    /// Created as a probe, as libvirt's LXC driver does in addition to each container that it records.
     pub(super) fn is_probe(&self) -> bool {
         let of_libvirt = |who: &Who| who.comm.starts_with("libvirt_lxc");
         !self.recorded && self.maker.as_ref().is_some_and(of_libvirt)
     }
 }
 
-/// How many that ended may still hear of their status.
+/// Maximum number of ended containers that may still get their status.
 const RECENT: usize = 256;
 
-/// All containers that live.
+/// All active containers.
 #[derive(Debug, Default)]
 pub struct Containers {
     makings: Makings,
@@ -80,15 +80,15 @@ pub struct Containers {
     by_uuid: HashMap<(Host, String), u64>,
     /// By host and the id of a namespace, where the log has not its creation.
     by_ns: HashMap<(Host, u64), u64>,
-    /// Those that ended, oldest first.
+    /// Ended containers, oldest first.
     recent: std::collections::VecDeque<(Host, u64)>,
     order: u64,
-    /// Those of which nothing more is to come.
+    /// Complete containers.
     pub(super) done: Vec<Container>,
 }
 
 impl Containers {
-    /// The container at the place `order`, if it lives or ended just now.
+    /// Returns the container at the place `order`, if it is active or ended just now.
     pub fn get(&self, order: u64) -> Option<&Container> {
         self.living.get(&order).map(|container| &**container)
     }
@@ -110,7 +110,7 @@ impl Containers {
             match field.name {
                 "pid" => call.pid = field.value.parse().unwrap_or(0),
                 "ppid" => call.parent = field.value.parse().unwrap_or(0),
-                // clone() and clone3() tell the child; others 0.
+                // clone() and clone3() return the child; others 0.
                 "exit" => call.child = field.value.parse().unwrap_or(0),
                 _ => {}
             }
@@ -162,7 +162,7 @@ impl Containers {
         }
     }
 
-    /// `NS_INFO`: an event in the namespaces `seen`. Tells whose.
+    /// Takes an `NS_INFO` with the namespaces `seen`. Returns their container.
     pub(super) fn inside(&self, seen: &[u64], tree: &Tree) -> Option<u64> {
         let of = |kind: Kind| {
             seen.iter()
@@ -181,7 +181,7 @@ impl Containers {
         }
     }
 
-    /// `VIRT_CONTROL`: a runtime tells of a container. Tells which was named.
+    /// Takes a `VIRT_CONTROL` of a container runtime. Returns the container that got a name.
     pub(super) fn control(
         &mut self,
         head: &Head<'_>,
@@ -294,7 +294,7 @@ impl Containers {
         Some(self.order)
     }
 
-    /// Which container a runtime told of; a new one, if its making is not in the log.
+    /// Returns the container that a runtime recorded; a new one, if its creation is not in the log.
     fn named(
         &mut self,
         head: &Head<'_>,
@@ -312,8 +312,8 @@ impl Containers {
         let own = |order: &u64, tree: &Tree| tree.get(*order).is_some_and(|known| !known.initial);
         let mut known = Vec::new();
         for kind in [Kind::Pid, Kind::Mnt] {
-            let told = ids.iter().find(|(k, _)| *k == kind).map(|(_, id)| *id);
-            let order = match (told, kind) {
+            let recorded = ids.iter().find(|(k, _)| *k == kind).map(|(_, id)| *id);
+            let order = match (recorded, kind) {
                 (Some(id), _) => tree.with_id(head, id),
                 (None, Kind::Pid) => record
                     .raw("pid-ns")
@@ -343,15 +343,15 @@ impl Containers {
             self.has(order, namespace, tree);
         }
         let container = self.living.get_mut(&order)?;
-        let told = |name: &str| record.text(name).map(|text| text.into_owned());
-        container.name = told("vm").filter(|name| !name.is_empty());
-        container.uuid = told("uuid");
-        container.runtime = told("runtime").or_else(|| told("virt").filter(|virt| virt == "lxc"));
-        container.image = told("image");
-        container.pod = told("pod");
+        let value = |name: &str| record.text(name).map(|text| text.into_owned());
+        container.name = value("vm").filter(|name| !name.is_empty());
+        container.uuid = value("uuid");
+        container.runtime = value("runtime").or_else(|| value("virt").filter(|virt| virt == "lxc"));
+        container.image = value("image");
+        container.pod = value("pod");
         container.recorded = true;
         container.proof.add(Id::from(head.stamp));
-        // Of what was made before the log begins, the id tells its end.
+        // The id of a container from before the log identifies its end.
         if container.namespaces.is_empty() {
             for (kind, id) in ids {
                 if matches!(kind, Kind::Pid | Kind::Mnt) {

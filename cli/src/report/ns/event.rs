@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! An event as its records tell it: who did what, on which paths, and how it ended.
+//! An event of several records: task, action, paths, result.
 
 use crate::record::call;
 use crate::record::command::{ARGUMENTS, arguments};
@@ -11,7 +11,7 @@ use crate::report::id::{Id, Who};
 use dmns_audit_log::line::fields;
 use serde::{Deserialize, Serialize};
 
-/// How many bytes of an argument are kept.
+/// Maximum size of an argument in bytes.
 const LONGEST: usize = 4096;
 
 /// An event, of which more records may come.
@@ -33,7 +33,7 @@ pub struct Event {
     pub argv: Vec<String>,
     /// The folder in which paths begin.
     pub cwd: Option<String>,
-    /// Whether that succeeded.
+    /// Success of the system call.
     pub success: Option<bool>,
     /// The rule's key.
     pub key: Option<String>,

@@ -13,7 +13,7 @@ impl Containers {
     /// `NS_INFO`, inside the container `order` and the namespaces `seen`: if it has no name, it gets the one that its
     /// control group has. Returns whether it did.
     ///
-    /// What is made in a container without a control group of its own is in that container's.
+    /// Attributes a namespace created in a container, without a control group of its own, to that container.
     pub(super) fn grouped(
         &mut self,
         head: &Head<'_>,

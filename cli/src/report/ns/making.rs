@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Which namespaces were made for one container.
+//! ContainerSelector namespaces were made for one container.
 
 use crate::record::host::Host;
 use crate::report::id::{Id, Who};
@@ -8,7 +8,7 @@ use dmns_audit_uapi::ns::Kind;
 use hashbrown::HashMap;
 use std::collections::VecDeque;
 
-/// How long the making of a container may take, in seconds.
+/// Maximum time that the creation of a container takes, in seconds.
 const PATIENCE: u64 = 10;
 
 /// Programs that make namespaces for themselves, or to see whether they can.
@@ -42,7 +42,7 @@ pub(super) struct Made {
     pub(super) namespaces: Vec<(Kind, u64)>,
     /// Its place among containers, once it is one.
     pub(super) container: Option<u64>,
-    /// How many of its calls may still be found.
+    /// Number of its calls that can still be found.
     calls: u32,
 }
 
@@ -69,9 +69,9 @@ impl Made {
 #[derive(Debug)]
 struct Call {
     seconds: u64,
-    /// Which making it belongs to.
+    /// ContainerSelector making it belongs to.
     number: u64,
-    /// What that is found by: processes; the parent, negative.
+    /// Keys of the index: processes; the parent, negative.
     keys: Vec<(Host, i64)>,
 }
 
@@ -89,8 +89,8 @@ pub(super) struct Makings {
 }
 
 impl Makings {
-    /// A system call of `maker`'s, in the event `id`, made namespaces. Tells what they belong to, if that is a
-    /// container.
+    /// Takes the namespaces that a system call of `maker` created in the event `id`. Returns their container, if they
+    /// have one.
     pub(super) fn add(
         &mut self,
         host: Host,

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `report ns`: containers, namespaces by kind and ancestry, and what happened inside one.
+//! `report ns`: containers, namespaces by kind and ancestry, and the events inside one.
 //!
-//! - [`ask`]: what is asked for.
+//! - [`options`]: the options.
 //! - [`namespace`]: a namespace.
-//! - [`tree`]: makes namespaces of records.
-//! - [`containers`]: makes containers of namespaces, and of what runtimes record.
-//! - `groups`: what control groups call those that no runtime recorded.
-//! - `making`: which namespaces were made for one container.
-//! - [`event`]: what an event was.
+//! - [`tree`]: builds namespaces from records.
+//! - [`containers`]: builds containers from namespaces, and from records of runtimes.
+//! - `groups`: names of containers without a record, by control group.
+//! - `making`: groups namespaces that were created for one container.
+//! - [`event`]: an event inside a container.
 //! - [`container`]: the events inside a container.
 //! - [`branches`]: all namespaces, as a tree.
 //! - [`show`], [`show_containers`]: text and JSON.
 
-pub mod ask;
 pub mod branches;
 pub mod container;
 pub mod containers;
@@ -21,6 +20,7 @@ pub mod event;
 mod groups;
 mod making;
 pub mod namespace;
+pub mod options;
 pub mod show;
 pub mod show_containers;
 pub mod tree;
@@ -40,30 +40,30 @@ use show_containers::{Summary, Text};
 use std::io::{self, Write};
 use tree::Tree;
 
-pub use ask::Ask;
+pub use options::NsOptions;
 
-/// What is said of a log in which nothing is of a namespace.
+/// Message for a log without records of namespaces.
 const MODULE: &str =
     "no records of namespaces in this log: was the module dmns_audit loaded (modprobe dmns_audit)?";
 
-/// How many violations may wait for the container of their event.
+/// Maximum number of violations that wait for the container of their event.
 const MOST: usize = 256;
 
 /// Collects containers and namespaces.
 #[derive(Debug)]
 pub struct Report<'a> {
     options: &'a Options,
-    ask: &'a Ask,
+    ns_options: &'a NsOptions,
     few: Wanted,
-    /// The same and system calls, while a creation waits for its own.
+    /// `few` and system calls, while a creation waits for its own.
     more: Wanted,
     all: Wanted,
     tree: Tree,
     containers: Containers,
     inside: Option<Inside>,
-    /// Violations, until NS_INFO tells where.
+    /// Violations that wait for their NS_INFO.
     violations: Pending<()>,
-    /// Single namespaces are told too.
+    /// Single namespaces are reported too.
     singles: bool,
     namespaces: All,
     rows: Rows<Container>,
@@ -77,19 +77,19 @@ pub struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    /// A report as `options` and `ask` say.
-    pub fn new(options: &'a Options, ask: &'a Ask) -> Self {
+    /// Creates a report with `options` and `ns_options`.
+    pub fn new(options: &'a Options, ns_options: &'a NsOptions) -> Self {
         Self {
             options,
-            ask,
+            ns_options,
             few: Wanted::types(&["NS_I", "NS_D", "SYST", "KERN", "VIRT", "DM_E"]),
             more: Wanted::types(&["NS_I", "NS_D", "SYST", "KERN", "VIRT", "DM_E", "SYSC"]),
             all: Wanted::all(),
             tree: Tree::default(),
             containers: Containers::default(),
-            inside: ask.container.clone().map(Inside::new),
+            inside: ns_options.container.clone().map(Inside::new),
             violations: Pending::default(),
-            singles: ask.tree,
+            singles: ns_options.tree,
             namespaces: All::default(),
             rows: Rows::new(options, show_containers::columns()),
             text: Text::default(),
@@ -100,12 +100,12 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// What is said where there is no row, of containers or of single namespaces.
+    /// Returns the message for a report without rows, of containers or of single namespaces.
     fn none(&self, what: &str, others: u64) -> String {
         if !self.any && others == 0 {
             return MODULE.to_owned();
         }
-        let asked = self.ask.words();
+        let asked = self.ns_options.words();
         let window = self.options.window;
         let period = match window.start.is_some() || window.end.is_some() {
             true => " in this period",
@@ -118,9 +118,10 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// What to say where rows are asked for as objects, or numbers only.
+    /// Returns the message for a report of objects or numbers.
     fn word(&self) -> Option<&'static str> {
-        (!self.any && self.others == 0 && (self.options.json || self.ask.summary)).then_some(MODULE)
+        (!self.any && self.others == 0 && (self.options.json || self.ns_options.summary))
+            .then_some(MODULE)
     }
 
     /// Single namespaces are asked for too, for [`Report::visit`].
@@ -133,10 +134,10 @@ impl<'a> Report<'a> {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to, or rows cannot be read back.
+    /// Fails if `out` cannot be written to, or rows cannot be read back.
     pub fn end(mut self, out: &mut dyn Write) -> io::Result<()> {
         self.close()?;
-        let (options, ask) = (self.options, self.ask);
+        let (options, ns_options) = (self.options, self.ns_options);
         if let Some(word) = self.word() {
             eprintln!("dmns-audit: {word}");
         }
@@ -146,15 +147,15 @@ impl<'a> Report<'a> {
         if let Some(inside) = self.inside {
             return inside.end(self.any, options, out);
         }
-        if ask.summary {
+        if ns_options.summary {
             return match options.json {
                 true => self.summary.json(out),
                 false => self.summary.text(out),
             };
         }
-        match (ask.tree, options.json) {
-            (true, true) => return self.namespaces.json(options, ask, out),
-            (true, false) => return self.namespaces.text(options, ask, &none, out),
+        match (ns_options.tree, options.json) {
+            (true, true) => return self.namespaces.json(options, ns_options, out),
+            (true, false) => return self.namespaces.text(options, ns_options, &none, out),
             (false, _) => self.rows.end(options, out, show_containers::json)?,
         }
         match self.summary.alone() {
@@ -168,11 +169,11 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Hands out all containers and all namespaces of a report that is asked for as objects.
+    /// Calls the functions with all containers and all namespaces of a report that keeps objects.
     ///
     /// # Errors
     ///
-    /// Where rows cannot be read back.
+    /// Fails if rows cannot be read back.
     pub fn visit(
         mut self,
         container: impl FnMut(&Container),
@@ -180,10 +181,11 @@ impl<'a> Report<'a> {
     ) -> io::Result<()> {
         self.close()?;
         self.rows.visit(container)?;
-        self.namespaces.visit(self.options, self.ask, namespace)
+        self.namespaces
+            .visit(self.options, self.ns_options, namespace)
     }
 
-    /// The log ends: what lives, lives.
+    /// Takes the end of the log.
     fn close(&mut self) -> io::Result<()> {
         if let Some(inside) = &mut self.inside {
             inside.close(&self.tree, self.options)?;
@@ -191,18 +193,18 @@ impl<'a> Report<'a> {
         let mut tree = std::mem::take(&mut self.tree);
         for (host, namespace) in tree.take_ended() {
             self.containers.ended(host, &namespace);
-            self.told(&namespace)?;
+            self.report_namespace(&namespace)?;
         }
-        tree.end(|namespace| self.told(namespace))?;
+        tree.end(|namespace| self.report_namespace(namespace))?;
         self.containers.end();
         self.take()
     }
 
-    fn told(&mut self, namespace: &Namespace) -> io::Result<()> {
+    fn report_namespace(&mut self, namespace: &Namespace) -> io::Result<()> {
         if self.inside.is_some() {
             return Ok(());
         }
-        match self.ask.has(namespace, self.options) {
+        match self.ns_options.has(namespace, self.options) {
             true => self.summary.namespace(namespace),
             false => self.other_namespaces += 1,
         }
@@ -217,7 +219,7 @@ impl<'a> Report<'a> {
             if container.is_probe() {
                 continue;
             }
-            if !self.ask.has_container(&container, self.options) {
+            if !self.ns_options.has_container(&container, self.options) {
                 self.others += 1;
             } else {
                 self.any = true;
@@ -232,11 +234,11 @@ impl<'a> Report<'a> {
         Ok(())
     }
 
-    /// What ended with the records before leaves memory.
+    /// Releases what ended with the records before.
     fn leave(&mut self) -> io::Result<()> {
         for (host, namespace) in self.tree.take_ended() {
             self.containers.ended(host, &namespace);
-            self.told(&namespace)?;
+            self.report_namespace(&namespace)?;
         }
         self.take()
     }

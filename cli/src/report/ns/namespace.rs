@@ -20,32 +20,32 @@ pub struct Namespace {
     pub id: Option<u64>,
     /// `node=`, where the log has it.
     pub node: Option<Rc<str>>,
-    /// Those that it descends from, the first one first: by [`Namespace::order`].
+    /// Its ancestors, oldest first, by [`Namespace::order`].
     pub ancestors: Rc<[u64]>,
-    /// The same of those that were cloned from it: most share theirs with many others.
+    /// The ancestors of its children, which they share.
     #[serde(skip)]
     below: Option<Rc<[u64]>>,
     /// The one it was cloned from: number and id.
     pub parent: Option<(i32, Option<u64>)>,
-    /// It was there when the machine came up.
+    /// It existed at boot.
     pub initial: bool,
-    /// Who created it.
+    /// The task that created it.
     pub maker: Option<Who>,
-    /// Who ran its deletion, which is often not who caused it.
+    /// The task that ran its deletion, which often did not cause it.
     pub deleter: Option<Who>,
-    /// When it was created; `None` if that is not in the log. Of an initial one, when it was told.
+    /// Time of creation; `None` if that is not in the log. For an initial one, time of its record.
     pub start: Option<Id>,
-    /// When it was deleted, or the machine went down.
+    /// Time of its deletion, or of the machine's shutdown.
     pub end: Option<Id>,
     /// It ended with the machine.
     pub down: bool,
-    /// How many events happened inside it.
+    /// Number of events inside it.
     pub events: u64,
-    /// The container that it was made for, by its place among containers.
+    /// The container that it was created for, by its place among containers.
     pub container: Option<u64>,
 }
 
-/// How many ancestors are kept: a chain may be as long as it likes, what is deeper stands beside the last.
+/// Maximum number of ancestors that are kept. Deeper namespaces are siblings of the last.
 const DEEP: usize = 64;
 
 impl Namespace {
@@ -72,7 +72,7 @@ impl Namespace {
         }
     }
 
-    /// It was cloned from `parent`.
+    /// Sets the parent.
     pub(super) fn descends_from(&mut self, parent: &mut Self) {
         self.parent = Some((parent.number, parent.id));
         let (above, order) = (&parent.ancestors, parent.order);

@@ -6,7 +6,7 @@ use super::event::Event;
 use super::namespace::Namespace;
 use crate::report::{Options, json_line};
 use crate::table::{Cell, Table, plain, styled};
-use crate::terminal::{BAD, FAINT, LIVE, NAME, TITLE};
+use crate::terminal::{ACTIVE, BAD, FAINT, NAME, TITLE};
 use dmns_audit_uapi::ns::Kind;
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -37,14 +37,14 @@ fn cells<'a>(namespace: &Namespace, branch: &str, options: &Options) -> [Cell<'a
         _ => String::from(if namespace.initial {
             ""
         } else {
-            "before the log"
+            "(before log start)"
         }),
     };
     let to = match namespace.end {
         Some(end) if namespace.down => plain(format!("{} (host down)", time(end))),
         Some(end) => plain(time(end)),
         None if namespace.initial => plain(""),
-        None => styled(LIVE, "lives"),
+        None => styled(ACTIVE, "active"),
     };
     let events = match namespace.events {
         0 => styled(FAINT, "0"),
@@ -69,7 +69,7 @@ pub struct Branches {
 
 impl Default for Branches {
     fn default() -> Self {
-        let titles = &["number", "ns_id", "made by", "from", "to", "events"];
+        let titles = &["number", "ns_id", "created by", "from", "to", "events"];
         Self {
             table: Table::new(titles, &["ns_id", "events"]),
             kind: None,
@@ -78,7 +78,7 @@ impl Default for Branches {
 }
 
 impl Branches {
-    /// Makes room for `namespace`, which is so deep in the tree.
+    /// Makes room for `namespace` at this depth of the tree.
     pub fn measure(&mut self, namespace: &Namespace, depth: usize, options: &Options) {
         let branch = "   ".repeat(depth);
         self.table.measure(&cells(namespace, &branch, options));
@@ -88,7 +88,7 @@ impl Branches {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
+    /// Fails if `out` cannot be written to.
     pub fn row(
         &mut self,
         namespace: &Namespace,
@@ -120,8 +120,8 @@ impl Branches {
 pub fn object(namespace: &Namespace, options: &Options) -> Value {
     let state = match namespace.end {
         Some(_) if namespace.down => "host-down",
-        Some(_) => "deleted",
-        None => "lives",
+        Some(_) => "ended",
+        None => "active",
     };
     json!({
         "kind": "namespace",
@@ -166,7 +166,7 @@ impl Events {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
+    /// Fails if `out` cannot be written to.
     pub fn begin(&mut self, options: &Options, out: &mut dyn Write) -> io::Result<()> {
         self.table.fit(&options.terminal);
         self.table.head(&options.terminal, out)
@@ -176,7 +176,7 @@ impl Events {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
+    /// Fails if `out` cannot be written to.
     pub fn row(&self, event: &Event, options: &Options, out: &mut dyn Write) -> io::Result<()> {
         self.table
             .row(&Self::cells(event, options), &options.terminal, out)?;
@@ -214,8 +214,8 @@ impl Events {
                 .cloned(),
         );
         let verb = match event.types.iter().any(|ty| ty.starts_with("NS_DEL")) {
-            true => "deletes",
-            false => "creates",
+            true => "deleted",
+            false => "created",
         };
         what.extend(event.namespaces.iter().map(|ns| format!("{verb} {ns}")));
         what.extend(event.paths.iter().map(|path| match &event.cwd {
@@ -236,7 +236,7 @@ impl Events {
 ///
 /// # Errors
 ///
-/// Where `out` cannot be written to.
+/// Fails if `out` cannot be written to.
 pub fn json_event(event: &Event, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let object = json!({
         "kind": "event",

@@ -6,7 +6,7 @@ use super::containers::Container;
 use crate::report::columns::Columns;
 use crate::report::{Options, json_line};
 use crate::table::{Line, Table};
-use crate::terminal::{BAD, FAINT, LIVE, NAME, PLAIN};
+use crate::terminal::{ACTIVE, BAD, FAINT, NAME, PLAIN};
 use crate::when::Times;
 use dmns_audit_uapi::ns::Kind;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use std::io::{self, Write};
 pub fn columns() -> Columns {
     let titles = &[
         "container",
-        "made by",
+        "created by",
         "from",
         "to",
         "own namespaces",
@@ -34,11 +34,11 @@ pub struct Text {
 }
 
 impl Text {
-    /// Renders `container`, and beneath it what was asked for.
+    /// Renders `container`, and below it the requested details.
     ///
     /// # Errors
     ///
-    /// None: what is rendered is in memory.
+    /// Does not fail: the text is rendered in memory.
     pub fn row(
         &mut self,
         container: &Container,
@@ -57,7 +57,7 @@ impl Text {
         };
         match container.start {
             Some(start) => line.cell(PLAIN, self.times.full(clock, start.seconds)),
-            None => line.cell(PLAIN, "before the log"),
+            None => line.cell(PLAIN, "(before log start)"),
         };
         match container.end {
             Some(end) => {
@@ -68,27 +68,27 @@ impl Text {
                     _ => line,
                 }
             }
-            None => line.cell(LIVE, "lives"),
+            None => line.cell(ACTIVE, "active"),
         };
         line.cell(PLAIN, "");
         for (at, (kind, ..)) in container.namespaces.iter().enumerate() {
             line.add(if at > 0 { " " } else { "" }).add(kind);
         }
-        for (number, look) in [(container.events, PLAIN), (container.violations, BAD)] {
+        for (number, style) in [(container.events, PLAIN), (container.violations, BAD)] {
             match number {
                 0 => line.cell(FAINT, "0"),
-                n => line.cell(look, "").show(n),
+                n => line.cell(style, "").show(n),
             };
         }
-        let out = line.beneath();
+        let out = line.below();
         if options.all_events {
-            let told = [
+            let details = [
                 ("id", &container.uuid),
                 ("runtime", &container.runtime),
                 ("image", &container.image),
                 ("pod", &container.pod),
             ];
-            for (what, value) in told {
+            for (what, value) in details {
                 if let Some(value) = value {
                     writeln!(out, "    {what} {value}")?;
                 }
@@ -123,17 +123,17 @@ fn name(container: &Container) -> String {
 ///
 /// # Errors
 ///
-/// Where `out` cannot be written to.
+/// Fails if `out` cannot be written to.
 pub fn json(container: &Container, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     json_line(out, &object(container, options))
 }
 
-/// `container` as an object. docs/reference/report.md has its fields.
+/// Returns `container` as an object. docs/reference/report.md has its fields.
 pub fn object(container: &Container, options: &Options) -> Value {
     let state = match container.end {
         Some(_) if container.down => "host-down",
         Some(_) => "ended",
-        None => "lives",
+        None => "active",
     };
     let namespaces: Vec<Value> = container
         .namespaces
@@ -166,12 +166,12 @@ pub fn object(container: &Container, options: &Options) -> Value {
 pub struct Summary {
     containers: u64,
     recorded: u64,
-    alive: u64,
+    active: u64,
     events: u64,
     violations: u64,
     /// By program: containers.
     programs: BTreeMap<String, u64>,
-    /// Namespaces by kind: made, still alive, and of those made the ones in no container.
+    /// Namespaces by kind: created, active, and created in no container.
     kinds: BTreeMap<&'static str, [u64; 3]>,
 }
 
@@ -180,7 +180,7 @@ impl Summary {
     pub fn container(&mut self, container: &Container) {
         self.containers += 1;
         self.recorded += u64::from(container.recorded);
-        self.alive += u64::from(container.end.is_none());
+        self.active += u64::from(container.end.is_none());
         self.events += container.events;
         self.violations += container.violations;
         let program = container.maker.as_ref().map_or("?", |who| &*who.comm);
@@ -198,13 +198,13 @@ impl Summary {
         if namespace.initial {
             return;
         }
-        let [made, alive, alone] = self.kinds.entry(namespace.kind().name()).or_default();
-        *made += 1;
-        *alive += u64::from(namespace.end.is_none());
+        let [created, active, alone] = self.kinds.entry(namespace.kind().name()).or_default();
+        *created += 1;
+        *active += u64::from(namespace.end.is_none());
         *alone += u64::from(namespace.container.is_none());
     }
 
-    /// How many namespaces are in no container.
+    /// Returns the number of namespaces in no container.
     pub fn alone(&self) -> u64 {
         self.kinds.values().map(|[.., alone]| alone).sum()
     }
@@ -213,42 +213,42 @@ impl Summary {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
+    /// Fails if `out` cannot be written to.
     pub fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         for (what, number) in [
             ("containers:", self.containers),
             ("containers recorded by runtimes:", self.recorded),
-            ("containers alive:", self.alive),
+            ("active containers:", self.active),
             ("events inside containers:", self.events),
             ("violations met there:", self.violations),
         ] {
             writeln!(out, "Number of {what:<32} {number}")?;
         }
         for (program, number) in &self.programs {
-            writeln!(out, "Containers made by {program:<23} {number}")?;
+            writeln!(out, "Containers created by {program:<20} {number}")?;
         }
-        for (kind, [made, alive, alone]) in &self.kinds {
+        for (kind, [created, active, alone]) in &self.kinds {
             writeln!(
                 out,
-                "Namespaces, {kind:<6} {made} made, {alive} alive, {alone} in no container"
+                "Namespaces, {kind:<6} {created} created, {active} active, {alone} in no container"
             )?;
         }
         Ok(())
     }
 
-    /// The same as one object.
+    /// Writes the numbers as one object.
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
+    /// Fails if `out` cannot be written to.
     pub fn json(&self, out: &mut dyn Write) -> io::Result<()> {
         let kinds: BTreeMap<_, _> = self
             .kinds
             .iter()
-            .map(|(kind, [made, alive, alone])| {
+            .map(|(kind, [created, active, alone])| {
                 (
                     kind,
-                    json!({ "made": made, "alive": alive, "alone": alone }),
+                    json!({ "created": created, "active": active, "alone": alone }),
                 )
             })
             .collect();
@@ -256,7 +256,7 @@ impl Summary {
             "kind": "summary",
             "containers": self.containers,
             "recorded": self.recorded,
-            "alive": self.alive,
+            "active": self.active,
             "events": self.events,
             "violations": self.violations,
             "programs": self.programs,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Makes namespaces of records, and knows which one has a number now. What ended leaves it.
+//! Builds namespaces from records, and maps numbers to active namespaces.
 
 use super::namespace::Namespace;
 use crate::record::event::Serials;
@@ -15,17 +15,17 @@ use hashbrown::HashMap;
 use std::collections::BTreeSet;
 use std::io;
 
-/// How many creations may wait for their SYSCALL.
+/// Maximum number of creations that wait for their SYSCALL.
 const MOST: usize = 4096;
 
-/// What lives on a host: the places of namespaces.
+/// Active namespaces of a host, by place.
 #[derive(Debug, Default)]
 struct Living {
     by_id: HashMap<u64, u64>,
     by_number: HashMap<(Kind, i32), u64>,
 }
 
-/// A namespace that lives, or is still to be told of.
+/// A namespace that is active, or not reported yet.
 #[derive(Debug)]
 struct Kept {
     namespace: Namespace,
@@ -34,7 +34,7 @@ struct Kept {
     waits: bool,
 }
 
-/// All namespaces that live.
+/// All active namespaces.
 #[derive(Debug, Default)]
 pub struct Tree {
     nodes: Nodes,
@@ -43,14 +43,14 @@ pub struct Tree {
     /// All of [`Tree::kept`], by host.
     of_host: BTreeSet<(Host, u64)>,
     serials: Serials,
-    /// Creations that wait for their SYSCALL, which tells the program.
+    /// Creations that wait for their SYSCALL, which has the program.
     waiting: Pending<u64>,
-    /// Those that ended with the record that came last: they may still be asked for.
+    /// Namespaces that ended with the last record, and can still be looked up.
     ended: Vec<u64>,
     order: u64,
 }
 
-/// The values that are needed of a namespace record.
+/// Fields of a namespace record.
 #[derive(Default)]
 struct Values {
     number: Option<i32>,
@@ -77,33 +77,33 @@ fn values(kind: Kind, record: &Fields<'_>) -> Values {
 }
 
 impl Tree {
-    /// The namespace at the place `order`, if it lives or ended just now.
+    /// Returns the namespace at the place `order`, if it is active or ended just now.
     pub fn get(&self, order: u64) -> Option<&Namespace> {
         self.kept.get(&order).map(|kept| &kept.namespace)
     }
 
-    /// The same, to change it.
+    /// Returns the same, mutable.
     pub(super) fn get_mut(&mut self, order: u64) -> Option<&mut Namespace> {
         self.kept.get_mut(&order).map(|kept| &mut kept.namespace)
     }
 
-    /// Whether a creation waits for its SYSCALL.
+    /// Returns whether a creation waits for its SYSCALL.
     pub fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// The living namespace of `head`'s host with this id.
+    /// Returns the active namespace of `head`'s host with this id.
     pub(super) fn with_id(&mut self, head: &Head<'_>, id: u64) -> Option<u64> {
         self.living.of(head.host).by_id.get(&id).copied()
     }
 
-    /// The same with this kind and number, if it is known.
+    /// Returns the one with this kind and number, if it is known.
     pub(super) fn known(&mut self, head: &Head<'_>, kind: Kind, number: i32) -> Option<u64> {
         let living = self.living.of(head.host);
         living.by_number.get(&(kind, number)).copied()
     }
 
-    /// `NS_INIT_*`. Tells the namespace.
+    /// Takes an `NS_INIT_*`. Returns the namespace.
     pub fn created(&mut self, kind: Kind, head: &Head<'_>, users: &Users) -> Option<u64> {
         let record = Fields::of(head);
         let Values {
@@ -114,7 +114,7 @@ impl Tree {
         } = values(kind, &record);
         let number = number?;
         self.boots(head);
-        // The module was loaded again: the initial ones are told again.
+        // The module was loaded again: the initial ones are recorded again.
         if let Some(known) = id.and_then(|id| self.with_id(head, id)) {
             if initial {
                 return Some(known);
@@ -126,7 +126,7 @@ impl Tree {
             namespace.descends_from(parent);
         }
         namespace.id = id;
-        // One that is found alive, and is no initial one, was made before the log begins.
+        // A namespace of the baseline that is not initial was created before the log begins.
         namespace.initial = initial && number < 0;
         if namespace.initial || !initial {
             namespace.start = Some(Id::from(head.stamp));
@@ -143,7 +143,7 @@ impl Tree {
         Some(order)
     }
 
-    /// `NS_DEL_*`. Tells the namespace.
+    /// Takes an `NS_DEL_*`. Returns the namespace.
     pub fn deleted(&mut self, kind: Kind, head: &Head<'_>, users: &Users) -> Option<u64> {
         let record = Fields::of(head);
         let Values { number, id, .. } = values(kind, &record);
@@ -175,7 +175,7 @@ impl Tree {
         Some(order)
     }
 
-    /// `NS_INFO`: the namespaces of a task, as they are now. `count`: the event counts as one inside them.
+    /// Takes an `NS_INFO`, and returns its namespaces. `count`: the event counts as one inside them.
     pub fn info(&mut self, head: &Head<'_>, count: bool) -> Vec<u64> {
         let record = Fields::of(head);
         self.boots(head);
@@ -194,7 +194,7 @@ impl Tree {
         seen
     }
 
-    /// The system call of an event in which namespaces may have been created: tells those.
+    /// Takes the system call of an event. Returns the namespaces that it created.
     pub fn syscall(&mut self, head: &Head<'_>, users: &Users) -> Vec<u64> {
         if self.waiting.is_empty() {
             return Vec::new();
@@ -220,7 +220,7 @@ impl Tree {
         created
     }
 
-    /// Creations that have waited long enough at the second `now`: they have no SYSCALL.
+    /// Takes a creation that has waited too long at the second `now`: it has no SYSCALL.
     pub(super) fn overdue(&mut self, now: u64) -> Option<u64> {
         let order = match self.waiting.len() > MOST {
             true => self.waiting.pop(),
@@ -230,7 +230,7 @@ impl Tree {
         Some(order)
     }
 
-    /// It no longer waits; if it ended meanwhile, it can be told.
+    /// Ends the wait of `order`; if it ended meanwhile, it can be reported.
     fn resolved(&mut self, order: u64) {
         if let Some(kept) = self.kept.get_mut(&order) {
             kept.waits = false;
@@ -240,7 +240,7 @@ impl Tree {
         }
     }
 
-    /// The machine goes down or came up: nothing lives.
+    /// Ends all namespaces of a host that goes down or came up.
     pub fn down(&mut self, head: &Head<'_>) {
         if self.serials.began_anew(head) || head.ty == Type::SystemShutdown {
             self.ends(head);
@@ -262,14 +262,14 @@ impl Tree {
         }
     }
 
-    /// If the serial numbers of `head`'s host began anew, it came up in between.
+    /// Ends all namespaces of `head`'s host if its serial numbers began anew: it has booted.
     fn boots(&mut self, head: &Head<'_>) {
         if self.serials.began_anew(head) {
             self.ends(head);
         }
     }
 
-    /// The namespace that has `number` now; one that was there before the log, if none is known.
+    /// Returns the namespace with `number`; an older one than the log, if none is known.
     fn with_number(&mut self, head: &Head<'_>, kind: Kind, number: i32) -> u64 {
         match self.known(head, kind, number) {
             Some(order) => order,
@@ -303,7 +303,7 @@ impl Tree {
         order
     }
 
-    /// Takes what ended with the records before this one: it is asked for no more.
+    /// Takes the namespaces that ended before this record.
     pub(super) fn take_ended(&mut self) -> Vec<(Host, Namespace)> {
         let mut taken = Vec::new();
         for order in std::mem::take(&mut self.ended) {
@@ -318,7 +318,7 @@ impl Tree {
         taken
     }
 
-    /// The log ends: hands out all that is left, what was created first first, and forgets it.
+    /// Takes the end of the log. Calls `each` with the remaining namespaces, in order of creation.
     pub(super) fn end(
         &mut self,
         mut each: impl FnMut(&Namespace) -> io::Result<()>,

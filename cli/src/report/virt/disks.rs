@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Which disks of a guest are mappings or stand on one, and what was found in those while it ran.
+//! Links disks of a guest to mappings, with the violations found in those while it ran.
 //!
-//! libvirt names a disk by its path; the records of device mapper name a mapping by its number. What ties them:
+//! libvirt names a disk by its path. The records of device mapper name a mapping by its number. The link is one of
 //!
-//! - a cgroup record of libvirt has both: `class=path path="/dev/mapper/x" rdev=FD:00`;
-//! - after it come those of what lies beneath: `path="/dev/block/253:0" rdev=FD:00`;
-//! - `/dev/dm-N` says it by itself;
-//! - this machine knows what lies beneath a path now (`machine.rs`), if it is to be asked.
+//! - a cgroup record of libvirt, which has both: `class=path path="/dev/mapper/x" rdev=FD:00`;
+//! - the cgroup records after it, of the devices below: `path="/dev/block/253:0" rdev=FD:00`;
+//! - the name `/dev/dm-N`;
+//! - the present devices below a path on this machine (`machine.rs`), if `--layers` is given.
 //!
-//! Each ties by device and time. That it was the guest who read, and not the host, no record tells.
+//! Each links by device and time. No record has the reader: guest or host.
 
 use super::guests::devices::{Devices, Hold, merge};
-use super::row::{Tie, Violations};
+use super::row::{Relation, Violations};
 use crate::record::by_host::Slot;
 use crate::record::device::Device;
 use crate::record::host::Host;
@@ -23,38 +23,38 @@ use std::rc::Rc;
 pub(super) struct Disks {
     /// Paths of disks that the guest has.
     paths: Vec<Rc<str>>,
-    /// What is known of devices, if anything is.
+    /// The known devices, if there are any.
     ties: Option<Box<Ties>>,
 }
 
-/// What ties disks of a guest to devices.
+/// Links between disks of a guest and devices.
 #[derive(Debug, Default)]
 struct Ties {
     /// Path and device, `253:0`; also of paths that are no disks.
     devices: Vec<(Rc<str>, Device)>,
-    /// The last of those paths, while libvirt tells what lies beneath it.
+    /// The last of those paths, while libvirt records the devices below it.
     last: Option<Rc<str>>,
-    /// Device and the path that it lies beneath, as libvirt told.
-    beneath: Vec<(Device, Rc<str>)>,
-    /// The same, as this machine has it.
+    /// Device, and the path above it, as libvirt recorded them.
+    below: Vec<(Device, Rc<str>)>,
+    /// The same, as this machine has it now.
     now: Vec<(Device, Rc<str>)>,
-    /// What of those is told about in `Devices`, while the guest runs.
+    /// The links that `Devices` has, while the guest runs.
     holds: Vec<Hold>,
-    /// What was found before, in devices that the guest no longer has, and when that began.
+    /// Violations in devices that the guest no longer has, and their beginning.
     found: Vec<(u64, Violations)>,
 }
 
 /// Devices of these major numbers are no disks: `/dev/null`, terminals, `/dev/kvm`.
 const NO_DISKS: [&str; 3] = ["01:", "05:", "0A:"];
 
-/// What `key` has in `list`.
+/// Returns the value of `key` in `list`.
 fn get<'a, K: PartialEq<Q>, Q: ?Sized, V>(list: &'a [(K, V)], key: &Q) -> Option<&'a V> {
     list.iter()
         .find(|(own, _)| own == key)
         .map(|(_, value)| value)
 }
 
-/// `key` has `value` from now on.
+/// Sets the value of `key`.
 fn set<K: PartialEq, V>(list: &mut Vec<(K, V)>, key: K, value: V) {
     match list.iter_mut().find(|(own, _)| *own == key) {
         Some((_, old)) => *old = value,
@@ -70,26 +70,26 @@ impl Disks {
         self.ties.get_or_insert_default()
     }
 
-    /// The guest has a disk, `beneath` which this machine has these devices. Tells all that it may be or stand on.
-    pub(super) fn given(&mut self, path: &Rc<str>, beneath: &[Device]) -> Vec<Device> {
+    /// Adds a disk, with the devices `below` it on this machine. Returns all devices that it may be, or be above.
+    pub(super) fn given(&mut self, path: &Rc<str>, below: &[Device]) -> Vec<Device> {
         if !self.paths.contains(path) {
             self.paths.reserve_exact(1);
             self.paths.push(path.clone());
         }
-        for device in beneath {
+        for device in below {
             set(&mut self.known().now, device.clone(), path.clone());
         }
-        let mut devices = beneath.to_vec();
+        let mut devices = below.to_vec();
         devices.extend(path.strip_prefix("/dev/dm-").map(Device::by_minor));
         devices
     }
 
-    /// The guest has it no more.
+    /// Removes a disk.
     pub(super) fn taken(&mut self, path: &str) {
         self.paths.retain(|known| **known != *path);
     }
 
-    /// `path` is the device `rdev`: `FD:00`, in hexadecimal. Tells it, if it may be a disk or lie beneath one.
+    /// Takes the device `rdev` of `path`: `FD:00`, in hexadecimal. Returns it, if it may be a disk or below one.
     pub(super) fn is_device(&mut self, path: &Rc<str>, rdev: &str) -> Option<Device> {
         if NO_DISKS.iter().any(|major| rdev.starts_with(major)) {
             return None;
@@ -100,7 +100,7 @@ impl Disks {
         let ties = self.known();
         if path.starts_with("/dev/block/") {
             let above = ties.last.clone()?;
-            set(&mut ties.beneath, device.clone(), above);
+            set(&mut ties.below, device.clone(), above);
         } else {
             ties.last = Some(path.clone());
             set(&mut ties.devices, path.clone(), device.clone());
@@ -108,8 +108,8 @@ impl Disks {
         Some(device)
     }
 
-    /// The disk that `device` is, or lies beneath, by what `ties` knows.
-    fn tied(&self, ties: &Ties, device: &Device) -> Option<(Rc<str>, Tie)> {
+    /// Returns the disk that `device` is, or is below, by `ties`.
+    fn tied(&self, ties: &Ties, device: &Device) -> Option<(Rc<str>, Relation)> {
         let minor = match device {
             Device::Number(_, minor) => minor.to_string(),
             Device::Text(_) => String::new(),
@@ -119,29 +119,32 @@ impl Disks {
             None => path.strip_prefix("/dev/dm-") == Some(&*minor),
         };
         if let Some(path) = self.paths.iter().find(is_it) {
-            return Some((path.clone(), Tie::Is));
+            return Some((path.clone(), Relation::Same));
         }
-        for (list, tie) in [(&ties.beneath, Tie::Beneath), (&ties.now, Tie::Now)] {
+        for (list, relation) in [
+            (&ties.below, Relation::Below),
+            (&ties.now, Relation::Inferred),
+        ] {
             if let Some(path) = get(list, device).filter(|path| self.paths.contains(path)) {
-                return Some((path.clone(), tie));
+                return Some((path.clone(), relation));
             }
         }
         None
     }
 
-    /// The devices that disks are or stand on: what each is found by, the disk's path, and how they are tied.
-    fn ties(&self) -> Vec<(Device, Rc<str>, Tie)> {
+    /// Returns the devices of disks: key, the disk's path, and the relation.
+    fn ties(&self) -> Vec<(Device, Rc<str>, Relation)> {
         let nothing = Ties::default();
         let by = self.ties.as_deref().unwrap_or(&nothing);
-        let of = by.beneath.iter().chain(&by.now).map(|(device, _)| device);
+        let of = by.below.iter().chain(&by.now).map(|(device, _)| device);
         let known = by.devices.iter().map(|(_, device)| device).chain(of);
-        let mut ties: Vec<(Device, Rc<str>, Tie)> = Vec::new();
+        let mut ties: Vec<(Device, Rc<str>, Relation)> = Vec::new();
         for device in known {
-            if ties.iter().any(|(told, ..)| told == device) {
+            if ties.iter().any(|(entry, ..)| entry == device) {
                 continue;
             }
-            if let Some((path, tie)) = self.tied(by, device) {
-                ties.push((device.clone(), path, tie));
+            if let Some((path, relation)) = self.tied(by, device) {
+                ties.push((device.clone(), path, relation));
             }
         }
         for path in &self.paths {
@@ -152,22 +155,22 @@ impl Disks {
             let is_it =
                 |device: &Device| matches!(device, Device::Number(_, m) if m.to_string() == minor);
             if !ties.iter().any(|(device, ..)| is_it(device)) {
-                ties.push((Device::by_minor(minor), path.clone(), Tie::Is));
+                ties.push((Device::by_minor(minor), path.clone(), Relation::Same));
             }
         }
         ties
     }
 
-    /// What is found in its disks from now on is told to the guest at `at` on `host`, which runs.
-    pub(super) fn tie(&mut self, devices: &mut Devices, host: Host, at: Slot) {
+    /// Attributes violations in its disks from now on to the active guest at `at` on `host`.
+    pub(super) fn relation(&mut self, devices: &mut Devices, host: Host, at: Slot) {
         let mut ties = self.ties();
         if ties.is_empty() && self.ties.is_none() {
             return;
         }
         let known = self.known();
         for hold in std::mem::take(&mut known.holds) {
-            let as_before = |(key, path, tie): &(Device, Rc<str>, Tie)| {
-                (key, path, *tie) == (&hold.key, &hold.path, hold.tie)
+            let as_before = |(key, path, relation): &(Device, Rc<str>, Relation)| {
+                (key, path, *relation) == (&hold.key, &hold.path, hold.relation)
             };
             match ties.iter().position(as_before) {
                 Some(at) => {
@@ -178,21 +181,21 @@ impl Disks {
             }
         }
         known.holds.reserve_exact(ties.len());
-        for (key, path, tie) in ties {
-            let hold = devices.hold(host, key, path, tie, at);
+        for (key, path, relation) in ties {
+            let hold = devices.hold(host, key, path, relation, at);
             known.holds.push(hold);
         }
     }
 
-    /// A violation by way of the hold `number`: the disk, and how the two are tied.
-    pub(super) fn held(&self, number: u64) -> Option<(&Rc<str>, Tie)> {
+    /// Returns the disk of the hold `number`, and its relation to the mapping.
+    pub(super) fn held(&self, number: u64) -> Option<(&Rc<str>, Relation)> {
         let holds = &self.ties.as_deref()?.holds;
         let hold = holds.iter().find(|hold| hold.number == number)?;
-        Some((&hold.path, hold.tie))
+        Some((&hold.path, hold.relation))
     }
 
-    /// The session on `host` is over: adds what was found to `violations`.
-    pub(super) fn tell(
+    /// Ends the session on `host`, and adds its violations to `violations`.
+    pub(super) fn end_session(
         &mut self,
         devices: &mut Devices,
         host: Host,
@@ -208,7 +211,7 @@ impl Disks {
         violations.extend(known.found.drain(..).map(|(_, found)| found));
     }
 
-    /// Whether nothing is known.
+    /// Returns whether nothing is known.
     pub(super) fn is_empty(&self) -> bool {
         self.paths.is_empty() && self.ties.as_deref().is_none_or(Ties::is_empty)
     }
@@ -223,7 +226,7 @@ impl Ties {
 
     fn is_empty(&self) -> bool {
         self.devices.is_empty()
-            && self.beneath.is_empty()
+            && self.below.is_empty()
             && self.now.is_empty()
             && self.holds.is_empty()
             && self.found.is_empty()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Which guest got a label last. Guests come and go without end; the labels of those that are gone are forgotten.
+//! The newest guest of each label. Labels of ended guests are forgotten, so memory is bounded.
 
 use super::guests::index::Owner;
 use crate::record::host::Host;
@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::rc::Rc;
 
-/// Of so many starts the labels are known in any case; of others, while the guest runs, or has anything.
+/// Number of newest starts with labels that are always kept. Older labels are kept while the guest exists.
 const MOST: usize = 1 << 14;
 
 /// An SELinux level.
@@ -52,7 +52,7 @@ pub(super) struct Labelled {
 }
 
 impl Labelled {
-    /// What its level is found by.
+    /// The key of its level.
     fn place(&self) -> (Host, Option<&Level>) {
         (self.host, self.level.as_ref())
     }
@@ -66,7 +66,7 @@ impl Labelled {
     }
 }
 
-/// Where one of [`Labels`] is.
+/// The slot of one of [`Labels`].
 type At = u32;
 
 /// Labels by level, and by UUID.
@@ -75,9 +75,9 @@ pub(super) struct Labels {
     all: Slab<Labelled>,
     /// Oldest first.
     order: VecDeque<At>,
-    /// Who got each level of a host last.
+    /// The newest guest of each level of a host.
     levels: HashTable<At>,
-    /// What each guest got last.
+    /// The newest label of each guest.
     uuids: HashTable<At>,
     hasher: DefaultHashBuilder,
     most: usize,
@@ -97,7 +97,7 @@ impl Default for Labels {
 }
 
 impl Labels {
-    /// A guest gets a label. `is_there` tells whether a guest still is.
+    /// Adds the label of a guest. `is_there` returns whether a guest still exists.
     pub(super) fn add(&mut self, labelled: Labelled, is_there: impl Fn(&Labelled) -> bool) {
         // 2^32 of them would take 300 GB.
         let at = self.all.insert(labelled) as At;
@@ -120,7 +120,7 @@ impl Labels {
         }
     }
 
-    /// Whose level on `host` this is.
+    /// Returns the guest with this level on `host`.
     pub(super) fn with_level(&self, host: Host, level: &str) -> Option<&Labelled> {
         let level = Level::of(level);
         let place = (host, Some(&level));
@@ -218,11 +218,11 @@ mod tests {
     }
 
     proptest! {
-        /// What is told is what the last start said; and it is told of the last starts, and of guests that run.
+        /// The newest label of a guest is found, for the newest starts and all active guests.
         #[test]
-        fn who_got_it_last_is_told(starts in prop::collection::vec((0u8..12, 0u8..12), 0..80), running: [bool; 12]) {
+        fn the_newest_owner_is_found(starts in prop::collection::vec((0u8..12, 0u8..12), 0..80), running: [bool; 12]) {
             let mut labels = Labels { most: 8, ..Labels::default() };
-            let mut told: Vec<(String, String, String)> = Vec::new();
+            let mut entry: Vec<(String, String, String)> = Vec::new();
             for (number, (guest, level)) in starts.into_iter().enumerate() {
                 let (uuid, level, vm) = (guest.to_string(), name_of(level), number.to_string());
                 let labelled = Labelled {
@@ -234,19 +234,19 @@ mod tests {
                 };
                 let runs = |own: &Labelled| running[own.uuid.to_string().parse::<usize>().expect("a number")];
                 labels.add(labelled, runs);
-                told.push((uuid, level, vm));
+                entry.push((uuid, level, vm));
                 for (guest, runs) in running.into_iter().enumerate() {
                     let name = guest.to_string();
-                    let last = told.iter().rposition(|(uuid, ..)| *uuid == name);
+                    let last = entry.iter().rposition(|(uuid, ..)| *uuid == name);
                     let known = labels.with_uuid(&Uuid::of(&name)).map(|own| &*own.vm);
-                    let young = last.is_some_and(|at| at + 4 >= told.len());
+                    let young = last.is_some_and(|at| at + 4 >= entry.len());
                     prop_assert!(known.is_some() || !(young || (runs && last.is_some())));
-                    prop_assert!(known.is_none() || known == last.map(|at| &*told[at].2));
+                    prop_assert!(known.is_none() || known == last.map(|at| &*entry[at].2));
                     let name = name_of(guest as u8);
-                    let last = told.iter().rposition(|(_, level, _)| *level == name);
+                    let last = entry.iter().rposition(|(_, level, _)| *level == name);
                     let known = labels.with_level(7, &name).map(|own| &*own.vm);
-                    prop_assert!(known.is_some() || last.is_none_or(|at| at + 4 < told.len()));
-                    prop_assert!(known.is_none() || known == last.map(|at| &*told[at].2));
+                    prop_assert!(known.is_some() || last.is_none_or(|at| at + 4 < entry.len()));
+                    prop_assert!(known.is_none() || known == last.map(|at| &*entry[at].2));
                 }
                 prop_assert!(labels.with_level(6, &name_of(0)).is_none());
             }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What lies beneath a file or a block device on this machine, now: partitions, mappings, loop devices and the
-//! files behind them.
+//! The present devices below a file or a block device on this machine: partitions, mappings, loop devices and their
+//! files.
 //!
 //! Source: `/sys/dev/block/MAJOR:MINOR`, as `lsblk` reads it.
 
@@ -11,7 +11,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// This machine, or one whose files are in another folder.
+/// This machine, or one with its files in another folder.
 #[derive(Debug)]
 pub struct Machine {
     root: PathBuf,
@@ -19,7 +19,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// The machine whose root is `root`.
+    /// Returns the machine with the root `root`.
     pub fn at(root: &Path) -> Self {
         Self {
             root: root.to_owned(),
@@ -28,7 +28,7 @@ impl Machine {
     }
 
     /// The devices (`253:0`) that `path` is, or lies on, whatever is between. None where it is not there.
-    pub fn beneath(&mut self, path: &str) -> &[Device] {
+    pub fn below(&mut self, path: &str) -> &[Device] {
         if !self.known.contains_key(path) {
             let mut found = Found::default();
             self.path(path, &mut found);
@@ -142,10 +142,10 @@ mod tests {
         .expect("linked");
         let mut machine = Machine::at(root.path());
         assert_eq!(
-            machine.beneath("/images/x.img"),
+            machine.below("/images/x.img"),
             [filesystem.as_str(), "253:0", "8:1", "8:0"].map(Device::of)
         );
-        assert!(machine.beneath("/images/absent").is_empty());
+        assert!(machine.below("/images/absent").is_empty());
         // A loop device on a file that lies on that.
         fs::create_dir_all(at("sys/dev/block/7:0/loop")).expect("made");
         fs::write(at("sys/dev/block/7:0/loop/backing_file"), "/images/x.img\n").expect("written");

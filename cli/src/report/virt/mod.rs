@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `report virt`: sessions of guests, what they were given, and what was refused them; what auvirt told.
+//! `report virt`: sessions, resources and refusals of guests, as auvirt reported them.
 //!
 //! - [`row`]: a row of the report.
-//! - [`guests`]: makes rows of libvirt's records.
-//! - [`blame`]: whose a refusal or an anomaly is.
-//! - `labels`: which guest got a label last.
-//! - [`disks`]: which disks of guests are mappings, and what was found in those.
-//! - [`machine`]: what lies beneath disks on this machine.
+//! - [`guests`]: builds rows from libvirt's records.
+//! - [`attribution`]: attributes refusals and anomalies to guests.
+//! - `labels`: labels of guests.
+//! - [`disks`]: disks of guests that are mappings, and violations in those.
+//! - [`machine`]: devices below disks on this machine.
 //! - [`summary`]: numbers of all.
 //! - [`show`]: text and JSON.
 
-pub mod blame;
+pub mod attribution;
 pub mod disks;
 pub mod guests;
 mod labels;
@@ -28,7 +28,7 @@ use crate::input::Wanted;
 use crate::record::pending::Pending;
 use crate::record::value::{Fields, text};
 use crate::record::{Head, Type};
-use blame::{Anomaly, Blame};
+use attribution::{Anomaly, Attribution};
 use dmns_audit_log::line::field;
 use dmns_audit_log::virt::VirtType;
 use dmns_audit_uapi::types::RecordType;
@@ -40,9 +40,9 @@ use std::io::{self, Write};
 use std::path::Path;
 use summary::Summary;
 
-/// Which guest, and how.
+/// Options of `report virt`.
 #[derive(Clone, Debug, Default)]
-pub struct Ask {
+pub struct VirtOptions {
     /// Only the guest of this name.
     pub vm: Option<String>,
     /// Only the guest of this UUID.
@@ -51,7 +51,7 @@ pub struct Ask {
     pub show_uuid: bool,
     /// Numbers only.
     pub summary: bool,
-    /// Ask this machine what lies beneath disks, where the log does not tell.
+    /// Look up the devices below disks on this machine, where the log has none.
     pub layers: bool,
 }
 
@@ -60,64 +60,64 @@ pub struct Ask {
 struct Waiting {
     order: u64,
     row: Row,
-    lacks: Lacks,
+    missing: Missing,
 }
 
-/// What the SYSCALL of an event has to tell.
+/// The part of a row that the SYSCALL of its event has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lacks {
+enum Missing {
     /// The user.
     User,
     /// The process, and with it the guest.
     Guest,
 }
 
-/// Collects what befell guests.
+/// Collects events of guests.
 #[derive(Debug)]
 pub struct Report<'a> {
     options: &'a Options,
-    ask: &'a Ask,
+    virt_options: &'a VirtOptions,
     few: Wanted,
-    /// The same and system calls, while a refusal waits for its own.
+    /// `few` and system calls, while a row waits for its own.
     more: Wanted,
     guests: Guests,
-    blame: Blame,
-    /// Refusals that wait for the user, whom their event's SYSCALL tells.
+    attribution: Attribution,
+    /// Rows that wait for their event's SYSCALL.
     waiting: Pending<Waiting>,
-    mappings: dm::lives::Lives,
+    mappings: dm::lifetimes::Lifetimes,
     rows: Rows<Row>,
     text: Text,
     summary: Summary,
-    /// Records of guests that were not asked for: others', and those of other times.
+    /// Number of records of other guests, and of other periods.
     others: u64,
     outside: u64,
 }
 
 impl<'a> Report<'a> {
-    /// A report as `options` and `ask` say.
-    pub fn new(options: &'a Options, ask: &'a Ask) -> Self {
+    /// Creates a report with `options` and `virt_options`.
+    pub fn new(options: &'a Options, virt_options: &'a VirtOptions) -> Self {
         let mut types = vec!["VIRT", "DM_C", "DM_E", "SYST", "KERN", "URIN", "OPEN"];
-        if options.all_events || ask.summary {
+        if options.all_events || virt_options.summary {
             types.extend(["AVC ", "ANOM"]);
         }
         let few = Wanted::types(&types);
-        if options.all_events || ask.summary {
+        if options.all_events || virt_options.summary {
             types.push("SYSC");
         }
-        let text = Text::new(ask);
+        let text = Text::new(virt_options);
         Self {
             options,
-            ask,
+            virt_options,
             few,
             more: Wanted::types(&types),
             guests: Guests::new(
-                options.all_events || ask.summary,
+                options.all_events || virt_options.summary,
                 options.proof,
-                ask.layers.then(|| Machine::at(Path::new("/"))),
+                virt_options.layers.then(|| Machine::at(Path::new("/"))),
             ),
-            blame: Blame::default(),
+            attribution: Attribution::default(),
             waiting: Pending::default(),
-            mappings: dm::lives::Lives::mappings(options.window),
+            mappings: dm::lifetimes::Lifetimes::mappings(options.window),
             rows: Rows::new(options, text.columns(options)),
             text,
             summary: Summary::default(),
@@ -126,13 +126,13 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// What is said where there is no row.
+    /// Returns the message for a report without rows.
     fn none(&self) -> Option<String> {
         let count = |number: u64, what: &str| match number {
             1 => format!("1 record {what}"),
             n => format!("{n} records {what}"),
         };
-        let who = match (&self.ask.vm, &self.ask.uuid) {
+        let who = match (&self.virt_options.vm, &self.virt_options.uuid) {
             (Some(vm), None) => format!("called {vm}"),
             (None, Some(uuid)) => format!("with the UUID {uuid}"),
             (Some(vm), Some(uuid)) => format!("called {vm} with the UUID {uuid}"),
@@ -161,31 +161,31 @@ impl<'a> Report<'a> {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to, or rows cannot be read back.
+    /// Fails if `out` cannot be written to, or rows cannot be read back.
     pub fn end(mut self, out: &mut dyn Write) -> io::Result<()> {
         self.close()?;
         if let Some(none) = self.none() {
             self.rows.set_none(none);
         }
         let options = self.options;
-        match (self.ask.summary, options.json) {
+        match (self.virt_options.summary, options.json) {
             (true, true) => self.summary.json(options, out),
             (true, false) => self.summary.text(options, out),
             (false, _) => self.rows.end(options, out, show::json),
         }
     }
 
-    /// Hands out the rows of a report that is asked for as objects.
+    /// Calls `each` with each row of a report that keeps objects.
     ///
     /// # Errors
     ///
-    /// Where rows cannot be read back.
+    /// Fails if rows cannot be read back.
     pub fn visit(mut self, each: impl FnMut(&Row)) -> io::Result<()> {
         self.close()?;
         self.rows.visit(each)
     }
 
-    /// The log ends.
+    /// Takes the end of the log.
     fn close(&mut self) -> io::Result<()> {
         while let Some(waiting) = self.waiting.pop() {
             self.give_up(waiting)?;
@@ -198,7 +198,7 @@ impl<'a> Report<'a> {
     fn keep(&mut self, order: u64, row: Row) -> io::Result<()> {
         let options = self.options;
         self.summary.count(&row);
-        if self.ask.summary || !(options.all_events || row.is_session()) {
+        if self.virt_options.summary || !(options.all_events || row.is_session()) {
             return Ok(());
         }
         let text = &mut self.text;
@@ -216,9 +216,9 @@ impl<'a> Report<'a> {
         Ok(())
     }
 
-    /// Whether the guest that `record` is about was asked for.
+    /// Returns whether `record` is about a guest that passes the filter.
     fn is_asked_for(&self, record: &Fields<'_>) -> bool {
-        if self.ask.vm.is_none() && self.ask.uuid.is_none() {
+        if self.virt_options.vm.is_none() && self.virt_options.uuid.is_none() {
             return true;
         }
         let is = |wanted: &Option<String>, found: Option<&str>| match (wanted, found) {
@@ -226,15 +226,15 @@ impl<'a> Report<'a> {
             _ => true,
         };
         let vm = record.text("vm");
-        let vm_is = match (&self.ask.vm, vm.as_deref()) {
+        let vm_is = match (&self.virt_options.vm, vm.as_deref()) {
             (Some(wanted), Some(found)) => wanted == found,
             _ => true,
         };
-        vm_is && is(&self.ask.uuid, record.raw("uuid"))
+        vm_is && is(&self.virt_options.uuid, record.raw("uuid"))
     }
 
     fn refusal(&mut self, head: &Head<'_>, record: &Fields<'_>) -> io::Result<()> {
-        let Some(mut row) = self.blame.refusal(head, record, &self.guests) else {
+        let Some(mut row) = self.attribution.refusal(head, record, &self.guests) else {
             return Ok(());
         };
         let order = self.guests.next_order();
@@ -244,55 +244,62 @@ impl<'a> Report<'a> {
             row.user = self.guests.names.get(&user);
             return self.keep(order, row);
         }
-        self.wait(head, order, row, Lacks::User);
+        self.wait(head, order, row, Missing::User);
         Ok(())
     }
 
     fn anomaly(&mut self, head: &Head<'_>, record: &Fields<'_>) -> io::Result<()> {
         let users = &self.options.users;
-        let found = self.blame.anomaly(head, record, &self.guests, users);
+        let found = self.attribution.anomaly(head, record, &self.guests, users);
         let order = self.guests.next_order();
         match found {
             Anomaly::Of(row) => self.keep(order, row),
             Anomaly::Waits(row) => {
-                self.wait(head, order, row, Lacks::Guest);
+                self.wait(head, order, row, Missing::Guest);
                 Ok(())
             }
             Anomaly::OfNobody => Ok(()),
         }
     }
 
-    fn wait(&mut self, head: &Head<'_>, order: u64, row: Row, lacks: Lacks) {
+    fn wait(&mut self, head: &Head<'_>, order: u64, row: Row, missing: Missing) {
         let event = (head.host, head.stamp);
-        self.waiting.push(event, Waiting { order, row, lacks });
+        self.waiting.push(
+            event,
+            Waiting {
+                order,
+                row,
+                missing,
+            },
+        );
     }
 
-    /// No SYSCALL came for it: a refusal has no user, an anomaly is nobody's.
+    /// Ends the wait for a SYSCALL: a refusal has no user, an anomaly no guest.
     fn give_up(&mut self, waiting: Waiting) -> io::Result<()> {
-        match waiting.lacks {
-            Lacks::User => self.keep(waiting.order, waiting.row),
-            Lacks::Guest => Ok(()),
+        match waiting.missing {
+            Missing::User => self.keep(waiting.order, waiting.row),
+            Missing::Guest => Ok(()),
         }
     }
 
-    /// The system call of an event in which something may have been refused.
+    /// Takes the system call of an event that may have waiting rows.
     fn syscall(&mut self, head: &Head<'_>) -> io::Result<()> {
         let event = (head.host, head.stamp);
         for mut waiting in self.waiting.take(&event, |_| true) {
             // It has many fields, and one is asked for.
             let body = text(head.body);
-            match waiting.lacks {
-                Lacks::User => {
+            match waiting.missing {
+                Missing::User => {
                     if let Some(uid) = field(&body, "uid") {
                         let users = &self.options.users;
                         let user = users.of_task(head.enrichment, field(&body, "auid"), uid);
                         waiting.row.user = self.guests.names.get(&user);
                     }
                 }
-                Lacks::Guest => {
+                Missing::Guest => {
                     let pid = field(&body, "pid").and_then(|pid| pid.parse().ok());
                     match pid.and_then(|pid| self.guests.with_pid(head.host, pid)) {
-                        Some(session) => blame::owned_by(&mut waiting.row, session),
+                        Some(session) => attribution::owned_by(&mut waiting.row, session),
                         None => continue,
                     }
                 }
@@ -319,7 +326,7 @@ impl Collector for Report<'_> {
     }
 
     fn takes_long(&self) -> bool {
-        self.guests.tell_resources()
+        self.guests.reports_resources()
     }
 
     fn record(&mut self, head: &Head<'_>) -> io::Result<()> {
@@ -347,7 +354,7 @@ impl Collector for Report<'_> {
         match head.ty {
             Type::Syscall => return self.syscall(head),
             // Only what a guest is given and refused depends on it.
-            Type::Virt(VirtType::MachineId) if !self.guests.tell_resources() => return Ok(()),
+            Type::Virt(VirtType::MachineId) if !self.guests.reports_resources() => return Ok(()),
             Type::Virt(_) | Type::Avc | Type::Anomaly => {}
             Type::KernelBoot | Type::SystemShutdown | Type::SystemBoot => {}
             _ => return Ok(()),
@@ -361,7 +368,7 @@ impl Collector for Report<'_> {
                     ended |= had;
                     self.take()?;
                 }
-                // A boot after a shutdown has nothing to tell.
+                // A boot after a shutdown ends nothing.
                 if ended || head.ty == Type::SystemShutdown {
                     self.guests.went_down(head, &record, &self.options.users);
                 }
@@ -370,7 +377,7 @@ impl Collector for Report<'_> {
                 self.others += u64::from(matches!(head.ty, Type::Virt(_)));
             }
             Type::Virt(VirtType::MachineId) => {
-                self.blame.machine_id(head, &record, &self.guests);
+                self.attribution.machine_id(head, &record, &self.guests);
                 let users = &self.options.users;
                 self.guests.machine_id(head, &record, users);
             }

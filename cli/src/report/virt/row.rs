@@ -9,10 +9,10 @@ use crate::report::id::{Id, Proof};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
-/// Something that befell a guest.
+/// An event of a guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
-    /// What it was.
+    /// The kind of event.
     pub event: Event,
     /// `node=`, where the log has it.
     pub node: Option<Rc<str>>,
@@ -20,25 +20,25 @@ pub struct Row {
     pub vm: Rc<str>,
     /// The guest's UUID.
     pub uuid: Uuid,
-    /// Who did it; `?` if not known.
+    /// The user; `?` if not known.
     pub user: Rc<str>,
-    /// When it began.
+    /// Time of its beginning.
     pub start: Id,
-    /// When it ended, if it did.
+    /// Time of its end, if it ended.
     pub end: Option<Id>,
-    /// Why it ended.
-    pub fate: Fate,
-    /// Whether it succeeded.
+    /// The reason of its end.
+    pub end_reason: EndReason,
+    /// Success.
     pub success: bool,
-    /// The events that it was made from.
+    /// The events behind it.
     pub proof: Proof,
 }
 
-/// How a session or an assignment ended.
+/// The reason of the end of a session or assignment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Fate {
-    /// It goes on.
-    Open,
+pub enum EndReason {
+    /// It is active.
+    Active,
     /// It was stopped.
     Stopped,
     /// The guest was started again, without a stop in the log.
@@ -47,14 +47,14 @@ pub enum Fate {
     Down,
 }
 
-/// What befell a guest.
+/// The kind of an event of a guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// It was started: a session.
     Start {
         /// libvirt's word: `booted`, `restored`.
         reason: Rc<str>,
-        /// What was found in mappings that are its disks.
+        /// Violations in its disks.
         violations: Vec<Violations>,
     },
     /// It was stopped.
@@ -62,9 +62,9 @@ pub enum Event {
         /// libvirt's word: `shutdown`, `destroyed`.
         reason: Rc<str>,
     },
-    /// It was given something.
+    /// A resource was attached.
     Given(Given),
-    /// A violation was found in a mapping that one of its disks is, or stands on.
+    /// A violation was found in a mapping that is one of its disks, or below one.
     Violation {
         /// The target that found it.
         target: Rc<str>,
@@ -74,14 +74,14 @@ pub enum Event {
         device: Device,
         /// The guest's disk.
         path: Rc<str>,
-        /// Where, in the target's unit.
+        /// Sectors or blocks, in the target's unit.
         sector: Option<u64>,
-        /// How the disk and the mapping are tied.
-        tie: Tie,
+        /// The relation of disk and mapping.
+        relation: Relation,
     },
-    /// It was refused something, or something of it was refused to another.
+    /// An access by the guest, or to its files, was refused.
     Avc {
-        /// What was tried.
+        /// The operation.
         operation: Rc<str>,
         /// `denied` or `granted`.
         result: Rc<str>,
@@ -89,7 +89,7 @@ pub enum Event {
         comm: Rc<str>,
         /// On what.
         target: Rc<str>,
-        /// Of a relabelling: the label.
+        /// The label of a relabelling.
         context: Rc<str>,
     },
     /// Its process did something unusual.
@@ -103,7 +103,7 @@ pub enum Event {
     Down,
 }
 
-/// What a guest is given.
+/// A resource of a guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Given {
     /// A disk, an interface, memory, processors, ...
@@ -119,11 +119,11 @@ pub enum Given {
     Opened {
         /// The interface.
         mac: Rc<str>,
-        /// What was opened: `/dev/net/tun`.
+        /// The opened file: `/dev/net/tun`.
         path: Rc<str>,
-        /// Which device that is, `0A:C8`, if it is one.
+        /// Its device number, `0A:C8`, if it is a device.
         rdev: Option<Rc<str>>,
-        /// Whether the guest got the interface.
+        /// The guest got the interface.
         given: bool,
     },
     /// Its cgroup was allowed or refused something.
@@ -134,46 +134,46 @@ pub enum Given {
         class: Rc<str>,
         /// `rw`, `rwm`, ...
         acl: Rc<str>,
-        /// Which path or category.
+        /// The path or category.
         what: Rc<str>,
     },
 }
 
-/// How a disk of a guest and a mapping are tied. None of these tells who read: the guest, or the host.
+/// The relation of a guest's disk to a mapping. None of these has the reader: guest or host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Tie {
+pub enum Relation {
     /// The disk is the mapping.
-    Is,
-    /// The mapping is beneath the disk, as libvirt found it when the guest was given the disk.
-    Beneath,
+    Same,
+    /// The mapping is below the disk, as libvirt found it when it attached the disk.
+    Below,
     /// The disk is the mapping or stands on it now, on this machine.
-    Now,
+    Inferred,
 }
 
-/// What was found in a mapping.
+/// Violations in a mapping.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violations {
     /// The mapping: `253:0`.
     pub device: Device,
     /// The path that the guest has as its disk.
     pub path: Rc<str>,
-    /// How the two are tied.
-    pub tie: Tie,
-    /// How many records.
+    /// The relation of the two.
+    pub relation: Relation,
+    /// Number of records.
     pub count: u64,
-    /// Where, in the target's unit.
+    /// Sectors or blocks, in the target's unit.
     pub sectors: Ranges,
     /// The records.
     pub proof: Proof,
 }
 
 impl Violations {
-    /// None yet, in `device`, beneath the disk `path`. `proof` is kept, or not, as this one.
+    /// Creates an empty set for `device`, below the disk `path`. Keeps events if `proof` does.
     pub(super) fn none(device: &Device, path: &Rc<str>, proof: &Proof) -> Self {
         Self {
             device: device.clone(),
             path: path.clone(),
-            tie: Tie::Is,
+            relation: Relation::Same,
             count: 0,
             sectors: Ranges::default(),
             proof: proof.another(),
@@ -182,7 +182,7 @@ impl Violations {
 }
 
 impl Row {
-    /// Whether it is a session, told also without `--all-events`.
+    /// Returns whether it is a session, which is reported also without `--all-events`.
     pub fn is_session(&self) -> bool {
         matches!(self.event, Event::Start { .. })
     }
@@ -200,7 +200,7 @@ impl Row {
         }
     }
 
-    /// Whether it is one of those that can fail, and did.
+    /// Returns whether it failed.
     pub fn failed(&self) -> bool {
         !self.success
             && !matches!(

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Rows in text and JSON. The columns and their words are auvirt's, so that who knows it knows this.
+//! Rows in text and JSON. Columns and words are auvirt's.
 
-use super::Ask;
-use super::row::{Event, Fate, Given, Row, Tie, Violations};
+use super::VirtOptions;
+use super::row::{EndReason, Event, Given, Relation, Row, Violations};
 use crate::report::columns::Columns;
 use crate::report::{Options, json_line};
 use crate::table::{Line, Table};
-use crate::terminal::{BAD, LIVE, Look, NAME, PLAIN};
+use crate::terminal::{ACTIVE, BAD, NAME, PLAIN, Style};
 use crate::when::{Duration, Times};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
-/// How many ranges of sectors are told in text.
+/// Maximum number of ranges of sectors in text.
 const RANGES: usize = 12;
 
 /// Renders rows as text.
@@ -24,10 +24,10 @@ pub struct Text {
 
 impl Text {
     /// With what was asked for.
-    pub fn new(ask: &Ask) -> Self {
+    pub fn new(virt_options: &VirtOptions) -> Self {
         Self {
             times: Times::default(),
-            uuid: ask.show_uuid,
+            uuid: virt_options.show_uuid,
         }
     }
 
@@ -45,11 +45,11 @@ impl Text {
         Columns::new(table.or("no guests"))
     }
 
-    /// Renders `row`, and beneath it what was asked for.
+    /// Renders `row`, and below it the requested details.
     ///
     /// # Errors
     ///
-    /// None: what is rendered is in memory.
+    /// Does not fail: the text is rendered in memory.
     pub fn row(&mut self, row: &Row, options: &Options, line: &mut Line<'_>) -> io::Result<()> {
         if options.all_events {
             line.cell(PLAIN, row.word());
@@ -66,11 +66,11 @@ impl Text {
         if options.all_events {
             self.what(row, options, line);
         }
-        row.proof.text(options, line.beneath())?;
+        row.proof.text(options, line.below())?;
         if let Event::Start { violations, .. } = &row.event {
             for found in violations {
-                violation(found, options, line.beneath())?;
-                found.proof.text(options, line.beneath())?;
+                violation(found, options, line.below())?;
+                found.proof.text(options, line.below())?;
             }
         }
         Ok(())
@@ -78,12 +78,12 @@ impl Text {
 
     /// `Tue Jan 24 16:28 - 16:28  (00:00)`, `Wed Jan 25 13:55 - failed`, `Wed Jan 25 13:55`.
     fn period(&mut self, row: &Row, options: &Options, line: &mut Line<'_>) {
-        let look = match row.end {
+        let style = match row.end {
             None if row.failed() => BAD,
-            None if row.is_session() => LIVE,
+            None if row.is_session() => ACTIVE,
             _ => PLAIN,
         };
-        line.cell(look, self.times.short(&options.clock, row.start.seconds));
+        line.cell(style, self.times.short(&options.clock, row.start.seconds));
         if let Some(end) = row.end {
             let lasted = end.seconds.saturating_sub(row.start.seconds);
             line.add(" - ")
@@ -92,17 +92,17 @@ impl Text {
             Duration(lasted).show(|part| {
                 line.add(part);
             });
-            line.add(match row.fate {
-                Fate::Open | Fate::Stopped => "",
-                Fate::Restarted => " restarted",
-                Fate::Down => " host down",
+            line.add(match row.end_reason {
+                EndReason::Active | EndReason::Stopped => "",
+                EndReason::Restarted => " restarted",
+                EndReason::Down => " host down",
             });
         } else if row.failed() {
             line.add(" - failed");
         }
     }
 
-    /// What happened: the last three columns.
+    /// Adds the last three columns: the event.
     fn what(&mut self, row: &Row, options: &Options, line: &mut Line<'_>) {
         match &row.event {
             Event::Given(Given::Resource { kind, reason, what }) => {
@@ -122,7 +122,7 @@ impl Text {
                 }
                 line.add(" for ").add(mac).add(match (row.success, given) {
                     (false, _) | (true, true) => "",
-                    (true, false) => ", never given",
+                    (true, false) => ", never attached",
                 });
             }
             Event::Violation {
@@ -131,17 +131,17 @@ impl Text {
                 device,
                 path,
                 sector,
-                tie,
+                relation,
             } => {
                 line.cell(BAD, target).cell(BAD, operation).cell(PLAIN, "");
                 if let Some(sector) = sector {
                     line.add("sector ").number(*sector).add(" of ");
                 }
-                // That it was the guest who read, no record tells.
-                let (before, after) = match tie {
-                    Tie::Is => (", disk ", ""),
-                    Tie::Beneath => (", beneath disk ", ""),
-                    Tie::Now => (", beneath disk ", " as it is now"),
+                // No record has the reader: guest or host.
+                let (before, after) = match relation {
+                    Relation::Same => (", disk ", ""),
+                    Relation::Below => (", below disk ", ""),
+                    Relation::Inferred => (", below disk ", " as it is now"),
                 };
                 line.show(device)
                     .add(before)
@@ -185,10 +185,10 @@ impl Text {
 }
 
 /// A cell of `parts` with spaces between, and none at its end.
-fn words<'l, 'a>(line: &'l mut Line<'a>, look: Look, parts: &[&str]) -> &'l mut Line<'a> {
+fn words<'l, 'a>(line: &'l mut Line<'a>, style: Style, parts: &[&str]) -> &'l mut Line<'a> {
     let blank = |part: &&str| part.trim_end().is_empty();
     let last = parts.iter().rposition(|part| !blank(part));
-    line.cell(look, "");
+    line.cell(style, "");
     for (at, part) in parts
         .iter()
         .take(last.map_or(0, |last| last + 1))
@@ -208,28 +208,24 @@ fn words<'l, 'a>(line: &'l mut Line<'a>, look: Look, parts: &[&str]) -> &'l mut 
 fn violation(found: &Violations, options: &Options, out: &mut Vec<u8>) -> io::Result<()> {
     let s = if found.count == 1 { "" } else { "s" };
     let count = format!("{} violation{s}", found.count);
-    let beneath = match found.tie {
-        Tie::Is => "in",
-        Tie::Beneath | Tie::Now => "beneath",
+    let below = match found.relation {
+        Relation::Same => "in",
+        Relation::Below | Relation::Inferred => "below",
     };
     let count = options.terminal.paint(BAD, &count);
-    write!(
-        out,
-        "    {count} {beneath} {} ({})",
-        found.path, found.device
-    )?;
+    write!(out, "    {count} {below} {} ({})", found.path, found.device)?;
     if !found.sectors.is_empty() {
         write!(out, ": at {}", found.sectors.show(RANGES))?;
     }
     writeln!(out)
 }
 
-/// For JSON: how a mapping and a disk are tied.
-fn word(tie: Tie) -> &'static str {
-    match tie {
-        Tie::Is => "is",
-        Tie::Beneath => "beneath",
-        Tie::Now => "now",
+/// Returns the relation of a mapping and a disk for JSON.
+fn word(relation: Relation) -> &'static str {
+    match relation {
+        Relation::Same => "same",
+        Relation::Below => "below",
+        Relation::Inferred => "inferred",
     }
 }
 
@@ -237,12 +233,12 @@ fn word(tie: Tie) -> &'static str {
 ///
 /// # Errors
 ///
-/// Where `out` cannot be written to.
+/// Fails if `out` cannot be written to.
 pub fn json(row: &Row, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     json_line(out, &object(row, options))
 }
 
-/// `row` as an object. docs/reference/report.md has its fields.
+/// Returns `row` as an object. docs/reference/report.md has its fields.
 pub fn object(row: &Row, options: &Options) -> Value {
     let detail = match &row.event {
         Event::Start { reason, violations } => {
@@ -257,7 +253,7 @@ pub fn object(row: &Row, options: &Options) -> Value {
                     json!({
                         "device": found.device,
                         "path": found.path,
-                        "tie": word(found.tie),
+                        "relation": word(found.relation),
                         "count": found.count,
                         "sectors": ranges,
                         "proof": options.proof.then(|| found.proof.json()),
@@ -289,14 +285,14 @@ pub fn object(row: &Row, options: &Options) -> Value {
             device,
             path,
             sector,
-            tie,
+            relation,
         } => json!({
             "target": target,
             "operation": operation,
             "device": device,
             "path": path,
             "sector": sector,
-            "tie": word(*tie),
+            "relation": word(*relation),
         }),
         Event::Given(Given::Cgroup {
             reason,
@@ -322,12 +318,12 @@ pub fn object(row: &Row, options: &Options) -> Value {
         Event::Anomaly { what, signal } => json!({ "what": what, "signal": signal }),
         Event::Down => json!({}),
     };
-    let state = match row.fate {
+    let state = match row.end_reason {
         _ if row.failed() => "failed",
-        Fate::Open => "open",
-        Fate::Stopped => "ended",
-        Fate::Restarted => "restarted",
-        Fate::Down => "host-down",
+        EndReason::Active => "active",
+        EndReason::Stopped => "ended",
+        EndReason::Restarted => "restarted",
+        EndReason::Down => "host-down",
     };
     // Only what can last has a state.
     let lasts = matches!(row.event, Event::Start { .. } | Event::Given(_));

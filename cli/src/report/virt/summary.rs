@@ -7,7 +7,7 @@ use crate::report::{Id, Options, json_line};
 use serde_json::json;
 use std::io::{self, Write};
 
-/// How many of each.
+/// Numbers of a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     first: Option<Id>,
@@ -51,11 +51,11 @@ impl Summary {
         }
     }
 
-    /// As auvirt has it, and two lines more.
+    /// Writes auvirt's lines, and two more.
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
+    /// Fails if `out` cannot be written to.
     pub fn text(&self, options: &Options, out: &mut dyn Write) -> io::Result<()> {
         let time =
             |id: Option<Id>| id.map_or("undef".to_owned(), |id| options.clock.short(id.seconds));
@@ -76,11 +76,11 @@ impl Summary {
         Ok(())
     }
 
-    /// The same as one object.
+    /// Writes the numbers as one object.
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
+    /// Fails if `out` cannot be written to.
     pub fn json(&self, options: &Options, out: &mut dyn Write) -> io::Result<()> {
         let object = json!({
             "kind": "summary",

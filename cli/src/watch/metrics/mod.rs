@@ -3,17 +3,17 @@
 //! Figures for Prometheus: a file that node_exporter's textfile collector reads. It is replaced as a whole, so that
 //! nobody reads half of it.
 //!
-//! - `alive`: the mappings and namespaces that were there before.
+//! - `active`: the mappings and namespaces that were there before.
 //! - [`system`]: what the module and audit count.
 
-mod alive;
+mod active;
 mod system;
 
 use super::devices::Device;
 use crate::record::value::Fields;
 use crate::record::{Parsed, Type, head};
 use crate::report::dm::record::Record;
-use alive::Alive;
+use active::ActiveObjects;
 use dmns_audit_log::virt::VirtType;
 use dmns_audit_uapi::types::RecordType;
 use std::collections::{BTreeMap, HashMap};
@@ -24,17 +24,17 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use system::System;
 
-/// How long what happened waits for more, before the file is written.
+/// Delay between an event and the next write of the file.
 const SOON: Duration = Duration::from_secs(1);
 
-/// How old the file may become: what the kernel counts changes by itself.
+/// Maximum age of the file: the kernel's counters change without events.
 const OLD: Duration = Duration::from_secs(15);
 
 /// The figures.
 #[derive(Debug)]
 pub struct Metrics {
     path: PathBuf,
-    alive: Alive,
+    active: ActiveObjects,
     system: System,
     /// Violations by mapping, device, target and operation.
     violations: BTreeMap<[String; 4], u64>,
@@ -46,11 +46,11 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Keeps them at `path`, of the machine whose root is `root`.
+    /// Creates metrics of the machine with the root `root`, written to `path`.
     pub fn new(path: &Path, root: &Path) -> Self {
         Self {
             path: path.to_owned(),
-            alive: Alive::of(root),
+            active: ActiveObjects::of(root),
             system: System::of(root),
             violations: BTreeMap::new(),
             guests: HashMap::new(),
@@ -60,7 +60,7 @@ impl Metrics {
         }
     }
 
-    /// A record came. It is of `device`, if of any.
+    /// Takes a record of `device`, if it has one.
     pub fn record(&mut self, line: &[u8], device: Option<&Device>) {
         let Parsed::Record(head) = head::parse(line) else {
             return;
@@ -73,7 +73,7 @@ impl Metrics {
             Type::Ours(ty @ (RecordType::NsInit(kind) | RecordType::NsDel(kind))) => {
                 let number = record.raw(&format!("{}ns", kind.name()));
                 if let Some(number) = number.and_then(|number| number.parse().ok()) {
-                    self.alive
+                    self.active
                         .namespace(kind, number, matches!(ty, RecordType::NsInit(_)));
                 }
             }
@@ -83,7 +83,7 @@ impl Metrics {
                 };
                 // A constructor that failed is followed by a destructor.
                 let step = if record.op == "ctr" { 1 } else { -1 };
-                self.alive.mapping(record.module, record.dev, step);
+                self.active.mapping(record.module, record.dev, step);
             }
             Type::Ours(RecordType::DmEvent) => {
                 let Some(record) = Record::of(&record) else {
@@ -130,7 +130,7 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// Where it cannot be written.
+    /// Fails if it cannot be written.
     pub fn tick(&mut self, now: Instant) -> io::Result<()> {
         let age = self.written.map(|then| now.duration_since(then));
         match age {
@@ -143,7 +143,7 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// Where it cannot be written.
+    /// Fails if it cannot be written.
     pub fn write(&mut self, now: Instant) -> io::Result<()> {
         (self.changed, self.written) = (false, Some(now));
         // The collector reads *.prom only.
@@ -174,15 +174,11 @@ impl Metrics {
             out.sample(&labels.map(|(name, value)| (name, value.as_str())), *count);
         }
         out.family("dmns_mappings", "gauge", "Tables of device mapper that are loaded, by target; two between a reload and its resume.");
-        for (target, count) in self.alive.mappings() {
+        for (target, count) in self.active.mappings() {
             out.sample(&[("target", &target)], count);
         }
-        out.family(
-            "dmns_namespaces",
-            "gauge",
-            "Namespaces that are alive, by kind.",
-        );
-        for (kind, count) in self.alive.namespaces() {
+        out.family("dmns_namespaces", "gauge", "Active namespaces, by kind.");
+        for (kind, count) in self.active.namespaces() {
             out.sample(&[("kind", kind.name())], count);
         }
         let is_container = |virt: &str| matches!(virt, "oci" | "lxc");
@@ -244,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_has_what_the_records_tell() {
+    fn the_file_has_the_numbers_of_the_records() {
         let root = tempfile::tempdir().expect("a folder");
         let write = |path: &str, text: &str| {
             let path = root.path().join(path);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What the module and audit count by themselves.
+//! Counters of the module and of audit.
 
 use super::Text;
 use dmns_audit_recorder::audit::kernel::{Audit, Status};
@@ -15,7 +15,7 @@ pub(super) struct System {
 }
 
 impl System {
-    /// Of the machine whose root is `root`.
+    /// Returns the counters of the machine with the root `root`.
     pub(super) fn of(root: &Path) -> Self {
         Self {
             counters: root.join("sys/kernel/security/dmns_audit/counters"),

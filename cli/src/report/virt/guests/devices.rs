@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What is found in the devices that are disks of guests.
+//! Violations in devices that are disks of guests.
 //!
-//! A device may be beneath the disks of thousands of guests, so a violation is written down once, with the device:
-//! in its newest epoch. An epoch begins where a guest gets the device and something was found since the one before.
-//! What was found while the guest had it is what is in the epochs since.
+//! A device may be below the disks of thousands of guests. So a violation is kept once, in the newest epoch of its
+//! device. An epoch begins when a guest gets the device, if the one before has violations. A guest's violations are
+//! those of the epochs since it got the device.
 
-use super::super::row::{Tie, Violations};
-use super::numbered::Numbered;
+use super::super::row::{Relation, Violations};
+use super::small_map::SmallMap;
 use crate::record::by_host::Slot;
 use crate::record::device::Device;
 use crate::record::host::Host;
@@ -15,34 +15,34 @@ use crate::report::id::{Id, Proof};
 use hashbrown::{Equivalent, HashMap};
 use std::rc::Rc;
 
-/// That a guest has a device.
+/// A device of a guest.
 #[derive(Debug)]
 pub(crate) struct Hold {
-    /// What the device is found by: `253:0`, or `dm-0`.
+    /// The key of the device: `253:0`, or `dm-0`.
     pub(crate) key: Device,
     /// The guest's disk.
     pub(crate) path: Rc<str>,
-    /// How the two are tied.
-    pub(crate) tie: Tie,
-    /// Which one this is.
+    /// The relation of the two.
+    pub(crate) relation: Relation,
+    /// Its number.
     pub(crate) number: u64,
     epoch: u64,
 }
 
 #[derive(Debug, Default)]
 struct Epoch {
-    /// How many guests have had the device since its beginning.
+    /// Number of guests that have had the device since its beginning.
     holds: u32,
-    /// In the order in which it was found; path and tie are those of no guest.
+    /// In the order in which it was found; path and relation are those of no guest.
     found: Vec<(u64, Violations)>,
 }
 
 #[derive(Debug, Default)]
 struct Held {
     /// By number: the newest is the last.
-    epochs: Numbered<Epoch>,
-    /// Those who have it now, in the order in which they got it.
-    guests: Numbered<Slot>,
+    epochs: SmallMap<Epoch>,
+    /// Guests that have it, in the order in which they got it.
+    guests: SmallMap<Slot>,
 }
 
 /// A device and its host, to look it up.
@@ -59,7 +59,7 @@ impl Equivalent<(Host, Device)> for On<'_> {
 #[derive(Debug)]
 pub(crate) struct Devices {
     devices: HashMap<(Host, Device), Held>,
-    /// How many of them are known by their minor number only.
+    /// Number of devices known by their minor number only.
     minors: usize,
     next: u64,
     /// No disk.
@@ -69,7 +69,7 @@ pub(crate) struct Devices {
 }
 
 impl Devices {
-    /// None. `proof`: what was found is told with its events.
+    /// Creates an empty set. `proof`: violations keep their events.
     pub(crate) fn new(proof: bool) -> Self {
         Self {
             devices: HashMap::new(),
@@ -86,7 +86,7 @@ impl Devices {
         host: Host,
         key: Device,
         path: Rc<str>,
-        tie: Tie,
+        relation: Relation,
         at: Slot,
     ) -> Hold {
         self.next += 1;
@@ -110,7 +110,7 @@ impl Devices {
         Hold {
             key,
             path,
-            tie,
+            relation,
             number: self.next,
             epoch,
         }
@@ -132,7 +132,7 @@ impl Devices {
         }
         for (_, found) in &mut all {
             found.path.clone_from(&hold.path);
-            found.tie = hold.tie;
+            found.relation = hold.relation;
         }
         held.forget(hold.epoch);
         if held.guests.is_empty() {
@@ -156,7 +156,7 @@ impl Devices {
         }
     }
 
-    /// Who has `device` on `host`, and by which [`Hold::number`].
+    /// Returns the guests that have `device` on `host`, with the [`Hold::number`] of each.
     pub(crate) fn holders(&self, host: Host, device: &Device) -> impl Iterator<Item = (u64, Slot)> {
         let minor = self.minor(device);
         let minor = minor.and_then(|minor| self.devices.get(&On(host, &minor)));
@@ -164,7 +164,7 @@ impl Devices {
         held.flat_map(|held| held.guests.iter().map(|(number, at)| (number, *at)))
     }
 
-    /// What `device` is known by, where only the minor number is; `None` where nothing is known so.
+    /// Returns the key of `device` by minor number; `None` if no device is known so.
     fn minor(&self, device: &Device) -> Option<Device> {
         if self.minors == 0 {
             return None;
@@ -252,7 +252,7 @@ mod tests {
         Device::Number(253, device.into())
     }
 
-    /// What the guest has it as: the last is known by its minor number only.
+    /// Keys of the guest's devices: the last is known by its minor number only.
     fn key(device: u8) -> Device {
         match device {
             2 => Device::by_minor("2"),
@@ -261,9 +261,9 @@ mod tests {
     }
 
     proptest! {
-        /// It tells what each guest would have written down for itself.
+        /// Compares with a list for each guest.
         #[test]
-        fn each_guest_is_told_what_was_found_while_it_had_the_device(
+        fn each_guest_has_the_violations_found_while_it_had_the_device(
             ops in prop::collection::vec(prop_oneof![
                 3 => (0u8..3).prop_map(Op::Hold),
                 2 => (0usize..9).prop_map(Op::Release),
@@ -275,14 +275,14 @@ mod tests {
             for (serial, op) in ops.into_iter().enumerate() {
                 match op {
                     Op::Hold(device) => {
-                        let hold = devices.hold(0, key(device), "/disk".into(), Tie::Is, 0);
+                        let hold = devices.hold(0, key(device), "/disk".into(), Relation::Same, 0);
                         held.push((hold, Vec::new()));
                     }
                     Op::Release(at) if at < held.len() => {
                         let (hold, own) = held.remove(at);
-                        let told: Vec<_> = devices.release(0, hold).into_iter().map(|(_, v)| v).collect();
+                        let entry: Vec<_> = devices.release(0, hold).into_iter().map(|(_, v)| v).collect();
                         let own: Vec<_> = own.into_iter().map(|(_, v)| v).collect();
-                        prop_assert_eq!(told, own);
+                        prop_assert_eq!(entry, own);
                     }
                     Op::Release(_) => {}
                     Op::Violation(device, sector) => {

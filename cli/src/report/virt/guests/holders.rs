@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Which guest has a file, and which runs in a process.
+//! Finds the guest that has a file, or that runs in a process.
 
 use super::super::row::{Event, Given};
-use super::numbered::Numbered;
-use super::open::Has;
+use super::open::Assignment;
+use super::small_map::SmallMap;
 use crate::record::by_host::Slot;
 use crate::record::host::Host;
 use hashbrown::{DefaultHashBuilder, Equivalent, HashMap, HashTable};
@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 /// Files of hosts, and the guests that have them, by the place of the row that says so.
 #[derive(Debug, Default)]
-pub(super) struct Holders(HashMap<(Host, Rc<str>), Numbered<Slot>>);
+pub(super) struct Holders(HashMap<(Host, Rc<str>), SmallMap<Slot>>);
 
 /// A file of a host, to look it up.
 #[derive(Hash)]
@@ -25,21 +25,21 @@ impl Equivalent<(Host, Rc<str>)> for On<'_> {
     }
 }
 
-/// Whether a guest that has `what` has a file.
+/// Returns whether `what` is a file.
 fn is_file(what: &str) -> bool {
     what.starts_with('/')
 }
 
 impl Holders {
     /// The guest at `at` has what `open` says.
-    pub(super) fn got(&mut self, host: Host, open: &Has, at: Slot) {
+    pub(super) fn got(&mut self, host: Host, open: &Assignment, at: Slot) {
         if let Some(file) = open.what.resource().filter(|what| is_file(what)) {
             let holders = self.0.entry((host, file.clone())).or_default();
             holders.add(open.order, at);
         }
     }
 
-    /// It no longer has it.
+    /// Removes a file of a guest.
     pub(super) fn lost(&mut self, host: Host, event: &Event, order: u64) {
         let Event::Given(Given::Resource { what, .. }) = event else {
             return;
@@ -56,7 +56,7 @@ impl Holders {
         }
     }
 
-    /// Who got `file` last and still has it, and the place of the row that says so.
+    /// Returns the newest guest that has `file`, and the place of its row.
     pub(super) fn last(&self, host: Host, file: &str) -> Option<(u64, Slot)> {
         let (order, at) = self.0.get(&On(host, file))?.last()?;
         Some((order, *at))
@@ -91,7 +91,7 @@ impl Processes {
             .insert_unique(hash_of(&process), process, hash_of);
     }
 
-    /// It does so no more.
+    /// Removes a process of a guest.
     pub(super) fn remove(&mut self, host: Host, pid: i32, at: Slot) {
         let process = Process { host, pid, at };
         let hash = self.hasher.hash_one((host, pid));
@@ -109,7 +109,7 @@ impl Processes {
             .map(|own| own.at)
     }
 
-    /// Whether any guest ran in a process that is known.
+    /// Returns whether any guest has run in a known process.
     pub(super) fn any(&self) -> bool {
         self.any
     }

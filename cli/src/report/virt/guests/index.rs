@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Which guest something concerns, found by what is known of it: the process, the device, the UUID.
+//! Finds guests by process, device or UUID.
 
-use super::super::row::{Event, Fate, Row};
+use super::super::row::{EndReason, Event, Row};
 use super::open::Open;
 use super::{Guest, Guests};
 use crate::record::Head;
@@ -13,7 +13,7 @@ use crate::report::dm::record::Record;
 use crate::report::id::{Id, Proof};
 use std::rc::Rc;
 
-/// Whose something is.
+/// The guest that something belongs to.
 #[derive(Clone, Copy, Debug)]
 pub struct Owner<'a> {
     /// The guest's name.
@@ -42,23 +42,22 @@ impl Guest {
 }
 
 impl Guests {
-    /// Whether what guests are given is told, not only their sessions.
-    pub fn tell_resources(&self) -> bool {
+    /// Returns whether resources are reported, not only sessions.
+    pub fn reports_resources(&self) -> bool {
         self.resources
     }
 
-    /// Whether some guest may have a mapping as its disk, so that violations matter.
+    /// Returns whether some guest may have a mapping as its disk, so that violations matter.
     pub fn have_mappings(&self) -> bool {
         self.mappings
     }
 
-    /// Whether any guest ran in a process that is known.
+    /// Returns whether any guest has run in a known process.
     pub fn run(&self) -> bool {
         self.processes.any()
     }
 
-    /// The violation that `record` tells was found in the mapping `device`: it concerns those whose disk that is, or
-    /// stands on it.
+    /// Adds the violation `record` in the mapping `device` to the guests with a disk that is the device, or above it.
     pub fn violation(&mut self, head: &Head<'_>, record: &Record<'_>, device: &Device) {
         let id = Id::from(head.stamp);
         self.devices.violation(head.host, device, id, record.sector);
@@ -69,7 +68,8 @@ impl Guests {
             let Some(guest) = self.all.at(at) else {
                 continue;
             };
-            let (Some(session), Some((path, tie))) = (&guest.session, guest.disks.held(number))
+            let (Some(session), Some((path, relation))) =
+                (&guest.session, guest.disks.held(number))
             else {
                 continue;
             };
@@ -79,7 +79,7 @@ impl Guests {
                 device: device.clone(),
                 path: path.clone(),
                 sector: record.sector,
-                tie,
+                relation,
             };
             let row = Row {
                 event,
@@ -89,7 +89,7 @@ impl Guests {
                 user: session.user.clone(),
                 start: id,
                 end: None,
-                fate: Fate::Open,
+                end_reason: EndReason::Active,
                 success: true,
                 proof: self.proof(id),
             };
@@ -98,7 +98,7 @@ impl Guests {
         }
     }
 
-    /// Whether the guest `uuid` runs on `host`, is about to, or has anything.
+    /// Returns whether the guest `uuid` on `host` is active, is about to start, or has resources.
     pub fn knows(&self, host: Host, uuid: &Uuid) -> bool {
         self.all.find(host, &uuid).is_some()
     }
@@ -108,7 +108,7 @@ impl Guests {
         self.all.get(host, &uuid)?.running()
     }
 
-    /// The guest whose process is `pid` on `host`.
+    /// Returns the guest with the process `pid` on `host`.
     pub fn with_pid(&self, host: Host, pid: i32) -> Option<Owner<'_>> {
         let places = self.processes.of(host, pid);
         let sessions = places.filter_map(|at| {

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Makes rows of libvirt's records: sessions, and what guests were given.
+//! Builds rows from libvirt's records: sessions and resources of guests.
 //!
-//! A start of a guest is told in this order: `VIRT_MACHINE_ID`, a `VIRT_RESOURCE` for each thing that the
-//! guest is given, `VIRT_CONTROL op=start`. So what was given before the start belongs to it.
+//! The start of a guest is recorded in this order: `VIRT_MACHINE_ID`, a `VIRT_RESOURCE` for each resource, `VIRT_CONTROL
+//! op=start`. So resources before the start belong to it.
 
 pub(super) mod devices;
 mod holders;
 pub(super) mod index;
-mod numbered;
 mod open;
 mod resources;
+mod small_map;
 
 use super::disks::Disks;
 use super::machine::Machine;
-use super::row::{Event, Fate, Row};
+use super::row::{EndReason, Event, Row};
 use crate::record::Head;
-use crate::record::by_host::{ByHost, Keyed, Slot};
+use crate::record::by_host::{Slot, ByHost, Keyed};
 use crate::record::host::{Host, Nodes};
 use crate::record::names::Names;
 use crate::record::users::Users;
@@ -25,14 +25,14 @@ use crate::record::value::Fields;
 use crate::report::id::{Id, Proof};
 use devices::Devices;
 use holders::{Holders, Processes};
-use open::{Has, Leaving, MIGRATED, Open, Session, Sorts, Started, rows};
+use open::{Assignment, Leaving, MIGRATED, Open, ResourceKinds, Session, Started, rows};
 use std::io;
 use std::num::NonZeroU64;
 use std::rc::Rc;
 
 /// A record about a guest.
 #[derive(Debug)]
-struct Told<'a> {
+struct GuestRecord<'a> {
     head: &'a Head<'a>,
     record: &'a Fields<'a>,
     users: &'a Users,
@@ -40,7 +40,7 @@ struct Told<'a> {
     uuid: Uuid,
 }
 
-impl<'a> Told<'a> {
+impl<'a> GuestRecord<'a> {
     /// `record`; `None` where it does not say about which guest.
     fn by(head: &'a Head<'a>, record: &'a Fields<'a>, users: &'a Users) -> Option<Self> {
         let uuid = Uuid::of(record.raw("uuid")?);
@@ -57,7 +57,7 @@ impl<'a> Told<'a> {
 struct Guest {
     uuid: Uuid,
     session: Option<Box<Session>>,
-    resources: Vec<Has>,
+    resources: Vec<Assignment>,
     /// From which place on resources belong to the session that is about to start.
     starting: Option<NonZeroU64>,
     disks: Disks,
@@ -83,31 +83,31 @@ pub struct Guests {
     /// By host and UUID: while a guest moves from host to host, it runs on both. One that is off and has nothing is not
     /// here.
     all: ByHost<Guest>,
-    /// What is found in the devices that are disks of guests that run.
+    /// Violations in devices that are disks of active guests.
     devices: Devices,
     processes: Processes,
-    /// Who has a file.
+    /// The guests that have files.
     holders: Holders,
     nodes: Nodes,
-    /// Resources are told too, not only sessions.
+    /// Resources are reported too, not only sessions.
     resources: bool,
-    /// Rows are told with the events that they were made from.
+    /// Rows keep the events behind them.
     proof: bool,
     /// Some guest had a disk that may be a mapping.
     mappings: bool,
-    /// What lies beneath disks on this machine, if it is to be asked.
+    /// The devices below disks on this machine, with `--layers`.
     machine: Option<Machine>,
-    /// What rows say, each kept once.
+    /// Interned texts of rows.
     pub(super) names: Names,
-    sorts: Sorts,
+    sorts: ResourceKinds,
     order: u64,
     /// Rows that are over, with their places.
     pub done: Vec<(u64, Row)>,
 }
 
 impl Guests {
-    /// No guests yet. `resources`: tell what they are given, not only their sessions. `proof`: with events. `machine`:
-    /// where what lies beneath disks is looked for, if the log does not tell.
+    /// Creates an empty set. `resources`: report resources, not only sessions. `proof`: keep events. `machine`: look up
+    /// devices below disks there, if the log has none.
     pub fn new(resources: bool, proof: bool, machine: Option<Machine>) -> Self {
         Self {
             all: ByHost::default(),
@@ -120,7 +120,7 @@ impl Guests {
             mappings: false,
             machine,
             names: Names::default(),
-            sorts: Sorts::default(),
+            sorts: ResourceKinds::default(),
             order: 0,
             done: Vec::new(),
         }
@@ -147,24 +147,24 @@ impl Guests {
     /// `VIRT_MACHINE_ID`: a start begins.
     pub fn machine_id(&mut self, head: &Head<'_>, record: &Fields<'_>, users: &Users) {
         let order = self.next_order();
-        if let Some(told) = Told::by(head, record, users) {
-            if let Some(guest) = self.guest(&told) {
+        if let Some(entry) = GuestRecord::by(head, record, users) {
+            if let Some(guest) = self.guest(&entry) {
                 guest.starts(order);
             }
         }
     }
 
-    fn guest(&mut self, told: &Told<'_>) -> Option<&mut Guest> {
-        let at = self.place(told);
+    fn guest(&mut self, entry: &GuestRecord<'_>) -> Option<&mut Guest> {
+        let at = self.place(entry);
         self.all.at_mut(at)
     }
 
-    /// Where the guest of `told` is, which may be a new one.
-    fn place(&mut self, told: &Told<'_>) -> Slot {
-        let host = told.head.host;
-        self.all.find(host, &&told.uuid).unwrap_or_else(|| {
+    /// Returns the slot of the guest of `entry`, which may be a new one.
+    fn place(&mut self, entry: &GuestRecord<'_>) -> Slot {
+        let host = entry.head.host;
+        self.all.find(host, &&entry.uuid).unwrap_or_else(|| {
             let guest = Guest {
-                uuid: told.uuid.clone(),
+                uuid: entry.uuid.clone(),
                 session: None,
                 resources: Vec::new(),
                 starting: None,
@@ -175,23 +175,23 @@ impl Guests {
         })
     }
 
-    /// A row about the guest of `told`, at the place `order`; `None` where a field is missing.
-    fn row(&mut self, told: &Told<'_>, order: u64, event: Event) -> Option<(u64, Row)> {
-        let (success, open) = self.open(told, order, event)?;
-        let (order, row) = open.row(self.nodes.of(told.head), told.uuid.clone());
+    /// A row about the guest of `entry`, at the place `order`; `None` where a field is missing.
+    fn row(&mut self, entry: &GuestRecord<'_>, order: u64, event: Event) -> Option<(u64, Row)> {
+        let (success, open) = self.open(entry, order, event)?;
+        let (order, row) = open.row(self.nodes.of(entry.head), entry.uuid.clone());
         Some((order, Row { success, ..row }))
     }
 
-    /// What begins with `told`, at the place `order`, and whether it did; `None` where a field is missing.
-    fn open<T>(&mut self, told: &Told<'_>, order: u64, what: T) -> Option<(bool, Open<T>)> {
-        let (head, record) = (told.head, told.record);
+    /// Returns the success of `entry`, and what it opens at the place `order`; `None` where a field is missing.
+    fn open<T>(&mut self, entry: &GuestRecord<'_>, order: u64, what: T) -> Option<(bool, Open<T>)> {
+        let (head, record) = (entry.head, entry.record);
         let id = Id::from(head.stamp);
         let success = matches!(record.raw("res")?, "success" | "1" | "yes");
         let (auid, uid) = (record.raw("auid"), record.raw("uid")?);
-        let user = told.users.of_task(head.enrichment, auid, uid);
+        let user = entry.users.of_task(head.enrichment, auid, uid);
         let vm = record.text("vm")?;
         // What a guest got before it had under the same name, from the same user.
-        let before = self.all.get(head.host, &&told.uuid);
+        let before = self.all.get(head.host, &&entry.uuid);
         let (vm_before, user_before) = before.and_then(Guest::names).unzip();
         let name = |before: Option<&Rc<str>>, text: &str| match before {
             Some(known) if **known == *text => known.clone(),
@@ -212,42 +212,42 @@ impl Guests {
 
     /// `VIRT_CONTROL`: the guest is started or stopped.
     pub fn control(&mut self, head: &Head<'_>, record: &Fields<'_>, users: &Users) {
-        let Some(told) = Told::by(head, record, users) else {
+        let Some(entry) = GuestRecord::by(head, record, users) else {
             return;
         };
         let reason = self.names.get(record.raw("reason").unwrap_or_default());
         match record.raw("op") {
-            Some("start") => self.start(&told, reason),
-            Some("stop") => self.stop(&told, reason),
+            Some("start") => self.start(&entry, reason),
+            Some("stop") => self.stop(&entry, reason),
             // A container's first process: what befalls it befalls the container.
             Some("init") => {
                 if let Some(pid) = record.raw("init-pid").and_then(|pid| pid.parse().ok()) {
-                    self.runs_in(&told, pid);
+                    self.runs_in(&entry, pid);
                 }
             }
             _ => {}
         }
     }
 
-    fn start(&mut self, told: &Told<'_>, reason: Rc<str>) {
-        let (host, id) = (told.head.host, Id::from(told.head.stamp));
+    fn start(&mut self, entry: &GuestRecord<'_>, reason: Rc<str>) {
+        let (host, id) = (entry.head.host, Id::from(entry.head.stamp));
         let moves = *reason == *MIGRATED;
         let order = self.next_order();
         let started = Started {
             reason,
-            pid: told.record.raw("vm-pid").and_then(|pid| pid.parse().ok()),
+            pid: entry.record.raw("vm-pid").and_then(|pid| pid.parse().ok()),
             init: None,
             violations: Vec::new(),
         };
-        let Some((success, session)) = self.open(told, order, started) else {
+        let Some((success, session)) = self.open(entry, order, started) else {
             return;
         };
         let node = self.nodes.known(host);
-        let at = self.place(told);
+        let at = self.place(entry);
         let Some(guest) = self.all.at_mut(at) else {
             return;
         };
-        let uuid = &told.uuid;
+        let uuid = &entry.uuid;
         // Where nothing runs, whatever the guest has was given to it for this start.
         let starting = guest.starting.take();
         let since = match guest.session {
@@ -270,7 +270,7 @@ impl Guests {
             for mut open in of_this {
                 // What was opened for a guest that did not start, nobody got.
                 open.what.set_given(false, &self.sorts);
-                self.over(host, uuid, open, id, Fate::Stopped);
+                self.over(host, uuid, open, id, EndReason::Stopped);
             }
             return;
         }
@@ -286,22 +286,22 @@ impl Guests {
             // A session that is still open was not stopped in this log, but it is over.
             (before, _) => {
                 for row in rows(before, old, node, uuid.clone()) {
-                    self.ended(host, row, id, Fate::Restarted);
+                    self.ended(host, row, id, EndReason::Restarted);
                 }
             }
         }
         self.session_begins(host, at, Box::new(session));
     }
 
-    fn stop(&mut self, told: &Told<'_>, reason: Rc<str>) {
-        let (host, id) = (told.head.host, Id::from(told.head.stamp));
+    fn stop(&mut self, entry: &GuestRecord<'_>, reason: Rc<str>) {
+        let (host, id) = (entry.head.host, Id::from(entry.head.stamp));
         let moved = *reason == *MIGRATED;
         let order = self.next_order();
         let event = Event::Stop { reason };
-        let Some((order, row)) = self.row(told, order, event) else {
+        let Some((order, row)) = self.row(entry, order, event) else {
             return;
         };
-        let at = self.place(told);
+        let at = self.place(entry);
         let Some(guest) = self.all.at_mut(at) else {
             return;
         };
@@ -311,7 +311,7 @@ impl Guests {
                 (Some(leaving), true) => {
                     let (node, uuid) = (row.node.clone(), row.uuid.clone());
                     for row in rows(Some(leaving.session), leaving.resources, node, uuid) {
-                        self.ended(host, row, id, Fate::Stopped);
+                        self.ended(host, row, id, EndReason::Stopped);
                     }
                     self.done.push((order, row));
                     return;
@@ -329,9 +329,9 @@ impl Guests {
             self.forget(at);
             let known = session.is_some();
             for row in rows(session, resources, row.node.clone(), row.uuid.clone()) {
-                self.ended(host, row, id, Fate::Stopped);
+                self.ended(host, row, id, EndReason::Stopped);
             }
-            // Of a session that began before, nothing is told, as auvirt has it.
+            // Of a session that began before, nothing is reported, as in auvirt.
             if !known {
                 return;
             }
@@ -342,10 +342,10 @@ impl Guests {
         self.done.push((order, row));
     }
 
-    /// The guest of `told`, if it runs, runs in the process `pid` too.
-    fn runs_in(&mut self, told: &Told<'_>, pid: i32) {
-        let host = told.head.host;
-        let Some(at) = self.all.find(host, &&told.uuid) else {
+    /// The guest of `entry`, if it runs, runs in the process `pid` too.
+    fn runs_in(&mut self, entry: &GuestRecord<'_>, pid: i32) {
+        let host = entry.head.host;
+        let Some(at) = self.all.find(host, &&entry.uuid) else {
             return;
         };
         let guest = self.all.at_mut(at);
@@ -364,11 +364,11 @@ impl Guests {
         }
         if let Some(guest) = self.all.at_mut(at) {
             guest.session = Some(session);
-            guest.disks.tie(&mut self.devices, host, at);
+            guest.disks.relation(&mut self.devices, host, at);
         }
     }
 
-    /// Where the guest at `at` was to go, it has stopped: it runs on where it came from.
+    /// Takes a failed migration of the guest at `at`: it stays active at its source.
     fn stays(&mut self, host: Host, at: Slot, stays: Leaving) {
         if let Some(guest) = self.all.at_mut(at) {
             guest.resources = stays.resources;
@@ -376,7 +376,7 @@ impl Guests {
         }
     }
 
-    /// The session of the guest at `at` ends, if it has one: what was found in its disks is told in it.
+    /// Ends the session of the guest at `at`, if it has one, with the violations in its disks.
     fn session_ends(&mut self, host: Host, at: Slot) -> Option<Box<Session>> {
         let session = self.all.at_mut(at)?.ends(host, &mut self.devices)?;
         for pid in session.what.pids() {
@@ -396,8 +396,7 @@ impl Guests {
         }
     }
 
-    /// The machine goes down: one of its guests ends. Tells whether something ended with it; `None` where there is no
-    /// guest.
+    /// Ends one guest of a machine that goes down. Returns whether something ended with it; `None` if there is no guest.
     pub fn goes_down(&mut self, head: &Head<'_>) -> Option<bool> {
         let at = self.all.last(head.host)?;
         let session = self.session_ends(head.host, at);
@@ -405,7 +404,7 @@ impl Guests {
         let before = self.done.len();
         let node = self.nodes.known(head.host);
         for row in guest.end(session, node) {
-            self.ended(head.host, row, head.stamp.into(), Fate::Down);
+            self.ended(head.host, row, head.stamp.into(), EndReason::Down);
         }
         Some(self.done.len() > before)
     }
@@ -424,7 +423,7 @@ impl Guests {
                 .get(&users.of_task(head.enrichment, record.raw("auid"), uid)),
             start: id,
             end: None,
-            fate: Fate::Open,
+            end_reason: EndReason::Active,
             success: !matches!(record.raw("res"), Some("failed" | "0" | "no")),
             proof: self.proof(id),
         };
@@ -433,15 +432,15 @@ impl Guests {
     }
 
     /// `open` of the guest `uuid` ends.
-    fn over(&mut self, host: Host, uuid: &Uuid, open: Has, id: Id, fate: Fate) {
+    fn over(&mut self, host: Host, uuid: &Uuid, open: Assignment, id: Id, end_reason: EndReason) {
         let row = open.row(self.nodes.known(host), uuid.clone());
-        self.ended(host, row, id, fate);
+        self.ended(host, row, id, end_reason);
     }
 
-    fn ended(&mut self, host: Host, (order, mut row): (u64, Row), id: Id, fate: Fate) {
+    fn ended(&mut self, host: Host, (order, mut row): (u64, Row), id: Id, end_reason: EndReason) {
         self.holders.lost(host, &row.event, order);
         row.end = Some(id);
-        row.fate = fate;
+        row.end_reason = end_reason;
         row.proof.add(id);
         self.done.push((order, row));
     }
@@ -450,7 +449,7 @@ impl Guests {
     ///
     /// # Errors
     ///
-    /// What `each` returns.
+    /// Returns the errors of `each`.
     pub fn end(mut self, mut each: impl FnMut(u64, Row) -> io::Result<()>) -> io::Result<()> {
         for (host, mut guest) in self.all.into_all() {
             let session = guest.ends(host, &mut self.devices);
@@ -467,11 +466,12 @@ impl Guest {
     /// Its session ends, if it has one.
     fn ends(&mut self, host: Host, devices: &mut Devices) -> Option<Box<Session>> {
         let mut session = self.session.take()?;
-        self.disks.tell(devices, host, &mut session.what.violations);
+        self.disks
+            .end_session(devices, host, &mut session.what.violations);
         Some(session)
     }
 
-    /// What it was called last, and the user, where it has anything from then.
+    /// Returns its newest name and user, if it has resources from then.
     fn names(&self) -> Option<(&Rc<str>, &Rc<str>)> {
         match (self.resources.last(), &self.session) {
             (Some(open), _) => Some((&open.vm, &open.user)),

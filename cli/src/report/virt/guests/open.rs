@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What goes on: sessions, and what guests have. There may be hundreds of thousands, so what can be said in the end, when
-//! a row is made of it, is not kept here.
+//! Active sessions and resources of guests. They are kept small: there may be hundreds of thousands. Data that a row
+//! can get at its end is not kept here.
 
-use super::super::row::{Event, Fate, Given, Row, Violations};
+use super::super::row::{EndReason, Event, Given, Row, Violations};
 use crate::record::names::Once;
 use crate::record::uuid::Uuid;
 use crate::report::id::{Id, Proof};
@@ -15,7 +15,7 @@ use std::rc::Rc;
 pub(super) struct Open<T> {
     /// Its place among all rows.
     pub(super) order: u64,
-    /// What the guest was called then.
+    /// The name of the guest at that time.
     pub(super) vm: Rc<str>,
     pub(super) user: Rc<str>,
     pub(super) start: Id,
@@ -29,9 +29,9 @@ pub(super) struct Started {
     pub(super) reason: Rc<str>,
     /// The process that the guest runs in.
     pub(super) pid: Option<i32>,
-    /// Of a container, its first process.
+    /// The first process of a container.
     pub(super) init: Option<i32>,
-    /// What was found in disks that it no longer has.
+    /// Violations in disks that it no longer has.
     pub(super) violations: Vec<Violations>,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Started {
 pub(super) type Session = Open<Started>;
 
 /// Something that a guest has.
-pub(super) type Has = Open<Thing>;
+pub(super) type Assignment = Open<AssignedResource>;
 
 impl Started {
     /// The processes that the guest runs in.
@@ -68,14 +68,14 @@ impl<T: Into<Event>> Open<T> {
             user: self.user,
             start: self.start,
             end: None,
-            fate: Fate::Open,
+            end_reason: EndReason::Active,
             success: true,
             proof: self.proof,
         };
         (self.order, row)
     }
 
-    /// The same of what was tried in vain.
+    /// Returns the row of a failed attempt.
     pub(super) fn failed(self, node: Option<Rc<str>>, uuid: Uuid) -> (u64, Row) {
         let (order, row) = self.row(node, uuid);
         let success = false;
@@ -86,7 +86,7 @@ impl<T: Into<Event>> Open<T> {
 /// The rows about a session and what the guest has in it.
 pub(super) fn rows(
     session: Option<Box<Session>>,
-    resources: Vec<Has>,
+    resources: Vec<Assignment>,
     node: Option<Rc<str>>,
     uuid: Uuid,
 ) -> impl Iterator<Item = (u64, Row)> {
@@ -96,20 +96,20 @@ pub(super) fn rows(
     session.into_iter().chain(resources)
 }
 
-/// The reason of such a start, and of such a stop.
+/// The reason of a start or a stop by migration.
 pub(super) const MIGRATED: &str = "migrated";
 
-/// What a guest has where it comes from, while it moves between two managers of one host: it is started by the second,
-/// then stopped by the first.
+/// The source side of a guest that moves between two managers of one host. The second starts it, then the first stops
+/// it.
 #[derive(Debug)]
 pub(super) struct Leaving {
     pub(super) session: Box<Session>,
-    pub(super) resources: Vec<Has>,
+    pub(super) resources: Vec<Assignment>,
 }
 
-/// A [`Given`] without that which tells two from each other. `S`: a text.
+/// The kind of a resource: a [`Given`] without its value. `S`: a text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Sort<S> {
+pub(super) enum ResourceKind<S> {
     Resource {
         kind: S,
         reason: S,
@@ -126,31 +126,31 @@ pub(super) enum Sort<S> {
     },
 }
 
-/// Sorts, each kept once.
+/// Interned kinds of resources.
 #[derive(Debug, Default)]
-pub(super) struct Sorts(Once<Sort<Rc<str>>>);
+pub(super) struct ResourceKinds(Once<ResourceKind<Rc<str>>>);
 
-/// What a guest has.
+/// A resource of a guest.
 #[derive(Debug)]
-pub(super) struct Thing {
-    pub(super) sort: Rc<Sort<Rc<str>>>,
+pub(super) struct AssignedResource {
+    pub(super) sort: Rc<ResourceKind<Rc<str>>>,
     /// The path, the address, the number.
     pub(super) what: Rc<str>,
 }
 
-impl<S> Sort<S> {
-    fn map<'a, T>(&'a self, text: impl Fn(&'a S) -> T) -> Sort<T> {
+impl<S> ResourceKind<S> {
+    fn map<'a, T>(&'a self, text: impl Fn(&'a S) -> T) -> ResourceKind<T> {
         match self {
-            Self::Resource { kind, reason } => Sort::Resource {
+            Self::Resource { kind, reason } => ResourceKind::Resource {
                 kind: text(kind),
                 reason: text(reason),
             },
-            Self::Opened { mac, rdev, given } => Sort::Opened {
+            Self::Opened { mac, rdev, given } => ResourceKind::Opened {
                 mac: text(mac),
                 rdev: rdev.as_ref().map(text),
                 given: *given,
             },
-            Self::Cgroup { reason, class, acl } => Sort::Cgroup {
+            Self::Cgroup { reason, class, acl } => ResourceKind::Cgroup {
                 reason: text(reason),
                 class: text(class),
                 acl: text(acl),
@@ -159,53 +159,53 @@ impl<S> Sort<S> {
     }
 }
 
-impl Equivalent<Rc<Sort<Rc<str>>>> for Sort<&str> {
-    fn equivalent(&self, known: &Rc<Sort<Rc<str>>>) -> bool {
+impl Equivalent<Rc<ResourceKind<Rc<str>>>> for ResourceKind<&str> {
+    fn equivalent(&self, known: &Rc<ResourceKind<Rc<str>>>) -> bool {
         *self == known.map(|text| &**text)
     }
 }
 
-impl Sorts {
+impl ResourceKinds {
     /// `sort`, kept.
-    pub(super) fn get(&self, sort: &Sort<&str>) -> Rc<Sort<Rc<str>>> {
+    pub(super) fn get(&self, sort: &ResourceKind<&str>) -> Rc<ResourceKind<Rc<str>>> {
         self.0.of(sort, |sort| sort.map(|&text| text.into()))
     }
 }
 
-impl Thing {
-    /// The interface that it was opened for, if the guest did not get it or got it, as `given` says.
+impl AssignedResource {
+    /// Returns the interface that it was opened for, if it is attached or not, as `is_given` says.
     pub(super) fn opened_for(&self, is_given: bool) -> Option<&str> {
         match &*self.sort {
-            Sort::Opened { mac, given, .. } if *given == is_given => Some(mac),
+            ResourceKind::Opened { mac, given, .. } if *given == is_given => Some(mac),
             _ => None,
         }
     }
 
     /// If it was opened for an interface: the guest got that, or did not.
-    pub(super) fn set_given(&mut self, given: bool, sorts: &Sorts) {
-        if let Sort::Opened { mac, rdev, .. } = &*self.sort {
+    pub(super) fn set_given(&mut self, given: bool, sorts: &ResourceKinds) {
+        if let ResourceKind::Opened { mac, rdev, .. } = &*self.sort {
             let (mac, rdev) = (&**mac, rdev.as_deref());
-            self.sort = sorts.get(&Sort::Opened { mac, rdev, given });
+            self.sort = sorts.get(&ResourceKind::Opened { mac, rdev, given });
         }
     }
 
-    /// What it is, if it is neither opened for another thing nor of a cgroup.
+    /// Returns its value, if it is neither a descriptor nor a cgroup permission.
     pub(super) fn resource(&self) -> Option<&Rc<str>> {
-        matches!(*self.sort, Sort::Resource { .. }).then_some(&self.what)
+        matches!(*self.sort, ResourceKind::Resource { .. }).then_some(&self.what)
     }
 }
 
-impl From<Thing> for Event {
-    fn from(Thing { sort, what }: Thing) -> Self {
+impl From<AssignedResource> for Event {
+    fn from(AssignedResource { sort, what }: AssignedResource) -> Self {
         Self::Given(match sort.map(Rc::clone) {
-            Sort::Resource { kind, reason } => Given::Resource { kind, reason, what },
-            Sort::Opened { mac, rdev, given } => Given::Opened {
+            ResourceKind::Resource { kind, reason } => Given::Resource { kind, reason, what },
+            ResourceKind::Opened { mac, rdev, given } => Given::Opened {
                 mac,
                 path: what,
                 rdev,
                 given,
             },
-            Sort::Cgroup { reason, class, acl } => Given::Cgroup {
+            ResourceKind::Cgroup { reason, class, acl } => Given::Cgroup {
                 reason,
                 class,
                 acl,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What guests are given and lose.
+//! Attached and detached resources of guests.
 
-use super::super::row::Fate;
-use super::open::{Has, Sort, Sorts, Thing};
-use super::{Guest, Guests, Told};
+use super::super::row::EndReason;
+use super::open::{AssignedResource, Assignment, ResourceKind, ResourceKinds};
+use super::{Guest, GuestRecord, Guests};
 use crate::record::Head;
 use crate::record::resource::{Opened, Resource, succeeded};
 use crate::record::users::Users;
@@ -12,7 +12,7 @@ use crate::record::value::Fields;
 use crate::report::id::Id;
 
 impl Guests {
-    /// `VIRT_RESOURCE`: the guest is given something, loses something, or both.
+    /// Takes a `VIRT_RESOURCE`: a resource is attached, detached, or replaced.
     pub fn resource(&mut self, head: &Head<'_>, record: &Fields<'_>, users: &Users) {
         let Some(kind) = record.raw("resrc") else {
             return;
@@ -24,35 +24,35 @@ impl Guests {
         // Of a cgroup, sessions need the path alone.
         let whole = self.resources || kind == "disk";
         let resource = whole.then(|| Resource::of(record)).flatten();
-        let Some(told) = Told::by(head, record, users) else {
+        let Some(entry) = GuestRecord::by(head, record, users) else {
             return;
         };
-        self.prepares(&told, kind, resource.as_ref());
+        self.prepares(&entry, kind, resource.as_ref());
         let Some(resource) = resource.filter(|_| self.resources) else {
             return;
         };
         if kind == "cgroup" {
-            self.cgroup(&told, &resource);
+            self.cgroup(&entry, &resource);
         } else if let Some(opened) = Opened::of(record) {
-            self.opened(&told, &opened);
+            self.opened(&entry, &opened);
         } else {
-            self.change(&told, &resource);
+            self.change(&entry, &resource);
         }
     }
 
-    /// Where nothing else is said: the place that `prepares` took.
-    fn keep(&mut self, told: &Told<'_>, sort: &Sort<&str>, what: &str) {
+    /// Keeps a resource, at the place that `prepares` took.
+    fn keep(&mut self, entry: &GuestRecord<'_>, sort: &ResourceKind<&str>, what: &str) {
         let (order, thing) = (self.order, self.thing(sort, what));
-        let Some((success, open)) = self.open(told, order, thing) else {
+        let Some((success, open)) = self.open(entry, order, thing) else {
             return;
         };
-        let host = told.head.host;
+        let host = entry.head.host;
         if !success {
             let node = self.nodes.known(host);
-            self.done.push(open.failed(node, told.uuid.clone()));
+            self.done.push(open.failed(node, entry.uuid.clone()));
             return;
         }
-        let at = self.place(told);
+        let at = self.place(entry);
         self.holders.got(host, &open, at);
         let Some(guest) = self.all.at_mut(at) else {
             return;
@@ -63,60 +63,59 @@ impl Guests {
         guest.resources.push(open);
     }
 
-    fn thing(&self, sort: &Sort<&str>, what: &str) -> Thing {
-        Thing {
+    fn thing(&self, sort: &ResourceKind<&str>, what: &str) -> AssignedResource {
+        AssignedResource {
             sort: self.sorts.get(sort),
             what: self.names.get(what),
         }
     }
 
-    fn change(&mut self, told: &Told<'_>, resource: &Resource<'_>) {
-        let id = Id::from(told.head.stamp);
+    fn change(&mut self, entry: &GuestRecord<'_>, resource: &Resource<'_>) {
+        let id = Id::from(entry.head.stamp);
         let kind = resource.kind;
         let mut known = false;
         if let (Some(old), true) = (&resource.old, resource.success) {
-            known = self.taken(told, kind, old);
+            known = self.taken(entry, kind, old);
         }
-        let sort = Sort::Resource {
+        let sort = ResourceKind::Resource {
             kind,
             reason: resource.reason,
         };
         match (&resource.old, &resource.new) {
             (_, Some(new)) => {
                 if kind == "net" && resource.success {
-                    let at = self.place(told);
+                    let at = self.place(entry);
                     if let Some(guest) = self.all.at_mut(at) {
                         guest.gets_interface(new, &self.sorts, id);
                     }
                 }
-                self.keep(told, &sort, new);
+                self.keep(entry, &sort, new);
             }
             // It was given without a record, as libvirt plugs an rng.
             (Some(old), None) if resource.success && !known && resource.reason == "detach" => {
                 let event = self.thing(&sort, old).into();
-                if let Some((order, mut row)) = self.row(told, self.order, event) {
+                if let Some((order, mut row)) = self.row(entry, self.order, event) {
                     row.end = Some(id);
-                    row.fate = Fate::Stopped;
+                    row.end_reason = EndReason::Stopped;
                     self.done.push((order, row));
                 }
             }
             (Some(_), None) => {}
             // A drive without a medium.
-            (None, None) if told.record.raw_of(b"new-", kind) == Some("\"?\"") => {}
-            (None, None) if told.record.raw_of(b"new-", kind) == Some("?") => {}
-            (None, None) => self.keep(told, &sort, ""),
+            (None, None) if entry.record.raw_of(b"new-", kind) == Some("\"?\"") => {}
+            (None, None) if entry.record.raw_of(b"new-", kind) == Some("?") => {}
+            (None, None) => self.keep(entry, &sort, ""),
         }
     }
 
-    /// The guest no longer has `old`. Tells whether it was known to have it.
-    fn taken(&mut self, told: &Told<'_>, kind: &str, old: &str) -> bool {
-        let Some(guest) = self.guest(told) else {
+    /// Detaches `old` from the guest. Returns whether it was attached.
+    fn taken(&mut self, entry: &GuestRecord<'_>, kind: &str, old: &str) -> bool {
+        let Some(guest) = self.guest(entry) else {
             return false;
         };
         let mut ended = Vec::new();
-        let is_it = |open: &Has| {
-            let is_kind =
-                matches!(&*open.what.sort, Sort::Resource { kind: own, .. } if **own == *kind);
+        let is_it = |open: &Assignment| {
+            let is_kind = matches!(&*open.what.sort, ResourceKind::Resource { kind: own, .. } if **own == *kind);
             is_kind && *open.what.what == *old
         };
         if let Some(at) = guest.resources.iter().rposition(is_it) {
@@ -125,32 +124,32 @@ impl Guests {
         let known = !ended.is_empty();
         if kind == "net" {
             // The descriptors go with the interface.
-            let of_it = |open: &mut Has| open.what.opened_for(true) == Some(old);
+            let of_it = |open: &mut Assignment| open.what.opened_for(true) == Some(old);
             ended.extend(guest.resources.extract(of_it));
         }
         for open in ended {
-            self.loses(told, open);
+            self.loses(entry, open);
         }
         known
     }
 
-    /// The guest has `open` no more.
-    fn loses(&mut self, told: &Told<'_>, open: Has) {
-        let id = told.head.stamp.into();
-        self.over(told.head.host, &told.uuid, open, id, Fate::Stopped);
+    /// Ends the assignment `open`.
+    fn loses(&mut self, entry: &GuestRecord<'_>, open: Assignment) {
+        let id = entry.head.stamp.into();
+        self.over(entry.head.host, &entry.uuid, open, id, EndReason::Stopped);
     }
 
-    fn opened(&mut self, told: &Told<'_>, opened: &Opened<'_>) {
-        let sort = Sort::Opened {
+    fn opened(&mut self, entry: &GuestRecord<'_>, opened: &Opened<'_>) {
+        let sort = ResourceKind::Opened {
             mac: opened.mac,
             rdev: opened.rdev,
             given: false,
         };
-        self.keep(told, &sort, &opened.path);
+        self.keep(entry, &sort, &opened.path);
     }
 
-    fn cgroup(&mut self, told: &Told<'_>, resource: &Resource<'_>) {
-        let record = told.record;
+    fn cgroup(&mut self, entry: &GuestRecord<'_>, resource: &Resource<'_>) {
+        let record = entry.record;
         let class = record.raw("class").unwrap_or_default();
         let what = match class {
             "path" => record.text("path").unwrap_or_default(),
@@ -159,30 +158,30 @@ impl Guests {
         };
         let acl = record.raw("acl").unwrap_or_default();
         if resource.reason == "deny" && resource.success {
-            let ended = match self.guest(told) {
+            let ended = match self.guest(entry) {
                 Some(guest) => guest.is_denied(class, &what, acl),
                 None => Vec::new(),
             };
             for open in ended {
-                self.loses(told, open);
+                self.loses(entry, open);
             }
         }
-        let sort = Sort::Cgroup {
+        let sort = ResourceKind::Cgroup {
             reason: resource.reason,
             class,
             acl,
         };
-        self.keep(told, &sort, &what);
+        self.keep(entry, &sort, &what);
     }
 
-    /// What a resource record tells that concerns sessions.
-    fn prepares(&mut self, told: &Told<'_>, kind: &str, resource: Option<&Resource<'_>>) {
-        let record = told.record;
+    /// Takes the part of a resource record that concerns sessions.
+    fn prepares(&mut self, entry: &GuestRecord<'_>, kind: &str, resource: Option<&Resource<'_>>) {
+        let record = entry.record;
         let order = self.next_order();
         let disk = resource.filter(|resource| resource.success && kind == "disk");
         let new = disk.and_then(|disk| disk.new.as_deref());
-        let beneath = match (&mut self.machine, new) {
-            (Some(machine), Some(new)) => machine.beneath(new).to_vec(),
+        let below = match (&mut self.machine, new) {
+            (Some(machine), Some(new)) => machine.below(new).to_vec(),
             _ => Vec::new(),
         };
         let path = match kind {
@@ -190,7 +189,7 @@ impl Guests {
             _ => None,
         };
         let new = new.map(|new| self.names.get(new));
-        let at = self.place(told);
+        let at = self.place(entry);
         let Some(guest) = self.all.at_mut(at) else {
             return;
         };
@@ -205,7 +204,7 @@ impl Guests {
                 guest.disks.taken(old);
             }
             if let Some(new) = &new {
-                devices = guest.disks.given(new, &beneath);
+                devices = guest.disks.given(new, &below);
             }
         } else if let ("cgroup", Some("path"), Some(rdev)) =
             (kind, record.raw("class"), record.raw("rdev"))
@@ -221,15 +220,15 @@ impl Guests {
         self.mappings |= !devices.is_empty();
         if let Some(guest) = self.all.at_mut(at) {
             if guest.session.is_some() {
-                guest.disks.tie(&mut self.devices, told.head.host, at);
+                guest.disks.relation(&mut self.devices, entry.head.host, at);
             }
         }
     }
 }
 
 impl Guest {
-    /// It got the interface `mac`: what was opened for that is its own.
-    fn gets_interface(&mut self, mac: &str, sorts: &Sorts, id: Id) {
+    /// Attaches the interface `mac`, with the descriptors opened for it.
+    fn gets_interface(&mut self, mac: &str, sorts: &ResourceKinds, id: Id) {
         for open in &mut self.resources {
             if open.what.opened_for(false) == Some(mac) {
                 open.what.set_given(true, sorts);
@@ -238,10 +237,10 @@ impl Guest {
         }
     }
 
-    /// Its cgroup is denied something: what ends with that.
-    fn is_denied(&mut self, class: &str, what: &str, acl: &str) -> Vec<Has> {
-        let ends = |open: &mut Has| match &*open.what.sort {
-            Sort::Cgroup {
+    /// Returns the cgroup permissions that a denial ends.
+    fn is_denied(&mut self, class: &str, what: &str, acl: &str) -> Vec<Assignment> {
+        let ends = |open: &mut Assignment| match &*open.what.sort {
+            ResourceKind::Cgroup {
                 reason,
                 class: c,
                 acl: allowed,
@@ -257,7 +256,7 @@ impl Guest {
     }
 }
 
-/// Takes out what is asked for, and keeps the order of the rest.
+/// Removes the matching items, and keeps the order of the rest.
 trait Extract<T> {
     fn extract(&mut self, is_it: impl FnMut(&mut T) -> bool) -> Vec<T>;
 }

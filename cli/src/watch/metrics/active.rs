@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Which mappings and namespaces are alive: those that were there before, as far as this system shows them, and what
-//! records say since.
+//! Active mappings and namespaces: the existing ones that this system shows, and the changes in records
+//! since.
 //!
-//! A namespace shows where a task is in it, or it is mounted. One that nothing but a descriptor holds does not; the
-//! module's list of those that are alive, when it is loaded, has it.
+//! A namespace is visible if a task is in it, or it is mounted. One that only a descriptor holds is not. The
+//! module's baseline has it.
 
 use dmns_audit_uapi::ns::{Kind, relative};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -12,20 +12,20 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// What is alive.
+/// Active mappings and namespaces.
 #[derive(Debug, Default)]
-pub(super) struct Alive {
+pub(super) struct ActiveObjects {
     /// By kind and number.
     namespaces: HashSet<(Kind, i32)>,
-    /// How many tables are loaded, by target and device.
+    /// Number of loaded tables, by target and device.
     mappings: HashMap<(String, String), u32>,
 }
 
 /// The targets that audit knows.
 const TARGETS: [&str; 3] = ["crypt", "integrity", "verity"];
 
-impl Alive {
-    /// What the machine whose root is `root` has now.
+impl ActiveObjects {
+    /// Returns the present namespaces and mappings of the machine with the root `root`.
     pub(super) fn of(root: &Path) -> Self {
         let mut this = Self::default();
         let folders = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
@@ -108,7 +108,7 @@ impl Alive {
         }
     }
 
-    /// How many namespaces of each kind.
+    /// Returns the number of namespaces of each kind.
     pub(super) fn namespaces(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
         Kind::ALL.into_iter().map(|kind| {
             let count = self.namespaces.iter().filter(|(of, _)| *of == kind).count();
@@ -116,7 +116,7 @@ impl Alive {
         })
     }
 
-    /// How many tables of each target.
+    /// Returns the number of tables of each target.
     pub(super) fn mappings(&self) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::from(TARGETS.map(|target| (target.to_owned(), 0)));
         for ((target, _), count) in &self.mappings {
@@ -132,30 +132,30 @@ mod tests {
 
     #[test]
     fn a_table_is_counted_until_it_is_destroyed() {
-        let mut alive = Alive::default();
-        alive.table(
+        let mut active = ActiveObjects::default();
+        active.table(
             "it: 0 2048 integrity 7:0 0 4 J 0\nlin: 0 8 linear 7:0 0\n",
             |_| Some("253:0".to_owned()),
         );
-        assert_eq!(alive.mappings()["integrity"], 1);
+        assert_eq!(active.mappings()["integrity"], 1);
         // Reload, resume.
-        alive.mapping("integrity", "253:0", 1);
-        assert_eq!(alive.mappings()["integrity"], 2);
+        active.mapping("integrity", "253:0", 1);
+        assert_eq!(active.mappings()["integrity"], 2);
         for _ in 0..3 {
-            alive.mapping("integrity", "253:0", -1);
+            active.mapping("integrity", "253:0", -1);
         }
-        assert_eq!(alive.mappings()["integrity"], 0);
+        assert_eq!(active.mappings()["integrity"], 0);
     }
 
     #[test]
     fn a_namespace_is_known_by_its_link() {
-        let mut alive = Alive::default();
-        alive.found("net:[4026531840]");
-        alive.found("pid_for_children:[4026531836]");
-        alive.found("/");
-        alive.namespace(Kind::Net, 0, true);
-        assert_eq!(alive.namespaces().map(|(_, count)| count).sum::<u64>(), 1);
-        alive.namespace(Kind::Net, 0, false);
-        assert_eq!(alive.namespaces().map(|(_, count)| count).sum::<u64>(), 0);
+        let mut active = ActiveObjects::default();
+        active.found("net:[4026531840]");
+        active.found("pid_for_children:[4026531836]");
+        active.found("/");
+        active.namespace(Kind::Net, 0, true);
+        assert_eq!(active.namespaces().map(|(_, count)| count).sum::<u64>(), 1);
+        active.namespace(Kind::Net, 0, false);
+        assert_eq!(active.namespaces().map(|(_, count)| count).sum::<u64>(), 0);
     }
 }

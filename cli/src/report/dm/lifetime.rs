@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! A life of a mapping, as it is told.
+//! A lifetime of a mapping, as it is reported.
 
 use crate::ranges::Ranges;
 use crate::record::device::Device;
@@ -9,38 +9,37 @@ use dmns_audit_log::rules::{self, Unit};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
-/// Whether the operation `op` of `target` has the number of a data block that was looked up, and is about the hash block
-/// above it.
+/// Returns whether the operation `op` of `target` is about a hash block above the data block of its number.
 pub(super) fn is_above(target: &str, op: &str) -> bool {
     (target, op) == ("verity", "verify-metadata")
 }
 
 /// From a constructor to the destructor of the same target on the same device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Life {
+pub struct Lifetime {
     /// The target: `integrity`.
     pub target: Rc<str>,
     /// The mapped device: `254:3`.
     pub device: Device,
-    /// The device is not the mapping, but one beneath: which mapping stands on it, the log does not tell.
-    pub beneath: bool,
-    /// What the mapping is called, where the machine knows it.
+    /// The device is not the mapping, but one below. The log does not identify the mapping.
+    pub below: bool,
+    /// The name of the mapping, where the machine knows it.
     pub name: Option<String>,
     /// `node=`, where the log has it.
     pub node: Option<Rc<str>>,
-    /// Who made it, if the log tells.
+    /// The task that created it, if the log has it.
     pub maker: Option<Who>,
-    /// When it was made; `None` if that is not in the log.
+    /// Time of creation; `None` if that is not in the log.
     pub start: Option<Id>,
-    /// When it ended; `None` if it lives.
+    /// Time of the end; `None` if it is active.
     pub end: Option<Id>,
-    /// How it ended.
-    pub fate: Fate,
-    /// How often its table was loaded anew.
+    /// Reason of the end.
+    pub end_reason: EndReason,
+    /// Number of reloads of its table.
     pub reloads: u32,
-    /// How many violations were told.
+    /// Number of violations.
     pub violations: u64,
-    /// Where, in the target's own unit.
+    /// Sectors or blocks, in the target's own unit.
     pub sectors: Ranges,
     /// The same, by operation and device.
     pub found: Vec<Found>,
@@ -48,14 +47,14 @@ pub struct Life {
     pub proof: Proof,
 }
 
-/// How a life stands, or ended.
+/// State of a lifetime.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Fate {
-    /// It lives.
-    Lives,
-    /// It was destroyed.
-    Destroyed,
-    /// Its constructor failed, and said why.
+pub enum EndReason {
+    /// It is active.
+    Active,
+    /// It was deleted.
+    Deleted,
+    /// Its constructor failed, with this error.
     Failed(String),
     /// The machine went down.
     Down,
@@ -66,22 +65,22 @@ pub enum Fate {
 pub struct Found {
     /// `op=`.
     pub op: Rc<str>,
-    /// The device that the records name: the mapping, or the one beneath it.
+    /// The device that the records name: the mapping, or the one below it.
     pub device: Device,
-    /// How many records.
+    /// Number of records.
     pub count: u64,
     /// The first and the last of them.
     pub first: Id,
     /// The last of them.
     pub last: Id,
-    /// Where.
+    /// Sectors or blocks.
     pub sectors: Ranges,
     /// The records.
     pub proof: Proof,
 }
 
-impl Life {
-    /// What `sectors` counts.
+impl Lifetime {
+    /// Returns the unit of `sectors`.
     pub fn unit(&self) -> &'static str {
         match &*self.target {
             "verity" => "block",
@@ -91,8 +90,8 @@ impl Life {
 }
 
 impl Found {
-    /// Whether its numbers are those of data blocks that were looked up through a corrupt hash block: on the data device
-    /// they are not corrupt.
+    /// Returns whether its numbers are data blocks looked up through a corrupt hash block. These are not corrupt on the
+    /// data device.
     pub fn is_above(&self, target: &str) -> bool {
         is_above(target, &self.op)
     }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Makes lives of records.
+//! Builds lifetimes of mappings from records.
 //!
 //! The kernel's quirks:
 //!
-//! - A constructor that fails is followed by a destructor of the same event: nothing that lived ended.
-//! - A table that is loaded anew is a `ctr`, and the old table's `dtr` follows: the mapping lives on.
-//! - crypt and verity name the device beneath the mapping in what they find, and so does integrity in inline
-//!   mode. Which mapping stands on it is taken from the order of constructors (`cryptsetup luksOpen` makes the
-//!   integrity device, then the crypt one, in one process), or is plain where only one can be meant.
+//! - A constructor that fails is followed by a destructor of the same event. No mapping ended.
+//! - A reload of a table is a `ctr`, followed by the `dtr` of the old table. The mapping stays active.
+//! - In violations, crypt and verity name the device below the mapping. So does integrity in inline mode. The mapping
+//!   above is found by the order of constructors, or because it is the only candidate. `cryptsetup luksOpen` creates
+//!   the integrity device, then the crypt one, in one process.
 
-use super::life::{Fate, Life};
+use super::lifetime::{EndReason, Lifetime};
 use super::mappings::Mappings;
-use super::open::{Named, Open, Told};
+use super::open::{Details, Named, Open};
 use super::record::Record;
 use crate::ranges::Ranges;
 use crate::record::by_host::Slot;
@@ -32,54 +32,54 @@ use hashbrown::HashMap;
 use std::io;
 use std::rc::Rc;
 
-/// How many mappings may wait for their name.
+/// Maximum number of mappings that wait for their name.
 const NAMING: usize = 1024;
 
-/// How many bytes the sectors of all that lives may take. Then they are told less exactly.
+/// Maximum size of the sectors of all active mappings, in bytes. Beyond it, they are kept less exactly.
 const SECTORS: usize = 16 << 20;
 
-/// Lives that go on, and those that ended.
+/// Lifetimes, active and ended.
 #[derive(Debug)]
-pub struct Lives {
+pub struct Lifetimes {
     window: Window,
-    /// Lives are told, with the records that they were made from or without. `None`: only which mapping a violation is of
-    /// is asked for, and nothing is counted.
-    told: Option<Proof>,
+    /// Lifetimes are reported, with their records or without. `None`: only the mapping of each violation is looked up,
+    /// and nothing is counted.
+    details: Option<Proof>,
     open: Mappings,
-    /// Constructors that failed, whose destructor is still to come.
+    /// Failed constructors that wait for their destructor.
     failed: HashMap<Host, Pending<(Rc<str>, Device)>>,
-    /// The integrity device that was made last on a host, and by which process.
+    /// The newest integrity device of a host, and the process that created it.
     last_integrity: HashMap<Host, (Option<i32>, Device)>,
-    /// Mappings that wait for the command line of their event: where each is, and its place among all.
+    /// Mappings that wait for the command line of their event: slot, and place among all.
     naming: Pending<(Slot, u64)>,
     nodes: Nodes,
     serials: Serials,
     order: u64,
-    /// How many bytes the sectors of what lives take, and how many they may.
+    /// Size of the sectors of active mappings in bytes, and its maximum.
     sectors: usize,
     room: usize,
-    /// How many they are made to take at most where that was too much.
+    /// Size that they are reduced to beyond the maximum.
     limit: usize,
     /// Any record was seen.
     pub any: bool,
-    /// What ended, with its place among all lives.
-    pub done: Vec<(u64, Life)>,
+    /// Ended lifetimes, with their place among all.
+    pub done: Vec<(u64, Lifetime)>,
 }
 
-impl Lives {
-    /// Of lives that the window of `options` has a part of, and of violations within it.
+impl Lifetimes {
+    /// Creates a collection of lifetimes that overlap the period of `options`, and of violations within it.
     pub fn new(options: &Options) -> Self {
         Self {
-            told: Some(Proof::new(options.proof)),
+            details: Some(Proof::new(options.proof)),
             ..Self::mappings(options.window)
         }
     }
 
-    /// Those that only tell of which mapping a violation is: nothing is counted, and nothing [`Lives::done`].
+    /// Creates a collection that only looks up the mapping of a violation, with nothing counted or [`Lifetimes::done`].
     pub fn mappings(window: Window) -> Self {
         Self {
             window,
-            told: None,
+            details: None,
             open: Mappings::default(),
             failed: HashMap::new(),
             last_integrity: HashMap::new(),
@@ -95,7 +95,7 @@ impl Lives {
         }
     }
 
-    /// A record of any type. Tells the mapped device of a violation.
+    /// Takes a record of any type. Returns the mapped device of a violation.
     pub fn record(&mut self, head: &Head<'_>, users: &Users) -> Option<Device> {
         match head.ty {
             Type::Ours(RecordType::DmCtrl | RecordType::DmEvent) => {
@@ -117,12 +117,12 @@ impl Lives {
         }
     }
 
-    /// Whether a command line may name a mapping.
+    /// Returns whether a command line may name a mapping.
     pub fn is_naming(&self) -> bool {
         !self.naming.is_empty()
     }
 
-    /// The command line of an event.
+    /// Takes the command line of an event.
     fn title(&mut self, head: &Head<'_>) {
         let waiting = self.naming.take(&(head.host, head.stamp), |_| true);
         if waiting.is_empty() {
@@ -138,14 +138,17 @@ impl Lives {
                 continue;
             };
             let target = open.target.clone();
-            if let Some(told) = open.told.as_mut().filter(|told| told.order == order) {
-                told.name = command::mapping(&argv, &target);
+            if let Some(details) = open
+                .details
+                .as_mut()
+                .filter(|details| details.order == order)
+            {
+                details.name = command::mapping(&argv, &target);
             }
         }
     }
 
-    /// A record of device mapper, which says `record` and all that is in `fields`. Tells the mapped device of a
-    /// violation.
+    /// Takes a record of device mapper, parsed as `record` from `fields`. Returns the mapped device of a violation.
     pub fn mapper(
         &mut self,
         head: &Head<'_>,
@@ -165,7 +168,7 @@ impl Lives {
         match record.op {
             "ctr" => {
                 let who = self
-                    .told
+                    .details
                     .is_some()
                     .then(|| Who::of(head, fields.fields(), users));
                 self.ctr(head, record, named, who, users);
@@ -190,20 +193,25 @@ impl Lives {
             let failed = self.failed.entry(head.host).or_default();
             while failed.overdue(id.seconds).is_some() {}
             failed.push((0, head.stamp), (open.target.clone(), open.device.clone()));
-            self.finish(open, head, Some(id), Fate::Failed(record.error.to_owned()));
+            self.finish(
+                open,
+                head,
+                Some(id),
+                EndReason::Failed(record.error.to_owned()),
+            );
             return;
         }
         let known = self.open.find(head.host, &named);
         let loaded = known.and_then(|at| self.open.at_mut(at));
         if let Some(open) = loaded.filter(|open| open.tables > 0) {
             open.tables += 1;
-            if let Some(told) = &mut open.told {
-                told.reloads += 1;
-                told.proof.add(id);
+            if let Some(details) = &mut open.details {
+                details.reloads += 1;
+                details.proof.add(id);
             }
             return;
         }
-        let beneath = match record.module {
+        let below = match record.module {
             "integrity" => {
                 let last = (record.pid, named.device.clone());
                 self.last_integrity.insert(head.host, last);
@@ -218,12 +226,12 @@ impl Lives {
         };
         let mut open = self.begin(head, named, Some(id), who, users);
         open.tables = 1;
-        open.beneath = beneath.map(Box::new);
-        // Violations of a life whose constructor was not seen, and now another one: they were two.
+        open.below = below.map(Box::new);
+        // Violations of a lifetime without a constructor, and now a constructor: these are two lifetimes.
         if let Some(old) = known.and_then(|at| self.open.remove(head.host, at)) {
-            self.finish(old, head, None, Fate::Lives);
+            self.finish(old, head, None, EndReason::Active);
         }
-        let order = open.told.as_ref().map(|told| told.order);
+        let order = open.details.as_ref().map(|details| details.order);
         let at = self.open.add(head.host, open);
         if let Some(order) = order {
             if self.naming.len() == NAMING {
@@ -241,8 +249,8 @@ impl Lives {
         let known = self.open.find(head.host, &named);
         let loaded = known.and_then(|at| self.open.at_mut(at));
         if let Some(open) = loaded.filter(|open| open.tables > 1) {
-            if let Some(told) = &mut open.told {
-                told.proof.add(id);
+            if let Some(details) = &mut open.details {
+                details.proof.add(id);
             }
             open.tables -= 1;
             return;
@@ -251,10 +259,10 @@ impl Lives {
             Some(open) => open,
             None => self.begin(head, named, None, None, users),
         };
-        self.finish(open, head, Some(id), Fate::Destroyed);
+        self.finish(open, head, Some(id), EndReason::Deleted);
     }
 
-    /// Whether the constructor of the same event failed: one destructor for each.
+    /// Returns whether the constructor of the same event failed. Each has one destructor.
     fn had_failed(&mut self, head: &Head<'_>, named: &Named<'_>) -> bool {
         let Some(failed) = self.failed.get_mut(&head.host) else {
             return false;
@@ -276,7 +284,7 @@ impl Lives {
         users: &Users,
     ) -> Option<Device> {
         let id = Id::from(head.stamp);
-        let (device, beneath) = self.open.above(head.host, record, &named);
+        let (device, below) = self.open.above(head.host, record, &named);
         let by = named.device.clone();
         let named = Named {
             device: device.unwrap_or(named.device),
@@ -286,7 +294,7 @@ impl Lives {
             Some(at) => at,
             None => {
                 let mut open = self.begin(head, named, None, None, users);
-                open.is_beneath = beneath;
+                open.is_below = below;
                 self.open.add(head.host, open)
             }
         };
@@ -294,51 +302,51 @@ impl Lives {
             return None;
         }
         let open = self.open.at_mut(at)?;
-        if let Some(told) = &mut open.told {
-            let more = told.violation(id, record, &by, || users.names.get(record.op));
+        if let Some(details) = &mut open.details {
+            let more = details.violation(id, record, &by, || users.names.get(record.op));
             self.sectors = self.sectors.saturating_add_signed(more);
         }
-        let device = (!open.is_beneath).then(|| open.device.clone());
+        let device = (!open.is_below).then(|| open.device.clone());
         if self.sectors > self.room {
             self.coarsen();
         }
         device
     }
 
-    /// The sectors take too much room: mappings that have more than others get by with less.
+    /// Reduces the sectors of the mappings that have the most.
     fn coarsen(&mut self) {
-        let lives = self.open.all_mut().flat_map(|open| &open.told);
-        let sets: usize = lives.map(|told| told.found.len()).sum();
+        let lifetimes = self.open.all_mut().flat_map(|open| &open.details);
+        let sets: usize = lifetimes.map(|details| details.found.len()).sum();
         let most = self.limit / 2 / Ranges::OF_MANY / sets.max(1);
         self.sectors = 0;
-        for told in self.open.all_mut().flat_map(|open| &mut open.told) {
-            for found in &mut told.found {
+        for details in self.open.all_mut().flat_map(|open| &mut open.details) {
+            for found in &mut details.found {
                 found.sectors.coarsen(most.max(1));
             }
-            self.sectors += told.sectors();
+            self.sectors += details.sectors();
         }
         self.room = self.limit.max(2 * self.sectors);
     }
 
-    /// The machine of `head` goes down or came up: nothing lives.
+    /// Ends all lifetimes of the host of `head`, which went down or came up.
     fn down(&mut self, head: &Head<'_>) {
         while let Some(open) = self.open.pop(head.host) {
-            self.finish(open, head, Some(Id::from(head.stamp)), Fate::Down);
+            self.finish(open, head, Some(Id::from(head.stamp)), EndReason::Down);
         }
         self.failed.remove(&head.host);
         self.last_integrity.remove(&head.host);
     }
 
-    /// The log ends: what lives, lives. Hands out each life that is told, and its place among all.
+    /// Takes the end of the log. Calls `each` with each active lifetime to report, and its place among all.
     ///
     /// # Errors
     ///
-    /// What `each` returns.
-    pub fn end(&mut self, mut each: impl FnMut(u64, Life) -> io::Result<()>) -> io::Result<()> {
+    /// Returns the errors of `each`.
+    pub fn end(&mut self, mut each: impl FnMut(u64, Lifetime) -> io::Result<()>) -> io::Result<()> {
         for (host, open) in std::mem::take(&mut self.open).into_all() {
             let node = self.nodes.known(host);
-            if let Some((order, life)) = self.told(open, node, None, Fate::Lives) {
-                each(order, life)?;
+            if let Some((order, lifetime)) = self.details(open, node, None, EndReason::Active) {
+                each(order, lifetime)?;
             }
         }
         Ok(())
@@ -352,12 +360,12 @@ impl Lives {
         maker: Option<Who>,
         users: &Users,
     ) -> Open {
-        let told = self.told.clone().map(|mut proof| {
+        let details = self.details.clone().map(|mut proof| {
             self.order += 1;
             // So that it is known in the end.
             self.nodes.of(head);
             start.into_iter().for_each(|id| proof.add(id));
-            Box::new(Told {
+            Box::new(Details {
                 order: self.order,
                 maker,
                 name: None,
@@ -371,43 +379,43 @@ impl Lives {
             target: users.names.get(named.target),
             device: named.device,
             tables: 0,
-            beneath: None,
-            is_beneath: false,
-            told,
+            below: None,
+            is_below: false,
+            details,
         }
     }
 
-    fn finish(&mut self, open: Open, head: &Head<'_>, end: Option<Id>, fate: Fate) {
-        if open.told.is_some() {
+    fn finish(&mut self, open: Open, head: &Head<'_>, end: Option<Id>, end_reason: EndReason) {
+        if open.details.is_some() {
             let node = self.nodes.of(head);
-            let life = self.told(open, node, end, fate);
-            self.done.extend(life);
+            let lifetime = self.details(open, node, end, end_reason);
+            self.done.extend(lifetime);
         }
     }
 
-    /// What is told of `open`, which ended so, if anything.
-    fn told(
+    /// Returns the lifetime of `open`, which ended so, if it is reported.
+    fn details(
         &mut self,
         open: Open,
         node: Option<Rc<str>>,
         end: Option<Id>,
-        fate: Fate,
-    ) -> Option<(u64, Life)> {
-        self.sectors -= open.told.as_ref().map_or(0, |told| told.sectors());
-        let (order, life) = open.life(node, end, fate)?;
+        end_reason: EndReason,
+    ) -> Option<(u64, Lifetime)> {
+        self.sectors -= open.details.as_ref().map_or(0, |details| details.sectors());
+        let (order, lifetime) = open.lifetime(node, end, end_reason)?;
         let window = self.window;
-        let before = life.end.is_some_and(|end| {
+        let before = lifetime.end.is_some_and(|end| {
             window
                 .start
                 .is_some_and(|start| (end.seconds as i64) < start)
         });
-        let after = life
+        let after = lifetime
             .start
             .is_some_and(|begin| window.end.is_some_and(|end| begin.seconds as i64 > end));
-        // A life without a constructor and without a destructor is only its violations.
-        let seen = life.start.is_some() || life.fate == Fate::Destroyed;
-        let nothing = !seen && life.violations == 0;
-        (!before && !after && !nothing).then_some((order, life))
+        // A lifetime without a constructor and without a destructor is only its violations.
+        let seen = lifetime.start.is_some() || lifetime.end_reason == EndReason::Deleted;
+        let nothing = !seen && lifetime.violations == 0;
+        (!before && !after && !nothing).then_some((order, lifetime))
     }
 }
 
@@ -416,14 +424,14 @@ mod tests {
     use super::*;
     use crate::record::{Parsed, head};
 
-    /// Violations in `mappings` mappings, as many as `each` in each: how many distinct sectors were told, whether exactly,
-    /// and the most bytes that sectors took.
-    fn told(limit: usize, mappings: u64, each: u64) -> (Vec<(u64, bool)>, usize) {
+    /// Takes `each` violations in each of `mappings` mappings. Returns the distinct sectors of each, whether they are
+    /// exact, and the maximum size of the sectors.
+    fn details(limit: usize, mappings: u64, each: u64) -> (Vec<(u64, bool)>, usize) {
         let options = Options::default();
-        let mut lives = Lives {
+        let mut lifetimes = Lifetimes {
             room: limit,
             limit,
-            ..Lives::new(&options)
+            ..Lifetimes::new(&options)
         };
         let mut most = 0;
         for number in 0..mappings * each {
@@ -435,26 +443,27 @@ mod tests {
             let Parsed::Record(head) = head::parse(line.as_bytes()) else {
                 panic!("{line}");
             };
-            lives.record(&head, &options.users);
-            most = most.max(lives.sectors);
+            lifetimes.record(&head, &options.users);
+            most = most.max(lifetimes.sectors);
         }
-        let mut told = Vec::new();
-        lives
-            .end(|_, life| {
-                told.push((life.sectors.distinct(), life.sectors.is_exact()));
+        let mut details = Vec::new();
+        lifetimes
+            .end(|_, lifetime| {
+                details.push((lifetime.sectors.distinct(), lifetime.sectors.is_exact()));
                 Ok(())
             })
-            .expect("told");
-        (told, most)
+            .expect("details");
+        (details, most)
     }
 
     #[test]
-    fn sectors_of_all_that_lives_have_an_end_and_what_fits_is_exact() {
-        assert_eq!(told(1 << 20, 20, 200).0, vec![(200, true); 20]);
-        let (told, most) = told(1 << 16, 20, 500);
+    fn sectors_of_active_mappings_are_bounded_and_exact_below_the_bound() {
+        assert_eq!(details(1 << 20, 20, 200).0, vec![(200, true); 20]);
+        let (details, most) = details(1 << 16, 20, 500);
         assert!(most <= (1 << 16) + 1024, "{most}");
         assert!(
-            told.iter()
+            details
+                .iter()
                 .all(|&(distinct, exact)| distinct <= 500 && !exact)
         );
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Whose a refusal or an anomaly is: the guest with that SELinux level, AppArmor profile, file or process.
+//! Attributes refusals and anomalies to guests, by SELinux level, AppArmor profile, file or process.
 
 use super::guests::Guests;
 use super::guests::index::Owner;
 use super::labels::{Labelled, Labels, Level};
-use super::row::{Event, Fate, Row};
+use super::row::{EndReason, Event, Row};
 use crate::record::Head;
 use crate::record::names::Names;
 use crate::record::users::Users;
@@ -15,7 +15,7 @@ use crate::report::id::Id;
 
 /// The labels of guests.
 #[derive(Debug, Default)]
-pub struct Blame {
+pub struct Attribution {
     labels: Labels,
 }
 
@@ -25,8 +25,8 @@ fn level(label: &str) -> Option<&str> {
     Some(&label[colon + 1..]).filter(|level| !level.is_empty())
 }
 
-impl Blame {
-    /// `VIRT_MACHINE_ID`: a guest gets a label.
+impl Attribution {
+    /// Takes a `VIRT_MACHINE_ID`: the label of a guest.
     pub fn machine_id(&mut self, head: &Head<'_>, record: &Fields<'_>, guests: &Guests) {
         let (Some(vm), Some(uuid)) = (record.text("vm"), record.raw("uuid")) else {
             return;
@@ -50,7 +50,7 @@ impl Blame {
         self.labels.with_level(head.host, label.and_then(level)?)
     }
 
-    /// `AVC`: what was refused, if to a guest or of one. Its user is still to come.
+    /// Takes an `AVC`. Returns its row without a user, if it concerns a guest.
     pub fn refusal(&self, head: &Head<'_>, record: &Fields<'_>, guests: &Guests) -> Option<Row> {
         let names = &guests.names;
         let text = |name: &str| names.get(&record.text(name).unwrap_or_default());
@@ -93,7 +93,7 @@ impl Blame {
         Some(row(head, guest, event, names))
     }
 
-    /// `ANOM_*`: what a process did, if a guest runs in it.
+    /// Takes an `ANOM_*` of a process, and attributes it to the guest that runs in it.
     pub fn anomaly(
         &self,
         head: &Head<'_>,
@@ -134,18 +134,18 @@ impl Blame {
     }
 }
 
-/// Whose an anomaly is.
+/// The attribution of an anomaly.
 #[derive(Debug)]
 pub enum Anomaly {
     /// A guest's.
     Of(Row),
-    /// That of the process of its event's SYSCALL, which is still to come.
+    /// The guest of the process in its event's SYSCALL, which is still missing.
     Waits(Row),
     /// No guest's.
     OfNobody,
 }
 
-/// `row` is about the guest `owner`.
+/// Sets the guest of `row` to `owner`.
 pub fn owned_by(row: &mut Row, owner: Owner<'_>) {
     row.vm.clone_from(owner.vm);
     row.uuid.clone_from(owner.uuid);
@@ -165,7 +165,7 @@ fn row(head: &Head<'_>, guest: Owner<'_>, event: Event, names: &Names) -> Row {
         user: names.get("?"),
         start: id,
         end: None,
-        fate: Fate::Open,
+        end_reason: EndReason::Active,
         success: true,
         proof,
     }

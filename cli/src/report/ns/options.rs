@@ -1,40 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What `report ns` is asked for.
+//! Options of `report ns`.
 
-use super::container::Which;
+use super::container::ContainerSelector;
 use super::containers::Container;
 use super::namespace::Namespace;
 use crate::report::{Id, Options, Who};
 
-/// Which namespaces or containers, and how.
+/// Options of `report ns`.
 #[derive(Clone, Debug, Default)]
-pub struct Ask {
+pub struct NsOptions {
     /// The events inside this one.
-    pub container: Option<Which>,
+    pub container: Option<ContainerSelector>,
     /// Single namespaces, as a tree.
     pub tree: bool,
-    /// Only what lives.
-    pub alive: bool,
-    /// Only what this user made: a name or a user id.
+    /// Only active ones.
+    pub active: bool,
+    /// Only those that this user created: a name or a user id.
     pub by: Option<String>,
-    /// Only what this program made: its name, or its path.
+    /// Only those that this program created: its name, or its path.
     pub program: Option<String>,
     /// Numbers only.
     pub summary: bool,
 }
 
-impl Ask {
-    /// What was asked for, as the end of a sentence: ` that is alive, that jo made`.
+impl NsOptions {
+    /// Returns the filter as the end of a sentence: ` that is active, that jo created`.
     pub(super) fn words(&self) -> String {
         let mut words = Vec::new();
-        if self.alive {
-            words.push("that is alive".to_owned());
+        if self.active {
+            words.push("that is active".to_owned());
         }
         match (&self.by, &self.program) {
-            (Some(by), Some(program)) => words.push(format!("that {by} made with {program}")),
-            (Some(by), None) => words.push(format!("that {by} made")),
-            (None, Some(program)) => words.push(format!("that {program} made")),
+            (Some(by), Some(program)) => words.push(format!("that {by} created with {program}")),
+            (Some(by), None) => words.push(format!("that {by} created")),
+            (None, Some(program)) => words.push(format!("that {program} created")),
             (None, None) => {}
         }
         match words.is_empty() {
@@ -60,22 +60,22 @@ impl Ask {
         self.by.as_ref().is_none_or(by) && self.program.as_ref().is_none_or(with)
     }
 
-    /// Whether `namespace` is asked for.
+    /// Returns whether `namespace` passes the filter.
     pub(super) fn has(&self, namespace: &Namespace, options: &Options) -> bool {
         in_window(namespace.start, namespace.end, options)
-            && !(self.alive && namespace.end.is_some())
+            && !(self.active && namespace.end.is_some())
             && self.made_by(namespace.maker.as_ref())
     }
 
-    /// Whether `container` is asked for.
+    /// Returns whether `container` passes the filter.
     pub(super) fn has_container(&self, container: &Container, options: &Options) -> bool {
         in_window(container.start, container.end, options)
-            && !(self.alive && container.end.is_some())
+            && !(self.active && container.end.is_some())
             && self.made_by(container.maker.as_ref())
     }
 }
 
-/// Whether what lived from `start` to `end` lived in the period that was asked for.
+/// Returns whether the lifetime from `start` to `end` overlaps the period of the report.
 fn in_window(start: Option<Id>, end: Option<Id>, options: &Options) -> bool {
     let window = options.window;
     let before = |id: Id| {

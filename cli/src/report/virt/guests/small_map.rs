@@ -10,21 +10,21 @@ use std::collections::BTreeMap;
     clippy::box_collection,
     reason = "there are very many, and few have many"
 )]
-pub(super) enum Numbered<T> {
+pub(super) enum SmallMap<T> {
     None,
     One(u64, T),
     // A node of a tree has room for eleven.
     Many(Box<BTreeMap<u64, T>>),
 }
 
-impl<T> Default for Numbered<T> {
+impl<T> Default for SmallMap<T> {
     fn default() -> Self {
         Self::None
     }
 }
 
-impl<T> Numbered<T> {
-    /// Adds `thing`, whose number is greater than all before.
+impl<T> SmallMap<T> {
+    /// Adds `thing` with a number that is greater than all before.
     pub(super) fn add(&mut self, number: u64, thing: T) {
         if let Self::Many(many) = self {
             many.insert(number, thing);
@@ -100,7 +100,7 @@ impl<T> Numbered<T> {
         self.from(0)
     }
 
-    /// Those from `number` on, in order.
+    /// Returns the items from `number` on, in order.
     pub(super) fn from(&self, number: u64) -> impl Iterator<Item = (u64, &T)> {
         let (one, many) = match self {
             Self::One(own, thing) if *own >= number => (Some((*own, thing)), None),
@@ -121,7 +121,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_a_map(ops in prop::collection::vec((0u8..3, 0u64..12), 0..60)) {
-            let mut numbered = Numbered::default();
+            let mut numbered = SmallMap::default();
             let mut map = BTreeMap::new();
             for (at, (op, number)) in ops.into_iter().enumerate() {
                 match op {
