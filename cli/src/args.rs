@@ -168,7 +168,7 @@ pub struct Check {
     pub strict: bool,
 
     /// A rule that the log is known to break: what it finds does not count, and it is an error if it finds nothing.
-    /// May be repeated. Example: check --strict --expect net-open audit.log
+    /// May be repeated. Example: check --strict --expect net-without-open audit.log
     #[arg(long, value_name = "RULE", value_parser = rule)]
     pub expect: Vec<Rule>,
 

@@ -27,7 +27,7 @@ impl Reporter for Careful {
         self.0 += 1;
         Ok(())
     }
-    fn absent(&mut self, _: Rule) -> io::Result<()> {
+    fn unmet(&mut self, _: Rule) -> io::Result<()> {
         Ok(())
     }
     fn problem(&mut self, _: &Problem) -> io::Result<()> {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! A record and its event: what has to share a serial number with what.
+//! Judges events: the records that have to share a serial number.
 //!
-//! What a record still lacks is kept for a while, and reported when it does not come.
+//! A missing companion is awaited for a while, and reported if it does not come.
 
 use super::finding::{Finding, Rule};
 use super::judge::Judged;
@@ -13,14 +13,14 @@ use dmns_audit_log::rules;
 use dmns_audit_uapi::types::RecordType;
 use std::collections::VecDeque;
 
-/// How long a system call may take between a record of ours and its own, in seconds of the log: one that makes all
-/// kinds of namespaces takes more than libauparse's two on a slow machine.
+/// The maximum time between a record and its SYSCALL, in seconds of the log. A system call that
+/// creates all kinds of namespaces takes more than libauparse's two seconds on a slow machine.
 const LONGEST: u64 = 60;
 
-/// How many events are kept at most.
+/// The maximum number of events in memory.
 const MOST: usize = 1024;
 
-/// What an event has to have.
+/// A record that an event has to have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Lack {
     /// A system call.
@@ -34,14 +34,14 @@ enum Lack {
 /// Judges events.
 #[derive(Debug, Default)]
 pub struct Grouping {
-    /// What waits for a record of its event.
+    /// Findings that wait for a record of their event.
     waiting: Pending<(Lack, Finding)>,
     /// The last events that had a system call, and the last that had any record.
     syscalls: VecDeque<Event>,
     events: VecDeque<Event>,
-    /// A record of ours that shared its event with a system call: this log has them.
+    /// This log has SYSCALL records: one shared its event with a judged record.
     audited: bool,
-    /// The first record that lacked one, while none had any.
+    /// The first record without one, while no record had one.
     unaudited: Option<Finding>,
     lossy: bool,
     /// The second of the last record.
@@ -49,7 +49,7 @@ pub struct Grouping {
 }
 
 impl Grouping {
-    /// `lossy`: what a record lacks may have been lost.
+    /// Creates the judge. `lossy`: missing records may have been lost.
     pub fn new(lossy: bool) -> Self {
         Self {
             lossy,
@@ -57,7 +57,7 @@ impl Grouping {
         }
     }
 
-    /// A record of ours.
+    /// Judges a record of the module.
     pub fn ours(&mut self, judged: &Judged<'_>, out: &mut Vec<Finding>) {
         let (ty, stamp) = (judged.ty, judged.head.stamp);
         let event = (judged.head.host, stamp);
@@ -91,7 +91,8 @@ impl Grouping {
             self.waiting.push(event, (dtr(), finding.note()));
         }
         let grouping = rules::grouping(ty, op);
-        // The initial namespaces are recorded when the module loads, which the kernel may do by itself.
+        // The initial namespaces are recorded when the module loads. The kernel may load it by
+        // itself.
         let initial = matches!(ty, RecordType::NsInit(kind)
             if judged.value(&format!("old_{}ns", kind.name())) == Some("(none)"));
         match grouping {
@@ -123,7 +124,7 @@ impl Grouping {
         }
     }
 
-    /// Any other record.
+    /// Takes note of any other record.
     pub fn other(&mut self, ty: Type, head: &Head<'_>, out: &mut Vec<Finding>) {
         let event = (head.host, head.stamp);
         self.expire(event.1, out);
@@ -137,7 +138,7 @@ impl Grouping {
         }
     }
 
-    /// The log ends: what still lacks something may have been cut off.
+    /// Reports what is still missing at the end of the log. It may have been cut off.
     pub fn end(&mut self, out: &mut Vec<Finding>) {
         while let Some(oldest) = self.waiting.overdue(self.now) {
             self.never_came(Some(oldest), false, out);
@@ -173,7 +174,7 @@ impl Grouping {
         }
     }
 
-    /// What was lacking has not come, and does not come any more.
+    /// Reports a companion that has not come.
     fn never_came(&mut self, lacks: Option<(Lack, Finding)>, at_end: bool, out: &mut Vec<Finding>) {
         let Some((lack, finding)) = lacks else {
             return;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! How a value that is not written as it has to be would be right.
+//! Suggests a correct form of a wrong value.
 
 use dmns_audit_log::contract::Syntax;
 use dmns_audit_uapi::text::untrusted;
 
-/// Whether `value` is a number, only not of this size.
+/// Returns whether `value` is a number out of range.
 pub(super) fn out_of_range(syntax: Syntax, value: &str) -> bool {
     let digits = value.strip_prefix('-').unwrap_or(value);
     let number = !digits.is_empty()
@@ -18,7 +18,7 @@ pub(super) fn out_of_range(syntax: Syntax, value: &str) -> bool {
     number && numeric
 }
 
-/// How `value` would be right, where that is known.
+/// Returns the correct form of `value`, if it is known.
 pub(super) fn repair(syntax: Syntax, value: &str) -> Option<String> {
     let repaired = match syntax {
         Syntax::Untrusted | Syntax::UntrustedOrNull => {

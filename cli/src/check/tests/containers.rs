@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Records of containers: what their starts name has to live.
+//! Records of containers: their starts name active namespaces.
 
 use super::findings;
 
 const NS: &str = "pid=1 uid=0 auid=4294967295 ses=4294967295 subj=unconfined dev=00:05";
 
-/// A log with the initial pid namespace, one that lives and one that was deleted, a mount namespace, and `records` of
-/// guests.
+/// Returns a log with the initial pid namespace, an active one and a deleted one, a mount
+/// namespace, and `records` of guests.
 fn log(records: &[&str]) -> String {
     let mut log = String::new();
     let mut serial = 0;
@@ -44,7 +44,7 @@ const LXC: &str = "vm=\"lvweb\" uuid=11111111-2222-3333-4444-555555555555";
 fn told(records: &[&str]) -> Vec<String> {
     findings(log(records).as_bytes())
         .into_iter()
-        // The log begins with creations that no SYSCALL stands beside.
+        // The log begins with creations without a SYSCALL.
         .filter(|told| !told.contains("grouping"))
         .collect()
 }

@@ -22,8 +22,8 @@ impl Reporter for Collected {
         ));
         Ok(())
     }
-    fn absent(&mut self, rule: Rule) -> io::Result<()> {
-        self.0.push(format!("absent: {}", rule.name()));
+    fn unmet(&mut self, rule: Rule) -> io::Result<()> {
+        self.0.push(format!("unmet: {}", rule.name()));
         Ok(())
     }
     fn problem(&mut self, problem: &Problem) -> io::Result<()> {
@@ -81,22 +81,24 @@ fn each_departure_of_a_record_is_told_at_its_place() {
         (
             "ses=3",
             "ses=-1",
-            &["error value-range: ses=-1: a decimal number of 32 bits expected `-1`"],
+            &["error value-range: expected a decimal number of 32 bits, found `ses=-1` `-1`"],
         ),
         (
             "ses=3",
             "ses=03",
-            &["error value-syntax: ses=03: a decimal number of 32 bits expected `03`"],
+            &["error value-syntax: expected a decimal number of 32 bits, found `ses=03` `03`"],
         ),
         (
             "254:3",
             "fe:03",
-            &["error value-syntax: dev=fe:03: MAJOR:MINOR in decimal expected `fe:03`"],
+            &["error value-syntax: expected MAJOR:MINOR in decimal, found `dev=fe:03` `fe:03`"],
         ),
         (
             "\"integritysetup\"",
             "\"a b\"",
-            &["error encoding: comm=\"a b\": \"text\" or upper-case hex expected `\"a b\"`"],
+            &[
+                "error encoding: expected \"text\" or upper-case hex, found `comm=\"a b\"` `\"a b\"`",
+            ],
         ),
         (
             "tty=pts2 ses=3",
@@ -116,12 +118,12 @@ fn each_departure_of_a_record_is_told_at_its_place() {
         (
             "tty=pts2",
             " tty=pts2",
-            &["error spacing: 2 spaces before tty=pts2, 1 expected `  `"],
+            &["error spacing: expected 1 space before tty=pts2, found 2 `  `"],
         ),
         (
             "res=1",
             "res=yes",
-            &["error result: res=yes: 0 or 1 expected `yes`"],
+            &["error result: expected 0 or 1, found `res=yes` `yes`"],
         ),
         (
             "res=1",
@@ -155,8 +157,8 @@ fn each_departure_of_a_record_is_told_at_its_place() {
             "ppid=3807 pid=3819 auid=1000",
             "ppid=x pid=3819 auid=y",
             &[
-                "error value-syntax: ppid=x: a signed decimal number of 32 bits expected `x`",
-                "error value-syntax: auid=y: a decimal number of 32 bits expected `y`",
+                "error value-syntax: expected a signed decimal number of 32 bits, found `ppid=x` `x`",
+                "error value-syntax: expected a decimal number of 32 bits, found `auid=y` `y`",
             ],
         ),
     ] {
@@ -187,8 +189,10 @@ fn broken_input_is_told_once_and_the_rest_is_judged() {
     let found = findings(&text);
     assert_eq!(found.len(), 3, "{found:?}");
     assert!(found[0].starts_with("1:1 error not-a-record: no audit records in lines 1 to 2"));
-    assert!(found[1].starts_with("3:156 error value-syntax: ses=x"));
-    assert!(found[2].starts_with("5:29 error not-a-record: no audit record: ':' expected here"));
+    assert!(found[1].starts_with(
+        "3:156 error value-syntax: expected a decimal number of 32 bits, found `ses=x`"
+    ));
+    assert!(found[2].starts_with("5:29 error not-a-record: no audit record: expected ':' here"));
 }
 
 #[test]
@@ -241,7 +245,7 @@ fn namespaces_come_before_they_go_and_ids_are_given_once() {
     };
     says(
         &[NET_GONE],
-        "1:120 note no-creation: the creation of ns_id=17 is not in this log `ns_id=17`",
+        "1:120 note deletion-without-creation: the creation of ns_id=17 is not in this log `ns_id=17`",
     );
     says(
         &[NET, UNSHARE, NET_GONE, NET_GONE],
@@ -249,16 +253,16 @@ fn namespaces_come_before_they_go_and_ids_are_given_once() {
     );
     says(
         &[NET, UNSHARE, NET, UNSHARE],
-        "error reused-id: ns_id=17 is given again: the netns=320 of line 1",
+        "error reused-id: ns_id=17 is reused: the netns=320 of line 1",
     );
     says(
         &[NET, UNSHARE, NET_GONE, NET, UNSHARE],
-        "error reused-id: ns_id=17 is given again: a namespace had",
+        "error reused-id: ns_id=17 is reused: a deleted namespace had",
     );
     let same_number = NET.replace("ns_id=17", "ns_id=18");
     says(
         &[NET, UNSHARE, &same_number],
-        "note reused-number: netns=320 is given again: ns_id=17 of line 1",
+        "note reused-number: netns=320 is reused: ns_id=17 of line 1",
     );
     // A deferred deletion may come after the number was given again.
     let log_of = log(&[NET, UNSHARE, &same_number, UNSHARE, NET_GONE]);
@@ -266,10 +270,10 @@ fn namespaces_come_before_they_go_and_ids_are_given_once() {
     let other_number = NET_GONE.replace("320", "321");
     says(
         &[NET, UNSHARE, &other_number],
-        "error no-creation: ns_id=17 is deleted as netns=321, but was created",
+        "error deletion-without-creation: ns_id=17 is deleted as netns=321, but was created",
     );
     // kauditd may send a creation after its deletion; the serial numbers have the order.
-    says(&[NET_GONE, NET, UNSHARE], "note no-creation");
+    says(&[NET_GONE, NET, UNSHARE], "note deletion-without-creation");
     let before = NET_GONE.replace("3.000:4", "1.000:2");
     let again = findings(&log(&[&before, NET, UNSHARE]));
     assert!(again[1].contains("error reused-id"), "{again:?}");
@@ -305,7 +309,7 @@ fn mappings_are_made_before_they_go() {
     assert_eq!(findings(&log(&[CTR, SYSCALL, &dtr])), [""; 0]);
     let found = findings(&log(&[&dtr]));
     assert!(
-        found[0].contains("note no-ctr: the ctr of integrity on 254:3"),
+        found[0].contains("note dtr-without-ctr: the ctr of integrity on 254:3"),
         "{found:?}"
     );
     // A failed constructor cleans up by itself; what lives, lives on.
@@ -380,7 +384,7 @@ proptest::proptest! {
     }
 }
 
-/// The creation of a namespace that is found alive.
+/// Returns a record of the baseline.
 fn found(serial: u64, id: u64) -> String {
     format!(
         "type=UNKNOWN[1385] msg=audit({serial}.000:{serial}): pid=1 uid=0 auid=4294967295 ses=4294967295 subj=unconfined \
@@ -402,14 +406,17 @@ fn a_deletion_without_creation_is_an_error_where_the_log_has_all_that_were_alive
     let stray = complete.clone() + &gone(7, 31);
     let told = findings(stray.as_bytes());
     assert!(
-        told[0].contains("error no-creation: the creation of ns_id=31"),
+        told[0].contains("error deletion-without-creation: the creation of ns_id=31"),
         "{told:?}"
     );
     let call = [NET, UNSHARE].concat().replace("2.000:3", "6.000:6");
     let late = stray.clone() + &call.replace("ns_id=17", "ns_id=31");
     assert_eq!(findings(late.as_bytes()), [""; 0]);
     let lossy = super::tests::told(stray.as_bytes(), true);
-    assert!(lossy[0].contains("note no-creation"), "{lossy:?}");
+    assert!(
+        lossy[0].contains("note deletion-without-creation"),
+        "{lossy:?}"
+    );
     // The kernel names one twice.
     let twice = [found(5, 1), found(5, 30), found(5, 30)].concat();
     let told = findings(twice.as_bytes());
@@ -434,7 +441,7 @@ fn what_happened_between_two_loads_is_counted_once() {
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(
         told[0].contains(
-            "note unrecorded: while nothing was recorded, 2 namespaces were created, 1 namespace was deleted, and 2 more both \
+            "note gap: while nothing was recorded, 2 namespaces were created, 1 namespace was deleted, and 2 more both \
              created and deleted"
         ),
         "{told:?}"
