@@ -6,8 +6,8 @@
 //!
 //! - [`line`]: takes a line of an audit log apart.
 //! - [`contract`]: which fields each record has, in which order, with which syntax.
-//! - [`masks`]: where a byte is in a text, many at once.
-//! - [`rules`]: operations, events, and where the format comes from.
+//! - [`masks`]: finds bytes in a text, many at once.
+//! - [`rules`]: operations, events, and the source of the format.
 //! - [`virt`]: the records of guests, which user space writes: their text and their contract.
 
 #![no_std]

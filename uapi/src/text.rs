@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The text of records: where it goes, numbers, and the encoding of untrusted strings.
+//! The text of records: the output, numbers, and the encoding of untrusted strings.
 //!
 //! C: `audit_log_format()` and `audit_log_untrustedstring()` in `kernel/audit.c`. The latter is not
 //! exported to modules; [`untrusted`] writes the same bytes.
@@ -14,7 +14,7 @@ pub trait Sink {
     fn put(&mut self, bytes: &[u8]);
 }
 
-/// What user space writes records into.
+/// The output of user space.
 #[cfg(not(MODULE))]
 impl Sink for alloc::vec::Vec<u8> {
     fn put(&mut self, bytes: &[u8]) {
@@ -58,7 +58,7 @@ pub fn hex2(out: &mut impl Sink, value: u32) {
     out.put(&digits[8 - len..]);
 }
 
-/// Whether `value` needs no hex encoding: every byte in 0x21..=0x7e, and none of them `"`.
+/// Returns whether `value` needs no hex encoding: every byte in 0x21..=0x7e, and none of them `"`.
 ///
 /// C: the negation of `audit_string_contains_control()`.
 pub fn is_plain(value: &[u8]) -> bool {
@@ -89,7 +89,7 @@ pub(crate) mod tests {
     use proptest::prelude::*;
     use std::{format, string::String, vec::Vec};
 
-    /// What `write` puts into its sink, as a string.
+    /// Returns what `write` puts into its sink, as a string.
     pub(crate) fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
         write(&mut out);
