@@ -33,7 +33,7 @@ impl Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Start a QEMU without libvirt, and record what libvirt would: its start, what it is given, its stop
+    /// Start a QEMU without libvirt, and record what libvirt would: its start, its resources, its stop
     #[command(after_help = "Examples:\n  \
                             dmns-audit-record run-guest --name web -- qemu-system-x86_64 -m 512 -drive file=web.img,if=virtio\n  \
                             dmns-audit-record run-guest --monitor web.sock --strict -- qemu-system-x86_64 ...\n  \
@@ -58,12 +58,12 @@ pub enum Command {
                             start."
     )]
     OciHook(OciHook),
-    /// Write records for hooks that may not: of rootless containers. Each says whose claim it is
+    /// Privileged helper: writes the records of rootless containers' hooks, with the claiming uid
     #[command(after_help = "Examples:\n  \
                             dmns-audit-record oci-forward                        as root; a service does it too\n  \
                             dmns-audit-record oci-forward --socket /tmp/x --log claims.log\n\n\
                             The user is known by SO_PEERCRED, and stands in the record as claim-uid=. A claim is refused \
-                            for a process in a user namespace that the user did not make. It runs until it is killed.")]
+                            for a process in a user namespace that the user did not create. It runs until it is killed.")]
     OciForward(OciForward),
     /// As the runtime of an engine without hooks.d (Docker): add the hook, and become the real runtime
     #[command(after_help = "Examples:\n  \

@@ -55,7 +55,7 @@ impl Place {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
-    /// The rows of `report virt` over the log, and what `check --strict` says.
+    /// Returns the rows of `report virt` over the log, and what `check --strict` says.
     fn judged(&self) -> (Vec<Value>, String) {
         let log = self.path("log");
         (readers::rows(&log, false), readers::check(&log))
@@ -80,7 +80,7 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A value of the log's first record that has it.
+/// Returns a value of the log's first record that has it.
 fn value<'l>(log: &'l str, name: &str) -> Option<&'l str> {
     let at = log.find(&format!(" {name}="))? + name.len() + 2;
     log[at..].split(' ').next()
@@ -416,7 +416,7 @@ impl Drop for Forwarder {
     }
 }
 
-/// A forwarder that writes to `claims`.
+/// Returns a forwarder that writes to `claims`.
 fn forwarder(place: &Place) -> Forwarder {
     let mut child = Command::new(env!("CARGO_BIN_EXE_dmns-audit-record"))
         .args(["oci-forward", "--no-audit", "--log"])

@@ -89,7 +89,7 @@ impl Monitor {
         })
     }
 
-    /// What a client asks next, if one does. QEMU began with `greeting`.
+    /// Returns what a client asks next, if one does. QEMU began with `greeting`.
     pub fn asked(&mut self, greeting: &Value) -> Option<Asked> {
         loop {
             match self.heard.try_recv().ok()? {

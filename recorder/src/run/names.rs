@@ -5,7 +5,7 @@
 use super::item::{Item, Kind};
 use serde_json::Value;
 
-/// The file or block device of the host that QEMU means by the name of a node; `None` for what is elsewhere.
+/// Returns the file or block device of the host that QEMU means by the name of a node; `None` for what is elsewhere.
 pub(super) fn local(file: &str) -> Option<String> {
     if let Some(json) = file.strip_prefix("json:") {
         let value: Value = serde_json::from_str(json).ok()?;
@@ -18,7 +18,7 @@ pub(super) fn local(file: &str) -> Option<String> {
     }
 }
 
-/// The file name at the bottom of nested nodes.
+/// Returns the file name at the bottom of nested nodes.
 fn dig(node: &Value) -> Option<String> {
     let text = |name: &str| node.get(name).and_then(Value::as_str);
     if matches!(text("driver"), Some("file" | "host_device" | "host_cdrom")) {
@@ -27,7 +27,7 @@ fn dig(node: &Value) -> Option<String> {
     dig(node.get("file")?)
 }
 
-/// The path of `unix:/x,server=on`, `disconnected:unix:/x`, `pty:/dev/pts/0`; `None` for what is no file.
+/// Returns the path of `unix:/x,server=on`, `disconnected:unix:/x`, `pty:/dev/pts/0`; `None` for what is no file.
 pub(super) fn chardev_path(filename: &str) -> Option<Vec<u8>> {
     let filename = filename.strip_prefix("disconnected:").unwrap_or(filename);
     if let Some(path) = filename.strip_prefix("pty:") {
@@ -40,7 +40,7 @@ pub(super) fn chardev_path(filename: &str) -> Option<Vec<u8>> {
     Some(path.into())
 }
 
-/// The interfaces that `info network` lists.
+/// Returns the interfaces that `info network` lists.
 ///
 /// ```text
 /// nic0: index=0,type=nic,model=virtio-net-pci,macaddr=52:54:00:99:00:01

@@ -89,7 +89,7 @@ impl Qmp {
         Ok(qmp)
     }
 
-    /// What QEMU begins with: its version.
+    /// Returns what QEMU begins with: its version.
     pub fn greeting(&self) -> &Value {
         &self.greeting
     }
@@ -133,7 +133,7 @@ impl Qmp {
         Ok(answer.get("return").cloned())
     }
 
-    /// The next event, if one comes within `wait`.
+    /// Returns the next event, if one comes within `wait`.
     ///
     /// # Errors
     ///
@@ -149,7 +149,7 @@ impl Qmp {
         }
     }
 
-    /// What QEMU said and nobody has heard, now that it has gone: events, perhaps an answer.
+    /// Returns what QEMU said and nobody has heard, now that it has gone: events, perhaps an answer.
     pub fn last_words(&mut self) -> Option<Value> {
         let rest = &self.lines;
         self.events
@@ -167,7 +167,7 @@ impl Qmp {
     }
 }
 
-/// The next line; `None` at the end, or where it is longer than any.
+/// Returns the next line; `None` at the end, or where it is longer than any.
 pub(super) fn line(from: &mut impl BufRead) -> Option<Vec<u8>> {
     let mut line = Vec::new();
     let length = from
@@ -182,7 +182,7 @@ pub(super) fn line(from: &mut impl BufRead) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// A QEMU that answers with the lines that `answer` makes of each of its commands.
+    /// Returns a QEMU that answers with the lines that `answer` makes of each of its commands.
     fn qemu(
         greets: bool,
         patience: Duration,
