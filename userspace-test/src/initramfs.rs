@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The initramfs: just enough to get to the guest's disk, and what differs from run to run.
+//! The initramfs: the modules of the guest's disk, and the files that differ from run to run.
 //!
 //! Format: `newc` cpio, as `Documentation/driver-api/early-userspace/buffer-format.rst` has it. The
 //! kernel wants nothing else of it than regular files, links and folders, so these few lines replace a cpio
@@ -89,7 +89,7 @@ impl Initramfs {
         Ok(())
     }
 
-    /// The archive.
+    /// Returns the archive.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         self.entry("TRAILER!!!", 0, &[]);
         self.archive

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The harness of dmns-audit: boots a stock Debian kernel in QEMU, drives real tools there, corrupts
-//! what they protect, and judges every audit record.
+//! The harness of dmns-audit: boots a stock Debian kernel in QEMU, runs real tools there, corrupts
+//! their data, and judges every audit record.
 //!
-//! Host side: [`prepare`] makes what a run needs, [`vm`] and [`guest`] hold a guest, [`scenario`],
-//! [`pattern`] and [`expect`] say what must appear, [`judge`] what must hold in any run, [`report`] prints
-//! the verdict. [`diff`] and [`metrics`] hold the module against the C original.
-//! Guest side: [`agent`], the same program as PID 1; [`tools`], commands for scenarios, and among them [`attack`], what an
-//! ordinary user does to the module.
+//! Host side: [`prepare`] makes the files of a run, [`vm`] and [`guest`] run a guest, [`scenario`],
+//! [`pattern`] and [`expect`] define the expected records, [`judge`] the conditions of every run,
+//! [`report`] prints the verdict. [`diff`] and [`metrics`] compare the module with dm-audit.c.
+//! Guest side: [`agent`], the same program as PID 1; [`tools`], commands for scenarios, among them
+//! [`attack`], the attacks of an ordinary user.
 
 mod agent;
 mod attack;
@@ -49,13 +49,13 @@ use std::process::ExitCode;
 
 /// Boots a stock Debian kernel in QEMU with dmns_audit.ko, drives real tools, judges every audit record.
 ///
-/// What is missing (build root, kernel, guest image, module) is made first and kept in
-/// $DMNS_CACHE, by default ~/.cache/dmns-audit.
+/// Missing files (build root, kernel, guest image, module) are made first and kept in $DMNS_CACHE,
+/// by default ~/.cache/dmns-audit.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Cli {
-    /// How many times longer than on the stock kernel, on a quiet machine, anything may take: boots, records,
-    /// the timeouts of scenarios. By default what is usual for DMNS_KERNEL: 1; rt: 2, debug: 5, kasan: 12.
+    /// Factor of all timeouts (boots, records, scenarios), relative to the stock kernel on a quiet
+    /// machine. The default depends on DMNS_KERNEL: 1; rt: 2, debug: 5, kasan: 12.
     #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u32).range(1..))]
     timeout_multiplier: Option<u32>,
     #[command(subcommand)]
@@ -78,13 +78,13 @@ enum Cmd {
     Run(Run),
     /// Run scenarios with the module and without it, and compare what both write, record for record.
     ///
-    /// Device-mapper records have a C original in the kernel: it is the judge. Exit status as for run.
+    /// The kernel's own emitter of device-mapper records, dm-audit.c, is the judge. Exit status as for run.
     #[command(after_help = "Examples:\n  dmns-test diff\n  \
                             dmns-test diff --markdown docs/results/differential.md integrity-journal")]
     Diff(Both),
     /// Run the scenarios that take metrics with the module and without it, and print both side by side.
     ///
-    /// Without the module the C original writes the device-mapper records; what it loses is part of the
+    /// Without the module, dm-audit.c writes the device-mapper records; its losses are part of the
     /// metrics, and so its records are not judged. Exit status as for run.
     #[command(
         after_help = "Examples:\n  dmns-test metrics --markdown docs/results/figures.md\n  \
@@ -168,7 +168,7 @@ fn parameter(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// How scenarios are run with the module and without it.
+/// The options of runs with the module and without it.
 #[derive(Args)]
 struct Both {
     /// Names of scenarios, or files; all that this can be done with if there is none.
@@ -244,7 +244,7 @@ fn find(names: &[String], group: Group<'_>) -> Result<Vec<Scenario>> {
     scenario::find(&folder, names, group, Kind::asked())
 }
 
-/// What a guest with `image` needs.
+/// Returns what a guest with `image` needs.
 fn image(image: &Option<String>) -> Extras<'_> {
     Extras {
         images: image.as_deref().into_iter().collect(),
@@ -269,7 +269,7 @@ fn prepare_for(scenarios: &[Scenario], prepare: Prepare<'_>) -> Result<Prepared>
 /// Makes what is missing.
 type Prepare<'a> = &'a dyn Fn(&Extras<'_>) -> Result<Prepared>;
 
-/// How many guests run at the same time.
+/// Returns the number of guests that run at the same time.
 fn jobs(asked: Option<usize>) -> Result<usize> {
     match asked {
         Some(jobs) => Ok(jobs),
@@ -308,9 +308,9 @@ fn run_both(
         &|_| Watcher::none(),
         &|verdict| println!("{}", verdict.text()),
     );
-    // A verdict that belongs to no scenario comes last, and is red.
-    if let Some(red) = verdicts.get(all.len()) {
-        bail!("{}", red.text());
+    // A verdict that belongs to no scenario comes last, and is a failure.
+    if let Some(failed) = verdicts.get(all.len()) {
+        bail!("{}", failed.text());
     }
     let mut ours = verdicts;
     let c = ours.split_off(scenarios.len());
@@ -325,16 +325,16 @@ fn diff_scenarios(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
     for scenario in &scenarios {
         ensure!(
             diff::applies(scenario),
-            "{}: the C original can only judge scenarios that expect device-mapper records and nothing \
-             else, begin with the module loaded, and do not say diff = false",
+            "{}: dm-audit.c can only judge scenarios that expect device-mapper records and nothing \
+             else, begin with the module loaded, and do not have diff = false",
             scenario.name
         );
     }
     let prepared = prepare(&Extras::default())?;
     let versions = say_versions(&prepared);
     let (ours, c) = run_both(&prepared, &scenarios, options, true)?;
-    let (_, mut red) = report::summary(&ours);
-    red += report::summary(&c).1;
+    let (_, mut failed) = report::summary(&ours);
+    failed += report::summary(&c).1;
     let mut results = Vec::new();
     for (ours, c) in ours.iter().zip(&c) {
         let pairs = diff::compare(
@@ -345,14 +345,14 @@ fn diff_scenarios(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
         for pair in &pairs {
             println!("  {:<8} {}", pair.verdict(), pair.record().body());
         }
-        red += pairs.iter().filter(|pair| !pair.is_equal()).count();
+        failed += pairs.iter().filter(|pair| !pair.is_equal()).count();
         results.push((ours.name.clone(), pairs));
     }
     let table = diff::markdown(&results, &versions);
     report::write_markdown(options.markdown.as_deref(), &table)?;
     let pairs: usize = results.iter().map(|(_, pairs)| pairs.len()).sum();
-    println!("\n{pairs} pairs of records, {red} differences or failures");
-    Ok(ExitCode::from(u8::from(red > 0)))
+    println!("\n{pairs} pairs of records, {failed} differences or failures");
+    Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
 fn take_metrics(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
@@ -363,20 +363,20 @@ fn take_metrics(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
     for scenario in &scenarios {
         ensure!(
             scenario.module && !scenario.metrics.is_empty(),
-            "{}: only scenarios that say metrics = [...] and begin with the module loaded can be held \
-             against the C original",
+            "{}: only scenarios with metrics = [...] and begin with the module loaded can be compared \
+             with dm-audit.c",
             scenario.name
         );
     }
     let prepared = prepare(&Extras::default())?;
     let versions = say_versions(&prepared);
     let (ours, c) = run_both(&prepared, &scenarios, options, false)?;
-    let (_, red) = report::summary(&ours);
-    let red = red + report::summary(&c).1;
+    let (_, failed) = report::summary(&ours);
+    let failed = failed + report::summary(&c).1;
     let text = metrics::markdown(&ours, &c, &versions);
     println!("\n{text}");
     report::write_markdown(options.markdown.as_deref(), &text)?;
-    Ok(ExitCode::from(u8::from(red > 0)))
+    Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
 /// Each of `scenarios` so many `times`, with a name of its own.

@@ -29,7 +29,7 @@ impl Shared {
         }
     }
 
-    /// Whether it is what `scenario` asks for.
+    /// Returns whether it is the machine that `scenario` requests.
     fn fits(&self, scenario: &Scenario) -> bool {
         self.machine == Machine::of(scenario) && self.module == scenario.module
     }

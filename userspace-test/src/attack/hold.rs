@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Tasks that sleep inside of system calls for as long as their user likes.
+//! Tasks that sleep inside of system calls for as long as their user wants.
 
 use super::fuse::{self, FILE};
 use super::{
@@ -22,18 +22,18 @@ use std::time::{Duration, Instant};
 pub(super) struct Hold {
     #[command(flatten)]
     user: User,
-    /// Where they sleep.
+    /// System call in which they sleep.
     #[arg(long = "in", default_value = "fsmount")]
     place: Place,
-    /// How many.
+    /// Number of tasks.
     #[arg(long, default_value_t = 1)]
     tasks: usize,
-    /// What those in unshare, clone, vfork and ptrace create, with commas between.
+    /// Namespaces that those in unshare, clone, vfork and ptrace create, with commas between.
     #[arg(long, value_delimiter = ',', default_value = "uts")]
     kinds: Vec<What>,
 }
 
-/// Where a task sleeps.
+/// The system call in which a task sleeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Place {
     /// fsmount(2) of an overlay: its lower layer is looked up on a FUSE that nobody serves.

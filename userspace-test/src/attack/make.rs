@@ -15,10 +15,10 @@ use std::time::Instant;
 pub(super) struct Make {
     #[command(flatten)]
     user: User,
-    /// Of which kind; neither user nor pid.
+    /// Kind of namespace; neither user nor pid.
     #[arg(long, default_value = "uts")]
     kind: What,
-    /// How many.
+    /// Number of namespaces.
     #[arg(long, default_value_t = 1000)]
     count: u32,
     /// Write the id of each to this file, one a line.
@@ -62,10 +62,10 @@ pub(super) fn run(make: &Make) -> Result<()> {
 pub(super) struct Hoard {
     #[command(flatten)]
     user: User,
-    /// Of which kind; neither user nor pid.
+    /// Kind of namespace; neither user nor pid.
     #[arg(long, default_value = "uts")]
     kind: What,
-    /// How many.
+    /// Number of namespaces.
     #[arg(long, default_value_t = 100_000)]
     count: u32,
 }

@@ -72,7 +72,7 @@ pub(crate) fn run(attack: &Attack) -> Result<ExitCode> {
 /// The user who attacks.
 #[derive(Args)]
 struct User {
-    /// Who does it.
+    /// The uid of the attacker.
     #[arg(long, default_value_t = 65534)]
     uid: u32,
     /// Give him one share of the processors, as systemd gives each user, and not one for each of his tasks.
@@ -132,7 +132,7 @@ impl User {
     }
 }
 
-/// What a loop creates.
+/// The namespaces that a loop creates.
 #[derive(Clone, Copy, Debug)]
 enum What {
     One(Kind),

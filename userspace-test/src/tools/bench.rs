@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What records cost, in the guest: `dmns-test bench` reads what this prints.
+//! Measures the cost of records, in the guest. `dmns-test bench` reads the output.
 
 use crate::sys::{exit, fork, unshare, wait_for_success};
 use anyhow::{Context, Result, bail, ensure};

@@ -12,7 +12,8 @@ use std::process::{Command, ExitCode};
 /// Compare the module's counters with the records that arrived, and with audit's `lost`.
 #[derive(Args)]
 pub(super) struct CheckCounters {
-    /// How many creations and deletions of namespaces have no record: as many must have been withheld.
+    /// Number of creations and deletions of namespaces without a record: as many must have been
+    /// withheld.
     missing: Option<u64>,
 }
 

@@ -38,7 +38,7 @@ enum How {
     ///
     /// Not those inside of create_new_namespaces(): hundreds of allocations are the kernel's own.
     On {
-        /// How many of 100.
+        /// Number of failures in 100 allocations.
         percent: u32,
     },
     /// Let no more fail.
@@ -55,7 +55,7 @@ enum How {
     },
 }
 
-/// What is done while an allocation fails.
+/// An action during which an allocation fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Action {
     /// Load the module.
@@ -109,7 +109,7 @@ fn put(file: impl AsRef<Path>, text: &str) -> Result<()> {
         .with_context(|| format!("{}: {text}", file.display()))
 }
 
-/// Where code is: from the first address to before the second.
+/// A range of code: from the first address to before the second.
 type Text = (u64, u64);
 
 /// Returns where the executable sections of the module are that stay after it is loaded.
@@ -343,9 +343,9 @@ fn outcome(result: Result<(), Errno>, success: &str) -> String {
 /// Actions, each with one allocation failing after another.
 struct Trial {
     step: u64,
-    /// Whether anything was half done or stayed behind.
+    /// Whether anything was half done or left behind.
     wrong: bool,
-    /// What came of the action, and how often.
+    /// The results of the action, and the count of each.
     results: BTreeMap<String, u64>,
 }
 

@@ -2,7 +2,8 @@
 
 //! Random system calls on namespaces, and mappings that are corrupted at random.
 //!
-//! What comes of it is checked by the kernel's own probes (`namespaces judge`), the counters, and the kernel's complaints.
+//! The kernel's own probes (`namespaces judge`), the counters, and the kernel's complaints check
+//! the result.
 
 use crate::sys::{ALL_NS, NS_KINDS, exit, fork};
 use anyhow::{Context, Result};
@@ -20,10 +21,10 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-/// Where processes write what they did: a count, a tab, and the name of the call.
+/// The file in which processes write their calls: a count, a tab, and the name of the call.
 const LOG: &str = "/tmp/fuzz-did";
 
-/// How many file descriptors a process keeps at most.
+/// The maximum number of file descriptors of a process.
 const KEPT: usize = 24;
 
 /// The longest that a process may take.
@@ -34,7 +35,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) struct Fuzz {
     /// Decides all choices.
     seed: u64,
-    /// How long.
+    /// Seconds to run.
     seconds: u64,
 }
 
@@ -166,10 +167,10 @@ macro_rules! syscall {
     };
 }
 
-/// The sharing of memory, files and signal handlers with a child: not for a process that goes on as two.
+/// The sharing of memory, files and signal handlers with a child: not for a process that continues after it.
 const SHARING: u32 = 0xf00;
 
-/// What a process does.
+/// A process of the fuzzer.
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Clone,

@@ -3,7 +3,7 @@
 //! Commands that scenarios use in the guest: this program by another name.
 //!
 //! `/run/dmns/bin/NAME` is a link to this program. [`run_as_tool`] finds the command by the name that it is run by.
-//! What a user would type, or would change at a shell, is a script in `guest/` instead.
+//! A command that a user would type, or would change at a shell, is a script in `guest/` instead.
 
 mod bench;
 mod check_counters;

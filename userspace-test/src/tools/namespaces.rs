@@ -29,7 +29,7 @@ enum What {
         pid: u32,
     },
     /// Print the ids of all namespaces that are in use, one a line, as listns(2) returns them.
-    Alive,
+    List,
     /// Print the id of a namespace.
     Id {
         /// Its file.
@@ -65,8 +65,8 @@ pub(super) fn run(namespaces: &Namespaces) -> Result<ExitCode> {
             let ids: Vec<String> = of(*pid)?.iter().map(u64::to_string).collect();
             println!("{}", ids.join(","));
         }
-        What::Alive => {
-            for id in alive()? {
+        What::List => {
+            for id in list()? {
                 println!("{id}");
             }
         }
@@ -102,7 +102,7 @@ fn of(pid: u32) -> Result<Vec<u64>> {
 }
 
 /// Returns the ids of all namespaces that are in use.
-fn alive() -> Result<Vec<u64>> {
+fn list() -> Result<Vec<u64>> {
     /// listns(2), and its `struct ns_id_req`.
     const LISTNS: libc::c_long = 470;
     #[repr(C)]

@@ -97,7 +97,8 @@ enum Way {
     EnterPid,
     /// A program enters a time namespace.
     ExecTime,
-    /// The same by the execve() of x32, which has a number of its own, and arguments of 32 bits.
+    /// A program enters a time namespace by the execve() of x32, which has its own number and
+    /// arguments of 32 bits.
     X32ExecTime,
 }
 
