@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_are_told_apart_by_module_and_name() {
+    fn operations_are_distinguished_by_module_and_name() {
         for known in &OPS {
             let loads = grouping(known.ty, Some(known.name)) == Grouping::Syscall;
             assert_eq!(loads, known.name == "ctr");

@@ -18,7 +18,7 @@ use std::path::PathBuf;
                   run-guest and oci-wrap: that of the program."
 )]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -30,7 +30,7 @@ impl Cli {
     }
 }
 
-/// What to do.
+/// The command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start a QEMU without libvirt, and record what libvirt would: its start, its resources, its stop
@@ -85,12 +85,13 @@ pub struct RunGuest {
     #[arg(long, value_name = "UUID")]
     pub uuid: Option<String>,
 
-    /// Do not run what cannot be recorded. Example: run-guest --strict -- qemu-system-x86_64 ...
+    /// Do not run a guest that cannot be recorded. Example: run-guest --strict --
+    /// qemu-system-x86_64 ...
     #[arg(long)]
     pub strict: bool,
 
-    /// Offer QEMU's monitor (QMP) at this UNIX socket; what is plugged through it is recorded.
-    /// Example: --monitor web.sock
+    /// Offer QEMU's monitor (QMP) at this UNIX socket; resources that are plugged through it are
+    /// recorded. Example: --monitor web.sock
     #[arg(long, value_name = "SOCKET")]
     pub monitor: Option<PathBuf>,
 
@@ -102,7 +103,8 @@ pub struct RunGuest {
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub timeout: u64,
 
-    /// How often to look for what was plugged through another monitor, in seconds; 0: never. Example: --poll 1
+    /// Interval of checks for resources that were plugged through another monitor, in seconds; 0:
+    /// never. Example: --poll 1
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub poll: u64,
 
@@ -111,10 +113,10 @@ pub struct RunGuest {
     pub command: Vec<OsString>,
 }
 
-/// Where the parts of `oci-*` meet.
+/// The common paths of `oci-*`.
 #[derive(Args, Clone, Debug)]
 pub struct OciPaths {
-    /// Where `dmns-audit-record oci-forward` listens. Example: --socket /run/dmns-audit/oci.sock
+    /// Socket of `dmns-audit-record oci-forward`. Example: --socket /run/dmns-audit/oci.sock
     #[arg(
         long,
         value_name = "SOCKET",
@@ -122,7 +124,7 @@ pub struct OciPaths {
     )]
     pub socket: PathBuf,
 
-    /// Where a start leaves what the stop has to know. Example: --state /run/dmns-audit/oci
+    /// Folder with the state between start and stop. Example: --state /run/dmns-audit/oci
     #[arg(long, value_name = "FOLDER", default_value = STATE)]
     pub state: PathBuf,
 
@@ -138,7 +140,7 @@ pub struct OciHook {
     #[arg(long)]
     pub strict: bool,
 
-    /// Where the parts meet.
+    /// The common paths.
     #[command(flatten)]
     pub paths: OciPaths,
 }
@@ -146,7 +148,7 @@ pub struct OciHook {
 /// `dmns-audit-record oci-forward`.
 #[derive(Args, Debug)]
 pub struct OciForward {
-    /// Where the parts meet.
+    /// The common paths.
     #[command(flatten)]
     pub paths: OciPaths,
 

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_constructor_tells_its_error_and_a_good_one_success() {
+    fn a_failed_constructor_has_its_error_and_a_good_one_success() {
         let failed = Event {
             op: b"ctr",
             ..EVENT

@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn children_elsewhere_are_told() {
+    fn children_elsewhere_are_written() {
         let mut task = Info {
             inums: [PROC_DYNAMIC_FIRST; 8],
             for_children: [PROC_DYNAMIC_FIRST; 2],

@@ -76,7 +76,7 @@ pub(super) const SHAPES: [Shape; 10] = [
     shape!(
         Resource,
         "resrc=disk virt=oci",
-        "a mapping or block device whose filesystem is in a container",
+        "a mapping or block device with a filesystem in a container",
         RESRC,
         REASON,
         VM,

@@ -19,7 +19,7 @@ pub(super) struct Baseline {
     /// The highest id before the baseline.
     highest: u64,
     /// The number of namespaces that are new in the baseline.
-    born: u64,
+    created: u64,
     /// The highest id in the baseline.
     last: u64,
     /// The finding to report.
@@ -37,14 +37,14 @@ impl Baseline {
             complete: judged.value("owner_ns_id").is_some(),
             before: Some(before),
             highest,
-            born: 0,
+            created: 0,
             last: 0,
             at: judged.finding(Rule::Gap, String::new()).note(),
         }
     }
 
     /// Returns whether the baseline may have more records.
-    pub(super) fn goes_on(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         self.before.is_some()
     }
 
@@ -56,26 +56,26 @@ impl Baseline {
     /// Adds the namespace `id`.
     pub(super) fn found(&mut self, id: u64) {
         if let Some(before) = &mut self.before {
-            self.born += u64::from(!before.remove(&id) && id > self.highest);
+            self.created += u64::from(!before.remove(&id) && id > self.highest);
             self.last = self.last.max(id);
         }
     }
 
     /// Ends the baseline. Returns, once, what happened while nothing was recorded.
     pub(super) fn gap(&mut self) -> Option<Finding> {
-        let died = self.before.take()?.len() as u64;
+        let deleted = self.before.take()?.len() as u64;
         if !self.complete || self.highest == 0 {
             return None;
         }
-        let passed = (self.last.saturating_sub(self.highest)).saturating_sub(self.born);
-        if (self.born, died, passed) == (0, 0, 0) {
+        let passed = (self.last.saturating_sub(self.highest)).saturating_sub(self.created);
+        if (self.created, deleted, passed) == (0, 0, 0) {
             return None;
         }
         let mut finding = self.at.clone();
         finding.message = format!(
             "while nothing was recorded, {} created, {} deleted, and {passed} more both created and deleted",
-            were(self.born),
-            were(died),
+            were(self.created),
+            were(deleted),
         );
         finding.help = Some("the module was not loaded, or auditing was off".to_owned());
         Some(finding)

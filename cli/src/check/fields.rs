@@ -125,7 +125,7 @@ impl<'a> JudgedFields<'a> {
     }
 
     /// Reports a finding at `span` of the body. `field` is the one of the layout that it is about.
-    pub(super) fn tell(
+    pub(super) fn report(
         &mut self,
         rule: Rule,
         span: Range<usize>,
@@ -176,7 +176,7 @@ impl<'a> JudgedFields<'a> {
                     0 => "the first field".to_owned(),
                     _ => field.show(),
                 };
-                self.tell(
+                self.report(
                     Rule::Spacing,
                     end..field.from.max(end + 1),
                     format!("expected {expected} before {before}, found {gap}"),
@@ -206,7 +206,7 @@ impl<'a> JudgedFields<'a> {
                     here += 1;
                 }
                 Some(i) if done[i] => {
-                    let finding = self.tell(
+                    let finding = self.report(
                         Rule::DuplicateField,
                         field.from..field.to,
                         format!("{} is there a second time", field.show()),
@@ -220,7 +220,7 @@ impl<'a> JudgedFields<'a> {
                     let expected = &layout[next];
                     if found[here..].iter().any(|f| expected.name.is(f.name)) {
                         done[i] = true;
-                        let finding = self.tell(
+                        let finding = self.report(
                             Rule::FieldOrder,
                             field.from..field.to,
                             format!("{} stands before {}=", field.show(), expected.name),
@@ -239,7 +239,7 @@ impl<'a> JudgedFields<'a> {
                 }
                 None => {
                     let last = next == layout.len();
-                    let finding = self.tell(
+                    let finding = self.report(
                         Rule::UnexpectedField,
                         field.from..field.to,
                         match last {
@@ -275,7 +275,7 @@ impl<'a> JudgedFields<'a> {
     fn missing(&mut self, field: usize, span: Range<usize>, found: Option<String>) {
         let name = self.contract.layout[field].name;
         let what = found.unwrap_or_else(|| "the end of the record".to_owned());
-        let finding = self.tell(
+        let finding = self.report(
             Rule::MissingField,
             span,
             format!("{name}= is missing: found {what}"),
@@ -298,7 +298,7 @@ impl<'a> JudgedFields<'a> {
             _ if out_of_range(field.syntax, found.value) => Rule::ValueRange,
             _ => Rule::ValueSyntax,
         };
-        let finding = self.tell(
+        let finding = self.report(
             rule,
             found.value_from..found.to.max(found.value_from + 1),
             format!(

@@ -166,9 +166,9 @@ impl History {
             self.came_up(judged.head, out);
         }
         let node = self.nodes.of(judged.head.host);
-        let alive = matches!(judged.ty, RecordType::NsInit(kind)
+        let in_baseline = matches!(judged.ty, RecordType::NsInit(kind)
             if judged.value(&format!("old_{}ns", kind.name())) == Some("(none)"));
-        if !alive {
+        if !in_baseline {
             node.baseline_ends(out);
         }
         match judged.ty {
@@ -200,7 +200,7 @@ impl History {
         let serial = judged.head.stamp.serial;
         let before_baseline = serial < self.nodes.of(host).baseline_serial;
         if judged.value(&format!("old_{name}")) == Some("(none)") {
-            if !self.alive(id, judged, out) {
+            if !self.in_baseline(id, judged, out) {
                 return;
             }
         } else if let Some(old) = self.namespaces.get(host, &id) {
@@ -253,12 +253,12 @@ impl History {
     }
 
     /// Adds a namespace to the baseline. Returns whether this is the first record of it.
-    fn alive(&mut self, id: u64, judged: &Judged<'_>, out: &mut Vec<Finding>) -> bool {
+    fn in_baseline(&mut self, id: u64, judged: &Judged<'_>, out: &mut Vec<Finding>) -> bool {
         let host = judged.head.host;
         let again = self.namespaces.find(host, &id).is_some();
         let node = self.nodes.of(host);
-        let goes_on = node.baseline.as_ref().is_some_and(|list| list.goes_on());
-        if again && goes_on && id != Baseline::FIRST {
+        let is_open = node.baseline.as_ref().is_some_and(|list| list.is_open());
+        if again && is_open && id != Baseline::FIRST {
             let message = format!("ns_id={id} is reused in the baseline");
             out.push(judged.finding_in(Rule::ReusedId, "ns_id", message));
             return false;
@@ -364,8 +364,8 @@ impl History {
                 }
                 Some(known) if kind == Kind::Pid => {
                     let inode = inode_of(known.number);
-                    let told = judged.value("pid-ns").and_then(|inode| inode.parse().ok());
-                    if told.is_some_and(|told: i64| told != inode) {
+                    let recorded = judged.value("pid-ns").and_then(|inode| inode.parse().ok());
+                    if recorded.is_some_and(|recorded: i64| recorded != inode) {
                         let message = format!("the pid namespace with ns_id={id} is {inode}");
                         out.push(finding("pid-ns", message));
                     }

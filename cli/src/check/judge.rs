@@ -131,7 +131,7 @@ impl<'a> Judged<'a> {
         for mismatch in meaning::judge(self.ty, |name| self.value(name)) {
             let field = self.fields.position(mismatch.field);
             let span = field.and_then(|at| self.fields.values[at].clone());
-            let finding = self.fields.tell(
+            let finding = self.fields.report(
                 mismatch.rule,
                 span.unwrap_or_default(),
                 mismatch.message,

@@ -74,7 +74,7 @@ pub struct Totals {
 ///
 /// # Errors
 ///
-/// Where `reporter` cannot write.
+/// If `reporter` cannot write.
 pub fn check(
     log: &mut Log,
     lossy: bool,

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_value_is_repaired_where_that_can_be_told() {
+    fn a_wrong_value_is_repaired_if_the_right_one_is_known() {
         for (syntax, wrong, right) in [
             (Syntax::Untrusted, "\"a b\"", Some("612062")),
             (Syntax::Untrusted, "dmsetup", Some("\"dmsetup\"")),
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_too_great_is_told_from_what_is_no_number() {
+    fn a_number_that_is_out_of_range_is_no_wrong_syntax() {
         assert!(out_of_range(Syntax::U32, "4294967296"));
         assert!(out_of_range(Syntax::U32, "-1"));
         assert!(!out_of_range(Syntax::U32, "01"));

@@ -24,7 +24,7 @@ impl<W: Write> Sarif<W> {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
+    /// If `out` cannot be written to.
     pub fn begin(mut out: W) -> io::Result<Self> {
         let rules: Vec<Value> = Rule::ALL
             .iter()

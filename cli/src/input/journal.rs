@@ -650,7 +650,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_was_left_out_is_told_at_the_end() {
+    fn a_text_that_was_left_out_is_reported_at_the_end() {
         let entry = |message: &str| {
             format!(
                 r#"{{"_TRANSPORT":"audit","_AUDIT_TYPE":"1339","_AUDIT_ID":"21","_SOURCE_REALTIME_TIMESTAMP":"1795247269749000","MESSAGE":{message}}}"#

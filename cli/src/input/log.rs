@@ -743,7 +743,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_read_is_told_at_its_turn_and_the_rest_is_read() {
+    fn what_cannot_be_read_is_reported_at_its_turn_and_the_rest_is_read() {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         fs::write(at("a.log.2"), "one\ntwo").expect("written");

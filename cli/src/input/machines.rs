@@ -54,7 +54,7 @@ pub(super) fn of(groups: &[Group]) -> Machines {
             _ => false,
         };
         let near = |group: &&&Group| {
-            named.len() == 1 && machines.len() == 1 && is_beside(&groups[at], group)
+            named.len() == 1 && machines.len() == 1 && shares_folder(&groups[at], group)
         };
         let host = named.iter().find(shares).or(named.iter().find(near));
         found.names[at] = host.and_then(|group| host_of(group)).map(Into::into);
@@ -99,13 +99,13 @@ fn is_same(a: &Group, b: &Group) -> bool {
     match (&a.sample, &b.sample) {
         (Some(own), Some(other)) if own.shares(other) => true,
         (Some(own), Some(other)) if own.is_apart(other) => false,
-        _ => is_beside(a, b),
+        _ => shares_folder(a, b),
     }
 }
 
 /// Returns whether two logs are in one folder, or one folder is in the other: `/var/log/audit` and
 /// `/var/log`.
-fn is_beside(a: &Group, b: &Group) -> bool {
+fn shares_folder(a: &Group, b: &Group) -> bool {
     let folder = |group: &Group| {
         let path = group.paths.first()?;
         let path = path.canonicalize().unwrap_or_else(|_| path.clone());

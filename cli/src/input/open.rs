@@ -270,7 +270,7 @@ mod tests {
 
     /// The files were made by the programs that are called so.
     #[test]
-    fn each_format_is_told_by_its_content_and_parts_may_follow_each_other() {
+    fn each_format_is_recognised_by_its_content_and_parts_may_follow_each_other() {
         let text = include_bytes!("../../tests/logs/dm.log");
         for (name, packed) in [
             ("plain", &text[..]),

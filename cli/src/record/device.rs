@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_told_from_text() {
+    fn numbers_are_distinguished_from_text() {
         assert_eq!(Device::of("253:70000"), Device::Number(253, 70000));
         for text in ["253:070", "253", "1:2:3", "+1:2", "4294967296:0", ""] {
             assert_eq!(Device::of(text), Device::Text(text.into()), "{text}");

@@ -576,7 +576,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_beside_records_is_foreign() {
+    fn lines_between_records_are_foreign() {
         for line in [
             "",
             "  ",
@@ -591,7 +591,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_record_is_told_where() {
+    fn a_broken_record_has_its_place() {
         for (line, at, expected) in [
             ("type=", 5, "the name or number of a type"),
             ("type=DM_EVENT", 13, "'msg=audit('"),

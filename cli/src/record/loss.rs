@@ -73,7 +73,7 @@ fn described(what: What, messages: u64, records: u64) -> String {
 /// A phrase of a message, and what it says. The number of records stands in it, where `number` says how.
 struct Phrase(&'static [u8], What, Number);
 
-/// Where a message has a number.
+/// The position of the number in a message.
 enum Number {
     None,
     /// Before the phrase.
@@ -227,10 +227,11 @@ fn number_of(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(&text[..digits]).ok()?.parse().ok()
 }
 
-/// All that a log says so.
+/// All losses that a log announces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Losses {
-    /// How many messages there were of each, how many records these count, and where the first is.
+    /// The number of messages of each kind, the records that these count, and the place of the
+    /// first.
     found: Vec<(What, u64, u64, crate::input::Place)>,
     /// The last value of the kernel's counter, which begins anew with it.
     counter: u64,

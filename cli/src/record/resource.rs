@@ -124,7 +124,7 @@ impl<'a> Opened<'a> {
 mod tests {
     use super::*;
 
-    fn told(inner: &str) -> (String, Option<String>, Option<String>) {
+    fn shown(inner: &str) -> (String, Option<String>, Option<String>) {
         let body = format!("pid=1 msg='virt=qemu {inner} res=success'");
         let record = Fields::new(&body);
         let resource = Resource::of(&record).expect("a kind");
@@ -186,13 +186,13 @@ mod tests {
                 Some("/s"),
             ),
         ] {
-            let (_, was, is) = told(inner);
+            let (_, was, is) = shown(inner);
             assert_eq!((was.as_deref(), is.as_deref()), (old, new), "{inner}");
         }
     }
 
     #[test]
-    fn what_was_opened_is_told_with_its_device() {
+    fn an_opened_path_is_shown_with_its_device() {
         let record = Fields::new(
             "pid=1 msg='virt=qemu resrc=net reason=open vm=\"x\" net=52:54:00:00:00:01 path=\"/dev/net/tun\" rdev=0A:C8'",
         );

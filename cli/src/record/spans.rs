@@ -166,8 +166,8 @@ mod tests {
                 }
                 None => found.extend(fields(&body)),
             }
-            let told: Vec<_> = spans.iter().map(|span| span.field(&body)).collect();
-            prop_assert_eq!(&told, &found);
+            let split: Vec<_> = spans.iter().map(|span| span.field(&body)).collect();
+            prop_assert_eq!(&split, &found);
             for name in ["", "a", "aa", "a\u{0}", " ", "=a", "aaaa", "aaaaa", "aaaaaa", "aaaaaaa", "é"] {
                 let first = found.iter().find(|field| field.name == name);
                 prop_assert_eq!(value(&body, &spans, name), first.map(|field| field.value), "{}", name);

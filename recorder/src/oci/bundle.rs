@@ -140,13 +140,13 @@ impl Bundle {
                 .into_iter()
                 .map(|mac| Resource::Net(mac.into_bytes())),
         );
-        let mut told: Vec<Resource> = Vec::new();
+        let mut unique: Vec<Resource> = Vec::new();
         for resource in all {
-            if told.len() < MOST && !told.contains(&resource) {
-                told.push(resource);
+            if unique.len() < MOST && !unique.contains(&resource) {
+                unique.push(resource);
             }
         }
-        told
+        unique
     }
 }
 

@@ -206,7 +206,7 @@ impl Forwarder {
 fn of_user(pid: i64, uid: u32, peer: i64) -> io::Result<Process> {
     if !Process::open(peer)?.shares(Kind::Pid) {
         return Err(io::Error::other(
-            "the claim comes from another pid namespace, whose numbers mean others here",
+            "the claim comes from another pid namespace, where numbers differ",
         ));
     }
     let process = Process::open(pid).map_err(|_| invalid(format!("there is no process {pid}")))?;

@@ -53,12 +53,12 @@ impl Started {
             let text = fs::read_to_string(folder.join(id)).ok()?;
             text.trim().parse().ok()
         });
-        written.or_else(|| died(&self.tmpdir.as_ref()?.join("events/events.log"), id))
+        written.or_else(|| exit_status(&self.tmpdir.as_ref()?.join("events/events.log"), id))
     }
 }
 
 /// Returns the exit status in the newest event `died` of the container `id`.
-fn died(events: &Path, id: &str) -> Option<u32> {
+fn exit_status(events: &Path, id: &str) -> Option<u32> {
     let mut file = File::open(events).ok()?;
     let length = file.metadata().ok()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(RECENT)))
@@ -67,10 +67,10 @@ fn died(events: &Path, id: &str) -> Option<u32> {
     file.take(RECENT).read_to_end(&mut text).ok()?;
     let events = text.split(|&b| b == b'\n').rev();
     let of_it = events.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-    let mut died = of_it.filter(|event| {
+    let mut matching = of_it.filter(|event| {
         event.get("ID") == Some(&id.into()) && event.get("Status") == Some(&"died".into())
     });
-    let status = died.next()?.get("ContainerExitCode")?.as_u64()?;
+    let status = matching.next()?.get("ContainerExitCode")?.as_u64()?;
     u32::try_from(status).ok()
 }
 

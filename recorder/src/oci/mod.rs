@@ -62,13 +62,13 @@ fn explain(path: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
 }
 
 fn runs_all_the_same(error: &io::Error) {
-    tell(&format!(
+    warn(&format!(
         "{error}; the container runs all the same, and nothing of this is in the audit log"
     ));
 }
 
 /// Prints a message on standard error, which engines drop, and in the system's log.
-fn tell(message: &str) {
+fn warn(message: &str) {
     eprintln!("dmns-audit-record: {message}");
     // C: `LOG_DAEMON | LOG_WARNING`. Control characters would make lines of their own.
     let message: String = message
@@ -87,7 +87,7 @@ pub fn hook(ask: &Ask, input: impl io::Read) -> bool {
         return true;
     };
     match ask.strict {
-        true => tell(&format!("{error}; the container does not start (--strict)")),
+        true => warn(&format!("{error}; the container does not start (--strict)")),
         false => runs_all_the_same(&error),
     }
     !ask.strict
@@ -143,7 +143,7 @@ fn record(ask: &Ask, state: &State) -> io::Result<()> {
         match memory.keep(None, &state.id, &started) {
             // A rootless one's stop looks names up anew; so does any other.
             Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
-                tell(&format!(
+                warn(&format!(
                     "{error}: the stop of this container may lack its process"
                 ));
             }

@@ -45,11 +45,11 @@ impl Process {
     /// Returns the namespaces that it is in, as far as they can be known.
     pub fn namespaces(&self) -> Namespaces {
         let mut namespaces = Namespaces::default();
-        for (kind, told) in Kind::ALL.into_iter().zip(&mut namespaces.ids) {
+        for (kind, own) in Kind::ALL.into_iter().zip(&mut namespaces.ids) {
             let Ok(namespace) = self.namespace(kind) else {
                 continue;
             };
-            *told = id(&namespace);
+            *own = id(&namespace);
             if kind == Kind::Pid {
                 namespaces.pid = namespace.metadata().ok().map(|metadata| metadata.ino());
             }
@@ -147,11 +147,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_is_in_namespaces_that_the_system_tells_too() {
+    fn this_process_is_in_namespaces_that_the_system_shows_too() {
         let own = Process::open(i64::from(std::process::id())).expect("it runs");
-        let told = fs::read_link("/proc/self/ns/pid").expect("a link");
+        let link = fs::read_link("/proc/self/ns/pid").expect("a link");
         let inode = own.namespaces().pid.expect("a pid namespace");
-        assert_eq!(told.to_string_lossy(), format!("pid:[{inode}]"));
+        assert_eq!(link.to_string_lossy(), format!("pid:[{inode}]"));
         assert!(Kind::ALL.into_iter().all(|kind| own.shares(kind)));
         assert!(own.interfaces().is_empty());
         assert!(Process::open(0).is_err());

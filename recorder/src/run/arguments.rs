@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_monitor_does_not_tell_is_found() {
+    fn options_that_the_monitor_lacks_are_found() {
         let arguments = parsed(
             "-nodefaults -S -name guest=web,debug-threads=on -uuid 1111AAAA-2222-3333-4444-555555555555 \
              -chardev socket,id=c0,path=/tmp/a,,b,server=on,wait=off -chardev pty,id=p0 \

@@ -125,10 +125,10 @@ impl Taker<'_> {
     /// host sides.
     fn interfaces(&self, qmp: &mut Qmp, items: &mut Vec<Item>) -> Result<(), Trouble> {
         let command = json!({ "command-line": "info network" });
-        let told = qmp.execute("human-monitor-command", command)?;
-        let told = told.as_ref().and_then(Value::as_str).unwrap_or_default();
+        let text = qmp.execute("human-monitor-command", command)?;
+        let text = text.as_ref().and_then(Value::as_str).unwrap_or_default();
         let before = items.len();
-        for interface in interfaces(told) {
+        for interface in interfaces(text) {
             if items[before..].iter().any(|item| item.key == interface.key) {
                 continue;
             }

@@ -53,7 +53,7 @@ pub struct Ask {
     pub log: Option<PathBuf>,
     /// The timeout for QEMU's answers.
     pub timeout: Duration,
-    /// How often to look for what was plugged through another monitor; zero: never.
+    /// The interval of checks for resources that were plugged through another monitor; zero: never.
     pub poll: Duration,
     /// QEMU and its arguments.
     pub command: Vec<OsString>,
@@ -67,7 +67,7 @@ fn invalid(message: String) -> io::Error {
 ///
 /// # Errors
 ///
-/// Where it cannot be started, or has to be recorded and cannot be.
+/// If it cannot be started, or has to be recorded and cannot be.
 pub fn run(ask: &Ask) -> io::Result<u8> {
     let (program, arguments) = ask
         .command

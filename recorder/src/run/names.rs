@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What QEMU's monitor says for people: the names of nodes and character devices, and `info network`.
+//! Parses the text of QEMU's human monitor: the names of nodes and character devices, and `info
+//! network`.
 
 use super::item::{Item, Kind};
 use serde_json::Value;
@@ -46,10 +47,10 @@ pub(super) fn chardev_path(filename: &str) -> Option<Vec<u8>> {
 /// nic0: index=0,type=nic,model=virtio-net-pci,macaddr=52:54:00:99:00:01
 ///  \ n0: index=0,type=tap,ifname=tapq,script=no,downscript=no
 /// ```
-pub(super) fn interfaces(told: &str) -> Vec<Item> {
+pub(super) fn interfaces(text: &str) -> Vec<Item> {
     let mut found: Vec<Item> = Vec::new();
     let mut of_interface = false;
-    for line in told.lines() {
+    for line in text.lines() {
         let line = line.trim_end_matches('\r');
         let peer = line.strip_prefix(" \\ ");
         let Some((name, what)) = peer.unwrap_or(line.trim_start()).split_once(": ") else {
@@ -119,13 +120,13 @@ mod tests {
     }
 
     #[test]
-    fn interfaces_are_told_with_their_host_side() {
-        let told = "nic0: index=0,type=nic,model=virtio-net-pci,macaddr=52:54:00:99:00:01\r\n \
+    fn interfaces_are_found_with_their_host_side() {
+        let text = "nic0: index=0,type=nic,model=virtio-net-pci,macaddr=52:54:00:99:00:01\r\n \
                     \\ n0: index=0,type=tap,ifname=tapq,script=no,downscript=no\r\n\
                     e1000.0: index=0,type=nic,model=e1000,macaddr=52:54:00:99:00:02\r\n \
                     \\ u0: index=0,type=user,net=10.0.2.0,restrict=off\r\n\
                     hub 0\r\n \\ x: index=0,type=tap,fd=9\r\n";
-        let found = interfaces(told);
+        let found = interfaces(text);
         let found: Vec<_> = found
             .iter()
             .map(|item| {

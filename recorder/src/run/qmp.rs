@@ -13,7 +13,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long what a QEMU that has gone has said may be on its way.
+/// The time that the last text of a QEMU that has ended may take to arrive.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// No line of QEMU's is longer.
@@ -61,7 +61,7 @@ impl Qmp {
     ///
     /// # Errors
     ///
-    /// Where QEMU ends, or does not answer within `patience`.
+    /// If QEMU ends, or does not answer within `patience`.
     pub fn begin(stream: UnixStream, patience: Duration) -> Result<Self, Trouble> {
         let (sender, lines) = mpsc::channel();
         let from = stream.try_clone().map_err(Trouble::Io)?;
@@ -98,7 +98,7 @@ impl Qmp {
     ///
     /// # Errors
     ///
-    /// Where QEMU ends meanwhile, or does not answer in time.
+    /// If QEMU ends meanwhile, or does not answer in time.
     pub fn pass(&mut self, mut command: Value) -> Result<Value, Trouble> {
         self.next += 1;
         let id = json!(format!("dmns-{}", self.next));
@@ -127,7 +127,7 @@ impl Qmp {
     ///
     /// # Errors
     ///
-    /// As [`Qmp::pass`].
+    /// See [`Qmp::pass`].
     pub fn execute(&mut self, command: &str, arguments: Value) -> Result<Option<Value>, Trouble> {
         let answer = self.pass(json!({ "execute": command, "arguments": arguments }))?;
         Ok(answer.get("return").cloned())
@@ -137,7 +137,7 @@ impl Qmp {
     ///
     /// # Errors
     ///
-    /// Where QEMU has ended.
+    /// If QEMU has ended.
     pub fn event(&mut self, wait: Duration) -> Result<Option<Value>, Trouble> {
         if let Some(event) = self.events.pop_front() {
             return Ok(Some(event));
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_told_from_events_and_others_answers() {
+    fn an_answer_is_distinguished_from_events_and_others_answers() {
         let mut qmp = qemu(true, Duration::from_secs(600), |command| {
             vec![
                 json!({ "event": "RESUME" }),
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_qemu_that_hangs_or_ends_is_told() {
+    fn a_qemu_that_hangs_or_ends_is_an_error() {
         let soon = Duration::from_millis(100);
         for greets in [false, true] {
             let begun = qemu(greets, soon, |_| Vec::new());

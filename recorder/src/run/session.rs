@@ -277,11 +277,11 @@ impl<'a> Session<'a> {
             false => "migrated",
         };
         for _ in 0..100 {
-            let told = self
+            let answer = self
                 .qmp
                 .execute("query-migrate", json!({}))?
                 .unwrap_or_default();
-            match told.get("status").and_then(Value::as_str) {
+            match answer.get("status").and_then(Value::as_str) {
                 Some("completed") => {
                     self.reason = Some(reason);
                     return Ok(());

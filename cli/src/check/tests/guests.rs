@@ -63,7 +63,7 @@ const DETACH: Write<'_> = ("VIRT_RESOURCE", &|out| {
 });
 
 #[test]
-fn a_session_is_clean_and_each_thing_that_is_missing_is_told() {
+fn a_session_is_clean_and_each_thing_that_is_missing_is_reported() {
     for (records, expected) in [
         (&[NAME, OPEN, NET, START, STOP][..], &[][..]),
         (&[NAME, OPEN, NET, START, STOP, NAME, START, STOP], &[]),
@@ -79,8 +79,8 @@ fn a_session_is_clean_and_each_thing_that_is_missing_is_told() {
         let found = findings(log(records).as_bytes());
         let found: Vec<String> = found
             .iter()
-            .map(|told| {
-                let (place, rest) = told.split_once(' ').expect("a place");
+            .map(|finding| {
+                let (place, rest) = finding.split_once(' ').expect("a place");
                 let line = place.split(':').next().unwrap_or_default();
                 format!("{line} {}", rest.split(':').next().unwrap_or_default())
             })
@@ -99,7 +99,7 @@ fn a_boot_ends_every_guest() {
 }
 
 #[test]
-fn each_departure_is_told_at_its_place() {
+fn each_difference_is_reported_at_its_place() {
     let good = log(&[NAME, OPEN, NET, START]);
     for (from, to, says) in [
         (
@@ -188,7 +188,7 @@ fn each_departure_is_told_at_its_place() {
         assert_ne!(bad, good, "{from}");
         let found = findings(bad.as_bytes());
         assert!(
-            found.iter().any(|told| told.contains(says)),
+            found.iter().any(|finding| finding.contains(says)),
             "{says}: {found:?}"
         );
     }
@@ -208,6 +208,6 @@ fn a_path_that_is_not_encoded_is_a_note_while_it_is_plain() {
     assert!(
         findings(forged.as_bytes())
             .iter()
-            .any(|told| told.contains(" error "))
+            .any(|finding| finding.contains(" error "))
     );
 }
