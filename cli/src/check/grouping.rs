@@ -22,7 +22,7 @@ const MOST: usize = 1024;
 
 /// A record that an event has to have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Lack {
+enum Missing {
     /// A system call.
     Syscall,
     /// A destructor of this module and device.
@@ -35,7 +35,7 @@ enum Lack {
 #[derive(Debug, Default)]
 pub struct Grouping {
     /// Findings that wait for a record of their event.
-    waiting: Pending<(Lack, Finding)>,
+    waiting: Pending<(Missing, Finding)>,
     /// The last events that had a system call, and the last that had any record.
     syscalls: VecDeque<Event>,
     events: VecDeque<Event>,
@@ -63,27 +63,27 @@ impl Grouping {
         let event = (judged.head.host, stamp);
         self.expire(stamp, out);
         let name = ty.name();
-        let lacks = |rule, message: String, contract: &str| {
+        let missing = |rule, message: String, contract: &str| {
             let mut finding = judged.finding(rule, message);
             finding.label = format!("serial {}", stamp.serial);
             finding.contract = format!("{contract} (docs/reference/records.md)");
             finding
         };
         if ty != RecordType::NsInfo {
-            self.came(event, &Lack::Other);
+            self.came(event, &Missing::Other);
             remember(&mut self.events, event);
         }
         let op = judged.value("op");
         let dev = judged.value("dev").unwrap_or_default();
         let dtr = || {
             let module = judged.value("module").unwrap_or_default();
-            Lack::Dtr(module.to_owned(), dev.to_owned())
+            Missing::Dtr(module.to_owned(), dev.to_owned())
         };
         if op == Some("dtr") {
             self.came(event, &dtr());
         }
         if op == Some("ctr") && judged.value("res") == Some("0") {
-            let finding = lacks(
+            let finding = missing(
                 Rule::FailedCtr,
                 format!("no dtr of {dev} follows the failed ctr in its event"),
                 "a constructor that fails is followed by a dtr of the same event",
@@ -100,21 +100,21 @@ impl Grouping {
                 if self.syscalls.contains(&event) {
                     self.audited = true;
                 } else {
-                    let finding = lacks(
+                    let finding = missing(
                         Rule::Grouping,
                         format!("{name} shares its event with no SYSCALL"),
                         grouping.describe(),
                     );
-                    self.waiting.push(event, (Lack::Syscall, finding));
+                    self.waiting.push(event, (Missing::Syscall, finding));
                 }
             }
             rules::Grouping::Companion if !self.events.contains(&event) => {
-                let finding = lacks(
+                let finding = missing(
                     Rule::Grouping,
                     format!("{name} shares its event with no other record"),
                     grouping.describe(),
                 );
-                self.waiting.push(event, (Lack::Other, finding));
+                self.waiting.push(event, (Missing::Other, finding));
             }
             _ => {}
         }
@@ -129,11 +129,11 @@ impl Grouping {
         let event = (head.host, head.stamp);
         self.expire(event.1, out);
         if ty == Type::Syscall {
-            self.audited |= self.came(event, &Lack::Syscall);
+            self.audited |= self.came(event, &Missing::Syscall);
             remember(&mut self.syscalls, event);
         }
         if ty != Type::Eoe {
-            self.came(event, &Lack::Other);
+            self.came(event, &Missing::Other);
             remember(&mut self.events, event);
         }
     }
@@ -160,10 +160,10 @@ impl Grouping {
         }
     }
 
-    fn came(&mut self, event: Event, what: &Lack) -> bool {
+    fn came(&mut self, event: Event, what: &Missing) -> bool {
         !self
             .waiting
-            .take(&event, |(lack, _)| lack == what)
+            .take(&event, |(missing, _)| missing == what)
             .is_empty()
     }
 
@@ -175,12 +175,17 @@ impl Grouping {
     }
 
     /// Reports a companion that has not come.
-    fn never_came(&mut self, lacks: Option<(Lack, Finding)>, at_end: bool, out: &mut Vec<Finding>) {
-        let Some((lack, finding)) = lacks else {
+    fn never_came(
+        &mut self,
+        companion: Option<(Missing, Finding)>,
+        at_end: bool,
+        out: &mut Vec<Finding>,
+    ) {
+        let Some((missing, finding)) = companion else {
             return;
         };
-        match lack {
-            Lack::Syscall if !self.audited => {
+        match missing {
+            Missing::Syscall if !self.audited => {
                 self.unaudited.get_or_insert(finding);
             }
             _ if at_end => {
