@@ -248,8 +248,9 @@ pub struct Field {
     pub name: Name,
     /// The syntax of its value.
     pub syntax: Syntax,
-    /// Whether it may be missing: `subj=`, where no security module labels tasks; `pidns_for_children=`, where it is
-    /// that of the task; `owner_ns_id=`, where the creation itself is recorded.
+    /// Whether it may be missing: `subj=`, where no security module labels tasks;
+    /// `pidns_for_children=`, where it is that of the task; `owner_ns_id=`, where the creation
+    /// itself is recorded.
     pub optional: bool,
 }
 

@@ -2,7 +2,8 @@
 
 //! Parses lines of audit logs, and states the contract of their records.
 //!
-//! The crate `dmns-audit-uapi` has what the kernel module is built from too. This crate is for user space only.
+//! The crate `dmns-audit-uapi` has what the kernel module is built from too. This crate is for user
+//! space only.
 //!
 //! - [`line`]: takes a line of an audit log apart.
 //! - [`contract`]: which fields each record has, in which order, with which syntax.

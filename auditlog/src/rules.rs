@@ -102,7 +102,8 @@ const fn event(
 
 /// Every operation that the targets of the kernel's tree record.
 ///
-/// C: the callers of `dm_audit_log_*()` in `drivers/md/dm-integrity.c`, `dm-crypt.c`, `dm-verity-target.c`.
+/// C: the callers of `dm_audit_log_*()` in `drivers/md/dm-integrity.c`, `dm-crypt.c`,
+/// `dm-verity-target.c`.
 pub const OPS: [Op; 14] = [
     ctrl("integrity", "ctr"),
     ctrl("integrity", "dtr"),

@@ -33,7 +33,8 @@ impl Cli {
 /// The command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Start a QEMU without libvirt, and record what libvirt would: its start, its resources, its stop
+    /// Start a QEMU without libvirt, and record what libvirt would: its start, its resources, its
+    /// stop
     #[command(after_help = "Examples:\n  \
                             dmns-audit-record run-guest --name web -- qemu-system-x86_64 -m 512 -drive file=web.img,if=virtio\n  \
                             dmns-audit-record run-guest --monitor web.sock --strict -- qemu-system-x86_64 ...\n  \
@@ -65,7 +66,8 @@ pub enum Command {
                             The user is known by SO_PEERCRED, and stands in the record as claim-uid=. A claim is refused \
                             for a process in a user namespace that the user did not create. It runs until it is killed.")]
     OciForward(OciForward),
-    /// As the runtime of an engine without hooks.d (Docker): add the hook, and become the real runtime
+    /// As the runtime of an engine without hooks.d (Docker): add the hook, and become the real
+    /// runtime
     #[command(after_help = "Examples:\n  \
                             dmns-audit-record oci-wrap -- runc create --bundle /run/web web\n  \
                             dockerd --add-runtime dmns=/usr/lib/dmns-audit/dmns-runc\n\n\
@@ -95,7 +97,8 @@ pub struct RunGuest {
     #[arg(long, value_name = "SOCKET")]
     pub monitor: Option<PathBuf>,
 
-    /// Append the records to this file too, as auditd would: where there is no audit. Example: --log guests.log
+    /// Append the records to this file too, as auditd would: where there is no audit. Example:
+    /// --log guests.log
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
 
@@ -160,7 +163,8 @@ pub struct OciForward {
 /// `dmns-audit-record oci-wrap`.
 #[derive(Args, Debug)]
 pub struct OciWrap {
-    /// Do not let a container start that cannot be recorded. Example: oci-wrap --strict -- runc create web
+    /// Do not let a container start that cannot be recorded. Example: oci-wrap --strict -- runc
+    /// create web
     #[arg(long)]
     pub strict: bool,
 

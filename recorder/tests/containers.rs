@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `oci-hook`, `oci-forward` and `oci-wrap`, with whatever a runtime, a user or an image may hand them.
+//! `oci-hook`, `oci-forward` and `oci-wrap`, with whatever a runtime, a user or an image may hand
+//! them.
 
 mod readers;
 

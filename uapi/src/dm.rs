@@ -20,7 +20,8 @@ pub struct Dev {
 /// The common part of device-mapper records.
 #[derive(Clone, Copy, Debug)]
 pub struct Event<'a> {
-    /// The target that emits it: `integrity`, `crypt`, `verity`. Chosen by the target, hence trusted.
+    /// The target that emits it: `integrity`, `crypt`, `verity`. Chosen by the target, hence
+    /// trusted.
     pub module: &'a [u8],
     /// The operation: `ctr`, `dtr`, `integrity-checksum`, ... Chosen by the target.
     pub op: &'a [u8],
@@ -43,8 +44,8 @@ impl Event<'_> {
 
     /// Writes the end of `DM_CTRL`: ` dev=254:3 error_msg='success' res=1`.
     ///
-    /// `error` is the target's `ti->error`, written when [`Event::result`] is 0. A target that set none
-    /// reads `(null)`, as C's `%s` has it.
+    /// `error` is the target's `ti->error`, written when [`Event::result`] is 0. A target that set
+    /// none reads `(null)`, as C's `%s` has it.
     pub fn ctrl_tail(&self, error: Option<&[u8]>, out: &mut impl Sink) {
         self.dev(out);
         out.put(b" error_msg='");

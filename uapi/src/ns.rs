@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The body of namespace records, in the format that Richard Guy Briggs proposed in 2015, with today's
-//! `ns_id` added before `res=`.
+//! The body of namespace records, in the format that Richard Guy Briggs proposed in 2015, with
+//! today's `ns_id` added before `res=`.
 
 use super::text::{
     Sink, //
@@ -88,7 +88,8 @@ impl Kind {
     }
 }
 
-/// Returns the number that the records give a namespace: its inode number minus [`PROC_DYNAMIC_FIRST`].
+/// Returns the number that the records give a namespace: its inode number minus
+/// [`PROC_DYNAMIC_FIRST`].
 ///
 /// Initial namespaces are negative, the first namespace created after boot is 0. `/proc/PID/ns/net`
 /// shows 4026531840 more.
@@ -203,8 +204,8 @@ impl Namespace {
 pub struct Info {
     /// Their inode numbers on nsfs, in the order of [`Kind::ALL`].
     pub inums: [u32; Kind::ALL.len()],
-    /// The pid and the time namespace that its children will be in: `pid_for_children` and `time_for_children` under
-    /// `/proc/PID/ns`.
+    /// The pid and the time namespace that its children will be in: `pid_for_children` and
+    /// `time_for_children` under `/proc/PID/ns`.
     pub for_children: [u32; 2],
 }
 

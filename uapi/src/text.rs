@@ -7,8 +7,8 @@
 
 /// Takes the text of a record, piece by piece.
 ///
-/// In the kernel this is an audit buffer, in user space a string: the code that builds a record does
-/// not know which.
+/// In the kernel this is an audit buffer, in user space a string: the code that builds a record
+/// does not know which.
 pub trait Sink {
     /// Appends `bytes`.
     fn put(&mut self, bytes: &[u8]);
@@ -67,8 +67,8 @@ pub fn is_plain(value: &[u8]) -> bool {
 
 /// Appends text that a user can choose: `"quoted"` if [`is_plain`], else in upper-case hex.
 ///
-/// C: `audit_log_n_untrustedstring()`. The reader distinguishes the two by the quotes, so no value can
-/// pass for another field.
+/// C: `audit_log_n_untrustedstring()`. The reader distinguishes the two by the quotes, so no value
+/// can pass for another field.
 pub fn untrusted(out: &mut impl Sink, value: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     if is_plain(value) {
@@ -125,8 +125,8 @@ pub(crate) mod tests {
     }
 
     proptest! {
-        /// libaudit's own rule, as `audit_value_needs_encoding()` has it: the two sides must agree on
-        /// every byte, or a reader takes text for hex.
+        /// libaudit's own rule, as `audit_value_needs_encoding()` has it: the two sides must agree
+        /// on every byte, or a reader takes text for hex.
         #[test]
         fn libaudit_agrees_on_what_needs_encoding(value: Vec<u8>, byte: u8) {
             let needs = |b: u8| b == b'"' || (b as i8) < 0x21 || b == 0x7f;

@@ -9,8 +9,8 @@ use super::ns::Kind;
 
 /// The first number of the namespace records.
 ///
-/// Upstream has taken 1300..=1339 of the kernel-event range 1300..=1399; these stay clear of what it
-/// will assign next.
+/// Upstream has taken 1300..=1339 of the kernel-event range 1300..=1399; these stay clear of what
+/// it will assign next.
 const NS_FIRST: u16 = 1380;
 
 /// The type of a record that dmns-audit emits.

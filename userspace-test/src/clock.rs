@@ -49,7 +49,8 @@ impl Clock {
     }
 }
 
-/// Returns the second number of `/proc/PID/task/TID/schedstat`: nanoseconds that it has waited for a processor, so far.
+/// Returns the second number of `/proc/PID/task/TID/schedstat`: nanoseconds that it has waited for
+/// a processor, so far.
 fn run_delay(schedstat: &str) -> Option<Duration> {
     let nanoseconds = schedstat.split(' ').nth(1)?.parse().ok()?;
     Some(Duration::from_nanos(nanoseconds))

@@ -185,7 +185,8 @@ impl Pair {
     }
 }
 
-/// Returns a table in Markdown: each audit point with a real record of it and the verdict over all of its pairs.
+/// Returns a table in Markdown: each audit point with a real record of it and the verdict over all
+/// of its pairs.
 pub(crate) fn markdown(results: &[(String, Vec<Pair>)], versions: &[String]) -> String {
     let mut points: BTreeMap<(String, String), Vec<(&str, &Pair)>> = BTreeMap::new();
     for (scenario, pairs) in results {

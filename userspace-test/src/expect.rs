@@ -119,7 +119,8 @@ pub(crate) fn judge(
         named: BTreeMap::new(),
     };
     let mut outcome = Outcome::default();
-    // In listed order, the one that the next record has to meet, once all before it have their least.
+    // In listed order, the one that the next record has to meet, once all before it have their
+    // least.
     let mut current = 0;
     for line in &lines {
         let ours = line.record_type().is_some();

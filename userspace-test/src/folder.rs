@@ -48,7 +48,8 @@ impl Drop for Folder {
     }
 }
 
-/// From now on, a signal that ends this program removes the folders first. QEMU ends by itself (`vm.rs`).
+/// From now on, a signal that ends this program removes the folders first. QEMU ends by itself
+/// (`vm.rs`).
 fn mind_signals() -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     thread::spawn(move || {

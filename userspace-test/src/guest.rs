@@ -252,8 +252,8 @@ impl Guest {
         Ok(guest)
     }
 
-    /// Makes a booted guest ready, unless it is: starts auditd as Debian configures it, with the backlog of
-    /// Debian's rules, unless systemd did, and loads the module if `module`.
+    /// Makes a booted guest ready, unless it is: starts auditd as Debian configures it, with the
+    /// backlog of Debian's rules, unless systemd did, and loads the module if `module`.
     pub(crate) fn set_up(&mut self, module: bool) -> Result<()> {
         if self.ready {
             return Ok(());

@@ -79,7 +79,8 @@ pub(crate) fn without_oopses(log: &str, function: &str) -> (String, usize) {
         else {
             break;
         };
-        // A report names what was called too: it is the first such line that says where the processor was.
+        // A report names what was called too: it is the first such line that says where the
+        // processor was.
         let place = rest[..end].iter().find(|line| line.contains("RIP: "));
         if place.is_some_and(|line| line.contains(&expected)) {
             lines.drain(begin..=begin + end);
@@ -261,8 +262,8 @@ pub(crate) fn examine(
     scenario: &Scenario,
     skipped: bool,
 ) -> Result<Vec<String>> {
-    // Whether the module was there, with all its parts, before anything else was done; and whether audit may lose
-    // records, so that they are not counted.
+    // Whether the module was there, with all its parts, before anything else was done; and whether
+    // audit may lose records, so that they are not counted.
     let (module_first, allow_lost) = (scenario.module, scenario.allow_lost);
     // What the module has deferred is not counted as emitted yet.
     guest.must(EMITTED)?;

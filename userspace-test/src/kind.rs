@@ -55,7 +55,8 @@ impl Kind {
     /// Returns the processor that is emulated.
     pub(crate) fn cpu(self) -> &'static str {
         match self {
-            // With five levels of page tables KASAN floods the console while the kernel boots, before any module.
+            // With five levels of page tables KASAN floods the console while the kernel boots,
+            // before any module.
             Self::Kasan => "max,la57=off",
             _ => "max",
         }

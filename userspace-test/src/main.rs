@@ -47,7 +47,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Boots a stock Debian kernel in QEMU with dmns_audit.ko, drives real tools, judges every audit record.
+/// Boots a stock Debian kernel in QEMU with dmns_audit.ko, drives real tools, judges every audit
+/// record.
 ///
 /// Missing files (build root, kernel, guest image, module) are made first and kept in $DMNS_CACHE,
 /// by default ~/.cache/dmns-audit.
@@ -76,13 +77,16 @@ enum Cmd {
                             dmns-test run --junit out.xml --keep-logs logs/ ./my-scenario.toml"
     )]
     Run(Run),
-    /// Run scenarios with the module and without it, and compare what both write, record for record.
+    /// Run scenarios with the module and without it, and compare what both write, record for
+    /// record.
     ///
-    /// The kernel's own emitter of device-mapper records, dm-audit.c, is the judge. Exit status as for run.
+    /// The kernel's own emitter of device-mapper records, dm-audit.c, is the judge. Exit status as
+    /// for run.
     #[command(after_help = "Examples:\n  dmns-test diff\n  \
                             dmns-test diff --markdown docs/results/differential.md integrity-journal")]
     Diff(Both),
-    /// Run the scenarios that take metrics with the module and without it, and print both side by side.
+    /// Run the scenarios that take metrics with the module and without it, and print both side by
+    /// side.
     ///
     /// Without the module, dm-audit.c writes the device-mapper records; its losses are part of the
     /// metrics, and so its records are not judged. Exit status as for run.
@@ -93,18 +97,18 @@ enum Cmd {
     Metrics(Both),
     /// Count the instructions that records cost, with the module and without it, and print a table.
     ///
-    /// The guest's clock counts instructions (QEMU's -icount), so that a busy machine does not disturb. It
-    /// does not count cycles, nor what happens between processors. Takes some minutes.
+    /// The guest's clock counts instructions (QEMU's -icount), so that a busy machine does not
+    /// disturb. It does not count cycles, nor what happens between processors. Takes some minutes.
     Bench(bench::Bench),
     /// Open a shell in a guest, with auditd running and the module loaded.
     ///
-    /// In it, `records` shows the records so far and `records -f` follows them; `load`, `unload` and
-    /// `counter` handle the module. Leave with `exit`.
+    /// In it, `records` shows the records so far and `records -f` follows them; `load`, `unload`
+    /// and `counter` handle the module. Leave with `exit`.
     Shell(interactive::Shell),
     /// Run one command in a guest, with auditd running and the module loaded.
     ///
-    /// Its output and exit status become this program's; 125 if it could not be run, or if the guest's kernel
-    /// complained.
+    /// Its output and exit status become this program's; 125 if it could not be run, or if the
+    /// guest's kernel complained.
     #[command(after_help = "Examples:\n  dmns-test exec -- unshare -n true\n  \
                             dmns-test exec --share . --audit-log audit.log -- sh /mnt/share/test.sh")]
     Exec(interactive::Exec),
@@ -127,8 +131,8 @@ struct Run {
     /// All scenarios that take minutes each, instead of the others.
     #[arg(long, conflicts_with_all = ["names", "image"])]
     long: bool,
-    /// Start guests through `dmns-audit-record run-guest`, which appends their records to this file (and to this machine's
-    /// audit, if it may): `dmns-audit report virt FILE` prints them.
+    /// Start guests through `dmns-audit-record run-guest`, which appends their records to this file
+    /// (and to this machine's audit, if it may): `dmns-audit report virt FILE` prints them.
     #[arg(long, value_name = "FILE")]
     guest_log: Option<PathBuf>,
     /// Write a JUnit report here too.
@@ -140,7 +144,8 @@ struct Run {
     /// Keep each guest's audit log, console and kernel log in this folder.
     #[arg(long, value_name = "DIR")]
     keep_logs: Option<PathBuf>,
-    /// Show commands, and events as `dmns-audit watch` prints them, as they come; one scenario at a time.
+    /// Show commands, and events as `dmns-audit watch` prints them, as they come; one scenario at a
+    /// time.
     #[arg(long)]
     live: bool,
     /// Guests at the same time; by default as many as there are processors.
@@ -152,8 +157,9 @@ struct Run {
     /// Virtual CPUs of every guest, whatever its scenario says.
     #[arg(long, value_name = "N")]
     cpus: Option<u32>,
-    /// Several virtual CPUs run at the same time also where they are emulated, in a thread each, and no clock counts
-    /// instructions. A guest that its emulator kills in the kernel's own text patching is a skip, which says so.
+    /// Several virtual CPUs run at the same time also where they are emulated, in a thread each,
+    /// and no clock counts instructions. A guest that its emulator kills in the kernel's own text
+    /// patching is a skip, which says so.
     #[arg(long)]
     parallel: bool,
     /// A parameter of scenarios: $NAME in their steps, such as the cycles of soak.
@@ -286,8 +292,8 @@ fn say_versions(prepared: &Prepared) -> Vec<String> {
     versions
 }
 
-/// Runs scenarios with the module and without it, in one go: both sides share the guests' time. Returns
-/// the verdicts of both sides, in the order of `scenarios`.
+/// Runs scenarios with the module and without it, in one go: both sides share the guests' time.
+/// Returns the verdicts of both sides, in the order of `scenarios`.
 fn run_both(
     prepared: &Prepared,
     scenarios: &[Scenario],

@@ -130,7 +130,8 @@ fn substitute(text: &str, values: &Values) -> Result<String, String> {
     Ok(out)
 }
 
-/// Returns whether a line's type is the one that a scenario calls `name`; `NS_INIT_*` is any that begins so.
+/// Returns whether a line's type is the one that a scenario calls `name`; `NS_INIT_*` is any that
+/// begins so.
 pub(crate) fn is_type(line: &Line<'_>, name: &str) -> bool {
     if let Some(prefix) = name.strip_suffix('*') {
         return match line.record_type() {

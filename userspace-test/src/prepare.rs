@@ -215,7 +215,8 @@ fn step(what: &str, cache: &Path, script: &Path, arguments: &[&Path]) -> Result<
         }
         last = line;
         let now = Instant::now();
-        // A word at once on a terminal, now and then in a log; nothing for what is in the cache already.
+        // A word at once on a terminal, now and then in a log; nothing for what is in the cache
+        // already.
         let pause = Duration::from_millis(if terminal { 200 } else { 15_000 });
         if now - started > Duration::from_millis(500) && now - shown > pause {
             let end = if terminal { "\x1b[K\r" } else { "\n" };

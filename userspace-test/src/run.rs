@@ -124,7 +124,8 @@ fn attempt(
         keep(&mut guest, start, &folder.join(&scenario.name))?;
     }
     let splat = |console: &str| {
-        // `judge::examine` has judged it where one is expected; where C is measured, its splats are a metric.
+        // `judge::examine` has judged it where one is expected; where C is measured, its splats are
+        // a metric.
         let rest = match &scenario.expect_oops {
             Some(function) => judge::without_oopses(console, function).0,
             None => console.to_owned(),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The frequency of this machine's time stamp counter (TSC), which an emulated guest reads as its own.
+//! The frequency of this machine's time stamp counter (TSC), which an emulated guest reads as its
+//! own.
 //!
 //! Without it, a guest's kernel measures the frequency against a timer that QEMU emulates. If QEMU
 //! waits for a processor meanwhile, the result may be wrong by any factor (74 MHz for 2,594: "PIT
@@ -22,7 +23,8 @@ pub(crate) fn khz() -> Option<u64> {
     })
 }
 
-/// Returns the time, and the counter at that time: the closest of some pairs, as others may run in between.
+/// Returns the time, and the counter at that time: the closest of some pairs, as others may run in
+/// between.
 #[cfg(target_arch = "x86_64")]
 fn now() -> Option<(Instant, u64)> {
     let pair = || {

@@ -97,7 +97,8 @@ impl Guest<'_> {
         self.end(out, success);
     }
 
-    /// VIRT_CONTROL of a container: its first process `init`, in the pid namespace with the inode number `pid_ns`.
+    /// VIRT_CONTROL of a container: its first process `init`, in the pid namespace with the inode
+    /// number `pid_ns`.
     pub fn init(&self, out: &mut impl Sink, pid: i64, (init, pid_ns): (i64, i64), success: bool) {
         self.begin(out, &[("op", "init")]);
         for (name, value) in [("vm-pid", pid), ("init-pid", init), ("pid-ns", pid_ns)] {

@@ -45,7 +45,8 @@ struct Node {
     /// `kernel/audit.c`). So a creation may follow its deletion in the log. The serial numbers have
     /// the order of the kernel.
     early: HashMap<u64, Early>,
-    /// The serial number of the first record of the baseline. A record with a lower one may come later, too.
+    /// The serial number of the first record of the baseline. A record with a lower one may come
+    /// later, too.
     baseline_serial: u64,
     /// All ids that were assigned.
     given: Ranges,

@@ -198,7 +198,8 @@ impl<'a> JudgedGuest<'a> {
         let mut fields =
             JudgedFields::judge(contract, self.place, self.raw, at, text.to_owned(), true);
         for finding in &mut fields.findings {
-            // libvirt does not encode some of its paths. As long as they are plain, nothing is forged.
+            // libvirt does not encode some of its paths. As long as they are plain, nothing is
+            // forged.
             let value = &finding.line[finding.span.clone()];
             if finding.rule == Rule::Encoding && value.starts_with('/') {
                 *finding = finding.clone().note();

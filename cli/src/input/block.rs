@@ -249,7 +249,8 @@ impl Window {
     }
 }
 
-/// Fills `block` with the lines that begin at `start` or later, and before `end`, in a file of `size` bytes.
+/// Fills `block` with the lines that begin at `start` or later, and before `end`, in a file of
+/// `size` bytes.
 pub(super) fn fill(
     block: &mut Block,
     file: &File,

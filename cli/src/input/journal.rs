@@ -8,9 +8,9 @@
 //! The line has the entry's host as `node=`, and the entry's boot in the place of an enriched
 //! record's names. A record that comes by two transports becomes one line.
 //!
-//! C: `process_audit_string()` in `src/journal/journald-audit.c` of systemd: `MESSAGE=` is the name of the type and the
-//! text of the record, `_AUDIT_TYPE=`, `_AUDIT_ID=` and `_SOURCE_REALTIME_TIMESTAMP=` are the rest. An EOE has no text,
-//! and so no entry.
+//! C: `process_audit_string()` in `src/journal/journald-audit.c` of systemd: `MESSAGE=` is the name
+//! of the type and the text of the record, `_AUDIT_TYPE=`, `_AUDIT_ID=` and
+//! `_SOURCE_REALTIME_TIMESTAMP=` are the rest. An EOE has no text, and so no entry.
 
 use super::lines::LONGEST;
 use crate::record::event::BOOT;
@@ -380,7 +380,8 @@ enum Line {
     Other,
     /// `journalctl` left out its text.
     Cut,
-    /// A record, without its node, its boot and its newline; whether the audit transport brought it.
+    /// A record, without its node, its boot and its newline; whether the audit transport brought
+    /// it.
     Record(Vec<u8>, bool),
     /// A message that records are missing.
     Loss(Vec<u8>),
@@ -412,7 +413,8 @@ impl Entry {
         Some(Line::Record(line, true))
     }
 
-    /// Returns the line of any other entry: a record that the kernel or a program wrote as a message.
+    /// Returns the line of any other entry: a record that the kernel or a program wrote as a
+    /// message.
     fn message(&self) -> Line {
         let Some(message) = self.message.as_ref().and_then(bytes) else {
             return Line::Other;

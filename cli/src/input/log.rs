@@ -423,8 +423,8 @@ impl Log {
             return self.step_of_all(wanted);
         }
         loop {
-            // The borrow checker does not see that a line that is returned ends the loop, so first ask
-            // whether there is one.
+            // The borrow checker does not see that a line that is returned ends the loop, so first
+            // ask whether there is one.
             match self.sources[0]
                 .current
                 .as_mut()

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Finds audit logs, opens them, and hands out their lines, one after the other, in constant memory.
+//! Finds audit logs, opens them, and hands out their lines, one after the other, in constant
+//! memory.
 //!
 //! - [`lines`]: cuts a stream into lines.
-//! - `parallel`: cuts a file into lines on several processors; `block`: a part of a log, and the lines found in it.
+//! - `parallel`: cuts a file into lines on several processors; `block`: a part of a log, and the
+//!   lines found in it.
 //! - [`open`]: plain, or compressed with gzip, xz, zstd, bzip2 or lz4, by content.
 //! - [`journal`]: journald's copy of audit records.
 //! - [`order`]: rotated files, oldest first.

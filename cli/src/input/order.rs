@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 enum Age {
     /// `audit.log.3`, as auditd does it: the greater, the older.
     Turn(std::cmp::Reverse<u64>),
-    /// `audit.log-20261121`, as logrotate's `dateext` does it: its digits, and those of a time after them.
+    /// `audit.log-20261121`, as logrotate's `dateext` does it: its digits, and those of a time
+    /// after them.
     Date(String),
     /// `audit.log`, which is being written.
     Current,
@@ -49,8 +50,8 @@ fn rotation(name: &str) -> (&str, Age) {
     (name, Age::Current)
 }
 
-/// Returns the digits of a date and a time that are all of `text`, in an order in which they can be compared: `20261121`,
-/// `2026-11-21`, `20261121-1795227208`, `20261121T041759`, `1795227208`.
+/// Returns the digits of a date and a time that are all of `text`, in an order in which they can be
+/// compared: `20261121`, `2026-11-21`, `20261121-1795227208`, `20261121T041759`, `1795227208`.
 fn date(text: &str) -> Option<String> {
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();
     let part =

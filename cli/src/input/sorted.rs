@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Puts the records of each event in the order in which the kernel writes them. `ausearch` without `--raw` writes the
-//! last one first.
+//! Puts the records of each event in the order in which the kernel writes them. `ausearch` without
+//! `--raw` writes the last one first.
 
 use super::lines::{End, Lines, Raw};
 use super::sample::rank;

@@ -41,10 +41,12 @@ pub fn arguments(value: &str) -> Vec<String> {
 /// Returns the name of the mapping of `target` that the command line `argv` creates, if it is
 /// known.
 ///
-/// Source: dmsetup(8), cryptsetup(8), integritysetup(8), veritysetup(8), systemd-cryptsetup(8) and its like.
+/// Source: dmsetup(8), cryptsetup(8), integritysetup(8), veritysetup(8), systemd-cryptsetup(8) and
+/// its like.
 pub fn mapping(argv: &[String], target: &str) -> Option<String> {
     let program = argv.first()?.rsplit('/').next()?;
-    // An option may have a value of its own; those of these programs that matter are written with `=` or come last.
+    // An option may have a value of its own; those of these programs that matter are written with
+    // `=` or come last.
     let words: Vec<&str> = argv[1..]
         .iter()
         .map(String::as_str)

@@ -52,7 +52,8 @@ pub struct Broken {
 /// A record, with its fields not parsed yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head<'a> {
-    /// `node=`, where auditd is configured to write it; else the host of the syslog around the record.
+    /// `node=`, where auditd is configured to write it; else the host of the syslog around the
+    /// record.
     pub node: Option<&'a [u8]>,
     /// The number of that host, where the line is one of a [log](crate::input::Log); else 0.
     pub host: Host,
@@ -294,7 +295,8 @@ fn around(prefix: &[u8]) -> Option<&[u8]> {
     (is_host(host) && !facility && !NO_HOSTS.contains(&host)).then_some(host)
 }
 
-/// Returns whether `word` ends a time: `04:17:59.123`, `1795400000.123456`, `2026-11-21T04:17:59+01:00`, `12.345678]`.
+/// Returns whether `word` ends a time: `04:17:59.123`, `1795400000.123456`,
+/// `2026-11-21T04:17:59+01:00`, `12.345678]`.
 fn is_time(word: &[u8]) -> bool {
     let digits = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
     match word {
@@ -339,7 +341,8 @@ const NO_HOSTS: [&[u8]; 7] = [
     b"stdout", b"stderr", b"INFO", b"NOTICE", b"WARNING", b"ERROR", b"DEBUG",
 ];
 
-/// Returns whether `word` may be the name or the address of a host, and neither the name of a program nor a number.
+/// Returns whether `word` may be the name or the address of a host, and neither the name of a
+/// program nor a number.
 fn is_host(word: &[u8]) -> bool {
     let letter = |b: &u8| b.is_ascii_alphanumeric() || b"._:-".contains(b);
     word.iter().all(letter)
@@ -391,7 +394,8 @@ fn record<'a>(line: &'a [u8], node: Option<&'a [u8]>, at: usize) -> Result<Head<
     let (body, enrichment) = match memchr2(0x1d, 0, body) {
         Some(end) if body[end] == 0x1d => (&body[..end], &body[end + 1..]),
         Some(end) => {
-            // A power cut leaves NULs in a record that was being written. The next one follows them.
+            // A power cut leaves NULs in a record that was being written. The next one follows
+            // them.
             let next = begin(&body[end..]) + end;
             if body[next..].starts_with(b"type=") || body[next..].starts_with(b"node=") {
                 if let Parsed::Record(head) = other(line, body_at + next) {

@@ -70,7 +70,8 @@ fn described(what: What, messages: u64, records: u64) -> String {
     }
 }
 
-/// A phrase of a message, and what it says. The number of records stands in it, where `number` says how.
+/// A phrase of a message, and what it says. The number of records stands in it, where `number` says
+/// how.
 struct Phrase(&'static [u8], What, Number);
 
 /// The position of the number in a message.
@@ -82,8 +83,8 @@ enum Number {
     After,
 }
 
-/// Source: C, `kernel/audit.c` and `lib/ratelimit.c`; audit-userspace `auditd-event.c`, `queue.c`; systemd
-/// `journald-kmsg.c`, `journald-rate-limit.c`; rsyslog `imuxsock.c`, `imjournal.c`.
+/// Source: C, `kernel/audit.c` and `lib/ratelimit.c`; audit-userspace `auditd-event.c`, `queue.c`;
+/// systemd `journald-kmsg.c`, `journald-rate-limit.c`; rsyslog `imuxsock.c`, `imjournal.c`.
 const PHRASES: [Phrase; 20] = [
     Phrase(b" callbacks suppressed", What::Suppressed, Number::Before),
     Phrase(b"audit_lost=", What::Lost, Number::After),

@@ -7,7 +7,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
-/// The UUID of a guest, as libvirt writes it: `cabf9532-99f1-3756-930f-59e8f19d4144`. Guests may be very many.
+/// The UUID of a guest, as libvirt writes it: `cabf9532-99f1-3756-930f-59e8f19d4144`. Guests may be
+/// very many.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Uuid {
     /// The number.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Hands records to the kernel's audit, as libaudit does: a netlink message, and the kernel's answer to it.
+//! Hands records to the kernel's audit, as libaudit does: a netlink message, and the kernel's
+//! answer to it.
 //!
 //! C: `audit_send_user_message()` in libaudit, `audit_receive_msg()` in `kernel/audit.c`.
 
@@ -14,8 +15,8 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-/// The header of a netlink message. C: `struct nlmsghdr`: u32 length, u16 type, u16 flags, u32 sequence
-/// number, u32 port.
+/// The header of a netlink message. C: `struct nlmsghdr`: u32 length, u16 type, u16 flags, u32
+/// sequence number, u32 port.
 const HEADER: usize = 16;
 
 /// `NLM_F_REQUEST | NLM_F_ACK`.
@@ -72,7 +73,8 @@ impl Audit {
         })
     }
 
-    /// Returns whether audit is on, as far as this process may know: only a process with CAP_AUDIT_CONTROL may ask.
+    /// Returns whether audit is on, as far as this process may know: only a process with
+    /// CAP_AUDIT_CONTROL may ask.
     pub fn is_on(&mut self) -> Option<bool> {
         Some(self.status()?.enabled != 0)
     }

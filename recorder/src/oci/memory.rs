@@ -104,7 +104,8 @@ impl Memory {
         let file = self.file(of, id);
         let explain =
             |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
-        // The socket of the forwarder is in the same folder, for everybody; these files are nobody else's.
+        // The socket of the forwarder is in the same folder, for everybody; these files are nobody
+        // else's.
         if let Some(parent) = self.0.parent() {
             fs::create_dir_all(parent).map_err(explain)?;
         }

@@ -48,7 +48,8 @@ impl Origin {
         }
     }
 
-    /// podman keeps names in `containers.json`, two folders above the bundle. In a pod, the host's name is the pod's.
+    /// podman keeps names in `containers.json`, two folders above the bundle. In a pod, the host's
+    /// name is the pod's.
     fn podman(state: &State, bundle: &Bundle) -> Self {
         let mut origin = Self::default();
         let storage = state.bundle.ancestors().nth(2);
@@ -115,7 +116,8 @@ impl Origin {
                 Some(space) => format!("{space}/{pod}"),
                 None => pod.to_owned(),
             });
-            // What holds a pod's namespaces is no container of the user's: it has the pod's name only.
+            // What holds a pod's namespaces is no container of the user's: it has the pod's name
+            // only.
             let Some(name) = of(name).or(of(sandbox)).filter(|_| pod.is_some()) else {
                 continue;
             };

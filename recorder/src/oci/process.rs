@@ -85,7 +85,8 @@ impl Process {
     pub fn owner(&self) -> io::Result<u32> {
         let namespace = self.namespace(Kind::User)?;
         let mut uid = 0;
-        // SAFETY: The descriptor is open, and the ioctl writes one `uid_t`, 32 bits, to where `uid` is.
+        // SAFETY: The descriptor is open, and the ioctl writes one `uid_t`, 32 bits, to where `uid`
+        // is.
         unsafe { ioctls::ns_get_owner_uid(namespace.as_raw_fd(), &mut uid) }?;
         Ok(uid)
     }
@@ -107,7 +108,8 @@ impl Process {
         let Ok(net) = self.namespace(Kind::Net) else {
             return Vec::new();
         };
-        // A thread of its own: one that has entered another net namespace does not write records any more.
+        // A thread of its own: one that has entered another net namespace does not write records
+        // any more.
         let found = std::thread::spawn(move || {
             setns(&net, CloneFlags::CLONE_NEWNET)?;
             let mut found = Vec::new();

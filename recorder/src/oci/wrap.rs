@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `dmns-audit-record oci-wrap`: a runtime for engines without hooks.d, such as Docker: puts the hooks into a container's
-//! `config.json`, and becomes the real runtime.
+//! `dmns-audit-record oci-wrap`: a runtime for engines without hooks.d, such as Docker: puts the
+//! hooks into a container's `config.json`, and becomes the real runtime.
 
 use super::{explain, invalid};
 use serde_json::{Value, json};

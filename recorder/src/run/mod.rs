@@ -63,7 +63,8 @@ fn invalid(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 
-/// Runs the guest until it ends. Returns QEMU's exit status; 128 and the signal's number, if a signal ended it.
+/// Runs the guest until it ends. Returns QEMU's exit status; 128 and the signal's number, if a
+/// signal ended it.
 ///
 /// # Errors
 ///

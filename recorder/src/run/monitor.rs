@@ -2,8 +2,8 @@
 
 //! The monitor for others: a UNIX socket for QMP, and passes on what it is asked.
 //!
-//! Each client has a thread that reads; what it asks is done in the order in which it comes, by the thread that holds QEMU's own
-//! monitor. So nothing is plugged unseen.
+//! Each client has a thread that reads; what it asks is done in the order in which it comes, by the
+//! thread that holds QEMU's own monitor. So nothing is plugged unseen.
 
 use super::qmp::line;
 use nix::sys::stat::{Mode, umask};
@@ -51,7 +51,8 @@ pub struct Asked {
 }
 
 impl Monitor {
-    /// Listens at `path`, where only this user may connect. What is left there of one that has ended is removed.
+    /// Listens at `path`, where only this user may connect. What is left there of one that has
+    /// ended is removed.
     ///
     /// # Errors
     ///

@@ -6,7 +6,8 @@
 use super::item::{Item, Kind};
 use serde_json::Value;
 
-/// Returns the file or block device of the host that QEMU means by the name of a node; `None` for what is elsewhere.
+/// Returns the file or block device of the host that QEMU means by the name of a node; `None` for
+/// what is elsewhere.
 pub(super) fn local(file: &str) -> Option<String> {
     if let Some(json) = file.strip_prefix("json:") {
         let value: Value = serde_json::from_str(json).ok()?;
@@ -28,7 +29,8 @@ fn dig(node: &Value) -> Option<String> {
     dig(node.get("file")?)
 }
 
-/// Returns the path of `unix:/x,server=on`, `disconnected:unix:/x`, `pty:/dev/pts/0`; `None` for what is no file.
+/// Returns the path of `unix:/x,server=on`, `disconnected:unix:/x`, `pty:/dev/pts/0`; `None` for
+/// what is no file.
 pub(super) fn chardev_path(filename: &str) -> Option<Vec<u8>> {
     let filename = filename.strip_prefix("disconnected:").unwrap_or(filename);
     if let Some(path) = filename.strip_prefix("pty:") {

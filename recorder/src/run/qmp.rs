@@ -2,8 +2,9 @@
 
 //! QEMU's monitor (QMP): commands, their answers, and events in between.
 //!
-//! Everything that comes is kept as it is, since it is passed on to others too ([`super::monitor`]): a client that
-//! knows the commands of one version of QEMU would have to drop what it does not know.
+//! Everything that comes is kept as it is, since it is passed on to others too
+//! ([`super::monitor`]): a client that knows the commands of one version of QEMU would have to drop
+//! what it does not know.
 
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -149,7 +150,8 @@ impl Qmp {
         }
     }
 
-    /// Returns what QEMU said and nobody has heard, now that it has gone: events, perhaps an answer.
+    /// Returns what QEMU said and nobody has heard, now that it has gone: events, perhaps an
+    /// answer.
     pub fn last_words(&mut self) -> Option<Value> {
         let rest = &self.lines;
         self.events

@@ -90,7 +90,8 @@ pub(super) fn into_root() -> Result<()> {
     .context("running the agent from the disk")
 }
 
-/// Has systemd run the agent's server as a service, when the system is up, and power off when it ends.
+/// Has systemd run the agent's server as a service, when the system is up, and power off when it
+/// ends.
 fn service(units: &Path) -> Result<()> {
     let unit = format!(
         "[Unit]\n\

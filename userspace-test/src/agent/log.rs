@@ -45,8 +45,8 @@ impl Follower {
                 }
                 None => None,
             };
-            // What auditd wrote to the old file between our read and its rename is read before we leave
-            // it: the new name was looked up first.
+            // What auditd wrote to the old file between our read and its rename is read before we
+            // leave it: the new name was looked up first.
             match newest {
                 Some(newest) if followed != Some(newest) => self.file = File::open(&self.path).ok(),
                 _ => return Ok(bytes),

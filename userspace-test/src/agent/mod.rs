@@ -2,9 +2,10 @@
 
 //! The guest's side: what runs as `/init` in the initramfs, and as PID 1 after it.
 //!
-//! 1. [`boot::into_root`], in the initramfs: loads what the disk needs, mounts it under an overlay, goes
-//!    there.
-//! 2. [`supervise`], in the disk's root: reaps what is left behind, and powers off when the server ends.
+//! 1. [`boot::into_root`], in the initramfs: loads what the disk needs, mounts it under an overlay,
+//!    goes there.
+//! 2. [`supervise`], in the disk's root: reaps what is left behind, and powers off when the server
+//!    ends.
 //! 3. [`serve::serve`]: runs commands for the host and sends auditd's log as it grows.
 
 mod boot;

@@ -116,8 +116,8 @@ fn follow(host: &Host) {
     }
 }
 
-/// The output of a command, read from files: unlike with pipes, all that it wrote before it ended is
-/// there when it has ended, and what it leaves running does not keep us waiting.
+/// The output of a command, read from files: unlike with pipes, all that it wrote before it ended
+/// is there when it has ended, and what it leaves running does not keep us waiting.
 struct Output {
     stdout: File,
     stderr: File,

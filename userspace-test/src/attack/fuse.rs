@@ -56,7 +56,8 @@ const INIT: u32 = 26;
 const INTERRUPT: u32 = 36;
 const BATCH_FORGET: u32 = 42;
 
-/// Starts a child that serves it. A read is never answered, nor a flush by one of `sleepers`: `asleep` counts those.
+/// Starts a child that serves it. A read is never answered, nor a flush by one of `sleepers`:
+/// `asleep` counts those.
 pub(super) fn serve(mut fuse: File, sleepers: &[AtomicU64], asleep: &AtomicU64) -> Result<()> {
     // `FOPEN_KEEP_CACHE`: else each open waits for the page that is never read.
     const KEEP_CACHE: u8 = 2;

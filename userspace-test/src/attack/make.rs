@@ -26,7 +26,8 @@ pub(super) struct Make {
     ids: Option<PathBuf>,
 }
 
-/// Creates them. Each is dropped at once: the user goes back to the namespace that he has come from.
+/// Creates them. Each is dropped at once: the user goes back to the namespace that he has come
+/// from.
 pub(super) fn run(make: &Make) -> Result<()> {
     let mut ids = match &make.ids {
         Some(file) => Some(BufWriter::new(

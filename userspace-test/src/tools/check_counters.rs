@@ -51,7 +51,8 @@ fn lost(text: &str) -> Result<u64> {
         .parse()?)
 }
 
-/// Counts the records of an auditd's log by type: those of this project have a number, or begin with `DM_`.
+/// Counts the records of an auditd's log by type: those of this project have a number, or begin
+/// with `DM_`.
 fn arrived(records: &str) -> BTreeMap<&str, u64> {
     let mut arrived = BTreeMap::new();
     for line in records.lines() {

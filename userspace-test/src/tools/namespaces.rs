@@ -44,7 +44,8 @@ enum What {
     ///
     /// Fails where one is created twice, or deleted and did not exist.
     Recorded,
-    /// Have the kernel's own probes note, from here on, all namespaces that are created and deleted.
+    /// Have the kernel's own probes note, from here on, all namespaces that are created and
+    /// deleted.
     Probe,
     /// Note that the module is in this phase from here on.
     Mark {
@@ -53,8 +54,8 @@ enum What {
     },
     /// Compare the records with what the probes noted since, one to one.
     ///
-    /// Prints how many there were. Exit status: 1 if they differ. While the module was unloaded there may be no record,
-    /// while it was loading or unloading there may be one or none.
+    /// Prints how many there were. Exit status: 1 if they differ. While the module was unloaded
+    /// there may be no record, while it was loading or unloading there may be one or none.
     Judge,
 }
 
@@ -145,7 +146,8 @@ fn list() -> Result<Vec<u64>> {
     }
 }
 
-/// Reads records, and returns the ids of those that were created, or existed at the load, and were not deleted.
+/// Reads records, and returns the ids of those that were created, or existed at the load, and were
+/// not deleted.
 fn recorded(records: impl BufRead) -> Result<BTreeSet<u64>> {
     let mut ids = BTreeSet::new();
     for line in records.split(b'\n') {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The kernel's own probes on the functions that add and remove namespaces: a judge that shares nothing with the module.
+//! The kernel's own probes on the functions that add and remove namespaces: a judge that shares
+//! nothing with the module.
 
 use super::records::{self, NsRecord};
 use super::status;

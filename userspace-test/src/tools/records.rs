@@ -27,7 +27,8 @@ pub(super) fn read(arguments: &[&str]) -> Result<String> {
 /// A record of a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NsRecord<'a> {
-    /// The value of `old_KINDns`, if it is a creation, or the namespace existed when the module was loaded.
+    /// The value of `old_KINDns`, if it is a creation, or the namespace existed when the module was
+    /// loaded.
     pub(super) old: Option<&'a str>,
     /// The kind, as the field has it.
     pub(super) kind: &'a str,

@@ -194,7 +194,8 @@ fn each_difference_is_reported_at_its_place() {
     }
 }
 
-/// libvirt writes some paths as they are. Plain ones are noted; what would forge a field is an error.
+/// libvirt writes some paths as they are. Plain ones are noted; what would forge a field is an
+/// error.
 #[test]
 fn a_path_that_is_not_encoded_is_a_note_while_it_is_plain() {
     let evdev: Write<'_> = ("VIRT_RESOURCE", &|out| {

@@ -460,7 +460,8 @@ impl Guest {
     }
 }
 
-/// Returns the level of the guest `number`: two of 1,024 categories, as svirt makes it. Another one for each of 500,000 guests.
+/// Returns the level of the guest `number`: two of 1,024 categories, as svirt makes it. Another one
+/// for each of 500,000 guests.
 fn level(number: usize) -> String {
     let one = number % 1024;
     let other = (one + 1 + number / 1024) % 1024;

@@ -8,9 +8,9 @@
 //! cargo run -p dmns-audit-tools --bin generate-log -- --hosts 100 --moves --reboots --holes    # a fleet, each record with node=
 //! ```
 //!
-//! Most events are system calls with their paths; `--share` in a thousand (50) are of device mapper, of
-//! namespaces and of guests. `--plain` leaves out what auvirt 3.0.9 has a bug with, so that both programs
-//! must report the same.
+//! Most events are system calls with their paths; `--share` in a thousand (50) are of device
+//! mapper, of namespaces and of guests. `--plain` leaves out what auvirt 3.0.9 has a bug with, so
+//! that both programs must report the same.
 
 mod guests;
 mod host;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! A tracer that stops its child at an event of ptrace, behind audit's entry, and makes the registers say that a setns()
-//! succeeded.
+//! A tracer that stops its child at an event of ptrace, behind audit's entry, and makes the
+//! registers say that a setns() succeeded.
 
 use crate::sys;
 use anyhow::{Context, Result, ensure};

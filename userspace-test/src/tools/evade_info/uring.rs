@@ -85,7 +85,8 @@ impl Ring {
     /// Queues an operation.
     fn queue(&mut self, entry: Entry) {
         assert!(self.queued < ENTRIES);
-        // SAFETY: The kernel gave the offsets: all is in the page that is mapped. Only this thread writes there.
+        // SAFETY: The kernel gave the offsets: all is in the page that is mapped. Only this thread
+        // writes there.
         unsafe {
             let tail = AtomicU32::from_ptr(self.rings.add(self.tail).cast());
             let next = tail.load(Ordering::Relaxed);
