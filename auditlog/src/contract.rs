@@ -13,7 +13,7 @@ use core::fmt;
 use dmns_audit_uapi::ns::Kind;
 use dmns_audit_uapi::types::RecordType;
 
-/// How the value of a field is written.
+/// The syntax of a field's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Syntax {
     /// A word that the kernel chose: no space, not empty.
@@ -32,7 +32,7 @@ pub enum Syntax {
     DevHex,
     /// Text that a user can choose: `"quoted"`, or in upper-case hex.
     Untrusted,
-    /// The same, or `(null)` for a task without a program file.
+    /// [`Syntax::Untrusted`], or `(null)` for a task without a program file.
     UntrustedOrNull,
     /// Text that the kernel chose, in single quotes.
     Quoted,
@@ -48,8 +48,8 @@ pub enum Syntax {
     Uuid,
     /// `52:54:00:00:00:01`: the address of an interface, in lower case.
     Mac,
-    /// `0A:C8`: major and minor number in upper-case hexadecimal, of two digits or more, or `?` for what is no
-    /// device.
+    /// `0A:C8`: major and minor number in upper-case hexadecimal, of two digits or more, or `?` if
+    /// it is not a device.
     Rdev,
     /// `88`: a major number in upper-case hexadecimal, of two digits or more.
     MajorHex,
@@ -59,14 +59,15 @@ pub enum Syntax {
     UntrustedOrUnknown,
     /// `success` or `failed`.
     Outcome,
-    /// What a container runtime calls a container: see [`is_identifier`]; else [`Syntax::Untrusted`].
+    /// The name that a container runtime gives a container: see [`is_identifier`]; else
+    /// [`Syntax::Untrusted`].
     Identifier,
     /// Decimal, 0 to 2^64 - 1, or `?` where it is not known.
     U64OrUnknown,
 }
 
 impl Syntax {
-    /// What a value has to look like, in words.
+    /// Returns a description of the syntax, for messages.
     pub const fn describe(self) -> &'static str {
         match self {
             Self::Word => "a word",
@@ -95,7 +96,7 @@ impl Syntax {
         }
     }
 
-    /// Whether `value` is written so.
+    /// Returns whether `value` has this syntax.
     pub fn accepts(self, value: &str) -> bool {
         match self {
             Self::Word => !value.is_empty(),
@@ -138,8 +139,8 @@ impl Syntax {
     }
 }
 
-/// Whether `value` is written as it is where an identifier is expected: letters, digits and `. _ + : -`, and nothing
-/// that reads as text in hexadecimal.
+/// Returns whether `value` is an identifier that needs no encoding. It has letters, digits and `. _
+/// + : -`, and does not read as text in hexadecimal.
 pub fn is_identifier(value: &str) -> bool {
     !value.is_empty()
         && value
@@ -148,7 +149,7 @@ pub fn is_identifier(value: &str) -> bool {
         && !untrusted(value)
 }
 
-/// Whether `value` is a number as `%u` writes it: no sign, no leading zero.
+/// Returns whether `value` is a number as `%u` writes it: no sign, no leading zero.
 fn unsigned<T: core::str::FromStr>(value: &str) -> bool {
     value.bytes().all(|b| b.is_ascii_digit())
         && (value.len() == 1 || !value.starts_with('0'))
@@ -160,7 +161,7 @@ fn signed(value: &str) -> bool {
     unsigned::<u32>(digits) && value != "-0" && value.parse::<i32>().is_ok()
 }
 
-/// Whether `value` is a number as `%02X` writes it.
+/// Returns whether `value` is a number as `%02X` writes it.
 fn upper_hex(value: &str) -> bool {
     matches!(value.len(), 2..=8)
         && value
@@ -169,7 +170,8 @@ fn upper_hex(value: &str) -> bool {
         && (value.len() == 2 || !value.starts_with('0'))
 }
 
-/// Whether `value` is groups of so many lower-case hexadecimal digits, with `between` between.
+/// Returns whether `value` has groups of `lengths` lower-case hexadecimal digits, separated by
+/// `between`.
 fn groups(value: &str, between: char, lengths: &[usize]) -> bool {
     let mut groups = value.split(between);
     let each = lengths.iter().all(|&length| {
@@ -207,7 +209,7 @@ fn untrusted(value: &str) -> bool {
 /// A field's name. The names of namespace fields depend on the kind of namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Name {
-    /// The same in every record.
+    /// A name that is the same in every record.
     Fixed(&'static str),
     /// `netns`, after the kind.
     Ns(Kind),
@@ -216,7 +218,7 @@ pub enum Name {
 }
 
 impl Name {
-    /// Whether a field of this name is written as `name`.
+    /// Returns whether a field of this name is written as `name`.
     pub fn is(self, name: &str) -> bool {
         let of = |kind: Kind, rest: Option<&str>| {
             rest.and_then(|rest| rest.strip_prefix(kind.name())) == Some("ns")
@@ -244,10 +246,11 @@ impl fmt::Display for Name {
 pub struct Field {
     /// Its name.
     pub name: Name,
-    /// How its value is written.
+    /// The syntax of its value.
     pub syntax: Syntax,
-    /// Whether it may be missing: `subj=`, where no security module labels tasks; `pidns_for_children=`, where it is
-    /// that of the task; `owner_ns_id=`, where the creation itself is recorded.
+    /// Whether it may be missing: `subj=`, where no security module labels tasks;
+    /// `pidns_for_children=`, where it is that of the task; `owner_ns_id=`, where the creation
+    /// itself is recorded.
     pub optional: bool,
 }
 
@@ -372,7 +375,7 @@ const NS_INFO: [Field; Kind::ALL.len() + 3] = {
     all
 };
 
-/// The fields of a record of type `ty`, in order.
+/// Returns the fields of a record of type `ty`, in order.
 pub fn layout(ty: RecordType) -> &'static [Field] {
     static INIT: [[Field; 11]; Kind::ALL.len()] = NS_INIT;
     static DEL: [[Field; 9]; Kind::ALL.len()] = NS_DEL;
@@ -386,24 +389,24 @@ pub fn layout(ty: RecordType) -> &'static [Field] {
     }
 }
 
-/// How a record departs from the contract.
+/// A difference between a record and the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContractError<'a> {
-    /// Another field stands where this one has to, or the record ends there.
+    /// Another field is in this one's place, or the record ends there.
     Missing {
-        /// The field that has to be there.
+        /// The field that the contract requires.
         expected: Name,
-        /// The one that is.
+        /// The field that is there.
         found: Option<Found<'a>>,
     },
-    /// The value is not written as it has to be.
+    /// The value has another syntax.
     Value {
         /// The field.
         found: Found<'a>,
-        /// How its value is written.
+        /// The syntax of its value.
         expected: Syntax,
     },
-    /// The record goes on after its last field.
+    /// The record continues after its last field.
     Extra(Found<'a>),
 }
 
@@ -415,26 +418,26 @@ impl fmt::Display for ContractError<'_> {
                 found: Some(found),
             } => write!(
                 f,
-                "{expected}= expected, found {}={}",
+                "expected {expected}=, found `{}={}`",
                 found.name, found.value
             ),
             Self::Missing {
                 expected,
                 found: None,
-            } => write!(f, "{expected}= expected, found the end of the record"),
+            } => write!(f, "expected {expected}=, found the end of the record"),
             Self::Value { found, expected } => write!(
                 f,
-                "{}={}: {} expected",
+                "expected {}, found `{}={}`",
+                expected.describe(),
                 found.name,
-                found.value,
-                expected.describe()
+                found.value
             ),
             Self::Extra(found) => write!(f, "{}={} after the last field", found.name, found.value),
         }
     }
 }
 
-/// Holds `line` against the contract of `ty`; `Err` is the first departure.
+/// Compares `line` with the contract of `ty`. `Err` is the first difference.
 pub fn check<'a>(ty: RecordType, line: &Line<'a>) -> Result<(), ContractError<'a>> {
     let mut found = fields(line.body).peekable();
     for field in layout(ty) {
@@ -478,7 +481,7 @@ mod tests {
     }
 
     proptest! {
-        /// What the kernel's code writes is what user space accepts, whatever the numbers.
+        /// User space accepts the text that the kernel's code writes, for any numbers.
         #[test]
         fn every_namespace_record_keeps_the_contract(
             kind in 0usize..8, pid: i32, uid: u32, auid: u32, ses: u32, major: u32, minor: u32,
@@ -538,30 +541,34 @@ mod tests {
     #[test]
     fn each_departure_is_named() {
         for (from, to, says) in [
-            (" op=ctr", "", "op= expected, found ppid=3807"),
+            (" op=ctr", "", "expected op=, found `ppid=3807`"),
             (
                 "ses=3",
                 "ses=-1",
-                "ses=-1: a decimal number of 32 bits expected",
+                "expected a decimal number of 32 bits, found `ses=-1`",
             ),
             (
                 "254:3",
                 "fe:03",
-                "dev=fe:03: MAJOR:MINOR in decimal expected",
+                "expected MAJOR:MINOR in decimal, found `dev=fe:03`",
             ),
-            ("'success'", "success", "error_msg=success: 'text' expected"),
+            (
+                "'success'",
+                "success",
+                "expected 'text', found `error_msg=success`",
+            ),
             (
                 "\"integritysetup\"",
                 "\"a b\"",
-                "comm=\"a b\": \"text\" or upper-case hex expected",
+                "expected \"text\" or upper-case hex, found `comm=\"a b\"`",
             ),
-            ("res=1", "res=2", "res=2: 0 or 1 expected"),
-            (" res=1", "", "res= expected, found the end of the record"),
+            ("res=1", "res=2", "expected 0 or 1, found `res=2`"),
+            (" res=1", "", "expected res=, found the end of the record"),
             ("res=1", "res=1 res=0", "res=0 after the last field"),
             (
                 "pid=3819",
                 "pid=007",
-                "pid=007: a signed decimal number of 32 bits expected",
+                "expected a signed decimal number of 32 bits, found `pid=007`",
             ),
         ] {
             assert_eq!(

@@ -2,12 +2,13 @@
 
 //! Parses lines of audit logs, and states the contract of their records.
 //!
-//! The crate `dmns-audit-uapi` has what the kernel module is built from too. This crate is for user space only.
+//! The crate `dmns-audit-uapi` has what the kernel module is built from too. This crate is for user
+//! space only.
 //!
 //! - [`line`]: takes a line of an audit log apart.
 //! - [`contract`]: which fields each record has, in which order, with which syntax.
-//! - [`masks`]: where a byte is in a text, many at once.
-//! - [`rules`]: operations, events, and where the format comes from.
+//! - [`masks`]: finds bytes in a text, many at once.
+//! - [`rules`]: operations, events, and the source of the format.
 //! - [`virt`]: the records of guests, which user space writes: their text and their contract.
 
 #![no_std]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! A line of an audit log, taken apart. Nothing is copied.
+//! Parses a line of an audit log, without a copy.
 //!
 //! ```text
 //! node=host type=DM_EVENT msg=audit(1630425112.119:194): module=integrity op=... res=0<0x1d>ENRICHED=...
@@ -14,7 +14,7 @@ use memchr::{memchr, memchr_iter, memrchr};
 /// Separates the record from the names that auditd adds to it (`log_format = ENRICHED`).
 const ENRICHMENT: char = '\x1d';
 
-/// What distinguishes one event from another: records with equal stamps are of one event.
+/// The identity of an event: records with equal stamps are of one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Stamp {
     /// Seconds since 1970.
@@ -32,7 +32,7 @@ pub struct Line<'a> {
     pub node: Option<&'a str>,
     /// The type as it is written: a name, or `UNKNOWN[1385]`.
     pub ty: &'a str,
-    /// When, and of which event.
+    /// The time and the event.
     pub stamp: Stamp,
     /// The fields as the kernel wrote them.
     pub body: &'a str,
@@ -41,14 +41,14 @@ pub struct Line<'a> {
 /// A field of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field<'a> {
-    /// What stands before `=`; empty for a word without one.
+    /// The text before `=`; empty for a word without one.
     pub name: &'a str,
-    /// What stands after it, with its quotes, if any.
+    /// The text after it, with its quotes, if any.
     pub value: &'a str,
 }
 
 impl<'a> Line<'a> {
-    /// Takes `line` apart. `None` if it is no audit record.
+    /// Parses `line`. `None` if it is no audit record.
     pub fn parse(line: &'a str) -> Option<Self> {
         let line = line.strip_suffix('\n').unwrap_or(line);
         let (node, rest) = match line.strip_prefix("node=") {
@@ -75,41 +75,43 @@ impl<'a> Line<'a> {
         })
     }
 
-    /// The type, if it is one of ours.
+    /// Returns the type, if it is one of ours.
     pub fn record_type(&self) -> Option<RecordType> {
         RecordType::from_name(self.ty)
     }
 
-    /// The fields, in order.
+    /// Returns the fields, in order.
     pub fn fields(&self) -> Fields<'a> {
         fields(self.body)
     }
 
-    /// The same of the fields in `msg='...'`, which records from user space have.
+    /// Returns the value of the first field called `name` in `msg='...'`, which records from user
+    /// space have.
     pub fn inner_field(&self, name: &str) -> Option<&'a str> {
         let (_, text) = inner(self.body)?;
         inner_fields(text).find(|f| f.name == name).map(|f| f.value)
     }
 
-    /// The value of the first field called `name`, with its quotes, if any.
+    /// Returns the value of the first field called `name`, with its quotes, if any.
     pub fn field(&self, name: &str) -> Option<&'a str> {
         field(self.body, name)
     }
 }
 
-/// The value of the first of the [`fields`] of `body` that is called `name`: for who asks for few of many.
+/// Returns the value of the first of the [`fields`] of `body` that is called `name`. It is faster
+/// than [`fields`] for a caller that needs few of many.
 pub fn field<'a>(body: &'a str, name: &str) -> Option<&'a str> {
     fields(body).find(|f| f.name == name).map(|f| f.value)
 }
 
-/// What stands in `msg='...'` of a record from user space, and where in `body` it begins. A single quote is a
-/// letter there, so the last one ends it.
+/// Returns the text in `msg='...'` of a record from user space, and its offset in `body`. A single
+/// quote is a letter there, so the last one ends it.
 pub fn inner(body: &str) -> Option<(usize, &str)> {
     let place = inner_place(body.as_bytes())?;
     Some((place.start, &body[place]))
 }
 
-/// Where in `body` that is.
+/// Returns the range of that text in `body`.
 pub fn inner_place(body: &[u8]) -> Option<Range<usize>> {
     let begins = |quote: &usize| body[..*quote].ends_with(b" msg=");
     let from = memchr_iter(b'\'', body).find(begins)? + 1;
@@ -117,8 +119,8 @@ pub fn inner_place(body: &[u8]) -> Option<Range<usize>> {
     Some(from..end)
 }
 
-/// The fields of `body`, in order. A value in quotes, double or single, ends at the next quote of its kind,
-/// whatever stands between.
+/// Returns the fields of `body`, in order. A value in double or single quotes ends at the next
+/// quote of its kind.
 pub fn fields(body: &str) -> Fields<'_> {
     Fields {
         text: body,
@@ -126,8 +128,8 @@ pub fn fields(body: &str) -> Fields<'_> {
     }
 }
 
-/// The fields of `text`, which stands in `msg='...'` of a record from user space: there a single quote is a
-/// letter like any other (a guest may be called it's).
+/// Returns the fields of `text`, the content of `msg='...'` of a record from user space. A single
+/// quote is a letter there: a guest may be called it's.
 pub fn inner_fields(text: &str) -> Fields<'_> {
     Fields {
         text,
@@ -155,12 +157,12 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// Where a field is in a text.
+/// The range of a field in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// What stands before `=`; empty for a word without one.
+    /// The text before `=`; empty for a word without one.
     pub name: Range<usize>,
-    /// What stands after it, with its quotes, if any.
+    /// The text after it, with its quotes, if any.
     pub value: Range<usize>,
 }
 
@@ -175,7 +177,7 @@ pub struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    /// Of the [`fields`] of `text`.
+    /// Returns the places of the [`fields`] of `text`.
     pub fn outer(text: &'a [u8]) -> Self {
         Self {
             text,
@@ -185,7 +187,7 @@ impl<'a> Places<'a> {
         }
     }
 
-    /// Of the [`inner_fields`] in that part of `text`.
+    /// Returns the places of the [`inner_fields`] in that part of `text`.
     pub fn inner(text: &'a [u8], part: Range<usize>) -> Self {
         let text = &text[..part.end];
         Self {
@@ -198,7 +200,8 @@ impl<'a> Places<'a> {
 }
 
 impl Places<'_> {
-    /// The next field, if it begins at once, has a name, and all of it is where `signs` tell of.
+    /// Returns the next field if it begins at once, has a name, and ends within the part that
+    /// `signs` cover.
     #[inline(always)]
     fn near(&mut self) -> Option<Place> {
         let signs = &self.signs;
@@ -226,7 +229,7 @@ impl Places<'_> {
         Some(Place { name, value })
     }
 
-    /// The next field, wherever it is.
+    /// Returns the next field, without a bound on its length.
     fn far(&mut self) -> Place {
         let (text, from) = (self.text, self.at);
         let end = self
@@ -268,7 +271,8 @@ impl Iterator for Places<'_> {
     }
 }
 
-/// Where in a part of a text the bytes are that end names and values: a bit for each byte, the lowest for the first.
+/// The bytes in a part of a text that end names and values: a bit for each byte, the lowest for the
+/// first.
 #[derive(Clone, Copy, Debug)]
 struct Signs {
     from: usize,
@@ -278,7 +282,7 @@ struct Signs {
 }
 
 impl Signs {
-    /// Of `text`, from the place `from` on. What would stand after it is a space.
+    /// Scans `text` from offset `from`. Bytes after its end count as spaces.
     #[inline(always)]
     fn of(text: &[u8], from: usize) -> Self {
         let mut last = [b' '; WIDTH];
@@ -291,7 +295,8 @@ impl Signs {
         }
     }
 
-    /// Where, from the place `at` on, the first byte of `text` is that `which` tells of; its end, if there is none.
+    /// Returns the offset of the first byte of `text`, from `at` on, that `which` marks. Returns
+    /// the end of the text if there is none.
     #[inline(always)]
     fn next(&mut self, text: &[u8], mut at: usize, which: impl Fn(&Self) -> u64) -> usize {
         while at < text.len() {
@@ -417,7 +422,7 @@ mod tests {
             prop_assert_eq!(inner, slowly(&text, false));
         }
 
-        /// Whatever the quotes: fields and the spaces between them are the text.
+        /// The fields and the spaces between them are the text, with any quotes.
         #[test]
         fn fields_joined_are_the_text(text in "[ a=\"'é]{0,40}") {
             for found in [fields(&text), inner_fields(&text)] {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Where a byte is in a text, of which many are looked at at once. Names, values and lines are so short that to call a
-//! search that is made for long texts takes longer than the search.
+//! Finds a byte in a text, many bytes at once. Names, values and lines are short: a call of a
+//! search for long texts takes longer than the search.
 
 use wide::u8x16;
 
-/// How many bytes a mask tells of.
+/// The number of bytes that a mask covers.
 pub const WIDTH: usize = u64::BITS as usize;
 
-/// A bit for each byte of `block` that is `byte`, the lowest for the first.
+/// Returns a bit for each byte of `block` that is `byte`, the lowest for the first.
 #[inline(always)]
 pub fn mask(block: &[u8; WIDTH], byte: u8) -> u64 {
     const LANES: usize = u8x16::LANES as usize;
@@ -22,7 +22,7 @@ pub fn mask(block: &[u8; WIDTH], byte: u8) -> u64 {
     })
 }
 
-/// The first [`WIDTH`] bytes of `text`; where it has fewer, what `last` has comes after them.
+/// Returns the first [`WIDTH`] bytes of `text`. If it has fewer, the bytes of `last` follow.
 #[inline(always)]
 pub fn block<'a>(text: &'a [u8], last: &'a mut [u8; WIDTH]) -> &'a [u8; WIDTH] {
     text.first_chunk().unwrap_or_else(|| {
@@ -31,7 +31,7 @@ pub fn block<'a>(text: &'a [u8], last: &'a mut [u8; WIDTH]) -> &'a [u8; WIDTH] {
     })
 }
 
-/// The places of `byte` in `text`, from the place `at` on.
+/// Returns the places of `byte` in `text`, from the place `at` on.
 pub fn places(text: &[u8], at: usize, byte: u8) -> Found<'_> {
     Found {
         text,
@@ -45,7 +45,7 @@ pub fn places(text: &[u8], at: usize, byte: u8) -> Found<'_> {
 #[derive(Clone, Debug)]
 pub struct Found<'a> {
     text: &'a [u8],
-    /// What of the text is not in the mask yet.
+    /// The text after the mask.
     next: usize,
     /// The [`WIDTH`] bytes before that.
     mask: u64,

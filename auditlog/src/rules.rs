@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The rules that a single field does not show: what an operation is, what shares an event with what, and
-//! where the rule comes from.
+//! Rules beyond a single field: the operations, the records that share an event, and the source of
+//! each rule.
 
 use crate::contract::{Field, Name, Syntax};
 use dmns_audit_uapi::ns::Kind;
 use dmns_audit_uapi::types::RecordType;
 
-/// How a record stands to the other records of its event, which have the same stamp.
+/// The relation of a record to the other records of its event, which have the same stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grouping {
-    /// It shares its event with the `SYSCALL` record of the call that caused it, where the kernel audits
-    /// system calls at all.
+    /// It shares its event with the `SYSCALL` record of its cause, if the kernel audits system
+    /// calls.
     Syscall,
-    /// It stands alone, or shares the event of the system call in which it happened to be made.
+    /// It is alone in its event, or in the event of the system call that was running.
     Free,
     /// It shares its event with the record that it explains.
     Companion,
 }
 
 impl Grouping {
-    /// In words.
+    /// Returns a description, for messages.
     pub const fn describe(self) -> &'static str {
         match self {
             Self::Syscall => "shares the serial number of the SYSCALL that caused it",
@@ -30,35 +30,35 @@ impl Grouping {
     }
 }
 
-/// What `op=` means in a device-mapper record.
+/// An operation (`op=`) of a device-mapper record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Op {
     /// `module=`: the target.
     pub module: &'static str,
     /// `op=`.
     pub name: &'static str,
-    /// The record it comes in.
+    /// The record type that has it.
     pub ty: RecordType,
-    /// What it means.
+    /// Its meaning.
     pub meaning: &'static str,
-    /// What `dev=` names.
+    /// The device that `dev=` names.
     pub dev: Dev,
-    /// What `sector=` counts.
+    /// The unit of `sector=`.
     pub unit: Unit,
 }
 
-/// What `dev=` names in a device-mapper record.
+/// The device that `dev=` names in a device-mapper record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dev {
     /// The mapped device.
     Mapped,
-    /// The device beneath it: where the data is.
+    /// The device below it, which has the data.
     Underlying,
-    /// The mapped device, or, in inline mode, the one beneath it.
+    /// The mapped device, or the device below it in inline mode.
     Either,
 }
 
-/// What `sector=` counts.
+/// The unit of `sector=`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Nothing: the field is `?` or missing.
@@ -102,7 +102,8 @@ const fn event(
 
 /// Every operation that the targets of the kernel's tree record.
 ///
-/// C: the callers of `dm_audit_log_*()` in `drivers/md/dm-integrity.c`, `dm-crypt.c`, `dm-verity-target.c`.
+/// C: the callers of `dm_audit_log_*()` in `drivers/md/dm-integrity.c`, `dm-crypt.c`,
+/// `dm-verity-target.c`.
 pub const OPS: [Op; 14] = [
     ctrl("integrity", "ctr"),
     ctrl("integrity", "dtr"),
@@ -168,13 +169,13 @@ pub const OPS: [Op; 14] = [
     ),
 ];
 
-/// What the target `module` means by the operation `name`, if the kernel's tree has it.
+/// Returns the operation `name` of the target `module`, if the kernel's tree has it.
 pub fn op(module: &str, name: &str) -> Option<&'static Op> {
     OPS.iter().find(|op| op.module == module && op.name == name)
 }
 
-/// How a record of type `ty` stands to the others of its event. `op` is the value of its `op=`, if it has
-/// one.
+/// Returns the relation of a record of type `ty` to the others of its event. `op` is the value of
+/// its `op=`, if it has one.
 pub fn grouping(ty: RecordType, op: Option<&str>) -> Grouping {
     match ty {
         // A table is loaded by an ioctl; it can be destroyed by a worker.
@@ -185,7 +186,7 @@ pub fn grouping(ty: RecordType, op: Option<&str>) -> Grouping {
     }
 }
 
-/// How records of type `ty` stand to the others of their event, in words.
+/// Returns a description of the relation of records of type `ty` to the others of their event.
 pub fn describe_grouping(ty: RecordType) -> &'static str {
     match ty {
         RecordType::DmCtrl => {
@@ -195,7 +196,7 @@ pub fn describe_grouping(ty: RecordType) -> &'static str {
     }
 }
 
-/// Where the format of records of type `ty` comes from.
+/// Returns the source of the format of records of type `ty`.
 pub const fn source(ty: RecordType) -> &'static str {
     match ty {
         RecordType::DmCtrl => "dm_audit_log_ti() in drivers/md/dm-audit.c",
@@ -206,7 +207,7 @@ pub const fn source(ty: RecordType) -> &'static str {
     }
 }
 
-/// What a record of type `ty` means.
+/// Returns the meaning of a record of type `ty`.
 pub const fn meaning(ty: RecordType) -> &'static str {
     match ty {
         RecordType::DmCtrl => "a device-mapper target was made or destroyed",
@@ -235,7 +236,7 @@ pub const fn meaning(ty: RecordType) -> &'static str {
     }
 }
 
-/// A value that `field` may have.
+/// Returns a value that `field` may have.
 pub const fn example(field: &Field) -> &'static str {
     let name = match field.name {
         Name::Fixed(name) => name,
@@ -313,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_are_told_apart_by_module_and_name() {
+    fn operations_are_distinguished_by_module_and_name() {
         for known in &OPS {
             let loads = grouping(known.ty, Some(known.name)) == Grouping::Syscall;
             assert_eq!(loads, known.name == "ctr");

@@ -23,7 +23,7 @@ fn main() {
 const DM: &str = include_str!("../tests/logs/dm.log");
 const VIRT: &str = include_str!("../tests/logs/virt.log");
 
-/// A few megabytes, of which one record in twenty is ours.
+/// Returns a few megabytes, of which one record in twenty is ours.
 fn log() -> Vec<u8> {
     let other = "type=PATH msg=audit(1.000:1): item=0 name=\"/var/lib/app/data\" inode=1 dev=fd:01 mode=0100644 \
                  ouid=0 ogid=0 rdev=00:00 nametype=NORMAL cap_fp=0 cap_fi=0 cap_fe=0 cap_fver=0 cap_frootid=0\n";
@@ -87,7 +87,7 @@ impl Reporter for Nobody {
     fn finding(&mut self, _: &str, _: &Finding) -> io::Result<()> {
         Ok(())
     }
-    fn absent(&mut self, _: Rule) -> io::Result<()> {
+    fn unmet(&mut self, _: Rule) -> io::Result<()> {
         Ok(())
     }
     fn problem(&mut self, _: &Problem) -> io::Result<()> {

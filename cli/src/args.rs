@@ -167,7 +167,7 @@ pub struct Check {
     #[arg(long)]
     pub strict: bool,
 
-    /// Suppress the findings of this rule, for a known issue; an error if there are none. May be repeated. Example: check --strict --expect net-open audit.log
+    /// Suppress the findings of this rule, for a known issue; an error if there are none. May be repeated. Example: check --strict --expect net-without-open audit.log
     #[arg(long, value_name = "RULE", value_parser = rule)]
     pub expect: Vec<Rule>,
 

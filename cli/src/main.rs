@@ -155,7 +155,7 @@ fn run_check(args: &Check, terminal: &Terminal, out: &mut dyn Write) -> io::Resu
     }
     Ok(match totals {
         totals if totals.problems > 0 => ExitCode::from(2),
-        totals if totals.absent > 0 => ExitCode::from(1),
+        totals if totals.unmet > 0 => ExitCode::from(1),
         totals if totals.errors > 0 || (args.strict && totals.notes > 0) => ExitCode::from(1),
         _ => ExitCode::SUCCESS,
     })

@@ -31,7 +31,7 @@ impl Reporter for Found {
             .push(format!("{} {}", finding.rule.name(), words.join(" ")));
         Ok(())
     }
-    fn absent(&mut self, _: Rule) -> io::Result<()> {
+    fn unmet(&mut self, _: Rule) -> io::Result<()> {
         Ok(())
     }
     fn problem(&mut self, problem: &Problem) -> io::Result<()> {

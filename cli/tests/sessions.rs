@@ -61,7 +61,7 @@ sessions! {
         "report virt -ts 01/25/2012 12:00:00 -te 01/25/2012 virt.log",
         "report virt --start tomorrow virt.log", "report virt --start today --end yesterday virt.log",
         "report virt --vm nobody virt.log", "report virt --uuid x virt.log";
-    check_libvirt: "check --format json libvirt.log", "check --strict --expect net-open --expect never-given \
+    check_libvirt: "check --format json libvirt.log", "check --strict --expect net-without-open --expect detach-without-attach \
         --expect encoding --expect guest-stop libvirt.log";
     report_libvirt: "report virt libvirt.log", "report virt --all-events libvirt.log",
         "report virt --summary libvirt.log";
@@ -126,7 +126,7 @@ fn json_fields_are_documented() {
         "report virt --format json -a --proof virt.log",
         "report virt --format json -a --proof libvirt.log",
         "report virt --format json --summary virt.log",
-        "check --format json --expect no-ctr libvirt.log",
+        "check --format json --expect dtr-without-ctr libvirt.log",
     ] {
         for line in session(arguments)
             .lines()

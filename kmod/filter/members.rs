@@ -14,7 +14,7 @@ use kernel::sync::atomic::{
 /// A set of containers: a bit for each.
 pub(crate) type Set = u64;
 
-/// Namespaces whose ns_id has the same hash: the ids fill a cache line.
+/// The number of namespaces with the same hash of ns_id: their ids fill a cache line.
 const SLOTS_PER_BUCKET: usize = 8;
 /// A power of two. With an eighth of the places taken, one new namespace in 100,000 finds its
 /// bucket full (Poisson).

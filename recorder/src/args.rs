@@ -18,7 +18,7 @@ use std::path::PathBuf;
                   run-guest and oci-wrap: that of the program."
 )]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -30,10 +30,11 @@ impl Cli {
     }
 }
 
-/// What to do.
+/// The command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Start a QEMU without libvirt, and record what libvirt would: its start, what it is given, its stop
+    /// Start a QEMU without libvirt, and record what libvirt would: its start, its resources, its
+    /// stop
     #[command(after_help = "Examples:\n  \
                             dmns-audit-record run-guest --name web -- qemu-system-x86_64 -m 512 -drive file=web.img,if=virtio\n  \
                             dmns-audit-record run-guest --monitor web.sock --strict -- qemu-system-x86_64 ...\n  \
@@ -58,14 +59,15 @@ pub enum Command {
                             start."
     )]
     OciHook(OciHook),
-    /// Write records for hooks that may not: of rootless containers. Each says whose claim it is
+    /// Privileged helper: writes the records of rootless containers' hooks, with the claiming uid
     #[command(after_help = "Examples:\n  \
                             dmns-audit-record oci-forward                        as root; a service does it too\n  \
                             dmns-audit-record oci-forward --socket /tmp/x --log claims.log\n\n\
                             The user is known by SO_PEERCRED, and stands in the record as claim-uid=. A claim is refused \
-                            for a process in a user namespace that the user did not make. It runs until it is killed.")]
+                            for a process in a user namespace that the user did not create. It runs until it is killed.")]
     OciForward(OciForward),
-    /// As the runtime of an engine without hooks.d (Docker): add the hook, and become the real runtime
+    /// As the runtime of an engine without hooks.d (Docker): add the hook, and become the real
+    /// runtime
     #[command(after_help = "Examples:\n  \
                             dmns-audit-record oci-wrap -- runc create --bundle /run/web web\n  \
                             dockerd --add-runtime dmns=/usr/lib/dmns-audit/dmns-runc\n\n\
@@ -85,16 +87,18 @@ pub struct RunGuest {
     #[arg(long, value_name = "UUID")]
     pub uuid: Option<String>,
 
-    /// Do not run what cannot be recorded. Example: run-guest --strict -- qemu-system-x86_64 ...
+    /// Do not run a guest that cannot be recorded. Example: run-guest --strict --
+    /// qemu-system-x86_64 ...
     #[arg(long)]
     pub strict: bool,
 
-    /// Offer QEMU's monitor (QMP) at this UNIX socket; what is plugged through it is recorded.
-    /// Example: --monitor web.sock
+    /// Offer QEMU's monitor (QMP) at this UNIX socket; resources that are plugged through it are
+    /// recorded. Example: --monitor web.sock
     #[arg(long, value_name = "SOCKET")]
     pub monitor: Option<PathBuf>,
 
-    /// Append the records to this file too, as auditd would: where there is no audit. Example: --log guests.log
+    /// Append the records to this file too, as auditd would: where there is no audit. Example:
+    /// --log guests.log
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
 
@@ -102,7 +106,8 @@ pub struct RunGuest {
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub timeout: u64,
 
-    /// How often to look for what was plugged through another monitor, in seconds; 0: never. Example: --poll 1
+    /// Interval of checks for resources that were plugged through another monitor, in seconds; 0:
+    /// never. Example: --poll 1
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub poll: u64,
 
@@ -111,10 +116,10 @@ pub struct RunGuest {
     pub command: Vec<OsString>,
 }
 
-/// Where the parts of `oci-*` meet.
+/// The common paths of `oci-*`.
 #[derive(Args, Clone, Debug)]
 pub struct OciPaths {
-    /// Where `dmns-audit-record oci-forward` listens. Example: --socket /run/dmns-audit/oci.sock
+    /// Socket of `dmns-audit-record oci-forward`. Example: --socket /run/dmns-audit/oci.sock
     #[arg(
         long,
         value_name = "SOCKET",
@@ -122,7 +127,7 @@ pub struct OciPaths {
     )]
     pub socket: PathBuf,
 
-    /// Where a start leaves what the stop has to know. Example: --state /run/dmns-audit/oci
+    /// Folder with the state between start and stop. Example: --state /run/dmns-audit/oci
     #[arg(long, value_name = "FOLDER", default_value = STATE)]
     pub state: PathBuf,
 
@@ -138,7 +143,7 @@ pub struct OciHook {
     #[arg(long)]
     pub strict: bool,
 
-    /// Where the parts meet.
+    /// The common paths.
     #[command(flatten)]
     pub paths: OciPaths,
 }
@@ -146,7 +151,7 @@ pub struct OciHook {
 /// `dmns-audit-record oci-forward`.
 #[derive(Args, Debug)]
 pub struct OciForward {
-    /// Where the parts meet.
+    /// The common paths.
     #[command(flatten)]
     pub paths: OciPaths,
 
@@ -158,7 +163,8 @@ pub struct OciForward {
 /// `dmns-audit-record oci-wrap`.
 #[derive(Args, Debug)]
 pub struct OciWrap {
-    /// Do not let a container start that cannot be recorded. Example: oci-wrap --strict -- runc create web
+    /// Do not let a container start that cannot be recorded. Example: oci-wrap --strict -- runc
+    /// create web
     #[arg(long)]
     pub strict: bool,
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `oci-hook`, `oci-forward` and `oci-wrap`, with whatever a runtime, a user or an image may hand them.
+//! `oci-hook`, `oci-forward` and `oci-wrap`, with whatever a runtime, a user or an image may hand
+//! them.
 
 mod readers;
 
@@ -55,7 +56,7 @@ impl Place {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
-    /// The rows of `report virt` over the log, and what `check --strict` says.
+    /// Returns the rows of `report virt` over the log, and what `check --strict` says.
     fn judged(&self) -> (Vec<Value>, String) {
         let log = self.path("log");
         (readers::rows(&log, false), readers::check(&log))
@@ -80,14 +81,14 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A value of the log's first record that has it.
+/// Returns a value of the log's first record that has it.
 fn value<'l>(log: &'l str, name: &str) -> Option<&'l str> {
     let at = log.find(&format!(" {name}="))? + name.len() + 2;
     log[at..].split(' ').next()
 }
 
 #[test]
-fn a_container_is_told_from_its_start_to_its_stop() {
+fn a_container_is_recorded_from_its_start_to_its_stop() {
     let place = Place::new();
     place.config(&json!({
         "process": { "user": { "uid": 7, "gid": 8 } },
@@ -155,7 +156,7 @@ fn a_container_is_told_from_its_start_to_its_stop() {
 #[test]
 fn each_engine_keeps_names_elsewhere() {
     let sandbox = "c".repeat(64);
-    /// Which engine, what its config.json says, and what is recorded.
+    /// An engine, its config.json, and the recorded fields.
     type Case<'a> = (&'a str, Value, &'a [(&'a str, &'a str)]);
     let cases: [Case<'_>; 6] = [
         (
@@ -261,7 +262,7 @@ fn each_engine_keeps_names_elsewhere() {
 #[test]
 fn a_name_is_whatever_it_is_and_forges_nothing() {
     let long = "n".repeat(4096);
-    for (name, told) in [
+    for (name, shown) in [
         ("two words", "two words".to_owned()),
         ("it's", "it's".to_owned()),
         ("say \"hi\"", "say \"hi\"".to_owned()),
@@ -302,12 +303,12 @@ fn a_name_is_whatever_it_is_and_forges_nothing() {
         let (rows, found) = place.judged();
         assert_eq!(found, "", "{name}");
         assert_eq!(rows.len(), 1, "{rows:?}");
-        assert_eq!(rows[0]["vm"], told);
+        assert_eq!(rows[0]["vm"], shown);
     }
 }
 
 #[test]
-fn broken_input_is_told_and_the_container_runs_unless_strict() {
+fn broken_input_is_reported_and_the_container_runs_unless_strict() {
     let not_utf8 = [b"{\"id\":\"".as_slice(), b"\xff\xfe", b"\"}"].concat();
     let long = format!("{{\"id\":\"{}\"}}", "x".repeat(300));
     let huge = vec![b' '; (4 << 20) + 1];
@@ -351,7 +352,7 @@ fn broken_input_is_told_and_the_container_runs_unless_strict() {
 
 /// The host that tests run on gives them no audit: that is reported too.
 #[test]
-fn a_container_that_is_gone_is_told_without_its_namespaces() {
+fn a_container_that_is_gone_is_recorded_without_its_namespaces() {
     let place = Place::new();
     let mut child = Command::new("true").spawn().expect("it runs");
     child.wait().expect("it ended");
@@ -376,7 +377,7 @@ fn a_container_that_is_gone_is_told_without_its_namespaces() {
 }
 
 #[test]
-fn two_containers_of_one_name_and_ids_that_are_used_again_are_told_apart() {
+fn two_containers_of_one_name_and_ids_that_are_reused_are_distinguished() {
     let place = Place::new();
     let other = "b".repeat(64);
     let name = json!({ "annotations": { "nerdctl/name": "web" } });
@@ -416,7 +417,7 @@ impl Drop for Forwarder {
     }
 }
 
-/// A forwarder that writes to `claims`.
+/// Returns a forwarder that writes to `claims`.
 fn forwarder(place: &Place) -> Forwarder {
     let mut child = Command::new(env!("CARGO_BIN_EXE_dmns-audit-record"))
         .args(["oci-forward", "--no-audit", "--log"])
@@ -436,7 +437,7 @@ fn forwarder(place: &Place) -> Forwarder {
 }
 
 #[test]
-fn what_may_not_be_written_is_claimed_and_says_whose_claim_it_is() {
+fn records_without_the_right_to_write_are_claimed_with_the_uid() {
     let place = Place::new();
     // Root may not either, once it has dropped what it takes.
     let root = nix::unistd::getuid().is_root();

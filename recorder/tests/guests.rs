@@ -79,7 +79,7 @@ fn a_qemu_that_does_not_start_is_a_failed_start() {
 #[test]
 fn a_name_is_whatever_it_is_and_forges_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
-    for (number, (name, told)) in [
+    for (number, (name, shown)) in [
         (&b"two words"[..], "two words"),
         (b"it's", "it's"),
         (b"say \"hi\"", "say \"hi\""),
@@ -101,10 +101,10 @@ fn a_name_is_whatever_it_is_and_forges_nothing() {
             &["false"],
         );
         assert_eq!(status, Some(2), "{said}");
-        assert_eq!(check(&log), "", "{told}");
+        assert_eq!(check(&log), "", "{shown}");
         let rows = rows(&log, true);
         assert_eq!(rows.len(), 1, "{rows:?}");
-        assert_eq!(rows[0]["vm"], told);
+        assert_eq!(rows[0]["vm"], shown);
         assert_eq!(fs::read_to_string(&log).expect("text").lines().count(), 2);
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What the module says of its own configuration, in a `CONFIG_CHANGE` record (1305) beside audit's own.
+//! The module's `CONFIG_CHANGE` record (1305) about its own configuration, in addition to audit's.
 //!
-//! C: `audit_log_config_change()` in `kernel/audit.c`, whose form `op=set` follows.
+//! C: `audit_log_config_change()` in `kernel/audit.c`, which has the same form (`op=set`).
 
 use super::filter::{
     self,
@@ -18,18 +18,18 @@ use super::text::{
 pub enum Change {
     /// The module was loaded, with these parameters.
     Loaded {
-        /// Whether it records device-mapper events.
+        /// Whether the module records device-mapper events.
         dm: bool,
-        /// Whether it records namespaces.
+        /// Whether the module records namespaces.
         ns: bool,
         /// The level of `NS_INFO`.
         info: u32,
     },
     /// The module is being unloaded.
     Unloaded,
-    /// The level of `NS_INFO` was to be changed.
+    /// A new level of `NS_INFO` was requested.
     Info {
-        /// The level that was asked for.
+        /// The requested level.
         new: u32,
         /// The level before.
         old: u32,
@@ -44,7 +44,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// What comes first: `op=set dmns_audit_info=2 old=0`. ` auid= ses= subj= res=` follow.
+    /// Writes the head: `op=set dmns_audit_info=2 old=0`. ` auid= ses= subj= res=` follow.
     pub fn head(&self, out: &mut impl Sink) {
         match *self {
             Self::Loaded { dm, ns, info } => {

@@ -17,12 +17,13 @@ pub struct Dev {
     pub minor: u32,
 }
 
-/// What every device-mapper record has.
+/// The common part of device-mapper records.
 #[derive(Clone, Copy, Debug)]
 pub struct Event<'a> {
-    /// The target that emits it: `integrity`, `crypt`, `verity`. Chosen by the target, hence trusted.
+    /// The target that emits it: `integrity`, `crypt`, `verity`. Chosen by the target, hence
+    /// trusted.
     pub module: &'a [u8],
-    /// What it did or found: `ctr`, `dtr`, `integrity-checksum`, ... Chosen by the target.
+    /// The operation: `ctr`, `dtr`, `integrity-checksum`, ... Chosen by the target.
     pub op: &'a [u8],
     /// The device it concerns.
     pub dev: Dev,
@@ -31,7 +32,7 @@ pub struct Event<'a> {
 }
 
 impl Event<'_> {
-    /// What comes first in each of the records: `module=integrity op=ctr`.
+    /// Writes the head of each record: `module=integrity op=ctr`.
     ///
     /// In `DM_CTRL`, `audit_log_task_info()` follows.
     pub fn head(&self, out: &mut impl Sink) {
@@ -41,10 +42,10 @@ impl Event<'_> {
         out.put(self.op);
     }
 
-    /// The end of `DM_CTRL`: ` dev=254:3 error_msg='success' res=1`.
+    /// Writes the end of `DM_CTRL`: ` dev=254:3 error_msg='success' res=1`.
     ///
-    /// `error` is the target's `ti->error`, written when [`Event::result`] is 0. A target that set none
-    /// reads `(null)`, as C's `%s` has it.
+    /// `error` is the target's `ti->error`, written when [`Event::result`] is 0. A target that set
+    /// none reads `(null)`, as C's `%s` has it.
     pub fn ctrl_tail(&self, error: Option<&[u8]>, out: &mut impl Sink) {
         self.dev(out);
         out.put(b" error_msg='");
@@ -56,7 +57,7 @@ impl Event<'_> {
         self.res(out);
     }
 
-    /// The end of `DM_EVENT`: ` dev=254:3 sector=77480 res=0`.
+    /// Writes the end of `DM_EVENT`: ` dev=254:3 sector=77480 res=0`.
     ///
     /// `sector` is in the target's own unit: 512-byte sectors (integrity, crypt) or data blocks
     /// (verity). `None`, written `?`, where the violation belongs to the target as a whole.
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_constructor_tells_its_error_and_a_good_one_success() {
+    fn a_failed_constructor_has_its_error_and_a_good_one_success() {
         let failed = Event {
             op: b"ctr",
             ..EVENT

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The filter: the text of `/sys/kernel/security/dmns_audit/filter`.
+//! The filter by container: the commands and the content of
+//! `/sys/kernel/security/dmns_audit/filter`.
 //!
 //! ```text
-//! exclude 1234 4026532700,4026532702     excludes the events of tasks in this container
-//! only 1234 4026532700,4026532702        excludes the events of all other tasks
+//! exclude 1234 4026532700,4026532702     drops records of tasks in this container
+//! only 1234 4026532700,4026532702        drops records of tasks elsewhere
 //! join 1300 4026532700                   adds the namespaces of a task that was inside before
 //! clear 4026532700                       ends the filter of this container
 //! clear                                  ends all filters
 //! ```
 //!
-//! A container is a set of namespaces, at most one of each kind. A command names their ns_ids, and a task that is in
-//! all of them. Reading gives one line for each filtered container:
+//! A container is a set of namespaces, at most one of each kind. A command names them by their
+//! ns_ids, and a task that is in all of them. The file has a line for each filtered container:
 //! `exclude ns_id=4026532700,4026532702 members=3`.
 
 use super::text::{
@@ -19,26 +20,26 @@ use super::text::{
     decimal,
 };
 
-/// The most namespaces that a container has: one of each kind.
+/// The maximum number of namespaces of a container: one of each kind.
 pub const MAX_IDS: usize = super::ns::Kind::ALL.len();
 
-/// ns_ids, in any order; those that are missing are 0.
+/// ns_ids, in any order; missing ones are 0.
 pub type Ids = [u64; MAX_IDS];
 
 /// The longest command: a word, a pid, and [`MAX_IDS`] numbers of 20 digits.
 pub const MAX_COMMAND: usize = 8 + 11 + MAX_IDS * 21;
 
-/// The effect of a filter.
+/// The mode of a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Excludes records that tasks in the container cause.
+    /// Drops records of tasks in the container.
     Exclude,
-    /// Excludes records of tasks that are in none of the containers with this mode.
+    /// Drops records of tasks outside all containers with this mode.
     Only,
 }
 
 impl Mode {
-    /// Returns its word in a command.
+    /// Returns its word.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Exclude => "exclude",
@@ -47,26 +48,26 @@ impl Mode {
     }
 }
 
-/// A command to the filter.
+/// A command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Filters a container.
+    /// Adds a filter for a container.
     Select {
-        /// The effect.
+        /// The mode.
         mode: Mode,
         /// A task in it, as the initial pid namespace numbers it.
         pid: i32,
-        /// Its namespaces, all of which the task is in.
+        /// Its namespaces. The task is in all of them.
         ids: Ids,
     },
-    /// Adds the namespaces of a task inside a filtered container to it.
+    /// Adds the namespaces of a task to the filtered container that it is in.
     Join {
         /// The task.
         pid: i32,
-        /// One of the namespaces with which the container was filtered.
+        /// One of the namespaces that name the container.
         id: u64,
     },
-    /// Ends the filter of the container that was filtered with this namespace, or of all.
+    /// Ends the filter of the container with this namespace, or all filters.
     Clear(Option<u64>),
 }
 
@@ -128,7 +129,7 @@ impl Command {
     }
 }
 
-/// A number, of which 0 means nothing here.
+/// Parses a number. 0 is invalid.
 fn number<T: core::str::FromStr + Default + PartialOrd>(text: &str) -> Option<T> {
     text.parse().ok().filter(|number| *number > T::default())
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The body of namespace records, in the format that Richard Guy Briggs proposed in 2015, with today's
-//! `ns_id` added before `res=`.
+//! The body of namespace records, in the format that Richard Guy Briggs proposed in 2015, with
+//! today's `ns_id` added before `res=`.
 
 use super::text::{
     Sink, //
@@ -11,7 +11,7 @@ use super::text::{
     untrusted,
 };
 
-/// The first inode number of a namespace that was made after boot.
+/// The first inode number of a namespace that was created after boot.
 ///
 /// C: `PROC_DYNAMIC_FIRST` in `include/linux/proc_ns.h`.
 pub const PROC_DYNAMIC_FIRST: u32 = 0xF000_0000;
@@ -51,7 +51,7 @@ impl Kind {
         Self::Time,
     ];
 
-    /// The name in field names (`netns=`, `old_netns=`), the same as under `/proc/PID/ns`.
+    /// Returns the name in field names (`netns=`, `old_netns=`), the same as under `/proc/PID/ns`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Mnt => "mnt",
@@ -65,7 +65,8 @@ impl Kind {
         }
     }
 
-    /// The `CLONE_NEW*` flag that makes one, which is also the kernel's `ns_common::ns_type`.
+    /// Returns the `CLONE_NEW*` flag that creates one, which is also the kernel's
+    /// `ns_common::ns_type`.
     ///
     /// C: `include/uapi/linux/sched.h`.
     pub const fn clone_flag(self) -> u32 {
@@ -81,21 +82,22 @@ impl Kind {
         }
     }
 
-    /// The kind that `flag` makes, if it is exactly one `CLONE_NEW*` flag.
+    /// Returns the kind that `flag` creates, if it is exactly one `CLONE_NEW*` flag.
     pub fn from_clone_flag(flag: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.clone_flag() == flag)
     }
 }
 
-/// The number that the records give a namespace: its inode number minus [`PROC_DYNAMIC_FIRST`].
+/// Returns the number that the records give a namespace: its inode number minus
+/// [`PROC_DYNAMIC_FIRST`].
 ///
-/// Initial namespaces are negative, the first namespace made after boot is 0.
-/// `/proc/PID/ns/net` shows 4026531840 more.
+/// Initial namespaces are negative, the first namespace created after boot is 0. `/proc/PID/ns/net`
+/// shows 4026531840 more.
 pub const fn relative(inum: u32) -> i32 {
     inum.wrapping_sub(PROC_DYNAMIC_FIRST) as i32
 }
 
-/// Who made or deleted the namespace, as the initial pid and user namespaces see it.
+/// The task that created or deleted the namespace, as the initial pid and user namespaces see it.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject {
     /// Thread group id.
@@ -109,7 +111,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// What comes first: `pid=481 uid=0 auid=1000 ses=3`. `audit_log_task_context()` follows.
+    /// Writes the head: `pid=481 uid=0 auid=1000 ses=3`. `audit_log_task_context()` follows.
     pub fn head(&self, out: &mut impl Sink) {
         out.put(b"pid=");
         signed(out, self.pid.into());
@@ -118,7 +120,7 @@ impl Subject {
         self.session(out);
     }
 
-    /// ` auid=1000 ses=3`.
+    /// Writes ` auid=1000 ses=3`.
     pub fn session(&self, out: &mut impl Sink) {
         out.put(b" auid=");
         decimal(out, self.auid.into());
@@ -132,13 +134,13 @@ impl Subject {
 pub struct Namespace {
     /// Its kind.
     pub kind: Kind,
-    /// Its inode number on nsfs. Recycled quickly.
+    /// Its inode number on nsfs. Reused quickly.
     pub inum: u32,
-    /// The 64-bit id that is never recycled (`NS_GET_ID`, `listns()`).
+    /// The 64-bit id that is never reused (`NS_GET_ID`, `listns()`).
     pub id: u64,
 }
 
-/// Where a namespace comes from.
+/// The origin of a namespace.
 #[derive(Clone, Copy, Debug)]
 pub enum Origin {
     /// It was cloned from another.
@@ -163,8 +165,8 @@ pub struct NsfsDev {
 }
 
 impl Namespace {
-    /// The end of `NS_INIT_*`: ` dev=00:04 old_netns=-7 netns=3 ns_id=21 res=1`, or
-    /// ` dev=00:04 old_netns=(none) netns=3 ns_id=21 owner_ns_id=19 res=1`.
+    /// Writes the end of `NS_INIT_*`: ` dev=00:04 old_netns=-7 netns=3 ns_id=21 res=1`, or `
+    /// dev=00:04 old_netns=(none) netns=3 ns_id=21 owner_ns_id=19 res=1`.
     pub fn init_tail(&self, dev: NsfsDev, origin: Origin, out: &mut impl Sink) {
         dev_field(dev, out);
         out.put(b" old_");
@@ -182,7 +184,7 @@ impl Namespace {
         out.put(b" res=1");
     }
 
-    /// The end of `NS_DEL_*`: ` dev=00:04 netns=3 ns_id=21 res=1`.
+    /// Writes the end of `NS_DEL_*`: ` dev=00:04 netns=3 ns_id=21 res=1`.
     pub fn del_tail(&self, dev: NsfsDev, out: &mut impl Sink) {
         dev_field(dev, out);
         out.put(b" ");
@@ -202,8 +204,8 @@ impl Namespace {
 pub struct Info {
     /// Their inode numbers on nsfs, in the order of [`Kind::ALL`].
     pub inums: [u32; Kind::ALL.len()],
-    /// The pid and the time namespace that its children will be in: `pid_for_children` and `time_for_children` under
-    /// `/proc/PID/ns`.
+    /// The pid and the time namespace that its children will be in: `pid_for_children` and
+    /// `time_for_children` under `/proc/PID/ns`.
     pub for_children: [u32; 2],
 }
 
@@ -211,22 +213,22 @@ pub struct Info {
 pub const FOR_CHILDREN: [Kind; 2] = [Kind::Pid, Kind::Time];
 
 impl Info {
-    /// Whether all are initial ones: the task is not in a container of any kind.
+    /// Returns whether all are initial ones: the task is not in a container of any kind.
     pub fn is_initial(&self) -> bool {
         self.inums.iter().all(|&inum| relative(inum) < 0)
     }
 
-    /// Whether the namespace of this kind is the initial one.
+    /// Returns whether the namespace of this kind is the initial one.
     pub fn is_initial_of(&self, kind: Kind) -> bool {
         relative(self.inums[kind as usize]) < 0
     }
 
-    /// Whether its children will be in another pid or time namespace than the task itself.
+    /// Returns whether its children will be in another pid or time namespace than the task itself.
     pub fn children_elsewhere(&self) -> bool {
         self.elsewhere().next().is_some()
     }
 
-    /// The namespaces of children that are not the task's own.
+    /// Returns the namespaces of children that are not the task's own.
     fn elsewhere(&self) -> impl Iterator<Item = (Kind, u32)> + '_ {
         FOR_CHILDREN
             .into_iter()
@@ -234,8 +236,8 @@ impl Info {
             .filter(|&(kind, inum)| inum != self.inums[kind as usize])
     }
 
-    /// The body: `mntns=-8 utsns=-2 ... timens=-6`; where children will be elsewhere, also
-    /// ` pidns_for_children=3`, ` timens_for_children=4`.
+    /// Writes the body: `mntns=-8 utsns=-2 ... timens=-6`. If children will be elsewhere, `
+    /// pidns_for_children=3` and ` timens_for_children=4` follow.
     pub fn body(&self, out: &mut impl Sink) {
         for (kind, inum) in Kind::ALL.into_iter().zip(self.inums) {
             if kind != Kind::ALL[0] {
@@ -252,8 +254,9 @@ impl Info {
     }
 }
 
-/// The end of NS_INFO of a task in a container: ` cgroup="/machine.slice/libpod-1.scope"`, the path of the task's
-/// control group as the first cgroup namespace sees it; ` cgroup=?` where it is not known.
+/// Writes the end of NS_INFO of a task in a container: ` cgroup="/machine.slice/libpod-1.scope"`.
+/// It is the path of the task's control group, as the first cgroup namespace sees it; ` cgroup=?`
+/// if it is not known.
 pub fn cgroup_field(path: Option<&[u8]>, out: &mut impl Sink) {
     out.put(b" cgroup=");
     match path {
@@ -262,7 +265,7 @@ pub fn cgroup_field(path: Option<&[u8]>, out: &mut impl Sink) {
     }
 }
 
-/// `netns=3`; `netns=(none)` without a number.
+/// Writes `netns=3`; `netns=(none)` without a number.
 fn number_field(kind: Kind, inum: Option<u32>, out: &mut impl Sink) {
     out.put(kind.name().as_bytes());
     out.put(b"ns=");
@@ -347,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn children_elsewhere_are_told() {
+    fn children_elsewhere_are_written() {
         let mut task = Info {
             inums: [PROC_DYNAMIC_FIRST; 8],
             for_children: [PROC_DYNAMIC_FIRST; 2],

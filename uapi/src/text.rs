@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The text of records: where it goes, numbers, and the encoding of untrusted strings.
+//! The text of records: the output, numbers, and the encoding of untrusted strings.
 //!
 //! C: `audit_log_format()` and `audit_log_untrustedstring()` in `kernel/audit.c`. The latter is not
 //! exported to modules; [`untrusted`] writes the same bytes.
 
 /// Takes the text of a record, piece by piece.
 ///
-/// In the kernel this is an audit buffer, in user space a string: the code that builds a record does
-/// not know which.
+/// In the kernel this is an audit buffer, in user space a string: the code that builds a record
+/// does not know which.
 pub trait Sink {
     /// Appends `bytes`.
     fn put(&mut self, bytes: &[u8]);
 }
 
-/// What user space writes records into.
+/// The output of user space.
 #[cfg(not(MODULE))]
 impl Sink for alloc::vec::Vec<u8> {
     fn put(&mut self, bytes: &[u8]) {
@@ -58,7 +58,7 @@ pub fn hex2(out: &mut impl Sink, value: u32) {
     out.put(&digits[8 - len..]);
 }
 
-/// Whether `value` needs no hex encoding: every byte in 0x21..=0x7e, and none of them `"`.
+/// Returns whether `value` needs no hex encoding: every byte in 0x21..=0x7e, and none of them `"`.
 ///
 /// C: the negation of `audit_string_contains_control()`.
 pub fn is_plain(value: &[u8]) -> bool {
@@ -67,8 +67,8 @@ pub fn is_plain(value: &[u8]) -> bool {
 
 /// Appends text that a user can choose: `"quoted"` if [`is_plain`], else in upper-case hex.
 ///
-/// C: `audit_log_n_untrustedstring()`. The reader distinguishes the two by the quotes, so no value can
-/// pass for another field.
+/// C: `audit_log_n_untrustedstring()`. The reader distinguishes the two by the quotes, so no value
+/// can pass for another field.
 pub fn untrusted(out: &mut impl Sink, value: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     if is_plain(value) {
@@ -89,7 +89,7 @@ pub(crate) mod tests {
     use proptest::prelude::*;
     use std::{format, string::String, vec::Vec};
 
-    /// What `write` puts into its sink, as a string.
+    /// Returns what `write` puts into its sink, as a string.
     pub(crate) fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
         write(&mut out);
@@ -125,8 +125,8 @@ pub(crate) mod tests {
     }
 
     proptest! {
-        /// libaudit's own rule, as `audit_value_needs_encoding()` has it: the two sides must agree on
-        /// every byte, or a reader takes text for hex.
+        /// libaudit's own rule, as `audit_value_needs_encoding()` has it: the two sides must agree
+        /// on every byte, or a reader takes text for hex.
         #[test]
         fn libaudit_agrees_on_what_needs_encoding(value: Vec<u8>, byte: u8) {
             let needs = |b: u8| b == b'"' || (b as i8) < 0x21 || b == 0x7f;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The record types: numbers, names, and where they come from.
+//! The record types: numbers, names, and their sources.
 //!
 //! C header: `uapi/include/linux/dmns_audit.h` for the new ones; `include/uapi/linux/audit.h` for
 //! `AUDIT_DM_CTRL` and `AUDIT_DM_EVENT`.
@@ -9,14 +9,14 @@ use super::ns::Kind;
 
 /// The first number of the namespace records.
 ///
-/// Upstream has taken 1300..=1339 of the kernel-event range 1300..=1399; these stay clear of what it
-/// will assign next.
+/// Upstream has taken 1300..=1339 of the kernel-event range 1300..=1399; these stay clear of what
+/// it will assign next.
 const NS_FIRST: u16 = 1380;
 
 /// The type of a record that dmns-audit emits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RecordType {
-    /// A device-mapper target was made or destroyed.
+    /// A device-mapper target was created or destroyed.
     DmCtrl,
     /// A device-mapper target found an integrity violation.
     DmEvent,
@@ -46,7 +46,7 @@ impl RecordType {
         all
     };
 
-    /// The position in [`RecordType::ALL`].
+    /// Returns the position in [`RecordType::ALL`].
     pub const fn index(self) -> usize {
         match self {
             Self::DmCtrl => 0,
@@ -57,7 +57,7 @@ impl RecordType {
         }
     }
 
-    /// The number on the audit netlink socket.
+    /// Returns the number on the audit netlink socket.
     pub const fn number(self) -> u16 {
         match self {
             Self::DmCtrl => 1338,
@@ -68,7 +68,7 @@ impl RecordType {
         }
     }
 
-    /// The name, without the `AUDIT_` that C puts before it.
+    /// Returns the name, without the `AUDIT_` that C puts before it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::DmCtrl => "DM_CTRL",
@@ -97,12 +97,13 @@ impl RecordType {
         }
     }
 
-    /// The type with this number, if it is one of ours.
+    /// Returns the type with this number, if it is one of ours.
     pub fn from_number(number: u16) -> Option<Self> {
         Self::ALL.into_iter().find(|t| t.number() == number)
     }
 
-    /// The type that a log or a person writes as `name`: `NS_INIT_NET`, `UNKNOWN[1385]` or `1385`.
+    /// Returns the type that a log or a user writes as `name`: `NS_INIT_NET`, `UNKNOWN[1385]` or
+    /// `1385`.
     pub fn from_name(name: &str) -> Option<Self> {
         let number = name
             .strip_prefix("UNKNOWN[")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `dmns-test bench`: what records cost, in instructions. The guest command `bench` measures.
+//! `dmns-test bench`: measures the cost of records, in instructions, with the guest command
+//! `bench`.
 
 use crate::guest::{Guest, Happening, Watcher};
 use crate::prepare::Prepared;
@@ -12,10 +13,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// How long all measurements may take.
+/// The timeout of all measurements.
 const TIMEOUT: Duration = Duration::from_secs(1200);
 
-/// What is measured.
+/// The options.
 #[derive(Args)]
 pub(crate) struct Bench {
     /// Write the table here, in Markdown.
@@ -48,7 +49,7 @@ impl Measured {
     }
 }
 
-/// Boots a guest whose clock counts instructions, and measures.
+/// Boots a guest with a clock that counts instructions, and measures.
 pub(crate) fn bench(prepared: &Prepared, options: &Bench) -> Result<ExitCode> {
     let machine = Machine {
         icount: true,
@@ -88,7 +89,7 @@ pub(crate) fn bench(prepared: &Prepared, options: &Bench) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A table for each thing that was measured: under which conditions, and how it compares with the first.
+/// Returns a table for each measurement: its conditions, and the ratio to the first.
 fn markdown(measured: &[Measured], versions: &[String]) -> String {
     let mut text = String::from(
         "# What records cost\n\n\

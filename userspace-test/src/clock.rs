@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! How long a guest has run, so that what takes too long is found whatever else this machine does: while QEMU waits for
-//! a processor, its guest's time does not pass.
+//! Measures the run time of a guest, for timeouts that do not depend on the load of this machine.
+//! While QEMU waits for a processor, its guest's time does not pass.
 
 use std::cell::Cell;
 use std::fs;
@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(crate) struct Clock {
     started: Instant,
-    /// Where QEMU writes its process id.
+    /// The file with QEMU's process id.
     pidfile: PathBuf,
-    /// How long it had waited when that was asked last: its threads end before it does.
+    /// The last known waiting time: QEMU's threads end before it does.
     waited: Cell<Duration>,
 }
 
 impl Clock {
-    /// That of a guest that is started now.
+    /// Starts the time of a guest.
     pub(crate) fn starts(pidfile: PathBuf) -> Self {
         Self {
             started: Instant::now(),
@@ -28,13 +28,13 @@ impl Clock {
         }
     }
 
-    /// How long it has run: what has passed, but for what QEMU [waited](Self::waited).
+    /// Returns the run time: the elapsed time without the time that QEMU [waited](Self::waited).
     pub(crate) fn age(&self) -> Duration {
         self.started.elapsed().saturating_sub(self.waited())
     }
 
-    /// How long QEMU wanted to run and had no processor: that of its threads that waited longest, which emulates one.
-    /// Nothing where the kernel does not tell.
+    /// Returns the time that QEMU waited for a processor: the longest of its threads, of which one
+    /// emulates the guest's. Zero if the kernel does not report it.
     pub(crate) fn waited(&self) -> Duration {
         let pid = fs::read_to_string(&self.pidfile).unwrap_or_default();
         let tasks = fs::read_dir(format!("/proc/{}/task", pid.trim()));
@@ -49,7 +49,8 @@ impl Clock {
     }
 }
 
-/// The second number of `/proc/PID/task/TID/schedstat`: nanoseconds that it has waited for a processor, so far.
+/// Returns the second number of `/proc/PID/task/TID/schedstat`: nanoseconds that it has waited for
+/// a processor, so far.
 fn run_delay(schedstat: &str) -> Option<Duration> {
     let nanoseconds = schedstat.split(' ').nth(1)?.parse().ok()?;
     Some(Duration::from_nanos(nanoseconds))
@@ -62,8 +63,8 @@ mod tests {
 
     #[test]
     fn the_second_number_is_how_long_a_task_waited() {
-        let told = run_delay("406625081453 489724537034 10315759\n");
-        assert_eq!(told, Some(Duration::from_nanos(489_724_537_034)));
+        let waited = run_delay("406625081453 489724537034 10315759\n");
+        assert_eq!(waited, Some(Duration::from_nanos(489_724_537_034)));
         assert_eq!(run_delay(""), None);
     }
 

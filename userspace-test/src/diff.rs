@@ -2,8 +2,8 @@
 
 //! `dmns-test diff`: the same steps with the module and without it, record for record.
 //!
-//! The C original is the judge of device-mapper records: everything must be equal but what says when and
-//! by which process: timestamps, serial numbers, `pid=`, `ppid=`, and which of the kernel's workers it was.
+//! dm-audit.c is the judge of device-mapper records. All must be equal except for time and process:
+//! timestamps, serial numbers, `pid=`, `ppid=`, and the kernel's worker.
 
 use crate::report;
 use crate::scenario::Scenario;
@@ -15,25 +15,25 @@ use std::collections::{BTreeMap, HashSet};
 /// A device-mapper record as both sides must write it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Record {
-    /// Type and fields, in order, less what differs from run to run.
+    /// Type and fields, in order, without those that differ from run to run.
     fields: Vec<(String, String)>,
 }
 
-/// What became of a pair of records.
+/// The result for a pair of records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Pair {
     /// Both sides wrote this.
     Equal(Record),
     /// They wrote different values, or different fields: name, C's, ours.
     Differs(Record, String, String, String),
-    /// Only the C original wrote this.
+    /// Only dm-audit.c wrote this.
     OnlyC(Record),
     /// Only the module wrote this.
     OnlyModule(Record),
 }
 
-/// Whether the C original can judge a scenario: it is all about device-mapper records, begins with the module
-/// loaded, and does not say `diff = false`.
+/// Returns whether dm-audit.c can judge a scenario. The scenario has device-mapper records only,
+/// begins with the module loaded, and does not have `diff = false`.
 pub(crate) fn applies(scenario: &Scenario) -> bool {
     let mut types = scenario
         .steps
@@ -48,10 +48,9 @@ pub(crate) fn applies(scenario: &Scenario) -> bool {
 }
 
 impl Record {
-    /// The device-mapper records of a log.
+    /// Returns the device-mapper records of a log.
     ///
-    /// Whether a record shares its event with a system call is part of what must be equal: it is printed as
-    /// a field of its own.
+    /// A record's relation to a system call must be equal too: it is printed as a field.
     pub(crate) fn all(log: &[String]) -> Vec<Self> {
         let lines: Vec<Line<'_>> = log.iter().filter_map(|text| Line::parse(text)).collect();
         let in_syscall: HashSet<u64> = lines
@@ -93,12 +92,12 @@ impl Record {
             .map_or("", |(_, value)| value)
     }
 
-    /// The audit point that wrote it: target and operation.
+    /// Returns the audit point that wrote it: target and operation.
     pub(crate) fn point(&self) -> (String, String) {
         (self.field("module").to_owned(), self.field("op").to_owned())
     }
 
-    /// The body, as the log has it.
+    /// Returns the body, as the log has it.
     pub(crate) fn body(&self) -> String {
         let fields: Vec<_> = self.fields[2..]
             .iter()
@@ -107,7 +106,7 @@ impl Record {
         format!("{} {}", self.field("type"), fields.join(" "))
     }
 
-    /// The first field in which two records differ: name, ours, theirs.
+    /// Returns the first field in which two records differ: name, ours, theirs.
     fn first_difference(&self, other: &Self) -> Option<(String, String, String)> {
         let none = (String::new(), "(nothing)".to_owned());
         let length = self.fields.len().max(other.fields.len());
@@ -126,8 +125,8 @@ impl Record {
 
 /// Aligns the two streams and compares them pair by pair.
 ///
-/// Where a buffered read reports a sector several times, how often is up to readahead and so to chance: runs
-/// of equal records count as one.
+/// A buffered read may report a sector several times, depending on readahead. So runs of equal
+/// records count as one.
 pub(crate) fn compare(c: &[Record], module: &[Record]) -> Vec<Pair> {
     let once = |records: &[Record]| {
         let mut records = records.to_vec();
@@ -160,12 +159,12 @@ pub(crate) fn compare(c: &[Record], module: &[Record]) -> Vec<Pair> {
 }
 
 impl Pair {
-    /// Whether both sides wrote the same.
+    /// Returns whether both sides wrote the same.
     pub(crate) fn is_equal(&self) -> bool {
         matches!(self, Self::Equal(_))
     }
 
-    /// The record, the module's where there are two.
+    /// Returns the record, the module's where there are two.
     pub(crate) fn record(&self) -> &Record {
         match self {
             Self::Equal(record)
@@ -175,7 +174,7 @@ impl Pair {
         }
     }
 
-    /// The verdict in a few words.
+    /// Returns the verdict in a few words.
     pub(crate) fn verdict(&self) -> String {
         match self {
             Self::Equal(_) => "equal".to_owned(),
@@ -186,7 +185,8 @@ impl Pair {
     }
 }
 
-/// A table in Markdown: each audit point with a real record of it and the verdict over all of its pairs.
+/// Returns a table in Markdown: each audit point with a real record of it and the verdict over all
+/// of its pairs.
 pub(crate) fn markdown(results: &[(String, Vec<Pair>)], versions: &[String]) -> String {
     let mut points: BTreeMap<(String, String), Vec<(&str, &Pair)>> = BTreeMap::new();
     for (scenario, pairs) in results {
@@ -196,7 +196,7 @@ pub(crate) fn markdown(results: &[(String, Vec<Pair>)], versions: &[String]) -> 
         }
     }
     let mut text = String::from(
-        "# The module against the C original\n\n\
+        "# The module compared with dm-audit.c\n\n\
          Made by `dmns-test diff --markdown FILE`: the same steps with the module and without it. Equal means \
          equal in every byte but timestamps, serial numbers, `pid=`, `ppid=` and the number in the name of a \
          kernel worker (`comm=\"kworker/...\"`), and in whether the record \

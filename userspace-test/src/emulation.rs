@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! A guest that died of its emulator, told from one that died of what was tested.
+//! Distinguishes a guest that the emulator killed from one that failed in the test.
 //!
-//! The kernel patches its own text while it runs: over an instruction it writes a breakpoint (`int3`, one byte: cc), and
-//! later the new instruction. A processor that meets the breakpoint meanwhile is sent on. Emulated in a thread each (MTTCG),
-//! processors run translations of the text, and one may still run that of the breakpoint when it is gone: the kernel, which no
-//! longer expects one, dies of it. Its last words show the bytes around: where the byte that was run is no `int3`, no
-//! processor could have run one, and nothing that the kernel or a module did explains it.
+//! The kernel patches its own text while it runs: it replaces an instruction by a breakpoint
+//! (`int3`, one byte: cc), and later by the new instruction. A processor that meets the breakpoint
+//! meanwhile is redirected. Under MTTCG, each processor runs translations of the text in a thread.
+//! One may still run that of the breakpoint when it is gone. The kernel, which no longer expects a
+//! breakpoint, then crashes. Its oops shows the bytes around. If the byte at the address is not
+//! `int3`, no real processor could have run one, and neither the kernel nor a module is the cause.
 
 use std::fmt;
 
-/// What shows that a guest died of its emulator.
+/// The evidence that the emulator killed a guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stale {
-    /// Where: `sched_clock_cpu+0x9/0x1f0`.
+    /// The address: `sched_clock_cpu+0x9/0x1f0`.
     at: String,
-    /// What stands there.
+    /// The byte there.
     byte: String,
 }
 
 impl Stale {
-    /// Looks for it in the last words of a kernel: in its first oops.
+    /// Looks for it in the first oops of a kernel log.
     pub(crate) fn in_log(log: &str) -> Option<Self> {
         let (_, oops) = log.split_once("Oops: ")?;
         let mut lines = oops.lines();
@@ -48,7 +49,7 @@ impl fmt::Display for Stale {
         let Self { at, byte } = self;
         write!(
             f,
-            "the emulator died: it ran an int3 before {at}, where {byte} stands, not cc (stale translation of patched text)"
+            "the emulator failed: it ran an int3 before {at}, where {byte} stands, not cc (stale translation of patched text)"
         )
     }
 }
@@ -59,7 +60,7 @@ impl std::error::Error for Stale {}
 mod tests {
     use super::*;
 
-    const OOPS: &str = include_str!("testdata/kernel-log/red-oops-int3-stale");
+    const OOPS: &str = include_str!("testdata/kernel-log/splat-oops-int3-stale");
 
     #[test]
     fn what_is_run_and_does_not_stand_there_is_the_emulators() {

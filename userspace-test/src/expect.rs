@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What must appear in the audit log, held against what did.
+//! Compares the audit log with the expected records.
 
 use crate::pattern::{Expectation, Values, has_fields, is_type};
 use dmns_audit_log::line::Line;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 
-/// Whether the order of records matters.
+/// The order of records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Order {
@@ -18,18 +18,18 @@ pub(crate) enum Order {
     Any,
 }
 
-/// What came of a step.
+/// The result of a step.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
     /// Records that are still to come.
     pub(crate) missing: Vec<String>,
-    /// Records that must not be there, or not like this. Time does not heal these.
+    /// Records that must not be there, or not like this. Time does not change these.
     pub(crate) wrong: Vec<String>,
-    /// What records bound, also in earlier steps.
+    /// Values that records bound, also in earlier steps.
     pub(crate) bound: Values,
 }
 
-/// Where the matching of a step stands.
+/// The state of the matching of a step.
 struct Matching<'a> {
     expected: &'a [Expectation],
     values: &'a Values,
@@ -42,7 +42,7 @@ struct Matching<'a> {
 }
 
 impl<'a> Matching<'a> {
-    /// Whether `line` meets the expectation, and if so, takes note of it.
+    /// Returns whether `line` meets the expectation, and if so, counts it.
     fn take(&mut self, i: usize, line: &Line<'a>) -> Result<bool, String> {
         let expected = &self.expected[i];
         if self.counts[i] == expected.max || !is_type(line, &expected.record) {
@@ -93,10 +93,10 @@ impl<'a> Matching<'a> {
     }
 }
 
-/// Holds the log of a step against what it expects.
+/// Compares the log of a step with its expected records.
 ///
-/// Every record of ours must be expected; records of other types only matter where they are named.
-/// `bound` is what earlier steps bound.
+/// Every record of the module must be expected. Records of other types only matter if they are
+/// named. `bound` has the values of earlier steps.
 pub(crate) fn judge(
     lines: &[String],
     expected: &[Expectation],
@@ -119,7 +119,8 @@ pub(crate) fn judge(
         named: BTreeMap::new(),
     };
     let mut outcome = Outcome::default();
-    // In listed order, the one that the next record has to meet, once all before it have their least.
+    // In listed order, the one that the next record has to meet, once all before it have their
+    // least.
     let mut current = 0;
     for line in &lines {
         let ours = line.record_type().is_some();
@@ -190,7 +191,7 @@ pub(crate) fn judge(
     Ok(outcome)
 }
 
-/// A record as messages show it.
+/// Returns a record in the form of messages.
 pub(crate) fn show(line: &Line<'_>) -> String {
     let name = match line.record_type() {
         Some(ty) => ty.name(),
@@ -326,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_told_apart() {
+    fn events_are_distinguished() {
         let log = log(&[
             ("UNKNOWN[1381]", 1, "utsns=1"),
             ("UNKNOWN[1382]", 1, "ipcns=2"),

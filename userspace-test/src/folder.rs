@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Folders of guests, which go with their guest, also where this program is told to end.
+//! Folders of guests. They are removed with their guest, also if a signal ends this program.
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -13,14 +13,14 @@ use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Those that there are; `None` before the first.
+/// The existing folders; `None` before the first.
 static ALL: Mutex<Option<Vec<PathBuf>>> = Mutex::new(None);
 
 fn all() -> MutexGuard<'static, Option<Vec<PathBuf>>> {
     ALL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A folder. It goes with this value.
+/// A folder. It is removed when this value is dropped.
 pub(crate) struct Folder(TempDir);
 
 impl Folder {
@@ -48,7 +48,8 @@ impl Drop for Folder {
     }
 }
 
-/// From now on, a signal that ends this program removes the folders first. QEMU ends by itself (`vm.rs`).
+/// From now on, a signal that ends this program removes the folders first. QEMU ends by itself
+/// (`vm.rs`).
 fn mind_signals() -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     thread::spawn(move || {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! A booted guest, as the host talks to it: run a command, see the records, end it.
+//! A booted guest, from the host's side: runs commands, reads records, powers off.
 
 use crate::emulation::Stale;
 use crate::initramfs::Initramfs;
@@ -18,13 +18,13 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-/// How long a guest may take from power-on to the agent, and from the agent's "done" to power-off.
+/// The timeout from power-on to the agent, and from the agent's "done" to power-off.
 const BOOT: Duration = Duration::from_secs(120);
 
-/// How long a record may take from the kernel to auditd's log.
+/// The timeout of a record from the kernel to auditd's log.
 pub(crate) const DELIVERY: Duration = Duration::from_secs(60);
 
-/// How many lines of the console are shown when a guest hangs or dies.
+/// The number of lines of the console that are shown when a guest hangs or crashes.
 const TAIL: usize = 30;
 
 /// The scripts that scenarios find in the guest, next to the real tools and to [`tools`].
@@ -66,7 +66,7 @@ pub(crate) fn is_own_command(name: &str) -> bool {
     COMMANDS.iter().any(|(own, _)| *own == name) || tools::names().iter().any(|own| own == name)
 }
 
-/// The image whose guests run systemd as PID 1.
+/// The image of guests with systemd as PID 1.
 const SYSTEMD: &str = "packages";
 
 /// auditd's configuration to run `dmns-audit`.
@@ -81,7 +81,7 @@ const HOOKS: &[(&str, &str)] = &[
     ("dmns-runc", include_str!("../../contrib/oci/dmns-runc")),
 ];
 
-/// How a command ended.
+/// The end of a command.
 #[derive(Debug)]
 pub(crate) struct Ended {
     /// Exit status; 128 + n after signal n.
@@ -99,7 +99,7 @@ impl Ended {
     }
 }
 
-/// What is shown as it happens.
+/// An item that is shown as it happens.
 #[derive(Debug)]
 pub(crate) enum Happening<'a> {
     /// A command wrote this.
@@ -108,9 +108,9 @@ pub(crate) enum Happening<'a> {
     Event(&'a [u8]),
 }
 
-/// Is called with what happens, as it happens.
+/// Receives output and events as they happen.
 pub(crate) struct Watcher {
-    tell: Box<dyn FnMut(Happening<'_>)>,
+    show: Box<dyn FnMut(Happening<'_>)>,
     live: bool,
 }
 
@@ -120,26 +120,26 @@ impl Watcher {
         Self::new(|_| {})
     }
 
-    /// Calls `tell` with what commands write.
-    pub(crate) fn new(tell: impl FnMut(Happening<'_>) + 'static) -> Self {
+    /// Calls `show` with the output of commands.
+    pub(crate) fn new(show: impl FnMut(Happening<'_>) + 'static) -> Self {
         Self {
-            tell: Box::new(tell),
+            show: Box::new(show),
             live: false,
         }
     }
 
-    /// And what `dmns-audit watch` does, which runs in the guest meanwhile.
-    pub(crate) fn live(tell: impl FnMut(Happening<'_>) + 'static) -> Self {
+    /// Calls `show` also with the output of `dmns-audit watch`, which runs in the guest meanwhile.
+    pub(crate) fn live(show: impl FnMut(Happening<'_>) + 'static) -> Self {
         Self {
             live: true,
-            ..Self::new(tell)
+            ..Self::new(show)
         }
     }
 }
 
 /// A running guest.
 pub(crate) struct Guest {
-    /// What kernel it runs.
+    /// The kernel that it runs.
     pub(crate) kind: Kind,
     timeout_multiplier: TimeoutMultiplier,
     vm: Vm,
@@ -147,18 +147,19 @@ pub(crate) struct Guest {
     from: Receiver<Result<ToHost>>,
     /// auditd's log, line by line.
     pub(crate) log: Vec<String>,
-    /// What has come of the next line of the log.
+    /// The begin of the next line of the log.
     partial: Vec<u8>,
     next_id: u32,
     marks: u32,
     watcher: Watcher,
     /// Whether [`Guest::set_up`] is done.
     ready: bool,
-    /// Whether the command that runs is ours, and what it says nobody else's business.
+    /// Whether the running command is the harness's own. Its output is not shown.
     ours: bool,
-    /// `dmns-audit watch`, while it runs beside all else.
+    /// `dmns-audit watch`, while it runs.
     live: Option<u32>,
-    /// Whether systemd boots it, and with it auditd and the module: the first step has the log from the boot on.
+    /// Whether systemd boots it, and starts auditd and the module. The first step then has the log
+    /// from the boot on.
     pub(crate) whole: bool,
 }
 
@@ -256,8 +257,8 @@ impl Guest {
         Ok(guest)
     }
 
-    /// Makes a booted guest ready, unless it is: starts auditd as Debian configures it, with the backlog of
-    /// Debian's rules, unless systemd did, and loads the module if `module`.
+    /// Makes a booted guest ready, unless it is: starts auditd as Debian configures it, with the
+    /// backlog of Debian's rules, unless systemd did, and loads the module if `module`.
     pub(crate) fn set_up(&mut self, module: bool) -> Result<()> {
         if self.ready {
             return Ok(());
@@ -305,7 +306,7 @@ impl Guest {
         Ok(())
     }
 
-    /// Ends it, when it has printed what there is.
+    /// Ends it, when it has printed all events.
     fn end_watch(&mut self) -> Result<()> {
         if self.live.is_some() {
             self.must("pkill -x dmns-audit || true")?;
@@ -317,17 +318,18 @@ impl Guest {
         Ok(())
     }
 
-    /// How long it has run.
+    /// Returns the run time.
     pub(crate) fn age(&self) -> Duration {
         self.vm.clock.age()
     }
 
-    /// At which age what takes `usual` on a quiet machine has taken too long.
+    /// Returns the run time at which an action has taken too long that takes `usual` on a quiet
+    /// machine.
     pub(crate) fn within(&self, usual: Duration) -> Duration {
         self.age() + self.timeout_multiplier.of(usual)
     }
 
-    /// Calls `watcher` with what happens from now on.
+    /// Calls `watcher` from now on.
     pub(crate) fn watch(&mut self, watcher: Watcher) {
         self.watcher = watcher;
     }
@@ -369,7 +371,7 @@ impl Guest {
                     bytes,
                 }) if of == id => {
                     if !self.ours {
-                        (self.watcher.tell)(Happening::Output(stream, &bytes));
+                        (self.watcher.show)(Happening::Output(stream, &bytes));
                     }
                     if stream == Stream::Stdout {
                         ended.stdout.extend(&bytes);
@@ -390,7 +392,7 @@ impl Guest {
         }
     }
 
-    /// Runs a command of ours. Its output is not shown.
+    /// Runs a command of the harness. Its output is not shown.
     pub(crate) fn quietly(&mut self, argv: &[&str], deadline: Duration) -> Result<Ended> {
         self.ours = true;
         let ended = self.run(argv, &[], deadline);
@@ -398,12 +400,12 @@ impl Guest {
         ended
     }
 
-    /// Runs a shell command of ours that has to succeed.
+    /// Runs a shell command of the harness that has to succeed.
     pub(crate) fn must(&mut self, command: &str) -> Result<String> {
         self.must_within(DELIVERY, command)
     }
 
-    /// The same, for one that may take longer.
+    /// Runs a shell command of the harness that has to succeed within `timeout`.
     pub(crate) fn must_within(&mut self, timeout: Duration, command: &str) -> Result<String> {
         let ended = self.quietly(&["sh", "-c", command], self.within(timeout))?;
         ensure!(
@@ -415,8 +417,8 @@ impl Guest {
         Ok(ended.text())
     }
 
-    /// Waits until all that audit was handed before this call is in [`Guest::log`]: sends a record of its
-    /// own and waits for it to come by.
+    /// Waits until all records before this call are in [`Guest::log`]: sends a record of its own
+    /// and waits for it.
     pub(crate) fn mark(&mut self) -> Result<()> {
         self.marks += 1;
         let mark = format!("dmns-mark-{}", self.marks);
@@ -435,12 +437,13 @@ impl Guest {
         }
     }
 
-    /// Whether this line is one that [`Guest::mark`] caused.
+    /// Returns whether this line is one that [`Guest::mark`] caused.
     pub(crate) fn is_mark(line: &str) -> bool {
         line.contains("dmns-mark-")
     }
 
-    /// Ends the guest in good order, or says why it did not. Returns what its kernel wrote to the console.
+    /// Powers the guest off, or returns the reason of a failure. Returns the kernel's text on the
+    /// console.
     pub(crate) fn power_off(mut self) -> Result<String> {
         self.end_watch()?;
         self.send(&ToGuest::PowerOff)?;
@@ -464,7 +467,7 @@ impl Guest {
         }
     }
 
-    /// The next message; the log has been taken out of it already.
+    /// Returns the next message; the log has been taken out of it already.
     fn next(&mut self, deadline: Duration) -> Result<ToHost> {
         let message = loop {
             // Before anybody asks how late it is, which takes longer.
@@ -493,7 +496,7 @@ impl Guest {
         match &message {
             ToHost::AuditLog(bytes) => self.log_grows(bytes),
             ToHost::Output { id, bytes, .. } if Some(*id) == self.live => {
-                (self.watcher.tell)(Happening::Event(bytes));
+                (self.watcher.show)(Happening::Event(bytes));
             }
             ToHost::Exit { id, .. } if Some(*id) == self.live => self.live = None,
             _ => {}
@@ -521,19 +524,20 @@ impl Guest {
         }
     }
 
-    /// What the kernel wrote to its console so far.
+    /// Returns the kernel's text on its console so far.
     pub(crate) fn console(&self) -> String {
         self.vm.console()
     }
 }
 
-/// The last lines of `text`.
+/// Returns the last lines of `text`.
 fn tail(text: &str, lines: usize) -> String {
     let all: Vec<_> = text.trim_end().lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 
-/// A program that the guest is to run. It has no libraries of ours, so it must need none.
+/// Reads a program that the guest runs. The guest does not have the host's libraries, so it must
+/// need none.
 fn program(path: &Path) -> Result<Vec<u8>> {
     let program = fs::read(path)
         .with_context(|| format!("{}: was it built anew meanwhile?", path.display()))?;
@@ -545,7 +549,7 @@ fn program(path: &Path) -> Result<Vec<u8>> {
     Ok(program)
 }
 
-/// Whether an ELF program needs no interpreter: it has no `PT_INTERP` header.
+/// Returns whether an ELF program needs no interpreter: it has no `PT_INTERP` header.
 fn is_static(elf: &[u8]) -> bool {
     const PT_INTERP: u32 = 3;
     let u16_at = |at: usize| Some(u16::from_le_bytes(elf.get(at..at + 2)?.try_into().ok()?));

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The initramfs: just enough to get to the guest's disk, and what differs from run to run.
+//! The initramfs: the modules of the guest's disk, and the files that differ from run to run.
 //!
 //! Format: `newc` cpio, as `Documentation/driver-api/early-userspace/buffer-format.rst` has it. The
-//! kernel wants nothing else of it than regular files, links and folders, so these few lines replace a cpio
-//! program that would run at every boot.
+//! kernel wants nothing else of it than regular files, links and folders, so these few lines
+//! replace a cpio program that would run at every boot.
 
 use anyhow::{Context, Result};
 use std::collections::HashSet;
@@ -65,8 +65,8 @@ impl Initramfs {
         let dep = fs::read_to_string(&dep).with_context(|| dep.display().to_string())?;
         let mut order: Vec<&str> = Vec::new();
         for module in MODULES {
-            // "kernel/fs/erofs/erofs.ko.xz: kernel/..." names what it needs from last to first. A module
-            // that is not listed is built in.
+            // "kernel/fs/erofs/erofs.ko.xz: kernel/..." names what it needs from last to first. A
+            // module that is not listed is built in.
             let line = dep.lines().find(|line| {
                 let file = line.split(':').next().unwrap_or_default();
                 let name = file.rsplit('/').next().unwrap_or_default();
@@ -89,7 +89,7 @@ impl Initramfs {
         Ok(())
     }
 
-    /// The archive.
+    /// Returns the archive.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         self.entry("TRAILER!!!", 0, &[]);
         self.archive

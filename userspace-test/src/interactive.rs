@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `dmns-test shell` and `dmns-test exec`: a guest for a person, or for a script of theirs.
+//! `dmns-test shell` and `dmns-test exec`: a guest for a user, or for a script.
 
 use crate::guest::{Guest, Happening, Watcher};
 use crate::live;
@@ -15,13 +15,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
-/// What a shell is opened with.
+/// The options of `shell`.
 #[derive(Args)]
 pub(crate) struct Shell {
     /// Do not load the module.
     #[arg(long)]
     no_module: bool,
-    /// Show events as they happen: `dmns-audit watch` runs beside the shell.
+    /// Show events as they happen: `dmns-audit watch` runs during the shell.
     #[arg(long)]
     live: bool,
     /// Folder to see at /mnt/share.
@@ -35,7 +35,7 @@ pub(crate) struct Shell {
     memory: u32,
 }
 
-/// What a command is run with.
+/// The options of `exec`.
 #[derive(Args)]
 pub(crate) struct Exec {
     /// Folder to see at /mnt/share.
@@ -83,7 +83,7 @@ pub(crate) fn shell(prepared: &Prepared, options: &Shell) -> Result<ExitCode> {
         .unwrap_or_default();
     let (rows, columns) = size.split_once(' ').unwrap_or(("24", "80"));
     let watcher = match options.live {
-        true => live::beside_a_shell(),
+        true => live::with_shell(),
         false => Watcher::none(),
     };
     let mut guest = Guest::boot(prepared, &machine, watcher)?;
@@ -107,7 +107,7 @@ pub(crate) fn shell(prepared: &Prepared, options: &Shell) -> Result<ExitCode> {
         Duration::MAX,
     );
     if let Err(e) = ended {
-        // A user powered the guest off from within, or it died: the terminal has shown which.
+        // A user powered the guest off from within, or it crashed: the terminal has shown which.
         eprintln!("\r{e:#}\r");
         return Ok(ExitCode::FAILURE);
     }

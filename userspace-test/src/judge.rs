@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What makes a run red whatever its scenario expects: a splat, a lost record, counters that do not add
-//! up, a record off the contract, an `ausearch` that sees something else.
+//! Judges a run in addition to its scenario. A run fails for a splat, a lost record, counters that
+//! do not add up, a record off the contract, or another result of `ausearch`.
 
 use crate::expect::show;
 use crate::guest::Guest;
@@ -48,25 +48,25 @@ const SPLATS: [&str; 23] = [
 pub(crate) const EMITTED: &str = "while grep -sq '^re[ac].*ing' /sys/kernel/security/dmns_audit/baseline || \
     awk 'NR > 1 { n += $NF } END { exit n == 0 }' /sys/kernel/security/dmns_audit/counters 2>/dev/null; do sleep 0.1; done";
 
-/// How long `ausearch` may look for records, of which there may be many.
+/// The timeout of `ausearch`: there may be many records.
 const SEARCH: Duration = Duration::from_secs(300);
 
-/// Which of `lines` has the first splat.
+/// Returns the index of the first of `lines` with a splat.
 fn first_splat(lines: &[&str]) -> Option<usize> {
     lines
         .iter()
         .position(|line| SPLATS.iter().any(|splat| line.contains(splat)))
 }
 
-/// The first splat in a kernel log, with the lines around it.
+/// Returns the first splat in a kernel log, with the lines around it.
 pub(crate) fn splat(log: &str) -> Option<String> {
     let lines: Vec<_> = log.lines().collect();
     let at = first_splat(&lines)?;
     Some(lines[at.saturating_sub(2)..lines.len().min(at + 25)].join("\n"))
 }
 
-/// A kernel log without the oopses in `function`, and how many these are. Each report goes from its first line to the
-/// marker of its end.
+/// Returns a kernel log without the oopses in `function`, and their number. Each report is from its
+/// first line to the marker of its end.
 pub(crate) fn without_oopses(log: &str, function: &str) -> (String, usize) {
     let expected = format!("RIP: 0010:{function}+");
     let mut lines: Vec<_> = log.lines().collect();
@@ -79,7 +79,8 @@ pub(crate) fn without_oopses(log: &str, function: &str) -> (String, usize) {
         else {
             break;
         };
-        // A report names what was called too: it is the first such line that says where the processor was.
+        // A report names what was called too: it is the first such line that says where the
+        // processor was.
         let place = rest[..end].iter().find(|line| line.contains("RIP: "));
         if place.is_some_and(|line| line.contains(&expected)) {
             lines.drain(begin..=begin + end);
@@ -91,10 +92,10 @@ pub(crate) fn without_oopses(log: &str, function: &str) -> (String, usize) {
     (lines.join("\n"), oopses)
 }
 
-/// How many records of each type.
+/// The number of records of each type.
 type Counts = BTreeMap<RecordType, u64>;
 
-/// What the module counted, also before it was unloaded.
+/// The module's counters, also those before an unload.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Counted {
     emitted: Counts,
@@ -120,7 +121,7 @@ impl Counted {
         Ok(())
     }
 
-    /// Reads what the module says of its counters when it is unloaded.
+    /// Reads the counters that the module logs when it is unloaded.
     fn kernel_log(&mut self, log: &str) -> Result<()> {
         for line in log.lines() {
             let line = line
@@ -146,8 +147,8 @@ impl Counted {
         }
     }
 
-    /// What does not add up with the records that arrived. `c_spoke`: the C original may have emitted
-    /// device-mapper records too.
+    /// Returns the differences from the records that arrived. `c_spoke`: dm-audit.c may have
+    /// emitted device-mapper records too.
     fn compare(&self, arrived: &Counts, c_spoke: bool) -> Vec<String> {
         let mut problems: Vec<_> = self
             .withheld
@@ -174,7 +175,7 @@ impl Counted {
     }
 }
 
-/// How many records of each of our types are in the log.
+/// Returns the number of records of each type of the module in the log.
 fn count(log: &[String]) -> Counts {
     let mut counts = Counts::new();
     for line in log {
@@ -185,8 +186,8 @@ fn count(log: &[String]) -> Counts {
     counts
 }
 
-/// What `dmns-audit check` says of `log`, if it says anything but findings by the rules `known`, each of which it
-/// has to say.
+/// Returns the findings of `dmns-audit check` in `log`, except for those of the rules `known`. Each
+/// of these must have one.
 fn check(log: &[String], allow_lost: bool, known: &[String]) -> Result<Option<String>> {
     let mut file = NamedTempFile::with_prefix("audit-log-")?;
     file.write_all(log.join("\n").as_bytes())?;
@@ -210,7 +211,7 @@ fn check(log: &[String], allow_lost: bool, known: &[String]) -> Result<Option<St
     }
 }
 
-/// The records of ours in `log`, which came when all that a scenario expects had come.
+/// Returns the records of the module in `log`, which came after all expected ones.
 pub(crate) fn late(log: &[String]) -> Vec<String> {
     log.iter()
         .filter_map(|text| Line::parse(text).filter(|line| line.record_type().is_some()))
@@ -218,8 +219,8 @@ pub(crate) fn late(log: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// What the kernel complains of, held against what a control expects. `oopsed`: what the tasks that oopsed held is lost, and
-/// lockdep has been switched off.
+/// Compares the kernel's complaints with those that a control expects. `oopsed`: locks and memory
+/// of the tasks that oopsed are lost, and lockdep has been switched off.
 fn complaints(
     guest: &mut Guest,
     kernel_log: &str,
@@ -253,14 +254,15 @@ fn complaints(
     })
 }
 
-/// Looks at a guest in which `scenario` is done, or was skipped, before it powers off. Returns what makes the run red.
+/// Judges a guest after `scenario`, or its skip, before power-off. Returns the reasons why the run
+/// fails.
 pub(crate) fn examine(
     guest: &mut Guest,
     scenario: &Scenario,
     skipped: bool,
 ) -> Result<Vec<String>> {
-    // Whether the module was there, with all its parts, before anything else was done; and whether audit may lose
-    // records, so that they are not counted.
+    // Whether the module was there, with all its parts, before anything else was done; and whether
+    // audit may lose records, so that they are not counted.
     let (module_first, allow_lost) = (scenario.module, scenario.allow_lost);
     // What the module has deferred is not counted as emitted yet.
     guest.must(EMITTED)?;
@@ -348,7 +350,8 @@ fn cross_check(guest: &mut Guest, arrived: &Counts) -> Result<Vec<String>> {
         .collect())
 }
 
-/// How a record of this type begins in a log: what the audit package has no name for must say so.
+/// Returns the begin of a record of this type in a log. A type without a name in the audit package
+/// has `UNKNOWN`.
 fn form(ty: RecordType) -> String {
     match ty {
         RecordType::DmCtrl | RecordType::DmEvent => format!("type={} ", ty.name()),
@@ -367,9 +370,12 @@ mod tests {
         for entry in std::fs::read_dir(fixtures).expect(fixtures) {
             let path = entry.expect("an entry").path();
             let text = std::fs::read_to_string(&path).expect("text");
-            let red = path.to_string_lossy().contains("red-");
-            assert_eq!(splat(&text).is_some(), red, "{}", path.display());
-            seen = (seen.0 + usize::from(red), seen.1 + usize::from(!red));
+            let expected = path.to_string_lossy().contains("splat-");
+            assert_eq!(splat(&text).is_some(), expected, "{}", path.display());
+            seen = (
+                seen.0 + usize::from(expected),
+                seen.1 + usize::from(!expected),
+            );
         }
         assert!(seen.0 >= 5 && seen.1 >= 1, "{seen:?}");
     }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-/// What kernel the guests run.
+/// The kernel that the guests run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Debian's.
@@ -18,7 +18,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// What the environment asks for. `DMNS_KERNEL=7.3` is a stock kernel too.
+    /// Returns the kind that the environment requests. `DMNS_KERNEL=7.3` is a stock kernel too.
     pub(crate) fn asked() -> Self {
         match std::env::var("DMNS_KERNEL").as_deref() {
             Ok("rt") => Self::Rt,
@@ -28,12 +28,12 @@ impl Kind {
         }
     }
 
-    /// Whether it complains of more than a production kernel does.
+    /// Returns whether it checks more than a production kernel does.
     pub(crate) fn complains(self) -> bool {
         matches!(self, Self::Debug | Self::Kasan)
     }
 
-    /// How many times longer than on the stock kernel anything may take.
+    /// Returns the factor of timeouts, relative to the stock kernel.
     pub(crate) fn timeout_multiplier(self) -> TimeoutMultiplier {
         TimeoutMultiplier(match self {
             Self::Stock => 1,
@@ -43,7 +43,7 @@ impl Kind {
         })
     }
 
-    /// The least memory of a guest, MiB: what watches needs room.
+    /// Returns the minimum memory of a guest, MiB: checks need memory.
     pub(crate) fn memory(self) -> u32 {
         match self {
             Self::Stock | Self::Rt => 0,
@@ -52,22 +52,23 @@ impl Kind {
         }
     }
 
-    /// The processor that is emulated.
+    /// Returns the processor that is emulated.
     pub(crate) fn cpu(self) -> &'static str {
         match self {
-            // With five levels of page tables KASAN floods the console while the kernel boots, before any module.
+            // With five levels of page tables KASAN floods the console while the kernel boots,
+            // before any module.
             Self::Kasan => "max,la57=off",
             _ => "max",
         }
     }
 }
 
-/// A factor for all that is waited for.
+/// A factor of all timeouts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimeoutMultiplier(pub(crate) u32);
 
 impl TimeoutMultiplier {
-    /// How long to wait for what takes `usual` on a stock kernel on a quiet machine.
+    /// Returns the timeout of an action that takes `usual` on a stock kernel on a quiet machine.
     pub(crate) fn of(self, usual: Duration) -> Duration {
         usual * self.0
     }

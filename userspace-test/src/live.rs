@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Shows what happens in a guest while it happens: what commands print, and what `dmns-audit watch` prints there.
+//! Shows the output of a guest as it happens: that of commands, and that of `dmns-audit watch`.
 
 use crate::guest::{self, Happening, Watcher};
 use crate::protocol::Stream;
@@ -67,7 +67,7 @@ fn is_own(line: &[u8]) -> bool {
 }
 
 /// Prints the events only, on a terminal that a shell in the guest has in raw mode.
-pub(crate) fn beside_a_shell() -> Watcher {
+pub(crate) fn with_shell() -> Watcher {
     Watcher::live(|happening| {
         if let Happening::Event(bytes) = happening {
             let text = String::from_utf8_lossy(bytes).replace('\n', "\x1b[K\r\n");

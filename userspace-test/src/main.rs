@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The harness of dmns-audit: boots a stock Debian kernel in QEMU, drives real tools there, corrupts
-//! what they protect, and judges every audit record.
+//! The harness of dmns-audit: boots a stock Debian kernel in QEMU, runs real tools there, corrupts
+//! their data, and judges every audit record.
 //!
-//! Host side: [`prepare`] makes what a run needs, [`vm`] and [`guest`] hold a guest, [`scenario`],
-//! [`pattern`] and [`expect`] say what must appear, [`judge`] what must hold in any run, [`report`] prints
-//! the verdict. [`diff`] and [`metrics`] hold the module against the C original.
-//! Guest side: [`agent`], the same program as PID 1; [`tools`], commands for scenarios, and among them [`attack`], what an
-//! ordinary user does to the module.
+//! Host side: [`prepare`] makes the files of a run, [`vm`] and [`guest`] run a guest, [`scenario`],
+//! [`pattern`] and [`expect`] define the expected records, [`judge`] the conditions of every run,
+//! [`report`] prints the verdict. [`diff`] and [`metrics`] compare the module with dm-audit.c.
+//! Guest side: [`agent`], the same program as PID 1; [`tools`], commands for scenarios, among them
+//! [`attack`], the attacks of an ordinary user.
 
 mod agent;
 mod attack;
@@ -47,15 +47,16 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Boots a stock Debian kernel in QEMU with dmns_audit.ko, drives real tools, judges every audit record.
+/// Boots a stock Debian kernel in QEMU with dmns_audit.ko, drives real tools, judges every audit
+/// record.
 ///
-/// What is missing (build root, kernel, guest image, module) is made first and kept in
-/// $DMNS_CACHE, by default ~/.cache/dmns-audit.
+/// Missing files (build root, kernel, guest image, module) are made first and kept in $DMNS_CACHE,
+/// by default ~/.cache/dmns-audit.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Cli {
-    /// How many times longer than on the stock kernel, on a quiet machine, anything may take: boots, records,
-    /// the timeouts of scenarios. By default what is usual for DMNS_KERNEL: 1; rt: 2, debug: 5, kasan: 12.
+    /// Factor of all timeouts (boots, records, scenarios), relative to the stock kernel on a quiet
+    /// machine. The default depends on DMNS_KERNEL: 1; rt: 2, debug: 5, kasan: 12.
     #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u32).range(1..))]
     timeout_multiplier: Option<u32>,
     #[command(subcommand)]
@@ -76,15 +77,18 @@ enum Cmd {
                             dmns-test run --junit out.xml --keep-logs logs/ ./my-scenario.toml"
     )]
     Run(Run),
-    /// Run scenarios with the module and without it, and compare what both write, record for record.
+    /// Run scenarios with the module and without it, and compare what both write, record for
+    /// record.
     ///
-    /// Device-mapper records have a C original in the kernel: it is the judge. Exit status as for run.
+    /// The kernel's own emitter of device-mapper records, dm-audit.c, is the judge. Exit status as
+    /// for run.
     #[command(after_help = "Examples:\n  dmns-test diff\n  \
                             dmns-test diff --markdown docs/results/differential.md integrity-journal")]
     Diff(Both),
-    /// Run the scenarios that take metrics with the module and without it, and print both side by side.
+    /// Run the scenarios that take metrics with the module and without it, and print both side by
+    /// side.
     ///
-    /// Without the module the C original writes the device-mapper records; what it loses is part of the
+    /// Without the module, dm-audit.c writes the device-mapper records; its losses are part of the
     /// metrics, and so its records are not judged. Exit status as for run.
     #[command(
         after_help = "Examples:\n  dmns-test metrics --markdown docs/results/figures.md\n  \
@@ -93,18 +97,18 @@ enum Cmd {
     Metrics(Both),
     /// Count the instructions that records cost, with the module and without it, and print a table.
     ///
-    /// The guest's clock counts instructions (QEMU's -icount), so that a busy machine does not disturb. It
-    /// does not count cycles, nor what happens between processors. Takes some minutes.
+    /// The guest's clock counts instructions (QEMU's -icount), so that a busy machine does not
+    /// disturb. It does not count cycles, nor what happens between processors. Takes some minutes.
     Bench(bench::Bench),
     /// Open a shell in a guest, with auditd running and the module loaded.
     ///
-    /// In it, `records` shows the records so far and `records -f` follows them; `load`, `unload` and
-    /// `counter` handle the module. Leave with `exit`.
+    /// In it, `records` shows the records so far and `records -f` follows them; `load`, `unload`
+    /// and `counter` handle the module. Leave with `exit`.
     Shell(interactive::Shell),
     /// Run one command in a guest, with auditd running and the module loaded.
     ///
-    /// Its output and exit status become this program's; 125 if it could not be run, or if the guest's kernel
-    /// complained.
+    /// Its output and exit status become this program's; 125 if it could not be run, or if the
+    /// guest's kernel complained.
     #[command(after_help = "Examples:\n  dmns-test exec -- unshare -n true\n  \
                             dmns-test exec --share . --audit-log audit.log -- sh /mnt/share/test.sh")]
     Exec(interactive::Exec),
@@ -127,8 +131,8 @@ struct Run {
     /// All scenarios that take minutes each, instead of the others.
     #[arg(long, conflicts_with_all = ["names", "image"])]
     long: bool,
-    /// Start guests through `dmns-audit-record run-guest`, which appends their records to this file (and to this machine's
-    /// audit, if it may): `dmns-audit report virt FILE` prints them.
+    /// Start guests through `dmns-audit-record run-guest`, which appends their records to this file
+    /// (and to this machine's audit, if it may): `dmns-audit report virt FILE` prints them.
     #[arg(long, value_name = "FILE")]
     guest_log: Option<PathBuf>,
     /// Write a JUnit report here too.
@@ -140,7 +144,8 @@ struct Run {
     /// Keep each guest's audit log, console and kernel log in this folder.
     #[arg(long, value_name = "DIR")]
     keep_logs: Option<PathBuf>,
-    /// Show commands, and events as `dmns-audit watch` prints them, as they come; one scenario at a time.
+    /// Show commands, and events as `dmns-audit watch` prints them, as they come; one scenario at a
+    /// time.
     #[arg(long)]
     live: bool,
     /// Guests at the same time; by default as many as there are processors.
@@ -152,8 +157,9 @@ struct Run {
     /// Virtual CPUs of every guest, whatever its scenario says.
     #[arg(long, value_name = "N")]
     cpus: Option<u32>,
-    /// Several virtual CPUs run at the same time also where they are emulated, in a thread each, and no clock counts
-    /// instructions. A guest that its emulator kills in the kernel's own text patching is a skip, which says so.
+    /// Several virtual CPUs run at the same time also where they are emulated, in a thread each,
+    /// and no clock counts instructions. A guest that its emulator kills in the kernel's own text
+    /// patching is a skip, which says so.
     #[arg(long)]
     parallel: bool,
     /// A parameter of scenarios: $NAME in their steps, such as the cycles of soak.
@@ -168,7 +174,7 @@ fn parameter(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// How scenarios are run with the module and without it.
+/// The options of runs with the module and without it.
 #[derive(Args)]
 struct Both {
     /// Names of scenarios, or files; all that this can be done with if there is none.
@@ -244,7 +250,7 @@ fn find(names: &[String], group: Group<'_>) -> Result<Vec<Scenario>> {
     scenario::find(&folder, names, group, Kind::asked())
 }
 
-/// What a guest with `image` needs.
+/// Returns what a guest with `image` needs.
 fn image(image: &Option<String>) -> Extras<'_> {
     Extras {
         images: image.as_deref().into_iter().collect(),
@@ -269,7 +275,7 @@ fn prepare_for(scenarios: &[Scenario], prepare: Prepare<'_>) -> Result<Prepared>
 /// Makes what is missing.
 type Prepare<'a> = &'a dyn Fn(&Extras<'_>) -> Result<Prepared>;
 
-/// How many guests run at the same time.
+/// Returns the number of guests that run at the same time.
 fn jobs(asked: Option<usize>) -> Result<usize> {
     match asked {
         Some(jobs) => Ok(jobs),
@@ -286,8 +292,8 @@ fn say_versions(prepared: &Prepared) -> Vec<String> {
     versions
 }
 
-/// Runs scenarios with the module and without it, in one go: both sides share the guests' time. Returns
-/// the verdicts of both sides, in the order of `scenarios`.
+/// Runs scenarios with the module and without it, in one go: both sides share the guests' time.
+/// Returns the verdicts of both sides, in the order of `scenarios`.
 fn run_both(
     prepared: &Prepared,
     scenarios: &[Scenario],
@@ -308,9 +314,9 @@ fn run_both(
         &|_| Watcher::none(),
         &|verdict| println!("{}", verdict.text()),
     );
-    // A verdict that belongs to no scenario comes last, and is red.
-    if let Some(red) = verdicts.get(all.len()) {
-        bail!("{}", red.text());
+    // A verdict that belongs to no scenario comes last, and is a failure.
+    if let Some(failed) = verdicts.get(all.len()) {
+        bail!("{}", failed.text());
     }
     let mut ours = verdicts;
     let c = ours.split_off(scenarios.len());
@@ -325,16 +331,16 @@ fn diff_scenarios(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
     for scenario in &scenarios {
         ensure!(
             diff::applies(scenario),
-            "{}: the C original can only judge scenarios that expect device-mapper records and nothing \
-             else, begin with the module loaded, and do not say diff = false",
+            "{}: dm-audit.c can only judge scenarios that expect device-mapper records and nothing \
+             else, begin with the module loaded, and do not have diff = false",
             scenario.name
         );
     }
     let prepared = prepare(&Extras::default())?;
     let versions = say_versions(&prepared);
     let (ours, c) = run_both(&prepared, &scenarios, options, true)?;
-    let (_, mut red) = report::summary(&ours);
-    red += report::summary(&c).1;
+    let (_, mut failed) = report::summary(&ours);
+    failed += report::summary(&c).1;
     let mut results = Vec::new();
     for (ours, c) in ours.iter().zip(&c) {
         let pairs = diff::compare(
@@ -345,14 +351,14 @@ fn diff_scenarios(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
         for pair in &pairs {
             println!("  {:<8} {}", pair.verdict(), pair.record().body());
         }
-        red += pairs.iter().filter(|pair| !pair.is_equal()).count();
+        failed += pairs.iter().filter(|pair| !pair.is_equal()).count();
         results.push((ours.name.clone(), pairs));
     }
     let table = diff::markdown(&results, &versions);
     report::write_markdown(options.markdown.as_deref(), &table)?;
     let pairs: usize = results.iter().map(|(_, pairs)| pairs.len()).sum();
-    println!("\n{pairs} pairs of records, {red} differences or failures");
-    Ok(ExitCode::from(u8::from(red > 0)))
+    println!("\n{pairs} pairs of records, {failed} differences or failures");
+    Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
 fn take_metrics(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
@@ -363,20 +369,20 @@ fn take_metrics(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
     for scenario in &scenarios {
         ensure!(
             scenario.module && !scenario.metrics.is_empty(),
-            "{}: only scenarios that say metrics = [...] and begin with the module loaded can be held \
-             against the C original",
+            "{}: only scenarios with metrics = [...] and begin with the module loaded can be compared \
+             with dm-audit.c",
             scenario.name
         );
     }
     let prepared = prepare(&Extras::default())?;
     let versions = say_versions(&prepared);
     let (ours, c) = run_both(&prepared, &scenarios, options, false)?;
-    let (_, red) = report::summary(&ours);
-    let red = red + report::summary(&c).1;
+    let (_, failed) = report::summary(&ours);
+    let failed = failed + report::summary(&c).1;
     let text = metrics::markdown(&ours, &c, &versions);
     println!("\n{text}");
     report::write_markdown(options.markdown.as_deref(), &text)?;
-    Ok(ExitCode::from(u8::from(red > 0)))
+    Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
 /// Each of `scenarios` so many `times`, with a name of its own.

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `dmns-test metrics`: what scenarios measure, with the module and with the C original in its place.
+//! `dmns-test metrics`: prints the metrics of scenarios, with the module and with dm-audit.c in its
+//! place.
 
 use crate::report::{self, Verdict};
 
-/// A table for each scenario, in Markdown: its metrics, C's and ours.
+/// Returns a table for each scenario, in Markdown: its metrics, C's and ours.
 pub(crate) fn markdown(ours: &[Verdict], c: &[Verdict], versions: &[String]) -> String {
     let mut text = String::from(
-        "# What the module does where the C original waits, loses or sleeps\n\n\
+        "# What the module does where dm-audit.c waits, loses or sleeps\n\n\
          Made by `dmns-test metrics --markdown FILE`: the same steps with the module and without it, in guests of \
-         the same kind. Without it, the C original writes the device-mapper records. Times are of guests whose clock \
+         the same kind. Without it, dm-audit.c writes the device-mapper records. Times are of guests whose clock \
          counts instructions, one a nanosecond: only their ratio means something.\n\n",
     );
     text.push_str(&report::version_list(versions));
@@ -23,7 +24,7 @@ pub(crate) fn markdown(ours: &[Verdict], c: &[Verdict], versions: &[String]) -> 
     text
 }
 
-/// A metric, or why there is none.
+/// Returns a metric, or why there is none.
 fn value_of<'a>(verdict: &'a Verdict, name: &str) -> &'a str {
     match verdict.metrics.iter().find(|(n, _)| n == name) {
         Some((_, value)) => value,

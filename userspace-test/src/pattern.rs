@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What a record must look like, as scenarios write it.
+//! Patterns of records, as scenarios write them.
 
 use dmns_audit_log::line::{self, Line};
 use dmns_audit_uapi::types::RecordType;
@@ -16,9 +16,9 @@ pub(crate) struct Expectation {
     pub(crate) record: String,
     /// Its fields.
     pub(crate) pattern: Pattern,
-    /// How often, at least.
+    /// The minimum count.
     pub(crate) min: u32,
-    /// How often, at most.
+    /// The maximum count.
     pub(crate) max: u32,
     /// A record that must be of the same event: type and fields.
     pub(crate) with: Option<(String, Vec<FieldPattern>)>,
@@ -44,12 +44,12 @@ pub(crate) struct FieldPattern {
     value: Template,
 }
 
-/// What a value must be.
+/// The pattern of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Template {
-    /// `*`: anything.
+    /// `*`: any value.
     Any,
-    /// `@name`: anything at first, and the same ever after.
+    /// `@name`: any value at first, and the same from then on.
     Bound(String),
     /// This text, in which `${name}` stands for a value.
     Text(String),
@@ -130,7 +130,8 @@ fn substitute(text: &str, values: &Values) -> Result<String, String> {
     Ok(out)
 }
 
-/// Whether a line's type is the one that a scenario calls `name`; `NS_INIT_*` is any that begins so.
+/// Returns whether a line's type is the one that a scenario calls `name`; `NS_INIT_*` is any that
+/// begins so.
 pub(crate) fn is_type(line: &Line<'_>, name: &str) -> bool {
     if let Some(prefix) = name.strip_suffix('*') {
         return match line.record_type() {
@@ -144,7 +145,7 @@ pub(crate) fn is_type(line: &Line<'_>, name: &str) -> bool {
     }
 }
 
-/// Whether `line` has these fields, among others.
+/// Returns whether `line` has these fields, among others.
 pub(crate) fn has_fields(
     line: &Line<'_>,
     fields: &[FieldPattern],
@@ -165,7 +166,7 @@ pub(crate) fn has_fields(
 }
 
 impl Pattern {
-    /// Whether `line` has these fields. What `@name` stands for from here on goes to `bound`.
+    /// Returns whether `line` has these fields. The values of `@name` go to `bound`.
     pub(crate) fn matches(
         &self,
         line: &Line<'_>,
@@ -191,7 +192,7 @@ impl Pattern {
 }
 
 impl Expectation {
-    /// As messages show it.
+    /// Returns the pattern in the form of messages.
     pub(crate) fn show(&self) -> String {
         let fields = |fields: &[FieldPattern]| {
             fields

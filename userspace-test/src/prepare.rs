@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Makes what a run needs and is not in the cache yet: build root, kernel, guest image, module.
+//! Makes the files of a run that are not in the cache yet: build root, kernel, guest image, module.
 //!
-//! The work is done by the scripts of the project, which say on standard output where it is. This file runs
-//! them in order, shows how far they are, and keeps two runs from doing the same at once.
+//! The scripts of the project do the work, and print the path of the result. This file runs them in
+//! order, shows their progress, and keeps two runs from doing the same at once.
 
 use crate::kind::{Kind, TimeoutMultiplier};
 use anyhow::{Context, Result, bail};
@@ -14,16 +14,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// What a run needs.
+/// The files of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Prepared {
-    /// `vmlinuz`, `modules/`, `build/` and what they are: see `scripts/kernel.sh`.
+    /// `vmlinuz`, `modules/`, `build/` and their versions: see `scripts/kernel.sh`.
     pub(crate) kernel: PathBuf,
     /// The guest's disk.
     pub(crate) guest: PathBuf,
     /// The disks of the guests that ask for one of their own (`image = "libvirt"`), by name.
     pub(crate) images: BTreeMap<String, PathBuf>,
-    /// Where `dmns-audit-record run-guest` records the guests, if they are to be.
+    /// The log in which `dmns-audit-record run-guest` records the guests, if any.
     pub(crate) guest_log: Option<PathBuf>,
     /// `dmns_audit.ko`.
     pub(crate) module: PathBuf,
@@ -31,9 +31,9 @@ pub(crate) struct Prepared {
     pub(crate) release: String,
     /// Debian's version of it.
     pub(crate) package: String,
-    /// What kernel it is.
+    /// The kind of kernel.
     pub(crate) kind: Kind,
-    /// The factor for all that is waited for.
+    /// The factor of all timeouts.
     pub(crate) timeout_multiplier: TimeoutMultiplier,
     /// The module that shows that a debug kernel complains.
     pub(crate) control: Option<PathBuf>,
@@ -41,7 +41,7 @@ pub(crate) struct Prepared {
     pub(crate) test_modules: Option<PathBuf>,
 }
 
-/// What a run needs in addition to the usual.
+/// The files that a run needs in addition.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Extras<'a> {
     /// Guest images.
@@ -51,7 +51,7 @@ pub(crate) struct Extras<'a> {
 }
 
 impl Prepared {
-    /// The disk of a guest that asks for `image`.
+    /// Returns the disk of a guest that asks for `image`.
     pub(crate) fn disk(&self, image: Option<&str>) -> Result<&Path> {
         match image {
             None => Ok(&self.guest),
@@ -63,14 +63,14 @@ impl Prepared {
         }
     }
 
-    /// The kernel's modules, the folder with `modules.dep`.
+    /// Returns the kernel's modules, the folder with `modules.dep`.
     pub(crate) fn lib_modules(&self) -> PathBuf {
         self.kernel.join("modules/lib/modules").join(&self.release)
     }
 }
 
-/// Makes what is missing, with these extras. All that is waited for later takes `multiplier` times as long as on the
-/// stock kernel, or what is usual for the kind of kernel.
+/// Makes the missing files, with these extras. Timeouts are `multiplier` times those on the stock
+/// kernel, or the default of the kind of kernel.
 pub(crate) fn prepare(extras: &Extras<'_>, multiplier: Option<u32>) -> Result<Prepared> {
     let kind = Kind::asked();
     let project = project()?;
@@ -130,7 +130,7 @@ pub(crate) fn prepare(extras: &Extras<'_>, multiplier: Option<u32>) -> Result<Pr
     })
 }
 
-/// The checkout that this program was built from.
+/// Returns the checkout that this program was built from.
 pub(crate) fn project() -> Result<PathBuf> {
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let project = match std::env::var_os("DMNS_PROJECT") {
@@ -155,7 +155,7 @@ pub(crate) fn recorder() -> Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name("dmns-audit-record"))
 }
 
-/// Where everything is kept that need not be made twice.
+/// Returns the cache folder.
 fn cache() -> Result<PathBuf> {
     let set = |name| {
         std::env::var_os(name)
@@ -186,7 +186,7 @@ fn lock(cache: &Path) -> Result<impl Sized> {
     }
 }
 
-/// Runs a script, shows that it goes on, and returns the path that it prints last.
+/// Runs a script, shows its progress, and returns the path that it prints last.
 fn step(what: &str, cache: &Path, script: &Path, arguments: &[&Path]) -> Result<PathBuf> {
     let started = Instant::now();
     let log_path = cache.join(format!("{}.log", what.replace(' ', "-")));
@@ -215,7 +215,8 @@ fn step(what: &str, cache: &Path, script: &Path, arguments: &[&Path]) -> Result<
         }
         last = line;
         let now = Instant::now();
-        // A word at once on a terminal, now and then in a log; nothing for what is in the cache already.
+        // A word at once on a terminal, now and then in a log; nothing for what is in the cache
+        // already.
         let pause = Duration::from_millis(if terminal { 200 } else { 15_000 });
         if now - started > Duration::from_millis(500) && now - shown > pause {
             let end = if terminal { "\x1b[K\r" } else { "\n" };

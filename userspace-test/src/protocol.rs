@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What host and guest say to each other, over a virtio-serial port.
+//! The protocol of host and guest, over a virtio-serial port.
 //!
 //! A frame is its length (u32, little endian) and a message in postcard's encoding.
 
@@ -41,9 +41,9 @@ pub(crate) enum ToHost {
     Output {
         /// The command.
         id: u32,
-        /// Where to.
+        /// The stream.
         stream: Stream,
-        /// What.
+        /// The bytes.
         bytes: Vec<u8>,
     },
     /// A command ended; all of its output has been sent.
@@ -59,7 +59,7 @@ pub(crate) enum ToHost {
     Done,
 }
 
-/// Where a command writes to.
+/// A stream of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Stream {
     /// Standard output.

@@ -10,18 +10,18 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// What became of a scenario.
+/// The result of a scenario.
 #[derive(Debug)]
 pub(crate) struct Verdict {
     /// The scenario's name.
     pub(crate) name: String,
     /// Its title.
     pub(crate) title: String,
-    /// What was wrong. Empty: it passed.
+    /// The problems. Empty: it passed.
     pub(crate) problems: Vec<String>,
-    /// Why it was not run, or not to its end.
+    /// The reason why it was not run, or not to its end.
     pub(crate) skipped: Option<String>,
-    /// What it measured: names and values.
+    /// Its metrics: names and values.
     pub(crate) metrics: Vec<(String, String)>,
     /// auditd's log of its steps.
     pub(crate) records: Vec<String>,
@@ -47,7 +47,7 @@ pub(crate) fn write_markdown(file: Option<&Path>, text: &str) -> Result<()> {
 }
 
 impl Verdict {
-    /// A verdict without a problem so far.
+    /// Returns a verdict without a problem so far.
     pub(crate) fn new(name: &str, title: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -60,7 +60,7 @@ impl Verdict {
         }
     }
 
-    /// What became of it. A problem comes before a skip.
+    /// Returns the outcome. A problem comes before a skip.
     pub(crate) fn outcome(&self) -> Outcome<'_> {
         match (self.problems.as_slice(), &self.skipped) {
             ([], None) => Outcome::Passed,
@@ -69,7 +69,7 @@ impl Verdict {
         }
     }
 
-    /// What is printed of it.
+    /// Returns its text.
     pub(crate) fn text(&self) -> String {
         let (word, details) = match self.outcome() {
             Outcome::Passed => ("ok", Vec::new()),
@@ -93,18 +93,18 @@ impl Verdict {
     }
 }
 
-/// What became of a scenario.
+/// The result of a scenario.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Outcome<'a> {
-    /// All that had to follow followed, and nothing else.
+    /// It passed.
     Passed,
-    /// It was not run, or not to its end: why.
+    /// It was not run, or not to its end: the reason.
     Skipped(&'a str),
     /// These problems were found.
     Failed(&'a [String]),
 }
 
-/// The versions that a verdict holds for, a line each.
+/// Returns the versions that a verdict holds for, a line each.
 pub(crate) fn versions(prepared: &Prepared) -> Vec<String> {
     let mut packages =
         fs::read_to_string(prepared.guest.with_extension("packages")).unwrap_or_default();
@@ -151,7 +151,7 @@ pub(crate) fn versions(prepared: &Prepared) -> Vec<String> {
     ]
 }
 
-/// The closing line, and how many failed.
+/// Returns the closing line, and how many failed.
 pub(crate) fn summary(verdicts: &[Verdict]) -> (String, usize) {
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for verdict in verdicts {
@@ -200,7 +200,7 @@ pub(crate) fn junit(file: &Path, verdicts: &[Verdict], versions: &[String]) -> R
     Ok(())
 }
 
-/// The verdicts in KTAP (`Documentation/dev-tools/ktap.rst`).
+/// Returns the verdicts in KTAP (`Documentation/dev-tools/ktap.rst`).
 pub(crate) fn ktap(verdicts: &[Verdict], versions: &[String]) -> String {
     let mut text = format!("KTAP version 1\n1..{}\n", verdicts.len());
     for version in versions {
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn each_form_tells_the_failure_and_a_skip_hides_none() -> Result<()> {
+    fn each_form_has_the_failure_and_a_skip_hides_none() -> Result<()> {
         let verdicts = verdicts();
         assert_eq!(
             summary(&verdicts),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `dmns-test run`: drives scenarios and judges what comes of them.
+//! `dmns-test run`: runs scenarios and judges them.
 
 use crate::emulation::Stale;
 use crate::expect::{self, Outcome};
@@ -21,15 +21,15 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long to wait before records that have not come yet are looked for again.
+/// The interval of checks for records that have not come yet.
 const RECHECK: Duration = Duration::from_millis(100);
 
-/// How many wrong records of a step are shown.
+/// The number of wrong records of a step that are shown.
 const SHOWN: usize = 10;
 
-/// How a step reads in the guest: it says what it does, and stops at the first command that fails.
+/// The shell of a step in the guest: it prints commands, and stops at the first that fails.
 const SHELL: [&str; 4] = ["bash", "-euo", "pipefail", "-c"];
-const TELL: &str = "PS4='$ '; set -x\n";
+const TRACE: &str = "PS4='$ '; set -x\n";
 
 /// Runs all scenarios, `jobs` at a time, and reports each verdict as it comes.
 pub(crate) fn run_all(
@@ -38,16 +38,16 @@ pub(crate) fn run_all(
     jobs: usize,
     keep_logs: Option<&Path>,
     watcher: &(dyn Fn(&Scenario) -> Watcher + Sync),
-    told: &(dyn Fn(&Verdict) + Sync),
+    report: &(dyn Fn(&Verdict) + Sync),
 ) -> Vec<Verdict> {
-    // Who may take longest begins, so that nobody is waited for at the end.
+    // The scenario with the longest timeout begins, so that it does not run alone at the end.
     let mut order: Vec<usize> = (0..scenarios.len()).collect();
     order.sort_by_key(|&i| Reverse(scenarios[i].timeout));
     let next = AtomicUsize::new(0);
     let verdicts = Mutex::new(Vec::new());
-    let tell = |i: usize, verdict: Verdict| {
+    let add = |i: usize, verdict: Verdict| {
         let mut verdicts = verdicts.lock().unwrap_or_else(PoisonError::into_inner);
-        told(&verdict);
+        report(&verdict);
         verdicts.push((i, verdict));
     };
     thread::scope(|scope| {
@@ -57,16 +57,16 @@ pub(crate) fn run_all(
                 while let Some(&i) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let scenario = &scenarios[i];
                     if scenario.guest == GuestUse::Shared {
-                        if let Some(red) = shared::leave_unless_fit(&mut shared, scenario) {
-                            tell(usize::MAX, red);
+                        if let Some(failed) = shared::leave_unless_fit(&mut shared, scenario) {
+                            add(usize::MAX, failed);
                         }
                     }
                     let watcher = watcher(scenario);
                     let verdict = run(prepared, scenario, keep_logs, watcher, &mut shared);
-                    tell(i, verdict);
+                    add(i, verdict);
                 }
-                if let Some(red) = shared.and_then(Shared::end) {
-                    tell(usize::MAX, red);
+                if let Some(failed) = shared.and_then(Shared::end) {
+                    add(usize::MAX, failed);
                 }
             });
         }
@@ -124,7 +124,8 @@ fn attempt(
         keep(&mut guest, start, &folder.join(&scenario.name))?;
     }
     let splat = |console: &str| {
-        // `judge::examine` has judged it where one is expected; where C is measured, its splats are a metric.
+        // `judge::examine` has judged it where one is expected; where C is measured, its splats are
+        // a metric.
         let rest = match &scenario.expect_oops {
             Some(function) => judge::without_oopses(console, function).0,
             None => console.to_owned(),
@@ -154,7 +155,7 @@ fn attempt(
     Ok(())
 }
 
-/// Does what a scenario says. What comes of it goes to `verdict`.
+/// Runs a scenario. The result goes to `verdict`.
 fn drive(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Result<()> {
     guest.set_up(scenario.module)?;
     let deadline = guest.within(scenario.time_limit());
@@ -204,7 +205,7 @@ fn drive(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Resul
     Ok(())
 }
 
-/// Whether the guest has what a scenario needs. Anything but a clear yes or no is an error: a skip must not
+/// Returns whether the guest meets a requirement. An unclear answer is an error: a skip must not
 /// hide a failure.
 fn met(guest: &mut Guest, requirement: &Requirement, deadline: Duration) -> Result<bool> {
     let script = format!("set -eu\n{}", requirement.check);
@@ -220,7 +221,7 @@ fn met(guest: &mut Guest, requirement: &Requirement, deadline: Duration) -> Resu
     }
 }
 
-/// Gathers the metrics that a scenario took, and compares them with those that it was to take.
+/// Reads the metrics of a scenario, and compares their names with those that it declares.
 fn metrics(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Result<()> {
     let listed = guest.must("cat /run/dmns/metrics 2>/dev/null || true")?;
     let taken: Values = pairs(&listed).collect();
@@ -240,7 +241,7 @@ fn metrics(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Res
     Ok(())
 }
 
-/// What auditd's log holds from line `from` on, without our own markers.
+/// Returns auditd's log from line `from` on, without the harness's markers.
 fn steps_log(guest: &Guest, from: usize) -> Vec<String> {
     guest.log[from..]
         .iter()
@@ -251,8 +252,8 @@ fn steps_log(guest: &Guest, from: usize) -> Vec<String> {
 
 /// Runs a step, and waits until all its records have come or time is up.
 ///
-/// `from` is where its part of the log begins, `values` what the steps before have kept with `save`, to
-/// which this one may add, `bound` what their records have bound.
+/// `from` is the line at which its part of the log begins. `values` are those that the steps before
+/// saved with `save`; this one may add more. `bound` are the values that their records bound.
 fn take(
     guest: &mut Guest,
     scenario: &Scenario,
@@ -264,7 +265,7 @@ fn take(
 ) -> Result<(Vec<String>, Outcome)> {
     let set = scenario.parameters.iter().cloned();
     let env: Vec<(String, String)> = set.chain(values.clone()).collect();
-    let script = format!("{TELL}{}", step.run);
+    let script = format!("{TRACE}{}", step.run);
     let shell: Vec<&str> = SHELL.into_iter().chain([script.as_str()]).collect();
     let ended = guest.run(&shell, &env, deadline)?;
     let mut problems = said(step, &ended);
@@ -300,7 +301,7 @@ fn take(
     Ok((problems, outcome))
 }
 
-/// What is wrong with how a step's shell ended and what it said.
+/// Returns the problems of a step's exit status and output.
 fn said(step: &Step, ended: &Ended) -> Vec<String> {
     let output = String::from_utf8_lossy(&ended.both);
     let mut problems = Vec::new();
@@ -324,7 +325,7 @@ fn said(step: &Step, ended: &Ended) -> Vec<String> {
     problems
 }
 
-/// What the steps so far have kept with `save`.
+/// Returns the values that the steps so far saved with `save`.
 fn kept(guest: &mut Guest) -> Result<Values> {
     let listed = guest.must(
         "cd /run/dmns/values 2>/dev/null || exit 0; for f in *; do printf '%s\\t' \"$f\"; cat \"$f\"; echo; done",
@@ -340,7 +341,7 @@ fn pairs(listed: &str) -> impl Iterator<Item = (String, String)> {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
 }
 
-/// Keeps what a guest still has: of its log, what came from line `start` on.
+/// Keeps the logs of a guest: of auditd's, from line `start` on.
 fn keep(guest: &mut Guest, start: usize, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     fs::write(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! A scenario: one file that says what is done in a guest, and which records must follow.
+//! A scenario: a file with the steps in a guest, and the expected records.
 //!
 //! `docs/guide/scenarios.md` is the manual of the format.
 
@@ -16,16 +16,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
 
-/// A scenario as its file says it.
+/// A scenario, as its file defines it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Scenario {
     /// The file's name without its ending.
     #[serde(skip)]
     pub(crate) name: String,
-    /// What it shows, in one line.
+    /// The title, in one line.
     pub(crate) title: String,
-    /// Why these records must follow.
+    /// The reason why these records must follow.
     #[serde(default)]
     pub(crate) why: String,
     /// Seconds that all of its steps may take together, boot not included.
@@ -33,17 +33,18 @@ pub(crate) struct Scenario {
     /// Whether the module is loaded before the first step.
     #[serde(default = "yes")]
     pub(crate) module: bool,
-    /// Whether the C original writes the same: `dmns-test diff` may compare.
+    /// Whether dm-audit.c writes the same: `dmns-test diff` may compare.
     #[serde(default = "yes")]
     pub(crate) diff: bool,
-    /// Whether audit may lose records, and refuse the module's: not where losing is the point.
+    /// Whether audit may lose records, and refuse the module's.
     #[serde(default)]
     pub(crate) allow_lost: bool,
-    /// The guest image it runs in, if not the usual one. Only whoever asks for that image, or for the
-    /// scenario by name, runs it.
+    /// The guest image, if not the usual one. It runs only if that image, or the scenario by name,
+    /// is requested.
     #[serde(default)]
     pub(crate) image: Option<String>,
-    /// Rules of `dmns-audit check` that the log must break: what a program in the guest writes wrongly.
+    /// Rules of `dmns-audit check` that the log must violate: a program in the guest writes wrong
+    /// records.
     #[serde(default)]
     pub(crate) expected_findings: Vec<String>,
     /// Rules of `dmns-audit check` that the log may break: the machine's speed decides.
@@ -55,22 +56,22 @@ pub(crate) struct Scenario {
     /// Virtual CPUs of the guest.
     #[serde(default = "default_cpus")]
     pub(crate) cpus: u32,
-    /// Whether they run at the same time also where they are emulated.
+    /// Whether they run at the same time also if they are emulated.
     #[serde(skip)]
     pub(crate) parallel: bool,
     /// Added to the kernel's command line.
     #[serde(default)]
     pub(crate) kernel_args: String,
-    /// Whether the guest's clock counts instructions: what takes how long then does not depend on the host.
+    /// Whether the guest's clock counts instructions, so that durations do not depend on the host.
     #[serde(default)]
     pub(crate) icount: bool,
-    /// Each virtual CPU must get on: with several, no clock counts instructions.
+    /// Whether each virtual CPU must make progress: with several, no clock counts instructions.
     #[serde(default)]
     pub(crate) fair_vcpus: bool,
-    /// Which guest it runs in.
+    /// The guest that it runs in.
     #[serde(default)]
     pub(crate) guest: GuestUse,
-    /// What the kernel and the tools must have; without it the scenario is skipped.
+    /// The requirements on kernel and tools; without one, the scenario is skipped.
     #[serde(default)]
     pub(crate) requires: Vec<Requirement>,
     /// The names of the metrics that its steps take.
@@ -79,50 +80,49 @@ pub(crate) struct Scenario {
     /// Modules of `userspace-test/modules/` that its steps load.
     #[serde(default)]
     pub(crate) modules: Vec<String>,
-    /// Text of the complaint that the kernel must make. For controls only: they show that it would.
+    /// The complaint that the kernel must make. For controls only, which show that it is detected.
     #[serde(default)]
     pub(crate) expect_splat: Option<Spanned<String>>,
     /// The function in which its steps make the kernel oops.
     #[serde(default)]
     pub(crate) expect_oops: Option<String>,
-    /// What `--set` sets: variables of all steps.
+    /// Variables of all steps, from `--set`.
     #[serde(skip)]
     pub(crate) parameters: Vec<(String, String)>,
-    /// Whether its records are judged. Not where the C original is measured: it may lose some.
+    /// Whether its records are judged. Not if dm-audit.c is measured, which may lose some.
     #[serde(skip, default = "yes")]
     pub(crate) judged: bool,
-    /// What is done, in order.
+    /// The steps, in order.
     #[serde(rename = "step")]
     pub(crate) steps: Vec<Step>,
 }
 
-/// Which guest a scenario runs in.
+/// The guest that a scenario runs in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum GuestUse {
-    /// One of its own.
+    /// A guest of its own.
     #[default]
     Own,
-    /// One that others used before it: see `shared.rs`.
+    /// A guest that others used before: see `shared.rs`.
     Shared,
 }
 
-/// What a scenario requires.
+/// A requirement of a scenario.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Requirement {
-    /// What it is, as the reason of a skip.
+    /// Its name, as the reason of a skip.
     pub(crate) what: String,
     /// Shell that ends with 0 if it is there, 1 if it is not.
     pub(crate) check: String,
 }
 
-/// A step: some lines of shell, and what must appear in the audit log between their begin and the next
-/// step's.
+/// A step: lines of shell, and the records that must appear in the audit log before the next step.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Step {
-    /// What is done, in a few words.
+    /// A title, in a few words.
     pub(crate) title: String,
     /// Shell, as one would type it.
     pub(crate) run: String,
@@ -132,10 +132,10 @@ pub(crate) struct Step {
     /// Text that must be in the shell's output.
     #[serde(default)]
     pub(crate) output: Vec<Spanned<String>>,
-    /// The records that must appear. No other record of ours may.
+    /// The records that must appear. No other record of the module may.
     #[serde(default)]
     expect: Vec<RawExpectation>,
-    /// Records that must not appear, of other types than ours.
+    /// Records of other types that must not appear.
     #[serde(default)]
     absent: Vec<RawExpectation>,
     /// Whether the order of `expect` matters.
@@ -213,7 +213,7 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// How long all of its steps may take.
+    /// Returns the timeout of all of its steps.
     pub(crate) fn time_limit(&self) -> Duration {
         Duration::from_secs(self.timeout)
     }
@@ -230,7 +230,7 @@ const RENAMED: [(&str, &str); 7] = [
     ("needs", "requires"),
 ];
 
-/// Returns what to say of a key that had another name before.
+/// Returns the message about a key that had another name before.
 fn renamed(message: &str) -> Option<String> {
     let (_, rest) = message.split_once("unknown field `")?;
     let (old, _) = rest.split_once('`')?;
@@ -296,7 +296,7 @@ impl RawExpectation {
     }
 }
 
-/// What is wrong with a scenario's file, and where.
+/// An error in a scenario's file, with its place.
 #[derive(Debug)]
 struct Fault {
     at: Range<usize>,
@@ -304,7 +304,7 @@ struct Fault {
 }
 
 impl Fault {
-    /// As a compiler says it.
+    /// Formats it like a compiler.
     fn show(&self, file: &str, text: &str) -> String {
         let before = &text[..self.at.start.min(text.len())];
         let line_number = before.matches('\n').count() + 1;
@@ -340,7 +340,7 @@ fn located<T>(
     })
 }
 
-/// The scenarios of one folder, by name.
+/// Returns the scenarios of one folder, by name.
 fn listed(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let mut listed = BTreeMap::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
@@ -354,7 +354,7 @@ fn listed(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
     Ok(listed)
 }
 
-/// Which of the project's scenarios to take where none is named.
+/// The project's scenarios that run if none is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Group<'a> {
     /// Those in the usual guest image, with those of `debug/` if the kernel complains.
@@ -367,8 +367,8 @@ pub(crate) enum Group<'a> {
     Image(&'a str),
 }
 
-/// The scenarios that `names` ask for, each a name or a file; where there is none, those of `group`. What takes hours is
-/// in `soak/`, and has to be asked for by name.
+/// Returns the scenarios of `names`, each a name or a file; without names, those of `group`.
+/// Scenarios of `soak/`, which take hours, run only by name.
 pub(crate) fn find(
     folder: &Path,
     names: &[String],

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! A guest that several scenarios use, one after the other: the boot is most of a short scenario's time.
+//! A guest that several scenarios use, one after the other: the boot is most of a short scenario's
+//! time.
 //!
-//! A scenario asks for it with `guest = "shared"`. It gets a guest in which only scenarios ran that asked for
-//! the same machine, that passed, and that left nothing behind.
+//! A scenario asks for it with `guest = "shared"`. It gets a guest in which only scenarios ran that
+//! asked for the same machine, that passed, and that left nothing behind.
 
 use crate::guest::{Guest, Watcher};
 use crate::judge;
@@ -29,7 +30,7 @@ impl Shared {
         }
     }
 
-    /// Whether it is what `scenario` asks for.
+    /// Returns whether it is the machine that `scenario` requests.
     fn fits(&self, scenario: &Scenario) -> bool {
         self.machine == Machine::of(scenario) && self.module == scenario.module
     }

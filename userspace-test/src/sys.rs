@@ -40,8 +40,8 @@ pub(crate) fn fork(act: impl FnOnce() -> Result<()>) -> Result<libc::pid_t> {
     Ok(pid as libc::pid_t)
 }
 
-/// Calls clone(2) as fork(2) does, with these flags, which have no `CLONE_VM`. The child runs `act` and ends as that of
-/// [`fork`] does.
+/// Calls clone(2) as fork(2) does, with these flags, which have no `CLONE_VM`. The child runs `act`
+/// and ends as that of [`fork`] does.
 pub(crate) fn clone(flags: i32, act: impl FnOnce() -> Result<()>) -> io::Result<libc::pid_t> {
     // SAFETY: Without CLONE_VM and with no stack it is fork(2), and this program has one thread.
     let pid = done(unsafe { libc::syscall(libc::SYS_clone, flags | libc::SIGCHLD, 0, 0, 0, 0) })?;

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The frequency of this machine's time stamp counter (TSC), which an emulated guest reads as its own.
+//! The frequency of this machine's time stamp counter (TSC), which an emulated guest reads as its
+//! own.
 //!
-//! A guest's kernel that is not told measures it against a timer that QEMU emulates. Where QEMU waits for a processor
-//! meanwhile, it may be wrong by any factor (74 MHz for 2,594: "PIT calibration deviates from HPET"), and all that
-//! the guest does by a clock happens so much too early.
+//! Without it, a guest's kernel measures the frequency against a timer that QEMU emulates. If QEMU
+//! waits for a processor meanwhile, the result may be wrong by any factor (74 MHz for 2,594: "PIT
+//! calibration deviates from HPET"). All timers of the guest then fire too early by that factor.
 
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// In kHz, measured once; `None` where QEMU takes another clock for a guest's TSC.
+/// Returns the frequency in kHz, measured once; `None` if QEMU takes another clock for a guest's
+/// TSC.
 pub(crate) fn khz() -> Option<u64> {
     static KHZ: OnceLock<Option<u64>> = OnceLock::new();
     *KHZ.get_or_init(|| {
@@ -21,7 +23,8 @@ pub(crate) fn khz() -> Option<u64> {
     })
 }
 
-/// The time, and the counter at that time: the closest of some pairs, as others may run in between.
+/// Returns the time, and the counter at that time: the closest of some pairs, as others may run in
+/// between.
 #[cfg(target_arch = "x86_64")]
 fn now() -> Option<(Instant, u64)> {
     let pair = || {

@@ -21,20 +21,20 @@ use std::time::Duration;
 
 const QEMU: &str = "qemu-system-x86_64";
 
-/// How long QEMU may take until there is its port.
+/// The timeout of QEMU's port.
 const START: Duration = Duration::from_secs(30);
 
-/// How long `dmns-audit-record run-guest` may take to end its guest.
+/// The timeout of `dmns-audit-record run-guest` at the end of its guest.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
-/// What a guest looks like.
+/// The machine of a guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Machine {
-    /// MiB. Files of the guest live in memory too.
+    /// MiB. Files of the guest are in memory too.
     pub(crate) memory: u32,
     /// Virtual CPUs.
     pub(crate) cpus: u32,
-    /// Whether they run at the same time also where they are emulated.
+    /// Whether they run at the same time also if they are emulated.
     pub(crate) parallel: bool,
     /// Added to the kernel's command line.
     pub(crate) kernel_args: String,
@@ -44,7 +44,7 @@ pub(crate) struct Machine {
     pub(crate) icount: bool,
     /// Whether the guest gets this terminal as `/dev/hvc0`.
     pub(crate) terminal: bool,
-    /// Which disk it has, if not the usual one.
+    /// The disk, if not the usual one.
     pub(crate) image: Option<String>,
     /// The modules of `userspace-test/modules/` that it has.
     pub(crate) modules: Vec<String>,
@@ -67,7 +67,7 @@ impl Default for Machine {
 }
 
 impl Machine {
-    /// What a scenario asks for.
+    /// Returns the machine that a scenario requests.
     pub(crate) fn of(scenario: &Scenario) -> Self {
         Self {
             memory: scenario.memory,
@@ -83,13 +83,13 @@ impl Machine {
         }
     }
 
-    /// Whether its virtual CPUs are emulated in a thread each.
+    /// Returns whether its virtual CPUs are emulated in a thread each.
     pub(crate) fn has_threads(&self) -> bool {
         self.parallel && self.cpus > 1 && !has_kvm()
     }
 }
 
-/// A running QEMU. It ends with this value.
+/// A running QEMU. It ends when this value is dropped.
 pub(crate) struct Vm {
     qemu: Child,
     /// It was started by `dmns-audit-record run-guest`.
@@ -112,7 +112,7 @@ impl Vm {
         let socket = dir.path().join("port");
         let pidfile = dir.path().join("pid");
 
-        // It is told to end where this program is killed.
+        // It gets a signal if this program is killed.
         let mut qemu = Command::new("setpriv");
         qemu.args(["--pdeathsig", "TERM"]);
         if let Some(log) = &prepared.guest_log {
@@ -138,8 +138,8 @@ impl Vm {
         .arg("-initrd")
         .arg(&initrd)
         .arg("-append")
-        // Warnings and worse go to the console too: it is what is left of a guest that dies. Whether the timer works
-        // is not tested: on a busy host it does not seem to.
+        // Warnings and worse go to the console too, which survives a crash of the guest. The test
+        // of the timer is off: on a busy host it fails.
         .arg(format!(
             "console=ttyS0 loglevel=5 panic=-1 no_timer_check {} {}",
             clocks(machine),
@@ -198,7 +198,7 @@ impl Vm {
         }
     }
 
-    /// What the kernel wrote to its console so far.
+    /// Returns the kernel's text on its console so far.
     pub(crate) fn console(&self) -> String {
         fs::read(console(self.dir.path()))
             .map(|bytes| String::from_utf8_lossy(&bytes).replace('\r', ""))
@@ -231,7 +231,8 @@ impl Drop for Vm {
     }
 }
 
-/// `command` begins with `dmns-audit-record run-guest`, which calls the guest as its folder `dir` is called.
+/// Prepends `dmns-audit-record run-guest` to `command`. The guest's name is that of its folder
+/// `dir`.
 fn recorded(command: &mut Command, log: &Path, dir: &Path) -> Result<()> {
     command
         .arg(prepare::recorder()?)
@@ -247,12 +248,12 @@ fn console(dir: &Path) -> PathBuf {
     dir.join("console")
 }
 
-/// A path in a QEMU option: a comma would end it.
+/// Returns a path in a QEMU option: a comma would end it.
 fn escape(path: &Path) -> String {
     path.display().to_string().replace(',', ",,")
 }
 
-/// Whether the processor and this user can KVM.
+/// Returns whether the processor and this user can use KVM.
 fn has_kvm() -> bool {
     let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let virtualizes = processor
@@ -269,13 +270,14 @@ fn has_kvm() -> bool {
     virtualizes && usable()
 }
 
-/// What an emulated guest's kernel is told of its clocks.
+/// Returns the kernel arguments about clocks for an emulated guest.
 fn clocks(machine: &Machine) -> String {
     if has_kvm() && !machine.icount {
         return String::new();
     }
     let compared = if machine.has_threads() {
-        // Most boots that the emulator killed died where the kernel, having found its clocks in step, patches them.
+        // Most boots that the emulator killed crashed where the kernel, after it found its clocks
+        // in step, patches them.
         "tsc=unstable"
     } else if machine.cpus > 1 {
         // Linux 7 compares them between processors, and may wait for ever: docs/upstream/.
@@ -291,10 +293,11 @@ fn clocks(machine: &Machine) -> String {
     }
 }
 
-/// KVM where there is, else emulation.
+/// Returns the options of QEMU's accelerator: KVM if it is available, else emulation.
 ///
-/// Under multi-threaded emulation one boot in thirty dies in the kernel's own text patching
-/// (`Oops: int3`, see `emulation.rs`), so several CPUs share a thread there, unless they are to be parallel.
+/// Under multi-threaded emulation one boot in thirty crashes in the kernel's own text patching
+/// (`Oops: int3`, see `emulation.rs`). So several CPUs share a thread there, unless they are to be
+/// parallel.
 fn accelerator(machine: &Machine, kind: Kind) -> Vec<String> {
     if machine.icount {
         return [

@@ -6,17 +6,18 @@ use super::text::{Guest, LONGEST_NAME, encoded, word};
 use dmns_audit_uapi::ns::PROC_DYNAMIC_FIRST;
 use dmns_audit_uapi::text::{Sink, decimal, signed};
 
-/// How many bytes of the name of an image are written.
+/// The maximum length of an image's name, in bytes.
 pub const LONGEST_IMAGE: usize = 1024;
 
-/// A container, and who writes about it.
+/// A container, and the program that writes the record.
 #[derive(Clone, Copy, Debug)]
 pub struct Container<'a> {
     /// Its name and id; `virt` is `oci`.
     pub guest: Guest<'a>,
     /// Its first process as the host sees it; 0 where it is not known.
     pub pid: i64,
-    /// Who says so, where that is not who writes: a user without the right to write records.
+    /// The claimant: a user without the right to write records. `None` if the writer knows it
+    /// itself.
     pub claim: Option<u32>,
 }
 
@@ -29,12 +30,12 @@ pub struct Namespaces {
     pub ids: [Option<u64>; 8],
 }
 
-/// Where a container comes from.
+/// The origin of a container.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Origin<'a> {
-    /// The program that made it: `crun`.
+    /// The program that created it: `crun`.
     pub runtime: Option<&'a [u8]>,
-    /// The image that it was made from.
+    /// The image that it was created from.
     pub image: Option<&'a [u8]>,
     /// The pod that it is part of.
     pub pod: Option<&'a [u8]>,
@@ -73,7 +74,7 @@ fn number(out: &mut impl Sink, name: &str, value: Option<u64>) {
 }
 
 impl Container<'_> {
-    /// VIRT_CONTROL: it was made, and its program runs next. `reason` is the stage of the hook.
+    /// VIRT_CONTROL: it was created, and its program runs next. `reason` is the stage of the hook.
     pub fn start(
         &self,
         out: &mut impl Sink,
@@ -98,7 +99,7 @@ impl Container<'_> {
         self.end(out);
     }
 
-    /// VIRT_CONTROL: it has ended, with this exit status where the runtime has it.
+    /// VIRT_CONTROL: it has ended, with this exit status if the runtime has it.
     pub fn stop(&self, out: &mut impl Sink, reason: &str, status: Option<u32>) {
         self.begin(out, "stop", reason);
         if status.is_some() {
@@ -186,8 +187,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a name, an id, an image or a path is: the record keeps the contract, and fits into what the
-        /// kernel takes.
+        /// Any name, id, image or path gives a record that keeps the contract and fits the kernel's
+        /// limit.
         #[test]
         fn what_is_written_keeps_the_contract(
             name: Vec<u8>, id in "(?s).{0,300}|[0-9A-F]{1,8}|[a-z0-9_.+-]{1,64}",
@@ -224,7 +225,7 @@ mod tests {
         }
     }
 
-    /// A name is one word, whatever it looks like; so is an id.
+    /// Any name is one word, and so is any id.
     #[test]
     fn nothing_is_forged_by_an_id() {
         for (id, written) in [

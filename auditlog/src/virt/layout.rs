@@ -7,15 +7,15 @@
 //! uuid=... vm-pid=282 exe="/usr/sbin/libvirtd" hostname=? addr=? terminal=? res=success'
 //! ```
 //!
-//! What stands before `msg=` is the kernel's ([`OUTER`]), `exe=` and what follows libaudit's. What is between
-//! depends on the record, on what it is about, and how: a [`Shape`].
+//! The kernel writes the fields before `msg=` ([`OUTER`]), libaudit `exe=` and the fields after it.
+//! The fields between depend on the record and its subject: a [`Shape`].
 
 pub use super::shape::Shape;
 use super::shape::field;
 use super::{VirtType, libvirt, oci};
 use crate::contract::{Field, Syntax};
 
-/// What the kernel writes before `msg=`. C: `audit_log_common_recv_msg()` in `kernel/audit.c`.
+/// The kernel's fields before `msg=`. C: `audit_log_common_recv_msg()` in `kernel/audit.c`.
 pub const OUTER: &[Field] = &[
     field("pid", Syntax::I32),
     field("uid", Syntax::U32),
@@ -27,7 +27,7 @@ pub const OUTER: &[Field] = &[
     },
 ];
 
-/// Where [`OUTER`] comes from.
+/// The source of [`OUTER`].
 pub const OUTER_SOURCE: &str = "audit_log_common_recv_msg() in kernel/audit.c";
 
 /// Every shape: libvirt's first.
@@ -45,7 +45,7 @@ pub const SHAPES: [Shape; libvirt::SHAPES.len() + oci::SHAPES.len()] = {
 };
 
 impl Shape {
-    /// Whether a record whose fields `value` knows is one of these.
+    /// Returns whether a record has this shape. `value` returns the values of its fields.
     fn is<'a>(&self, value: &impl Fn(&str) -> Option<&'a str>) -> bool {
         self.about.split(' ').all(|condition| {
             let (name, wanted) = condition.split_once('=').unwrap_or((condition, ""));
@@ -58,8 +58,8 @@ impl Shape {
     }
 }
 
-/// What a record of type `ty` has to look like; `value` knows the values of its fields as they are written. `None`
-/// where it is about nothing that the contract knows.
+/// Returns the shape of a record of type `ty`. `value` returns the values of its fields as they are
+/// written. `None` if the contract does not know the subject of the record.
 pub fn shape<'a>(ty: VirtType, value: impl Fn(&str) -> Option<&'a str>) -> Option<&'static Shape> {
     // What most shapes begin with is looked up once.
     let kind = value("resrc").or_else(|| value("op"));

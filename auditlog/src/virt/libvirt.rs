@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The records that libvirt writes, and those that the SPEC names besides.
+//! The records that libvirt writes, and the other records of the SPEC.
 
 use super::VirtType;
 use super::shape::{
@@ -54,7 +54,7 @@ macro_rules! shape {
     };
 }
 
-/// A record that the SPEC names and nobody writes yet: its fields are this project's proposal.
+/// A record of the SPEC that no program writes yet: its fields are this project's proposal.
 macro_rules! proposed {
     ($ty:ident, $meaning:literal, $($own:expr),+ $(,)?) => {
         Shape {

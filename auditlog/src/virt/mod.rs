@@ -6,11 +6,11 @@
 //! - [`layout`]: which fields each record has, in which order, with which syntax; made of
 //!   `libvirt`, `oci` and what both need, `shape`.
 //! - [`text`]: writes them.
-//! - [`container`]: writes those of a container.
+//! - [`container`]: writes the records of a container.
 //!
-//! Which records there must be, and in which order, the audit project's "SPEC Virtualization Manager Guest
-//! Lifecycle Events" says; how libvirt writes them, its `src/conf/domain_audit.c`. libaudit adds what stands
-//! after them, and the kernel puts the whole into `msg='...'`.
+//! The audit project's "SPEC Virtualization Manager Guest Lifecycle Events" defines the records and
+//! their order. libvirt writes them in `src/conf/domain_audit.c`. libaudit appends its fields, and
+//! the kernel puts the whole into `msg='...'`.
 
 pub mod container;
 pub mod layout;
@@ -24,13 +24,13 @@ pub mod text;
 pub enum VirtType {
     /// A guest was started or stopped.
     Control,
-    /// A guest was given or lost something.
+    /// A resource was attached to a guest, or detached from it.
     Resource,
     /// The name of a guest and its security label: a start begins with it.
     MachineId,
-    /// Whether a guest's image is as it was left.
+    /// The integrity check of a guest's image.
     IntegrityCheck,
-    /// A guest's image was made.
+    /// A guest's image was created.
     Create,
     /// A guest's image was destroyed.
     Destroy,
@@ -53,12 +53,12 @@ impl VirtType {
         Self::MigrateOut,
     ];
 
-    /// The number on the audit netlink socket.
+    /// Returns the number on the audit netlink socket.
     pub const fn number(self) -> u16 {
         2500 + self as u16
     }
 
-    /// The name, without the `AUDIT_` that C puts before it.
+    /// Returns the name, without the `AUDIT_` that C puts before it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Control => "VIRT_CONTROL",
@@ -72,12 +72,12 @@ impl VirtType {
         }
     }
 
-    /// The type with this number.
+    /// Returns the type with this number.
     pub fn from_number(number: u16) -> Option<Self> {
         Self::ALL.into_iter().find(|ty| ty.number() == number)
     }
 
-    /// The type with this name.
+    /// Returns the type with this name.
     pub fn from_name(name: &[u8]) -> Option<Self> {
         Self::ALL
             .into_iter()

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The records of containers, which `dmns-audit-record oci-hook` writes for a runtime with OCI hooks: libvirt's, but that the
-//! runtime's own id stands for a UUID, and that a start names all eight namespaces.
+//! The records of containers, which `dmns-audit-record oci-hook` writes for a runtime with OCI
+//! hooks. They are libvirt's, with two differences: the UUID is the runtime's id, and a start names
+//! all eight namespaces.
 
 use super::VirtType;
 use super::shape::{
@@ -75,7 +76,7 @@ pub(super) const SHAPES: [Shape; 10] = [
     shape!(
         Resource,
         "resrc=disk virt=oci",
-        "a mapping or block device whose filesystem is in a container",
+        "a mapping or block device with a filesystem in a container",
         RESRC,
         REASON,
         VM,

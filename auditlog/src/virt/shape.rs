@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What the shapes of records are made of: fields that many have, and the frame around them.
+//! The parts of record shapes: common fields, and the frame around them.
 
 use super::VirtType;
 use crate::contract::{Field, Name, Syntax};
@@ -33,7 +33,7 @@ pub(super) const CLASS: Field = field("class", Syntax::Word);
 pub(super) const DEVICE: Field = field("device", Syntax::Untrusted);
 pub(super) const VM_PID: Field = field("vm-pid", Syntax::I64);
 
-/// What the runtime calls a container: an id of 64 hexadecimal digits, or a word of the user's.
+/// The runtime's name of a container: an id of 64 hexadecimal digits, or a word of the user's.
 pub(super) const ID: Field = field("uuid", Syntax::Identifier);
 
 /// The fields of `msg='...'`: `virt=`, a record's own, and what libaudit adds.
@@ -53,16 +53,16 @@ macro_rules! inner {
 
 pub(super) use inner;
 
-/// What a record about one sort of thing looks like.
+/// The layout of a record about one kind of subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// Its type.
     pub ty: VirtType,
-    /// What it is about: `resrc=disk`, `op=start`; empty where there is one shape only.
+    /// Its subject: `resrc=disk`, `op=start`; empty if there is one shape only.
     pub about: &'static str,
     /// What it means.
     pub meaning: &'static str,
-    /// Where the format comes from.
+    /// The source of the format.
     pub source: &'static str,
     /// The fields in `msg='...'`, in order.
     pub fields: &'static [Field],

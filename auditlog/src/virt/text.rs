@@ -2,26 +2,27 @@
 
 //! The text of the records of guests, as libvirt and libaudit write it.
 //!
-//! What is written here is what stands in `msg='...'`; the kernel adds the rest.
+//! This module writes the content of `msg='...'`; the kernel adds the rest.
 
 use crate::contract::is_identifier;
 use dmns_audit_uapi::text::{Sink, decimal, signed, untrusted};
 
-/// How many bytes of a value that a user can choose are written: two values in hexadecimal, a name and a program's
-/// path must fit into what the kernel takes (`AUDIT_MESSAGE_TEXT_MAX`, 8560 bytes), or it would cut the record.
+/// The maximum length of an untrusted value, in bytes. Two values in hexadecimal, a name and a
+/// program's path fit the kernel's limit (`AUDIT_MESSAGE_TEXT_MAX`, 8560 bytes). A longer record
+/// would be cut.
 pub const LONGEST_VALUE: usize = 1800;
 
-/// How long a guest's name may be, in bytes.
+/// The maximum length of a guest's name, in bytes.
 pub const LONGEST_NAME: usize = 255;
 
-/// A guest, and who writes about it.
+/// A guest, and the program that writes the record.
 #[derive(Clone, Copy, Debug)]
 pub struct Guest<'a> {
     /// `kvm`, `qemu`, or `oci`.
     pub virt: &'a str,
-    /// Its name. What is beyond [`LONGEST_NAME`] is not written.
+    /// Its name. Bytes beyond [`LONGEST_NAME`] are not written.
     pub name: &'a [u8],
-    /// Its UUID in lower case; of a container, what the runtime calls it.
+    /// Its UUID in lower case; for a container, the runtime's name of it.
     pub uuid: &'a str,
     /// The program that writes.
     pub exe: &'a [u8],
@@ -32,18 +33,18 @@ pub struct Guest<'a> {
 pub struct Devices<'a> {
     /// The control group's folder.
     pub cgroup: &'a [u8],
-    /// Which devices.
+    /// The devices.
     pub which: Which<'a>,
 }
 
-/// Which devices a control group is allowed or denied, and what of them (`rwm`).
+/// The devices that a control group is allowed or denied, and the access to them (`rwm`).
 #[derive(Clone, Copy, Debug)]
 pub enum Which<'a> {
     /// All.
     All,
-    /// Those of a major number: its category, the number, and what.
+    /// All devices of a major number: category, number, access.
     Major(&'a str, u32, &'a str),
-    /// One: its path, its number, and what.
+    /// One device: path, number, access.
     Path(&'a [u8], (u32, u32), &'a str),
 }
 
@@ -81,7 +82,7 @@ impl Guest<'_> {
         }
     }
 
-    /// What libaudit adds. C: `audit_log_user_message()` in libaudit.
+    /// Appends libaudit's fields. C: `audit_log_user_message()` in libaudit.
     pub(super) fn end(&self, out: &mut impl Sink, success: bool) {
         encoded(out, "exe", self.exe, LONGEST_NAME);
         out.put(b" hostname=? addr=? terminal=? res=");
@@ -96,7 +97,8 @@ impl Guest<'_> {
         self.end(out, success);
     }
 
-    /// VIRT_CONTROL of a container: its first process `init`, in the pid namespace with the inode number `pid_ns`.
+    /// VIRT_CONTROL of a container: its first process `init`, in the pid namespace with the inode
+    /// number `pid_ns`.
     pub fn init(&self, out: &mut impl Sink, pid: i64, (init, pid_ns): (i64, i64), success: bool) {
         self.begin(out, &[("op", "init")]);
         for (name, value) in [("vm-pid", pid), ("init-pid", init), ("pid-ns", pid_ns)] {
@@ -115,7 +117,7 @@ impl Guest<'_> {
         self.end(out, true);
     }
 
-    /// VIRT_RESOURCE: `disk`, `net`, `rng` ...: what the guest has instead of what it had.
+    /// VIRT_RESOURCE: `disk`, `net`, `rng` ...: the old resource and the new one.
     pub fn change(
         &self,
         out: &mut impl Sink,
@@ -133,7 +135,7 @@ impl Guest<'_> {
         self.end(out, success);
     }
 
-    /// VIRT_RESOURCE: `mem` (KiB), `vcpu`, `iothread`: how many it has, and had.
+    /// VIRT_RESOURCE: `mem` (KiB), `vcpu`, `iothread`: the old amount and the new one.
     pub fn amount(
         &self,
         out: &mut impl Sink,
@@ -189,7 +191,7 @@ impl Guest<'_> {
         self.end(out, success);
     }
 
-    /// VIRT_RESOURCE: what the control group of the guest is allowed or denied (`reason`).
+    /// VIRT_RESOURCE: the devices that the guest's control group is allowed or denied (`reason`).
     pub fn cgroup(&self, out: &mut impl Sink, reason: &str, what: &Devices<'_>, success: bool) {
         self.begin(out, &[("resrc", "cgroup"), ("reason", reason)]);
         encoded(out, "cgroup", what.cgroup, LONGEST_VALUE);
@@ -230,8 +232,8 @@ impl Guest<'_> {
         self.end(out, success);
     }
 
-    /// VIRT_RESOURCE: something that is identified by a path alone: `evdev` in `path`, `tpm` in `device`, of a container
-    /// `hostdev` in `disk` or `chardev`.
+    /// VIRT_RESOURCE: a resource that a path identifies: `evdev` in `path`, `tpm` in `device`, for
+    /// a container `hostdev` in `disk` or `chardev`.
     pub fn at(
         &self,
         out: &mut impl Sink,
@@ -267,7 +269,7 @@ pub(super) mod tests {
     use proptest::prelude::*;
     use std::{format, string::String, vec::Vec};
 
-    /// Holds `inner` against the contract: the first field that is not as it has to be.
+    /// Compares `inner` with the contract. Returns the first difference.
     pub(crate) fn departs(ty: VirtType, inner: &str) -> Option<String> {
         let found: Vec<_> = inner_fields(inner).collect();
         let value = |name: &str| found.iter().find(|f| f.name == name).map(|f| f.value);
@@ -289,7 +291,7 @@ pub(super) mod tests {
     }
 
     proptest! {
-        /// Whatever a name or a path is: the record keeps the contract, and fits into what the kernel takes.
+        /// Any name or path gives a record that keeps the contract and fits the kernel's limit.
         #[test]
         fn what_is_written_keeps_the_contract(
             name: Vec<u8>, value in proptest::collection::vec(any::<u8>(), 0..5000), pid: i64, amounts: (u32, u32),
@@ -330,7 +332,7 @@ pub(super) mod tests {
         }
     }
 
-    /// What libvirt 11.3.0 wrote.
+    /// The text is that of libvirt 11.3.0.
     #[test]
     fn the_text_is_libvirts() {
         let guest = Guest {

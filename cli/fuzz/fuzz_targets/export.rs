@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Any bytes as a log, exported: each record of ours is a row, each row is JSON and says which record it is.
+//! Any bytes as a log, exported: each record of ours is a row, each row is JSON and says which
+//! record it is.
 #![no_main]
 
 use dmns_audit::export::{ExportOptions, export};

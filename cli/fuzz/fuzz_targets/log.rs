@@ -27,7 +27,7 @@ impl Reporter for Careful {
         self.0 += 1;
         Ok(())
     }
-    fn absent(&mut self, _: Rule) -> io::Result<()> {
+    fn unmet(&mut self, _: Rule) -> io::Result<()> {
         Ok(())
     }
     fn problem(&mut self, _: &Problem) -> io::Result<()> {
@@ -91,9 +91,9 @@ fuzz_target!(|bytes: &[u8]| {
     let mut out = io::sink();
     for line in bytes.split(|&b| b == b'\n') {
         for event in events.record(line, None, Instant::now()) {
-            let told = containers.look(&event);
-            tell::event(&event, &told, &json, &mut out).expect("written");
-            tell::event(&event, &told, &text, &mut out).expect("written");
+            let context = containers.look(&event);
+            tell::event(&event, &context, &json, &mut out).expect("written");
+            tell::event(&event, &context, &text, &mut out).expect("written");
         }
     }
 });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Any bytes as several logs, which are read in the order of time: rotated, compressed, of one host and of two.
+//! Any bytes as several logs, which are read in the order of time: rotated, compressed, of one host
+//! and of two.
 #![no_main]
 
 use dmns_audit::input::{Log, Step, Wanted};

@@ -1,78 +1,81 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The namespaces that are alive when the module is loaded, or auditing is switched on: one record each, in one event.
-//! Held against what lived in the log before, they show what happened while nothing was recorded.
+//! The baseline: the namespaces that exist when the module is loaded, or auditing is switched on.
+//! Each has one record. The difference from the namespaces in the log before shows what happened
+//! while nothing was recorded.
 
 use super::finding::{Finding, Rule};
 use super::judge::Judged;
 use hashbrown::HashSet;
 
-/// Such a list.
+/// A baseline.
 #[derive(Debug)]
 pub(super) struct Baseline {
-    /// The whole list; an older module recorded the initial namespaces only.
+    /// It has all namespaces. An older module recorded the initial ones only.
     complete: bool,
-    /// What lived before, and was not found; `None` once that has been reported.
+    /// Namespaces that existed before, and are not in the baseline; `None` once they have been
+    /// reported.
     before: Option<HashSet<u64>>,
-    /// The highest id before.
+    /// The highest id before the baseline.
     highest: u64,
-    /// How many were found that were not there before.
-    born: u64,
-    /// The highest id that was found.
+    /// The number of namespaces that are new in the baseline.
+    created: u64,
+    /// The highest id in the baseline.
     last: u64,
-    /// Where to report it.
+    /// The finding to report.
     at: Finding,
 }
 
 impl Baseline {
-    /// The id of the namespace that comes first: the initial ipc namespace. C: `IPC_NS_INIT_ID`.
+    /// The id of the first namespace of a baseline: the initial ipc namespace. C: `IPC_NS_INIT_ID`.
     pub(super) const FIRST: u64 = 1;
 
-    /// `judged` is the first of the list. `before`, with ids up to `highest`, lived in the log before.
+    /// Begins a baseline with the record `judged`. `before` are the namespaces that existed in the
+    /// log, with ids up to `highest`.
     pub(super) fn begin(judged: &Judged<'_>, before: HashSet<u64>, highest: u64) -> Self {
         Self {
             complete: judged.value("owner_ns_id").is_some(),
             before: Some(before),
             highest,
-            born: 0,
+            created: 0,
             last: 0,
-            at: judged.finding(Rule::Unrecorded, String::new()).note(),
+            at: judged.finding(Rule::Gap, String::new()).note(),
         }
     }
 
-    /// Whether it has not ended yet.
-    pub(super) fn goes_on(&self) -> bool {
+    /// Returns whether the baseline may have more records.
+    pub(super) fn is_open(&self) -> bool {
         self.before.is_some()
     }
 
-    /// Whether it lists every namespace.
+    /// Returns whether it lists every namespace.
     pub(super) fn is_complete(&self) -> bool {
         self.complete
     }
 
-    /// `id` is alive.
+    /// Adds the namespace `id`.
     pub(super) fn found(&mut self, id: u64) {
         if let Some(before) = &mut self.before {
-            self.born += u64::from(!before.remove(&id) && id > self.highest);
+            self.created += u64::from(!before.remove(&id) && id > self.highest);
             self.last = self.last.max(id);
         }
     }
 
-    /// The list has ended. What happened while nothing was recorded, if anything did, is reported once.
+    /// Ends the baseline. Returns, once, what happened while nothing was recorded.
     pub(super) fn gap(&mut self) -> Option<Finding> {
-        let died = self.before.take()?.len() as u64;
+        let deleted = self.before.take()?.len() as u64;
         if !self.complete || self.highest == 0 {
             return None;
         }
-        let passed = (self.last.saturating_sub(self.highest)).saturating_sub(self.born);
-        if (self.born, died, passed) == (0, 0, 0) {
+        let passed = (self.last.saturating_sub(self.highest)).saturating_sub(self.created);
+        if (self.created, deleted, passed) == (0, 0, 0) {
             return None;
         }
         let mut finding = self.at.clone();
         finding.message = format!(
             "while nothing was recorded, {} created, {} deleted, and {passed} more both created and deleted",
-            were(self.born),
-            were(died),
+            were(self.created),
+            were(deleted),
         );
         finding.help = Some("the module was not loaded, or auditing was off".to_owned());
         Some(finding)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Fields, held against those that the contract has: which are there, in which order, how their values are written.
+//! Compares fields with the contract: presence, order, and the syntax of values.
 //!
-//! `dmns_audit_log::contract::check` stops at the first departure; this reports all of them, and goes on after
-//! a field that is missing, foreign or out of place.
+//! `dmns_audit_log::contract::check` stops at the first difference. This module reports all of
+//! them, and continues after a field that is missing, unknown or out of place.
 
 use super::finding::{Finding, Rule};
 use super::repair::{out_of_range, repair};
@@ -13,16 +13,16 @@ use dmns_audit_log::contract::{Field, Syntax};
 use dmns_audit_log::line::{self, Places};
 use std::ops::Range;
 
-/// What fields are held against.
+/// The contract of a record's fields.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Contract {
-    /// What the record is called.
+    /// The record's name.
     pub(super) name: &'static str,
-    /// Where its format comes from.
+    /// The source of its format.
     pub(super) source: &'static str,
     /// Its fields.
     pub(super) layout: &'static [Field],
-    /// They stand in `msg='...'`, where a single quote is a letter.
+    /// They are in `msg='...'`, where a single quote is a letter.
     pub(super) inner: bool,
 }
 
@@ -32,17 +32,17 @@ pub(super) struct JudgedFields<'a> {
     contract: Contract,
     place: Place,
     raw: &'a Raw<'a>,
-    /// At which byte of the line they begin.
+    /// The offset in the line where they begin.
     at: usize,
     /// Their text, one byte a character.
     pub(super) body: String,
-    /// For each field of the layout, where its value is in the body, if it is there.
+    /// For each field of the layout, the range of its value in the body, if it is there.
     pub(super) values: Vec<Option<Range<usize>>>,
-    /// What is wrong with them.
+    /// The findings about them.
     pub(super) findings: Vec<Finding>,
 }
 
-/// A field that is there: name, and where name and value are in the body.
+/// A field in the body: its name, and the ranges of name and value.
 struct Found<'a> {
     name: &'a str,
     value: &'a str,
@@ -60,7 +60,7 @@ impl Found<'_> {
     }
 }
 
-/// The fields of `body`, with their places.
+/// Returns the fields of `body`, with their places.
 fn found(body: &str, inner: bool) -> Vec<Found<'_>> {
     let text = body.as_bytes();
     let places = match inner {
@@ -78,7 +78,8 @@ fn found(body: &str, inner: bool) -> Vec<Found<'_>> {
 }
 
 impl<'a> JudgedFields<'a> {
-    /// Judges the fields in `body`, which begin at byte `at` of the line `raw`. `whole`: nothing has to follow.
+    /// Judges the fields in `body`, which begin at byte `at` of the line `raw`. `whole`: they are
+    /// all of the record.
     pub(super) fn judge(
         contract: Contract,
         place: Place,
@@ -108,13 +109,14 @@ impl<'a> JudgedFields<'a> {
         layout.iter().position(|field| field.name.is(name))
     }
 
-    /// The value of the field called `name`, as it is written.
+    /// Returns the value of the field called `name`, as it is written.
     pub(super) fn value(&self, name: &str) -> Option<&str> {
         let at = self.position(name)?;
         self.values[at].clone().map(|span| &self.body[span])
     }
 
-    /// Where the field called `name` is in the line; all fields, where it is not.
+    /// Returns the range of the field called `name` in the line; that of all fields, if there is
+    /// none.
     pub(super) fn span(&self, name: &str) -> Range<usize> {
         match self.position(name).and_then(|at| self.values[at].clone()) {
             Some(span) => self.at + span.start - name.len() - 1..self.at + span.end,
@@ -123,7 +125,7 @@ impl<'a> JudgedFields<'a> {
     }
 
     /// Reports a finding at `span` of the body. `field` is the one of the layout that it is about.
-    pub(super) fn tell(
+    pub(super) fn report(
         &mut self,
         rule: Rule,
         span: Range<usize>,
@@ -165,16 +167,19 @@ impl<'a> JudgedFields<'a> {
         let mut end = 0;
         for (i, field) in found.iter().enumerate() {
             let gap = field.from - end;
-            let expected = usize::from(i > 0);
-            if gap != expected {
+            if gap != usize::from(i > 0) {
+                let expected = match i {
+                    0 => "no space",
+                    _ => "1 space",
+                };
                 let before = match i {
                     0 => "the first field".to_owned(),
                     _ => field.show(),
                 };
-                self.tell(
+                self.report(
                     Rule::Spacing,
                     end..field.from.max(end + 1),
-                    format!("{gap} spaces before {before}, {expected} expected"),
+                    format!("expected {expected} before {before}, found {gap}"),
                     None,
                 );
             }
@@ -182,7 +187,7 @@ impl<'a> JudgedFields<'a> {
         }
     }
 
-    /// Walks along the layout and what is there, side by side.
+    /// Compares the layout with the fields, in order.
     fn fields(&mut self, found: &[Found<'_>], end: usize, whole: bool) {
         let layout = self.contract.layout;
         let mut done = vec![false; layout.len()];
@@ -201,7 +206,7 @@ impl<'a> JudgedFields<'a> {
                     here += 1;
                 }
                 Some(i) if done[i] => {
-                    let finding = self.tell(
+                    let finding = self.report(
                         Rule::DuplicateField,
                         field.from..field.to,
                         format!("{} is there a second time", field.show()),
@@ -210,12 +215,12 @@ impl<'a> JudgedFields<'a> {
                     finding.label = "again".to_owned();
                     here += 1;
                 }
-                // It comes later in the layout: is the one that has to come now still to come?
+                // It comes later in the layout. The expected field may follow.
                 Some(i) => {
                     let expected = &layout[next];
                     if found[here..].iter().any(|f| expected.name.is(f.name)) {
                         done[i] = true;
-                        let finding = self.tell(
+                        let finding = self.report(
                             Rule::FieldOrder,
                             field.from..field.to,
                             format!("{} stands before {}=", field.show(), expected.name),
@@ -234,7 +239,7 @@ impl<'a> JudgedFields<'a> {
                 }
                 None => {
                     let last = next == layout.len();
-                    let finding = self.tell(
+                    let finding = self.report(
                         Rule::UnexpectedField,
                         field.from..field.to,
                         match last {
@@ -244,7 +249,7 @@ impl<'a> JudgedFields<'a> {
                         (!last).then_some(next),
                     );
                     finding.label = match layout.get(next) {
-                        Some(expected) => format!("{}= expected", expected.name),
+                        Some(expected) => format!("expected {}=", expected.name),
                         None => "the record ends before this".to_owned(),
                     };
                     here += 1;
@@ -261,7 +266,7 @@ impl<'a> JudgedFields<'a> {
                             .to_owned(),
                     );
                 }
-                // One is enough to say that the end is missing.
+                // One finding is enough for a missing end.
                 break;
             }
         }
@@ -270,13 +275,13 @@ impl<'a> JudgedFields<'a> {
     fn missing(&mut self, field: usize, span: Range<usize>, found: Option<String>) {
         let name = self.contract.layout[field].name;
         let what = found.unwrap_or_else(|| "the end of the record".to_owned());
-        let finding = self.tell(
+        let finding = self.report(
             Rule::MissingField,
             span,
             format!("{name}= is missing: found {what}"),
             Some(field),
         );
-        finding.label = format!("{name}= expected");
+        finding.label = format!("expected {name}=");
     }
 
     fn judge_value(&mut self, i: usize, found: &Found<'_>) {
@@ -293,10 +298,14 @@ impl<'a> JudgedFields<'a> {
             _ if out_of_range(field.syntax, found.value) => Rule::ValueRange,
             _ => Rule::ValueSyntax,
         };
-        let finding = self.tell(
+        let finding = self.report(
             rule,
             found.value_from..found.to.max(found.value_from + 1),
-            format!("{}: {} expected", found.show(), field.syntax.describe()),
+            format!(
+                "expected {}, found `{}`",
+                field.syntax.describe(),
+                found.show()
+            ),
             Some(i),
         );
         finding.label = format!("not {}", field.syntax.describe());

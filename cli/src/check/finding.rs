@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What a check reports: where, by which rule, what is there and what has to be.
+//! Findings: the rule, the place, the text, and the contract.
 
 use crate::input::Place;
 use crate::record::value::is_letter;
 use std::ops::Range;
 
-/// How much a finding weighs.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// It may be as it should: the log may begin late, or the kernel be newer than the contract.
+    /// It may be right: the log may begin late, or the kernel may be newer than the contract.
     Note,
-    /// It is not as the contract says.
+    /// It differs from the contract.
     Error,
 }
 
 impl Severity {
-    /// In one word.
+    /// Returns its name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Note => "note",
@@ -25,64 +25,64 @@ impl Severity {
     }
 }
 
-/// By what a record is judged. The name is what `--format json` and `sarif` call it.
+/// A rule. Its name is that in `--format json` and `sarif`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
     /// A line that is no record.
     NotARecord,
-    /// `DM_` or `NS_`, and unknown.
+    /// An unknown type with the prefix `DM_`, `NS_` or `VIRT_`.
     UnknownType,
     /// A byte that is no printable ASCII.
     Bytes,
-    /// A field is not there.
+    /// A field is missing.
     MissingField,
     /// A field that the record does not have.
     UnexpectedField,
-    /// A field stands before one that has to be before it.
+    /// A field is before one that has to precede it.
     FieldOrder,
-    /// A field is there twice.
+    /// A field occurs twice.
     DuplicateField,
-    /// Not one space between two fields.
+    /// Two fields without exactly one space between.
     Spacing,
-    /// A value is not written as it has to be.
+    /// A value with the wrong syntax.
     ValueSyntax,
     /// A number is too great or too small.
     ValueRange,
     /// An untrusted string is neither quoted nor in upper-case hex, or is the wrong of the two.
     Encoding,
-    /// `res=` and what it has to agree with.
+    /// `res=` contradicts another field.
     Result,
-    /// `op=` and what it has to agree with.
+    /// `op=` contradicts another field, or is unknown.
     Operation,
-    /// A record that is in an event of its own, and must not be.
+    /// A record is without the companion that its event must have.
     Grouping,
-    /// A constructor failed, and nothing cleaned up.
+    /// A constructor failed without a destructor.
     FailedCtr,
-    /// A namespace is deleted whose creation is not in the log.
-    NoCreation,
-    /// A mapping is destroyed whose constructor is not in the log.
-    NoCtr,
-    /// An `ns_id` is given twice.
+    /// A namespace is deleted, and its creation is not in the log.
+    DeletionWithoutCreation,
+    /// A mapping is destroyed, and its constructor is not in the log.
+    DtrWithoutCtr,
+    /// An `ns_id` is assigned twice.
     ReusedId,
-    /// A namespace's number is given again while it lives.
+    /// A namespace's number is reused while the namespace exists.
     ReusedNumber,
     /// A namespace is deleted twice.
     DeletedTwice,
-    /// Namespaces came or went while nothing was recorded.
-    Unrecorded,
-    /// A guest is started, and what a start begins with is not there.
+    /// Namespaces were created or deleted while nothing was recorded.
+    Gap,
+    /// A guest is started without the records that a start begins with.
     GuestStart,
     /// A guest is stopped, or started, twice.
     GuestStop,
-    /// An interface is given for which nothing was opened.
-    NetOpen,
-    /// A guest loses what it was not given.
-    NeverGiven,
-    /// A container names namespaces that it cannot have.
+    /// An interface is attached, and no descriptor was opened for it.
+    NetWithoutOpen,
+    /// A resource is detached that was not attached.
+    DetachWithoutAttach,
+    /// A container names namespaces that are not active.
     GuestNamespace,
-    /// The log itself says that records are missing.
+    /// The log reports that records are missing.
     LostRecords,
-    /// A record stands in several logs.
+    /// A record is in several logs.
     Repeated,
     /// A record has the number of the first patches.
     FirstNumber,
@@ -106,33 +106,33 @@ impl Rule {
         Self::Operation,
         Self::Grouping,
         Self::FailedCtr,
-        Self::NoCreation,
-        Self::NoCtr,
+        Self::DeletionWithoutCreation,
+        Self::DtrWithoutCtr,
         Self::ReusedId,
         Self::ReusedNumber,
         Self::DeletedTwice,
-        Self::Unrecorded,
+        Self::Gap,
         Self::GuestStart,
         Self::GuestStop,
-        Self::NetOpen,
-        Self::NeverGiven,
+        Self::NetWithoutOpen,
+        Self::DetachWithoutAttach,
         Self::GuestNamespace,
         Self::LostRecords,
         Self::Repeated,
         Self::FirstNumber,
     ];
 
-    /// The rule that is called `name`.
+    /// Returns the rule that is called `name`.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|rule| rule.name() == name)
     }
 
-    /// What it is called.
+    /// Returns its name.
     pub const fn name(self) -> &'static str {
         self.about().0
     }
 
-    /// What it asks for.
+    /// Returns its requirement.
     pub const fn summary(self) -> &'static str {
         self.about().1
     }
@@ -166,26 +166,31 @@ impl Rule {
                 "failed-ctr",
                 "a failed constructor's event has the destructor that cleaned up",
             ),
-            Self::NoCreation => ("no-creation", "a deletion follows a creation"),
-            Self::NoCtr => ("no-ctr", "a dtr follows a ctr"),
-            Self::ReusedId => ("reused-id", "an ns_id is never recycled"),
+            Self::DeletionWithoutCreation => {
+                ("deletion-without-creation", "a deletion follows a creation")
+            }
+            Self::DtrWithoutCtr => ("dtr-without-ctr", "a dtr follows a ctr"),
+            Self::ReusedId => ("reused-id", "an ns_id is never reused"),
             Self::ReusedNumber => (
                 "reused-number",
-                "a namespace's number is free when it is given",
+                "a namespace's number is not reused while it is active",
             ),
             Self::DeletedTwice => ("deleted-twice", "a namespace is deleted once"),
-            Self::Unrecorded => (
-                "unrecorded",
-                "no namespace comes or goes between two loads of the module",
+            Self::Gap => (
+                "gap",
+                "no namespace is created or deleted between two loads of the module",
             ),
             Self::GuestStart => ("guest-start", "a guest's start begins with VIRT_MACHINE_ID"),
             Self::GuestStop => ("guest-stop", "a guest is stopped once for each start"),
-            Self::NetOpen => (
-                "net-open",
-                "a guest is given an interface after something was opened for it",
+            Self::NetWithoutOpen => (
+                "net-without-open",
+                "an interface is attached after a descriptor was opened for it",
             ),
-            Self::NeverGiven => ("never-given", "a guest loses what it was given"),
-            Self::GuestNamespace => ("guest-namespace", "a container names namespaces that live"),
+            Self::DetachWithoutAttach => (
+                "detach-without-attach",
+                "a resource is attached before it is detached",
+            ),
+            Self::GuestNamespace => ("guest-namespace", "a container names active namespaces"),
             Self::LostRecords => ("lost-records", "a log has every record"),
             Self::Repeated => ("repeated", "a record stands in one log, once"),
             Self::FirstNumber => ("first-number", "a type has the number that it has today"),
@@ -193,31 +198,31 @@ impl Rule {
     }
 }
 
-/// One thing that is not as it should be.
+/// A difference from the contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// By what it was judged.
+    /// The rule.
     pub rule: Rule,
-    /// What it weighs.
+    /// The severity.
     pub severity: Severity,
-    /// Where the record stands.
+    /// The place of the record.
     pub place: Place,
-    /// The line, one byte a character: what is no printable ASCII reads `?`.
+    /// The line, with one character for each byte. A byte that is not printable ASCII reads `?`.
     pub line: String,
-    /// Which bytes of the line it is about.
+    /// The bytes of the line that it is about.
     pub span: Range<usize>,
-    /// What was found, in a sentence.
+    /// The message.
     pub message: String,
-    /// What to write beneath the place; may be empty.
+    /// The label below the place; may be empty.
     pub label: String,
-    /// What the contract says, and where.
+    /// The contract's requirement and its source.
     pub contract: String,
-    /// What to do, where that is known.
+    /// Advice, if there is any.
     pub help: Option<String>,
 }
 
 impl Finding {
-    /// An error at `span` of `line`.
+    /// Returns an error at `span` of `line`.
     pub fn new(rule: Rule, place: Place, line: &[u8], span: Range<usize>, message: String) -> Self {
         Self {
             rule,
@@ -232,7 +237,7 @@ impl Finding {
         }
     }
 
-    /// The same as a note.
+    /// Returns the finding as a note.
     pub fn note(self) -> Self {
         Self {
             severity: Severity::Note,
@@ -240,13 +245,13 @@ impl Finding {
         }
     }
 
-    /// The column of its place in bytes; the first is 1.
+    /// Returns the column of its place in bytes; the first is 1.
     pub fn column(&self) -> usize {
         self.span.start + 1
     }
 }
 
-/// `line` with one character for each byte, so that columns stay what they are.
+/// Returns `line` with one character for each byte, so that columns stay the same.
 pub fn printable(line: &[u8]) -> String {
     let letter = |&byte: &u8| if is_letter(byte) { byte } else { b'?' };
     let letters = line.iter().map(letter);

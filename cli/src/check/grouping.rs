@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! A record and its event: what has to share a serial number with what.
+//! Judges events: the records that have to share a serial number.
 //!
-//! What a record still lacks is kept for a while, and reported when it does not come.
+//! A missing companion is awaited for a while, and reported if it does not come.
 
 use super::finding::{Finding, Rule};
 use super::judge::Judged;
@@ -13,16 +13,16 @@ use dmns_audit_log::rules;
 use dmns_audit_uapi::types::RecordType;
 use std::collections::VecDeque;
 
-/// How long a system call may take between a record of ours and its own, in seconds of the log: one that makes all
-/// kinds of namespaces takes more than libauparse's two on a slow machine.
+/// The maximum time between a record and its SYSCALL, in seconds of the log. A system call that
+/// creates all kinds of namespaces takes more than libauparse's two seconds on a slow machine.
 const LONGEST: u64 = 60;
 
-/// How many events are kept at most.
+/// The maximum number of events in memory.
 const MOST: usize = 1024;
 
-/// What an event has to have.
+/// A record that an event has to have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Lack {
+enum Missing {
     /// A system call.
     Syscall,
     /// A destructor of this module and device.
@@ -34,14 +34,14 @@ enum Lack {
 /// Judges events.
 #[derive(Debug, Default)]
 pub struct Grouping {
-    /// What waits for a record of its event.
-    waiting: Pending<(Lack, Finding)>,
+    /// Findings that wait for a record of their event.
+    waiting: Pending<(Missing, Finding)>,
     /// The last events that had a system call, and the last that had any record.
     syscalls: VecDeque<Event>,
     events: VecDeque<Event>,
-    /// A record of ours that shared its event with a system call: this log has them.
+    /// This log has SYSCALL records: one shared its event with a judged record.
     audited: bool,
-    /// The first record that lacked one, while none had any.
+    /// The first record without one, while no record had one.
     unaudited: Option<Finding>,
     lossy: bool,
     /// The second of the last record.
@@ -49,7 +49,7 @@ pub struct Grouping {
 }
 
 impl Grouping {
-    /// `lossy`: what a record lacks may have been lost.
+    /// Creates the judge. `lossy`: missing records may have been lost.
     pub fn new(lossy: bool) -> Self {
         Self {
             lossy,
@@ -57,33 +57,33 @@ impl Grouping {
         }
     }
 
-    /// A record of ours.
+    /// Judges a record of the module.
     pub fn ours(&mut self, judged: &Judged<'_>, out: &mut Vec<Finding>) {
         let (ty, stamp) = (judged.ty, judged.head.stamp);
         let event = (judged.head.host, stamp);
         self.expire(stamp, out);
         let name = ty.name();
-        let lacks = |rule, message: String, contract: &str| {
+        let missing = |rule, message: String, contract: &str| {
             let mut finding = judged.finding(rule, message);
             finding.label = format!("serial {}", stamp.serial);
             finding.contract = format!("{contract} (docs/reference/records.md)");
             finding
         };
         if ty != RecordType::NsInfo {
-            self.came(event, &Lack::Other);
+            self.came(event, &Missing::Other);
             remember(&mut self.events, event);
         }
         let op = judged.value("op");
         let dev = judged.value("dev").unwrap_or_default();
         let dtr = || {
             let module = judged.value("module").unwrap_or_default();
-            Lack::Dtr(module.to_owned(), dev.to_owned())
+            Missing::Dtr(module.to_owned(), dev.to_owned())
         };
         if op == Some("dtr") {
             self.came(event, &dtr());
         }
         if op == Some("ctr") && judged.value("res") == Some("0") {
-            let finding = lacks(
+            let finding = missing(
                 Rule::FailedCtr,
                 format!("no dtr of {dev} follows the failed ctr in its event"),
                 "a constructor that fails is followed by a dtr of the same event",
@@ -91,7 +91,8 @@ impl Grouping {
             self.waiting.push(event, (dtr(), finding.note()));
         }
         let grouping = rules::grouping(ty, op);
-        // The initial namespaces are recorded when the module loads, which the kernel may do by itself.
+        // The initial namespaces are recorded when the module loads. The kernel may load it by
+        // itself.
         let initial = matches!(ty, RecordType::NsInit(kind)
             if judged.value(&format!("old_{}ns", kind.name())) == Some("(none)"));
         match grouping {
@@ -99,21 +100,21 @@ impl Grouping {
                 if self.syscalls.contains(&event) {
                     self.audited = true;
                 } else {
-                    let finding = lacks(
+                    let finding = missing(
                         Rule::Grouping,
                         format!("{name} shares its event with no SYSCALL"),
                         grouping.describe(),
                     );
-                    self.waiting.push(event, (Lack::Syscall, finding));
+                    self.waiting.push(event, (Missing::Syscall, finding));
                 }
             }
             rules::Grouping::Companion if !self.events.contains(&event) => {
-                let finding = lacks(
+                let finding = missing(
                     Rule::Grouping,
                     format!("{name} shares its event with no other record"),
                     grouping.describe(),
                 );
-                self.waiting.push(event, (Lack::Other, finding));
+                self.waiting.push(event, (Missing::Other, finding));
             }
             _ => {}
         }
@@ -123,21 +124,21 @@ impl Grouping {
         }
     }
 
-    /// Any other record.
+    /// Takes note of any other record.
     pub fn other(&mut self, ty: Type, head: &Head<'_>, out: &mut Vec<Finding>) {
         let event = (head.host, head.stamp);
         self.expire(event.1, out);
         if ty == Type::Syscall {
-            self.audited |= self.came(event, &Lack::Syscall);
+            self.audited |= self.came(event, &Missing::Syscall);
             remember(&mut self.syscalls, event);
         }
         if ty != Type::Eoe {
-            self.came(event, &Lack::Other);
+            self.came(event, &Missing::Other);
             remember(&mut self.events, event);
         }
     }
 
-    /// The log ends: what still lacks something may have been cut off.
+    /// Reports what is still missing at the end of the log. It may have been cut off.
     pub fn end(&mut self, out: &mut Vec<Finding>) {
         while let Some(oldest) = self.waiting.overdue(self.now) {
             self.never_came(Some(oldest), false, out);
@@ -159,10 +160,10 @@ impl Grouping {
         }
     }
 
-    fn came(&mut self, event: Event, what: &Lack) -> bool {
+    fn came(&mut self, event: Event, what: &Missing) -> bool {
         !self
             .waiting
-            .take(&event, |(lack, _)| lack == what)
+            .take(&event, |(missing, _)| missing == what)
             .is_empty()
     }
 
@@ -173,13 +174,18 @@ impl Grouping {
         }
     }
 
-    /// What was lacking has not come, and does not come any more.
-    fn never_came(&mut self, lacks: Option<(Lack, Finding)>, at_end: bool, out: &mut Vec<Finding>) {
-        let Some((lack, finding)) = lacks else {
+    /// Reports a companion that has not come.
+    fn never_came(
+        &mut self,
+        companion: Option<(Missing, Finding)>,
+        at_end: bool,
+        out: &mut Vec<Finding>,
+    ) {
+        let Some((missing, finding)) = companion else {
             return;
         };
-        match lack {
-            Lack::Syscall if !self.audited => {
+        match missing {
+            Missing::Syscall if !self.audited => {
                 self.unaudited.get_or_insert(finding);
             }
             _ if at_end => {

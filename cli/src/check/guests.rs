@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! A record of a guest and those before it: what a start begins with, one stop for each start, what was opened before
-//! it was given, what was given before it was taken.
+//! Judges the sequence of a guest's records: the begin of a start, one stop for each start, a
+//! descriptor for each interface, an attach for each detach.
 //!
-//! What is asked of a record costs the same however many guests there are.
+//! The cost of a record does not depend on the number of guests.
 
 use super::finding::{Finding, Rule};
 use super::virt::JudgedGuest;
@@ -12,11 +12,11 @@ use crate::record::by_host::{ByHost, Keyed};
 use crate::record::host::PerHost;
 use dmns_audit_log::virt::VirtType;
 
-/// What is known of guests.
+/// The state of all guests.
 #[derive(Debug, Default)]
 pub(super) struct Guests {
     all: ByHost<Guest>,
-    /// How often each host went down or came up.
+    /// The number of times that each host went down or came up.
     downs: PerHost<u32>,
     /// Records may be missing.
     lossy: bool,
@@ -25,17 +25,17 @@ pub(super) struct Guests {
 #[derive(Debug, Default)]
 struct Guest {
     uuid: Box<str>,
-    /// How often its host had gone down when its last record came.
+    /// The value of `downs` of its host at its last record.
     downs: u32,
-    /// How often it runs: twice, while it moves from one libvirt of the host to another.
+    /// The number of its instances: two, while it moves from one libvirt of the host to another.
     runs: u32,
-    /// A record of this log says whether it ran: what is missing since then is missing indeed.
+    /// A record of this log shows whether it ran. A record that is missing since then is an error.
     known: bool,
     /// VIRT_MACHINE_ID came since it was last started.
     named: bool,
-    /// Interfaces for which something was opened and that it was not given yet.
+    /// Interfaces with an open descriptor that are not attached yet.
     opened: Vec<String>,
-    /// What it has, and how often: kind and value. Only of what is given and taken by one value.
+    /// Its resources, and the count of each: kind and value. Amounts are not here.
     has: Vec<(Box<str>, u32)>,
 }
 
@@ -52,7 +52,7 @@ impl Keyed for Guest {
 }
 
 impl Guests {
-    /// `lossy`: what is missing may have been lost.
+    /// Creates the judge. `lossy`: missing records may have been lost.
     pub(super) fn new(lossy: bool) -> Self {
         Self {
             lossy,
@@ -60,13 +60,13 @@ impl Guests {
         }
     }
 
-    /// The machine of `head` goes down or came up: no guest runs there. A host may have very many, so each is told by
-    /// its next record.
+    /// Ends the guests of the host of `head`, which goes down or came up. A host may have very
+    /// many, so each is updated at its next record.
     pub(super) fn down(&mut self, head: &Head<'_>) {
         *self.downs.of(head.host) += 1;
     }
 
-    /// A record of a guest.
+    /// Judges a record of a guest.
     pub(super) fn record(&mut self, judged: &JudgedGuest<'_>, out: &mut Vec<Finding>) {
         let Some(uuid) = judged.value("uuid") else {
             return;
@@ -85,7 +85,7 @@ impl Guests {
             return;
         };
         if guest.downs != downs {
-            // This log named it before: it is known to be off.
+            // This log named it before, so it is off.
             *guest = Guest {
                 uuid: std::mem::take(&mut guest.uuid),
                 downs,
@@ -136,11 +136,12 @@ impl Guest {
         if self.runs == 0 {
             self.has.clear();
         }
-        // What was opened and not given by now is not given any more.
+        // A descriptor that is unused by now stays unused.
         self.opened.clear();
     }
 
-    /// A container's first process runs: libvirt records it while, or right after, the container is started.
+    /// Judges the record of a container's first process. libvirt writes it while, or right after,
+    /// the container is started.
     fn init(&mut self, judged: &JudgedGuest<'_>, out: &mut Vec<Finding>) {
         if self.runs == 0 && !self.named {
             let message = "its first process runs, but it was not started".to_owned();
@@ -191,14 +192,16 @@ impl Guest {
             let mac = mac.trim_matches('"');
             let known = self.opened.len();
             self.opened.retain(|opened| opened != mac);
-            // Of a container, nothing is recorded of what is opened.
+            // No descriptor is recorded for a container.
             let vm = judged.value("virt") != Some("oci");
             if vm && kind == "net" && known == self.opened.len() && reason != "update" {
-                let message = format!("nothing was opened for {mac} in this log");
-                let mut finding = judged.finding(Rule::NetOpen, "new-net", message).note();
+                let message = format!("no descriptor was opened for {mac} in this log");
+                let mut finding = judged
+                    .finding(Rule::NetWithoutOpen, "new-net", message)
+                    .note();
                 finding.help = Some(
-                    "an interface in user space (passt, vhost-user) needs nothing; libvirt tells interfaces of a \
-                     start that failed early too"
+                    "an interface in user space (passt, vhost-user) needs none; libvirt also records the interfaces of a \
+                     start that failed early"
                         .to_owned(),
                 );
                 out.push(finding);
@@ -209,11 +212,15 @@ impl Guest {
             match self.has.iter().position(|(own, _)| *own == what) {
                 Some(at) if self.has[at].1 > 1 => self.has[at].1 -= 1,
                 Some(at) => drop(self.has.swap_remove(at)),
-                // Only of a guest whose start this log has.
+                // Only if this log has the guest's start.
                 None if self.runs > 0 => {
-                    let message = format!("{old} is taken, but was not given in this log");
+                    let message = format!("{old} is detached, but was not attached in this log");
                     let name = format!("old-{kind}");
-                    out.push(judged.finding(Rule::NeverGiven, &name, message).note());
+                    out.push(
+                        judged
+                            .finding(Rule::DetachWithoutAttach, &name, message)
+                            .note(),
+                    );
                 }
                 None => {}
             }
@@ -230,7 +237,7 @@ impl Guest {
         }
     }
 
-    /// What the log had before its first record of this guest may be what is missing.
+    /// Makes `finding` a note if the log may begin in the middle of the guest's records.
     fn weigh(&self, finding: Finding) -> Finding {
         match self.known {
             true => finding,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! A record and those before it: what lives, what is deleted, and what has a number.
+//! Judges the sequence of records: active objects, deletions, and the use of numbers.
 
 use super::baseline::Baseline;
 use super::finding::{Finding, Rule};
@@ -20,44 +20,46 @@ use dmns_audit_uapi::ns::Kind;
 use dmns_audit_uapi::types::RecordType;
 use hashbrown::HashMap;
 
-/// What lives, on all nodes.
+/// The active objects of all hosts.
 #[derive(Debug, Default)]
 pub struct History {
-    /// What is missing may have been lost.
+    /// Missing records may have been lost.
     lossy: bool,
     serials: Serials,
     nodes: PerHost<Node>,
-    /// Living namespaces, by id.
+    /// Active namespaces, by id.
     namespaces: ByHost<Namespace>,
-    /// The same, by kind and number.
+    /// Active namespaces, by kind and number.
     numbers: ByHost<Number>,
     mappings: ByHost<Mapping>,
 }
 
 #[derive(Debug, Default)]
 struct Node {
-    /// Ids of namespaces whose number was given again although they still lived: their deletion may be deferred, and
-    /// come later. What to say if it does not.
+    /// Namespaces with a number that was reused before their deletion, by id. The deletion may be
+    /// deferred, and come later. The finding is reported if it does not.
     reused: HashMap<u64, Finding>,
     /// Deletions without a creation so far, by id.
     ///
-    /// A record that auditd does not take in time is sent later (`kauditd_hold_skb()` in `kernel/audit.c`). So a creation
-    /// may stand after its deletion; their serial numbers have the order of the kernel.
+    /// A record that auditd does not take in time is sent later (`kauditd_hold_skb()` in
+    /// `kernel/audit.c`). So a creation may follow its deletion in the log. The serial numbers have
+    /// the order of the kernel.
     early: HashMap<u64, Early>,
-    /// The serial number of the first record of the baseline. A record with a lower one may come later, too.
+    /// The serial number of the first record of the baseline. A record with a lower one may come
+    /// later, too.
     baseline_serial: u64,
-    /// The ids that were ever given.
+    /// All ids that were assigned.
     given: Ranges,
-    /// The namespaces that were alive when records began, or began anew. From there on none is deleted that was not
-    /// recorded before.
+    /// The baseline: the namespaces that existed when records began, or began anew. From there on,
+    /// each deletion follows a record of its namespace.
     baseline: Option<Box<Baseline>>,
     /// The highest id that was seen.
     highest: u64,
-    /// Constructors that failed, and whose destructor is still to come.
+    /// Constructors that failed, and wait for their destructor.
     failed: Option<Box<Pending<Mapping>>>,
 }
 
-/// A deletion that stands before its creation, or without one.
+/// A deletion before its creation, or without one.
 #[derive(Debug)]
 struct Early {
     serial: u64,
@@ -85,7 +87,7 @@ impl Keyed for Namespace {
     }
 }
 
-/// Which namespace has a number.
+/// The namespace that has a number.
 #[derive(Clone, Copy, Debug)]
 struct Number {
     kind: Kind,
@@ -105,12 +107,12 @@ impl Keyed for Number {
     }
 }
 
-/// A mapping whose table is loaded.
+/// A mapping with a loaded table.
 #[derive(Debug)]
 struct Mapping {
     module: Box<str>,
     device: Device,
-    /// How many of its tables: two, between a reload and its resume.
+    /// The number of its tables: two between a reload and its resume.
     tables: u32,
 }
 
@@ -135,7 +137,7 @@ impl History {
         }
     }
 
-    /// The machine of `head` came up: nothing lives there.
+    /// Ends all objects of the host of `head`, which came up.
     pub fn boot(&mut self, head: &Head<'_>, out: &mut Vec<Finding>) {
         if self.serials.began_anew(head) {
             self.came_up(head, out);
@@ -149,7 +151,7 @@ impl History {
         while self.mappings.pop(head.host).is_some() {}
     }
 
-    /// There are no more records.
+    /// Reports the findings that wait, at the end of the log.
     pub fn end(&mut self, out: &mut Vec<Finding>) {
         let first = out.len();
         for node in self.nodes.all_mut() {
@@ -165,9 +167,9 @@ impl History {
             self.came_up(judged.head, out);
         }
         let node = self.nodes.of(judged.head.host);
-        let alive = matches!(judged.ty, RecordType::NsInit(kind)
+        let in_baseline = matches!(judged.ty, RecordType::NsInit(kind)
             if judged.value(&format!("old_{}ns", kind.name())) == Some("(none)"));
-        if !alive {
+        if !in_baseline {
             node.baseline_ends(out);
         }
         match judged.ty {
@@ -178,7 +180,7 @@ impl History {
         }
     }
 
-    /// A record of a guest, which may name namespaces.
+    /// Judges the namespaces that a guest's record names.
     pub(super) fn guest(&mut self, judged: &JudgedGuest<'_>, out: &mut Vec<Finding>) {
         let Some(node) = self.nodes.known(judged.head.host) else {
             return;
@@ -199,7 +201,7 @@ impl History {
         let serial = judged.head.stamp.serial;
         let before_baseline = serial < self.nodes.of(host).baseline_serial;
         if judged.value(&format!("old_{name}")) == Some("(none)") {
-            if !self.alive(id, judged, out) {
+            if !self.in_baseline(id, judged, out) {
                 return;
             }
         } else if let Some(old) = self.namespaces.get(host, &id) {
@@ -207,7 +209,7 @@ impl History {
                 return;
             }
             let message = format!(
-                "ns_id={id} is given again: the {}ns={} of line {} still has it",
+                "ns_id={id} is reused: the {}ns={} of line {} still has it",
                 old.kind.name(),
                 old.number,
                 old.place.line
@@ -221,14 +223,13 @@ impl History {
                 return;
             }
             if !is_new && node.given.is_exact() {
-                let message =
-                    format!("ns_id={id} is given again: a namespace had it that was deleted");
+                let message = format!("ns_id={id} is reused: a deleted namespace had it");
                 out.push(judged.finding_in(Rule::ReusedId, "ns_id", message));
             } else if let Some(old) = self.numbers.get(host, &(kind, number)) {
                 let of = self.namespaces.get(host, &old.id);
                 let (old, at) = (old.id, of.map_or(0, |old| old.place.line));
                 let message = format!(
-                    "{name}={number} is given again: ns_id={old} of line {at} is not deleted in this log"
+                    "{name}={number} is reused: ns_id={old} of line {at} is not deleted in this log"
                 );
                 let finding = judged.finding_in(Rule::ReusedNumber, &name, message);
                 node.reused.insert(old, finding.note());
@@ -252,20 +253,19 @@ impl History {
         node.highest = node.highest.max(id);
     }
 
-    /// A namespace that was alive when the module was loaded, perhaps again, or auditing switched on. Returns whether it
-    /// is recorded for the first time.
-    fn alive(&mut self, id: u64, judged: &Judged<'_>, out: &mut Vec<Finding>) -> bool {
+    /// Adds a namespace to the baseline. Returns whether this is the first record of it.
+    fn in_baseline(&mut self, id: u64, judged: &Judged<'_>, out: &mut Vec<Finding>) -> bool {
         let host = judged.head.host;
         let again = self.namespaces.find(host, &id).is_some();
         let node = self.nodes.of(host);
-        let goes_on = node.baseline.as_ref().is_some_and(|list| list.goes_on());
-        if again && goes_on && id != Baseline::FIRST {
-            let message = format!("ns_id={id} is given again, among the namespaces that are alive");
+        let is_open = node.baseline.as_ref().is_some_and(|list| list.is_open());
+        if again && is_open && id != Baseline::FIRST {
+            let message = format!("ns_id={id} is reused in the baseline");
             out.push(judged.finding_in(Rule::ReusedId, "ns_id", message));
             return false;
         }
         if again || id == Baseline::FIRST {
-            // What went by between is not in the log.
+            // Changes between the two loads are not in the log.
             node.baseline_ends(out);
             node.nothing_is_deferred(out);
             while self.numbers.pop(host).is_some() {}
@@ -306,7 +306,7 @@ impl History {
                         old.number,
                         old.place.line
                     );
-                    out.push(judged.finding_in(Rule::NoCreation, &name, message));
+                    out.push(judged.finding_in(Rule::DeletionWithoutCreation, &name, message));
                 }
             }
             None if node.given.contains(id) && node.given.is_exact() => {
@@ -318,14 +318,18 @@ impl History {
             None => {
                 node.given.insert(id);
                 let message = format!("the creation of ns_id={id} is not in this log");
-                let mut finding = judged.finding_in(Rule::NoCreation, "ns_id", message);
+                let mut finding =
+                    judged.finding_in(Rule::DeletionWithoutCreation, "ns_id", message);
                 let complete = node
                     .baseline
                     .as_ref()
                     .is_some_and(|list| list.is_complete());
                 finding.help = Some(match complete {
-                    true => "the log has all that were alive when the module was loaded, and not this one".to_owned(),
-                    false => "it was made before the log begins, or before the module was loaded".to_owned(),
+                    true => "the baseline in this log does not have it".to_owned(),
+                    false => {
+                        "it was created before the log begins, or before the module was loaded"
+                            .to_owned()
+                    }
                 });
                 let error = if complete && !self.lossy {
                     Some(finding)
@@ -339,7 +343,8 @@ impl History {
         }
     }
 
-    /// A container was started in namespaces with these ids. One that this log does not know is older than the module.
+    /// Judges the namespaces of a container's start. One that this log does not have is older than
+    /// the module.
     fn container(&self, node: &Node, judged: &JudgedGuest<'_>, out: &mut Vec<Finding>) {
         let finding =
             |name: &str, message: String| judged.finding(Rule::GuestNamespace, name, message);
@@ -360,8 +365,8 @@ impl History {
                 }
                 Some(known) if kind == Kind::Pid => {
                     let inode = inode_of(known.number);
-                    let told = judged.value("pid-ns").and_then(|inode| inode.parse().ok());
-                    if told.is_some_and(|told: i64| told != inode) {
+                    let recorded = judged.value("pid-ns").and_then(|inode| inode.parse().ok());
+                    if recorded.is_some_and(|recorded: i64| recorded != inode) {
                         let message = format!("the pid namespace with ns_id={id} is {inode}");
                         out.push(finding("pid-ns", message));
                     }
@@ -376,11 +381,11 @@ impl History {
         }
     }
 
-    /// A container's first process is in the pid namespace with this inode number.
+    /// Judges the pid namespace of a container's first process.
     fn init(&self, judged: &JudgedGuest<'_>, out: &mut Vec<Finding>) {
         let inode: Option<i64> = judged.value("pid-ns").and_then(|inode| inode.parse().ok());
         let number = inode.and_then(number_of);
-        // Only a log that has had the initial namespaces has all.
+        // Only a log with the initial namespaces has all.
         let all = self
             .namespaces
             .of(judged.head.host)
@@ -391,7 +396,7 @@ impl History {
                 .get(judged.head.host, &(Kind::Pid, number))
                 .is_none()
             {
-                let message = format!("no pidns={number} lives in this log");
+                let message = format!("no pidns={number} is active in this log");
                 let finding = judged.finding(Rule::GuestNamespace, "pid-ns", message);
                 out.push(finding.note());
             }
@@ -432,9 +437,12 @@ impl History {
                     Some((_, mapping)) => mapping.tables -= 1,
                     None => {
                         let message = format!("the ctr of {module} on {dev} is not in this log");
-                        let mut finding = judged.finding_in(Rule::NoCtr, "dev", message).note();
-                        finding.help =
-                            Some("it may have been made before the log begins".to_owned());
+                        let mut finding = judged
+                            .finding_in(Rule::DtrWithoutCtr, "dev", message)
+                            .note();
+                        finding.help = Some(
+                            "the mapping may have been created before the log begins".to_owned(),
+                        );
                         out.push(finding);
                     }
                 }
@@ -445,12 +453,12 @@ impl History {
 }
 
 impl Node {
-    /// What is found alive has been recorded, if it was.
+    /// Ends the baseline.
     fn baseline_ends(&mut self, out: &mut Vec<Finding>) {
         out.extend(self.baseline.as_mut().and_then(|list| list.gap()));
     }
 
-    /// Reports what is missing: no record is deferred any more.
+    /// Reports the missing records. No record is deferred any more.
     fn nothing_is_deferred(&mut self, out: &mut Vec<Finding>) {
         let first = out.len();
         out.extend(self.reused.drain().map(|(_, finding)| finding));
@@ -458,7 +466,7 @@ impl Node {
         out[first..].sort_by_key(|finding| finding.place);
     }
 
-    /// Whether the constructor of the same event failed: one destructor for each.
+    /// Returns whether the constructor of the same event failed. Each takes one destructor.
     fn had_failed(&mut self, stamp: Stamp, named: &(&str, &Device)) -> bool {
         let Some(failed) = &mut self.failed else {
             return false;

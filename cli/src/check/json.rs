@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `--format json`: one object a line. docs/reference/check.md has its fields.
+//! `--format json`: one object a line. docs/reference/check.md describes its fields.
 
 use super::finding::{Finding, Rule};
 use super::{Problem, Reporter, Totals};
@@ -29,9 +29,9 @@ impl<W: Write> Reporter for Json<W> {
         writeln!(self.0, "{object}")
     }
 
-    fn absent(&mut self, rule: Rule) -> io::Result<()> {
+    fn unmet(&mut self, rule: Rule) -> io::Result<()> {
         let object = json!({
-            "kind": "absent",
+            "kind": "unmet-expectation",
             "rule": rule.name(),
             "message": format!("--expect {0}: nothing was found by {0}", rule.name()),
         });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! A record of the kernel by itself: its fields, and what their values have to do with each other.
+//! Judges a record of the kernel by itself: its fields, and the relations of their values.
 
 use super::fields::{Contract, JudgedFields};
 use super::finding::{Finding, Rule, Severity, printable};
@@ -14,20 +14,20 @@ use dmns_audit_log::rules;
 use dmns_audit_log::virt::VirtType;
 use dmns_audit_uapi::types::RecordType;
 
-/// A record of ours, judged.
+/// A record of the module, with its findings.
 #[derive(Debug)]
 pub struct Judged<'a> {
     /// Its type.
     pub ty: RecordType,
-    /// Where it stands.
+    /// Its place.
     pub place: Place,
-    /// What it begins with.
+    /// Its head.
     pub head: &'a Head<'a>,
     raw: &'a Raw<'a>,
     fields: JudgedFields<'a>,
 }
 
-/// `DM_X` or `NS_X` that the contract does not know.
+/// Returns the finding for an unknown type.
 pub fn unknown_type(head: &Head<'_>, place: Place, raw: &Raw<'_>) -> Finding {
     let span = head.name_at..head.name_at + head.name.len();
     let name = printable(head.name);
@@ -49,7 +49,7 @@ pub fn unknown_type(head: &Head<'_>, place: Place, raw: &Raw<'_>) -> Finding {
     finding
 }
 
-/// What is no printable ASCII in the record `head`, which is called `name`.
+/// Returns a finding if the record `head`, which is called `name`, is not all printable ASCII.
 pub(super) fn bytes(
     head: &Head<'_>,
     place: Place,
@@ -67,8 +67,7 @@ pub(super) fn bytes(
     finding.contract = format!("{} of {name} ({})", Rule::Bytes.summary(), source);
     finding.label = format!("0x{byte:02x}");
     finding.help = Some(
-        "what a user can choose is written in hex if it has such a byte; this one was written as it is, or the \
-         file is damaged"
+        "untrusted text with such a byte is written in hex; this text is not, or the file is damaged"
             .to_owned(),
     );
     Some(finding)
@@ -99,40 +98,40 @@ impl<'a> Judged<'a> {
         judged
     }
 
-    /// What is wrong with it.
+    /// Returns the findings.
     pub fn findings(self) -> Vec<Finding> {
         self.fields.findings
     }
 
-    /// The value of the field called `name`, as it is written.
+    /// Returns the value of the field called `name`, as it is written.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.fields.value(name)
     }
 
-    /// The same as a number, if it is one.
+    /// Returns the value of the field called `name` as a number, if it is one.
     pub fn number<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
         self.value(name)?.parse().ok()
     }
 
-    /// A finding about the record as a whole.
+    /// Returns a finding about the record as a whole.
     pub fn finding(&self, rule: Rule, message: String) -> Finding {
         let head = self.head;
         let whole = head.name_at..head.name_at + head.name.len();
         Finding::new(rule, self.place, self.raw.text, whole, message)
     }
 
-    /// A finding about the field called `name`.
+    /// Returns a finding about the field called `name`.
     pub fn finding_in(&self, rule: Rule, name: &str, message: String) -> Finding {
         let span = self.fields.span(name);
         Finding::new(rule, self.place, self.raw.text, span, message)
     }
 
-    /// What values have to do with each other.
+    /// Judges the relations of values.
     fn meaning(&mut self) {
         for mismatch in meaning::judge(self.ty, |name| self.value(name)) {
             let field = self.fields.position(mismatch.field);
             let span = field.and_then(|at| self.fields.values[at].clone());
-            let finding = self.fields.tell(
+            let finding = self.fields.report(
                 mismatch.rule,
                 span.unwrap_or_default(),
                 mismatch.message,

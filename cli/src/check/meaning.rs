@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What the values of a record have to do with each other.
+//! Judges the relations between the values of a record.
 
 use super::finding::Rule;
 use dmns_audit_log::rules::{self, Unit};

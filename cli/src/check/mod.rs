@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Judges every record of ours in a log against the contract.
+//! Judges each DM, NS and VIRT record of a log against the contract.
 //!
-//! - [`finding`]: what is reported, and by which rule.
+//! - [`finding`]: findings and rules.
 //! - [`judge`]: a record of the kernel by itself.
 //! - `virt`: a record of a guest by itself.
-//! - `fields`: fields, held against those of the contract.
+//! - `fields`: compares fields with the contract.
 //! - [`grouping`]: a record and its event.
-//! - [`history`]: a record and those before it; `baseline`: what was alive when records began.
-//! - `guests`: the same of guests.
-//! - [`text`], [`json`], [`sarif`]: how it is printed.
+//! - [`history`]: the sequence of records; `baseline`: the namespaces that existed when records
+//!   began.
+//! - `guests`: the sequence of guests' records.
+//! - [`text`], [`json`], [`sarif`]: the output formats.
 
 mod baseline;
 mod fields;
@@ -39,19 +40,19 @@ use std::io;
 use std::ops::Range;
 use virt::JudgedGuest;
 
-/// Takes what is found, as it is found.
+/// Receives findings as they are made.
 pub trait Reporter {
-    /// A finding, in the file called `name`.
+    /// Reports a finding, in the file called `name`.
     fn finding(&mut self, name: &str, finding: &Finding) -> io::Result<()>;
-    /// The rule was expected to find something, and did not.
-    fn absent(&mut self, rule: Rule) -> io::Result<()>;
-    /// A log that could not be read to its end.
+    /// Reports an expected rule without a finding.
+    fn unmet(&mut self, rule: Rule) -> io::Result<()>;
+    /// Reports a log that could not be read to its end.
     fn problem(&mut self, problem: &Problem) -> io::Result<()>;
-    /// There is no more.
+    /// Ends the report.
     fn end(&mut self, totals: &Totals) -> io::Result<()>;
 }
 
-/// What was seen in all.
+/// The totals of a check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Records of every type.
@@ -65,15 +66,15 @@ pub struct Totals {
     /// Logs that could not be read to their end.
     pub problems: u64,
     /// Rules that were expected to find something, and did not.
-    pub absent: u64,
+    pub unmet: u64,
 }
 
-/// Judges all of `log`. `lossy`: records may be missing, so what lacks another one is only noted. What is found by
-/// the rules `expected` is left out; one that finds nothing is in [`Totals::absent`].
+/// Judges all of `log`. `lossy`: records may be missing, so a missing companion is a note. Findings
+/// of the rules `expected` are left out. [`Totals::unmet`] counts such rules without a finding.
 ///
 /// # Errors
 ///
-/// Where `reporter` cannot write.
+/// If `reporter` cannot write.
 pub fn check(
     log: &mut Log,
     lossy: bool,
@@ -112,10 +113,10 @@ pub fn check(
         check.repeated(&repeated);
     }
     check.report(log, reporter)?;
-    let absent = check.expected.iter().filter(|(_, found)| !found);
-    check.totals.absent = absent.clone().count() as u64;
-    for (rule, _) in absent {
-        reporter.absent(*rule)?;
+    let unmet = check.expected.iter().filter(|(_, found)| !found);
+    check.totals.unmet = unmet.clone().count() as u64;
+    for (rule, _) in unmet {
+        reporter.unmet(*rule)?;
     }
     reporter.end(&check.totals)?;
     Ok(check.totals)
@@ -131,7 +132,7 @@ struct Check {
     lossy: bool,
     /// Rules that are expected to find something, and whether they did.
     expected: Vec<(Rule, bool)>,
-    /// Lines that are no records and follow each other: the first one's finding, and the last line.
+    /// Consecutive lines that are not records: the finding of the first, and the last line.
     broken: Option<(Finding, Place)>,
 }
 
@@ -152,7 +153,7 @@ impl Check {
         }
     }
 
-    /// The log itself says that records are missing.
+    /// Reports a loss that the log announces.
     fn lost(&mut self, place: Place, raw: &Raw<'_>, span: Range<usize>, loss: Loss) {
         let message = match loss.records {
             Some(1) => format!("1 record was {}", loss.what.describe()),
@@ -166,7 +167,7 @@ impl Check {
         self.findings.push(finding);
     }
 
-    /// Records stand in several logs.
+    /// Reports records that are in several logs.
     fn repeated(&mut self, repeated: &Repeated) {
         let span = 0..repeated.line.len();
         let finding = Finding::new(
@@ -235,9 +236,9 @@ impl Check {
                     place,
                     raw.text,
                     broken.at..raw.text.len().min(broken.at + 40),
-                    format!("no audit record: {} expected here", broken.expected),
+                    format!("no audit record: expected {} here", broken.expected),
                 );
-                finding.label = format!("{} expected", broken.expected);
+                finding.label = format!("expected {}", broken.expected);
                 finding.contract =
                     "a line is `type=NAME msg=audit(SECONDS.MILLIS:SERIAL): FIELDS`".to_owned();
                 finding.help = match raw.end {
@@ -299,7 +300,7 @@ impl Check {
     }
 }
 
-/// Whether a type of this name should be known.
+/// Returns whether the contract should know a type of this name.
 fn is_of_contract(name: &[u8]) -> bool {
     [&b"DM_"[..], b"NS_", b"VIRT_"]
         .iter()

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! How a value that is not written as it has to be would be right.
+//! Suggests a correct form of a wrong value.
 
 use dmns_audit_log::contract::Syntax;
 use dmns_audit_uapi::text::untrusted;
 
-/// Whether `value` is a number, only not of this size.
+/// Returns whether `value` is a number out of range.
 pub(super) fn out_of_range(syntax: Syntax, value: &str) -> bool {
     let digits = value.strip_prefix('-').unwrap_or(value);
     let number = !digits.is_empty()
@@ -18,7 +18,7 @@ pub(super) fn out_of_range(syntax: Syntax, value: &str) -> bool {
     number && numeric
 }
 
-/// How `value` would be right, where that is known.
+/// Returns the correct form of `value`, if it is known.
 pub(super) fn repair(syntax: Syntax, value: &str) -> Option<String> {
     let repaired = match syntax {
         Syntax::Untrusted | Syntax::UntrustedOrNull => {
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_value_is_repaired_where_that_can_be_told() {
+    fn a_wrong_value_is_repaired_if_the_right_one_is_known() {
         for (syntax, wrong, right) in [
             (Syntax::Untrusted, "\"a b\"", Some("612062")),
             (Syntax::Untrusted, "dmsetup", Some("\"dmsetup\"")),
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_too_great_is_told_from_what_is_no_number() {
+    fn a_number_that_is_out_of_range_is_no_wrong_syntax() {
         assert!(out_of_range(Syntax::U32, "4294967296"));
         assert!(out_of_range(Syntax::U32, "-1"));
         assert!(!out_of_range(Syntax::U32, "01"));

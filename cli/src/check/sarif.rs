@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `--format sarif`: SARIF 2.1.0, which code hosts and editors show beside the lines.
+//! `--format sarif`: SARIF 2.1.0, which code hosts and editors show next to the lines.
 //!
 //! Results are written as they are found, so that memory does not grow with them.
 
@@ -24,7 +24,7 @@ impl<W: Write> Sarif<W> {
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
+    /// If `out` cannot be written to.
     pub fn begin(mut out: W) -> io::Result<Self> {
         let rules: Vec<Value> = Rule::ALL
             .iter()
@@ -84,7 +84,7 @@ impl<W: Write> Reporter for Sarif<W> {
         write!(self.out, "{comma}\n{object}")
     }
 
-    fn absent(&mut self, rule: Rule) -> io::Result<()> {
+    fn unmet(&mut self, rule: Rule) -> io::Result<()> {
         let name = rule.name();
         self.problems
             .push(format!("--expect {name}: nothing was found by {name}"));
@@ -111,7 +111,7 @@ impl<W: Write> Reporter for Sarif<W> {
     }
 }
 
-/// A path as the URI reference that SARIF asks for.
+/// Returns a path as the URI reference that SARIF requires.
 fn uri(path: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-~".contains(&b);
     path.bytes()

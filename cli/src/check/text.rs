@@ -9,10 +9,10 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use hashbrown::HashMap;
 use std::io::{self, Write};
 
-/// How many causes are counted at a time. What comes beyond is printed as it comes.
+/// The maximum number of causes that are counted at a time. Beyond it, all are printed first.
 const CAUSES: usize = 1024;
 
-/// How many places of a cause are named.
+/// The maximum number of places that are named for a cause.
 const PLACES: usize = 5;
 
 /// Writes findings to `W`: each cause once, with its count.
@@ -26,7 +26,7 @@ pub struct Text<W> {
     known: HashMap<Key, usize>,
 }
 
-/// What findings of one cause have in common: the numbers in their messages are left out.
+/// The identity of a cause: rule, severity, and the message without its numbers.
 type Key = (Rule, Severity, String);
 
 /// Findings of one cause.
@@ -34,12 +34,12 @@ type Key = (Rule, Severity, String);
 struct Cause {
     name: String,
     first: Finding,
-    /// How many more there are, and where the first of them are.
+    /// The number of further findings, and the places of the first of them.
     more: u64,
     places: Vec<(String, u64)>,
 }
 
-/// `message` without its numbers.
+/// Returns `message` without its numbers.
 fn template(message: &str) -> String {
     let mut template = String::with_capacity(message.len());
     for letter in message.chars() {
@@ -83,7 +83,7 @@ impl Cause {
 }
 
 impl<W: Write> Text<W> {
-    /// For a terminal of `width` columns, with colour or without.
+    /// Creates a reporter for a terminal of `width` columns, with colour or without.
     pub fn new(out: W, colour: bool, width: usize) -> Self {
         let renderer = match colour {
             true => Renderer::styled(),
@@ -100,7 +100,7 @@ impl<W: Write> Text<W> {
         }
     }
 
-    /// Prints what was counted.
+    /// Prints the counted causes.
     fn counted(&mut self) -> io::Result<()> {
         self.known.clear();
         for cause in std::mem::take(&mut self.causes) {
@@ -176,7 +176,7 @@ impl<W: Write> Reporter for Text<W> {
         Ok(())
     }
 
-    fn absent(&mut self, rule: Rule) -> io::Result<()> {
+    fn unmet(&mut self, rule: Rule) -> io::Result<()> {
         self.counted()?;
         let text = format!("--expect {0}: nothing was found by {0}", rule.name());
         let group = annotate_snippets::Group::with_title(Level::ERROR.primary_title(text.as_str()));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! A record of a guest by itself: what the kernel wrote, and what stands in `msg='...'`.
+//! Judges a record of a guest by itself: the kernel's fields, and those in `msg='...'`.
 
 use super::fields::{Contract, JudgedFields};
 use super::finding::{Finding, Rule, printable};
@@ -13,17 +13,17 @@ use dmns_audit_log::line::{inner, inner_fields};
 use dmns_audit_log::virt::VirtType;
 use dmns_audit_log::virt::layout::{OUTER, OUTER_SOURCE, SHAPES, shape};
 
-/// A record of a guest, judged.
+/// A record of a guest, with its findings.
 #[derive(Debug)]
 pub(super) struct JudgedGuest<'a> {
     /// Its type.
     pub(super) ty: VirtType,
-    /// Where it stands.
+    /// Its place.
     pub(super) place: Place,
-    /// What it begins with.
+    /// Its head.
     pub(super) head: &'a Head<'a>,
     raw: &'a Raw<'a>,
-    /// The fields in `msg='...'`, if it is about something that the contract knows.
+    /// The fields in `msg='...'`, if the contract knows the subject.
     fields: Option<JudgedFields<'a>>,
     findings: Vec<Finding>,
 }
@@ -60,12 +60,12 @@ impl<'a> JudgedGuest<'a> {
         judged
     }
 
-    /// The value of the field called `name` in `msg='...'`, as it is written.
+    /// Returns the value of the field called `name` in `msg='...'`, as it is written.
     pub(super) fn value(&self, name: &str) -> Option<&str> {
         self.fields.as_ref()?.value(name)
     }
 
-    /// A finding about the field called `name`, by `rule`.
+    /// Returns a finding about the field called `name`, by `rule`.
     pub(super) fn finding(&self, rule: Rule, name: &str, message: String) -> Finding {
         let span = match &self.fields {
             Some(fields) => fields.span(name),
@@ -76,7 +76,7 @@ impl<'a> JudgedGuest<'a> {
         finding
     }
 
-    /// What is wrong with it.
+    /// Returns the findings.
     pub(super) fn findings(self) -> Vec<Finding> {
         let mut findings = self.findings;
         findings.extend(
@@ -101,7 +101,7 @@ impl<'a> JudgedGuest<'a> {
         finding
     }
 
-    /// What the kernel wrote before `msg=`.
+    /// Judges the kernel's fields before `msg=`.
     fn outer(&mut self, body: &str, end: usize) {
         let contract = Contract {
             name: self.ty.name(),
@@ -121,7 +121,7 @@ impl<'a> JudgedGuest<'a> {
         self.findings.extend(outer.findings);
     }
 
-    /// The last quote, and nothing after it.
+    /// Judges the end: the last quote, and nothing after it.
     fn ends(&mut self, body: &str, at: usize) {
         let rest = body[at..].trim_end();
         if rest == "'" {
@@ -198,7 +198,8 @@ impl<'a> JudgedGuest<'a> {
         let mut fields =
             JudgedFields::judge(contract, self.place, self.raw, at, text.to_owned(), true);
         for finding in &mut fields.findings {
-            // libvirt does not encode some of its paths. As long as they are plain, nothing is forged.
+            // libvirt does not encode some of its paths. As long as they are plain, nothing is
+            // forged.
             let value = &finding.line[finding.span.clone()];
             if finding.rule == Rule::Encoding && value.starts_with('/') {
                 *finding = finding.clone().note();
@@ -207,7 +208,7 @@ impl<'a> JudgedGuest<'a> {
         self.fields = Some(fields);
     }
 
-    /// What values have to do with each other.
+    /// Judges the relations of values.
     fn meaning(&mut self) {
         let control = self.ty == VirtType::Control && self.value("op") == Some("start");
         let runs = self.value("vm-pid").and_then(|pid| pid.parse::<i64>().ok());

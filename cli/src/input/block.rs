@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! A part of a log, and what was found in it. Other threads than the one that asks can fill it.
+//! A block of a log, and the lines that were found in it. Any thread can fill it.
 
 use super::lines::{self, End, LONGEST};
 use super::wanted::Wanted;
@@ -11,27 +11,27 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// What is looked for.
+/// The lines that the reader threads search.
 #[derive(Clone, Debug)]
 pub struct Prefetch {
-    /// All that may ever be wanted.
+    /// All lines that may be wanted.
     pub ever: Wanted,
-    /// What most likely is: that is parsed too.
+    /// The likely ones, which the threads parse too.
     pub likely: Wanted,
-    /// Whether that includes its fields: where each is.
+    /// Whether the threads also split the fields of these.
     pub fields: bool,
-    /// What is wanted too within a few lines after which others.
+    /// Lines that are also wanted within [`SOON`] lines after others: both sets.
     pub soon: Option<(Wanted, Wanted)>,
 }
 
-/// How many lines that is.
+/// The number of lines after which [`Prefetch::soon`] ends.
 const SOON: u32 = 64;
 
-/// The same at the beginning of a block, where it is not known of which events they are: each costs there.
+/// The number of lines at the beginning of a block, where the events of lines are not known.
 const FIRST: u32 = 8;
 
 impl Prefetch {
-    /// All that may be wanted, soon or ever.
+    /// Returns all lines that may be wanted, soon or ever.
     pub fn all(&self) -> Wanted {
         match &self.soon {
             Some((soon, _)) => self.ever.and(soon),
@@ -39,8 +39,8 @@ impl Prefetch {
         }
     }
 
-    /// Whether what is found stays where it was read. It is copied where that is little, so that the next block is read
-    /// into the same place, which is in the cache.
+    /// Returns whether found lines stay in the read buffer. Few lines are copied out, so that the
+    /// next block is read into the same buffer, which is in the cache.
     pub(super) fn in_place(&self) -> bool {
         self.ever.is_all() || !self.ever.is_same(&self.likely)
     }
@@ -51,54 +51,55 @@ impl Prefetch {
 pub(super) struct Found {
     pub(super) from: u32,
     pub(super) length: u32,
-    /// Which line of the block; the first is 1.
+    /// The number of the line in the block; the first is 1.
     pub(super) number: u32,
     pub(super) end: End,
-    /// Which of `known` of the block it is, or [`NOT_LIKELY`].
+    /// The index in [`Block::known`], or [`NOT_LIKELY`].
     pub(super) known: u32,
 }
 
-/// Of what is not likely wanted: whoever wants it parses it.
+/// The index of a line that the threads did not parse. The consumer parses it.
 pub(super) const NOT_LIKELY: u32 = u32::MAX;
 
-/// What a line is that is likely wanted.
+/// The parsed form of a likely line.
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) parts: Parts,
-    /// Where its fields are, of `spans` of the block.
+    /// The range of its fields in [`Block::spans`].
     pub(super) spans: (u32, u32),
 }
 
-/// What was found in a block.
+/// The lines that were found in a block.
 #[derive(Debug, Default)]
 pub(super) struct Block {
-    /// The text of what was found; or all that was read, where that stays in its place.
+    /// The text of the found lines, or the whole read buffer if they stay in place.
     pub(super) bytes: Vec<u8>,
     pub(super) found: Vec<Found>,
     pub(super) known: Vec<Known>,
-    /// Where the fields are of what was found.
+    /// The spans of the fields of found lines.
     pub(super) spans: Vec<Span>,
-    /// For how many lines more others are wanted, and of which events they are, if that is known.
+    /// The number of lines for which [`Prefetch::soon`] still applies, and its events, if they are
+    /// known.
     pub(super) soon: u32,
     awaited: Vec<u64>,
-    /// Whether a line that is not wanted is looked at all the same.
+    /// Whether lines that are not wanted are examined.
     pub(super) careful: bool,
-    /// How many lines begin in it.
+    /// The number of lines that begin in it.
     pub(super) lines: u64,
     /// Whether one of the lines that are not wanted is a record.
     pub(super) records: bool,
-    /// What came after them.
+    /// The error after these lines.
     pub(super) error: Option<io::Error>,
 }
 
 impl Block {
-    /// Nothing was found in it yet; its text stays.
+    /// Empties the block; its text stays.
     pub(super) fn clear(&mut self) {
         self.found.clear();
         self.known.clear();
         self.spans.clear();
         self.lines = 0;
-        // What is likely may be in the block before.
+        // A likely line may be in the block before.
         self.soon = FIRST;
         self.awaited.clear();
         self.careful = true;
@@ -106,11 +107,11 @@ impl Block {
         self.error = None;
     }
 
-    /// Its next line is `text`, which begins at the place `at` of what was read.
+    /// Adds the next line `text`, which begins at offset `at` of the read buffer.
     #[inline(always)]
     pub(super) fn line(&mut self, text: &[u8], at: usize, end: End, wanted: &Prefetch) {
         self.lines += 1;
-        // What is no whole line is told in any case, as `Lines` does.
+        // An incomplete line is always reported, as `Lines` does.
         if end != End::Newline || wanted.ever.may_want(text) {
             self.keep(text, at, end, wanted);
         } else if self.careful {
@@ -118,7 +119,8 @@ impl Block {
         }
     }
 
-    /// The line `text` is not wanted, but may be, for it comes soon after one that is; or none before it was a record.
+    /// Examines the line `text`, which is not wanted. It may be, if it is soon after a wanted one,
+    /// or if no line before was a record.
     #[cold]
     #[inline(never)]
     fn passed(&mut self, text: &[u8], at: usize, wanted: &Prefetch) {
@@ -152,7 +154,7 @@ impl Block {
             false => NOT_LIKELY,
         };
         if let Some((_, after)) = &wanted.soon {
-            // One with a number for a type may be another's.
+            // A record with a number for a type may be of another kind.
             let other = self.known.get(known as usize);
             if after.may_want(text) && !other.is_some_and(|other| other.parts.is_of_namespaces()) {
                 if self.soon == 0 {
@@ -189,7 +191,7 @@ impl Block {
         });
     }
 
-    /// Parses `text`, and tells which of `known` it is.
+    /// Parses `text`. Returns its index in [`Block::known`].
     fn know(&mut self, text: &[u8], wanted: &Prefetch) -> u32 {
         let first = self.spans.len() as u32;
         let parsed = head::parse(text);
@@ -213,10 +215,11 @@ fn event(text: &[u8]) -> u64 {
     })
 }
 
-/// How much is read at a time of a line that goes on in the next block.
+/// The number of bytes that are read at a time for a line that continues in the next block.
 const MORE: usize = 4096;
 
-/// What was read of a file. Its room is used again as it is: to fill it with zeroes takes as long as to search it.
+/// A read buffer. It is reused without a reset: to fill it with zeroes takes as long as to search
+/// it.
 #[derive(Debug, Default)]
 pub(super) struct Window {
     room: Vec<u8>,
@@ -228,7 +231,7 @@ impl Window {
         &self.room[..self.length]
     }
 
-    /// Reads `length` bytes more, from `from` on; fewer where the file ends.
+    /// Reads `length` more bytes, from `from` on; fewer at the end of the file.
     fn read(&mut self, file: &File, from: u64, length: usize) -> io::Result<()> {
         let (first, end) = (self.length, self.length + length);
         if self.room.len() < end {
@@ -249,7 +252,8 @@ impl Window {
     }
 }
 
-/// Fills `block` with the lines that begin at `start` or later, and before `end`, in a file of `size` bytes.
+/// Fills `block` with the lines that begin at `start` or later, and before `end`, in a file of
+/// `size` bytes.
 pub(super) fn fill(
     block: &mut Block,
     file: &File,
@@ -262,7 +266,7 @@ pub(super) fn fill(
         block.bytes.clear();
     }
     block.error = search(file, range, wanted, window, block).err();
-    // The next block is read where this one was before.
+    // The next block is read into the buffer that this one had before.
     if wanted.in_place() {
         std::mem::swap(&mut block.bytes, &mut window.room);
     }
@@ -276,12 +280,12 @@ fn search(
     window: &mut Window,
     block: &mut Block,
 ) -> io::Result<()> {
-    // The byte before tells whether a line begins at `start`.
+    // The byte before shows whether a line begins at `start`.
     let first = start.saturating_sub(1);
     let region = (end - first) as usize;
     window.length = 0;
     let error = window.read(file, first, region).err();
-    // Where the file became shorter meanwhile, it ends here.
+    // If the file became shorter meanwhile, it ends here.
     let (region, whole) = match window.length {
         read if read < region => (read, true),
         _ => (region, end == size),
@@ -305,7 +309,7 @@ fn search(
     if at >= region {
         return error.map_or(Ok(()), Err);
     }
-    // The last line goes on in the next block.
+    // The last line continues in the next block.
     let mut newline = None;
     while !whole && newline.is_none() && window.length - at <= LONGEST {
         let length = window.length;

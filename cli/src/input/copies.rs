@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Records that stand in several logs: a copy, a compressed file and its original, a syslog and auditd's log.
-//! Logs are read in the order of time, so that copies come close to each other.
+//! Finds records that are in several logs: a copy, a compressed file and its original, a syslog and
+//! auditd's log. Logs are read in the order of time, so that copies are close to each other.
 
 use super::sample;
 use super::{Place, log};
@@ -11,17 +11,17 @@ use dmns_audit_log::line::Stamp;
 use hashbrown::{DefaultHashBuilder, HashMap};
 use std::collections::VecDeque;
 
-/// How many records are remembered.
+/// The number of records in memory.
 const MOST: usize = 1 << 16;
 
-/// For how long, in seconds of the logs.
+/// The time that a record stays in memory, in seconds of the logs.
 const LONG: u64 = 5;
 
 /// A record that came.
 #[derive(Debug)]
 struct Known {
     host: Host,
-    /// How often each log has it: one may have it several times by right.
+    /// The count in each log: a log may have a record several times.
     times: Vec<(usize, u32)>,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Copies {
     left_out: LeftOut,
 }
 
-/// How many records were left out, and where the first one stands.
+/// The number of records that were left out, and the place of the first.
 #[derive(Debug, Default)]
 pub(super) struct LeftOut {
     records: u64,
@@ -50,7 +50,7 @@ impl LeftOut {
         self.first.get_or_insert_with(|| (place, line.to_vec()));
     }
 
-    /// What was left out.
+    /// Returns the records that were left out.
     pub(super) fn all(&self) -> Option<log::Repeated> {
         let (first, line) = self.first.as_ref()?;
         Some(log::Repeated {
@@ -61,7 +61,8 @@ impl LeftOut {
     }
 }
 
-/// A log that begins again, as of `cat a a`: what is no newer than what came is left out.
+/// Finds a log that begins again, as with `cat a a`. Records that are not newer than those before
+/// are left out.
 #[derive(Debug, Default)]
 pub(super) struct Again {
     /// The first record.
@@ -74,7 +75,7 @@ pub(super) struct Again {
 }
 
 impl Again {
-    /// The record `head` came, at `place`. Returns whether it came before.
+    /// Adds the record `head`, at `place`. Returns whether it came before.
     #[inline]
     pub(super) fn came(&mut self, head: &Head<'_>, place: Place, line: &[u8]) -> bool {
         if self.begun || self.first.is_none() || head.stamp.serial == self.serial {
@@ -101,7 +102,7 @@ impl Again {
             .first
             .get_or_insert_with(|| (head.stamp, line.to_vec()));
         self.serial = stamp.serial;
-        // One may be there twice by right, while its event lasts.
+        // A record may occur twice while its event lasts.
         if *stamp == head.stamp && !self.begun {
             let over = newest.is_some_and(|newest| event::is_over(stamp.seconds, newest.seconds));
             self.begun = over && first == line;
@@ -116,8 +117,8 @@ impl Again {
 }
 
 impl Copies {
-    /// The record `head` came, at `place` of the log `source`, when the logs were at the second `now`. Returns whether
-    /// it came before.
+    /// Adds the record `head`, at `place` of the log `source`. The logs are at the second `now`.
+    /// Returns whether it came before.
     pub(super) fn came(
         &mut self,
         head: &Head<'_>,
@@ -167,12 +168,12 @@ impl Copies {
         false
     }
 
-    /// The host that `host` turned out to be.
+    /// Returns the host that is the same as `host`.
     pub(super) fn host(&self, host: Host) -> Host {
         self.same.get(&host).copied().unwrap_or(host)
     }
 
-    /// What was left out.
+    /// Returns the records that were left out.
     pub(super) fn left_out(&self) -> Option<log::Repeated> {
         self.left_out.all()
     }

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! journald's copy of the audit records, as `journalctl` writes it: `-o export` or `-o json`. Each entry of the audit
-//! transport becomes the line that auditd would have written; so does a message of the kernel, or of a program, that is
-//! a record. What a message says of records that are missing becomes a line too.
+//! Reads journald's copy of the audit records, in the output of `journalctl -o export` or `-o
+//! json`. Each entry of the audit transport becomes the line that auditd would have written. So
+//! does a message of the kernel, or of a program, that is a record. A message about missing records
+//! becomes a line too.
 //!
-//! The line has the entry's host as `node=`, and the entry's boot where the names of an enriched record stand. A record
-//! that comes by two transports becomes one line.
+//! The line has the entry's host as `node=`, and the entry's boot in the place of an enriched
+//! record's names. A record that comes by two transports becomes one line.
 //!
-//! C: `process_audit_string()` in `src/journal/journald-audit.c` of systemd: `MESSAGE=` is the name of the type and the
-//! text of the record, `_AUDIT_TYPE=`, `_AUDIT_ID=` and `_SOURCE_REALTIME_TIMESTAMP=` are the rest. An EOE has no text,
-//! and so no entry.
+//! C: `process_audit_string()` in `src/journal/journald-audit.c` of systemd: `MESSAGE=` is the name
+//! of the type and the text of the record, `_AUDIT_TYPE=`, `_AUDIT_ID=` and
+//! `_SOURCE_REALTIME_TIMESTAMP=` are the rest. An EOE has no text, and so no entry.
 
 use super::lines::LONGEST;
 use crate::record::event::BOOT;
@@ -24,7 +25,7 @@ use std::hash::BuildHasher;
 use std::io::{self, BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-/// How `journalctl` writes.
+/// An output format of `journalctl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// `-o export`: a field a line, an empty line after each entry.
@@ -36,10 +37,10 @@ pub enum Format {
 }
 
 impl Format {
-    /// How many bytes [`Format::of`] wants to see.
+    /// The number of bytes that [`Format::of`] needs.
     pub const MAGIC: usize = 12;
 
-    /// What begins so, if it is of the journal.
+    /// Returns the format of an output that begins so, if it is journalctl's.
     pub fn of(begin: &[u8]) -> Option<Self> {
         let begin = plain(begin);
         match begin {
@@ -52,7 +53,7 @@ impl Format {
     }
 }
 
-/// What the output of `journalctl -o export` begins with.
+/// The fields that the output of `journalctl -o export` begins with.
 const EXPORTED: [&[u8]; 5] = [
     b"__CURSOR=",
     b"__REALTI",
@@ -61,27 +62,27 @@ const EXPORTED: [&[u8]; 5] = [
     b"_TRANSPO",
 ];
 
-/// The same behind a byte order mark, and behind empty lines.
+/// Returns `text` without a byte order mark and empty lines before it.
 fn plain(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xef\xbb\xbf")
         .unwrap_or(text)
         .trim_ascii_start()
 }
 
-/// Reads as the lines that auditd would have written.
+/// Reads entries as the lines that auditd would have written.
 pub struct Records<R> {
     source: BufReader<R>,
     format: Format,
     line: Vec<u8>,
-    /// What of `line` was handed out.
+    /// The number of bytes of `line` that were handed out.
     at: usize,
-    /// How many entries lack their text.
+    /// The number of entries without their text.
     cut: u64,
-    /// How many objects there were, and how many of them are entries of a journal; how many records came of these.
+    /// The number of objects, of journal entries among them, and of records from these.
     objects: u64,
     entries: u64,
     records: u64,
-    /// What the first object that is no entry looks like.
+    /// The form of the first object that is no entry.
     other: Option<Form>,
     /// Whether lines name their host.
     named: bool,
@@ -89,7 +90,7 @@ pub struct Records<R> {
     recent: Recent,
 }
 
-/// What machines are called: two that have the same name are two.
+/// The names of machines. Two machines with one name get two names.
 #[derive(Debug, Default)]
 struct Machines {
     by_id: HashMap<String, String>,
@@ -97,7 +98,7 @@ struct Machines {
 }
 
 impl Machines {
-    /// What the machine with this `id` is called, which calls itself `name`.
+    /// Returns the name of the machine with this `id`, which has the host name `name`.
     fn name(&mut self, id: Option<&str>, name: Option<&str>) -> Option<String> {
         let plain = |text: &str| {
             text.chars()
@@ -121,10 +122,10 @@ impl Machines {
     }
 }
 
-/// How many records are remembered.
+/// The number of records in memory.
 const RECENT: usize = 8192;
 
-/// The last records, and by which transport each came.
+/// The last records, and the transport of each.
 #[derive(Debug, Default)]
 struct Recent {
     known: HashMap<u64, (bool, u64)>,
@@ -133,7 +134,7 @@ struct Recent {
 }
 
 impl Recent {
-    /// Whether the record `line` came before by the other transport.
+    /// Returns whether the record `line` came before by the other transport.
     fn is_known(&mut self, line: &[u8], audit: bool) -> bool {
         let Parsed::Record(head) = head::parse(line) else {
             return false;
@@ -164,7 +165,7 @@ impl Recent {
     }
 }
 
-/// An entry, as far as it is needed.
+/// The fields of an entry that are needed.
 #[derive(Debug, Default, Deserialize)]
 struct Entry {
     #[serde(rename = "_TRANSPORT")]
@@ -190,7 +191,7 @@ struct Entry {
 }
 
 impl<R: Read> Records<R> {
-    /// What `source` brings, which `journalctl` wrote.
+    /// Creates a reader of `source`, an output of `journalctl`.
     pub fn new(source: R, format: Format) -> Self {
         Self {
             source: BufReader::new(source),
@@ -208,7 +209,7 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// The same of this machine's own journal: its lines name no host.
+    /// Creates a reader of this machine's own journal. Its lines name no host.
     pub fn own(source: R, format: Format) -> Self {
         Self {
             named: false,
@@ -216,7 +217,7 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// The next entry; `None` at the end.
+    /// Returns the next entry; `None` at the end.
     fn entry(&mut self) -> io::Result<Option<Entry>> {
         match self.format {
             Format::Json => {
@@ -248,7 +249,8 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// The next entry of several lines: it ends with a line that begins with the last bracket.
+    /// Returns the next entry of several lines. It ends with a line that begins with the last
+    /// bracket.
     fn pretty(&mut self) -> io::Result<Option<Entry>> {
         let mut text = Vec::new();
         loop {
@@ -274,7 +276,7 @@ impl<R: Read> Records<R> {
         Ok(Some(entry))
     }
 
-    /// Counts an object, and keeps what the first one looks like that is no entry.
+    /// Counts an object, and keeps the form of the first one that is no entry.
     fn see(&mut self, entry: &Entry, text: &[u8]) {
         let is_entry = entry.transport.is_some() || entry.cursor.is_some() || entry.time.is_some();
         match is_entry {
@@ -291,7 +293,7 @@ impl<R: Read> Records<R> {
         io::Error::new(io::ErrorKind::InvalidData, what)
     }
 
-    /// What is to be said at the end, once.
+    /// Returns the message at the end, once.
     fn last_word(&mut self) -> Option<String> {
         let (cut, objects) = (
             std::mem::take(&mut self.cut),
@@ -356,7 +358,7 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// A value that is no text: its length in 64 bits, little endian, itself, and a newline.
+    /// Reads a binary value: its length in 64 bits, little endian, itself, and a newline.
     fn binary(&mut self) -> io::Result<Vec<u8>> {
         let mut length = [0; 8];
         self.source.read_exact(&mut length)?;
@@ -372,20 +374,21 @@ impl<R: Read> Records<R> {
     }
 }
 
-/// What an entry is.
+/// The kind of an entry.
 enum Line {
-    /// None of audit's.
+    /// No entry of audit.
     Other,
     /// `journalctl` left out its text.
     Cut,
-    /// A record, without its node, its boot and its newline; whether the audit transport brought it.
+    /// A record, without its node, its boot and its newline; whether the audit transport brought
+    /// it.
     Record(Vec<u8>, bool),
     /// A message that records are missing.
     Loss(Vec<u8>),
 }
 
 impl Entry {
-    /// Its line.
+    /// Returns its line.
     fn line(&self) -> Line {
         match self.transport.as_ref().and_then(Value::as_str) {
             Some("audit") => self.audit().unwrap_or(Line::Other),
@@ -393,7 +396,7 @@ impl Entry {
         }
     }
 
-    /// The line of an entry of the audit transport.
+    /// Returns the line of an entry of the audit transport.
     fn audit(&self) -> Option<Line> {
         let number = |value: &Option<Value>| value.as_ref()?.as_str()?.parse::<u64>().ok();
         let (ty, id, micros) = (number(&self.ty)?, number(&self.id)?, number(&self.micros)?);
@@ -410,7 +413,8 @@ impl Entry {
         Some(Line::Record(line, true))
     }
 
-    /// The line of any other entry: a record that the kernel or a program wrote as a message.
+    /// Returns the line of any other entry: a record that the kernel or a program wrote as a
+    /// message.
     fn message(&self) -> Line {
         let Some(message) = self.message.as_ref().and_then(bytes) else {
             return Line::Other;
@@ -505,7 +509,8 @@ impl<R> Records<R> {
     }
 }
 
-/// A value that is text, or bytes; `None` if it is too long for `journalctl` without `--all`.
+/// Returns a value that is text, or bytes; `None` if it is too long for `journalctl` without
+/// `--all`.
 fn bytes(value: &Value) -> Option<Vec<u8>> {
     match value {
         Value::String(text) => Some(text.clone().into_bytes()),
@@ -541,15 +546,15 @@ impl<R: Read> Read for Records<R> {
 pub struct Journalctl {
     records: Records<ChildStdout>,
     child: Child,
-    /// Something was read, or it was said that nothing was.
+    /// Something was read, or a message said that nothing was.
     any: bool,
 }
 
-/// Starts `journalctl`. With `follow`, it brings what is new from here on, and does not end.
+/// Starts `journalctl`. With `follow`, it returns new entries only, and does not end.
 ///
 /// # Errors
 ///
-/// Where there is none.
+/// If there is none.
 pub fn journalctl(follow: bool) -> io::Result<Journalctl> {
     let follow: &[&str] = match follow {
         true => &["--follow", "--lines=0"],
@@ -647,7 +652,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_was_left_out_is_told_at_the_end() {
+    fn a_text_that_was_left_out_is_reported_at_the_end() {
         let entry = |message: &str| {
             format!(
                 r#"{{"_TRANSPORT":"audit","_AUDIT_TYPE":"1339","_AUDIT_ID":"21","_SOURCE_REALTIME_TIMESTAMP":"1795247269749000","MESSAGE":{message}}}"#

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Cuts a stream into lines. The buffer does not grow: what is no line of a log is cut.
+//! Cuts a stream into lines. The buffer does not grow: a line that is too long is cut.
 
 use super::wanted::Wanted;
 use crate::record::head::{self, Parsed};
 use std::io::{self, Read};
 
-/// How much is read at once. It fits the second-level cache, where the search for the ends of lines is
-/// faster than memory.
+/// The number of bytes of a read. It fits the second-level cache, where the search for the ends of
+/// lines is faster than memory.
 const BLOCK: usize = 256 * 1024;
 
 /// The longest line handed out whole. The kernel's longest record has 8970 bytes (C:
@@ -17,20 +17,20 @@ pub const LONGEST: usize = 64 * 1024;
 /// A line of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Raw<'a> {
-    /// Its text, without the newline. Of a line longer than [`LONGEST`], the beginning.
+    /// Its text, without the newline. A line longer than [`LONGEST`] is cut.
     pub text: &'a [u8],
-    /// Which line of the file this is; the first is 1.
+    /// The number of the line in the file; the first is 1.
     pub number: u64,
-    /// How it ends.
+    /// The end of the line.
     pub end: End,
 }
 
-/// How a line ends.
+/// The end of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// With a newline.
     Newline,
-    /// With the file: whoever wrote it may not have been done.
+    /// With the file: the writer may not have been done.
     File,
     /// It is longer than [`LONGEST`]; the rest is left out.
     Cut,
@@ -44,19 +44,19 @@ pub struct Lines<R> {
     /// `buffer[start..end]` is read and not handed out.
     start: usize,
     end: usize,
-    /// How many lines were handed out or left out.
+    /// The number of lines that were handed out or left out.
     number: u64,
     /// Inside a line that was cut: leave out all up to its newline.
     cutting: bool,
     at_end: bool,
-    /// Where the line is that was found last.
+    /// The place of the line that was found last.
     found: (usize, usize, End),
-    /// Whether a line that nobody wants is a record.
+    /// Whether a line that was not wanted is a record.
     records: bool,
 }
 
 impl<R: Read> Lines<R> {
-    /// The lines of `source`, which need not be buffered.
+    /// Creates a reader of `source`, which need not be buffered.
     pub fn new(source: R) -> Self {
         Self {
             source,
@@ -71,18 +71,18 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// Whether a line that was not wanted is a record.
+    /// Returns whether a line that was not wanted is a record.
     pub fn has_records(&self) -> bool {
         self.records
     }
 
-    /// How many lines there were so far.
+    /// Returns the number of lines so far.
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// The next line that `wanted` may want; `None` at the end. After an error, what is left comes as a
-    /// last line.
+    /// Returns the next line that `wanted` may want; `None` at the end. After an error, the rest is
+    /// the last line.
     pub fn next_line(&mut self, wanted: &Wanted) -> io::Result<Option<Raw<'_>>> {
         Ok(self.seek(wanted)?.then(|| self.found()))
     }
@@ -133,7 +133,7 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// The line that [`Lines::seek`] found last.
+    /// Returns the line that [`Lines::seek`] found last.
     pub fn found(&self) -> Raw<'_> {
         let (from, to, end) = self.found;
         Raw {
@@ -143,7 +143,7 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// Moves what is left to the front, and reads a block after it.
+    /// Moves the rest to the front, and reads a block after it.
     fn fill(&mut self) -> io::Result<()> {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
@@ -166,7 +166,7 @@ impl<R: Read> Lines<R> {
     }
 }
 
-/// Whether `line` is a record.
+/// Returns whether `line` is a record.
 #[cold]
 pub(super) fn is_record(line: &[u8]) -> bool {
     matches!(head::parse(line), Parsed::Record(_))

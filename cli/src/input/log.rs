@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! All logs that were asked for, as one sequence of lines.
+//! Reads all requested logs as one sequence of lines.
 
 use super::block::Prefetch;
 use super::copies::{Again, Copies};
@@ -25,12 +25,12 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// Where a line stands.
+/// The place of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place {
-    /// Which file; [`Log::name`] has its name.
+    /// The number of the file; [`Log::name`] has its name.
     pub file: usize,
-    /// Which line of it; the first is 1.
+    /// The number of the line; the first is 1.
     pub line: u64,
 }
 
@@ -39,9 +39,9 @@ pub struct Place {
 pub struct Problem {
     /// The file, or `<stdin>`.
     pub name: String,
-    /// How many lines of it were read.
+    /// The number of lines that were read.
     pub lines: u64,
-    /// Why not more.
+    /// The error.
     pub error: io::Error,
 }
 
@@ -55,24 +55,24 @@ impl std::fmt::Display for Problem {
     }
 }
 
-/// What a log brings next.
+/// The next item of a log.
 #[derive(Debug)]
 pub enum Step<'a> {
-    /// A line, and what it is.
+    /// A line, parsed.
     Line(Place, Raw<'a>, Parsed<'a>),
-    /// The rest of a file is out of reach. The next file comes next.
+    /// The rest of a file cannot be read. The next file follows.
     Problem(Problem),
 }
 
-/// From this many bytes on, a file is searched on more than one processor.
+/// The size from which a file is searched on more than one processor.
 const LARGE: u64 = 4 << 20;
 
-/// Records that stand in several logs, or twice in one, and count once.
+/// Records that are in several logs, or twice in one, and count once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repeated {
-    /// How many were left out.
+    /// The number that was left out.
     pub records: u64,
-    /// Where the first of them stands.
+    /// The place of the first.
     pub first: Place,
     /// The line there.
     pub line: Vec<u8>,
@@ -93,23 +93,24 @@ impl Repeated {
 /// Device-mapper records with the numbers of the first patches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Early {
-    /// How many.
+    /// Their number.
     pub records: u64,
-    /// Where the first stands.
+    /// The place of the first.
     pub first: Place,
-    /// How the log writes its type.
+    /// The type as the log writes it.
     pub name: String,
-    /// What its fields show it to be.
+    /// The type that its fields show.
     pub ty: RecordType,
 }
 
 impl Early {
-    /// A sentence about them.
+    /// Returns a sentence about them.
     pub fn describe(&self) -> String {
         Self::said(self.ty, self.name.as_bytes()).unwrap_or_default()
     }
 
-    /// The same about a record of type `ty`, which a log calls `name`, if it is one.
+    /// Returns a sentence about a record of type `ty`, which a log calls `name`, if it has such a
+    /// number.
     pub fn said(ty: RecordType, name: &[u8]) -> Option<String> {
         let now = match ty {
             RecordType::DmCtrl => "URINGOP",
@@ -126,7 +127,7 @@ impl Early {
     }
 }
 
-/// Where the bytes of a file come from.
+/// The source of a file's bytes.
 enum From {
     File(PathBuf),
     Stream(Box<dyn Read + Send>, usize),
@@ -169,7 +170,7 @@ impl Current {
         }
     }
 
-    /// Whether a line that was not wanted is a record.
+    /// Returns whether a line that was not wanted is a record.
     fn has_records(&self) -> bool {
         match self {
             Self::Here(lines) => lines.has_records(),
@@ -183,14 +184,14 @@ impl Current {
 #[derive(Default)]
 struct Source {
     waiting: VecDeque<(String, From)>,
-    /// The file that is read: its number, its lines, how it begins, and whether a record was found in it.
+    /// The current file: its number, its lines, its begin, and whether it has a record.
     file: usize,
     current: Option<Current>,
     begin: Vec<u8>,
     records: bool,
-    /// What its records are called that name no host.
+    /// The host of records that name none.
     host: Option<Box<[u8]>>,
-    /// When the last of its records was made that was found; before the first one, when that was.
+    /// The time of the last record that was found; before the first one, the time of that.
     now: Option<(u64, u16)>,
     /// A line was found, and not handed out.
     found: bool,
@@ -203,38 +204,39 @@ pub struct Log {
     copies: Option<Copies>,
     /// Records that stand twice in one.
     again: Again,
-    /// What may ever be wanted, and where large files are searched on more than one processor.
+    /// The lines that may be wanted, and the options for large files.
     ever: Wanted,
     ahead: Option<(Prefetch, How)>,
     names: Vec<String>,
     hosts: Hosts,
     progress: Progress,
-    /// Whether a record was found in any file, and in which none was, and what that is.
+    /// Whether any file has a record, and the files without one with their forms.
     records: bool,
     silent: Option<(String, Form)>,
     losses: Losses,
     early: Option<Early>,
-    /// What is said of hosts that no record names.
+    /// The message about hosts that no record names.
     taken: Option<String>,
     done: bool,
 }
 
 impl Log {
-    /// The logs at `paths`, oldest first; `-` is standard input. None: the system's own log.
+    /// Opens the logs at `paths`, oldest first; `-` is standard input. Without paths, opens the
+    /// system's own log.
     ///
     /// # Errors
     ///
-    /// Where the system has no log, or it may not be listed. A path that cannot be opened is a
+    /// If the system has no log, or it may not be listed. A path that cannot be opened is a
     /// [`Step::Problem`] at its turn.
     pub fn open(paths: &[PathBuf]) -> io::Result<Self> {
         Self::of_host(paths, None)
     }
 
-    /// The same, where records that name no host are of the one called `host`.
+    /// Opens logs. Records that name no host are of the one called `host`.
     ///
     /// # Errors
     ///
-    /// As [`Log::open`].
+    /// See [`Log::open`].
     pub fn of_host(paths: &[PathBuf], host: Option<&str>) -> io::Result<Self> {
         let paths = match paths {
             [] => system::logs(Path::new("/"))?,
@@ -277,11 +279,11 @@ impl Log {
         Ok(log)
     }
 
-    /// What this system's journal has.
+    /// Opens this system's journal.
     ///
     /// # Errors
     ///
-    /// Where there is no `journalctl`.
+    /// If there is no `journalctl`.
     pub fn journal() -> io::Result<Self> {
         Ok(Self::stream(
             "the journal",
@@ -289,7 +291,7 @@ impl Log {
         ))
     }
 
-    /// One log, called `name`, that `source` brings.
+    /// Creates a log called `name` from `source`.
     pub fn stream(name: &str, source: impl Read + Send + 'static) -> Self {
         let from = From::Stream(Box::new(source), sample::LENGTH);
         let source = Source {
@@ -318,15 +320,16 @@ impl Log {
         }
     }
 
-    /// What the records of each of `groups` are called that name no host, where they may be of several.
+    /// Returns the host of the records of each of `groups` that name none, if they may be of
+    /// several.
     fn name_hosts(&mut self, groups: &[Group]) -> Vec<Option<Box<[u8]>>> {
         let hosts = super::machines::of(groups);
         self.taken = hosts.said;
         hosts.names
     }
 
-    /// From the next file on, searches large ones on all processors, ahead of who asks. No more than `ahead.ever` is
-    /// found then: that has to be all that [`Log::next_step`] is ever asked for.
+    /// Searches large files on all processors, from the next file on. Then only lines of
+    /// `ahead.ever` are found: [`Log::next_step`] must not request others.
     pub fn search_ahead(&mut self, ahead: Prefetch) {
         self.ever = ahead.all();
         self.ahead = How::here().map(|how| (ahead, how));
@@ -373,55 +376,55 @@ impl Log {
         Ok((Current::Parallel(Box::new(lines)), opened.begin))
     }
 
-    /// Does `work`, which writes, perhaps to the terminal that shows how far the reading is.
+    /// Does `work`, which may write to the terminal that shows the progress.
     pub fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
         self.progress.aside(work)
     }
 
-    /// What the file of a [`Place`] is called.
+    /// Returns the name of the file of a [`Place`].
     pub fn name(&self, file: usize) -> &str {
         self.names.get(file).map_or("", String::as_str)
     }
 
-    /// The files that were read so far.
+    /// Returns the files that were read so far.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// Whether a line of any file was a record.
+    /// Returns whether a line of any file was a record.
     pub fn has_records(&self) -> bool {
         self.records
     }
 
-    /// What the log says of records that it does not have.
+    /// Returns the losses that the log announces.
     pub fn losses(&self) -> &Losses {
         &self.losses
     }
 
-    /// Records that stand in several logs.
+    /// Returns the records that are in several logs.
     pub fn repeated(&self) -> Option<Repeated> {
         let copies = self.copies.as_ref().and_then(Copies::left_out);
         copies.or_else(|| self.again.left_out.all())
     }
 
-    /// Device-mapper records that have the numbers of the first patches.
+    /// Returns the device-mapper records with the numbers of the first patches.
     pub fn early(&self) -> Option<&Early> {
         self.early.as_ref()
     }
 
-    /// What was taken for hosts, where no record names them.
+    /// Returns the message about hosts that no record names.
     pub fn taken_hosts(&self) -> Option<&str> {
         self.taken.as_deref()
     }
 
-    /// The next line that `wanted` may want, or what is in its way; `None` at the end.
+    /// Returns the next line that `wanted` may want, or a problem; `None` at the end.
     pub fn next_step(&mut self, wanted: &Wanted) -> Option<Step<'_>> {
         if self.sources.len() != 1 {
             return self.step_of_all(wanted);
         }
         loop {
-            // The borrow checker does not see that a line that is returned ends the loop, so first ask
-            // whether there is one.
+            // The borrow checker does not see that a line that is returned ends the loop, so first
+            // ask whether there is one.
             match self.sources[0]
                 .current
                 .as_mut()
@@ -444,7 +447,7 @@ impl Log {
         self.hand_out(0)
     }
 
-    /// The same, of several logs.
+    /// Returns the next step of several logs.
     fn step_of_all(&mut self, wanted: &Wanted) -> Option<Step<'_>> {
         loop {
             let at = match self.next_of_all(wanted) {
@@ -458,7 +461,7 @@ impl Log {
         }
     }
 
-    /// Opens the next file of the log `at`; `false` where there is none.
+    /// Opens the next file of the log `at`; `false` if there is none.
     fn begin_file(&mut self, at: usize) -> Result<bool, Box<Problem>> {
         let source = &mut self.sources[at];
         let Some((name, from)) = source.waiting.pop_front() else {
@@ -523,7 +526,7 @@ impl Log {
         }
     }
 
-    /// Whether the line that was found in the log `at` is a record that came before.
+    /// Returns whether the line that was found in the log `at` is a record that came before.
     fn is_copy(&mut self, at: usize) -> bool {
         let Some(copies) = &mut self.copies else {
             return false;
@@ -583,8 +586,8 @@ impl Log {
         Some(Step::Line(place, raw, parsed))
     }
 
-    /// The file of the log `at` ends. If nothing in it was understood, that is a problem: none of the kernel's log or a
-    /// syslog, as long as others have records.
+    /// Ends the file of the log `at`. A file without any record is a problem, unless it is the
+    /// kernel's log or a syslog and others have records.
     fn file_ends(&mut self, at: usize) -> Result<(), Box<Problem>> {
         let source = &mut self.sources[at];
         let Some(current) = source.current.take() else {
@@ -614,7 +617,7 @@ impl Log {
         }
     }
 
-    /// All logs have ended.
+    /// Ends all logs.
     fn end(&mut self) -> Option<Step<'static>> {
         self.progress.done();
         if std::mem::replace(&mut self.done, true) || self.records {
@@ -628,7 +631,7 @@ impl Log {
         }))
     }
 
-    /// What was read of the file before the error stays, and comes next.
+    /// Returns the problem. The text before the error stays, and comes next.
     #[cold]
     fn problem(&mut self, at: usize, error: io::Error) -> Box<Problem> {
         let source = &mut self.sources[at];
@@ -645,7 +648,7 @@ impl Log {
     }
 }
 
-/// The lines of a stream, in the order of the kernel.
+/// Returns the lines of a stream, in the order of the kernel.
 fn here(opened: open::Opened) -> (Current, Vec<u8>) {
     let lines = Lines::new(opened.source);
     let order = match opened.journal {
@@ -659,7 +662,7 @@ fn here(opened: open::Opened) -> (Current, Vec<u8>) {
             Current::Sorted(Box::new(Sorted::new(lines, divided)))
         }
     };
-    // What becomes of journald's entries says itself what it is.
+    // A line from a journal entry is a record or nothing.
     let begin = if opened.journal {
         Vec::new()
     } else {
@@ -672,7 +675,7 @@ fn is_disordered(begin: &[u8]) -> bool {
     sample::order(begin) != sample::Order::Kernel
 }
 
-/// How `file` begins.
+/// Reads the begin of `file`.
 fn begin(file: &File) -> io::Result<Vec<u8>> {
     let mut begin = vec![0; sample::LENGTH];
     let mut length = 0;
@@ -692,7 +695,7 @@ fn has_records(begin: &[u8]) -> bool {
     begin.split(|&byte| byte == b'\n').any(lines::is_record)
 }
 
-/// Whether `begin` has nothing that one could fail to understand.
+/// Returns whether `begin` has no content that could be unreadable.
 pub(crate) fn is_nothing(begin: &[u8]) -> bool {
     let nothing = |line: &[u8]| {
         let line = line.trim_ascii();
@@ -705,7 +708,7 @@ pub(crate) fn is_nothing(begin: &[u8]) -> bool {
     begin.split(|&byte| byte == b'\n').all(nothing)
 }
 
-/// The error of an input that is a `form`, as its `line` shows.
+/// Returns the error of an input that is a `form`, as its `line` shows.
 pub(crate) fn unreadable(form: Form, line: Option<u64>) -> io::Error {
     let (what, instead) = (form.describe(), form.instead());
     let text = match line {
@@ -740,7 +743,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_read_is_told_at_its_turn_and_the_rest_is_read() {
+    fn what_cannot_be_read_is_reported_at_its_turn_and_the_rest_is_read() {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         fs::write(at("a.log.2"), "one\ntwo").expect("written");

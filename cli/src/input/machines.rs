@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Which logs are of one machine, where their records name none.
+//! Finds the logs of one machine, if their records name none.
 
 use super::order::Group;
 use std::path::Path;
 
-/// What was found out.
+/// The result.
 #[derive(Debug, Default)]
 pub(super) struct Machines {
-    /// What the records of each log are called that name no host.
+    /// The host of each log's records that name none.
     pub(super) names: Vec<Option<Box<[u8]>>>,
-    /// A sentence, where they are taken for several machines.
+    /// A message, if they are taken for several machines.
     pub(super) said: Option<String>,
 }
 
-/// Sorts the logs `groups` by machine. Those that share a record are of one machine, and those with serial numbers that
-/// run apart are of two. What is left goes by the folder.
+/// Sorts the logs `groups` by machine. Logs that share a record are of one machine. Logs with
+/// serial numbers that contradict are of two. The folder decides for the others.
 pub(super) fn of(groups: &[Group]) -> Machines {
     let mut found = Machines {
         names: vec![None; groups.len()],
         said: None,
     };
-    // A log without a record of its own name is of whom it has a record in common with.
+    // A log without a host is of the host with which it shares a record.
     let named: Vec<&Group> = groups
         .iter()
         .filter(|group| host_of(group).is_some())
@@ -54,7 +54,7 @@ pub(super) fn of(groups: &[Group]) -> Machines {
             _ => false,
         };
         let near = |group: &&&Group| {
-            named.len() == 1 && machines.len() == 1 && is_beside(&groups[at], group)
+            named.len() == 1 && machines.len() == 1 && shares_folder(&groups[at], group)
         };
         let host = named.iter().find(shares).or(named.iter().find(near));
         found.names[at] = host.and_then(|group| host_of(group)).map(Into::into);
@@ -85,7 +85,7 @@ pub(super) fn of(groups: &[Group]) -> Machines {
     found
 }
 
-/// The host that all records of `group` name.
+/// Returns the host that all records of `group` name.
 fn host_of(group: &Group) -> Option<&[u8]> {
     let sample = group.sample.as_ref().filter(|sample| !sample.unnamed)?;
     let mut hosts = sample.hosts.iter();
@@ -99,12 +99,13 @@ fn is_same(a: &Group, b: &Group) -> bool {
     match (&a.sample, &b.sample) {
         (Some(own), Some(other)) if own.shares(other) => true,
         (Some(own), Some(other)) if own.is_apart(other) => false,
-        _ => is_beside(a, b),
+        _ => shares_folder(a, b),
     }
 }
 
-/// Whether two logs are in one folder, or in folders of which one has the other: `/var/log/audit` and `/var/log`.
-fn is_beside(a: &Group, b: &Group) -> bool {
+/// Returns whether two logs are in one folder, or one folder is in the other: `/var/log/audit` and
+/// `/var/log`.
+fn shares_folder(a: &Group, b: &Group) -> bool {
     let folder = |group: &Group| {
         let path = group.paths.first()?;
         let path = path.canonicalize().unwrap_or_else(|_| path.clone());

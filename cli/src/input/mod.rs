@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Finds audit logs, opens them, and hands out their lines, one after the other, in constant memory.
+//! Finds audit logs, opens them, and hands out their lines, one after the other, in constant
+//! memory.
 //!
 //! - [`lines`]: cuts a stream into lines.
-//! - `parallel`: cuts a file into lines on several processors; `block`: a part of a log, and the lines found in it.
+//! - `parallel`: cuts a file into lines on several processors; `block`: a part of a log, and the
+//!   lines found in it.
 //! - [`open`]: plain, or compressed with gzip, xz, zstd, bzip2 or lz4, by content.
-//! - [`journal`]: what journald has of audit.
+//! - [`journal`]: journald's copy of audit records.
 //! - [`order`]: rotated files, oldest first.
-//! - `sample`: what the beginning of a log shows.
+//! - `sample`: examines the beginning of a log.
 //! - `sorted`: the records of each event in the order of the kernel.
-//! - `copies`: records that stand in several logs.
-//! - [`system`]: where this system keeps its log.
-//! - `machines`: which logs are of one machine.
+//! - `copies`: finds records that are in several logs.
+//! - [`system`]: finds this system's log.
+//! - `machines`: finds the logs of one machine.
 //! - [`log`]: all of that as one sequence.
 
 mod block;
@@ -35,7 +37,7 @@ pub use wanted::Wanted;
 
 use std::io;
 
-/// What to do about `error`, where that can be told.
+/// Returns advice about `error`, if there is any.
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => " (audit logs are root's: try sudo)",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Opens a log, compressed or not. What it is, its first bytes tell: names lie, and a pipe has none.
+//! Opens a log, compressed or not. Its first bytes show the format: a name can be wrong, and a pipe
+//! has none.
 
 use super::journal::{self, Records};
 use crate::record::form::{self, Form};
@@ -15,17 +16,18 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// How much is looked at before lines are read: what is in an archive shows later than what is compressed.
+/// The number of bytes that are examined before lines are read. An archive shows later than a
+/// compression.
 const LOOK: usize = 512;
 
-/// The log at `path`, and whether it is plain.
+/// Opens the log at `path`. Returns also whether it is plain.
 pub fn file(path: &Path) -> io::Result<(File, bool)> {
     let file = File::open(path)?;
     if file.metadata()?.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     let mut magic = [0; LOOK];
-    // Of a pipe nothing is taken here: it cannot be read at a place.
+    // A pipe is not read here: it has no offsets.
     let plain = match file.metadata()?.is_file() {
         true => {
             let length = file.read_at(&mut magic, 0)?;
@@ -39,26 +41,26 @@ pub fn file(path: &Path) -> io::Result<(File, bool)> {
     Ok((file, plain))
 }
 
-/// A stream, and how it begins.
+/// A stream, and its begin.
 pub struct Opened {
     /// All of it.
     pub source: Box<dyn Read + Send>,
-    /// Its beginning, of what was read so far.
+    /// Its beginning, as far as it was read.
     pub begin: Vec<u8>,
     /// journalctl wrote it.
     pub journal: bool,
 }
 
-/// The bytes of the log that `source` brings, decompressed. What `journalctl` wrote becomes records.
+/// Returns the bytes of the log `source`, decompressed. The output of `journalctl` becomes records.
 pub fn stream(source: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     Ok(look(source, 0)?.source)
 }
 
-/// The same, and its first `most` bytes. No more is waited for than shows what it is.
+/// Opens a stream, and reads its first `most` bytes. It waits for no more than shows the format.
 ///
 /// # Errors
 ///
-/// Where it cannot be read, or is nothing that can: [`form::of_begin`].
+/// If it cannot be read, or has a format that is not supported: [`form::of_begin`].
 pub fn look(source: impl Read + Send + 'static, most: usize) -> io::Result<Opened> {
     let mut source = decompressed(source)?;
     let least = most.max(journal::Format::MAGIC);
@@ -69,7 +71,7 @@ pub fn look(source: impl Read + Send + 'static, most: usize) -> io::Result<Opene
             Ok(0) => break,
             Ok(read) => length += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // What was read comes first.
+            // The text before the error comes first.
             Err(error) if length > 0 => {
                 begin.truncate(length);
                 let whole = Cursor::new(begin.clone()).chain(Failed(Some(error)));
@@ -85,7 +87,7 @@ pub fn look(source: impl Read + Send + 'static, most: usize) -> io::Result<Opene
 
 fn begun(begin: Vec<u8>, whole: Box<dyn Read + Send>) -> io::Result<Opened> {
     let readable = |form: &Form| {
-        // What is no text may stand before records, as after a crash.
+        // Binary data may precede records, as after a crash.
         let is_record = |line| matches!(head::parse(line), Parsed::Record(_));
         *form == Form::Binary && begin.split(|&byte| byte == b'\n').any(is_record)
     };
@@ -183,7 +185,7 @@ impl<R: Read> Read for Zstd<R> {
     }
 }
 
-/// What the library calls otherwise where a frame ends too early.
+/// Returns the error of a frame that ends too early. The library has another one.
 fn early(error: io::Error) -> io::Error {
     let is_early = |error: &io::Error| error.kind() == io::ErrorKind::UnexpectedEof;
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
@@ -215,7 +217,8 @@ impl<R> Tail<R> {
         }
     }
 
-    /// Whether the mark is there that an LZ4 frame ends with, and perhaps a checksum after it. Old frames have none.
+    /// Returns whether the end mark of an LZ4 frame is there, perhaps with a checksum. Old frames
+    /// have none.
     fn is_whole(&self) -> bool {
         let old = self.first.starts_with(&[0x02, 0x21, 0x4c, 0x18]);
         old || self.last[4..] == [0; 4] || self.last[..4] == [0; 4]
@@ -236,7 +239,7 @@ impl<R: Read> Read for Tail<R> {
     }
 }
 
-/// LZ4 frames. The library takes a frame that ends too early for whole.
+/// LZ4 frames. The library does not detect a frame that ends too early.
 struct Lz4<R: Read>(FrameDecoder<Tail<R>>);
 
 impl<R: Read> Read for Lz4<R> {
@@ -267,7 +270,7 @@ mod tests {
 
     /// The files were made by the programs that are called so.
     #[test]
-    fn each_format_is_told_by_its_content_and_parts_may_follow_each_other() {
+    fn each_format_is_recognised_by_its_content_and_parts_may_follow_each_other() {
         let text = include_bytes!("../../tests/logs/dm.log");
         for (name, packed) in [
             ("plain", &text[..]),

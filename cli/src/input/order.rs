@@ -1,30 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The order of several logs: rotated files of one log from the oldest to the newest, whatever order the
-//! shell names them in; unrelated logs by their first record.
+//! Orders several logs. Rotated files of one log go from the oldest to the newest, in any order of
+//! the command line. Unrelated logs go by their first record.
 
 use super::open;
 use super::sample::{self, Sample};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// How a rotated file stands to the others of its log. Greater is newer.
+/// The age of a rotated file among the files of its log. Greater is newer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Age {
     /// `audit.log.3`, as auditd does it: the greater, the older.
     Turn(std::cmp::Reverse<u64>),
-    /// `audit.log-20261121`, as logrotate's `dateext` does it: its digits, and those of a time after them.
+    /// `audit.log-20261121`, as logrotate's `dateext` does it: its digits, and those of a time
+    /// after them.
     Date(String),
     /// `audit.log`, which is being written.
     Current,
 }
 
-/// What a compressed log ends with.
+/// The suffixes of compressed logs.
 const PACKED: [&str; 9] = [
     ".gz", ".xz", ".zst", ".bz2", ".lz4", ".zstd", ".Z", ".bz", ".lzma",
 ];
 
-/// The name of the log that the file `name` belongs to, and its age.
+/// Returns the name of the log that the file `name` belongs to, and its age.
 fn rotation(name: &str) -> (&str, Age) {
     let name = PACKED
         .iter()
@@ -49,8 +50,8 @@ fn rotation(name: &str) -> (&str, Age) {
     (name, Age::Current)
 }
 
-/// The digits of a date and a time that are all of `text`, in an order in which they can be compared: `20261121`,
-/// `2026-11-21`, `20261121-1795227208`, `20261121T041759`, `1795227208`.
+/// Returns the digits of a date and a time that are all of `text`, in an order in which they can be
+/// compared: `20261121`, `2026-11-21`, `20261121-1795227208`, `20261121T041759`, `1795227208`.
 fn date(text: &str) -> Option<String> {
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();
     let part =
@@ -69,7 +70,7 @@ fn date(text: &str) -> Option<String> {
         && matches!(first.len(), 4 | 8 | 10 | 12 | 14);
     if plausible {
         let (day, rest) = digits.split_at(8);
-        // What follows counts as a time, or as the number of a file of that day.
+        // The rest counts as a time, or as the number of a file of that day.
         return Some(match rest.len() {
             0 => day.to_owned(),
             _ => format!("{day}{rest:0>14}"),
@@ -84,7 +85,7 @@ fn date(text: &str) -> Option<String> {
     None
 }
 
-/// Whether the file `name` is `log` or one that it was rotated to.
+/// Returns whether the file `name` is `log` or one that it was rotated to.
 pub(super) fn belongs(name: &str, log: &str) -> bool {
     rotation(name).0 == log
 }
@@ -93,19 +94,19 @@ pub(super) fn belongs(name: &str, log: &str) -> bool {
 #[derive(Debug, Default)]
 pub(super) struct Group {
     pub(super) paths: Vec<PathBuf>,
-    /// What its first records show; nothing where there is no other group.
+    /// The sample of its first records; `None` if there is no other group.
     pub(super) sample: Option<Sample>,
 }
 
 impl Group {
-    /// When its first record was made.
+    /// Returns the time of its first record.
     pub(super) fn first(&self) -> Option<(u64, u16)> {
         let first = self.sample.as_ref()?.first()?;
         Some((first.seconds, first.millis))
     }
 }
 
-/// The beginning of the log at `path`.
+/// Returns the beginning of the log at `path`.
 fn sample(hasher: &sample::Fixed, path: &Path) -> Option<Sample> {
     let (file, _) = open::file(path).ok()?;
     let opened = open::look(file, sample::LENGTH).ok()?;
@@ -115,7 +116,7 @@ fn sample(hasher: &sample::Fixed, path: &Path) -> Option<Sample> {
             use std::io::Read;
             let mut records = Vec::new();
             let most = sample::LENGTH as u64;
-            // What cannot be read is reported at its turn.
+            // A read error is reported at its turn.
             let _ = opened.source.take(most).read_to_end(&mut records);
             records
         }
@@ -130,7 +131,7 @@ fn sort(paths: &mut Vec<PathBuf>) {
     paths.extend(groups.into_iter().flat_map(|group| group.paths));
 }
 
-/// The logs that `paths` are, and their files, oldest first.
+/// Returns the logs of `paths`, and their files, oldest first.
 pub(super) fn groups(paths: Vec<PathBuf>) -> Vec<Group> {
     if paths.len() < 2 {
         return vec![Group {
@@ -176,12 +177,12 @@ pub(super) fn groups(paths: Vec<PathBuf>) -> Vec<Group> {
             Group { paths, sample }
         })
         .collect();
-    // What has no time, broken or absent, keeps its place after what has.
+    // A log without a time, broken or absent, keeps its place after the others.
     groups.sort_by_key(|group| (group.first().is_none(), group.first()));
     groups
 }
 
-/// Takes out the files of a log that begin with the same record as one before: copies.
+/// Removes copies: files of a log that begin with the same record as one before.
 fn apart(hasher: &sample::Fixed, group: &mut Vec<(Age, PathBuf)>) -> Vec<(Age, PathBuf)> {
     let mut begins = std::collections::HashSet::new();
     let mut copies = Vec::new();

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Searches a log on more than one processor: its blocks are searched, and what is found in them parsed, beside each
-//! other, and handed out in order. What comes out is what [`Lines`] would have handed out, to the byte.
+//! Searches a log on more than one processor. Threads search blocks at the same time, and parse the
+//! lines that they find. Lines are handed out in order, the same as by [`Lines`], to the byte.
 //!
-//! Threads of the standard library do, one for each other processor: each takes the block that comes next. Who asks
-//! for a block that is not there yet takes one too in place of waiting for it, so that there are never more threads at
-//! work than processors, and all of these are at work, whatever takes longer: to search, or what is done with what is
-//! found.
+//! There is a thread for each other processor. Each takes the next block. While it waits for a
+//! block, the consumer searches one itself. So no more threads run than there are processors, and
+//! none idles.
 
 use super::block::{self, Block, Found, Known, NOT_LIKELY, Prefetch, Window};
 use super::lines::{End, Lines, Raw};
@@ -20,23 +19,24 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// How much is read at a time, into the same place. It fits the second-level cache.
+/// The number of bytes of a block, which is read into the same buffer. It fits the second-level
+/// cache.
 const BLOCK: usize = 128 * 1024;
 
-/// How many blocks each thread may be ahead.
+/// The number of blocks that each thread may be ahead.
 const AHEAD: usize = 4;
 
-/// How a file is searched.
+/// The options of the search of a file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct How {
-    /// How many threads there are beside the one that asks.
+    /// The number of threads in addition to the consumer.
     pub(super) workers: usize,
-    /// How much each takes at a time, in bytes.
+    /// The size of a block, in bytes.
     pub(super) block: usize,
 }
 
 impl How {
-    /// As this machine can; `None` where it has one processor only.
+    /// Returns the options for this machine; `None` if it has one processor only.
     pub(super) fn here() -> Option<Self> {
         let processors = thread::available_parallelism()
             .map_or(1, usize::from)
@@ -48,7 +48,7 @@ impl How {
     }
 }
 
-/// A file whose blocks several threads search.
+/// A file that several threads search.
 #[derive(Debug)]
 struct Searched {
     file: File,
@@ -63,17 +63,17 @@ struct Searched {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Where the block begins that nobody has taken yet.
+    /// The begin of the next block that no thread has taken.
     next: u64,
-    /// The blocks that were taken and not handed out, in order: where each arrives.
+    /// The receivers of the blocks that were taken and not handed out, in order.
     taken: VecDeque<Receiver<Block>>,
-    /// To be used again.
+    /// Blocks for reuse.
     spare: Vec<Block>,
-    /// Nobody asks any more.
+    /// The consumer is gone.
     closed: bool,
 }
 
-/// A block that was taken: where it begins, its room, and where it is to arrive.
+/// A block that was taken: its begin, its buffer, and its sender.
 struct Taken {
     start: u64,
     block: Block,
@@ -81,13 +81,13 @@ struct Taken {
 }
 
 impl Searched {
-    /// How many blocks may be taken and not handed out.
+    /// Returns the maximum number of blocks that are taken and not handed out.
     fn most(&self) -> usize {
         AHEAD * (self.how.workers + 1)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // What it has is never half changed.
+        // The state is consistent even after a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -115,7 +115,7 @@ impl Searched {
         let range = (start, end, self.size);
         block::fill(&mut block, &self.file, range, &self.wanted, window);
         self.progress.add(end - start);
-        // Where nobody asks any more, it is of no use.
+        // Without a consumer, the block is of no use.
         let _ = to.send(block);
     }
 
@@ -137,8 +137,8 @@ impl Searched {
         }
     }
 
-    /// The next block in order, in exchange for the `last` one; none after the last. Searches others while it is not
-    /// there yet.
+    /// Returns the next block in order, in exchange for the `last` one; none after the last.
+    /// Searches others while it is not there yet.
     fn next(&self, last: Block, window: &mut Window) -> io::Result<Option<Block>> {
         self.state().spare.push(last);
         loop {
@@ -162,18 +162,18 @@ impl Searched {
             if let Some(Err(TryRecvError::Empty)) = arrived {
                 arrived = Some(first.recv().map_err(TryRecvError::from));
             }
-            // Who panics says so; a block that never comes is an error.
+            // A thread that panics prints a message. A block that never comes is an error.
             return arrived.transpose().map_err(io::Error::other);
         }
     }
 }
 
-/// Where blocks come from.
+/// The source of blocks.
 #[derive(Debug)]
 enum Source {
-    /// Of a file, which the workers search, and who asks.
+    /// A file, which the workers and the consumer search.
     File(Arc<Searched>, Window),
-    /// Of a stream, which one thread reads and searches, and where it takes blocks back to use them again.
+    /// A stream, which one thread reads and searches. It takes blocks back for reuse.
     Stream(Receiver<Block>, Sender<Block>),
 }
 
@@ -183,9 +183,9 @@ pub(super) struct ParallelReader {
     source: Source,
     likely: Wanted,
     block: Block,
-    /// How many lines were in the blocks before.
+    /// The number of lines in the blocks before.
     before: u64,
-    /// Whether a line of these that nobody wants is a record.
+    /// Whether a line of these that was not wanted is a record.
     records: bool,
     next: usize,
 }
@@ -200,7 +200,7 @@ impl Drop for ParallelReader {
 }
 
 impl ParallelReader {
-    /// The lines of `file` that `wanted` may want.
+    /// Reads the lines of `file` that `wanted` may want.
     pub(super) fn file(
         file: File,
         wanted: &Prefetch,
@@ -223,7 +223,7 @@ impl ParallelReader {
         Ok(Self::of(Source::File(searched, Window::default()), wanted))
     }
 
-    /// The lines of `source` that `wanted` may want: read and searched in one thread, beside whoever asks for them.
+    /// Reads the lines of `source` that `wanted` may want. A thread reads and searches them.
     pub(super) fn stream(source: Box<dyn Read + Send>, ahead: &Prefetch) -> Self {
         let wanted = ahead.clone();
         let (out, blocks) = sync_channel(AHEAD);
@@ -237,7 +237,7 @@ impl ParallelReader {
                 block.clear();
                 block.bytes.clear();
                 let before = lines.number();
-                // Also where few lines are wanted, whoever waits hears of them.
+                // The bound on lines lets the consumer continue if few lines are wanted.
                 while more && block.bytes.len() < BLOCK && lines.number() - before < 100_000 {
                     match lines.seek(&all) {
                         Ok(true) => {
@@ -277,12 +277,12 @@ impl ParallelReader {
         }
     }
 
-    /// Whether a line that was not wanted is a record.
+    /// Returns whether a line that was not wanted is a record.
     pub(super) fn has_records(&self) -> bool {
         self.records || self.block.records
     }
 
-    /// How many lines there were so far.
+    /// Returns the number of lines so far.
     pub(super) fn number(&self) -> u64 {
         match self.next {
             0 => self.before,
@@ -291,10 +291,10 @@ impl ParallelReader {
         }
     }
 
-    /// Goes to the next line that `wanted` may want, of those that were looked for; `false` at the end.
+    /// Goes to the next found line that `wanted` may want; `false` at the end.
     #[inline(always)]
     pub(super) fn seek(&mut self, wanted: &Wanted) -> io::Result<bool> {
-        // A worker looked already, and the text may be in its cache only.
+        // A worker has checked it, and the text may be in that processor's cache only.
         let likely = wanted.is_same(&self.likely);
         loop {
             while let Some(found) = self.block.found.get(self.next) {
@@ -322,7 +322,7 @@ impl ParallelReader {
         &self.block.bytes[found.from as usize..][..found.length as usize]
     }
 
-    /// The line that [`ParallelReader::seek`] found last, and what it is.
+    /// Returns the line that [`ParallelReader::seek`] found last, parsed.
     #[inline(always)]
     pub(super) fn found(&self) -> (Raw<'_>, Parsed<'_>) {
         let found = &self.block.found[self.next - 1];
@@ -342,7 +342,7 @@ impl ParallelReader {
         (raw, parsed)
     }
 
-    /// Takes the next block. `false` where there is none.
+    /// Takes the next block; `false` if there is none.
     fn advance(&mut self) -> io::Result<bool> {
         self.before += self.block.lines;
         self.records |= self.block.records;
@@ -350,7 +350,7 @@ impl ParallelReader {
         let block = match &mut self.source {
             Source::File(searched, window) => searched.next(last, window)?,
             Source::Stream(blocks, back) => {
-                // Who is done needs none.
+                // A thread that is done needs none.
                 let _ = back.send(last);
                 blocks.recv().ok()
             }
@@ -374,7 +374,8 @@ mod tests {
 
     type FoundLines = Vec<(Vec<u8>, u64, End, String)>;
 
-    /// What is found in a line; its fields too, which only one of the two ways has split already.
+    /// Returns the content of a line with its fields, which only one of the two ways has split
+    /// already.
     fn found_line(raw: Raw<'_>, parsed: Parsed<'_>) -> (Vec<u8>, u64, End, String) {
         let what = match parsed {
             Parsed::Record(head) => {

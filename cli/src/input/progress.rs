@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! How far the reading is, on standard error, if that is a terminal and the logs are long.
+//! Shows the progress on standard error, if that is a terminal and the logs are long.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{self, IsTerminal, Read};
 use std::time::Duration;
 
-/// Below this many bytes nothing is shown: the work is done before it is read.
+/// The size below which nothing is shown: the work is done before it is read.
 const LONG: u64 = 64 << 20;
 
-/// The bar, or nothing where none is wanted.
+/// The progress bar, if there is one.
 #[derive(Clone, Debug)]
 pub struct Progress(ProgressBar);
 
@@ -19,7 +19,7 @@ impl Progress {
         Self(ProgressBar::hidden())
     }
 
-    /// For `total` bytes of logs; 0 where that is not known.
+    /// Creates the bar for `total` bytes of logs; 0 if that is not known.
     pub fn of(total: u64) -> Self {
         if !io::stderr().is_terminal() || (total != 0 && total < LONG) {
             return Self::none();
@@ -35,7 +35,7 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        // What comes from a pipe may be waiting for somebody: say nothing at first.
+        // A pipe may wait for a user: show nothing at first.
         bar.enable_steady_tick(Duration::from_millis(500));
         Self(bar)
     }
@@ -64,7 +64,7 @@ impl Progress {
     }
 }
 
-/// A source whose bytes are counted. See [`Progress::watch`].
+/// A source with a count of its bytes. See [`Progress::watch`].
 #[derive(Debug)]
 pub struct Watched<R> {
     source: R,

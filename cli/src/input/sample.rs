@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What the beginning of a log shows: which records it has, in which order those of an event come, and of which hosts.
+//! Examines the beginning of a log: its records, the order within events, and the hosts.
 
 use super::sorted;
 use crate::record::head::{self, Parsed};
@@ -11,30 +11,31 @@ use hashbrown::HashSet;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, DefaultHasher};
 
-/// How many bytes of a log are looked at.
+/// The number of bytes of a log that are examined.
 pub(super) const LENGTH: usize = 64 << 10;
 
-/// How many of its records.
+/// The number of records that are examined.
 const RECORDS: usize = 2000;
 
 /// The beginning of a log.
 #[derive(Debug, Default)]
 pub(super) struct Sample {
-    /// Each record: when and of which event, and what distinguishes it.
+    /// The stamp and the hash of each record.
     pub(super) records: Vec<(Stamp, u64)>,
     /// The hosts that records name, and whether one names none.
     pub(super) hosts: HashSet<Vec<u8>>,
     pub(super) unnamed: bool,
     /// It has a boot.
     boots: bool,
-    /// How often serial numbers of records that name no host go far back within seconds.
+    /// The number of times that serial numbers of records without a host go far back within
+    /// seconds.
     back: u32,
 }
 
-/// So soon no machine is up again, in seconds.
+/// The minimum time of a boot, in seconds.
 const SOON: u64 = 20;
 
-/// So far serial numbers do not go back while a machine is up.
+/// The distance that serial numbers do not go back while a machine is up.
 const FAR: u64 = 1000;
 
 /// Hashes alike in all samples.
@@ -49,12 +50,12 @@ impl BuildHasher for Fixed {
     }
 }
 
-/// Hashes what distinguishes one record from another: its stamp and its fields, in whatever form a log has it.
+/// Hashes the identity of a record: its stamp and its fields, in any form of log.
 pub(super) fn hash(hasher: &impl BuildHasher, head: &Head<'_>) -> u64 {
     hasher.hash_one((head.stamp, head.body.trim_ascii_end()))
 }
 
-/// Where a record stands in its event.
+/// Returns the position of a record in its event.
 pub(super) fn rank(head: &Head<'_>) -> u8 {
     match head.ty {
         Type::Ours(RecordType::NsInfo) => 2,
@@ -66,7 +67,7 @@ pub(super) fn rank(head: &Head<'_>) -> u8 {
         Type::Proctitle => 8,
         Type::Eoe => 9,
         _ if AFTER.contains(&head.name) => 4,
-        // A message of a program, or what a security module refused.
+        // A message of a program, or a refusal of a security module.
         _ => 0,
     }
 }
@@ -90,7 +91,7 @@ const AFTER: [&[u8]; 14] = [
 ];
 
 impl Sample {
-    /// What `begin` shows. Its last line may be cut.
+    /// Examines `begin`. Its last line may be cut.
     pub(super) fn of(hasher: &impl BuildHasher, begin: &[u8]) -> Self {
         let mut sample = Self::default();
         let mut last: Option<Stamp> = None;
@@ -124,14 +125,14 @@ impl Sample {
         sample
     }
 
-    /// Whether a record stands in both.
+    /// Returns whether a record is in both.
     pub(super) fn shares(&self, other: &Self) -> bool {
         let own: HashSet<u64> = self.records.iter().map(|(_, hash)| *hash).collect();
         other.records.iter().any(|(_, hash)| own.contains(hash))
     }
 
-    /// Whether the serial numbers show that the two are of two machines: close to each other in time, the later record
-    /// has the smaller number, and no boot is between them.
+    /// Returns whether the serial numbers show that the two are of two machines. Then the later of
+    /// two close records has the smaller number, and no boot is between them.
     pub(super) fn is_apart(&self, other: &Self) -> bool {
         if self.boots || other.boots {
             return false;
@@ -149,13 +150,13 @@ impl Sample {
         })
     }
 
-    /// Whether the serial numbers of records that name no host are those of several machines: they go far back again and
-    /// again, so soon that none is up again.
+    /// Returns whether the serial numbers of records without a host are those of several machines.
+    /// They then go far back repeatedly, faster than a boot.
     pub(super) fn is_of_several(&self) -> bool {
         self.back > 1
     }
 
-    /// When the first record was made.
+    /// Returns the time of the first record.
     pub(super) fn first(&self) -> Option<Stamp> {
         self.records.first().map(|(stamp, _)| *stamp)
     }
@@ -164,18 +165,18 @@ impl Sample {
 /// The order in which a log has the records of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
-    /// As the kernel writes them.
+    /// The kernel's order.
     Kernel,
     /// Otherwise.
     Mixed,
-    /// As `ausearch` writes them, with a line between events: the last one first.
+    /// `ausearch`'s order, with a line between events: the last one first.
     Divided,
 }
 
 /// An event: its host, its stamp, and the last place in it that was seen.
 type Seen<'a> = (Option<&'a [u8]>, Stamp, (u8, u64));
 
-/// The order that `begin` shows.
+/// Returns the order that `begin` shows.
 pub(super) fn order(begin: &[u8]) -> Order {
     let begin = &begin[..begin.len().min(LENGTH)];
     let mut order = Order::Kernel;
@@ -220,7 +221,7 @@ pub(super) fn order(begin: &[u8]) -> Order {
     order
 }
 
-/// How many events are looked at together.
+/// The number of events that are examined together.
 const RECENT: usize = 16;
 
 #[cfg(test)]

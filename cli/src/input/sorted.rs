@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Puts the records of each event in the order in which the kernel writes them. `ausearch` without `--raw` writes the
-//! last one first.
+//! Puts the records of each event in the order in which the kernel writes them. `ausearch` without
+//! `--raw` writes the last one first.
 
 use super::lines::{End, Lines, Raw};
 use super::sample::rank;
@@ -14,7 +14,7 @@ use dmns_audit_uapi::types::RecordType;
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
-/// How many events may be incomplete at a time.
+/// The maximum number of incomplete events.
 const MOST: usize = 256;
 
 /// A line that waits for the rest of its event.
@@ -23,7 +23,7 @@ struct Line {
     text: Vec<u8>,
     number: u64,
     end: End,
-    /// Where it stands in its event: by type, by what distinguishes it within its type.
+    /// Its position in its event: by type, then by [`own`].
     place: (u8, u64),
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Sorted<R> {
     lines: Lines<R>,
     /// Oldest first.
     events: VecDeque<Event>,
-    /// What is handed out next.
+    /// The lines that are handed out next.
     ready: VecDeque<Line>,
     found: Option<Line>,
     /// `ausearch` wrote it: the last record of an event is the first.
@@ -62,7 +62,7 @@ impl<R: Read> Sorted<R> {
         }
     }
 
-    /// How many lines there were so far.
+    /// Returns the number of lines so far.
     pub(super) fn number(&self) -> u64 {
         self.lines.number()
     }
@@ -86,7 +86,7 @@ impl<R: Read> Sorted<R> {
         }
     }
 
-    /// The line that [`Sorted::seek`] found last.
+    /// Returns the line that [`Sorted::seek`] found last.
     pub(super) fn found(&self) -> (Raw<'_>, Parsed<'_>) {
         let (text, number, end) = match &self.found {
             Some(line) => (&line.text[..], line.number, line.end),
@@ -154,7 +154,7 @@ impl<R: Read> Sorted<R> {
         self.over(keep);
     }
 
-    /// The oldest events are whole, but for `keep`.
+    /// Completes the oldest events, except for `keep` of them.
     fn over(&mut self, keep: usize) {
         while self.events.len() > keep {
             let Some(Event { mut lines, .. }) = self.events.pop_front() else {
@@ -195,7 +195,7 @@ pub(super) fn own(head: &Head<'_>) -> u64 {
     };
     match head.ty {
         Type::Ours(RecordType::NsInit(_) | RecordType::NsDel(_)) => number("ns_id"),
-        // What fails is cleaned up after.
+        // A destructor follows a constructor that failed.
         Type::Ours(RecordType::DmCtrl) => u64::from(record.raw("op") != Some("ctr")),
         Type::Path => number("item"),
         // The first has argc=, and others begin where it ends.

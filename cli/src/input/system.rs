@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Where this system keeps its audit log.
+//! Finds this system's audit log.
 
 use super::{hint, order};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The log with its rotated files, in no order: what `log_file` in `/etc/audit/auditd.conf` says, else
-/// `/var/log/audit/audit.log`. `root` is `/`, but for tests.
+/// Returns the log with its rotated files, in no order. It is `log_file` of
+/// `/etc/audit/auditd.conf`, else `/var/log/audit/audit.log`. `root` is `/`, except in tests.
 ///
 /// # Errors
 ///
-/// Where the folder cannot be listed, or there is no log in it.
+/// If the folder cannot be listed, or has no log.
 pub fn logs(root: &Path) -> io::Result<Vec<PathBuf>> {
     let log = log_file(root);
     let explain = |error: io::Error| {

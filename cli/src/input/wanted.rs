@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Which lines a reader asks for, told by their first bytes, so that the many others cost next to nothing.
+//! The lines that a reader requests, by their first bytes, so that all others cost next to nothing.
 
 /// The first four bytes of a type's name, in the order of memory.
 type Key = u32;
@@ -9,31 +9,32 @@ const fn key(bytes: [u8; 4]) -> Key {
     Key::from_ne_bytes(bytes)
 }
 
-/// The types of record that a reader of a log asks for.
+/// The types of record that a reader of a log requests.
 ///
-/// It errs on one side only: a line that it passes may still be another's.
+/// It may pass other lines too, but it drops no requested one.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     /// Empty: every line.
     keys: Vec<Key>,
-    /// The same where they are found: each at its [place](place), or after it where another is there.
+    /// A hash table of the keys: each is at its [place](place), or after it if that is taken.
     table: [Key; PLACES],
 }
 
-/// How many places the table has: many more than keys, so that nearly all that is not wanted has an empty one.
+/// The size of the table. It is much larger than the number of keys, so that nearly every other key
+/// finds an empty place.
 const PLACES: usize = 1 << PLACE_BITS;
 const PLACE_BITS: u32 = 8;
 
 /// No key: a name has no zero.
 const NONE: Key = 0;
 
-/// Where a key is in the table.
+/// Returns the place of a key in the table.
 const fn place(key: Key) -> usize {
     (key.wrapping_mul(0x9e37_79b9) >> (Key::BITS - PLACE_BITS)) as usize
 }
 
 impl Wanted {
-    /// Every line, also what is no record.
+    /// Requests every line, also one that is no record.
     pub fn all() -> Self {
         Self {
             keys: Vec::new(),
@@ -41,12 +42,12 @@ impl Wanted {
         }
     }
 
-    /// Records with a type that begins with one of `prefixes`, those with a number for a type, and auditd's own, which say
-    /// that records are missing.
+    /// Requests records with a type that begins with one of `prefixes`, records with a number for a
+    /// type, and auditd's own about missing records.
     ///
     /// # Panics
     ///
-    /// Where a prefix is not of four bytes: `"DM_C"`.
+    /// If a prefix has not four bytes: `"DM_C"`.
     pub fn types(prefixes: &[&str]) -> Self {
         let keys: Vec<Key> = prefixes
             .iter()
@@ -73,7 +74,7 @@ impl Wanted {
         Self { keys, table }
     }
 
-    /// What it wants, and what `other` wants.
+    /// Returns the union of both.
     pub fn and(&self, other: &Self) -> Self {
         if self.is_all() || other.is_all() {
             return Self::all();
@@ -83,18 +84,18 @@ impl Wanted {
         Self::of(keys)
     }
 
-    /// Whether it is every line.
+    /// Returns whether it requests every line.
     pub fn is_all(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// Whether the same is wanted. Asked for each line: nothing is compared with nothing, which glibc's memcmp(3) on
-    /// AVX-512 takes a hundred times as long for.
+    /// Returns whether both request the same. It is called for each line, and compares nothing if
+    /// both are empty: glibc's memcmp(3) on AVX-512 takes a hundred times as long for that.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.keys.len() == other.keys.len() && (self.is_all() || self.keys == other.keys)
     }
 
-    /// Whether `line` may be wanted.
+    /// Returns whether `line` may be wanted.
     #[inline]
     pub fn may_want(&self, line: &[u8]) -> bool {
         if self.is_all() {
@@ -119,7 +120,7 @@ impl Wanted {
         }
     }
 
-    /// The same of a line that does not begin with `type=`.
+    /// Returns whether `line`, which does not begin with `type=`, may be wanted.
     fn may_want_other(&self, line: &[u8]) -> bool {
         let rest = line.strip_prefix(b"node=").and_then(|rest| {
             let space = memchr::memchr(b' ', rest)?;

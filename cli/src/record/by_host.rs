@@ -1,56 +1,56 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Things that live on hosts, in one table for all hosts: each is found by its host and what it is called there, and
-//! those of a host are found when it goes down. A host that has few costs few bytes.
+//! A table of the objects of all hosts. An object is found by its host and its key; the objects of
+//! a host are found when it goes down. A host with few objects costs few bytes.
 
 use super::host::Host;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hash};
 
-/// What is called something on its host.
+/// An object with a key that is unique on its host.
 pub trait Keyed {
-    /// What it is called, as a record says it.
+    /// The key, as a record has it.
     type Name<'a>: Hash
     where
         Self: 'a;
 
-    /// What it is called, which must not change while it is kept.
+    /// Returns the key, which must not change while the object is in the table.
     fn name(&self) -> Self::Name<'_>;
 
-    /// Whether it is called `name`.
+    /// Returns whether its key is `name`.
     fn is(&self, name: &Self::Name<'_>) -> bool;
 }
 
-/// Where a thing is, for as long as it is there.
+/// The place of an object, for as long as it is in the table.
 pub type Slot = u32;
 
 /// No place.
 const NONE: Slot = Slot::MAX;
 
-/// How many are beside each other: none is moved when there are more.
+/// The number of adjacent entries. An entry does not move when the table grows.
 const PART: usize = 1 << 10;
 
 #[derive(Debug)]
 struct Entry<T> {
     host: Host,
-    /// The others of the host. Of one that is empty: the next that is.
+    /// The neighbours of the host. In an empty entry, `next` is the next empty one.
     next: Slot,
     before: Slot,
     thing: Option<T>,
 }
 
-/// Things of type `T`.
+/// Objects of type `T`.
 #[derive(Debug)]
 pub struct ByHost<T> {
     table: HashTable<Slot>,
     hasher: DefaultHashBuilder,
-    /// The one that was found last: what a record is about is asked for several times.
+    /// The entry that was found last: a record's object is requested several times.
     found: Cell<Slot>,
     parts: Vec<Vec<Entry<T>>>,
-    /// The first that is empty.
+    /// The first empty entry.
     empty: Slot,
-    /// By host: the one that came last.
+    /// By host: the object that was added last.
     last: Vec<Slot>,
 }
 
@@ -82,7 +82,7 @@ fn hash_of<T: Keyed>(hasher: &DefaultHashBuilder, host: Host, name: &T::Name<'_>
 }
 
 impl<T: Keyed> ByHost<T> {
-    /// Where the one of `host` is that is called `name`.
+    /// Returns the slot of the object `name` of `host`.
     #[inline]
     pub fn find(&self, host: Host, name: &T::Name<'_>) -> Option<Slot> {
         let is_it = |&at: &Slot| {
@@ -99,27 +99,27 @@ impl<T: Keyed> ByHost<T> {
         at
     }
 
-    /// The one of `host` that is called `name`.
+    /// Returns the object `name` of `host`.
     pub fn get(&self, host: Host, name: &T::Name<'_>) -> Option<&T> {
         self.at(self.find(host, name)?)
     }
 
-    /// The same, to change it.
+    /// Returns a mutable reference to it.
     pub fn get_mut(&mut self, host: Host, name: &T::Name<'_>) -> Option<&mut T> {
         self.at_mut(self.find(host, name)?)
     }
 
-    /// The one that is there.
+    /// Returns the object in the slot `at`.
     pub fn at(&self, at: Slot) -> Option<&T> {
         entry(&self.parts, at)?.thing.as_ref()
     }
 
-    /// The same, to change it.
+    /// Returns a mutable reference to it.
     pub fn at_mut(&mut self, at: Slot) -> Option<&mut T> {
         entry_mut(&mut self.parts, at)?.thing.as_mut()
     }
 
-    /// Keeps `thing`, which is on `host`, where no other is called so.
+    /// Adds `thing` to `host`, which has no other object with its key.
     pub fn add(&mut self, host: Host, thing: T) -> Slot {
         if self.last.len() <= host as usize {
             self.last.resize(host as usize + 1, NONE);
@@ -164,7 +164,7 @@ impl<T: Keyed> ByHost<T> {
         (full * PART + part.len() - 1) as Slot
     }
 
-    /// Takes out the one that is there.
+    /// Removes the object in the slot `at`.
     pub fn remove(&mut self, at: Slot) -> Option<T> {
         let entry = entry_mut(&mut self.parts, at)?;
         let thing = entry.thing.take()?;
@@ -184,31 +184,31 @@ impl<T: Keyed> ByHost<T> {
         Some(thing)
     }
 
-    /// Where the one of `host` is that came last.
+    /// Returns the slot of the object of `host` that was added last.
     pub fn last(&self, host: Host) -> Option<Slot> {
         let at = *self.last.get(host as usize)?;
         (at != NONE).then_some(at)
     }
 
-    /// Takes out one of `host`.
+    /// Removes an object of `host`.
     pub fn pop(&mut self, host: Host) -> Option<T> {
         self.remove(self.last(host)?)
     }
 
-    /// Those of `host`, the one that came last first.
+    /// Returns the objects of `host`, the last one first.
     pub fn of(&self, host: Host) -> impl Iterator<Item = &T> {
         let first = self.last(host).and_then(|at| entry(&self.parts, at));
         std::iter::successors(first, |of| entry(&self.parts, of.before))
             .filter_map(|entry| entry.thing.as_ref())
     }
 
-    /// All, in no order, to change them.
+    /// Returns mutable references to all objects, in no order.
     pub fn all_mut(&mut self) -> impl Iterator<Item = &mut T> {
         let entries = self.parts.iter_mut().flatten();
         entries.filter_map(|entry| entry.thing.as_mut())
     }
 
-    /// All, in no order. Their room is given back on the way.
+    /// Returns all objects, in no order. Frees their memory on the way.
     pub fn into_all(self) -> impl Iterator<Item = (Host, T)> {
         let entries = self.parts.into_iter().flatten();
         entries.filter_map(|entry| Some((entry.host, entry.thing?)))
@@ -236,7 +236,7 @@ mod tests {
     }
 
     proptest! {
-        /// It is a list in which everything is looked for from its beginning.
+        /// The table agrees with a list that is searched from its begin.
         #[test]
         fn it_is_a_list(ops in prop::collection::vec((0u32..3, 0u8..9, 0u8..8), 0..300)) {
             let mut table = ByHost::default();

@@ -5,8 +5,8 @@
 use super::Head;
 use super::value::{Fields, enriched};
 
-/// The architecture that a record writes as `arch=`, in hexadecimal: what uname(2) calls it. C: `AUDIT_ARCH_*` in
-/// `include/uapi/linux/audit.h`.
+/// Returns the name of uname(2) for an architecture that `arch=` has in hexadecimal. C:
+/// `AUDIT_ARCH_*` in `include/uapi/linux/audit.h`.
 pub fn arch(number: &str) -> Option<&'static str> {
     Some(match u32::from_str_radix(number, 16).ok()? {
         0xc000_003e => "x86_64",
@@ -30,7 +30,7 @@ pub fn arch(number: &str) -> Option<&'static str> {
     })
 }
 
-/// The call that has `number` on `arch`.
+/// Returns the name of the system call `number` on `arch`.
 pub fn name(arch: &str, number: &str) -> Option<&'static str> {
     use syscalls as of;
     let number: usize = number.parse().ok()?;
@@ -47,8 +47,8 @@ pub fn name(arch: &str, number: &str) -> Option<&'static str> {
     }
 }
 
-/// The system call and the architecture that the SYSCALL record `head` names: by auditd's own names, else by the
-/// kernel's tables, else by number.
+/// Returns the system call and the architecture of the SYSCALL record `head`: by auditd's names,
+/// else by the kernel's tables, else by number.
 pub fn of(head: &Head<'_>, record: &Fields<'_>) -> (Option<String>, Option<String>) {
     let raw = record.raw("arch");
     let known = enriched(head.enrichment, "ARCH")

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Which container a control group is of, by its path: runtimes call theirs after the container.
+//! Finds the container of a control group by its path: runtimes name the group after the container.
 
 use std::borrow::Cow;
 
-/// What the path of a control group says of a container.
+/// The name of a container in the path of a control group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Named<'a> {
     /// Its name.
     Name(Cow<'a, str>),
-    /// What its runtime calls it: 64 hexadecimal digits.
+    /// Its runtime's id: 64 hexadecimal digits.
     Id(&'a str),
 }
 
-/// The innermost container that `path` names, if it names one.
+/// Returns the innermost container that `path` names, if it names one.
 ///
-/// Source: lxc `lxc.cgroup.dir.container`; systemd `systemd-nspawn@.service` and machined's scopes; libvirt
-/// `virSystemdMakeScopeName()`; podman, CRI-O, Docker and containerd call theirs after the id, with systemd's names or
-/// without.
+/// Source: lxc `lxc.cgroup.dir.container`; systemd `systemd-nspawn@.service` and machined's scopes;
+/// libvirt `virSystemdMakeScopeName()`; podman, CRI-O, Docker and containerd, which use the id,
+/// with systemd's names or without.
 pub fn container(path: &str) -> Option<Named<'_>> {
     path.rsplit('/').find_map(part)
 }
@@ -48,7 +48,7 @@ fn part(part: &str) -> Option<Named<'_>> {
     (is_id && !stem.contains("conmon")).then_some(Named::Id(id))
 }
 
-/// What systemd writes as `\x2d`.
+/// Decodes systemd's `\x2d`.
 fn unescaped(name: &str) -> Cow<'_, str> {
     if !name.contains("\\x") {
         return name.into();

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The command line of a task, and what it says of a mapping.
+//! Parses the command line of a task, and finds the name of a mapping in it.
 
 use super::value::decoded;
 
-/// How many arguments of a command line are kept.
+/// The maximum number of arguments of a command line.
 pub const ARGUMENTS: usize = 64;
 
-/// The arguments in `value` of `proctitle=`: NULs divide them, which the kernel writes in hexadecimal.
+/// Returns the arguments in `value` of `proctitle=`. NULs separate them, so the kernel writes it in
+/// hexadecimal.
 pub fn arguments(value: &str) -> Vec<String> {
     let bytes: Option<Vec<u8>> = match value.starts_with('"') || value.len() % 2 != 0 {
         true => None,
@@ -37,12 +38,15 @@ pub fn arguments(value: &str) -> Vec<String> {
         .collect()
 }
 
-/// What the command line `argv` calls the mapping of `target` that it makes, where that is known.
+/// Returns the name of the mapping of `target` that the command line `argv` creates, if it is
+/// known.
 ///
-/// Source: dmsetup(8), cryptsetup(8), integritysetup(8), veritysetup(8), systemd-cryptsetup(8) and its like.
+/// Source: dmsetup(8), cryptsetup(8), integritysetup(8), veritysetup(8), systemd-cryptsetup(8) and
+/// its like.
 pub fn mapping(argv: &[String], target: &str) -> Option<String> {
     let program = argv.first()?.rsplit('/').next()?;
-    // An option may have a value of its own; those of these programs that matter are written with `=` or come last.
+    // An option may have a value of its own; those of these programs that matter are written with
+    // `=` or come last.
     let words: Vec<&str> = argv[1..]
         .iter()
         .map(String::as_str)

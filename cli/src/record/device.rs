@@ -12,12 +12,12 @@ use std::rc::Rc;
 pub enum Device {
     /// Major and minor number.
     Number(u32, u32),
-    /// What is not written so.
+    /// A text of another form.
     Text(Rc<str>),
 }
 
 impl Device {
-    /// The device that is written `text`.
+    /// Parses a device.
     #[inline]
     pub fn of(text: &str) -> Self {
         match numbers(text.as_bytes()) {
@@ -37,14 +37,14 @@ impl Device {
     }
 }
 
-/// The two numbers that are written `text`, and are written so only.
+/// Parses two numbers in their only form.
 fn numbers(text: &[u8]) -> Option<(u32, u32)> {
     let (major, rest) = number(text)?;
     let (minor, rest) = number(rest.strip_prefix(b":")?)?;
     rest.is_empty().then_some((major, minor))
 }
 
-/// The number with which `text` begins, and what follows. A zero before another digit is none.
+/// Parses a number at the begin of `text`. Returns also the rest. A leading zero is not allowed.
 fn number(text: &[u8]) -> Option<(u32, &[u8])> {
     let (mut number, mut digits) = (0, 0);
     while let Some(digit @ b'0'..=b'9') = text.get(digits) {
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_told_from_text() {
+    fn numbers_are_distinguished_from_text() {
         assert_eq!(Device::of("253:70000"), Device::Number(253, 70000));
         for text in ["253:070", "253", "1:2:3", "+1:2", "4294967296:0", ""] {
             assert_eq!(Device::of(text), Device::Text(text.into()), "{text}");

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The names that auditd adds to numbers (`log_format = ENRICHED`): where they begin.
+//! Finds the names that auditd adds to numbers (`log_format = ENRICHED`).
 //!
-//! auditd writes the byte 0x1d before them. What hands a record on may write something else, or nothing: rsyslog
-//! writes `#035`, `cat -v` writes `^]`, audisp-syslog writes a space.
+//! auditd writes the byte 0x1d before them. A program that forwards a record may replace or drop
+//! it: rsyslog writes `#035`, `cat -v` writes `^]`, audisp-syslog writes a space.
 
 use memchr::memrchr;
 
-/// The names, as libaudit's `auditd-event.c` makes them of the names of fields: in upper case. A longer one stands
-/// before one that it ends with.
+/// The names, which libaudit's `auditd-event.c` makes of the names of fields in upper case. A
+/// longer name is before its suffix.
 const NAMES: [&[u8]; 20] = [
     b"INODE_UID",
     b"INODE_GID",
@@ -32,10 +32,10 @@ const NAMES: [&[u8]; 20] = [
     b"ID",
 ];
 
-/// The same of those with a value without quotes.
+/// The names with a value without quotes.
 const PLAIN: [&[u8]; 3] = [b"SYSCALL", b"ARCH", b"SADDR"];
 
-/// What stands for the byte 0x1d.
+/// The replacements of the byte 0x1d.
 const SEPARATORS: [&[u8]; 12] = [
     b"#035",
     b"^]",
@@ -51,7 +51,7 @@ const SEPARATORS: [&[u8]; 12] = [
     "\u{fffd}".as_bytes(),
 ];
 
-/// The record and the names after it, where no byte 0x1d divides them.
+/// Splits a record without the byte 0x1d from the names after it.
 #[inline]
 pub fn split(body: &[u8]) -> (&[u8], &[u8]) {
     // Nearly all records end otherwise, which their last bytes show.
@@ -84,8 +84,8 @@ fn by_name(body: &[u8]) -> (&[u8], &[u8]) {
     found.unwrap_or((body, &[]))
 }
 
-/// Where the last value of `record` ends, behind which something stands that is no part of it. Of a value that may hold
-/// anything, that is the end.
+/// Returns the end of the last value of `record`, which has a foreign text after it. A value that
+/// may have any text ends with the record.
 fn end_of_value(record: &[u8]) -> usize {
     let word = memrchr(b' ', record).map_or(0, |at| at + 1);
     let part = &record[word..];
@@ -106,10 +106,10 @@ fn end_of_value(record: &[u8]) -> usize {
     last.map_or(record.len(), |at| word + at + 1)
 }
 
-/// How long a value without quotes may be.
+/// The maximum length of a value without quotes.
 const LONGEST: usize = 48;
 
-/// Where the last word of `text` begins, if it is a name and its value.
+/// Returns the begin of the last word of `text`, if it is a name and its value.
 #[inline]
 fn last(text: &[u8]) -> Option<usize> {
     let (value, names): (usize, &[&[u8]]) = match text.last()? {

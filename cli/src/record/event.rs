@@ -1,50 +1,51 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Events and boots, as far as stamps distinguish them.
+//! Distinguishes events and boots by their stamps.
 //!
-//! The records of an event come close together, but not in a row: those of other processors come between.
+//! The records of an event come close together, but not in a row: records of other processors come
+//! between.
 
 use super::host::PerHost;
 use super::{Head, Type};
 
-/// How long the records of an event may take to come, in seconds of the log: as long as libauparse waits.
+/// The maximum time between the records of an event, in seconds of the log. It is libauparse's.
 const PATIENCE: u64 = 2;
 
-/// How far serial numbers may go back without a boot between, where the clock does not show it: records of an event that
-/// took long.
+/// The distance that serial numbers may go back without a boot, if the clock does not show one. An
+/// event that took long has such a number.
 const BACK: u64 = 1000;
 
-/// How much older than the last record one may be that took long, in seconds.
+/// The maximum age of a record of an event that took long, in seconds before the last record.
 const LATE: u64 = 120;
 
-/// How long after the kernel comes up SYSTEM_BOOT may come, in seconds: it is the same boot.
+/// The maximum time between the kernel's boot and SYSTEM_BOOT, in seconds. Both are the same boot.
 const STARTUP: u64 = 900;
 
-/// Serial numbers have 32 bits. So near to their end and to their beginning, they went round.
+/// The distance to the limits of 32 bits at which serial numbers overflowed.
 const ROUND: u64 = 1 << 20;
 
-/// Whether an event of the second `then` gets no more records, now that one of the second `now` came.
+/// Returns whether an event of the second `then` is complete at the second `now`.
 pub fn is_over(then: u64, now: u64) -> bool {
     then.saturating_add(PATIENCE) < now
 }
 
-/// The last serial number of each node. Where they begin anew, the machine came up in between.
+/// The last serial number of each host. If they begin anew, the host came up in between.
 #[derive(Debug, Default)]
 pub struct Serials(PerHost<Last>);
 
-/// What is known of a node's boot.
+/// The boot of a host.
 #[derive(Debug, Default)]
 struct Last {
     serial: u64,
     seconds: u64,
     /// journald's name of the boot, as a number.
     boot: Option<u64>,
-    /// When it came up, until SYSTEM_BOOT says so too.
+    /// The time of the boot, until SYSTEM_BOOT.
     began: Option<u64>,
 }
 
 impl Serials {
-    /// A record came. Returns whether its machine came up since the one before.
+    /// Adds a record. Returns whether its host came up since the one before.
     #[inline]
     pub fn began_anew(&mut self, head: &Head<'_>) -> bool {
         let last = self.0.of(head.host);
@@ -89,13 +90,13 @@ impl Last {
         anew
     }
 
-    /// Whether `serial` is of another boot than the last one.
+    /// Returns whether `serial` is of another boot than the last one.
     fn is_back(&self, serial: u64, seconds: u64) -> bool {
         let back = serial < self.serial && !self.goes_round(serial);
         back && is_over(self.seconds, seconds) || self.is_far_back(serial, seconds)
     }
 
-    /// The same where no event that took long can have such a number.
+    /// Returns whether `serial` is of another boot, and not of an event that took long.
     fn is_far_back(&self, serial: u64, seconds: u64) -> bool {
         let late = seconds < self.seconds && seconds.saturating_add(LATE) >= self.seconds;
         serial.saturating_add(BACK) < self.serial && !late && !self.goes_round(serial)
@@ -107,7 +108,7 @@ impl Last {
     }
 }
 
-/// The boot that journald's copy of the record names.
+/// Returns the boot of journald's copy of the record.
 fn boot(head: &Head<'_>) -> Option<u64> {
     let id = head.enrichment.strip_prefix(BOOT.as_bytes())?;
     let mut number = 0xcbf2_9ce4_8422_2325u64;
@@ -117,7 +118,7 @@ fn boot(head: &Head<'_>) -> Option<u64> {
     Some(number)
 }
 
-/// What stands before the name of a boot, where the names of an enriched record stand.
+/// The field of a boot, in the place of an enriched record's names.
 pub const BOOT: &str = "_BOOT_ID=";
 
 #[cfg(test)]

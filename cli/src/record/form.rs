@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What a file or a line is that has no record: so that the reader of a message knows what to do instead.
+//! Recognises an input without a record, so that a message can suggest a replacement.
 
 use memchr::memmem;
 
-/// What an input looks like.
+/// The form of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// `journalctl` without `-o`.
@@ -41,9 +41,9 @@ pub enum Form {
     Prefixed,
     /// UTF-16 or UTF-32, little endian or big endian.
     Utf16Little,
-    /// The same.
+    /// UTF-16, big endian, or UTF-32.
     Utf16Big,
-    /// The same.
+    /// UTF-16, big endian, or UTF-32.
     Utf32,
     /// A tar archive.
     Tar,
@@ -64,7 +64,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// What it is, for a sentence.
+    /// Returns a description, for a sentence.
     pub const fn describe(self) -> &'static str {
         match self {
             Self::JournalShort => {
@@ -98,7 +98,7 @@ impl Form {
         }
     }
 
-    /// What to do instead.
+    /// Returns the suggested replacement.
     pub const fn instead(self) -> &'static str {
         match self {
             Self::JournalShort | Self::JournalVerbose => {
@@ -133,7 +133,7 @@ impl Form {
         }
     }
 
-    /// Whether records that follow may still be read.
+    /// Returns whether records that follow may still be read.
     pub const fn is_text(self) -> bool {
         !matches!(
             self,
@@ -150,7 +150,7 @@ impl Form {
     }
 }
 
-/// What a file is that begins with `begin` and is no text, as far as that is known.
+/// Returns the form of a binary file that begins with `begin`, if it is known.
 pub fn of_begin(begin: &[u8]) -> Option<Form> {
     let tar = begin.get(257..262) == Some(b"ustar");
     let packed: [&[u8]; 7] = [
@@ -205,7 +205,7 @@ pub fn of_text(begin: &[u8]) -> Form {
     of_lines(begin).0
 }
 
-/// The same, and which line shows it, if one does.
+/// Recognises an input without a record. Returns also the line that shows it, if one does.
 pub fn of_lines(begin: &[u8]) -> (Form, Option<u64>) {
     if let Some(form) = of_begin(begin) {
         return (form, None);
@@ -238,7 +238,7 @@ pub fn of_lines(begin: &[u8]) -> (Form, Option<u64>) {
     (form, None)
 }
 
-/// What `line` is, where it shows that by itself.
+/// Returns the form of `line`, if the line alone shows it.
 pub fn of_line(line: &[u8]) -> Option<Form> {
     let has = |text: &str| memmem::find(line, text.as_bytes()).is_some();
     let begins = |text: &str| line.starts_with(text.as_bytes());
@@ -264,7 +264,7 @@ pub fn of_line(line: &[u8]) -> Option<Form> {
     })
 }
 
-/// What an object is that is none of the journal.
+/// Returns the form of an object that is not of the journal.
 pub fn of_json(object: &[u8]) -> Form {
     let has = |key: &str| {
         memmem::find_iter(object, key.as_bytes()).any(|at| {
@@ -293,8 +293,8 @@ pub fn of_json(object: &[u8]) -> Form {
     }
 }
 
-/// `Nov 21 19:00:03 host audit[4100]: DM_CTRL module=...`: what journald made of a record, without its stamp; or the
-/// same without all before the type, as `journalctl -o cat` has it.
+/// Returns whether `line` is journald's form of a record, without its stamp: `Nov 21 19:00:03 host
+/// audit[4100]: DM_CTRL module=...`. `journalctl -o cat` omits the text before the type.
 pub fn is_short(line: &[u8]) -> bool {
     let message = match memmem::find(line, b"audit[") {
         Some(at) if at == 0 || line[at - 1] == b' ' => {
@@ -350,14 +350,14 @@ pub fn is_interpreted(line: &[u8]) -> bool {
     })
 }
 
-/// Whether a record follows what `line` begins with, which is none.
+/// Returns whether a record follows a foreign text in `line`.
 fn is_prefixed(line: &[u8]) -> bool {
     use super::head::{Parsed, parse};
     let is_record = |text| matches!(parse(text), Parsed::Record(_));
     memmem::find_iter(line, b"type=").any(|at| is_record(&line[at..])) && !is_record(line)
 }
 
-/// Whether `line` has the time of a kernel's log or of a syslog.
+/// Returns whether `line` has the time of a kernel's log or of a syslog.
 fn is_of_syslog(line: &[u8]) -> bool {
     use super::head::{Parsed, parse};
     matches!(parse(line), Parsed::Foreign | Parsed::Loss(_))

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What stands before the fields of a record: node, type, time and serial number.
+//! Parses the head of a record: node, type, time and serial number.
 //!
 //! ```text
 //! node=host type=DM_EVENT msg=audit(1630425112.119:194): module=integrity ... res=0<0x1d>NAMES
 //! [   12.345678] audit: type=1339 audit(1630425112.119:194): module=integrity ... res=0
 //! ```
 //!
-//! The first is auditd's log, `ausearch --raw` and what auditd's plugins read; the second is the kernel's
-//! own log, as `dmesg`, the journal or a syslog has it. A syslog names the host before it:
+//! The first is the form of auditd's log, of `ausearch --raw` and of auditd's plugins. The second
+//! is the form of the kernel's own log, in `dmesg`, the journal or a syslog. A syslog names the
+//! host before it:
 //!
 //! ```text
 //! Nov 21 04:17:59 host audisp-syslog[7]: node=host type=DM_EVENT msg=audit(1630425112.119:194): ...
@@ -25,33 +26,34 @@ use dmns_audit_uapi::types::RecordType;
 use memchr::{memchr, memchr2, memmem};
 use std::borrow::Cow;
 
-/// What a line is.
+/// The kind of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parsed<'a> {
     /// A record.
     Record(Head<'a>),
-    /// Something that has its place in such a file, but is no record: an empty line, `ausearch`'s
-    /// separators, another message of the kernel.
+    /// A line between records: an empty line, `ausearch`'s separators, another message of the
+    /// kernel.
     Foreign,
-    /// A message that says that records are missing.
+    /// A message about missing records.
     Loss(Loss),
-    /// A record, but broken, or nothing that a log has.
+    /// A broken record, or a line that no log has.
     Broken(Broken),
 }
 
-/// Where and why a line is no record.
+/// The place and the reason why a line is no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broken {
-    /// At which byte of the line.
+    /// The offset in the line.
     pub at: usize,
-    /// What has to stand there.
+    /// The expected text.
     pub expected: &'static str,
 }
 
-/// A record, its fields not yet taken apart.
+/// A record, with its fields not parsed yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head<'a> {
-    /// `node=`, where auditd is configured to write it; else the host of the syslog around the record.
+    /// `node=`, where auditd is configured to write it; else the host of the syslog around the
+    /// record.
     pub node: Option<&'a [u8]>,
     /// The number of that host, where the line is one of a [log](crate::input::Log); else 0.
     pub host: Host,
@@ -59,28 +61,28 @@ pub struct Head<'a> {
     pub name: &'a [u8],
     /// The type.
     pub ty: Type,
-    /// When, and of which event.
+    /// The time and the event.
     pub stamp: Stamp,
     /// The fields, as they are written.
     pub body: &'a [u8],
-    /// Where in those its fields are; none where nobody looked yet.
+    /// The spans of its fields in the body; empty if they are not split yet.
     pub spans: &'a [Span],
-    /// At which byte of the line the type's name begins.
+    /// The offset of the type's name in the line.
     pub name_at: usize,
-    /// At which byte of the line the fields begin.
+    /// The offset of the fields in the line.
     pub body_at: usize,
     /// The names that auditd adds to numbers (`log_format = ENRICHED`), empty if none.
     pub enrichment: &'a [u8],
 }
 
 impl Head<'_> {
-    /// `node=` as text.
+    /// Returns `node=` as text.
     pub fn node_name(&self) -> Option<String> {
         self.node
             .map(|node| String::from_utf8_lossy(node).into_owned())
     }
 
-    /// What its type is called, also where the log has a number for it that this program knows.
+    /// Returns the name of its type, also if the log has a number for a known type.
     pub fn type_name(&self) -> Cow<'_, str> {
         match self.ty.name() {
             Some(name) => name.into(),
@@ -89,7 +91,7 @@ impl Head<'_> {
     }
 }
 
-/// What [`parse`] found in a line, without the line: for who keeps the two apart.
+/// The result of [`parse`], without the line. It is stored apart from the line.
 #[derive(Clone, Copy, Debug)]
 pub struct Parts(Kept);
 
@@ -102,7 +104,7 @@ enum Kept {
         node: Option<(u32, u32)>,
         name: (u32, u32),
         body: (u32, u32),
-        /// Where the names begin that auditd adds, and how long they are.
+        /// The begin and the length of the names that auditd adds.
         enrichment: (u32, u32),
     },
     Foreign,
@@ -111,7 +113,7 @@ enum Kept {
 }
 
 impl Parts {
-    /// What is kept of `parsed`, which is `line`.
+    /// Returns the parts of `parsed`, which is `line`.
     pub fn of(line: &[u8], parsed: &Parsed<'_>) -> Self {
         let place = |part: &[u8]| {
             let at = (part.as_ptr() as usize).wrapping_sub(line.as_ptr() as usize);
@@ -138,7 +140,7 @@ impl Parts {
         })
     }
 
-    /// Whether it is a record of namespaces.
+    /// Returns whether it is a record of namespaces.
     pub fn is_of_namespaces(&self) -> bool {
         let Kept::Record {
             ty: Type::Ours(ty), ..
@@ -149,8 +151,8 @@ impl Parts {
         !matches!(ty, RecordType::DmCtrl | RecordType::DmEvent)
     }
 
-    /// What [`parse`] found in `line`, which is the same line.
-    /// `spans` is where its fields are, if somebody looked.
+    /// Returns the result of [`parse`] for `line`, which is the same line. `spans` are its fields,
+    /// if they are split.
     pub fn parsed<'a>(&self, line: &'a [u8], spans: &'a [Span]) -> Parsed<'a> {
         let part = |(at, length): (u32, u32)| &line[at as usize..][..length as usize];
         match self.0 {
@@ -180,7 +182,7 @@ impl Parts {
     }
 }
 
-/// Takes `line` apart, which has no newline.
+/// Parses `line`, which has no newline.
 pub fn parse(line: &[u8]) -> Parsed<'_> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.starts_with(b"type=") {
@@ -192,7 +194,7 @@ pub fn parse(line: &[u8]) -> Parsed<'_> {
     other(line, begin(line))
 }
 
-/// The same of a line that does not begin with `type=`: from `begin` on.
+/// Parses a line that does not begin with `type=`, from `begin` on.
 fn other(line: &[u8], begin: usize) -> Parsed<'_> {
     let rest = &line[begin..];
     if rest.starts_with(b"type=") {
@@ -238,7 +240,8 @@ fn other(line: &[u8], begin: usize) -> Parsed<'_> {
     }
 }
 
-/// At which byte `line` begins: behind a byte order mark, and behind the NULs that a power cut leaves.
+/// Returns the offset of the content of `line`, after a byte order mark and the NULs that a power
+/// cut leaves.
 fn begin(line: &[u8]) -> usize {
     match line.first() {
         Some(0 | 0xef) => {
@@ -250,7 +253,7 @@ fn begin(line: &[u8]) -> usize {
     }
 }
 
-/// The record of a line that names its node: `named` follows `node=`, which stands at `at`.
+/// Parses the record of a line that names its node. `named` follows `node=`, which is at `at`.
 fn node<'a>(line: &'a [u8], named: &'a [u8], at: usize) -> Result<Head<'a>, Broken> {
     let Some(space) = memchr(b' ', named) else {
         return Err(Broken {
@@ -268,7 +271,8 @@ fn node<'a>(line: &'a [u8], named: &'a [u8], at: usize) -> Result<Head<'a>, Brok
     }
 }
 
-/// The host that the prefix of a line names: its last word `node=`, else the host of a syslog, which follows the time.
+/// Returns the host in the prefix of a line: its last word `node=`, else the host of a syslog,
+/// which follows the time.
 fn around(prefix: &[u8]) -> Option<&[u8]> {
     let mut words = prefix
         .split(|&byte| byte == b' ')
@@ -292,7 +296,8 @@ fn around(prefix: &[u8]) -> Option<&[u8]> {
     (is_host(host) && !facility && !NO_HOSTS.contains(&host)).then_some(host)
 }
 
-/// Whether `word` ends a time: `04:17:59.123`, `1795400000.123456`, `2026-11-21T04:17:59+01:00`, `12.345678]`.
+/// Returns whether `word` ends a time: `04:17:59.123`, `1795400000.123456`,
+/// `2026-11-21T04:17:59+01:00`, `12.345678]`.
 fn is_time(word: &[u8]) -> bool {
     let digits = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
     match word {
@@ -304,7 +309,7 @@ fn is_time(word: &[u8]) -> bool {
     }
 }
 
-/// `2026-11-21`
+/// Returns whether `word` is like `2026-11-21`.
 fn is_date(word: &[u8]) -> bool {
     let as_date = |(at, b): (usize, &u8)| match at {
         4 | 7 => *b == b'-',
@@ -313,12 +318,12 @@ fn is_date(word: &[u8]) -> bool {
     word.len() == 10 && word.iter().enumerate().all(as_date)
 }
 
-/// `2026`, which some write after the time.
+/// Returns whether `word` is like `2026`, which some programs write after the time.
 fn is_year(word: &[u8]) -> bool {
     word.len() == 4 && word.iter().all(u8::is_ascii_digit)
 }
 
-/// `UTC`, `CEST`, `+0100`
+/// Returns whether `word` is like `UTC`, `CEST`, `+0100`.
 fn is_zone(word: &[u8]) -> bool {
     let zone = |word: &[u8]| word.iter().all(u8::is_ascii_uppercase);
     match word {
@@ -332,12 +337,13 @@ const SEVERITIES: [&[u8]; 11] = [
     b"debug", b"panic",
 ];
 
-/// What may stand where a host does: the streams of a container, and how important a message is.
+/// Words in the place of a host: the streams of a container, and the priority of a message.
 const NO_HOSTS: [&[u8]; 7] = [
     b"stdout", b"stderr", b"INFO", b"NOTICE", b"WARNING", b"ERROR", b"DEBUG",
 ];
 
-/// Whether `word` may be the name or the address of a host, and neither the name of a program nor a number.
+/// Returns whether `word` may be the name or the address of a host, and neither the name of a
+/// program nor a number.
 fn is_host(word: &[u8]) -> bool {
     let letter = |b: &u8| b.is_ascii_alphanumeric() || b"._:-".contains(b);
     word.iter().all(letter)
@@ -346,7 +352,7 @@ fn is_host(word: &[u8]) -> bool {
         && !word.iter().all(u8::is_ascii_digit)
 }
 
-/// The record that begins with `type=` at `at`.
+/// Parses the record that begins with `type=` at `at`.
 fn record<'a>(line: &'a [u8], node: Option<&'a [u8]>, at: usize) -> Result<Head<'a>, Broken> {
     let mut rest = Cursor {
         line,
@@ -389,7 +395,8 @@ fn record<'a>(line: &'a [u8], node: Option<&'a [u8]>, at: usize) -> Result<Head<
     let (body, enrichment) = match memchr2(0x1d, 0, body) {
         Some(end) if body[end] == 0x1d => (&body[..end], &body[end + 1..]),
         Some(end) => {
-            // A power cut leaves NULs in a record that was being written. The next one follows them.
+            // A power cut leaves NULs in a record that was being written. The next one follows
+            // them.
             let next = begin(&body[end..]) + end;
             if body[next..].starts_with(b"type=") || body[next..].starts_with(b"node=") {
                 if let Parsed::Record(head) = other(line, body_at + next) {
@@ -429,7 +436,7 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    /// What stands before the next space, which is skipped. `None` where that is nothing.
+    /// Returns the text before the next space, which is skipped. `None` if it is empty.
     fn word(&mut self) -> Option<&'a [u8]> {
         let rest = &self.line[self.at..];
         // It is so short that a search made for long texts takes longer to begin.
@@ -467,7 +474,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Whether a log may have this line beside its records.
+/// Returns whether a log may have this line between its records.
 fn is_foreign(line: &[u8]) -> bool {
     let spaces_only = line.iter().all(|b| b.is_ascii_whitespace());
     // ausearch writes these around events.
@@ -574,7 +581,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_beside_records_is_foreign() {
+    fn lines_between_records_are_foreign() {
         for line in [
             "",
             "  ",
@@ -589,7 +596,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_record_is_told_where() {
+    fn a_broken_record_has_its_place() {
         for (line, at, expected) in [
             ("type=", 5, "the name or number of a type"),
             ("type=DM_EVENT", 13, "'msg=audit('"),
@@ -645,7 +652,7 @@ mod tests {
             let _ = parse(&line);
         }
 
-        /// What the contract's own parser takes apart, this one does too, and alike.
+        /// This parser agrees with that of the contract.
         #[test]
         fn uapi_agrees(node in prop::option::of("[a-z.]{1,9}"), ty in "[A-Z_]{1,12}", s: u32, ms in 0u16..1000,
                        serial: u64, body in "[ -~]{0,60}", names in prop::option::of("[ -~]{0,20}")) {

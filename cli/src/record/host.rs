@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Hosts by number, so that what belongs to one is found at once, however many there are.
+//! Hosts by number, so that the cost of a search does not depend on their number.
 
 use super::Head;
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -10,22 +10,22 @@ use std::rc::Rc;
 /// The number of a host: the first that a log names is 0.
 pub type Host = u32;
 
-/// The hosts of a log, as `node=` names them. A log without has one, that has no name.
+/// The hosts of a log, as `node=` names them. A log without `node=` has one host without a name.
 #[derive(Debug, Default)]
 pub struct Hosts {
-    /// The names of all, one after the other, and where each ends.
+    /// The names of all, one after the other, and the end of each.
     names: Vec<u8>,
     ends: Vec<usize>,
     numbers: HashTable<Host>,
     hasher: DefaultHashBuilder,
-    /// That of records without `node=`.
+    /// The host of records without `node=`.
     unnamed: Option<Host>,
-    /// The one asked for last: records of a host come in a row.
+    /// The host of the last call: records of a host come in a row.
     last: Host,
 }
 
 impl Hosts {
-    /// The number of the host called `node`, which may be a new one.
+    /// Returns the number of the host called `node`, which may be a new one.
     #[inline]
     pub fn number(&mut self, node: Option<&[u8]>) -> Host {
         self.last = match node {
@@ -77,7 +77,7 @@ fn add(names: &mut Vec<u8>, ends: &mut Vec<usize>, node: &[u8]) -> Host {
     (ends.len() - 1) as Host
 }
 
-/// Something small for each host.
+/// A small value for each host.
 #[derive(Debug)]
 pub struct PerHost<T>(Vec<T>);
 
@@ -88,7 +88,7 @@ impl<T> Default for PerHost<T> {
 }
 
 impl<T: Default> PerHost<T> {
-    /// That of `host`.
+    /// Returns the value of `host`.
     #[inline]
     pub fn of(&mut self, host: Host) -> &mut T {
         let host = host as usize;
@@ -98,12 +98,12 @@ impl<T: Default> PerHost<T> {
         &mut self.0[host]
     }
 
-    /// The same, if there is one.
+    /// Returns the value of `host`, if there is one.
     pub fn known(&self, host: Host) -> Option<&T> {
         self.0.get(host as usize)
     }
 
-    /// Those of all hosts, in the order in which the log named them.
+    /// Returns the values of all hosts, in the order in which the log named them.
     pub fn all_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.0.iter_mut()
     }
@@ -114,7 +114,7 @@ impl<T: Default> PerHost<T> {
 pub struct Nodes(PerHost<Option<Rc<str>>>);
 
 impl Nodes {
-    /// The name of the host of `head`, where the log has it.
+    /// Returns the name of the host of `head`, if the log has it.
     pub fn of(&mut self, head: &Head<'_>) -> Option<Rc<str>> {
         let node = head.node?;
         let known = self.0.of(head.host);
@@ -122,7 +122,7 @@ impl Nodes {
         Some(name.clone())
     }
 
-    /// The name of `host`, if it was asked for before.
+    /// Returns the name of `host`, if it was requested before.
     pub fn known(&self, host: Host) -> Option<Rc<str>> {
         self.0.known(host)?.clone()
     }

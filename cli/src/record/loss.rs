@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What a log says itself of records that it does not have.
+//! Reads the losses that a log announces.
 
 use super::head::Parsed;
 use super::types::Type;
@@ -9,13 +9,13 @@ use memchr::memmem;
 /// A message that records are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Loss {
-    /// What happened.
+    /// The kind of loss.
     pub what: What,
-    /// How many records, where the message says so.
+    /// The number of records, if the message has it.
     pub records: Option<u64>,
 }
 
-/// What happened to records.
+/// A kind of loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum What {
     /// The kernel's log did not get them. Each message has its own number.
@@ -31,7 +31,7 @@ pub enum What {
 }
 
 impl What {
-    /// What happened, as the end of a sentence.
+    /// Returns a description, as the end of a sentence.
     pub const fn describe(self) -> &'static str {
         match self {
             Self::Suppressed => "not printed by the kernel",
@@ -49,7 +49,7 @@ impl Loss {
         described(self.what, 1, self.records.unwrap_or(0))
     }
 
-    /// What `parsed` says of records that are missing, a message or a record of auditd's own.
+    /// Returns the loss that `parsed`, a message or a record of auditd's own, announces.
     pub fn of(parsed: &Parsed<'_>) -> Option<Self> {
         match parsed {
             Parsed::Loss(loss) => Some(*loss),
@@ -70,10 +70,11 @@ fn described(what: What, messages: u64, records: u64) -> String {
     }
 }
 
-/// A phrase of a message, and what it says. The number of records stands in it, where `number` says how.
+/// A phrase of a message, and what it says. The number of records stands in it, where `number` says
+/// how.
 struct Phrase(&'static [u8], What, Number);
 
-/// Where a message has a number.
+/// The position of the number in a message.
 enum Number {
     None,
     /// Before the phrase.
@@ -82,8 +83,8 @@ enum Number {
     After,
 }
 
-/// Source: C, `kernel/audit.c` and `lib/ratelimit.c`; audit-userspace `auditd-event.c`, `queue.c`; systemd
-/// `journald-kmsg.c`, `journald-rate-limit.c`; rsyslog `imuxsock.c`, `imjournal.c`.
+/// Source: C, `kernel/audit.c` and `lib/ratelimit.c`; audit-userspace `auditd-event.c`, `queue.c`;
+/// systemd `journald-kmsg.c`, `journald-rate-limit.c`; rsyslog `imuxsock.c`, `imjournal.c`.
 const PHRASES: [Phrase; 20] = [
     Phrase(b" callbacks suppressed", What::Suppressed, Number::Before),
     Phrase(b"audit_lost=", What::Lost, Number::After),
@@ -135,7 +136,8 @@ const PHRASES: [Phrase; 20] = [
     ),
 ];
 
-/// What the message `line` says, which is no record. `None` if it says nothing of the sort.
+/// Returns the loss that the message `line`, which is no record, announces. `None` if it announces
+/// none.
 pub fn of_message(line: &[u8]) -> Option<Loss> {
     // Each phrase has one of these.
     let hint = [
@@ -173,7 +175,7 @@ pub fn of_message(line: &[u8]) -> Option<Loss> {
     })
 }
 
-/// Whether a record called `name` may be one of auditd's own.
+/// Returns whether a record called `name` may be one of auditd's own.
 #[inline]
 pub fn may_be_record(name: &[u8]) -> bool {
     matches!(
@@ -182,7 +184,7 @@ pub fn may_be_record(name: &[u8]) -> bool {
     )
 }
 
-/// What a record of auditd's own says: `name` is its type, `body` its fields.
+/// Returns the loss that a record of auditd's own announces. `name` is its type, `body` its fields.
 pub fn of_record(name: &[u8], body: &[u8]) -> Option<Loss> {
     let has = |text: &str| memmem::find(body, text.as_bytes()).is_some();
     let what = match name {
@@ -211,7 +213,7 @@ pub fn of_record(name: &[u8], body: &[u8]) -> Option<Loss> {
     })
 }
 
-/// The number that `text` ends with, behind what is no number.
+/// Returns the number at the end of `text`.
 fn before(text: &[u8]) -> Option<u64> {
     let text = text.trim_ascii_end();
     let word = text
@@ -220,16 +222,17 @@ fn before(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(word).ok()?.parse().ok()
 }
 
-/// The number that `text` begins with.
+/// Returns the number that `text` begins with.
 fn number_of(text: &[u8]) -> Option<u64> {
     let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
     std::str::from_utf8(&text[..digits]).ok()?.parse().ok()
 }
 
-/// All that a log says so.
+/// All losses that a log announces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Losses {
-    /// How many messages there were of each, how many records these count, and where the first is.
+    /// The number of messages of each kind, the records that these count, and the place of the
+    /// first.
     found: Vec<(What, u64, u64, crate::input::Place)>,
     /// The last value of the kernel's counter, which begins anew with it.
     counter: u64,
@@ -256,12 +259,12 @@ impl Losses {
         }
     }
 
-    /// Whether the log says nothing of the sort.
+    /// Returns whether the log announces no loss.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
-    /// Where the first message stands.
+    /// Returns the place of the first message.
     pub fn first(&self) -> Option<crate::input::Place> {
         self.found.iter().map(|(.., place)| *place).min()
     }

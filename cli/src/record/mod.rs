@@ -4,21 +4,21 @@
 //!
 //! - [`head`]: node, type, stamp, and where the fields begin.
 //! - [`types`]: what its type is.
-//! - [`by_host`]: what lives on hosts, in one table.
+//! - [`by_host`]: a table of the objects of all hosts.
 //! - [`call`]: system calls by name.
 //! - [`cgroup`]: which container a control group is of.
 //! - [`command`]: the command line of a task.
 //! - [`device`]: the number of a device.
 //! - [`enrichment`]: the names that auditd adds.
-//! - [`event`]: which records may still be of its event, and of its boot.
-//! - [`form`]: what a line or a file is that has no record.
-//! - [`loss`]: what a log says of records that it does not have.
-//! - [`names`]: text that comes again and again.
-//! - [`pending`]: what waits for another record of its event.
+//! - [`event`]: distinguishes events and boots.
+//! - [`form`]: recognises an input without a record.
+//! - [`loss`]: the losses that a log announces.
+//! - [`names`]: interns frequent text.
+//! - [`pending`]: items that wait for another record of their event.
 //! - [`host`]: hosts by number.
-//! - [`spans`]: where its fields are.
+//! - [`spans`]: the places of its fields.
 //! - [`value`]: fields and their values, decoded.
-//! - [`resource`]: what a guest was given or lost.
+//! - [`resource`]: resources of guests.
 //! - [`users`]: names for user ids.
 //! - [`uuid`]: the UUID of a guest.
 

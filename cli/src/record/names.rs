@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What a log says again and again, kept once.
+//! Interns frequent text of a log.
 
 use hashbrown::{Equivalent, HashSet};
 use std::cell::{RefCell, RefMut};
 use std::hash::Hash;
 use std::rc::Rc;
 
-/// How many are known at a time.
+/// The maximum number of known texts.
 const MOST: usize = 1 << 14;
 
 /// Names, identifiers, words.
@@ -15,14 +15,15 @@ const MOST: usize = 1 << 14;
 pub struct Names(RefCell<HashSet<Rc<str>>>);
 
 impl Names {
-    /// `text`, which is kept for as long as somebody has it, and for a while after.
+    /// Returns the interned `text`. It is kept for as long as it is referenced, and for a while
+    /// after.
     pub fn get(&self, text: &str) -> Rc<str> {
         let mut known = room(&self.0);
         known.get_or_insert_with(text, |text| text.into()).clone()
     }
 }
 
-/// Things that come again and again, each kept once.
+/// Interned values.
 #[derive(Debug)]
 pub struct Once<T>(RefCell<HashSet<Rc<T>>>);
 
@@ -33,7 +34,8 @@ impl<T> Default for Once<T> {
 }
 
 impl<T: Hash + Eq> Once<T> {
-    /// `thing`, which is kept for as long as somebody has it, and for a while after.
+    /// Returns the interned `thing`. It is kept for as long as it is referenced, and for a while
+    /// after.
     pub fn get(&self, thing: T) -> Rc<T> {
         let mut known = room(&self.0);
         if let Some(known) = known.get(&thing) {
@@ -44,7 +46,7 @@ impl<T: Hash + Eq> Once<T> {
         thing
     }
 
-    /// The same of what `key` describes, which is made of it where it is new.
+    /// Returns the interned value that `key` describes, and makes it if it is new.
     pub fn of<Q: Hash + Equivalent<Rc<T>>>(&self, key: &Q, make: impl FnOnce(&Q) -> T) -> Rc<T> {
         let mut known = room(&self.0);
         known
@@ -53,7 +55,7 @@ impl<T: Hash + Eq> Once<T> {
     }
 }
 
-/// What is `known`, with room for one more. Whoever has one of them keeps it.
+/// Returns `known`, with room for one more. Dropped values stay valid for their holders.
 fn room<T: ?Sized>(known: &RefCell<HashSet<Rc<T>>>) -> RefMut<'_, HashSet<Rc<T>>> {
     let mut known = known.borrow_mut();
     if known.len() >= MOST {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What waits for another record of its event, found by that event.
+//! Items that wait for another record of their event.
 
 use super::event;
 use super::host::Host;
@@ -11,11 +11,11 @@ use std::collections::VecDeque;
 /// An event: the number of its host, and its stamp.
 pub type Event = (Host, Stamp);
 
-/// Things that wait, oldest first.
+/// Items that wait, oldest first.
 #[derive(Debug)]
 pub struct Pending<T> {
     by_event: HashMap<Event, Vec<(u64, T)>>,
-    /// In the order in which they came. Of what no longer waits, some are still here.
+    /// The order in which items came. It may have items that no longer wait.
     order: VecDeque<(u64, Event)>,
     next: u64,
     waiting: usize,
@@ -33,17 +33,17 @@ impl<T> Default for Pending<T> {
 }
 
 impl<T> Pending<T> {
-    /// How many wait.
+    /// Returns the number of items that wait.
     pub fn len(&self) -> usize {
         self.waiting
     }
 
-    /// Whether nothing waits.
+    /// Returns whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.waiting == 0
     }
 
-    /// `item` waits for a record of `event`.
+    /// Adds `item`, which waits for a record of `event`.
     pub fn push(&mut self, event: Event, item: T) {
         self.by_event
             .entry(event)
@@ -62,7 +62,8 @@ impl<T> Pending<T> {
         }
     }
 
-    /// Takes what waits for a record of `event` and is such as `is_it` says, oldest first.
+    /// Takes the items that wait for a record of `event` and for which `is_it` returns true, oldest
+    /// first.
     pub fn take(&mut self, event: &Event, mut is_it: impl FnMut(&T) -> bool) -> Vec<T> {
         if self.waiting == 0 {
             return Vec::new();
@@ -145,7 +146,7 @@ mod tests {
     }
 
     proptest! {
-        /// It is a list in which everything is looked for from its beginning.
+        /// The map agrees with a list that is searched from its begin.
         #[test]
         fn it_is_a_list(ops in prop::collection::vec(prop_oneof![
             3 => (0u64..12, 0u8..3).prop_map(|(s, t)| Op::Push(s, t)),

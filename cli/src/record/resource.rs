@@ -1,34 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What VIRT_RESOURCE says: of which kind the thing is, and what the guest has of it instead of what it had.
+//! Reads VIRT_RESOURCE: the kind of a resource, its old value and its new one.
 //!
 //! The contract (`dmns_audit_log::virt::layout`) knows the fields of each kind.
 
 use super::value::{Fields, decoded};
 use std::borrow::Cow;
 
-/// What a guest was given, or lost.
+/// A resource that was attached to a guest, or detached from it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resource<'a> {
     /// `resrc=`: `disk`, `net`, `mem`, ...
     pub kind: &'a str,
     /// `reason=`: `start`, `attach`, `detach`, `update`, `open`, ...
     pub reason: &'a str,
-    /// What it had, if that is recorded.
+    /// The old value, if it is recorded.
     pub old: Option<Cow<'a, str>>,
-    /// What it has, if that is recorded.
+    /// The new value, if it is recorded.
     pub new: Option<Cow<'a, str>>,
     /// `res=success`.
     pub success: bool,
 }
 
-/// Whether the field `name` holds a number: one reads as hexadecimal too, and only the name distinguishes the two.
+/// Returns whether the value of `kind` is a number. A number reads as hexadecimal too, and only the
+/// name distinguishes the two.
 fn is_number(kind: &str) -> bool {
     matches!(kind, "mem" | "vcpu" | "iothread")
 }
 
 impl<'a> Resource<'a> {
-    /// What `record` says; `None` where it does not say of which kind it is.
+    /// Reads `record`; `None` if it has no kind.
     pub fn of(record: &'a Fields<'_>) -> Option<Self> {
         let kind = record.raw("resrc")?;
         let reason = record.raw("reason").unwrap_or_default();
@@ -55,8 +56,8 @@ impl<'a> Resource<'a> {
         if resource.old.is_some() || resource.new.is_some() {
             return Some(resource);
         }
-        // Those that name one thing, and say by the reason whether it comes or goes.
-        // Each name is written down: the compiler knows what it is found by.
+        // Kinds with one value: the reason distinguishes attach and detach. Each name is a literal,
+        // so that the compiler can evaluate its key.
         let one = (record.text("device"))
             .or_else(|| record.text("path"))
             .or_else(|| record.text("disk"))
@@ -80,7 +81,7 @@ impl<'a> Resource<'a> {
     }
 }
 
-/// Whether `res=` says so.
+/// Returns whether `res=` is success.
 pub fn succeeded(record: &Fields<'_>) -> bool {
     matches!(record.raw("res"), Some("success" | "1" | "yes"))
 }
@@ -90,14 +91,14 @@ pub fn succeeded(record: &Fields<'_>) -> bool {
 pub struct Opened<'a> {
     /// The interface.
     pub mac: &'a str,
-    /// What was opened.
+    /// The path.
     pub path: Cow<'a, str>,
-    /// Which device that is, `0A:C8`; `None` for what is none.
+    /// The device number, `0A:C8`; `None` if it is no device.
     pub rdev: Option<&'a str>,
 }
 
 impl<'a> Opened<'a> {
-    /// What `record` says, if it says that (`resrc=net reason=open`).
+    /// Reads `record`, if it is `resrc=net reason=open`.
     pub fn of(record: &'a Fields<'_>) -> Option<Self> {
         if record.raw("reason") != Some("open") || record.raw("resrc") != Some("net") {
             return None;
@@ -110,7 +111,7 @@ impl<'a> Opened<'a> {
         })
     }
 
-    /// `/dev/net/tun (0A:C8)`.
+    /// Returns a text such as `/dev/net/tun (0A:C8)`.
     pub fn show(&self) -> String {
         match self.rdev {
             Some(rdev) => format!("{} ({rdev})", self.path),
@@ -123,7 +124,7 @@ impl<'a> Opened<'a> {
 mod tests {
     use super::*;
 
-    fn told(inner: &str) -> (String, Option<String>, Option<String>) {
+    fn shown(inner: &str) -> (String, Option<String>, Option<String>) {
         let body = format!("pid=1 msg='virt=qemu {inner} res=success'");
         let record = Fields::new(&body);
         let resource = Resource::of(&record).expect("a kind");
@@ -185,13 +186,13 @@ mod tests {
                 Some("/s"),
             ),
         ] {
-            let (_, was, is) = told(inner);
+            let (_, was, is) = shown(inner);
             assert_eq!((was.as_deref(), is.as_deref()), (old, new), "{inner}");
         }
     }
 
     #[test]
-    fn what_was_opened_is_told_with_its_device() {
+    fn an_opened_path_is_shown_with_its_device() {
         let record = Fields::new(
             "pid=1 msg='virt=qemu resrc=net reason=open vm=\"x\" net=52:54:00:00:00:01 path=\"/dev/net/tun\" rdev=0A:C8'",
         );

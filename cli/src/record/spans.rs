@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Where the fields of a record are: found once, also by another thread than the one that asks for them.
+//! Finds the places of the fields of a record, once, in any thread.
 
 use dmns_audit_log::line::{Field, Place, Places, inner_place};
 
-/// Where a field is in the text of its record, which is shorter than 2^32 bytes.
+/// The place of a field in the text of its record, which is shorter than 2^32 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     key: Key,
-    /// Where its value begins. Its name stands before that, and `=` between them, where it has one.
+    /// The begin of its value. The name, if there is one, and `=` precede it.
     value: u32,
-    /// How long that is.
+    /// The length of the value.
     length: u32,
 }
 
-/// What a name is found by: its first letters, and above them how long it is. No line of a log is so long that a name has
-/// more than 65,535 bytes; of one that has, the last of them are its name.
+/// The key of a name: its first letters, and its length above them. A name has at most 65,535 bytes
+/// in a line of a log. Of a longer one, the last bytes count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Key(u64);
 
 impl Key {
-    /// How many letters it has.
+    /// The number of letters in a key.
     const LETTERS: usize = 6;
 
     #[inline(always)]
@@ -34,7 +34,7 @@ impl Key {
         Self(key)
     }
 
-    /// Of the name that begins at `at` in `body` and has `length` letters.
+    /// Returns the key of the name that begins at `at` in `body` and has `length` letters.
     #[inline(always)]
     fn within(body: &[u8], at: usize, length: usize) -> Self {
         match body.get(at..).and_then(|rest| rest.first_chunk()) {
@@ -52,20 +52,20 @@ impl Key {
         (length as u64) << (8 * Self::LETTERS)
     }
 
-    /// Whether the first letters are these.
+    /// Returns whether the first letters are these.
     #[inline(always)]
     fn begins_with(self, letters: &[u8; 4]) -> bool {
         self.0 as u32 == u32::from_le_bytes(*letters)
     }
 
-    /// How long the name is.
+    /// Returns the length of the name.
     fn length(self) -> usize {
         (self.0 >> (8 * Self::LETTERS)) as usize
     }
 }
 
 impl Span {
-    /// The field, of the record `body`.
+    /// Returns the field in the record `body`.
     pub fn field<'a>(&self, body: &'a str) -> Field<'a> {
         Field {
             name: self.name(body),
@@ -88,7 +88,7 @@ impl Span {
     }
 }
 
-/// The value of the first field of `body` that is called `name`. `spans`: where its fields are.
+/// Returns the value of the first field of `body` that is called `name`. `spans` are its fields.
 #[inline(always)]
 pub fn value<'a>(body: &'a str, spans: &[Span], name: &str) -> Option<&'a str> {
     // Of a name that the program has written down, the compiler knows it.
@@ -101,13 +101,13 @@ pub fn value<'a>(body: &'a str, spans: &[Span], name: &str) -> Option<&'a str> {
     )
 }
 
-/// `name`: where the key has not all of its letters.
+/// Finds a value. `name` is set if the key has not all of its letters.
 fn find<'a>(body: &'a str, spans: &[Span], key: Key, name: Option<&str>) -> Option<&'a str> {
     let is_it = |span: &&Span| span.key == key && name.is_none_or(|name| span.name(body) == name);
     Some(spans.iter().find(is_it)?.value(body))
 }
 
-/// The same of a name that is `prefix`, which is ASCII, and then `rest`.
+/// Returns the value of the first field with the name `prefix`, which is ASCII, and then `rest`.
 pub fn value_of<'a>(
     body: &'a str,
     spans: &[Span],
@@ -120,8 +120,8 @@ pub fn value_of<'a>(
     Some(spans.iter().find(is_it)?.value(body))
 }
 
-/// Adds where the fields of the record `body` are: those before `msg='` first, then those inside it. A record of the
-/// kernel has none inside.
+/// Adds the spans of the fields of the record `body`: those before `msg='` first, then those inside
+/// it. A record of the kernel has none inside.
 pub fn add(body: &[u8], spans: &mut Vec<Span>) {
     let span = |Place { name, value }: Place| Span {
         key: Key::within(body, name.start, name.len()),
@@ -166,8 +166,8 @@ mod tests {
                 }
                 None => found.extend(fields(&body)),
             }
-            let told: Vec<_> = spans.iter().map(|span| span.field(&body)).collect();
-            prop_assert_eq!(&told, &found);
+            let split: Vec<_> = spans.iter().map(|span| span.field(&body)).collect();
+            prop_assert_eq!(&split, &found);
             for name in ["", "a", "aa", "a\u{0}", " ", "=a", "aaaa", "aaaaa", "aaaaaa", "aaaaaaa", "é"] {
                 let first = found.iter().find(|field| field.name == name);
                 prop_assert_eq!(value(&body, &spans, name), first.map(|field| field.value), "{}", name);

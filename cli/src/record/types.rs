@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The types of record that this program knows: its own, and what stands beside them in a log.
+//! The types of record that this program knows: its own, and others of a log.
 
 use dmns_audit_log::virt::VirtType;
 use dmns_audit_uapi::types::RecordType;
@@ -8,7 +8,7 @@ use dmns_audit_uapi::types::RecordType;
 /// The type of a record. Numbers: C, `include/uapi/linux/audit.h` and libaudit's `audit-records.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Type {
-    /// One of ours.
+    /// A record of the module.
     Ours(RecordType),
     /// 1300: the system call of an event.
     Syscall,
@@ -22,7 +22,7 @@ pub enum Type {
     Proctitle,
     /// 1320: the end of an event.
     Eoe,
-    /// 1400: what SELinux or AppArmor refused.
+    /// 1400: a refusal of SELinux or AppArmor.
     Avc,
     /// 1700 to 1799 and 2100 to 2199: something unusual, such as a crash.
     Anomaly,
@@ -34,12 +34,12 @@ pub enum Type {
     SystemBoot,
     /// 1128: the machine goes down.
     SystemShutdown,
-    /// Any other.
+    /// Any other type.
     Other,
 }
 
 impl Type {
-    /// The type that a log writes as `name`: `SYSCALL`, `UNKNOWN[1385]` or `1300`.
+    /// Returns the type that a log writes as `name`: `SYSCALL`, `UNKNOWN[1385]` or `1300`.
     pub fn from_name(name: &[u8]) -> Self {
         let number = name
             .strip_prefix(b"UNKNOWN[")
@@ -73,7 +73,7 @@ impl Type {
         }
     }
 
-    /// The type of a record that a log calls `name`, with the fields `body`.
+    /// Returns the type of a record that a log calls `name`, with the fields `body`.
     #[inline]
     pub fn of(name: &[u8], body: &[u8]) -> Self {
         match Self::from_name(name) {
@@ -82,7 +82,7 @@ impl Type {
         }
     }
 
-    /// The same of a type that has several meanings.
+    /// Returns the type of a record with a number that has several meanings.
     fn by_fields(name: &[u8], body: &[u8]) -> Self {
         match name {
             b"KERNEL" | b"2000" | b"UNKNOWN[2000]" if body.starts_with(b"state=initialized") => {
@@ -98,7 +98,7 @@ impl Type {
         }
     }
 
-    /// Returns what a record of this type is about; `None` where it is not ours.
+    /// Returns the topic of a record of this type; `None` for other records.
     pub fn topic(self) -> Option<&'static str> {
         match self {
             Self::Ours(RecordType::DmCtrl | RecordType::DmEvent) => Some("dm"),
@@ -108,8 +108,8 @@ impl Type {
         }
     }
 
-    /// Whether `name` is the type of a device-mapper record in the first patches of 2021, by number or by the name that
-    /// this number has now.
+    /// Returns whether `name` is the type of a device-mapper record in the first patches of 2021.
+    /// It can be the number, or the name that this number has now.
     pub fn is_first_number(name: &[u8]) -> bool {
         let number = [
             &b"1336"[..],
@@ -122,7 +122,7 @@ impl Type {
         number.contains(&name)
     }
 
-    /// What it is called, where that is one name.
+    /// Returns its name, if it has only one.
     pub const fn name(self) -> Option<&'static str> {
         Some(match self {
             Self::Ours(ty) => ty.name(),
@@ -141,7 +141,7 @@ impl Type {
         })
     }
 
-    /// The type with this number.
+    /// Returns the type with this number.
     pub fn from_number(number: u16) -> Self {
         match number {
             1300 => Self::Syscall,

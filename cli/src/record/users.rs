@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Names for user ids: what the log itself says, else what this machine's `/etc/passwd` says.
+//! Names for user ids: from the log itself, else from this machine's `/etc/passwd`.
 
 use super::event::BOOT;
 use super::names::{Names, Once};
@@ -13,13 +13,13 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::OnceLock;
 
-/// What a user id reads that was never set: -1.
+/// The user id that was never set: -1.
 pub const UNSET: u32 = u32::MAX;
 
-/// Whose task it is, and which program.
+/// A task: its user and its program.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Subject {
-    /// The user who logged in, else the one the task runs as.
+    /// The login user, else the user of the task.
     pub user: Rc<str>,
     /// User id.
     pub uid: Option<u32>,
@@ -36,11 +36,11 @@ pub struct Subject {
 /// Looks names up.
 #[derive(Debug)]
 pub struct Users {
-    /// What records say of tasks, each kept once.
+    /// Interned names of tasks.
     pub(crate) names: Names,
     pub(crate) subjects: Once<Subject>,
     passwd: PathBuf,
-    // Read when the first name is asked for.
+    // Read when the first name is requested.
     known: OnceLock<HashMap<u32, String>>,
 }
 
@@ -51,7 +51,7 @@ impl Default for Users {
 }
 
 impl Users {
-    /// Names from the file `passwd`, in the format of passwd(5). A file that is not there has none.
+    /// Creates names from the file `passwd`, in the format of passwd(5). A missing file has none.
     pub fn new(passwd: impl Into<PathBuf>) -> Self {
         Self {
             names: Names::default(),
@@ -61,7 +61,7 @@ impl Users {
         }
     }
 
-    /// The name of `uid`: `root`, `unset`, `unknown(1000)`.
+    /// Returns the name of `uid`: `root`, `unset`, `unknown(1000)`.
     pub fn name(&self, uid: u32) -> Cow<'_, str> {
         if uid == UNSET {
             return "unset".into();
@@ -77,7 +77,7 @@ impl Users {
         }
     }
 
-    /// Names the user of a record: who logged in, `auid`, else as whom the task runs, `uid`.
+    /// Names the user of a record: the login user, `auid`, else the user of the task, `uid`.
     pub fn of_task<'a>(
         &'a self,
         enrichment: &'a [u8],
@@ -91,7 +91,7 @@ impl Users {
         }
     }
 
-    /// The name of the user in the field `name` (`uid`, `auid`), whose value is `value`.
+    /// Returns the name of the user in the field `name` (`uid`, `auid`), which has this `value`.
     pub fn of_field<'a>(
         &'a self,
         enrichment: &'a [u8],
@@ -117,7 +117,7 @@ impl Users {
     }
 }
 
-/// `root:x:0:0:root:/root:/bin/sh`
+/// Parses a line such as `root:x:0:0:root:/root:/bin/sh`.
 fn entry(line: &str) -> Option<(u32, String)> {
     let mut parts = line.split(':');
     let name = parts.next()?;

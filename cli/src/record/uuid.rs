@@ -7,24 +7,25 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
-/// The UUID of a guest, as libvirt writes it: `cabf9532-99f1-3756-930f-59e8f19d4144`. Guests may be very many.
+/// The UUID of a guest, as libvirt writes it: `cabf9532-99f1-3756-930f-59e8f19d4144`. Guests may be
+/// very many.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Uuid {
-    /// The number that it is.
+    /// The number.
     Number([u8; 16]),
-    /// What is not written so.
+    /// A text of another form.
     Text(Rc<str>),
 }
 
 impl Uuid {
-    /// That of no guest.
+    /// Returns the UUID of no guest.
     pub fn none() -> Self {
         Self::Text(Rc::default())
     }
 
-    /// The one that is written `text`.
+    /// Parses a UUID.
     pub fn of(text: &str) -> Self {
-        // There are other ways to write one, and each is kept as it is written.
+        // Other forms of a UUID are kept as they are.
         let is_so = text.len() == uuid::fmt::Hyphenated::LENGTH
             && !text.bytes().any(|byte| byte.is_ascii_uppercase());
         match uuid::Uuid::try_parse(text) {
@@ -34,7 +35,7 @@ impl Uuid {
     }
 }
 
-/// The one number, in one go.
+/// Hashes the number in one call.
 impl Hash for Uuid {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self {

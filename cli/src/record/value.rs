@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Fields and their values, decoded.
+//! Decodes fields and their values.
 //!
-//! The kernel's records are `name=value` all along. Records from user space, such as libvirt's, have their
-//! own fields in one more level: `pid=1 ... msg='op=start vm="x" ... res=success'`.
+//! The kernel's records are `name=value`. Records from user space, such as libvirt's, have their
+//! own fields one level below: `pid=1 ... msg='op=start vm="x" ... res=success'`.
 
 use super::head::Head;
 use super::spans::{self, Span};
 use dmns_audit_log::line::{Field, fields};
 use std::borrow::Cow;
 
-/// The body of a record as text. What is no UTF-8 is replaced.
+/// Returns the body of a record as text. Invalid UTF-8 is replaced.
 pub fn text(body: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(body) {
         Ok(text) => Cow::Borrowed(text),
@@ -18,8 +18,8 @@ pub fn text(body: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// The fields of a record; of one from user space those before `msg='`, and those inside it. Taken apart once, looked
-/// up often.
+/// The fields of a record. A record from user space has those before `msg='`, and those inside it.
+/// They are split once, and looked up often.
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {
     body: Cow<'a, str>,
@@ -27,10 +27,10 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The fields of the record `head`.
+    /// Returns the fields of the record `head`.
     pub fn of(head: &Head<'a>) -> Self {
         match (text(head.body), head.spans) {
-            // Where something had to be replaced, they are elsewhere.
+            // If the text had invalid UTF-8, its fields are at other offsets.
             (body @ Cow::Owned(_), _) | (body, []) => Self::split(body),
             (body, spans) => Self {
                 body,
@@ -39,7 +39,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Takes `body` apart.
+    /// Splits `body`.
     pub fn new(body: &'a str) -> Self {
         Self::split(Cow::Borrowed(body))
     }
@@ -51,63 +51,63 @@ impl<'a> Fields<'a> {
         Self { body, spans }
     }
 
-    /// The record as it is written.
+    /// Returns the record as it is written.
     pub fn body(&self) -> &str {
         &self.body
     }
 
-    /// The fields, those before `msg='` first.
+    /// Returns the fields, those before `msg='` first.
     pub fn fields(&self) -> impl Iterator<Item = Field<'_>> {
         self.spans.iter().map(|span| span.field(&self.body))
     }
 
-    /// The value of the first field called `name`, as it is written.
+    /// Returns the value of the first field called `name`, as it is written.
     #[inline]
     pub fn raw(&self, name: &str) -> Option<&str> {
         spans::value(&self.body, &self.spans, name)
     }
 
-    /// The same of `prefix` and then `rest`: `old-disk`.
+    /// Returns the value of the first field with the name `prefix` and then `rest`: `old-disk`.
     #[inline]
     pub fn raw_of(&self, prefix: &[u8; 4], rest: &str) -> Option<&str> {
         spans::value_of(&self.body, &self.spans, prefix, rest)
     }
 
-    /// The value of the first field called `name`, decoded.
+    /// Returns the value of the first field called `name`, decoded.
     pub fn text(&self, name: &str) -> Option<Cow<'_, str>> {
         self.raw(name).map(decoded)
     }
 }
 
-/// Whether `byte` is printable ASCII.
+/// Returns whether `byte` is printable ASCII.
 pub const fn is_letter(byte: u8) -> bool {
     matches!(byte, b' '..=b'~')
 }
 
-/// Whether all of `text` is printable ASCII.
+/// Returns whether all of `text` is printable ASCII.
 pub fn is_printable(text: &[u8]) -> bool {
     match (text.first_chunk(), text.last_chunk()) {
         // Most words have a few letters.
         (Some(first), Some(last)) if text.len() <= 16 => {
             !has_other(u64::from_le_bytes(*first)) && !has_other(u64::from_le_bytes(*last))
         }
-        // All is looked at, which takes less than to look for the first that is not.
+        // It examines all bytes, which is faster than a search for the first.
         _ => text.iter().fold(true, |all, &byte| all & is_letter(byte)),
     }
 }
 
-/// Whether one of eight bytes is no printable ASCII.
+/// Returns whether one of eight bytes is no printable ASCII.
 const fn has_other(eight: u64) -> bool {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
-    // The highest bit of a byte is set where it is from 128 on, below 32, or 127. To subtract and to add changes the
-    // byte above only where a byte is such a one itself.
+    // The highest bit of a byte is set if it is 128 or more, below 32, or 127. The subtraction and
+    // the addition carry into the next byte only from such a byte.
     (eight | eight.wrapping_sub(ONES * 32) | eight.wrapping_add(ONES)) & (ONES << 7) != 0
 }
 
-/// The text that `value` stands for: without quotes, or from hexadecimal.
+/// Returns the text that `value` stands for: without quotes, or from hexadecimal.
 ///
-/// For fields that may be encoded (comm, exe, vm, paths). A number must not come here: it reads as hex
-/// too, and only the field's name distinguishes the two.
+/// For fields that may be encoded (comm, exe, vm, paths). It must not be called for a number, which
+/// reads as hex too: only the field's name distinguishes the two.
 pub fn decoded(value: &str) -> Cow<'_, str> {
     if let Some(text) = value.strip_prefix('"') {
         return Cow::Borrowed(text.strip_suffix('"').unwrap_or(text));
@@ -135,7 +135,7 @@ pub fn decoded(value: &str) -> Cow<'_, str> {
     }
 }
 
-/// What auditd's names say of the field `name`: `uid` of `UID="root" AUID="unset"` is `root`.
+/// Returns auditd's name for the field `name`: `uid` of `UID="root" AUID="unset"` is `root`.
 pub fn enriched<'a>(enrichment: &'a [u8], name: &str) -> Option<&'a str> {
     let text = std::str::from_utf8(enrichment).ok()?;
     fields(text)

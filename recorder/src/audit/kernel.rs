@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Hands records to the kernel's audit, as libaudit does: a netlink message, and the kernel's answer to it.
+//! Hands records to the kernel's audit, as libaudit does: a netlink message, and the kernel's
+//! answer to it.
 //!
 //! C: `audit_send_user_message()` in libaudit, `audit_receive_msg()` in `kernel/audit.c`.
 
@@ -14,8 +15,8 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-/// The header of a netlink message. C: `struct nlmsghdr`: u32 length, u16 type, u16 flags, u32 sequence
-/// number, u32 port.
+/// The header of a netlink message. C: `struct nlmsghdr`: u32 length, u16 type, u16 flags, u32
+/// sequence number, u32 port.
 const HEADER: usize = 16;
 
 /// `NLM_F_REQUEST | NLM_F_ACK`.
@@ -24,22 +25,23 @@ const FLAGS: u16 = 1 | 4;
 /// `NLMSG_ERROR`: the answer, with an error of 0 for success.
 const ANSWER: u16 = 2;
 
-/// `AUDIT_GET`: how audit stands. The answer is a `struct audit_status`: u32 mask, u32 enabled, ...
+/// `AUDIT_GET`: asks for the status of audit. The answer is a `struct audit_status`: u32 mask, u32
+/// enabled, ...
 const GET: u16 = 1000;
 
-/// How long the kernel may take to answer, in seconds: a full backlog holds it up.
+/// The timeout for the kernel's answer, in seconds. A full backlog delays it.
 const PATIENCE: i64 = 60;
 
-/// How audit stands. C: `struct audit_status` in `include/uapi/linux/audit.h`.
+/// The status of audit. C: `struct audit_status` in `include/uapi/linux/audit.h`.
 #[derive(Clone, Copy, Debug)]
 pub struct Status {
     /// Off (0), on (1) or locked (2).
     pub enabled: u32,
-    /// How many records may wait for auditd.
+    /// The maximum number of records that wait for auditd.
     pub backlog_limit: u32,
-    /// How many records were lost since the machine came up.
+    /// The number of records that were lost since the machine came up.
     pub lost: u32,
-    /// How many records wait for auditd.
+    /// The number of records that wait for auditd.
     pub backlog: u32,
 }
 
@@ -55,7 +57,7 @@ impl Audit {
     ///
     /// # Errors
     ///
-    /// Where this kernel has no audit.
+    /// If this kernel has no audit.
     pub fn connect() -> io::Result<Self> {
         let socket = socket(
             AddressFamily::Netlink,
@@ -71,12 +73,13 @@ impl Audit {
         })
     }
 
-    /// Whether audit is on, as far as this process may know: only a process with CAP_AUDIT_CONTROL may ask.
+    /// Returns whether audit is on, as far as this process may know: only a process with
+    /// CAP_AUDIT_CONTROL may ask.
     pub fn is_on(&mut self) -> Option<bool> {
         Some(self.status()?.enabled != 0)
     }
 
-    /// How audit stands, as far as this process may know.
+    /// Returns the status of audit, as far as this process may know.
     pub fn status(&mut self) -> Option<Status> {
         self.send(GET, b"").ok()?;
         let mut buffer = vec![0; 8192];
@@ -100,11 +103,11 @@ impl Audit {
         None
     }
 
-    /// Writes a record of type `ty`, of which `text` stands in `msg='...'`.
+    /// Writes a record of type `ty`, with `text` in `msg='...'`.
     ///
     /// # Errors
     ///
-    /// Where the kernel does not take it: says why, and what to do.
+    /// If the kernel refuses it. The error has the reason and advice.
     pub fn write(&mut self, ty: u16, text: &[u8]) -> io::Result<()> {
         let mut payload = text.to_vec();
         payload.push(0);
@@ -159,13 +162,13 @@ fn explain(what: &str, error: Errno) -> io::Error {
     io::Error::new(io::Error::from(error).kind(), format!("{what}: {error}"))
 }
 
-/// The type and the payload of a message.
+/// Returns the type and the payload of a message.
 fn message(bytes: &[u8]) -> Option<(u16, &[u8])> {
     let (header, payload) = bytes.split_at_checked(HEADER)?;
     Some((u16::from_ne_bytes([header[4], header[5]]), payload))
 }
 
-/// The u32 at byte `at`.
+/// Returns the u32 at byte `at`.
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
     let bytes = bytes.get(at..at + 4)?;
     Some(u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))

@@ -3,7 +3,7 @@
 //! Writes records of guests, as libaudit does.
 //!
 //! - [`kernel`]: hands them to the kernel's audit.
-//! - [`recorder`]: the same, and to a file if one is asked for.
+//! - [`recorder`]: hands them to audit, and to a file if one is requested.
 
 pub mod kernel;
 pub mod recorder;

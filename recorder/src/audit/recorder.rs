@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Writes records: to audit, and to a file if one is asked for.
+//! Writes records: to audit, and to a file if one is requested.
 
 use super::kernel::Audit;
 use dmns_audit_log::virt::VirtType;
@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Where records go.
+/// The outputs of records.
 #[derive(Debug)]
 pub struct Recorder {
     /// `None`: not to audit.
@@ -20,11 +20,11 @@ pub struct Recorder {
     serial: u64,
 }
 
-/// The file that `--log` names, to append records to.
+/// Opens the file of `--log`, to append records to.
 ///
 /// # Errors
 ///
-/// Where it cannot be opened: says which.
+/// If it cannot be opened. The error names it.
 pub fn log(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .append(true)
@@ -34,14 +34,14 @@ pub fn log(path: &Path) -> io::Result<File> {
         .map_err(|error| io::Error::new(error.kind(), format!("--log {}: {error}", path.display())))
 }
 
-/// The program that writes: `exe=` of its records.
+/// Returns the program that writes: `exe=` of its records.
 pub fn exe() -> Vec<u8> {
     let exe = fs::read_link("/proc/self/exe").unwrap_or_default();
     exe.into_os_string().into_vec()
 }
 
 impl Recorder {
-    /// Writes to `log`, and to audit once it is set.
+    /// Creates a recorder that writes to `log`, and to audit once it is set.
     pub fn new(log: Option<File>) -> Self {
         Self {
             audit: None,
@@ -50,11 +50,12 @@ impl Recorder {
         }
     }
 
-    /// Writes a record of type `ty`: what `text` puts stands in `msg='...'`.
+    /// Writes a record of type `ty`. `text` writes the content of `msg='...'`.
     ///
     /// # Errors
     ///
-    /// [`Trouble::Log`] where the file cannot be written to, [`Trouble::Audit`] where the kernel does not take it.
+    /// [`Trouble::Log`] if the file cannot be written to, [`Trouble::Audit`] if the kernel refuses
+    /// it.
     pub fn write(&mut self, ty: VirtType, text: impl FnOnce(&mut Vec<u8>)) -> Result<(), Trouble> {
         let mut out = Vec::new();
         text(&mut out);
@@ -65,7 +66,7 @@ impl Recorder {
         }
     }
 
-    /// The record as auditd would have it in its log.
+    /// Appends the record in the form of auditd's log.
     fn append(&mut self, ty: VirtType, text: &[u8]) -> io::Result<()> {
         let Some(log) = &mut self.log else {
             return Ok(());
@@ -94,11 +95,11 @@ impl Recorder {
     }
 }
 
-/// Why a record was not written.
+/// The reason why a record was not written.
 #[derive(Debug)]
 pub enum Trouble {
-    /// Audit did not take it.
+    /// Audit refused it.
     Audit(io::Error),
-    /// The file did not.
+    /// The file could not be written.
     Log(io::Error),
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! A container's `config.json`: its annotations, its labels, and what it is given of the host.
+//! A container's `config.json`: its annotations, its labels, and its resources of the host.
 //!
 //! Source: config.md and config-linux.md of the OCI runtime specification.
 
@@ -11,15 +11,15 @@ use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
-/// How many resources are recorded of one container; further ones are not.
+/// The maximum number of resources that are recorded for a container.
 pub const MOST: usize = 256;
 
-/// Something of the host that a container is given.
+/// A resource of the host that a container has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resource {
     /// A folder or file.
     Fs(Vec<u8>),
-    /// A block device whose filesystem, or a part of it, is in the container.
+    /// A block device with a filesystem that is, wholly or in part, in the container.
     Disk(Vec<u8>),
     /// An interface, by its MAC.
     Net(Vec<u8>),
@@ -42,18 +42,18 @@ pub struct Labels {
     pub model: &'static str,
 }
 
-/// What `config.json` says.
+/// The content of `config.json`.
 #[derive(Clone, Debug, Default)]
 pub struct Bundle(Value);
 
 impl Bundle {
-    /// The one in `folder`. One that cannot be read says nothing.
+    /// Reads the one in `folder`. One that cannot be read is empty.
     pub fn read(folder: &Path) -> Self {
         let text = fs::read(folder.join("config.json")).unwrap_or_default();
         Self(serde_json::from_slice(&text).unwrap_or_default())
     }
 
-    /// An annotation, also one that only the state has.
+    /// Returns an annotation, also one that only the state has.
     pub fn annotation<'a>(&'a self, state: &'a State, name: &str) -> Option<&'a str> {
         let own = self.0.get("annotations").and_then(|all| all.get(name));
         let found = own.and_then(Value::as_str).or(state.annotation(name));
@@ -68,7 +68,7 @@ impl Bundle {
             .filter(|name| !name.is_empty())
     }
 
-    /// Where what is mounted at `destination` comes from.
+    /// Returns the source of the mount at `destination`.
     pub fn source(&self, destination: &str) -> Option<&Path> {
         let at = self
             .list("/mounts")
@@ -81,7 +81,7 @@ impl Bundle {
         list.into_iter().flatten()
     }
 
-    /// Its labels: those that the first of SELinux and AppArmor has given, else its user.
+    /// Returns its labels: those of SELinux, else of AppArmor, else its user.
     pub fn labels(&self) -> Labels {
         let word = |at: &str| {
             let label = self.0.pointer(at).and_then(Value::as_str)?;
@@ -116,7 +116,8 @@ impl Bundle {
         }
     }
 
-    /// What the container with this `state` is given of the host, `process` being its first.
+    /// Returns the resources of the host that the container with this `state` has. `process` is its
+    /// first.
     pub fn resources(&self, state: &State, process: Option<&Process>) -> Vec<Resource> {
         let mut all = Vec::new();
         for mount in self.list("/mounts") {
@@ -139,13 +140,13 @@ impl Bundle {
                 .into_iter()
                 .map(|mac| Resource::Net(mac.into_bytes())),
         );
-        let mut told: Vec<Resource> = Vec::new();
+        let mut unique: Vec<Resource> = Vec::new();
         for resource in all {
-            if told.len() < MOST && !told.contains(&resource) {
-                told.push(resource);
+            if unique.len() < MOST && !unique.contains(&resource) {
+                unique.push(resource);
             }
         }
-        told
+        unique
     }
 }
 
@@ -153,8 +154,8 @@ fn text<'v>(value: &'v Value, name: &str) -> &'v str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// A mount of the host's: what the engine itself puts into each container is kept in a folder called as its id, or, by
-/// podman, beside its bundle.
+/// Adds a mount of the host. The engine's own mounts are left out: they are in a folder that is
+/// named after the container's id, or, with podman, next to its bundle.
 fn mount(mount: &Value, state: &State, all: &mut Vec<Resource>) {
     let source = text(mount, "source");
     let path = Path::new(source);
@@ -181,7 +182,7 @@ fn mount(mount: &Value, state: &State, all: &mut Vec<Resource>) {
     }
 }
 
-/// The device `number`, if it is a mapping.
+/// Returns the device `number`, if it is a mapping.
 fn mapping(number: u64) -> Option<Resource> {
     let (major, minor) = (major(number), minor(number));
     let dm = format!("/sys/dev/block/{major}:{minor}/dm");
@@ -190,7 +191,7 @@ fn mapping(number: u64) -> Option<Resource> {
         .then(|| Resource::Disk(format!("/dev/dm-{minor}").into_bytes()))
 }
 
-/// Whether a rule of the control group allows every device.
+/// Returns whether a rule of the control group allows every device.
 fn allows_all(rule: &Value) -> bool {
     let all = |name: &str| rule.get(name).is_none_or(|v| v.is_null() || v == -1);
     rule.get("allow") == Some(&Value::Bool(true))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What a hook that may not write records hands to `dmns-audit-record oci-forward`, which may.
+//! The claim of a hook without the right to write records, for `dmns-audit-record oci-forward`.
 
 use super::state::Stage;
 use serde::{Deserialize, Serialize};
@@ -10,27 +10,27 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long a claim may be, in bytes.
+/// The maximum length of a claim, in bytes.
 pub(super) const LONGEST: u64 = 1 << 16;
 
-/// How long either side waits for the other.
+/// The time that either side waits for the other.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What the forwarder answers to what it has written.
+/// The forwarder's answer to a claim that it has written.
 pub(super) const WRITTEN: &str = "written";
 
-/// That a container was made, or has ended.
+/// A claim: a container was created, or has ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Claim {
     /// Its end.
     pub(super) stop: bool,
-    /// What the runtime calls it.
+    /// The runtime's name of it.
     pub(super) id: String,
-    /// What people call it.
+    /// Its name.
     pub(super) name: Vec<u8>,
     /// Its first process, as the claimant sees it.
     pub(super) pid: i64,
-    /// The program that made it.
+    /// The program that created it.
     pub(super) runtime: Option<Vec<u8>>,
     /// Its image.
     pub(super) image: Option<Vec<u8>>,
@@ -41,7 +41,7 @@ pub(super) struct Claim {
 }
 
 impl Claim {
-    /// At which stage a hook claims it.
+    /// Returns the stage of the hook.
     pub(super) fn stage(&self) -> Stage {
         match self.stop {
             true => Stage::Poststop,
@@ -49,11 +49,11 @@ impl Claim {
         }
     }
 
-    /// Hands it over.
+    /// Sends the claim.
     ///
     /// # Errors
     ///
-    /// Where nobody listens, or who listens refuses it: says why.
+    /// If no forwarder listens, or if it refuses the claim. The error has the reason.
     pub(super) fn send(&self, socket: &Path) -> io::Result<()> {
         let at = |error: io::Error| {
             let message = format!(

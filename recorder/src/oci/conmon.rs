@@ -1,36 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! conmon, which podman and CRI-O put above each container: its command line has the container's name, which the
-//! runtime is not told.
+//! conmon, the parent of each container of podman and CRI-O. Its command line has the container's
+//! name, which the runtime does not get.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// How far above a hook it may be: the runtime, conmon; wrappers between.
+/// The maximum distance to a hook: the runtime, conmon, and wrappers between.
 const MOST: usize = 16;
 
-/// What its command line has.
+/// The content of its command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conmon {
     /// `-n`: the container's name.
     pub name: Option<Vec<u8>>,
     /// `--exit-command` is podman's: the name is one of podman's.
     pub podman: bool,
-    /// `--exit-dir`: where it writes a container's exit status, in a file called as its id.
+    /// `--exit-dir`: the folder for a container's exit status, in a file that is named after its
+    /// id.
     pub exit_dir: Option<PathBuf>,
     /// `--tmpdir` of podman: its folder of events is there.
     pub tmpdir: Option<PathBuf>,
 }
 
 impl Conmon {
-    /// The one that watches the container `id`, if this process is one of its descendants.
+    /// Returns the conmon of the container `id`, if this process is one of its descendants.
     pub fn above(id: &str) -> Option<Self> {
         ancestors().find_map(|pid| Self::parse(&fs::read(format!("/proc/{pid}/cmdline")).ok()?, id))
     }
 
-    /// Takes apart a command line, as `/proc/PID/cmdline` has it, if it is a conmon's for the container `id`.
+    /// Parses a command line of `/proc/PID/cmdline`, if it is a conmon's for the container `id`.
     fn parse(line: &[u8], id: &str) -> Option<Self> {
         let line = line.strip_suffix(b"\0").unwrap_or(line);
         let arguments: Vec<&[u8]> = line.split(|&b| b == 0).collect();
@@ -63,7 +64,7 @@ impl Conmon {
     }
 }
 
-/// The processes above this one, its parent first.
+/// Returns the processes above this one, its parent first.
 fn ancestors() -> impl Iterator<Item = i32> {
     let parent = |pid: &i32| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -76,7 +77,7 @@ fn ancestors() -> impl Iterator<Item = i32> {
         .take(MOST)
 }
 
-/// The program that runs the hook: the runtime.
+/// Returns the program that runs the hook: the runtime.
 pub fn runtime() -> Option<Vec<u8>> {
     let pid = nix::unistd::getppid();
     let exe = fs::read_link(format!("/proc/{pid}/exe")).ok();

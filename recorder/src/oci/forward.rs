@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `dmns-audit-record oci-forward`: writes for hooks that may not write records themselves. Each record says whose claim it
-//! is; what can be looked up is looked up here, not believed.
+//! `dmns-audit-record oci-forward`: writes records for hooks without the right to. Each record has
+//! the claiming uid. The forwarder looks up itself what it can, and does not rely on the claim.
 
 use super::bundle::Labels;
 use super::claim::{Claim, LONGEST, PATIENCE, WRITTEN};
@@ -26,31 +26,31 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How many connections are served at a time; others wait.
+/// The maximum number of connections at a time; others wait.
 const AT_ONCE: usize = 64;
 
-/// How many claims of one user are written in [`MINUTE`]: nobody floods the log of others.
+/// The maximum number of claims of one user in [`MINUTE`]. So no user floods the log.
 const MOST: u32 = 600;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Where to listen.
+/// The options.
 #[derive(Clone, Debug)]
 pub struct Ask {
     /// The socket.
     pub socket: PathBuf,
-    /// Where a start leaves what its stop needs.
+    /// The folder with the state between start and stop.
     pub state: PathBuf,
-    /// Write records here too.
+    /// A file to write records to, in addition.
     pub log: Option<PathBuf>,
-    /// Write to this file only.
+    /// Write to that file only.
     pub only_log: bool,
 }
 
 struct Forwarder {
     ask: Ask,
     memory: Memory,
-    /// By user: since when, and how many.
+    /// By user: the begin of the minute, and the number of claims.
     claims: Mutex<HashMap<u32, (Instant, u32)>>,
 }
 
@@ -58,7 +58,7 @@ struct Forwarder {
 ///
 /// # Errors
 ///
-/// Where the socket cannot be made, or audit is out of reach.
+/// If the socket cannot be created, or audit is out of reach.
 pub fn run(ask: &Ask) -> io::Result<()> {
     let forwarder = Forwarder {
         ask: ask.clone(),
@@ -136,7 +136,7 @@ impl Forwarder {
         self.write(&claim, peer.uid(), i64::from(peer.pid()))
     }
 
-    /// One more claim of the user `uid`.
+    /// Counts a claim of the user `uid`.
     fn counts(&self, uid: u32) -> io::Result<()> {
         let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -201,12 +201,12 @@ impl Forwarder {
     }
 }
 
-/// The process `pid` of a claim, if the user `uid` may say what it is: it runs in a user namespace that he made, and
-/// the process `peer`, which writes for it, sees it under the same number.
+/// Opens the process `pid` of a claim, if the user `uid` may claim it. The process runs in a user
+/// namespace that the user created, and the claimant `peer` sees it under the same number.
 fn of_user(pid: i64, uid: u32, peer: i64) -> io::Result<Process> {
     if !Process::open(peer)?.shares(Kind::Pid) {
         return Err(io::Error::other(
-            "the claim comes from another pid namespace, whose numbers mean others here",
+            "the claim comes from another pid namespace, where numbers differ",
         ));
     }
     let process = Process::open(pid).map_err(|_| invalid(format!("there is no process {pid}")))?;

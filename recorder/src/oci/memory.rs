@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What a start leaves for the stop, which gets neither the name nor the process: a file for each container, gone
-//! with the next boot.
+//! The state between start and stop, since a stop gets neither the name nor the process. It is a
+//! file for each container, and does not survive a boot.
 
 use super::conmon::Conmon;
 use serde::{Deserialize, Serialize};
@@ -11,10 +11,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// Where the OCI hook keeps what a stop needs.
+/// The folder of the OCI hook's state.
 pub const STATE: &str = "/run/dmns-audit/oci";
 
-/// How much of the end of podman's list of events is looked at.
+/// The number of bytes at the end of podman's list of events that are searched.
 const RECENT: u64 = 1 << 18;
 
 /// A container that was started.
@@ -24,9 +24,9 @@ pub struct Started {
     pub name: Vec<u8>,
     /// Its first process.
     pub pid: i64,
-    /// Where conmon writes its exit status.
+    /// The folder in which conmon writes its exit status.
     exit_dir: Option<PathBuf>,
-    /// podman's folder of what lives now.
+    /// podman's folder for the state of running containers.
     tmpdir: Option<PathBuf>,
 }
 
@@ -35,7 +35,7 @@ pub struct Started {
 pub struct Memory(PathBuf);
 
 impl Started {
-    /// A container called `name`, that `conmon` watches.
+    /// Creates the state of a container called `name`, which `conmon` watches.
     pub fn new(name: &[u8], pid: i64, conmon: Option<&Conmon>) -> Self {
         Self {
             name: name.to_vec(),
@@ -47,18 +47,18 @@ impl Started {
         }
     }
 
-    /// The exit status of the container `id`, where its engine has it by now.
+    /// Returns the exit status of the container `id`, where its engine has it by now.
     pub fn status(&self, id: &str) -> Option<u32> {
         let written = self.exit_dir.as_ref().and_then(|folder| {
             let text = fs::read_to_string(folder.join(id)).ok()?;
             text.trim().parse().ok()
         });
-        written.or_else(|| died(&self.tmpdir.as_ref()?.join("events/events.log"), id))
+        written.or_else(|| exit_status(&self.tmpdir.as_ref()?.join("events/events.log"), id))
     }
 }
 
-/// The exit status of the newest event in which the container `id` died.
-fn died(events: &Path, id: &str) -> Option<u32> {
+/// Returns the exit status in the newest event `died` of the container `id`.
+fn exit_status(events: &Path, id: &str) -> Option<u32> {
     let mut file = File::open(events).ok()?;
     let length = file.metadata().ok()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(RECENT)))
@@ -67,20 +67,20 @@ fn died(events: &Path, id: &str) -> Option<u32> {
     file.take(RECENT).read_to_end(&mut text).ok()?;
     let events = text.split(|&b| b == b'\n').rev();
     let of_it = events.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-    let mut died = of_it.filter(|event| {
+    let mut matching = of_it.filter(|event| {
         event.get("ID") == Some(&id.into()) && event.get("Status") == Some(&"died".into())
     });
-    let status = died.next()?.get("ContainerExitCode")?.as_u64()?;
+    let status = matching.next()?.get("ContainerExitCode")?.as_u64()?;
     u32::try_from(status).ok()
 }
 
 impl Memory {
-    /// In `folder`.
+    /// Opens the store in `folder`.
     pub fn at(folder: &Path) -> Self {
         Self(folder.to_owned())
     }
 
-    /// The file of the container `id` of the user `of`; a name of a file, whatever the id is.
+    /// Returns the file of the container `id` of the user `of`. Any id gives a valid file name.
     fn file(&self, of: Option<u32>, id: &str) -> PathBuf {
         let id: String = id
             .bytes()
@@ -95,16 +95,17 @@ impl Memory {
         self.0.join(format!("{of}{end}.json"))
     }
 
-    /// Keeps it.
+    /// Stores `started`.
     ///
     /// # Errors
     ///
-    /// Where the folder cannot be written to: says which.
+    /// If the folder, which the error names, cannot be written to.
     pub fn keep(&self, of: Option<u32>, id: &str, started: &Started) -> io::Result<()> {
         let file = self.file(of, id);
         let explain =
             |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
-        // The socket of the forwarder is in the same folder, for everybody; these files are nobody else's.
+        // The socket of the forwarder is in the same folder, for everybody; these files are nobody
+        // else's.
         if let Some(parent) = self.0.parent() {
             fs::create_dir_all(parent).map_err(explain)?;
         }
@@ -118,7 +119,7 @@ impl Memory {
         fs::write(&file, text).map_err(explain)
     }
 
-    /// The ids, as far as a file's name has them, and what was kept of each.
+    /// Returns the ids, as far as a file's name has them, and the state of each.
     pub fn all(&self) -> Vec<(String, Started)> {
         let Ok(folder) = fs::read_dir(&self.0) else {
             return Vec::new();
@@ -134,7 +135,7 @@ impl Memory {
         started.collect()
     }
 
-    /// Takes it back.
+    /// Removes the state, and returns it.
     pub fn take(&self, of: Option<u32>, id: &str) -> Option<Started> {
         let file = self.file(of, id);
         let text = fs::read(&file).ok()?;

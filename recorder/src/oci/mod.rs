@@ -2,13 +2,13 @@
 
 //! `dmns-audit-record oci-hook`: names containers in the audit log, as a hook of their runtime.
 //!
-//! - [`state`]: what the runtime writes to standard input.
+//! - [`state`]: the runtime's text on standard input.
 //! - [`process`]: a container's first process, and its namespaces.
 //! - [`bundle`]: its `config.json`.
 //! - [`conmon`], [`origin`]: names of the container, its image, its pod.
-//! - [`memory`]: what a start leaves for the stop.
+//! - [`memory`]: the state between start and stop.
 //! - [`writer`]: writes records.
-//! - `claim`: what is handed to the forwarder, where this may not write.
+//! - `claim`: the message to the forwarder, if this process may not write records.
 //! - [`forward`]: `dmns-audit-record oci-forward`.
 //! - [`wrap`]: `dmns-audit-record oci-wrap`.
 
@@ -39,16 +39,16 @@ use writer::{About, Start, Writer};
 /// `reason=` of a stop that no hook reported: the container is started again.
 const UNREPORTED: &str = "unreported";
 
-/// How to record.
+/// The options.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// What cannot be recorded does not run.
+    /// A container that cannot be recorded does not run.
     pub strict: bool,
-    /// Where the forwarder listens.
+    /// The forwarder's socket.
     pub socket: PathBuf,
-    /// Where a start leaves what its stop needs.
+    /// The folder with the state between start and stop.
     pub state: PathBuf,
-    /// Write records here too.
+    /// A file to write records to, in addition.
     pub log: Option<PathBuf>,
 }
 
@@ -56,19 +56,19 @@ fn invalid(message: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message.into())
 }
 
-/// Says of which file an error is.
+/// Adds the file's name to an error.
 fn explain(path: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
     |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 fn runs_all_the_same(error: &io::Error) {
-    tell(&format!(
+    warn(&format!(
         "{error}; the container runs all the same, and nothing of this is in the audit log"
     ));
 }
 
-/// Prints it on standard error, which engines drop, and in the system's log.
-fn tell(message: &str) {
+/// Prints a message on standard error, which engines drop, and in the system's log.
+fn warn(message: &str) {
     eprintln!("dmns-audit-record: {message}");
     // C: `LOG_DAEMON | LOG_WARNING`. Control characters would make lines of their own.
     let message: String = message
@@ -80,14 +80,14 @@ fn tell(message: &str) {
     let _ = UnixDatagram::unbound().and_then(|log| log.send_to(line.as_bytes(), "/dev/log"));
 }
 
-/// Records what the runtime writes to `input`. Returns whether the container may go on: not where it has to be recorded and
-/// cannot be.
+/// Records the state that the runtime writes to `input`. Returns `false` if the container has to be
+/// recorded and cannot be.
 pub fn hook(ask: &Ask, input: impl io::Read) -> bool {
     let Err(error) = State::read(input).and_then(|state| record(ask, &state)) else {
         return true;
     };
     match ask.strict {
-        true => tell(&format!("{error}; the container does not start (--strict)")),
+        true => warn(&format!("{error}; the container does not start (--strict)")),
         false => runs_all_the_same(&error),
     }
     !ask.strict
@@ -143,7 +143,7 @@ fn record(ask: &Ask, state: &State) -> io::Result<()> {
         match memory.keep(None, &state.id, &started) {
             // A rootless one's stop looks names up anew; so does any other.
             Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
-                tell(&format!(
+                warn(&format!(
                     "{error}: the stop of this container may lack its process"
                 ));
             }
@@ -162,7 +162,7 @@ fn record(ask: &Ask, state: &State) -> io::Result<()> {
     }
 }
 
-/// Audit takes no records of this process.
+/// Returns whether audit refuses records of this process.
 fn is_refusal(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What people call a container, its image and its pod. Each engine keeps these elsewhere; the runtime is told none of
-//! them for certain.
+//! The names of a container, its image and its pod. Each engine keeps these in another place; the
+//! runtime does not always get them.
 //!
-//! An image may bring annotations of its own, so those come last where an engine has a place of its own for names.
+//! An image may have annotations of its own. So annotations come last if an engine has its own
+//! place for names.
 
 use super::bundle::Bundle;
 use super::conmon::{self, Conmon};
@@ -12,12 +13,12 @@ use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
-/// Names, each where it is known.
+/// Names, as far as they are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
     /// The container's; its id, if it has no other.
     pub name: Vec<u8>,
-    /// The program that made it.
+    /// The program that created it.
     pub runtime: Option<Vec<u8>>,
     /// Its image's.
     pub image: Option<Vec<u8>>,
@@ -47,7 +48,8 @@ impl Origin {
         }
     }
 
-    /// podman keeps names in `containers.json`, two folders above the bundle. In a pod, the host's name is the pod's.
+    /// podman keeps names in `containers.json`, two folders above the bundle. In a pod, the host's
+    /// name is the pod's.
     fn podman(state: &State, bundle: &Bundle) -> Self {
         let mut origin = Self::default();
         let storage = state.bundle.ancestors().nth(2);
@@ -69,7 +71,8 @@ impl Origin {
         origin
     }
 
-    /// Docker keeps names in `config.v2.json`, beside the `hostname` that it mounts into each container.
+    /// Docker keeps names in `config.v2.json`, next to the `hostname` that it mounts into each
+    /// container.
     fn docker(state: &State, bundle: &Bundle) -> Option<Self> {
         let folder = bundle.source("/etc/hostname")?.parent()?;
         if folder.file_name()?.to_str()? != state.id {
@@ -113,7 +116,8 @@ impl Origin {
                 Some(space) => format!("{space}/{pod}"),
                 None => pod.to_owned(),
             });
-            // What holds a pod's namespaces is no container of the user's: it has the pod's name only.
+            // What holds a pod's namespaces is no container of the user's: it has the pod's name
+            // only.
             let Some(name) = of(name).or(of(sandbox)).filter(|_| pod.is_some()) else {
                 continue;
             };
@@ -134,12 +138,12 @@ impl Origin {
     }
 }
 
-/// Whether `id` names one folder.
+/// Returns whether `id` names one folder.
 fn plain(id: &str) -> bool {
     id.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
-/// Name and image of the container `id`, as the storage of podman has them.
+/// Returns name and image of the container `id`, from the storage of podman.
 fn stored(file: &Path, id: &str) -> Option<(Option<String>, Option<String>)> {
     let all: Value = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
     let known = all

@@ -19,21 +19,21 @@ mod ioctls {
     nix::ioctl_read_bad!(ns_get_owner_uid, nix::request_code_none!(0xb7, 4), u32);
 }
 
-/// A process, held on to: whatever is asked of it is of the same one, also if its number is given again.
+/// A reference to a process. It stays that of the same process if its number is reused.
 #[derive(Debug)]
 pub struct Process(File);
 
 impl Process {
-    /// The process with this number.
+    /// Opens the process with this number.
     ///
     /// # Errors
     ///
-    /// Where there is none.
+    /// If there is none.
     pub fn open(pid: i64) -> io::Result<Self> {
         File::open(format!("/proc/{pid}")).map(Self)
     }
 
-    /// A file in its folder in `/proc`.
+    /// Returns a file in its folder in `/proc`.
     fn path(&self, name: &str) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}/{name}", self.0.as_raw_fd()))
     }
@@ -42,14 +42,14 @@ impl Process {
         File::open(self.path(&format!("ns/{}", kind.name())))
     }
 
-    /// The namespaces that it is in, as far as they can be known.
+    /// Returns the namespaces that it is in, as far as they can be known.
     pub fn namespaces(&self) -> Namespaces {
         let mut namespaces = Namespaces::default();
-        for (kind, told) in Kind::ALL.into_iter().zip(&mut namespaces.ids) {
+        for (kind, own) in Kind::ALL.into_iter().zip(&mut namespaces.ids) {
             let Ok(namespace) = self.namespace(kind) else {
                 continue;
             };
-            *told = id(&namespace);
+            *own = id(&namespace);
             if kind == Kind::Pid {
                 namespaces.pid = namespace.metadata().ok().map(|metadata| metadata.ino());
             }
@@ -57,7 +57,7 @@ impl Process {
         namespaces
     }
 
-    /// Whether its pid namespace, or one that this was made in, is the one with this id.
+    /// Returns whether its pid namespace, or an ancestor of it, is the one with this id.
     pub fn is_within(&self, pid_namespace: u64) -> bool {
         let mut next = self.namespace(Kind::Pid).ok();
         while let Some(namespace) = next {
@@ -69,7 +69,7 @@ impl Process {
         false
     }
 
-    /// Whether this process shares its namespace of `kind` with it.
+    /// Returns whether this process shares its namespace of `kind` with it.
     pub fn shares(&self, kind: Kind) -> bool {
         let inode = |path: PathBuf| fs::metadata(path).ok().map(|metadata| metadata.ino());
         let name = format!("ns/{}", kind.name());
@@ -77,20 +77,21 @@ impl Process {
         ours.is_some() && ours == inode(self.path(&name))
     }
 
-    /// The user who made the user namespace that it is in.
+    /// Returns the owner of its user namespace.
     ///
     /// # Errors
     ///
-    /// Where that cannot be known.
+    /// If that cannot be known.
     pub fn owner(&self) -> io::Result<u32> {
         let namespace = self.namespace(Kind::User)?;
         let mut uid = 0;
-        // SAFETY: The descriptor is open, and the ioctl writes one `uid_t`, 32 bits, to where `uid` is.
+        // SAFETY: The descriptor is open, and the ioctl writes one `uid_t`, 32 bits, to where `uid`
+        // is.
         unsafe { ioctls::ns_get_owner_uid(namespace.as_raw_fd(), &mut uid) }?;
         Ok(uid)
     }
 
-    /// The folder of its control group, of version 2.
+    /// Returns the folder of its control group, of version 2.
     pub fn cgroup(&self) -> Option<Vec<u8>> {
         let text = fs::read(self.path("cgroup")).ok()?;
         let path = text
@@ -99,7 +100,7 @@ impl Process {
         Some([b"/sys/fs/cgroup", path].concat())
     }
 
-    /// The MACs of its interfaces, where it has a net namespace of its own.
+    /// Returns the MACs of its interfaces, where it has a net namespace of its own.
     pub fn interfaces(&self) -> Vec<String> {
         if self.shares(Kind::Net) {
             return Vec::new();
@@ -107,7 +108,8 @@ impl Process {
         let Ok(net) = self.namespace(Kind::Net) else {
             return Vec::new();
         };
-        // A thread of its own: one that has entered another net namespace does not write records any more.
+        // A thread of its own: one that has entered another net namespace does not write records
+        // any more.
         let found = std::thread::spawn(move || {
             setns(&net, CloneFlags::CLONE_NEWNET)?;
             let mut found = Vec::new();
@@ -126,7 +128,7 @@ impl Process {
     }
 }
 
-/// The `ns_id` of an open namespace; kernels before 6.18 do not have it.
+/// Returns the `ns_id` of an open namespace; kernels before 6.18 do not have it.
 fn id(namespace: &File) -> Option<u64> {
     let mut id = 0;
     // SAFETY: The descriptor is open, and the ioctl writes 64 bits to where `id` is.
@@ -134,7 +136,7 @@ fn id(namespace: &File) -> Option<u64> {
     Some(id)
 }
 
-/// The pid namespace that a pid namespace was made in; none beyond that of this process.
+/// Returns the parent of a pid namespace; none beyond that of this process.
 fn parent(namespace: &File) -> Option<File> {
     // SAFETY: The descriptor is open, and the ioctl takes nothing.
     let parent = unsafe { ioctls::ns_get_parent(namespace.as_raw_fd()) }.ok()?;
@@ -147,11 +149,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_is_in_namespaces_that_the_system_tells_too() {
+    fn this_process_is_in_namespaces_that_the_system_shows_too() {
         let own = Process::open(i64::from(std::process::id())).expect("it runs");
-        let told = fs::read_link("/proc/self/ns/pid").expect("a link");
+        let link = fs::read_link("/proc/self/ns/pid").expect("a link");
         let inode = own.namespaces().pid.expect("a pid namespace");
-        assert_eq!(told.to_string_lossy(), format!("pid:[{inode}]"));
+        assert_eq!(link.to_string_lossy(), format!("pid:[{inode}]"));
         assert!(Kind::ALL.into_iter().all(|kind| own.shares(kind)));
         assert!(own.interfaces().is_empty());
         assert!(Process::open(0).is_err());

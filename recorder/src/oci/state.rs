@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What a runtime writes to a hook's standard input.
+//! The state that a runtime writes to a hook's standard input.
 //!
 //! Source: "State" in runtime.md of the OCI runtime specification.
 
@@ -11,20 +11,20 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
-/// How long a state may be, in bytes: its annotations are the user's.
+/// The maximum length of a state, in bytes. Its annotations are the user's.
 const LONGEST: u64 = 4 << 20;
 
-/// When a hook is run.
+/// The stage of a hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// The container was made, its program was not started.
+    /// The container was created, its program was not started.
     CreateRuntime,
     /// The container is deleted.
     Poststop,
 }
 
 impl Stage {
-    /// What the specification calls it: `reason=` of its records.
+    /// Returns the specification's name of it: `reason=` of its records.
     pub const fn name(self) -> &'static str {
         match self {
             Self::CreateRuntime => "createRuntime",
@@ -36,7 +36,7 @@ impl Stage {
 /// The state of a container.
 #[derive(Clone, Debug, Deserialize)]
 pub struct State {
-    /// What the runtime calls it.
+    /// The runtime's name of it.
     pub id: String,
     /// `creating`, `created`, `running` or `stopped`.
     #[serde(default)]
@@ -47,17 +47,17 @@ pub struct State {
     /// The folder with its `config.json`.
     #[serde(default)]
     pub bundle: PathBuf,
-    /// What is noted of it.
+    /// Its annotations.
     #[serde(default)]
     annotations: Option<BTreeMap<String, String>>,
 }
 
 impl State {
-    /// Reads it from `input`.
+    /// Reads a state from `input`.
     ///
     /// # Errors
     ///
-    /// Where it is none.
+    /// If it is none.
     pub fn read(input: impl Read) -> io::Result<Self> {
         let mut text = Vec::new();
         input.take(LONGEST + 1).read_to_end(&mut text)?;
@@ -85,11 +85,11 @@ impl State {
         }
     }
 
-    /// At which stage the hook was run, as the state says.
+    /// Returns the stage of the hook, from the state.
     ///
     /// # Errors
     ///
-    /// Where it says another.
+    /// If the state has another.
     pub fn stage(&self) -> io::Result<Stage> {
         match self.status.as_str() {
             // crun says `created` of what the specification calls `creating`.
@@ -101,7 +101,7 @@ impl State {
         }
     }
 
-    /// An annotation.
+    /// Returns an annotation.
     pub fn annotation(&self, name: &str) -> Option<&str> {
         self.annotations.as_ref()?.get(name).map(String::as_str)
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `dmns-audit-record oci-wrap`: a runtime for engines without hooks.d, such as Docker: puts the hooks into a container's
-//! `config.json`, and becomes the real runtime.
+//! `dmns-audit-record oci-wrap`: a runtime for engines without hooks.d, such as Docker: puts the
+//! hooks into a container's `config.json`, and becomes the real runtime.
 
 use super::{explain, invalid};
 use serde_json::{Value, json};
@@ -14,20 +14,20 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What to become, and how.
+/// The options.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// What cannot be recorded does not run; the hooks get the option too.
+    /// A container that cannot be recorded does not run. The hooks get the option too.
     pub strict: bool,
     /// The runtime and its arguments.
     pub command: Vec<OsString>,
 }
 
-/// Becomes the runtime. Returns only where that fails.
+/// Becomes the runtime. Returns only if that fails.
 ///
 /// # Errors
 ///
-/// Where there is no such program, or the hooks cannot be put in and have to be.
+/// If there is no such program, or if hooks that are required cannot be added.
 pub fn run(ask: &Ask) -> io::Result<()> {
     let (program, arguments) = ask
         .command
@@ -46,7 +46,7 @@ pub fn run(ask: &Ask) -> io::Result<()> {
     Err(io::Error::new(error.kind(), message))
 }
 
-/// The bundle that the command line makes a container of, if it makes one.
+/// Returns the bundle of the container that the command line creates, if it creates one.
 fn bundle(arguments: &[OsString]) -> Option<PathBuf> {
     let makes = |argument: &OsString| argument == "create" || argument == "run";
     let at = arguments.iter().position(makes)?;

@@ -17,42 +17,42 @@ use std::io;
 pub struct Writer {
     recorder: Recorder,
     exe: Vec<u8>,
-    /// Why audit took no record, or not all of them.
+    /// The reason why audit refused records, if it did.
     trouble: Option<io::Error>,
 }
 
-/// Which container, and whose word it is.
+/// The container, and the claimant.
 #[derive(Clone, Copy, Debug)]
 pub struct About<'a> {
-    /// What the runtime calls it.
+    /// The runtime's name of it.
     pub id: &'a str,
-    /// What people call it.
+    /// Its name.
     pub name: &'a [u8],
     /// Its first process.
     pub pid: i64,
-    /// The user who says so, if that is not who writes.
+    /// The user who claims it, if that is not the writer.
     pub claim: Option<u32>,
 }
 
-/// What a start records.
+/// The content of a start's records.
 #[derive(Clone, Copy, Debug)]
 pub struct Start<'a> {
-    /// At which stage.
+    /// The stage.
     pub reason: &'a str,
     /// Its namespaces.
     pub namespaces: &'a Namespaces,
-    /// Where it comes from.
+    /// Its origin.
     pub origin: &'a Origin,
     /// Its labels.
     pub labels: &'a Labels,
-    /// What it is given.
+    /// Its resources.
     pub resources: &'a [Resource],
     /// Its control group's folder.
     pub cgroup: &'a [u8],
 }
 
 impl Writer {
-    /// Writes to `log` only, if there is one.
+    /// Creates a writer to `log` only, if there is one.
     pub fn new(log: Option<File>) -> Self {
         Self {
             recorder: Recorder::new(log),
@@ -75,20 +75,21 @@ impl Writer {
         }
     }
 
-    /// Why audit did not take all that was written: after the first refusal it is not asked again.
+    /// Returns the reason why audit refused a record. After the first refusal, audit gets no more
+    /// records.
     ///
     /// # Errors
     ///
-    /// That.
+    /// That reason.
     pub fn end(self) -> io::Result<()> {
         self.trouble.map_or(Ok(()), Err)
     }
 
-    /// A container was made.
+    /// Records that a container was created.
     ///
     /// # Errors
     ///
-    /// Here and below: where `log` cannot be written to.
+    /// Here and below: if `log` cannot be written to.
     pub fn started(&mut self, about: About<'_>, start: &Start<'_>) -> io::Result<()> {
         self.write(about, VirtType::MachineId, |container, out| {
             let Labels {
@@ -111,7 +112,7 @@ impl Writer {
         })
     }
 
-    /// A container has ended.
+    /// Records that a container has ended.
     pub fn stopped(
         &mut self,
         about: About<'_>,

@@ -1,41 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! QEMU's command line, as far as its monitor does not report it: the order of things, the paths of character devices and
-//! of folders, and what it asks for at the start.
+//! QEMU's command line, as far as its monitor does not report it: the order of resources, the paths
+//! of character devices and of folders, and the options of the start.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-/// What is known of a command line.
+/// The parsed command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Arguments {
     /// `-name`, without its options.
     pub name: Option<Vec<u8>>,
     /// `-uuid`.
     pub uuid: Option<String>,
-    /// `-S`: the guest is not to run yet.
+    /// `-S`: the guest does not run yet.
     pub stopped: bool,
-    /// `-incoming`: where the guest's state comes from.
+    /// `-incoming`: the source of the guest's state.
     pub incoming: Option<Vec<u8>>,
     /// `-daemonize`: QEMU leaves its parent.
     pub daemonizes: bool,
-    /// Where things that have an id stand: what comes first is recorded first.
+    /// The positions of resources, by id. They are recorded in this order.
     places: HashMap<String, usize>,
-    /// By the label of a character device: the path that it leads to.
+    /// The path of each character device, by label.
     chardevs: HashMap<String, Vec<u8>>,
-    /// By id: the folder that a filesystem device shows to the guest.
+    /// The folder of each filesystem device, by id.
     pub folders: HashMap<String, Vec<u8>>,
 }
 
-/// Whether a guest's state goes to, or comes from, a file, and no other QEMU.
+/// Returns whether `uri` is a file, and not another QEMU.
 pub fn is_saved(uri: &[u8]) -> bool {
     [&b"file:"[..], b"exec:", b"fd:"]
         .iter()
         .any(|kind| uri.starts_with(kind))
 }
 
-/// An option's suboptions: `socket,id=c0,path=/a,,b` is `socket`, and two pairs. A comma is doubled in a value.
+/// Returns an option's suboptions: `socket,id=c0,path=/a,,b` is `socket`, and two pairs. A comma is
+/// doubled in a value.
 fn suboptions(text: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut parts: Vec<Vec<u8>> = vec![Vec::new()];
     let mut bytes = text.iter().peekable();
@@ -63,7 +64,7 @@ fn suboptions(text: &[u8]) -> Vec<(String, Vec<u8>)> {
 }
 
 impl Arguments {
-    /// Takes a command line apart, without the program.
+    /// Parses a command line, without the program.
     pub fn parse(arguments: &[OsString]) -> Self {
         let mut parsed = Self::default();
         let mut serials = 0;
@@ -177,17 +178,17 @@ impl Arguments {
         }
     }
 
-    /// Where the thing called `id` stands; those that came later stand last.
+    /// Returns the position of the resource `id`. Those that were added later are last.
     pub fn place(&self, id: &str) -> usize {
         self.places.get(id).copied().unwrap_or(usize::MAX)
     }
 
-    /// The path that the character device `label` leads to, if the command line has it.
+    /// Returns the path of the character device `label`, if the command line has it.
     pub fn chardev(&self, label: &str) -> Option<&[u8]> {
         self.chardevs.get(label).map(Vec::as_slice)
     }
 
-    /// The character device `label` was added while QEMU ran, and leads to `path`.
+    /// Adds the character device `label`, which was plugged while QEMU ran, with its `path`.
     pub fn add_chardev(&mut self, label: &str, path: &OsStr) {
         self.chardevs
             .insert(label.to_owned(), path.as_bytes().to_vec());
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_monitor_does_not_tell_is_found() {
+    fn options_that_the_monitor_lacks_are_found() {
         let arguments = parsed(
             "-nodefaults -S -name guest=web,debug-threads=on -uuid 1111AAAA-2222-3333-4444-555555555555 \
              -chardev socket,id=c0,path=/tmp/a,,b,server=on,wait=off -chardev pty,id=p0 \

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What two inventories differ in: what was plugged, unplugged, or put in the place of something else.
+//! Compares two inventories: resources that were plugged, unplugged, or replaced.
 
 use super::inventory::Inventory;
 use super::item::Item;
 
-/// What became of a thing.
+/// The change of a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change<'i> {
     /// It was plugged.
     Came(&'i Item),
     /// It was unplugged.
     Went(&'i Item),
-    /// Something else is in its place: another medium, another file of a snapshot.
+    /// It was replaced: another medium, another file of a snapshot.
     Became(&'i Item, &'i Item),
     /// `mem`, `vcpu`, `iothread`: from, to.
     Amount(&'static str, u64, u64),
 }
 
-/// What is in `new` and was not in `old`, and the other way round. What went comes first.
+/// Returns the differences between `old` and `new`. Removals come first.
 pub fn between<'i>(old: &'i Inventory, new: &'i Inventory) -> Vec<Change<'i>> {
     let find = |items: &'i [Item], like: &Item| {
         items

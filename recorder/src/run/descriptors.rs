@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What a QEMU has opened for its interfaces: not in the monitor, but in `/proc/PID/fd`.
+//! The descriptors of a QEMU for its interfaces, from `/proc/PID/fd`. The monitor does not list
+//! them.
 
 use nix::sys::stat::{major, minor};
 use std::collections::BTreeMap;
@@ -14,14 +15,14 @@ use std::path::PathBuf;
 pub struct Descriptor {
     /// Its number in QEMU.
     pub number: i32,
-    /// What it is: `/dev/net/tun`, `/dev/tap5`, `/dev/vhost-net`.
+    /// Its path: `/dev/net/tun`, `/dev/tap5`, `/dev/vhost-net`.
     pub path: PathBuf,
-    /// Of `/dev/net/tun`: which tap device it is attached to.
+    /// The tap device that it is attached to, for `/dev/net/tun`.
     pub tap: Option<String>,
 }
 
 impl Descriptor {
-    /// Which device that is.
+    /// Returns its device number.
     pub fn rdev(&self) -> Option<(u32, u32)> {
         let about = fs::metadata(&self.path).ok()?;
         let number = about.rdev();
@@ -36,7 +37,7 @@ impl Descriptor {
     }
 }
 
-/// Those that the process `pid` has, by their numbers.
+/// Returns those of the process `pid`, by their numbers.
 pub fn of(pid: u32) -> Vec<Descriptor> {
     let mut found = BTreeMap::new();
     let entries = fs::read_dir(format!("/proc/{pid}/fd"))
@@ -70,8 +71,8 @@ pub fn of(pid: u32) -> Vec<Descriptor> {
     found.into_values().collect()
 }
 
-/// Those of the interface whose host side QEMU calls `host_side` (`ifname=tap0,...`, `fd=21`): its tap, and the
-/// vhost-net that was opened right after it.
+/// Returns those of the interface with the host side `host_side` (`ifname=tap0,...`, `fd=21`): its
+/// tap, and the vhost-net that was opened right after it.
 pub fn of_interface<'d>(all: &'d [Descriptor], host_side: &str) -> Vec<&'d Descriptor> {
     let first = host_side.split(',').next().unwrap_or_default();
     let is_it = |descriptor: &Descriptor| match first.split_once('=') {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Writes what libvirt would: to audit, and to a file if one is asked for.
+//! Writes the records that libvirt would: to audit, and to a file if one is requested.
 
 use super::changes::Change;
 use super::descriptors;
@@ -14,24 +14,25 @@ use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
-/// Writes about one guest.
+/// Writes the records of one guest.
 #[derive(Debug)]
 pub struct Emitter {
     name: Vec<u8>,
     uuid: String,
     exe: Vec<u8>,
     virt: &'static str,
-    /// What is not recorded stops the guest.
+    /// A record that cannot be written stops the guest.
     strict: bool,
     recorder: Recorder,
 }
 
 impl Emitter {
-    /// For the guest `name` with `uuid`. Without audit, says so, or fails if `strict`.
+    /// Creates the emitter of the guest `name` with `uuid`. Without audit, prints a message, or
+    /// fails if `strict`.
     ///
     /// # Errors
     ///
-    /// Where audit is not there, and has to be.
+    /// If audit is required, and is not available.
     pub fn new(name: Vec<u8>, uuid: String, strict: bool, log: Option<File>) -> io::Result<Self> {
         let mut emitter = Self {
             name,
@@ -54,7 +55,7 @@ impl Emitter {
         Ok(emitter)
     }
 
-    /// Records cannot be written.
+    /// Handles a failure to write records.
     fn without(&mut self, error: io::Error) -> io::Result<()> {
         if self.strict {
             return Err(error);
@@ -66,7 +67,7 @@ impl Emitter {
         Ok(())
     }
 
-    /// The guest runs with KVM, or emulated.
+    /// Notes whether the guest runs with KVM, or emulated.
     pub fn accelerated(&mut self, kvm: bool) {
         self.virt = if kvm { "kvm" } else { "qemu" };
     }
@@ -89,11 +90,11 @@ impl Emitter {
         }
     }
 
-    /// A start begins.
+    /// Records the begin of a start.
     ///
     /// # Errors
     ///
-    /// Here and below: where a record cannot be written that has to be.
+    /// Here and below: if a required record cannot be written.
     pub fn begins(&mut self) -> io::Result<()> {
         let label = format!("+{}:+{}", nix::unistd::getuid(), nix::unistd::getgid());
         self.write(VirtType::MachineId, |guest, out| {
@@ -101,7 +102,7 @@ impl Emitter {
         })
     }
 
-    /// The guest was started in the process `pid`, with all this.
+    /// Records that the guest was started in the process `pid`, with these resources.
     pub fn started(&mut self, has: &Inventory, reason: &str, pid: u32) -> io::Result<()> {
         for item in &has.items {
             self.opens(item, pid)?;
@@ -117,17 +118,18 @@ impl Emitter {
         self.control("start", reason, i64::from(pid), true)
     }
 
-    /// The guest could not be started.
+    /// Records that the guest could not be started.
     pub fn not_started(&mut self, reason: &str) -> io::Result<()> {
         self.control("start", reason, 0, false)
     }
 
-    /// The guest was stopped.
+    /// Records that the guest was stopped.
     pub fn stopped(&mut self, reason: &str) -> io::Result<()> {
         self.control("stop", reason, 0, true)
     }
 
-    /// Something changed while it ran in the process `pid`; `reason` is that of what became something else.
+    /// Records a change while the guest ran in the process `pid`. `reason` is that of a
+    /// replacement.
     pub fn changed(&mut self, change: &Change<'_>, reason: &str, pid: u32) -> io::Result<()> {
         match change {
             Change::Came(item) => {
@@ -143,7 +145,7 @@ impl Emitter {
         }
     }
 
-    /// Something was to be plugged, and could not be.
+    /// Records that a resource could not be plugged.
     pub fn refused(&mut self, kind: Kind, what: &[u8]) -> io::Result<()> {
         let item = Item::new(kind, "", Some(what.to_vec()));
         self.item(&item, "attach", (None, Some(what)), false)
@@ -161,7 +163,7 @@ impl Emitter {
         })
     }
 
-    /// What is open for an interface.
+    /// Records the descriptors of an interface.
     fn opens(&mut self, item: &Item, pid: u32) -> io::Result<()> {
         let (Kind::Net, Some(mac)) = (item.kind, &item.what) else {
             return Ok(());

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What a guest has, as QEMU's monitor reports it.
+//! The resources of a guest, from QEMU's monitor.
 //!
-//! QEMU sends no event when something is plugged. So the inventory is taken anew whenever something may have
-//! changed, and two of them are held against each other ([`super::changes`]).
+//! QEMU sends no event when a resource is plugged. So the inventory is taken anew whenever it may
+//! have changed, and compared with the last one ([`super::changes`]).
 
 use super::arguments::Arguments;
 use super::item::{Item, Kind};
@@ -14,10 +14,10 @@ use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// All that a guest has.
+/// The resources of a guest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inventory {
-    /// Its things, in the order in which they are recorded.
+    /// Its resources, in the order in which they are recorded.
     pub items: Vec<Item>,
     /// KiB.
     pub memory: u64,
@@ -32,7 +32,7 @@ pub struct Inventory {
 pub struct Taker<'a> {
     /// The guest's command line.
     pub arguments: &'a Arguments,
-    /// In which folder QEMU runs.
+    /// QEMU's working folder.
     pub folder: &'a Path,
 }
 
@@ -48,11 +48,11 @@ fn list(value: Option<Value>) -> Vec<Value> {
 }
 
 impl Taker<'_> {
-    /// Asks for everything.
+    /// Takes an inventory.
     ///
     /// # Errors
     ///
-    /// Where QEMU ends meanwhile, or does not answer.
+    /// If QEMU ends meanwhile, or does not answer.
     pub fn take(&self, qmp: &mut Qmp) -> Result<Inventory, Trouble> {
         let mut items = Vec::new();
         self.disks(qmp, &mut items)?;
@@ -89,13 +89,13 @@ impl Taker<'_> {
         });
     }
 
-    /// A path as the host has it.
+    /// Returns the absolute path on the host.
     fn absolute(&self, path: &[u8]) -> Vec<u8> {
         let path = Path::new(std::ffi::OsStr::from_bytes(path));
         self.folder.join(path).as_os_str().as_bytes().to_vec()
     }
 
-    /// Disks on files and block devices of the host; others the guest has from elsewhere.
+    /// Adds disks on files and block devices of the host. Other disks are not of the host.
     fn disks(&self, qmp: &mut Qmp, items: &mut Vec<Item>) -> Result<(), Trouble> {
         for (at, drive) in list(qmp.execute("query-block", json!({}))?)
             .iter()
@@ -121,13 +121,14 @@ impl Taker<'_> {
         Ok(())
     }
 
-    /// Interfaces. Only the monitor for people knows them all, in order, and what their host side is called.
+    /// Adds interfaces. Only the human monitor lists all of them, in order, with the names of their
+    /// host sides.
     fn interfaces(&self, qmp: &mut Qmp, items: &mut Vec<Item>) -> Result<(), Trouble> {
         let command = json!({ "command-line": "info network" });
-        let told = qmp.execute("human-monitor-command", command)?;
-        let told = told.as_ref().and_then(Value::as_str).unwrap_or_default();
+        let text = qmp.execute("human-monitor-command", command)?;
+        let text = text.as_ref().and_then(Value::as_str).unwrap_or_default();
         let before = items.len();
-        for interface in interfaces(told) {
+        for interface in interfaces(text) {
             if items[before..].iter().any(|item| item.key == interface.key) {
                 continue;
             }
@@ -139,7 +140,7 @@ impl Taker<'_> {
         Ok(())
     }
 
-    /// Where character devices lead to, by label.
+    /// Returns the paths of character devices, by label.
     fn chardevs(&self, qmp: &mut Qmp) -> Result<HashMap<String, Vec<u8>>, Trouble> {
         let mut found = HashMap::new();
         for chardev in list(qmp.execute("query-chardev", json!({}))?) {
@@ -156,7 +157,7 @@ impl Taker<'_> {
         Ok(found)
     }
 
-    /// What stands on the buses.
+    /// Adds the devices on the buses.
     fn devices(
         &self,
         qmp: &mut Qmp,
@@ -211,8 +212,8 @@ impl Taker<'_> {
         Ok(())
     }
 
-    /// Where the backend of a random number generator takes its entropy from; `None` for QEMU's own, and for what
-    /// is no file of the host.
+    /// Returns the entropy source of a random number generator; `None` for QEMU's own, and if it is
+    /// no file of the host.
     fn source(
         &self,
         qmp: &mut Qmp,
@@ -227,7 +228,7 @@ impl Taker<'_> {
         Ok(chardevs.get(&label).cloned())
     }
 
-    /// What is known from an object alone.
+    /// Adds the resources that an object alone describes.
     fn objects(&self, qmp: &mut Qmp, items: &mut Vec<Item>) -> Result<(), Trouble> {
         for (name, ty) in children(qmp, "/objects")? {
             if ty == "input-linux" {
@@ -265,11 +266,11 @@ impl Taker<'_> {
         Ok(())
     }
 
-    /// What a failed `device_add` would have given the guest, if that is known.
+    /// Returns the resource of a failed `device_add`, if it is known.
     ///
     /// # Errors
     ///
-    /// As [`Taker::take`].
+    /// See [`Taker::take`].
     pub fn asked_for(
         &self,
         qmp: &mut Qmp,
@@ -297,7 +298,7 @@ impl Taker<'_> {
     }
 }
 
-/// A device whose type says that it is one to look at.
+/// A type of device that is recorded.
 enum Device {
     Chardev(Kind),
     Rng,
@@ -324,7 +325,7 @@ impl Device {
     }
 }
 
-/// What stands in a folder of QEMU's tree: name and type.
+/// Returns the entries of a folder of QEMU's tree: name and type.
 fn children(qmp: &mut Qmp, folder: &str) -> Result<Vec<(String, String)>, Trouble> {
     let mut found: Vec<_> = list(qmp.execute("qom-list", json!({ "path": folder }))?)
         .iter()
@@ -339,7 +340,7 @@ fn children(qmp: &mut Qmp, folder: &str) -> Result<Vec<(String, String)>, Troubl
     Ok(found)
 }
 
-/// A property as text; empty where there is none.
+/// Returns a property as text; empty if there is none.
 fn property(qmp: &mut Qmp, path: &str, name: &str) -> Result<String, Trouble> {
     let got = qmp.execute("qom-get", json!({ "path": path, "property": name }))?;
     Ok(match got {

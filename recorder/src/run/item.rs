@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! A thing that a guest has.
+//! A resource of a guest.
 
-/// What a guest can have, in the order in which libvirt records it.
+/// The kinds of resource, in the order in which libvirt records them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A disk, by its file or block device.
@@ -35,23 +35,23 @@ pub enum Kind {
     Evdev,
 }
 
-/// One thing that a guest has.
+/// A resource of a guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// What QEMU calls it: the same as long as it is plugged.
+    /// QEMU's name of it: the same as long as it is plugged.
     pub key: String,
     /// The path, address or MAC; `None` for a drive without a medium.
     pub what: Option<Vec<u8>>,
-    /// Of an interface: what its host side is called, `ifname=tap0` or `fd=21`.
+    /// The name of an interface's host side: `ifname=tap0` or `fd=21`.
     pub host_side: String,
-    /// Where it stands among others of its kind.
+    /// Its position among others of its kind.
     pub(super) place: usize,
 }
 
 impl Item {
-    /// A thing that the command line does not have.
+    /// Creates a resource that the command line does not have.
     pub fn new(kind: Kind, key: &str, what: Option<Vec<u8>>) -> Self {
         Self {
             kind,

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `dmns-audit-record run-guest`: starts a QEMU, and writes the records of guests that libvirt would.
+//! `dmns-audit-record run-guest`: starts a QEMU, and writes the records that libvirt would.
 //!
 //! - [`arguments`]: QEMU's command line.
 //! - [`qmp`]: its monitor.
-//! - [`monitor`]: the same for others.
-//! - [`inventory`]: what the guest has; [`item`]: one thing of it.
-//! - `names`: what the monitor says for people.
-//! - [`descriptors`]: what is open for its interfaces.
-//! - [`changes`]: what two inventories differ in.
+//! - [`monitor`]: the monitor for other clients.
+//! - [`inventory`]: the guest's resources; [`item`]: one of them.
+//! - `names`: parses the text of the human monitor.
+//! - [`descriptors`]: the open descriptors of its interfaces.
+//! - [`changes`]: the differences of two inventories.
 //! - [`emitter`]: writes records.
 //! - [`session`]: from the start to the stop.
 
@@ -38,22 +38,22 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// Which guest, and how.
+/// The options.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// What it is called; else as QEMU calls it.
+    /// The guest's name; else QEMU's.
     pub name: Option<OsString>,
-    /// Its UUID; else the one that QEMU is given, else one of its own.
+    /// Its UUID; else QEMU's, else a new one.
     pub uuid: Option<String>,
     /// Without audit, the guest does not run.
     pub strict: bool,
-    /// Where others find the monitor.
+    /// The socket of the monitor for other clients.
     pub monitor: Option<PathBuf>,
-    /// Write records here too.
+    /// A file to write records to, in addition.
     pub log: Option<PathBuf>,
-    /// How long QEMU may take to answer.
+    /// The timeout for QEMU's answers.
     pub timeout: Duration,
-    /// How often to look for what was plugged through another monitor; zero: never.
+    /// The interval of checks for resources that were plugged through another monitor; zero: never.
     pub poll: Duration,
     /// QEMU and its arguments.
     pub command: Vec<OsString>,
@@ -63,11 +63,12 @@ fn invalid(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 
-/// Runs the guest until it ends. Returns QEMU's exit status; 128 and the signal's number, if a signal ended it.
+/// Runs the guest until it ends. Returns QEMU's exit status; 128 and the signal's number, if a
+/// signal ended it.
 ///
 /// # Errors
 ///
-/// Where it cannot be started, or has to be recorded and cannot be.
+/// If it cannot be started, or has to be recorded and cannot be.
 pub fn run(ask: &Ask) -> io::Result<u8> {
     let (program, arguments) = ask
         .command
@@ -98,7 +99,7 @@ pub fn run(ask: &Ask) -> io::Result<u8> {
     Session::start(command, program, &known, &folder, ask, emitter, monitor)?.run()
 }
 
-/// The guest's name: as it is asked for, as QEMU has it, or QEMU's own.
+/// Returns the guest's name: as it is asked for, as QEMU has it, or QEMU's own.
 fn name(ask: &Ask, known: &Arguments, program: &OsStr) -> io::Result<Vec<u8>> {
     let asked = ask.name.as_ref().map(|name| name.as_bytes().to_vec());
     let of_program = || {

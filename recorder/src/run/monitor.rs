@@ -2,8 +2,8 @@
 
 //! The monitor for others: a UNIX socket for QMP, and passes on what it is asked.
 //!
-//! Each client has a thread that reads; what it asks is done in the order in which it comes, by the thread that holds QEMU's own
-//! monitor. So nothing is plugged unseen.
+//! Each client has a thread that reads; what it asks is done in the order in which it comes, by the
+//! thread that holds QEMU's own monitor. So nothing is plugged unseen.
 
 use super::qmp::line;
 use nix::sys::stat::{Mode, umask};
@@ -18,10 +18,10 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
-/// How long a client may take to read an answer.
+/// The time that a client may take to read an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What a client does.
+/// An action of a client.
 enum Heard {
     Came(UnixStream),
     /// A command; `None`: what is no JSON.
@@ -51,11 +51,12 @@ pub struct Asked {
 }
 
 impl Monitor {
-    /// Listens at `path`, where only this user may connect. What is left there of one that has ended is removed.
+    /// Listens at `path`, where only this user may connect. What is left there of one that has
+    /// ended is removed.
     ///
     /// # Errors
     ///
-    /// Where it cannot be made, or another process listens there.
+    /// If it cannot be created, or another process listens there.
     pub fn listen(path: &Path) -> io::Result<Self> {
         let explain = |error: io::Error| {
             io::Error::new(
@@ -89,7 +90,7 @@ impl Monitor {
         })
     }
 
-    /// What a client asks next, if one does. QEMU began with `greeting`.
+    /// Returns what a client asks next, if one does. QEMU began with `greeting`.
     pub fn asked(&mut self, greeting: &Value) -> Option<Asked> {
         loop {
             match self.heard.try_recv().ok()? {
@@ -114,7 +115,7 @@ impl Monitor {
                 }
                 Heard::Asks(client, None) => {
                     let error = json!({ "error": { "class": "GenericError", "desc": "no JSON" } });
-                    self.tell(client, &error);
+                    self.send(client, &error);
                 }
             }
         }
@@ -139,7 +140,7 @@ impl Monitor {
         });
         let _ = stream.set_write_timeout(Some(PATIENCE));
         self.clients.insert(client, stream);
-        self.tell(client, greeting);
+        self.send(client, greeting);
     }
 
     /// QEMU's answer to what was asked.
@@ -150,18 +151,18 @@ impl Monitor {
                 answer.insert("id".to_owned(), id.clone());
             }
         }
-        self.tell(asked.client, &answer);
+        self.send(asked.client, &answer);
     }
 
     /// An event, for all.
     pub fn event(&mut self, event: &Value) {
         let clients: Vec<u64> = self.clients.keys().copied().collect();
         for client in clients {
-            self.tell(client, event);
+            self.send(client, event);
         }
     }
 
-    fn tell(&mut self, client: u64, what: &Value) {
+    fn send(&mut self, client: u64, what: &Value) {
         let Some(stream) = self.clients.get_mut(&client) else {
             return;
         };

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What QEMU's monitor says for people: the names of nodes and character devices, and `info network`.
+//! Parses the text of QEMU's human monitor: the names of nodes and character devices, and `info
+//! network`.
 
 use super::item::{Item, Kind};
 use serde_json::Value;
 
-/// The file or block device of the host that QEMU means by the name of a node; `None` for what is elsewhere.
+/// Returns the file or block device of the host that QEMU means by the name of a node; `None` for
+/// what is elsewhere.
 pub(super) fn local(file: &str) -> Option<String> {
     if let Some(json) = file.strip_prefix("json:") {
         let value: Value = serde_json::from_str(json).ok()?;
@@ -18,7 +20,7 @@ pub(super) fn local(file: &str) -> Option<String> {
     }
 }
 
-/// The file name at the bottom of nested nodes.
+/// Returns the file name at the bottom of nested nodes.
 fn dig(node: &Value) -> Option<String> {
     let text = |name: &str| node.get(name).and_then(Value::as_str);
     if matches!(text("driver"), Some("file" | "host_device" | "host_cdrom")) {
@@ -27,7 +29,8 @@ fn dig(node: &Value) -> Option<String> {
     dig(node.get("file")?)
 }
 
-/// The path of `unix:/x,server=on`, `disconnected:unix:/x`, `pty:/dev/pts/0`; `None` for what is no file.
+/// Returns the path of `unix:/x,server=on`, `disconnected:unix:/x`, `pty:/dev/pts/0`; `None` for
+/// what is no file.
 pub(super) fn chardev_path(filename: &str) -> Option<Vec<u8>> {
     let filename = filename.strip_prefix("disconnected:").unwrap_or(filename);
     if let Some(path) = filename.strip_prefix("pty:") {
@@ -40,16 +43,16 @@ pub(super) fn chardev_path(filename: &str) -> Option<Vec<u8>> {
     Some(path.into())
 }
 
-/// The interfaces that `info network` lists.
+/// Returns the interfaces that `info network` lists.
 ///
 /// ```text
 /// nic0: index=0,type=nic,model=virtio-net-pci,macaddr=52:54:00:99:00:01
 ///  \ n0: index=0,type=tap,ifname=tapq,script=no,downscript=no
 /// ```
-pub(super) fn interfaces(told: &str) -> Vec<Item> {
+pub(super) fn interfaces(text: &str) -> Vec<Item> {
     let mut found: Vec<Item> = Vec::new();
     let mut of_interface = false;
-    for line in told.lines() {
+    for line in text.lines() {
         let line = line.trim_end_matches('\r');
         let peer = line.strip_prefix(" \\ ");
         let Some((name, what)) = peer.unwrap_or(line.trim_start()).split_once(": ") else {
@@ -119,13 +122,13 @@ mod tests {
     }
 
     #[test]
-    fn interfaces_are_told_with_their_host_side() {
-        let told = "nic0: index=0,type=nic,model=virtio-net-pci,macaddr=52:54:00:99:00:01\r\n \
+    fn interfaces_are_found_with_their_host_side() {
+        let text = "nic0: index=0,type=nic,model=virtio-net-pci,macaddr=52:54:00:99:00:01\r\n \
                     \\ n0: index=0,type=tap,ifname=tapq,script=no,downscript=no\r\n\
                     e1000.0: index=0,type=nic,model=e1000,macaddr=52:54:00:99:00:02\r\n \
                     \\ u0: index=0,type=user,net=10.0.2.0,restrict=off\r\n\
                     hub 0\r\n \\ x: index=0,type=tap,fd=9\r\n";
-        let found = interfaces(told);
+        let found = interfaces(text);
         let found: Vec<_> = found
             .iter()
             .map(|item| {

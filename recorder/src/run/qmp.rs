@@ -2,8 +2,9 @@
 
 //! QEMU's monitor (QMP): commands, their answers, and events in between.
 //!
-//! Everything that comes is kept as it is, since it is passed on to others too ([`super::monitor`]): a client that
-//! knows the commands of one version of QEMU would have to drop what it does not know.
+//! Everything that comes is kept as it is, since it is passed on to others too
+//! ([`super::monitor`]): a client that knows the commands of one version of QEMU would have to drop
+//! what it does not know.
 
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -13,7 +14,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long what a QEMU that has gone has said may be on its way.
+/// The time that the last text of a QEMU that has ended may take to arrive.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// No line of QEMU's is longer.
@@ -61,7 +62,7 @@ impl Qmp {
     ///
     /// # Errors
     ///
-    /// Where QEMU ends, or does not answer within `patience`.
+    /// If QEMU ends, or does not answer within `patience`.
     pub fn begin(stream: UnixStream, patience: Duration) -> Result<Self, Trouble> {
         let (sender, lines) = mpsc::channel();
         let from = stream.try_clone().map_err(Trouble::Io)?;
@@ -89,7 +90,7 @@ impl Qmp {
         Ok(qmp)
     }
 
-    /// What QEMU begins with: its version.
+    /// Returns what QEMU begins with: its version.
     pub fn greeting(&self) -> &Value {
         &self.greeting
     }
@@ -98,7 +99,7 @@ impl Qmp {
     ///
     /// # Errors
     ///
-    /// Where QEMU ends meanwhile, or does not answer in time.
+    /// If QEMU ends meanwhile, or does not answer in time.
     pub fn pass(&mut self, mut command: Value) -> Result<Value, Trouble> {
         self.next += 1;
         let id = json!(format!("dmns-{}", self.next));
@@ -127,17 +128,17 @@ impl Qmp {
     ///
     /// # Errors
     ///
-    /// As [`Qmp::pass`].
+    /// See [`Qmp::pass`].
     pub fn execute(&mut self, command: &str, arguments: Value) -> Result<Option<Value>, Trouble> {
         let answer = self.pass(json!({ "execute": command, "arguments": arguments }))?;
         Ok(answer.get("return").cloned())
     }
 
-    /// The next event, if one comes within `wait`.
+    /// Returns the next event, if one comes within `wait`.
     ///
     /// # Errors
     ///
-    /// Where QEMU has ended.
+    /// If QEMU has ended.
     pub fn event(&mut self, wait: Duration) -> Result<Option<Value>, Trouble> {
         if let Some(event) = self.events.pop_front() {
             return Ok(Some(event));
@@ -149,7 +150,8 @@ impl Qmp {
         }
     }
 
-    /// What QEMU said and nobody has heard, now that it has gone: events, perhaps an answer.
+    /// Returns what QEMU said and nobody has heard, now that it has gone: events, perhaps an
+    /// answer.
     pub fn last_words(&mut self) -> Option<Value> {
         let rest = &self.lines;
         self.events
@@ -167,7 +169,7 @@ impl Qmp {
     }
 }
 
-/// The next line; `None` at the end, or where it is longer than any.
+/// Returns the next line; `None` at the end, or where it is longer than any.
 pub(super) fn line(from: &mut impl BufRead) -> Option<Vec<u8>> {
     let mut line = Vec::new();
     let length = from
@@ -182,7 +184,7 @@ pub(super) fn line(from: &mut impl BufRead) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// A QEMU that answers with the lines that `answer` makes of each of its commands.
+    /// Returns a QEMU that answers with the lines that `answer` makes of each of its commands.
     fn qemu(
         greets: bool,
         patience: Duration,
@@ -206,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_told_from_events_and_others_answers() {
+    fn an_answer_is_distinguished_from_events_and_others_answers() {
         let mut qmp = qemu(true, Duration::from_secs(600), |command| {
             vec![
                 json!({ "event": "RESUME" }),
@@ -229,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_qemu_that_hangs_or_ends_is_told() {
+    fn a_qemu_that_hangs_or_ends_is_an_error() {
         let soon = Duration::from_millis(100);
         for greets in [false, true] {
             let begun = qemu(greets, soon, |_| Vec::new());

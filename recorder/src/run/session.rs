@@ -27,10 +27,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often to look whether something happened.
+/// The interval of polls.
 const TICK: Duration = Duration::from_millis(50);
 
-/// How often to look whether QEMU has ended, once its monitor has gone.
+/// The interval of polls for QEMU's end, once its monitor is gone.
 const END: Duration = Duration::from_millis(10);
 
 /// A QEMU that runs.
@@ -43,19 +43,19 @@ pub struct Session<'a> {
     arguments: Arguments,
     folder: PathBuf,
     has: Inventory,
-    /// Why it stops, as far as events say.
+    /// The reason of the stop, from events.
     reason: Option<&'static str>,
-    /// Where it was sent to, if it was.
+    /// The destination of a migration, if there was one.
     sent_to: Option<String>,
     stop: Arc<AtomicBool>,
 }
 
 impl<'a> Session<'a> {
-    /// Starts `command`, and records what it is given.
+    /// Starts `command`, and records its resources.
     ///
     /// # Errors
     ///
-    /// Where it does not start: that is recorded too.
+    /// If it does not start. That is recorded too.
     pub fn start(
         mut command: Command,
         program: &OsStr,
@@ -142,7 +142,7 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     ///
-    /// Where a record has to be written and cannot be.
+    /// If a required record cannot be written.
     pub fn run(mut self) -> io::Result<u8> {
         let result = self.live();
         if result.is_err() {
@@ -185,7 +185,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Only the end is still of interest.
+    /// Waits for the end, and records nothing else.
     fn wait_only(&mut self, mut signalled: bool) -> io::Result<()> {
         while self.qemu.try_wait()?.is_none() {
             std::thread::sleep(END);
@@ -197,7 +197,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// QEMU is asked to end, as this program was.
+    /// Passes the request to end on to QEMU.
     fn terminate(&mut self) {
         self.reason.get_or_insert("destroyed");
         if let Ok(pid) = i32::try_from(self.qemu.id()) {
@@ -206,7 +206,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// What happened since the last turn.
+    /// Handles the events since the last turn.
     fn turn(&mut self, looked: &mut Instant) -> io::Result<Result<(), Trouble>> {
         match self.qmp.event(TICK) {
             Ok(Some(event)) => {
@@ -255,7 +255,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// SHUTDOWN says why the guest ends.
+    /// Reads the reason of the guest's end from SHUTDOWN.
     fn says_why(&mut self, event: &Value) {
         if event.get("event").and_then(Value::as_str) == Some("SHUTDOWN") {
             let why = event.pointer("/data/reason").and_then(Value::as_str);
@@ -267,7 +267,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Whether it stands still because it is elsewhere now.
+    /// Checks whether the guest stopped because it migrated.
     fn was_sent(&mut self) -> Result<(), Trouble> {
         let Some(to) = &self.sent_to else {
             return Ok(());
@@ -277,11 +277,11 @@ impl<'a> Session<'a> {
             false => "migrated",
         };
         for _ in 0..100 {
-            let told = self
+            let answer = self
                 .qmp
                 .execute("query-migrate", json!({}))?
                 .unwrap_or_default();
-            match told.get("status").and_then(Value::as_str) {
+            match answer.get("status").and_then(Value::as_str) {
                 Some("completed") => {
                     self.reason = Some(reason);
                     return Ok(());
@@ -293,7 +293,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// A client asks for something.
+    /// Handles a client's command.
     fn asked(&mut self, asked: &Asked) -> io::Result<Result<(), Trouble>> {
         let answer = match self.qmp.pass(asked.value.clone()) {
             Ok(answer) => answer,
@@ -370,7 +370,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Whether `qemu` ends within `patience`.
+/// Returns whether `qemu` ends within `patience`.
 fn ends(qemu: &mut Child, patience: Duration) -> io::Result<bool> {
     let deadline = Instant::now() + patience;
     while qemu.try_wait()?.is_none() {
@@ -382,7 +382,7 @@ fn ends(qemu: &mut Child, patience: Duration) -> io::Result<bool> {
     Ok(true)
 }
 
-/// As a shell has it.
+/// Returns the exit status, as a shell has it.
 fn status(ended: ExitStatus) -> u8 {
     match (ended.code(), ended.signal()) {
         (Some(code), _) => u8::try_from(code).unwrap_or(255),

@@ -35,7 +35,7 @@ pub(crate) fn check(log: &Path) -> String {
     let mut out = Vec::new();
     let mut text = Text::new(&mut out, false, 140);
     let found = dmns_audit::check::check(&mut open(log), false, &[], &mut text).expect("read");
-    match found.problems + found.absent + found.errors + found.notes {
+    match found.problems + found.unmet + found.errors + found.notes {
         0 => String::new(),
         _ => String::from_utf8_lossy(&out).into_owned(),
     }

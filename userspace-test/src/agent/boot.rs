@@ -20,7 +20,8 @@ const COMPRESSED: ModuleInitFlags = ModuleInitFlags::from_bits_retain(4);
 /// The disk of the guest: the only one it has.
 const DISK: &str = "/dev/vda";
 
-/// Loads what the disk needs, mounts it with a writable layer in memory above it, and goes on there.
+/// Loads the modules of the disk, mounts it with a writable layer in memory above it, and continues
+/// there.
 pub(super) fn into_root() -> Result<()> {
     mount_at("devtmpfs", "/dev", "devtmpfs", "")?;
     // In the order in which they need each other: see `initramfs.rs`.
@@ -89,7 +90,8 @@ pub(super) fn into_root() -> Result<()> {
     .context("running the agent from the disk")
 }
 
-/// Has systemd run the agent's server as a service, when the system is up, and power off when it ends.
+/// Has systemd run the agent's server as a service, when the system is up, and power off when it
+/// ends.
 fn service(units: &Path) -> Result<()> {
     let unit = format!(
         "[Unit]\n\

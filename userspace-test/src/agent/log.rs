@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-/// Where auditd writes.
+/// The log of auditd.
 pub(super) const PATH: &str = "/var/log/audit/audit.log";
 
 /// A log that is followed.
@@ -26,7 +26,7 @@ impl Follower {
         }
     }
 
-    /// What has come since the last call.
+    /// Returns the text since the last call.
     ///
     /// When auditd rotates, it renames the file and opens a new one: the old one is read to its end
     /// first.
@@ -45,8 +45,8 @@ impl Follower {
                 }
                 None => None,
             };
-            // What auditd wrote to the old file between our read and its rename is read before we leave
-            // it: the new name was looked up first.
+            // What auditd wrote to the old file between our read and its rename is read before we
+            // leave it: the new name was looked up first.
             match newest {
                 Some(newest) if followed != Some(newest) => self.file = File::open(&self.path).ok(),
                 _ => return Ok(bytes),

@@ -2,9 +2,10 @@
 
 //! The guest's side: what runs as `/init` in the initramfs, and as PID 1 after it.
 //!
-//! 1. [`boot::into_root`], in the initramfs: loads what the disk needs, mounts it under an overlay, goes
-//!    there.
-//! 2. [`supervise`], in the disk's root: reaps what is left behind, and powers off when the server ends.
+//! 1. [`boot::into_root`], in the initramfs: loads what the disk needs, mounts it under an overlay,
+//!    goes there.
+//! 2. [`supervise`], in the disk's root: reaps what is left behind, and powers off when the server
+//!    ends.
 //! 3. [`serve::serve`]: runs commands for the host and sends auditd's log as it grows.
 
 mod boot;
@@ -17,7 +18,7 @@ use nix::sys::wait::wait;
 use nix::unistd::Pid;
 use std::process::Command;
 
-/// Where the agent keeps its own things in the guest: itself, the module, helper commands, values.
+/// The folder of the agent in the guest: the program, the module, helper commands, values.
 pub(crate) const HOME: &str = "/run/dmns";
 
 /// The stages of the agent, by the argument that it is run with.
@@ -31,7 +32,7 @@ pub(crate) enum Stage {
     Serve,
 }
 
-/// Runs `stage`. Does not return to a caller that could go on: PID 1 must not end.
+/// Runs `stage`. Does not return to a caller that could continue: PID 1 must not end.
 pub(crate) fn run(stage: Stage) -> Result<()> {
     match stage {
         Stage::Init => boot::into_root(),
@@ -40,7 +41,8 @@ pub(crate) fn run(stage: Stage) -> Result<()> {
     }
 }
 
-/// What goes wrong before there is a connection to the host goes to the console, which the host keeps.
+/// Runs the agent as `/init`. Errors before the connection to the host go to the console, which the
+/// host keeps.
 pub(crate) fn run_as_init() -> ! {
     if let Err(e) = run(Stage::Init) {
         eprintln!("dmns-test agent: {e:#}");

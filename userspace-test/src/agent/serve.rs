@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// How often output and log are looked at. Latency, nothing else, depends on it.
+/// The interval of polls of output and log. Only latency depends on it.
 const TICK: Duration = Duration::from_millis(10);
 
 /// At most this much goes into one message.
@@ -78,7 +78,7 @@ pub(super) fn serve() -> Result<()> {
     Ok(())
 }
 
-/// The device of the port that the host listens at.
+/// Returns the device of the port that the host listens at.
 fn port() -> Result<PathBuf> {
     for _ in 0..1000 {
         for port in fs::read_dir("/sys/class/virtio-ports")
@@ -116,8 +116,8 @@ fn follow(host: &Host) {
     }
 }
 
-/// The output of a command, read from files: unlike with pipes, all that it wrote before it ended is
-/// there when it has ended, and what it leaves running does not keep us waiting.
+/// The output of a command, read from files: unlike with pipes, all that it wrote before it ended
+/// is there when it has ended, and what it leaves running does not keep us waiting.
 struct Output {
     stdout: File,
     stderr: File,

@@ -16,13 +16,13 @@ use std::time::{Duration, Instant};
 pub(super) struct Churn {
     #[command(flatten)]
     user: User,
-    /// What a turn of a loop creates: any of these, with commas between.
+    /// Namespaces that a turn of a loop creates: any of these, with commas between.
     #[arg(long, value_delimiter = ',', default_value = "uts")]
     kinds: Vec<What>,
-    /// How many loops, each a process.
+    /// Number of loops, each a process.
     #[arg(long, default_value_t = 4)]
     loops: usize,
-    /// How long, unless it is killed before.
+    /// Seconds to run, unless it is killed before.
     #[arg(long, default_value_t = 3600)]
     seconds: u64,
 }

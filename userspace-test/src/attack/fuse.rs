@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! A FUSE with one file, `x`, that is opened but never read, and never flushed for who is to sleep.
+//! A FUSE with one file, `x`. An open succeeds, a read never returns, and neither does a flush of a
+//! task that is to sleep.
 
 use super::{child, done};
 use anyhow::{Context, Result, bail};
@@ -11,7 +12,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Where a task of the attacker mounts it: on a tmpfs of his own mount namespace.
+/// The mount point: a tmpfs in the attacker's own mount namespace.
 const HOME: &str = "/tmp/hold";
 
 /// The file.
@@ -55,7 +56,8 @@ const INIT: u32 = 26;
 const INTERRUPT: u32 = 36;
 const BATCH_FORGET: u32 = 42;
 
-/// Starts a child that serves it. A read is never answered, nor a flush by one of `sleepers`: `asleep` counts those.
+/// Starts a child that serves it. A read is never answered, nor a flush by one of `sleepers`:
+/// `asleep` counts those.
 pub(super) fn serve(mut fuse: File, sleepers: &[AtomicU64], asleep: &AtomicU64) -> Result<()> {
     // `FOPEN_KEEP_CACHE`: else each open waits for the page that is never read.
     const KEEP_CACHE: u8 = 2;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Tasks that sleep inside of system calls for as long as their user likes.
+//! Tasks that sleep inside of system calls for as long as their user wants.
 
 use super::fuse::{self, FILE};
 use super::{
@@ -22,25 +22,27 @@ use std::time::{Duration, Instant};
 pub(super) struct Hold {
     #[command(flatten)]
     user: User,
-    /// Where they sleep.
+    /// System call in which they sleep.
     #[arg(long = "in", default_value = "fsmount")]
     place: Place,
-    /// How many.
+    /// Number of tasks.
     #[arg(long, default_value_t = 1)]
     tasks: usize,
-    /// What those in unshare, clone, vfork and ptrace create, with commas between.
+    /// Namespaces that those in unshare, clone, vfork and ptrace create, with commas between.
     #[arg(long, value_delimiter = ',', default_value = "uts")]
     kinds: Vec<What>,
 }
 
-/// Where a task sleeps.
+/// The system call in which a task sleeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Place {
     /// fsmount(2) of an overlay: its lower layer is looked up on a FUSE that nobody serves.
     Fsmount,
-    /// unshare(2) with CLONE_FILES: it closes the last reference to a file that FUSE does not flush.
+    /// unshare(2) with CLONE_FILES: it closes the last reference to a file that FUSE does not
+    /// flush.
     Unshare,
-    /// clone(2): it stores the child's id, before the child runs, in a page that FUSE does not read.
+    /// clone(2): it stores the child's id, before the child runs, in a page that FUSE does not
+    /// read.
     Clone,
     /// clone(2) with CLONE_VFORK: the child neither ends nor executes a program.
     Vfork,
@@ -72,7 +74,8 @@ pub(super) fn run(hold: &Hold) -> Result<()> {
     sleep_forever()
 }
 
-/// Holds tasks in fsmount(2): one task sleeps in fsconfig(2), which has the mutex of the filesystem context.
+/// Holds tasks in fsmount(2): one task sleeps in fsconfig(2), which has the mutex of the filesystem
+/// context.
 fn fsmount(tasks: usize) -> Result<Vec<libc::pid_t>> {
     let fuse = fuse::mounted()?;
     let kind = CString::new("overlay")?;
@@ -125,7 +128,8 @@ fn exec(tasks: usize) -> Result<Vec<libc::pid_t>> {
     Ok(tasks)
 }
 
-/// Calls clone(2) as fork(2) does, with these flags. The child sleeps, and is killed with its parent.
+/// Calls clone(2) as fork(2) does, with these flags. The child sleeps, and is killed with its
+/// parent.
 fn clone(flags: i32) -> Result<()> {
     // SAFETY: Without CLONE_VM and with no stack it is fork(2), and this program has one thread.
     let pid = done(unsafe { libc::syscall(libc::SYS_clone, flags | libc::SIGCHLD, 0, 0, 0, 0) })
@@ -263,13 +267,15 @@ fn served(place: Place, tasks: usize, flags: i32) -> Result<Vec<libc::pid_t>> {
     Ok(all)
 }
 
-/// Sleeps in unshare(2), which closes the files that were shared: the other sharer has ended meanwhile.
+/// Sleeps in unshare(2), which closes the files that were shared: the other sharer has ended
+/// meanwhile.
 fn unshare_files(me: &AtomicU64, turn: &AtomicU64, flags: i32) -> Result<()> {
     let _file = File::open(FILE)?;
     me.store(u64::from(std::process::id()), Ordering::Relaxed);
     for attempt in 0..1000_u64 {
         turn.store(0, Ordering::Relaxed);
-        // SAFETY: Without CLONE_VM and with no stack it is fork(2), and this program has one thread.
+        // SAFETY: Without CLONE_VM and with no stack it is fork(2), and this program has one
+        // thread.
         let pid = done(unsafe {
             libc::syscall(
                 libc::SYS_clone,

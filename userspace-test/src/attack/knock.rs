@@ -11,7 +11,7 @@ use nix::libc;
 pub(super) struct Knock {
     #[command(flatten)]
     user: User,
-    /// How many loops, each a process.
+    /// Number of loops, each a process.
     #[arg(long, default_value_t = 4)]
     loops: usize,
 }

@@ -15,10 +15,10 @@ use std::time::Instant;
 pub(super) struct Make {
     #[command(flatten)]
     user: User,
-    /// Of which kind; neither user nor pid.
+    /// Kind of namespace; neither user nor pid.
     #[arg(long, default_value = "uts")]
     kind: What,
-    /// How many.
+    /// Number of namespaces.
     #[arg(long, default_value_t = 1000)]
     count: u32,
     /// Write the id of each to this file, one a line.
@@ -26,7 +26,8 @@ pub(super) struct Make {
     ids: Option<PathBuf>,
 }
 
-/// Creates them. Each is dropped at once: the user goes back to the namespace that he has come from.
+/// Creates them. Each is dropped at once: the user goes back to the namespace that he has come
+/// from.
 pub(super) fn run(make: &Make) -> Result<()> {
     let mut ids = match &make.ids {
         Some(file) => Some(BufWriter::new(
@@ -62,10 +63,10 @@ pub(super) fn run(make: &Make) -> Result<()> {
 pub(super) struct Hoard {
     #[command(flatten)]
     user: User,
-    /// Of which kind; neither user nor pid.
+    /// Kind of namespace; neither user nor pid.
     #[arg(long, default_value = "uts")]
     kind: What,
-    /// How many.
+    /// Number of namespaces.
     #[arg(long, default_value_t = 100_000)]
     count: u32,
 }

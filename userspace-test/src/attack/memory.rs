@@ -15,12 +15,12 @@ use std::time::Duration;
 pub(super) struct Memory {
     #[command(flatten)]
     user: User,
-    /// How many MiB to leave.
+    /// MiB to leave free.
     #[arg(long, default_value_t = 16)]
     leave: u64,
 }
 
-/// How much is allocated at a time.
+/// The size of an allocation.
 const STEP: usize = 1 << 20;
 
 /// Allocates, a step at a time.

@@ -49,8 +49,8 @@ enum Way {
     Read(read::Read),
     /// Run a command as root, and print how many milliseconds it takes.
     ///
-    /// Exit status: that of the command, or 124 if it does not end within the limit. Then this program prints where
-    /// the command sleeps, and does not wait for it.
+    /// Exit status: that of the command, or 124 if it does not end within the limit. Then this
+    /// program prints where the command sleeps, and does not wait for it.
     Within(within::Within),
 }
 
@@ -72,10 +72,11 @@ pub(crate) fn run(attack: &Attack) -> Result<ExitCode> {
 /// The user who attacks.
 #[derive(Args)]
 struct User {
-    /// Who does it.
+    /// The uid of the attacker.
     #[arg(long, default_value_t = 65534)]
     uid: u32,
-    /// Give him one share of the processors, as systemd gives each user, and not one for each of his tasks.
+    /// Give him one share of the processors, as systemd gives each user, and not one for each of
+    /// his tasks.
     #[arg(long)]
     slice: bool,
 }
@@ -132,7 +133,7 @@ impl User {
     }
 }
 
-/// What a loop creates.
+/// The namespaces that a loop creates.
 #[derive(Clone, Copy, Debug)]
 enum What {
     One(Kind),
@@ -254,7 +255,8 @@ fn until_asleep(tasks: &[libc::pid_t]) -> Result<()> {
     Ok(())
 }
 
-/// Returns numbers, zero at first, in memory that children share with this process. It stays until the process ends.
+/// Returns numbers, zero at first, in memory that children share with this process. It stays until
+/// the process ends.
 fn shared(len: usize) -> Result<&'static [AtomicU64]> {
     // SAFETY: It is a new mapping of pages that nothing else uses.
     let at = unsafe {

@@ -15,7 +15,7 @@ pub(super) struct Read {
     device: PathBuf,
     /// The first sector, of 512 bytes.
     first: u64,
-    /// How many.
+    /// Number of sectors.
     count: u64,
 }
 

@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 /// Run a command as root, and print how many milliseconds it takes.
 #[derive(clap::Args)]
 pub(super) struct Within {
-    /// How many milliseconds it may take.
+    /// Milliseconds that it may take.
     limit: u64,
     /// The command.
     #[arg(required = true, trailing_var_arg = true)]
     command: Vec<String>,
 }
 
-/// How often the command is looked at.
+/// The interval of polls of the command.
 const TICK: Duration = Duration::from_millis(5);
 
 /// Runs the command. Its standard output goes to standard error.

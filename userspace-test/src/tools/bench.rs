@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What records cost, in the guest: `dmns-test bench` reads what this prints.
+//! Measures the cost of records, in the guest. `dmns-test bench` reads the output.
 
 use crate::sys::{exit, fork, unshare, wait_for_success};
 use anyhow::{Context, Result, bail, ensure};
@@ -47,7 +47,8 @@ pub(super) fn run() -> Result<ExitCode> {
     let bench = Bench::new("module, another excluded");
     bench.opens_inside()?;
     bench.opens(ON_THE_HOST)?;
-    // Without a rule, as the first line of the table: a rule alone makes audit look at each system call.
+    // Without a rule, as the first line of the table: a rule alone makes audit look at each system
+    // call.
     must("auditctl -D")?;
     bench.syscalls()?;
     must(&format!("echo clear >{FILTER}; pkill sleep"))?;
@@ -350,7 +351,8 @@ fn table_load() -> Vec<u8> {
     spec.extend([0; 8]);
     spec.extend(padded(b"crypt", 16));
     spec.extend(parameters);
-    // struct dm_ioctl: version, data_size, data_start, target_count, open_count, flags, event_nr, padding, dev, name, uuid.
+    // struct dm_ioctl: version, data_size, data_start, target_count, open_count, flags, event_nr,
+    // padding, dev, name, uuid.
     let size = (HEAD + spec.len()) as u32;
     let mut request = Vec::new();
     for number in [4, 0, 0, size, HEAD as u32, 1, 0, 0, 0, 0] {

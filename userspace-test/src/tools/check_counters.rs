@@ -12,7 +12,8 @@ use std::process::{Command, ExitCode};
 /// Compare the module's counters with the records that arrived, and with audit's `lost`.
 #[derive(Args)]
 pub(super) struct CheckCounters {
-    /// How many creations and deletions of namespaces have no record: as many must have been withheld.
+    /// Number of creations and deletions of namespaces without a record: as many must have been
+    /// withheld.
     missing: Option<u64>,
 }
 
@@ -50,7 +51,8 @@ fn lost(text: &str) -> Result<u64> {
         .parse()?)
 }
 
-/// Counts the records of an auditd's log by type: those of this project have a number, or begin with `DM_`.
+/// Counts the records of an auditd's log by type: those of this project have a number, or begin
+/// with `DM_`.
 fn arrived(records: &str) -> BTreeMap<&str, u64> {
     let mut arrived = BTreeMap::new();
     for line in records.lines() {

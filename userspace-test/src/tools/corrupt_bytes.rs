@@ -14,12 +14,12 @@ use std::process::ExitCode;
 pub(super) struct CorruptBytes {
     /// The file.
     file: PathBuf,
-    /// Where the first byte is.
+    /// Offset of the first byte.
     offset: u64,
-    /// How many bytes.
+    /// Number of bytes.
     #[arg(default_value_t = 1, requires = "step")]
     count: u64,
-    /// How far each is from the one before.
+    /// Distance of each byte from the one before.
     #[arg(default_value_t = 0)]
     step: u64,
 }

@@ -16,7 +16,7 @@ pub(super) struct Counters {
     pub(super) rows: Vec<Row>,
 }
 
-/// What became of the records of one type.
+/// The outcomes of the records of one type.
 #[derive(Debug)]
 pub(super) struct Row {
     /// The name of the type.

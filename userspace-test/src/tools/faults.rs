@@ -38,12 +38,13 @@ enum How {
     ///
     /// Not those inside of create_new_namespaces(): hundreds of allocations are the kernel's own.
     On {
-        /// How many of 100.
+        /// Number of failures in 100 allocations.
         percent: u32,
     },
     /// Let no more fail.
     Off,
-    /// Do something again and again, with the first, second, ... of these allocations failing, until none is left.
+    /// Do something again and again, with the first, second, ... of these allocations failing,
+    /// until none is left.
     ///
     /// Prints what came of it. Exit status: 1 if anything was half done or stayed behind.
     Nth {
@@ -55,7 +56,7 @@ enum How {
     },
 }
 
-/// What is done while an allocation fails.
+/// An action during which an allocation fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Action {
     /// Load the module.
@@ -109,7 +110,7 @@ fn put(file: impl AsRef<Path>, text: &str) -> Result<()> {
         .with_context(|| format!("{}: {text}", file.display()))
 }
 
-/// Where code is: from the first address to before the second.
+/// A range of code: from the first address to before the second.
 type Text = (u64, u64);
 
 /// Returns where the executable sections of the module are that stay after it is loaded.
@@ -216,7 +217,8 @@ fn set_probability(percent: u32) -> Result<()> {
     Ok(())
 }
 
-/// Does `act` with the Nth allocation of this task failing. Returns also whether there were as many.
+/// Does `act` with the Nth allocation of this task failing. Returns also whether there were as
+/// many.
 fn with_nth<T>(n: u64, act: impl FnOnce() -> T) -> Result<(bool, T)> {
     let file = OpenOptions::new()
         .read(true)
@@ -232,7 +234,8 @@ fn with_nth<T>(n: u64, act: impl FnOnce() -> T) -> Result<(bool, T)> {
     Ok((left.parse::<u64>().context("fail-nth")? == 0, result))
 }
 
-/// Does `act` with the Nth allocation failing of each of the kernel's workers: one of them does the work.
+/// Does `act` with the Nth allocation failing of each of the kernel's workers: one of them does the
+/// work.
 fn with_nth_of_workers<T>(n: u64, act: impl FnOnce() -> T) -> Result<(bool, T)> {
     let mut workers: Vec<PathBuf> = Vec::new();
     for process in fs::read_dir("/proc")? {
@@ -289,7 +292,8 @@ fn load(parameters: &str) -> Result<Result<(), Errno>> {
     Ok(finit_module(&file, &parameters, ModuleInitFlags::empty()))
 }
 
-/// Unloads the module. While a worker of it records the baseline it is in use, for five seconds at most.
+/// Unloads the module. While a worker of it records the baseline it is in use, for five seconds at
+/// most.
 fn unload() -> Result<(), Errno> {
     for _ in 0..50 {
         match delete_module(c"dmns_audit", DeleteModuleFlags::empty()) {
@@ -343,9 +347,9 @@ fn outcome(result: Result<(), Errno>, success: &str) -> String {
 /// Actions, each with one allocation failing after another.
 struct Trial {
     step: u64,
-    /// Whether anything was half done or stayed behind.
+    /// Whether anything was half done or left behind.
     wrong: bool,
-    /// What came of the action, and how often.
+    /// The results of the action, and the count of each.
     results: BTreeMap<String, u64>,
 }
 
@@ -362,7 +366,8 @@ impl Trial {
         }
     }
 
-    /// Does `act` with each allocation failing in turn, until it returns that there were not as many.
+    /// Does `act` with each allocation failing in turn, until it returns that there were not as
+    /// many.
     fn each(
         &mut self,
         what: &str,
@@ -490,7 +495,8 @@ impl Trial {
     fn namespaces(&mut self) -> Result<()> {
         // But for what a net namespace consists of: hundreds of allocations, none of the module's.
         limit_to(module_text()?, Some(function_text("setup_net")?))?;
-        // What a task creates for itself, alone and together, again and again: it leaves, and drops, what it had before.
+        // What a task creates for itself, alone and together, again and again: it leaves, and
+        // drops, what it had before.
         for flags in [
             0x2_0000,
             0x80,
@@ -548,10 +554,11 @@ impl Trial {
 /// The exit status of a child in which the allocation failed.
 const HIT: i32 = 3;
 
-/// Calls unshare(2) with the Nth allocation failing. Returns whether there were as many, and whether it was refused.
+/// Calls unshare(2) with the Nth allocation failing. Returns whether there were as many, and
+/// whether it was refused.
 ///
-/// The module's text is on the stack of all that ksys_unshare() does: most of these are the kernel's own allocations, and
-/// it refuses the call, whatever the kernel does for net namespaces.
+/// The module's text is on the stack of all that ksys_unshare() does: most of these are the
+/// kernel's own allocations, and it refuses the call, whatever the kernel does for net namespaces.
 fn unshare_with_nth(flags: i32, n: u64) -> Result<(bool, bool)> {
     let (hit, result) = with_nth(n, || sys::unshare(flags))?;
     Ok((hit, result.is_err()))

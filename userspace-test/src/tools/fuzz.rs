@@ -2,7 +2,8 @@
 
 //! Random system calls on namespaces, and mappings that are corrupted at random.
 //!
-//! What comes of it is checked by the kernel's own probes (`namespaces judge`), the counters, and the kernel's complaints.
+//! The kernel's own probes (`namespaces judge`), the counters, and the kernel's complaints check
+//! the result.
 
 use crate::sys::{ALL_NS, NS_KINDS, exit, fork};
 use anyhow::{Context, Result};
@@ -20,10 +21,10 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-/// Where processes write what they did: a count, a tab, and the name of the call.
+/// The file in which processes write their calls: a count, a tab, and the name of the call.
 const LOG: &str = "/tmp/fuzz-did";
 
-/// How many file descriptors a process keeps at most.
+/// The maximum number of file descriptors of a process.
 const KEPT: usize = 24;
 
 /// The longest that a process may take.
@@ -34,7 +35,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) struct Fuzz {
     /// Decides all choices.
     seed: u64,
-    /// How long.
+    /// Seconds to run.
     seconds: u64,
 }
 
@@ -160,16 +161,18 @@ impl Random {
 /// Calls a system call with numbers, or with addresses of what stays where it is while it runs.
 macro_rules! syscall {
     ($number:expr $(, $argument:expr)*) => {
-        // SAFETY: The arguments are numbers, or addresses of initialized memory that is as large as the call
-        // takes it to be. No call changes the memory or the threads of this process otherwise.
+        // SAFETY: The arguments are numbers, or addresses of initialized memory that is as large as
+        // the call takes it to be. No call changes the memory or the threads of this process
+        // otherwise.
         unsafe { libc::syscall($number $(, $argument)*) }
     };
 }
 
-/// The sharing of memory, files and signal handlers with a child: not for a process that goes on as two.
+/// The sharing of memory, files and signal handlers with a child: not for a process that continues
+/// after it.
 const SHARING: u32 = 0xf00;
 
-/// What a process does.
+/// A process of the fuzzer.
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Clone,
@@ -354,7 +357,8 @@ impl Process {
 
     fn clone3(&mut self) {
         let flags = self.random.flags() & !SHARING & 0xffff_ff80;
-        // struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, ...
+        // struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size,
+        // tls, set_tid, ...
         let mut arguments = [0_u64; 11];
         arguments[0] = flags.into();
         arguments[4] = libc::SIGCHLD as u64;
@@ -447,7 +451,8 @@ impl Process {
         const LISTNS: libc::c_long = 470;
         let last = self.random.0.u64(..500);
         let kind = self.random.kind_or_none() as u32;
-        // struct ns_id_req: size and spare, the last id seen, kind and spare, owning user namespace.
+        // struct ns_id_req: size and spare, the last id seen, kind and spare, owning user
+        // namespace.
         let request = [32, last, u64::from(kind), 0];
         let mut ids = [0_u64; 64];
         let count = syscall!(LISTNS, request.as_ptr(), ids.as_mut_ptr(), ids.len(), 0);

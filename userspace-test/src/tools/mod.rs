@@ -2,8 +2,9 @@
 
 //! Commands that scenarios use in the guest: this program by another name.
 //!
-//! `/run/dmns/bin/NAME` is a link to this program. [`run_as_tool`] finds the command by the name that it is run by.
-//! What a user would type, or would change at a shell, is a script in `guest/` instead.
+//! `/run/dmns/bin/NAME` is a link to this program. [`run_as_tool`] finds the command by the name
+//! that it is run by. A command that a user would type, or would change at a shell, is a script in
+//! `guest/` instead.
 
 mod bench;
 mod check_counters;
@@ -39,7 +40,8 @@ enum Tool {
     CheckCounters(check_counters::CheckCounters),
     /// Act as an ordinary user who attacks the module.
     Attack(attack::Attack),
-    /// Measure what records cost, on a machine with a clock that counts instructions: one a nanosecond.
+    /// Measure what records cost, on a machine with a clock that counts instructions: one a
+    /// nanosecond.
     ///
     /// Prints a line for each measurement: what, under which conditions, least, median, mean.
     Bench,
@@ -51,16 +53,17 @@ enum Tool {
     Faults(faults::Faults),
     /// Keep audit's backlog full: send messages without end.
     ///
-    /// The kernel lets who fills the backlog wait for room after each message. A program for each message
-    /// (auditctl -m) takes longer than kauditd to drop one, where the kernel is slow.
+    /// The kernel lets who fills the backlog wait for room after each message. A program for each
+    /// message (auditctl -m) takes longer than kauditd to drop one, where the kernel is slow.
     FillBacklog,
     /// Invert bytes of a file, and wait until they are stored.
     CorruptBytes(corrupt_bytes::CorruptBytes),
     /// Do random system calls on namespaces, and corrupt small mappings at random.
     ///
-    /// Namespaces are created, entered, pinned and dropped, with random flags, users and nesting, between ptrace,
-    /// io_uring and the mount API. The same seed gives the same choices. Prints how many calls there were.
-    /// The ideas are syzkaller's (sys/linux/namespaces.txt, io_uring.txt, fs_mount.txt).
+    /// Namespaces are created, entered, pinned and dropped, with random flags, users and nesting,
+    /// between ptrace, io_uring and the mount API. The same seed gives the same choices. Prints how
+    /// many calls there were. The ideas are syzkaller's (sys/linux/namespaces.txt, io_uring.txt,
+    /// fs_mount.txt).
     Fuzz(fuzz::Fuzz),
     /// Print ids of namespaces, and compare records with the kernel's own probes.
     Namespaces(namespaces::Namespaces),
@@ -74,7 +77,8 @@ pub(crate) fn names() -> Vec<String> {
         .collect()
 }
 
-/// Runs the command that this program's name asks for. Returns `None` if the name is not that of a command.
+/// Runs the command that this program's name asks for. Returns `None` if the name is not that of a
+/// command.
 pub(crate) fn run_as_tool() -> Option<ExitCode> {
     let path = std::env::args_os().next()?;
     let name = Path::new(&path).file_name()?.to_str()?.to_owned();

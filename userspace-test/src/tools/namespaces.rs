@@ -29,7 +29,7 @@ enum What {
         pid: u32,
     },
     /// Print the ids of all namespaces that are in use, one a line, as listns(2) returns them.
-    Alive,
+    List,
     /// Print the id of a namespace.
     Id {
         /// Its file.
@@ -44,7 +44,8 @@ enum What {
     ///
     /// Fails where one is created twice, or deleted and did not exist.
     Recorded,
-    /// Have the kernel's own probes note, from here on, all namespaces that are created and deleted.
+    /// Have the kernel's own probes note, from here on, all namespaces that are created and
+    /// deleted.
     Probe,
     /// Note that the module is in this phase from here on.
     Mark {
@@ -53,8 +54,8 @@ enum What {
     },
     /// Compare the records with what the probes noted since, one to one.
     ///
-    /// Prints how many there were. Exit status: 1 if they differ. While the module was unloaded there may be no record,
-    /// while it was loading or unloading there may be one or none.
+    /// Prints how many there were. Exit status: 1 if they differ. While the module was unloaded
+    /// there may be no record, while it was loading or unloading there may be one or none.
     Judge,
 }
 
@@ -65,8 +66,8 @@ pub(super) fn run(namespaces: &Namespaces) -> Result<ExitCode> {
             let ids: Vec<String> = of(*pid)?.iter().map(u64::to_string).collect();
             println!("{}", ids.join(","));
         }
-        What::Alive => {
-            for id in alive()? {
+        What::List => {
+            for id in list()? {
                 println!("{id}");
             }
         }
@@ -102,7 +103,7 @@ fn of(pid: u32) -> Result<Vec<u64>> {
 }
 
 /// Returns the ids of all namespaces that are in use.
-fn alive() -> Result<Vec<u64>> {
+fn list() -> Result<Vec<u64>> {
     /// listns(2), and its `struct ns_id_req`.
     const LISTNS: libc::c_long = 470;
     #[repr(C)]
@@ -145,7 +146,8 @@ fn alive() -> Result<Vec<u64>> {
     }
 }
 
-/// Reads records, and returns the ids of those that were created, or existed at the load, and were not deleted.
+/// Reads records, and returns the ids of those that were created, or existed at the load, and were
+/// not deleted.
 fn recorded(records: impl BufRead) -> Result<BTreeSet<u64>> {
     let mut ids = BTreeSet::new();
     for line in records.split(b'\n') {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The kernel's own probes on the functions that add and remove namespaces: a judge that shares nothing with the module.
+//! The kernel's own probes on the functions that add and remove namespaces: a judge that shares
+//! nothing with the module.
 
 use super::records::{self, NsRecord};
 use super::status;
@@ -17,7 +18,7 @@ const TRACING: &str = "/sys/kernel/tracing";
 /// The number of the first namespace in records: they have `-1` for the first inode.
 const FIRST_INODE: i64 = 4_026_531_840;
 
-/// What the module is at.
+/// A phase of the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(super) enum Phase {
     /// It may have records already.
@@ -100,13 +101,13 @@ pub(super) fn judge() -> Result<ExitCode> {
 /// Events, each as `add KIND INODE ID` or `del KIND INODE ID`, and how often there was one.
 type Events = BTreeMap<String, u64>;
 
-/// What the probes noted.
+/// The events that the probes noted.
 #[derive(Debug, Default)]
 struct Trace {
     events: Events,
     /// The events while the module was not loaded all the time, each with its last phase.
     outside: BTreeMap<String, Phase>,
-    /// How many events there were in each phase.
+    /// The number of events in each phase.
     by_phase: BTreeMap<&'static str, u64>,
 }
 

@@ -7,7 +7,7 @@
 use anyhow::{Context, Result, ensure};
 use std::process::{Command, Stdio};
 
-/// Returns what the guest command `records` prints with `arguments`.
+/// Returns the output of the guest command `records` with `arguments`.
 pub(super) fn read(arguments: &[&str]) -> Result<String> {
     let output = Command::new("records")
         .args(arguments)
@@ -24,10 +24,11 @@ pub(super) fn read(arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// What a record says of a namespace.
+/// A record of a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NsRecord<'a> {
-    /// The value of `old_KINDns`, if it is a creation, or the namespace existed when the module was loaded.
+    /// The value of `old_KINDns`, if it is a creation, or the namespace existed when the module was
+    /// loaded.
     pub(super) old: Option<&'a str>,
     /// The kind, as the field has it.
     pub(super) kind: &'a str,

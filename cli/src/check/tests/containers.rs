@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Records of containers: what their starts name has to live.
+//! Records of containers: their starts name active namespaces.
 
 use super::findings;
 
 const NS: &str = "pid=1 uid=0 auid=4294967295 ses=4294967295 subj=unconfined dev=00:05";
 
-/// A log with the initial pid namespace, one that lives and one that was deleted, a mount namespace, and `records` of
-/// guests.
+/// Returns a log with the initial pid namespace, an active one and a deleted one, a mount
+/// namespace, and `records` of guests.
 fn log(records: &[&str]) -> String {
     let mut log = String::new();
     let mut serial = 0;
@@ -41,16 +41,16 @@ const OCI: &str =
     "vm=\"web\" uuid=9a1d9f7b3d1c5e60f1b2a3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708";
 const LXC: &str = "vm=\"lvweb\" uuid=11111111-2222-3333-4444-555555555555";
 
-fn told(records: &[&str]) -> Vec<String> {
+fn judged(records: &[&str]) -> Vec<String> {
     findings(log(records).as_bytes())
         .into_iter()
-        // The log begins with creations that no SYSCALL stands beside.
-        .filter(|told| !told.contains("grouping"))
+        // The log begins with creations without a SYSCALL.
+        .filter(|finding| !finding.contains("grouping"))
         .collect()
 }
 
 #[test]
-fn a_container_names_namespaces_that_live() {
+fn a_container_names_active_namespaces() {
     let named = format!("VIRT_MACHINE_ID virt=oci {OCI} vm-ctx=+0:+0 img-ctx=+0:+0 model=dac");
     let start = |pid_ns: &str, mnt: &str, pid: &str| {
         format!(
@@ -82,7 +82,7 @@ fn a_container_names_namespaces_that_live() {
             "mntns_id=21 is the pidns=7 of line 2",
         ),
     ] {
-        let found = told(&[&named, &start(pid_ns, mnt, pid), &stop]);
+        let found = judged(&[&named, &start(pid_ns, mnt, pid), &stop]);
         match says {
             "" => assert_eq!(found, [""; 0]),
             says => {
@@ -92,12 +92,12 @@ fn a_container_names_namespaces_that_live() {
             }
         }
     }
-    let twice = told(&[&named, &stop, &stop]);
-    assert!(twice.iter().any(|told| told.contains("guest-stop")));
+    let twice = judged(&[&named, &stop, &stop]);
+    assert!(twice.iter().any(|finding| finding.contains("guest-stop")));
 }
 
 #[test]
-fn what_libvirt_tells_of_a_first_process_is_held_against_the_rest() {
+fn the_first_process_of_libvirt_agrees_with_the_rest() {
     let named = format!("VIRT_MACHINE_ID virt=lxc {LXC} vm-ctx=+0:+0 img-ctx=+0:+0 model=dac");
     let start = format!("VIRT_CONTROL virt=lxc op=start reason=booted {LXC} vm-pid=715");
     let init = |pid: &str, ns: &str| {
@@ -105,8 +105,8 @@ fn what_libvirt_tells_of_a_first_process_is_held_against_the_rest() {
     };
     let good = init("717", "4026531847");
     // Either may be the first.
-    assert_eq!(told(&[&named, &start, &good]), [""; 0]);
-    assert_eq!(told(&[&named, &good, &start]), [""; 0]);
+    assert_eq!(judged(&[&named, &start, &good]), [""; 0]);
+    assert_eq!(judged(&[&named, &good, &start]), [""; 0]);
     for (records, says) in [
         (
             vec![&named, &start, &init("0", "4026531847")],
@@ -119,7 +119,7 @@ fn what_libvirt_tells_of_a_first_process_is_held_against_the_rest() {
         (vec![&good], "note guest-start"),
     ] {
         let records: Vec<&str> = records.into_iter().map(String::as_str).collect();
-        let found = told(&records);
+        let found = judged(&records);
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].contains(says), "{found:?}");
     }

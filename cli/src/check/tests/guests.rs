@@ -15,7 +15,7 @@ const GUEST: Guest<'_> = Guest {
 /// A record: its type, and what writes it.
 type Write<'a> = (&'a str, &'a dyn Fn(&mut Vec<u8>));
 
-/// A log of what `write` writes, a record each.
+/// Returns a log with a record of each of `write`.
 fn log(write: &[Write<'_>]) -> String {
     let mut log = String::new();
     for (serial, (ty, write)) in write.iter().enumerate() {
@@ -63,7 +63,7 @@ const DETACH: Write<'_> = ("VIRT_RESOURCE", &|out| {
 });
 
 #[test]
-fn a_session_is_clean_and_each_thing_that_is_missing_is_told() {
+fn a_session_is_clean_and_each_thing_that_is_missing_is_reported() {
     for (records, expected) in [
         (&[NAME, OPEN, NET, START, STOP][..], &[][..]),
         (&[NAME, OPEN, NET, START, STOP, NAME, START, STOP], &[]),
@@ -72,15 +72,15 @@ fn a_session_is_clean_and_each_thing_that_is_missing_is_told() {
         (&[STOP, NAME, START], &["1 note guest-stop"]),
         (&[NAME, START, STOP, STOP], &["4 error guest-stop"]),
         (&[NAME, START, NAME, START], &["4 error guest-stop"]),
-        (&[NAME, NET, START], &["2 note net-open"]),
-        (&[NAME, START, DETACH], &["3 note never-given"]),
+        (&[NAME, NET, START], &["2 note net-without-open"]),
+        (&[NAME, START, DETACH], &["3 note detach-without-attach"]),
         (&[DETACH, NAME, START], &[]),
     ] {
         let found = findings(log(records).as_bytes());
         let found: Vec<String> = found
             .iter()
-            .map(|told| {
-                let (place, rest) = told.split_once(' ').expect("a place");
+            .map(|finding| {
+                let (place, rest) = finding.split_once(' ').expect("a place");
                 let line = place.split(':').next().unwrap_or_default();
                 format!("{line} {}", rest.split(':').next().unwrap_or_default())
             })
@@ -99,14 +99,19 @@ fn a_boot_ends_every_guest() {
 }
 
 #[test]
-fn each_departure_is_told_at_its_place() {
+fn each_difference_is_reported_at_its_place() {
     let good = log(&[NAME, OPEN, NET, START]);
     for (from, to, says) in [
-        ("rdev=0A:C8", "rdev=0a:c8", "error value-syntax: rdev=0a:c8"),
+        (
+            "rdev=0A:C8",
+            "rdev=0a:c8",
+            "error value-syntax: expected MAJOR:MINOR in upper-case hexadecimal, two digits or more each, or ?, \
+             found `rdev=0a:c8`",
+        ),
         (
             "net=52:54:00:00:00:01 ",
             "net='52:54:00:00:00:01' ",
-            "error value-syntax: net='52",
+            "error value-syntax: expected a MAC address in lower case, found `net='52",
         ),
         (
             "op=start ",
@@ -138,8 +143,16 @@ fn each_departure_is_told_at_its_place() {
             "exe",
             "error missing-field: model= is missing",
         ),
-        ("new-net=\"52", "new-net=52", "error encoding: new-net=52"),
-        ("res=success'", "res=maybe'", "error result: res=maybe"),
+        (
+            "new-net=\"52",
+            "new-net=52",
+            "error encoding: expected \"text\" or upper-case hex, found `new-net=52",
+        ),
+        (
+            "res=success'",
+            "res=maybe'",
+            "error result: expected success or failed, found `res=maybe",
+        ),
         (
             "res=success'",
             "res=success",
@@ -155,8 +168,16 @@ fn each_departure_is_told_at_its_place() {
             "subj=unconfined ",
             "error missing-field: msg= is missing",
         ),
-        ("ses=4294967295", "ses=-1", "error value-range: ses=-1"),
-        ("uuid=1111", "uuid=AAAA", "error value-syntax: uuid=AAAA"),
+        (
+            "ses=4294967295",
+            "ses=-1",
+            "error value-range: expected a decimal number of 32 bits, found `ses=-1`",
+        ),
+        (
+            "uuid=1111",
+            "uuid=AAAA",
+            "error value-syntax: expected a UUID in lower case, found `uuid=AAAA",
+        ),
         (
             "VIRT_CONTROL",
             "VIRT_CONTRAL",
@@ -167,13 +188,14 @@ fn each_departure_is_told_at_its_place() {
         assert_ne!(bad, good, "{from}");
         let found = findings(bad.as_bytes());
         assert!(
-            found.iter().any(|told| told.contains(says)),
+            found.iter().any(|finding| finding.contains(says)),
             "{says}: {found:?}"
         );
     }
 }
 
-/// libvirt writes some paths as they are. Plain ones are noted; what would forge a field is an error.
+/// libvirt writes some paths as they are. Plain ones are noted; what would forge a field is an
+/// error.
 #[test]
 fn a_path_that_is_not_encoded_is_a_note_while_it_is_plain() {
     let evdev: Write<'_> = ("VIRT_RESOURCE", &|out| {
@@ -187,6 +209,6 @@ fn a_path_that_is_not_encoded_is_a_note_while_it_is_plain() {
     assert!(
         findings(forged.as_bytes())
             .iter()
-            .any(|told| told.contains(" error "))
+            .any(|finding| finding.contains(" error "))
     );
 }

@@ -22,8 +22,8 @@ impl Reporter for Collected {
         ));
         Ok(())
     }
-    fn absent(&mut self, rule: Rule) -> io::Result<()> {
-        self.0.push(format!("absent: {}", rule.name()));
+    fn unmet(&mut self, rule: Rule) -> io::Result<()> {
+        self.0.push(format!("unmet: {}", rule.name()));
         Ok(())
     }
     fn problem(&mut self, problem: &Problem) -> io::Result<()> {
@@ -35,7 +35,7 @@ impl Reporter for Collected {
     }
 }
 
-fn told(log: &[u8], lossy: bool) -> Vec<String> {
+fn judged(log: &[u8], lossy: bool) -> Vec<String> {
     let mut collected = Collected::default();
     let mut log = Log::stream("log", Cursor::new(log.to_vec()));
     check(&mut log, lossy, &[], &mut collected).expect("no error");
@@ -43,7 +43,7 @@ fn told(log: &[u8], lossy: bool) -> Vec<String> {
 }
 
 fn findings(log: &[u8]) -> Vec<String> {
-    told(log, false)
+    judged(log, false)
 }
 
 const SYSCALL: &str =
@@ -71,7 +71,7 @@ fn a_good_log_is_clean() {
 }
 
 #[test]
-fn each_departure_of_a_record_is_told_at_its_place() {
+fn each_departure_of_a_record_is_reported_at_its_place() {
     for (from, to, expected) in [
         (
             " op=ctr",
@@ -81,22 +81,24 @@ fn each_departure_of_a_record_is_told_at_its_place() {
         (
             "ses=3",
             "ses=-1",
-            &["error value-range: ses=-1: a decimal number of 32 bits expected `-1`"],
+            &["error value-range: expected a decimal number of 32 bits, found `ses=-1` `-1`"],
         ),
         (
             "ses=3",
             "ses=03",
-            &["error value-syntax: ses=03: a decimal number of 32 bits expected `03`"],
+            &["error value-syntax: expected a decimal number of 32 bits, found `ses=03` `03`"],
         ),
         (
             "254:3",
             "fe:03",
-            &["error value-syntax: dev=fe:03: MAJOR:MINOR in decimal expected `fe:03`"],
+            &["error value-syntax: expected MAJOR:MINOR in decimal, found `dev=fe:03` `fe:03`"],
         ),
         (
             "\"integritysetup\"",
             "\"a b\"",
-            &["error encoding: comm=\"a b\": \"text\" or upper-case hex expected `\"a b\"`"],
+            &[
+                "error encoding: expected \"text\" or upper-case hex, found `comm=\"a b\"` `\"a b\"`",
+            ],
         ),
         (
             "tty=pts2 ses=3",
@@ -116,12 +118,12 @@ fn each_departure_of_a_record_is_told_at_its_place() {
         (
             "tty=pts2",
             " tty=pts2",
-            &["error spacing: 2 spaces before tty=pts2, 1 expected `  `"],
+            &["error spacing: expected 1 space before tty=pts2, found 2 `  `"],
         ),
         (
             "res=1",
             "res=yes",
-            &["error result: res=yes: 0 or 1 expected `yes`"],
+            &["error result: expected 0 or 1, found `res=yes` `yes`"],
         ),
         (
             "res=1",
@@ -155,8 +157,8 @@ fn each_departure_of_a_record_is_told_at_its_place() {
             "ppid=3807 pid=3819 auid=1000",
             "ppid=x pid=3819 auid=y",
             &[
-                "error value-syntax: ppid=x: a signed decimal number of 32 bits expected `x`",
-                "error value-syntax: auid=y: a decimal number of 32 bits expected `y`",
+                "error value-syntax: expected a signed decimal number of 32 bits, found `ppid=x` `x`",
+                "error value-syntax: expected a decimal number of 32 bits, found `auid=y` `y`",
             ],
         ),
     ] {
@@ -179,7 +181,7 @@ fn an_event_has_the_sector_that_its_operation_asks_for() {
 }
 
 #[test]
-fn broken_input_is_told_once_and_the_rest_is_judged() {
+fn broken_input_is_reported_once_and_the_rest_is_judged() {
     let mut text = b"\x7fELF\0\0\n\0\xff\n".to_vec();
     text.extend_from_slice(CTR.replace("ses=3", "ses=x").as_bytes());
     text.extend_from_slice(SYSCALL.as_bytes());
@@ -187,12 +189,14 @@ fn broken_input_is_told_once_and_the_rest_is_judged() {
     let found = findings(&text);
     assert_eq!(found.len(), 3, "{found:?}");
     assert!(found[0].starts_with("1:1 error not-a-record: no audit records in lines 1 to 2"));
-    assert!(found[1].starts_with("3:156 error value-syntax: ses=x"));
-    assert!(found[2].starts_with("5:29 error not-a-record: no audit record: ':' expected here"));
+    assert!(found[1].starts_with(
+        "3:156 error value-syntax: expected a decimal number of 32 bits, found `ses=x`"
+    ));
+    assert!(found[2].starts_with("5:29 error not-a-record: no audit record: expected ':' here"));
 }
 
 #[test]
-fn a_byte_that_is_no_text_is_told_and_the_record_still_judged() {
+fn a_byte_that_is_no_text_is_reported_and_the_record_still_judged() {
     let mut text = CTR.replace("ses=3", "ses=x").into_bytes();
     text[45] = 0xff;
     text.extend_from_slice(SYSCALL.as_bytes());
@@ -221,7 +225,7 @@ fn a_creation_needs_its_system_call_unless_the_log_has_none() {
         alone,
         ["3:6 error grouping: NS_INIT_NET shares its event with no SYSCALL `UNKNOWN[1385]`"]
     );
-    let lossy = told(&log(&[CTR, SYSCALL, NET, later]), true);
+    let lossy = judged(&log(&[CTR, SYSCALL, NET, later]), true);
     assert!(lossy[0].starts_with("3:6 note grouping"), "{lossy:?}");
     let cut = findings(&log(&[CTR, SYSCALL, NET]));
     assert!(cut[0].starts_with("3:6 note grouping"), "{cut:?}");
@@ -241,7 +245,7 @@ fn namespaces_come_before_they_go_and_ids_are_given_once() {
     };
     says(
         &[NET_GONE],
-        "1:120 note no-creation: the creation of ns_id=17 is not in this log `ns_id=17`",
+        "1:120 note deletion-without-creation: the creation of ns_id=17 is not in this log `ns_id=17`",
     );
     says(
         &[NET, UNSHARE, NET_GONE, NET_GONE],
@@ -249,16 +253,16 @@ fn namespaces_come_before_they_go_and_ids_are_given_once() {
     );
     says(
         &[NET, UNSHARE, NET, UNSHARE],
-        "error reused-id: ns_id=17 is given again: the netns=320 of line 1",
+        "error reused-id: ns_id=17 is reused: the netns=320 of line 1",
     );
     says(
         &[NET, UNSHARE, NET_GONE, NET, UNSHARE],
-        "error reused-id: ns_id=17 is given again: a namespace had",
+        "error reused-id: ns_id=17 is reused: a deleted namespace had",
     );
     let same_number = NET.replace("ns_id=17", "ns_id=18");
     says(
         &[NET, UNSHARE, &same_number],
-        "note reused-number: netns=320 is given again: ns_id=17 of line 1",
+        "note reused-number: netns=320 is reused: ns_id=17 of line 1",
     );
     // A deferred deletion may come after the number was given again.
     let log_of = log(&[NET, UNSHARE, &same_number, UNSHARE, NET_GONE]);
@@ -266,10 +270,10 @@ fn namespaces_come_before_they_go_and_ids_are_given_once() {
     let other_number = NET_GONE.replace("320", "321");
     says(
         &[NET, UNSHARE, &other_number],
-        "error no-creation: ns_id=17 is deleted as netns=321, but was created",
+        "error deletion-without-creation: ns_id=17 is deleted as netns=321, but was created",
     );
     // kauditd may send a creation after its deletion; the serial numbers have the order.
-    says(&[NET_GONE, NET, UNSHARE], "note no-creation");
+    says(&[NET_GONE, NET, UNSHARE], "note deletion-without-creation");
     let before = NET_GONE.replace("3.000:4", "1.000:2");
     let again = findings(&log(&[&before, NET, UNSHARE]));
     assert!(again[1].contains("error reused-id"), "{again:?}");
@@ -305,10 +309,10 @@ fn mappings_are_made_before_they_go() {
     assert_eq!(findings(&log(&[CTR, SYSCALL, &dtr])), [""; 0]);
     let found = findings(&log(&[&dtr]));
     assert!(
-        found[0].contains("note no-ctr: the ctr of integrity on 254:3"),
+        found[0].contains("note dtr-without-ctr: the ctr of integrity on 254:3"),
         "{found:?}"
     );
-    // A failed constructor cleans up by itself; what lives, lives on.
+    // A failed constructor cleans up by itself; an active mapping stays active.
     let failed = CTR.replace("'success' res=1", "'bad' res=0");
     let inner = dtr.replace("1.500:7", "1.000:1");
     assert_eq!(findings(&log(&[&failed, &inner, SYSCALL])), [""; 0]);
@@ -320,7 +324,7 @@ fn mappings_are_made_before_they_go() {
 }
 
 #[test]
-fn an_unknown_type_of_ours_is_told() {
+fn an_unknown_type_of_ours_is_reported() {
     let found = findings(b"type=NS_INIT_FOO msg=audit(1.000:1): pid=1\n");
     assert_eq!(
         found,
@@ -338,7 +342,8 @@ proptest::proptest! {
 }
 
 proptest::proptest! {
-    /// What the contract's own check refuses, this one reports; what this one passes, that one does too.
+    /// A record that the contract's own check refuses has a finding here. A record without findings
+    /// passes that check.
     #[test]
     fn it_is_never_milder_than_the_contract(
         ty in 0usize..dmns_audit_uapi::types::COUNT,
@@ -371,17 +376,17 @@ proptest::proptest! {
         let text = format!("type=UNKNOWN[{}] msg=audit(1.000:1): {}", ty.number(), fields.join(" "));
         let line = Line::parse(&text).expect("a record");
         let refused = contract::check(ty, &line).is_err();
-        let told = findings(text.as_bytes());
-        let errors = told.iter().filter(|told| told.contains(" error ")).count();
+        let found = findings(text.as_bytes());
+        let errors = found.iter().filter(|found| found.contains(" error ")).count();
         proptest::prop_assert!(!refused || errors > 0, "{text}");
         let structure = ["field", "value", "encoding", "spacing", "bytes", "result", "operation"];
-        let clean = !told.iter().any(|told| structure.iter().any(|rule| told.contains(rule)));
-        proptest::prop_assert!(!clean || !refused, "{text}: {told:?}");
+        let clean = !found.iter().any(|found| structure.iter().any(|rule| found.contains(rule)));
+        proptest::prop_assert!(!clean || !refused, "{text}: {found:?}");
     }
 }
 
-/// The creation of a namespace that is found alive.
-fn found(serial: u64, id: u64) -> String {
+/// Returns a record of the baseline.
+fn existing(serial: u64, id: u64) -> String {
     format!(
         "type=UNKNOWN[1385] msg=audit({serial}.000:{serial}): pid=1 uid=0 auid=4294967295 ses=4294967295 subj=unconfined \
          dev=00:05 old_netns=(none) netns={id} ns_id={id} owner_ns_id=3 res=1\n"
@@ -396,48 +401,51 @@ fn gone(serial: u64, id: u64) -> String {
 }
 
 #[test]
-fn a_deletion_without_creation_is_an_error_where_the_log_has_all_that_were_alive() {
-    let complete = [found(5, 1), found(5, 30), gone(6, 30)].concat();
+fn a_deletion_without_creation_is_an_error_where_the_log_has_the_baseline() {
+    let complete = [existing(5, 1), existing(5, 30), gone(6, 30)].concat();
     assert_eq!(findings(complete.as_bytes()), [""; 0]);
     let stray = complete.clone() + &gone(7, 31);
-    let told = findings(stray.as_bytes());
+    let found = findings(stray.as_bytes());
     assert!(
-        told[0].contains("error no-creation: the creation of ns_id=31"),
-        "{told:?}"
+        found[0].contains("error deletion-without-creation: the creation of ns_id=31"),
+        "{found:?}"
     );
     let call = [NET, UNSHARE].concat().replace("2.000:3", "6.000:6");
     let late = stray.clone() + &call.replace("ns_id=17", "ns_id=31");
     assert_eq!(findings(late.as_bytes()), [""; 0]);
-    let lossy = super::tests::told(stray.as_bytes(), true);
-    assert!(lossy[0].contains("note no-creation"), "{lossy:?}");
+    let lossy = super::tests::judged(stray.as_bytes(), true);
+    assert!(
+        lossy[0].contains("note deletion-without-creation"),
+        "{lossy:?}"
+    );
     // The kernel names one twice.
-    let twice = [found(5, 1), found(5, 30), found(5, 30)].concat();
-    let told = findings(twice.as_bytes());
-    assert!(told[0].contains("error reused-id"), "{told:?}");
+    let twice = [existing(5, 1), existing(5, 30), existing(5, 30)].concat();
+    let found = findings(twice.as_bytes());
+    assert!(found[0].contains("error reused-id"), "{found:?}");
 }
 
 #[test]
 fn what_happened_between_two_loads_is_counted_once() {
     let log = [
-        found(5, 1),
-        found(5, 30),
-        found(5, 31),
+        existing(5, 1),
+        existing(5, 30),
+        existing(5, 31),
         gone(6, 31),
         // 30 is gone, 33 is new, 32 and 34 came and went; then a deletion of each that is left.
-        found(9, 1),
-        found(9, 33),
-        found(9, 35),
+        existing(9, 1),
+        existing(9, 33),
+        existing(9, 35),
         gone(10, 33),
         gone(11, 35),
     ];
-    let told = findings(log.concat().as_bytes());
-    assert_eq!(told.len(), 1, "{told:?}");
+    let found = findings(log.concat().as_bytes());
+    assert_eq!(found.len(), 1, "{found:?}");
     assert!(
-        told[0].contains(
-            "note unrecorded: while nothing was recorded, 2 namespaces were created, 1 namespace was deleted, and 2 more both \
+        found[0].contains(
+            "note gap: while nothing was recorded, 2 namespaces were created, 1 namespace was deleted, and 2 more both \
              created and deleted"
         ),
-        "{told:?}"
+        "{found:?}"
     );
     // Records of before the second list come after it.
     let call = |serial: u64| {
@@ -449,10 +457,10 @@ fn what_happened_between_two_loads_is_counted_once() {
     let late = |serial| {
         let (deletion, creation) = (gone(serial, 30), call(serial));
         let log = [
-            found(5, 1),
-            found(5, 30),
-            found(9, 1),
-            found(9, 33),
+            existing(5, 1),
+            existing(5, 30),
+            existing(9, 1),
+            existing(9, 33),
             deletion,
             creation,
         ];
@@ -470,6 +478,12 @@ fn what_happened_between_two_loads_is_counted_once() {
         late(10)
     );
     // Nothing happened between.
-    let quiet = [found(5, 1), found(5, 30), found(9, 1), found(9, 30)].concat();
+    let quiet = [
+        existing(5, 1),
+        existing(5, 30),
+        existing(9, 1),
+        existing(9, 30),
+    ]
+    .concat();
     assert_eq!(findings(quiet.as_bytes()), [""; 0]);
 }

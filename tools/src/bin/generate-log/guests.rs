@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What libvirt and the kernel record of guests.
+//! The records of libvirt and the kernel about guests.
 
 use crate::Log;
 use crate::host::{syscall, violation};
@@ -8,7 +8,7 @@ use crate::random::Random;
 use dmns_audit_log::virt::text::{self, Devices, Which};
 use std::io::{self, Write};
 
-/// A guest, and how far its start is.
+/// A guest, and the progress of its start.
 #[derive(Debug)]
 struct Guest {
     name: String,
@@ -21,14 +21,14 @@ struct Guest {
     iothreads: u64,
     /// A container of libvirt's LXC driver.
     container: bool,
-    /// What was plugged, each by a number of its own.
+    /// The plugged resources, each by a number of its own.
     plugged: Vec<(Plug, u64)>,
     plugs: u64,
     /// The minor number of the mapping that is its disk.
     disk: Option<u32>,
 }
 
-/// What can be plugged.
+/// A kind of resource that can be plugged.
 #[derive(Clone, Copy, Debug)]
 enum Plug {
     Net,
@@ -37,14 +37,14 @@ enum Plug {
     Device,
 }
 
-/// How the guests of a host are.
+/// The properties of the guests of a host.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sort {
-    /// How many.
+    /// Their number.
     pub(crate) count: usize,
-    /// Their disks are mappings, in which violations are found: on so many mappings. 0: on none.
+    /// The number of mappings that are their disks, and have violations. 0: none.
     pub(crate) disks: usize,
-    /// A start is few records.
+    /// A start has few records.
     pub(crate) brief: bool,
 }
 
@@ -87,17 +87,17 @@ impl Guests {
         }
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
-    /// The host went down.
+    /// Ends all guests: the host went down.
     pub(crate) fn off(&mut self) {
         self.all.iter_mut().for_each(Guest::off);
     }
 
-    /// A guest that runs leaves for another host, whose log is the next.
+    /// Moves a running guest to another host, which has the next log.
     pub(crate) fn leaves<W: Write>(&mut self, log: &mut Log<W>) -> io::Result<Option<Moving>> {
         let at = log.random.below(self.all.len() as u64) as usize;
         if self.all[at].step <= STEPS {
@@ -109,7 +109,7 @@ impl Guests {
         Ok(Some(Moving(self.all.swap_remove(at))))
     }
 
-    /// It arrives.
+    /// Adds a guest that arrives.
     pub(crate) fn arrives<W: Write>(&mut self, log: &mut Log<W>, moving: Moving) -> io::Result<()> {
         let mut guest = moving.0;
         guest.pid = 5000 + log.random.below(25000);
@@ -121,7 +121,7 @@ impl Guests {
         Ok(())
     }
 
-    /// The next thing that happens to some guest.
+    /// Writes the next event of some guest.
     pub(crate) fn event<W: Write>(&mut self, log: &mut Log<W>) -> io::Result<()> {
         let at = log.random.below(self.all.len() as u64) as usize;
         let brief = self.sort.brief;
@@ -175,7 +175,7 @@ impl Guests {
 pub(crate) struct Moving(Guest);
 
 impl Guest {
-    /// What libvirt records, in an event of its own.
+    /// Writes a record of libvirt, in an event of its own.
     fn user<W: Write>(
         &self,
         log: &mut Log<W>,
@@ -198,7 +198,7 @@ impl Guest {
         log.record(ty, &stamp, &body)
     }
 
-    /// A change of something of which a guest may have several.
+    /// Writes the change of a resource that a guest may have several of.
     fn change<W: Write>(
         &self,
         log: &mut Log<W>,
@@ -247,7 +247,7 @@ impl Guest {
         })
     }
 
-    /// The path of its disk.
+    /// Returns the path of its disk.
     fn path(&self) -> String {
         match self.disk {
             Some(minor) => format!("/dev/mapper/disk-{minor}"),
@@ -259,7 +259,7 @@ impl Guest {
         self.change(log, ("disk", "start"), None, Some(&self.path()))
     }
 
-    /// Its control group is allowed what it has.
+    /// Writes the devices that its control group is allowed.
     fn allowed<W: Write>(&self, log: &mut Log<W>) -> io::Result<()> {
         let path = self.path();
         match self.disk {
@@ -271,7 +271,7 @@ impl Guest {
         }
     }
 
-    /// Something that is recorded by a path alone.
+    /// Writes a resource that a path identifies.
     fn at<W: Write>(
         &self,
         log: &mut Log<W>,
@@ -296,7 +296,7 @@ impl Guest {
         })
     }
 
-    /// What a guest is given at its start, in libvirt's order.
+    /// Writes the resources of a guest at its start, in libvirt's order.
     fn given<W: Write>(&self, log: &mut Log<W>) -> io::Result<()> {
         let file = |kind: &str| format!("/var/lib/libvirt/{}.{kind}", self.name);
         let mac = "52:54:00:db:ae:b4";
@@ -334,7 +334,7 @@ impl Guest {
         }
     }
 
-    /// Something is plugged; an interface: something is opened for it, and it is given, or not.
+    /// Plugs a resource. For an interface, a descriptor is opened first, and the attach may fail.
     fn plugs<W: Write>(&mut self, log: &mut Log<W>) -> io::Result<()> {
         let kinds = [Plug::Net, Plug::Disk, Plug::Chardev, Plug::Device];
         let kind = kinds[log.random.below(4) as usize];
@@ -350,7 +350,7 @@ impl Guest {
         self.plug(log, "attach", (kind, self.plugs))
     }
 
-    /// What is plugged (`attach`) or unplugged (`detach`).
+    /// Writes the attach or the detach of a resource.
     fn plug<W: Write>(
         &self,
         log: &mut Log<W>,
@@ -372,7 +372,7 @@ impl Guest {
         }
     }
 
-    /// Something that happens to a guest that is on.
+    /// Writes an event of a guest that is on.
     fn runs<W: Write>(&mut self, log: &mut Log<W>) -> io::Result<()> {
         match log.random.below(24) {
             0..=3 => self.stops(log),
@@ -460,14 +460,15 @@ impl Guest {
     }
 }
 
-/// The level of the guest `number`: two of 1,024 categories, as svirt makes it. Another one for each of 500,000 guests.
+/// Returns the level of the guest `number`: two of 1,024 categories, as svirt makes it. Another one
+/// for each of 500,000 guests.
 fn level(number: usize) -> String {
     let one = number % 1024;
     let other = (one + 1 + number / 1024) % 1024;
     format!("s0:c{},c{}", one.min(other), one.max(other))
 }
 
-/// An address that no other interface of the guest has.
+/// Returns an address that no other interface of the guest has.
 fn mac(number: u64) -> String {
     format!(
         "52:54:01:{:02x}:{:02x}:{:02x}",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What the host does: system calls, mappings, namespaces.
+//! The activity of a host: system calls, mappings, namespaces.
 
 use crate::Log;
 use dmns_audit_uapi::ns::Kind;
@@ -22,7 +22,7 @@ const TARGETS: [(&str, &str, &str); 3] = [
     ("verity", "verify-data", "veritysetup"),
 ];
 
-/// What lives on the host.
+/// The active objects of a host.
 #[derive(Debug)]
 pub(crate) struct Host {
     /// Target and minor number of each mapping.
@@ -30,7 +30,7 @@ pub(crate) struct Host {
     /// The minor numbers that are taken.
     minors: HashSet<u64>,
     minor: u64,
-    /// How many mappings and namespaces live at a time.
+    /// The number of active mappings and namespaces.
     most: (usize, usize),
     /// Kind, number and id of each namespace.
     namespaces: Vec<(Kind, i64, u64)>,
@@ -38,7 +38,7 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// `most`: how many mappings and how many namespaces live at a time.
+    /// Creates a host with at most `most` active mappings and namespaces.
     pub(crate) fn new(most: (usize, usize)) -> Self {
         Self {
             mappings: Vec::new(),
@@ -50,7 +50,8 @@ impl Host {
         }
     }
 
-    /// It comes up: nothing lives, and serial numbers begin anew. Where it crashed, no shutdown was recorded.
+    /// Boots the host: no object is active, and serial numbers begin anew. After a crash, no
+    /// shutdown is recorded.
     pub(crate) fn boots<W: Write>(&mut self, log: &mut Log<W>, crashed: bool) -> io::Result<()> {
         let body = "pid=1 uid=0 auid=4294967295 ses=4294967295 subj=unconfined msg=' comm=\"systemd-update-utmp\" \
                     exe=\"/usr/lib/systemd/systemd-update-utmp\" hostname=? addr=? terminal=? res=success'";
@@ -89,7 +90,8 @@ impl Host {
         log.record("PROCTITLE", &stamp, &format!("proctitle={title}"))
     }
 
-    /// A constructor, a destructor, or what was found in a mapping: in the same shares however many mappings live.
+    /// Writes a constructor, a destructor, or a violation. Their shares do not depend on the number
+    /// of mappings.
     pub(crate) fn device_mapper<W: Write>(&mut self, log: &mut Log<W>) -> io::Result<()> {
         let number = self.mappings.len();
         match log.random.below(10) {
@@ -182,7 +184,7 @@ impl Host {
     }
 }
 
-/// A violation in the mapping `minor`, of the target that has this place in [`TARGETS`].
+/// Writes a violation in the mapping `minor`. `target` is an index of [`TARGETS`].
 pub(crate) fn violation<W: Write>(log: &mut Log<W>, target: usize, minor: u64) -> io::Result<()> {
     let (module, op, _) = TARGETS[target];
     let sector = log.random.below(1 << 12) * 8;

@@ -8,9 +8,9 @@
 //! cargo run -p dmns-audit-tools --bin generate-log -- --hosts 100 --moves --reboots --holes    # a fleet, each record with node=
 //! ```
 //!
-//! Most events are system calls with their paths; `--share` in a thousand (50) are of device mapper, of
-//! namespaces and of guests. `--plain` leaves out what auvirt 3.0.9 has a bug with, so that both programs
-//! must report the same.
+//! Most events are system calls with their paths; `--share` in a thousand (50) are of device
+//! mapper, of namespaces and of guests. `--plain` leaves out what auvirt 3.0.9 has a bug with, so
+//! that both programs must report the same.
 
 mod guests;
 mod host;
@@ -25,34 +25,34 @@ use std::io::{self, BufWriter, Write};
 /// Writes an audit log like a busy host's.
 #[derive(Debug, Parser)]
 struct Args {
-    /// How many events.
+    /// Number of events.
     #[arg(long, default_value_t = 585_000)]
     events: u64,
     /// The same seed, the same log.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many events in a thousand are not just a system call.
+    /// Number of events in a thousand that are not just a system call.
     #[arg(long, default_value_t = 50)]
     share: u64,
-    /// Only these events, besides system calls.
+    /// Only these events, in addition to system calls.
     #[arg(long)]
     only: Option<Only>,
-    /// How many hosts there are; more than one: each record says which, in `node=`.
+    /// Number of hosts. If there are several, each record has `node=`.
     #[arg(long, default_value_t = 1)]
     hosts: usize,
-    /// How many guests there are, on all hosts.
+    /// Number of guests, on all hosts.
     #[arg(long, default_value_t = 20)]
     guests: usize,
-    /// How many mappings live at a time, on all hosts.
+    /// Number of active mappings, on all hosts.
     #[arg(long, default_value_t = 8)]
     mappings: usize,
-    /// How many namespaces live at a time, on all hosts.
+    /// Number of active namespaces, on all hosts.
     #[arg(long, default_value_t = 30)]
     namespaces: usize,
-    /// The guests' disks are mappings, so many on each host, and violations are found in them.
+    /// Number of mappings on each host that are the guests' disks, and have violations.
     #[arg(long, default_value_t = 0)]
     disks: usize,
-    /// A guest's start is four records, not by twenty.
+    /// A guest's start has four records, not twenty.
     #[arg(long)]
     brief: bool,
     /// Guests move from host to host.
@@ -64,22 +64,22 @@ struct Args {
     /// Records are missing, many in a row.
     #[arg(long)]
     holes: bool,
-    /// Only what auvirt 3.0.9 reports rightly.
+    /// Only events that auvirt 3.0.9 reports correctly.
     #[arg(long)]
     plain: bool,
-    /// When the log begins, in seconds since 1970.
+    /// Begin of the log, in seconds since 1970.
     #[arg(long, default_value_t = 1_795_000_000)]
     from: u64,
 }
 
-/// A sort of events.
+/// A kind of event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Only {
-    /// Of device mapper.
+    /// Device mapper.
     Dm,
-    /// Of namespaces.
+    /// Namespaces.
     Ns,
-    /// Of guests.
+    /// Guests.
     Virt,
 }
 
@@ -90,14 +90,14 @@ struct Log<W> {
     serial: u64,
     /// `node=NAME `, or nothing.
     node: String,
-    /// How many events are still lost.
+    /// The number of events that are still lost.
     lost: u64,
     random: Random,
     plain: bool,
 }
 
 impl<W: Write> Log<W> {
-    /// Begins an event; the result is what stands in `audit(...)`.
+    /// Begins an event. Returns the content of `audit(...)`.
     fn event(&mut self) -> String {
         self.millis += self.random.below(100);
         self.serial += 1;
@@ -110,7 +110,7 @@ impl<W: Write> Log<W> {
         )
     }
 
-    /// What comes has a second before it.
+    /// Advances the time to the next second.
     fn next_second(&mut self) {
         self.millis = self.millis.next_multiple_of(1000);
     }
@@ -127,7 +127,7 @@ impl<W: Write> Log<W> {
     }
 }
 
-/// A host, and what its log has of its own.
+/// A host, and the state of its log.
 struct Machine {
     node: String,
     serial: u64,
@@ -136,7 +136,7 @@ struct Machine {
 }
 
 impl Machine {
-    /// The host that is the `at`th of all.
+    /// Creates the host with the index `at`.
     fn new(at: usize, args: &Args, random: &mut Random) -> Self {
         let share = |all: usize| all / args.hosts + usize::from(at < all % args.hosts);
         let sort = Sort {
@@ -155,7 +155,7 @@ impl Machine {
         }
     }
 
-    /// What `happens` is written with this host's name and serial number.
+    /// Writes `happens` with this host's name and serial number.
     fn writes<W: Write, T>(
         &mut self,
         log: &mut Log<W>,

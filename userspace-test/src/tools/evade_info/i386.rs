@@ -21,8 +21,8 @@ const SETNS: i32 = 346;
 /// The call takes two numbers, and is none that changes the memory of this process.
 unsafe fn call(number: i32, first: i32, second: i32) -> Result<i32> {
     let result: i32;
-    // SAFETY: The caller promises that the call takes numbers. The kernel clears r8 to r11, and keeps all else. The
-    // compiler keeps a register of its own in rbx.
+    // SAFETY: The caller promises that the call takes numbers. The kernel clears r8 to r11, and
+    // keeps all else. The compiler keeps a register of its own in rbx.
     unsafe {
         asm!(
             "xchg rbx, {first}",
@@ -61,7 +61,8 @@ pub(super) fn setns() -> Result<()> {
 /// Creates a namespace by clone().
 pub(super) fn clone() -> Result<()> {
     in_child(|| {
-        // SAFETY: Without CLONE_VM and with no stack it is fork(2), and this program has one thread.
+        // SAFETY: Without CLONE_VM and with no stack it is fork(2), and this program has one
+        // thread.
         match unsafe { call(CLONE, libc::CLONE_NEWUTS | libc::SIGCHLD, 0) }? {
             0 => crate::sys::exit(0),
             pid => wait_for_success(pid),

@@ -30,7 +30,8 @@ struct Event<'a> {
 /// Reads a log. Returns what there is to say, and whether an event has no NS_INFO, or several.
 fn judge(log: &str, auid: u32) -> Result<(String, bool)> {
     let auid = format!("auid={auid}");
-    // auditd numbers its own records, and may use a number of the kernel's: the time belongs to the key.
+    // auditd numbers its own records, and may use a number of the kernel's: the time belongs to the
+    // key.
     let mut events: BTreeMap<(u64, &str), Event<'_>> = BTreeMap::new();
     for line in log.lines() {
         let Some((ty, key, body)) = record(line) else {

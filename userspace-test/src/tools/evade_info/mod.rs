@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Ways to change namespaces, or to do something that is audited, that could hide from NS_INFO where it was done.
+//! Ways to change namespaces, or to do something that is audited, that could hide from NS_INFO
+//! where it was done.
 //!
 //! A tracer rewrites registers, seccomp's supervisor answers, io_uring works elsewhere.
 
@@ -97,7 +98,8 @@ enum Way {
     EnterPid,
     /// A program enters a time namespace.
     ExecTime,
-    /// The same by the execve() of x32, which has a number of its own, and arguments of 32 bits.
+    /// A program enters a time namespace by the execve() of x32, which has its own number and
+    /// arguments of 32 bits.
     X32ExecTime,
 }
 
@@ -167,7 +169,8 @@ fn killed_by(signal: Signal, act: impl FnOnce() -> Result<()>) -> Result<()> {
 
 fn crash() -> Result<()> {
     killed_by(Signal::SIGSEGV, || {
-        // SAFETY: The default action runs no code of this program, which handles overflows of its stack otherwise.
+        // SAFETY: The default action runs no code of this program, which handles overflows of its
+        // stack otherwise.
         unsafe { signal(Signal::SIGSEGV, SigHandler::SigDfl) }?;
         raise(Signal::SIGSEGV)?;
         Ok(())

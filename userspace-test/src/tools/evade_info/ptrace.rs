@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! A tracer that stops its child at an event of ptrace, behind audit's entry, and makes the registers say that a setns()
-//! succeeded.
+//! A tracer that stops its child at an event of ptrace, behind audit's entry, and makes the
+//! registers say that a setns() succeeded.
 
 use crate::sys;
 use anyhow::{Context, Result, ensure};
@@ -11,13 +11,13 @@ use nix::sys::signal::{Signal, raise};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-/// Where the kernel keeps two of the registers of a task that is traced: `struct user`.
+/// The offsets of two registers of a traced task in `struct user`.
 const ORIG_RAX: usize = 15 * 8;
 const RAX: usize = 10 * 8;
 
 /// Traces a child that runs `act`, and rewrites its registers at each of these events.
 ///
-/// What becomes of `act` is nobody's business: it sees results that never were.
+/// The result of `act` is ignored: the tracer changes the results that it sees.
 pub(super) fn traced(
     options: Options,
     events: &[i32],

@@ -11,7 +11,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// How many operations there may be at a time.
+/// The maximum number of operations at a time.
 const ENTRIES: u32 = 8;
 
 /// Operations and flags of linux/io_uring.h.
@@ -21,11 +21,11 @@ const SEND: u8 = 26;
 const LINK: u8 = 4;
 const ASYNC: u8 = 16;
 
-/// Of `struct io_uring_params`: the offsets of the tail and the array of the submission queue.
+/// The offsets of the tail and the array of the submission queue in `struct io_uring_params`.
 const TAIL: usize = 44;
 const ARRAY: usize = 64;
 
-/// Of `struct io_uring_cqe` and the offsets of the completion queue.
+/// The offsets of the completion queue, and of `struct io_uring_cqe`.
 const COMPLETED_TAIL: usize = 84;
 const COMPLETED_ENTRIES: usize = 100;
 
@@ -85,7 +85,8 @@ impl Ring {
     /// Queues an operation.
     fn queue(&mut self, entry: Entry) {
         assert!(self.queued < ENTRIES);
-        // SAFETY: The kernel gave the offsets: all is in the page that is mapped. Only this thread writes there.
+        // SAFETY: The kernel gave the offsets: all is in the page that is mapped. Only this thread
+        // writes there.
         unsafe {
             let tail = AtomicU32::from_ptr(self.rings.add(self.tail).cast());
             let next = tail.load(Ordering::Relaxed);
