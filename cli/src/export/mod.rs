@@ -13,7 +13,7 @@ mod events;
 mod fields;
 mod row;
 
-use crate::input::{Prefetch, Log, Problem, Step, Wanted};
+use crate::input::{Log, Prefetch, Problem, Step, Wanted};
 use crate::record::event::{self, Serials};
 use crate::record::host::PerHost;
 use crate::record::pending::Event;

@@ -5,7 +5,7 @@
 
 use super::open::{Named, Open};
 use super::record::Record;
-use crate::record::by_host::{Slot, ByHost};
+use crate::record::by_host::{ByHost, Slot};
 use crate::record::device::Device;
 use crate::record::host::Host;
 use dmns_audit_log::rules::{self, Dev};

@@ -16,7 +16,7 @@ use super::disks::Disks;
 use super::machine::Machine;
 use super::row::{EndReason, Event, Row};
 use crate::record::Head;
-use crate::record::by_host::{Slot, ByHost, Keyed};
+use crate::record::by_host::{ByHost, Keyed, Slot};
 use crate::record::host::{Host, Nodes};
 use crate::record::names::Names;
 use crate::record::users::Users;
