@@ -6,11 +6,13 @@
 
 use super::finding::{Finding, Rule};
 use super::judge::Judged;
+use crate::record::host::Host;
 use crate::record::pending::{Event, Pending};
 use crate::record::{Head, Type};
 use dmns_audit_log::line::Stamp;
 use dmns_audit_log::rules;
 use dmns_audit_uapi::types::RecordType;
+use hashbrown::HashMap;
 use std::collections::VecDeque;
 
 /// The maximum time between a record and its SYSCALL, in seconds of the log. A system call that
@@ -38,6 +40,10 @@ pub struct Grouping {
     waiting: Pending<(Missing, Finding)>,
     /// The last events that had a system call, and the last that had any record.
     syscalls: VecDeque<Event>,
+    /// The last system calls, and creations that wait for one. A creation that is emitted before the
+    /// end of a long call has a serial number of its own, and the time of the event.
+    calls: VecDeque<Call>,
+    creations: HashMap<Call, Vec<Event>>,
     events: VecDeque<Event>,
     /// This log has SYSCALL records: one shared its event with a judged record.
     audited: bool,
@@ -105,6 +111,15 @@ impl Grouping {
                         format!("{name} shares its event with no SYSCALL"),
                         grouping.describe(),
                     );
+                    let pid = judged.number("pid");
+                    let call = pid.filter(|_| matches!(ty, RecordType::NsInit(_)));
+                    let call = call.map(|pid| (moment(&event), pid));
+                    if call.is_some_and(|call| self.calls.contains(&call)) {
+                        return;
+                    }
+                    if let Some(call) = call {
+                        self.creations.entry(call).or_default().push(event);
+                    }
                     self.waiting.push(event, (Missing::Syscall, finding));
                 }
             }
@@ -130,6 +145,13 @@ impl Grouping {
         self.expire(event.1, out);
         if ty == Type::Syscall {
             self.audited |= self.came(event, &Missing::Syscall);
+            if let Some(pid) = pid(head) {
+                let call = (moment(&event), pid);
+                for event in self.creations.remove(&call).unwrap_or_default() {
+                    self.came(event, &Missing::Syscall);
+                }
+                remember(&mut self.calls, call);
+            }
             remember(&mut self.syscalls, event);
         }
         if ty != Type::Eoe {
@@ -172,6 +194,9 @@ impl Grouping {
         while let Some(oldest) = self.waiting.overdue(self.now.saturating_sub(LONGEST)) {
             self.never_came(Some(oldest), false, out);
         }
+        if self.waiting.is_empty() || self.creations.len() > MOST {
+            self.creations.clear();
+        }
     }
 
     /// Reports a companion that has not come.
@@ -201,7 +226,21 @@ impl Grouping {
     }
 }
 
-fn remember(events: &mut VecDeque<Event>, event: Event) {
+/// A system call: its host, its time, and its pid.
+type Call = ((Host, u64, u16), u64);
+
+fn moment(&(host, stamp): &Event) -> (Host, u64, u16) {
+    (host, stamp.seconds, stamp.millis)
+}
+
+/// Returns `pid=` of a SYSCALL record.
+fn pid(head: &Head<'_>) -> Option<u64> {
+    let at = memchr::memmem::find(head.body, b" pid=")? + 5;
+    let digits = head.body[at..].split(|byte| !byte.is_ascii_digit()).next();
+    std::str::from_utf8(digits?).ok()?.parse().ok()
+}
+
+fn remember<T: PartialEq>(events: &mut VecDeque<T>, event: T) {
     if events.back() == Some(&event) {
         return;
     }

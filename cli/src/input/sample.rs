@@ -110,8 +110,10 @@ impl Sample {
                 None => sample.unnamed = true,
             }
             sample.records.push((head.stamp, hash));
-            // run-guest and oci-hook number what they append to a file by themselves.
-            if head.node.is_none() && !matches!(head.ty, Type::Virt(_)) {
+            // run-guest and oci-hook number what they append to a file by themselves, and auditd its
+            // own records.
+            let own_number = matches!(head.ty, Type::Virt(_)) || head.name.starts_with(b"DAEMON_");
+            if head.node.is_none() && !own_number {
                 let last = last.replace(head.stamp).unwrap_or(head.stamp);
                 let soon =
                     (last.seconds..last.seconds.saturating_add(SOON)).contains(&head.stamp.seconds);
@@ -230,6 +232,16 @@ mod tests {
 
     fn of(text: &str) -> Sample {
         Sample::of(&Fixed, text.as_bytes())
+    }
+
+    #[test]
+    fn auditd_numbers_its_own_records() {
+        let log: String = (0..100u64)
+            .flat_map(|i| [("DAEMON_CONFIG", i % 2 * 9000), ("SYSCALL", 1000 + i)])
+            .map(|(ty, serial)| format!("type={ty} msg=audit(5.000:{serial}): a\n"))
+            .collect();
+        assert!(!of(&log).is_of_several());
+        assert!(of(&log.replace("DAEMON_CONFIG", "USER_LOGIN")).is_of_several());
     }
 
     #[test]

@@ -227,6 +227,20 @@ fn a_creation_needs_its_system_call_unless_the_log_has_none() {
     );
     let lossy = judged(&log(&[CTR, SYSCALL, NET, later]), true);
     assert!(lossy[0].starts_with("3:6 note grouping"), "{lossy:?}");
+    // Emitted before the end of a long call, which has another number, the same time and the same pid.
+    let of =
+        |pid: &str| format!("type=SYSCALL msg=audit(2.000:99): syscall=272 ppid=1 pid={pid}\n");
+    let pid = NET
+        .split("pid=")
+        .nth(1)
+        .and_then(|pid| pid.split(' ').next())
+        .unwrap_or_default();
+    assert_eq!(
+        findings(&log(&[CTR, SYSCALL, NET, &of(pid), later])),
+        [""; 0]
+    );
+    let other = findings(&log(&[CTR, SYSCALL, NET, &of("7"), later]));
+    assert!(other[0].starts_with("3:6 error grouping"), "{other:?}");
     let cut = findings(&log(&[CTR, SYSCALL, NET]));
     assert!(cut[0].starts_with("3:6 note grouping"), "{cut:?}");
     let none = findings(&log(&[CTR, NET, later]));
