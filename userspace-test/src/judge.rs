@@ -298,18 +298,11 @@ pub(crate) fn examine(
     if !allow_lost {
         problems.extend(counted.compare(&arrived, c_spoke));
     }
-    let (expected, allowed) = match skipped {
-        true => ([].as_slice(), [].as_slice()),
-        false => (
-            scenario.expected_findings.as_slice(),
-            scenario.allowed_findings.as_slice(),
-        ),
+    let findings = match skipped {
+        true => [].as_slice(),
+        false => &scenario.expected_findings,
     };
-    let mut found = check(&guest.log, allow_lost, expected)?;
-    if found.is_some() && !allowed.is_empty() {
-        found = check(&guest.log, allow_lost, &[expected, allowed].concat())?;
-    }
-    problems.extend(found);
+    problems.extend(check(&guest.log, allow_lost, findings)?);
     problems.extend(cross_check(guest, &arrived)?);
     Ok(problems)
 }

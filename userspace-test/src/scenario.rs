@@ -47,9 +47,6 @@ pub(crate) struct Scenario {
     /// records.
     #[serde(default)]
     pub(crate) expected_findings: Vec<String>,
-    /// Rules of `dmns-audit check` that the log may break: the machine's speed decides.
-    #[serde(default)]
-    pub(crate) allowed_findings: Vec<String>,
     /// Memory of the guest, MiB.
     #[serde(default = "default_memory")]
     pub(crate) memory: u32,
