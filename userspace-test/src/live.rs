@@ -23,7 +23,9 @@ pub(crate) fn watcher() -> Watcher {
         let mut out = std::io::stdout().lock();
         // Nobody to show it to is no reason to stop judging.
         let _ = match happening {
-            Happening::Output(Stream::Stdout, bytes) | Happening::Event(bytes) => out.write_all(bytes),
+            Happening::Output(Stream::Stdout, bytes) | Happening::Event(bytes) => {
+                out.write_all(bytes)
+            }
             Happening::Output(Stream::Stderr, bytes) => out.write_all(&output.shown(bytes)),
         }
         .and_then(|()| out.flush());
@@ -83,7 +85,11 @@ mod tests {
     fn commands_of_the_harness_are_not_shown() {
         let mut output = StepOutput::default();
         let mut all = Vec::new();
-        for bytes in ["$ unshare --uts tr", "ue\n$$ device it\n$ save dev 253:0\ndd: 5 rec", "ords\n$ $x\n"] {
+        for bytes in [
+            "$ unshare --uts tr",
+            "ue\n$$ device it\n$ save dev 253:0\ndd: 5 rec",
+            "ords\n$ $x\n",
+        ] {
             all.extend(output.shown(bytes.as_bytes()));
         }
         assert_eq!(
