@@ -51,6 +51,11 @@ pub(crate) const EMITTED: &str = "while grep -sq '^re[ac].*ing' /sys/kernel/secu
 /// The timeout of `ausearch`: there may be many records.
 const SEARCH: Duration = Duration::from_secs(300);
 
+/// Returns the time that ausearch may take for a log.
+fn search_time(log: &[String]) -> Duration {
+    SEARCH + Duration::from_millis(log.len() as u64 * 4)
+}
+
 /// Returns the index of the first of `lines` with a splat.
 fn first_splat(lines: &[&str]) -> Option<usize> {
     lines
@@ -314,7 +319,7 @@ fn cross_check(guest: &mut Guest, arrived: &Counts) -> Result<Vec<String>> {
     }
     let numbers: Vec<_> = arrived.keys().map(|ty| ty.number().to_string()).collect();
     let command = format!("ausearch --input-logs --raw -m {}", numbers.join(","));
-    let found = guest.must_within(SEARCH, &format!("{command} </dev/null"))?;
+    let found = guest.must_within(search_time(&guest.log), &format!("{command} </dev/null"))?;
     // -m selects events; other records of the same event come along.
     let mut counts = Counts::new();
     let mut in_form = Counts::new();
