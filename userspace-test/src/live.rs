@@ -63,7 +63,7 @@ impl StepOutput {
 fn is_own(line: &[u8]) -> bool {
     let line = String::from_utf8_lossy(line);
     let command = line.trim_start_matches('$').split_whitespace().next();
-    command.is_some_and(|name| guest::is_own_command(name))
+    command.is_some_and(guest::is_own_command)
 }
 
 /// Prints the events only, on a terminal that a shell in the guest has in raw mode.

@@ -236,10 +236,9 @@ mod tests {
 
     #[test]
     fn auditd_numbers_its_own_records() {
-        let log: String = (0..100u64)
-            .flat_map(|i| [("DAEMON_CONFIG", i % 2 * 9000), ("SYSCALL", 1000 + i)])
-            .map(|(ty, serial)| format!("type={ty} msg=audit(5.000:{serial}): a\n"))
-            .collect();
+        let line = |ty: &str, serial: u64| format!("type={ty} msg=audit(5.000:{serial}): a\n");
+        let pair = |i: u64| line("DAEMON_CONFIG", i % 2 * 9000) + &line("SYSCALL", 1000 + i);
+        let log: String = (0..100).map(pair).collect();
         assert!(!of(&log).is_of_several());
         assert!(of(&log.replace("DAEMON_CONFIG", "USER_LOGIN")).is_of_several());
     }
