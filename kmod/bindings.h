@@ -23,6 +23,7 @@
 enum dmns_constant {
 	/* Macros that bindgen cannot evaluate. */
 	DMNS_LOOKUP_FOLLOW = LOOKUP_FOLLOW,
+	DMNS_HOST	= DMNS_USER_HOST,
 
 	/*
 	 * bindgen does not see the anonymous `struct ns_tree` in `struct ns_common` (-fms-extensions): it

@@ -141,6 +141,7 @@ struct Handlers;
 impl Drop for Handlers {
     fn drop(&mut self) {
         // Also where loading fails: nothing waits for the baseline any more.
+        lifetime::ending();
         baseline::end();
         lifetime::wait_for_last_handlers();
     }
@@ -184,6 +185,8 @@ impl kernel::Module for DmnsAudit {
             pr_notice!("auditing is disabled: no records until it is enabled (auditctl -e 1)\n");
         }
         // Nothing fails from here on.
+        lifetime::loaded();
+        Workers::wake();
         let files = Files::new(control);
         config::loaded(dm, ns, level);
         if level != Level::None {

@@ -115,7 +115,7 @@ pub(crate) fn on_created(kind: Kind, id: u64, creator: &TaskNs) {
     if set == 0 || add_member(kind, id, set) {
         return;
     }
-    pr_warn!("filter: member table full: namespace {} not tracked\n", id);
+    kernel::pr_warn_once!("filter: member table full: namespace {} not tracked\n", id);
     // Outside of what alone is kept, records would be lost.
     let only = ONLY.load(Relaxed) & set;
     if only != 0 {

@@ -343,7 +343,7 @@ u64 dmns_owner(const struct ns_common *ns)
 
 /*
  * The user that is charged with the records of @ns: the creator of the outermost user namespace
- * that it is in, or is; root for a namespace that is in none.
+ * that it is in, or is; DMNS_USER_HOST for a namespace that is in none.
  */
 uid_t dmns_user(const struct ns_common *ns)
 {
@@ -354,7 +354,7 @@ uid_t dmns_user(const struct ns_common *ns)
 	else
 		user_ns = ns->ops ? ns->ops->owner((struct ns_common *)ns) : NULL;
 	if (!user_ns || user_ns == &init_user_ns)
-		return 0;
+		return DMNS_USER_HOST;
 	while (user_ns->parent && user_ns->parent != &init_user_ns)
 		user_ns = user_ns->parent;
 	return __kuid_val(user_ns->owner);

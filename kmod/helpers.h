@@ -73,6 +73,9 @@ struct dmns_namespace {
 size_t dmns_namespaces(struct dmns_namespace *found, size_t room);
 void dmns_sort_by_id(void *all, size_t count, size_t size);
 u64 dmns_owner(const struct ns_common *ns);
+/* No uid: the user of namespaces that are in the initial user namespace alone. */
+#define DMNS_USER_HOST 0xffffffffU
+
 uid_t dmns_user(const struct ns_common *ns);
 
 void dmns_lock_task(struct task_struct *task);

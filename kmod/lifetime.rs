@@ -7,14 +7,19 @@
 //! - [`ModuleRef`]: a module reference. It spans a wait for audit, or the call of an original
 //!   function. `rmmod` fails with EBUSY at once meanwhile.
 //!
+//! While the module is being loaded it gives out no [`ModuleRef`]: a load that fails frees the module
+//! whatever its reference count is. So nothing waits then.
+//!
 //! The instructions before and after these do not sleep: [`wait_for_handlers`] waits for them with
 //! RCU-tasks.
 
 use crate::bindings;
 use kernel::prelude::*;
 use kernel::sync::atomic::{
+    Acquire,
     Atomic,
-    Relaxed, //
+    Relaxed,
+    Release, //
 };
 use kernel::types::NotThreadSafe;
 
@@ -35,9 +40,9 @@ impl HandlerGuard {
         Self::begin(true)
     }
 
-    /// Begins to read, for a handler that never sleeps.
+    /// Begins to read, for a handler that never sleeps. With PREEMPT_RT it does: in a spinlock.
     pub(crate) fn no_sleep() -> Self {
-        Self::begin(false)
+        Self::begin(cfg!(CONFIG_PREEMPT_RT))
     }
 
     fn begin(sleeps: bool) -> Self {
@@ -61,15 +66,39 @@ impl Drop for HandlerGuard {
     }
 }
 
+/// The init function runs, and may fail.
+const LOADING: u32 = 0;
+/// The init function succeeds.
+const LOADED: u32 = 1;
+/// The module is being unloaded, or its init function fails.
+const ENDING: u32 = 2;
+
+static STATE: Atomic<u32> = Atomic::new(LOADING);
+
+/// Returns whether the init function may still fail. Workers then leave their queues alone.
+pub(crate) fn loading() -> bool {
+    STATE.load(Acquire) == LOADING
+}
+
+/// Ends the load: nothing fails any more.
+pub(crate) fn loaded() {
+    STATE.store(LOADED, Release);
+}
+
+/// Begins the end of the module: nothing waits any more.
+pub(crate) fn ending() {
+    STATE.store(ENDING, Release);
+}
+
 /// A reference to the module.
 #[must_use = "the module can go as soon as this is dropped"]
 pub(crate) struct ModuleRef(());
 
 impl ModuleRef {
-    /// Takes a reference; `None` once the module is being unloaded.
+    /// Takes a reference; `None` while the module is being loaded or unloaded.
     pub(crate) fn get() -> Option<Self> {
         // SAFETY: Code of the module runs, so its `struct module` is valid.
-        unsafe { bindings::dmns_module_get() }.then(|| Self(()))
+        (STATE.load(Acquire) == LOADED && unsafe { bindings::dmns_module_get() }).then(|| Self(()))
     }
 
     /// Hands the reference over to code that takes it back with [`ModuleRef::from_leaked`].

@@ -17,6 +17,7 @@ use crate::baseline::{
 };
 use crate::bindings;
 use crate::hooks::ffi_export;
+use crate::lifetime;
 use kernel::prelude::*;
 use kernel::sync::global_lock;
 
@@ -57,6 +58,9 @@ pub(crate) unsafe fn init() {
 /// To be called by the queue of this class alone.
 #[no_mangle]
 unsafe extern "C" fn dmns_emit_dm(_work: *mut bindings::work_struct) {
+    if lifetime::loading() {
+        return;
+    }
     let later = Class::Dm.take().emit(Class::Dm, |_| false);
     debug_assert!(later.is_empty());
 }
@@ -68,6 +72,9 @@ unsafe extern "C" fn dmns_emit_dm(_work: *mut bindings::work_struct) {
 /// To be called by the queue of this class alone.
 #[no_mangle]
 unsafe extern "C" fn dmns_emit_ns(_work: *mut bindings::work_struct) {
+    if lifetime::loading() {
+        return;
+    }
     let mut kept = KEPT.lock();
     let kept = &mut *kept;
     if baseline::reading() && !Baseline::is_wanted() {

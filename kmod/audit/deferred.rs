@@ -12,7 +12,10 @@ use super::event::{
     Stamp,
     WorkerEvent, //
 };
-use super::share::Share;
+use super::share::{
+    self,
+    Share, //
+};
 use super::text::{
     RecordText,
     TextList,
@@ -109,7 +112,12 @@ pub(crate) fn defer(text: KBox<RecordText>) {
             return text.count(Outcome::OverShare);
         }
     }
-    if queue.count.load(Relaxed) >= queue.max {
+    // What users cause leaves room for what the host does.
+    let max = match class {
+        Class::Ns if text.user != share::HOST => queue.max - share::MAX_PER_USER as usize,
+        _ => queue.max,
+    };
+    if queue.count.load(Relaxed) >= max {
         kernel::pr_warn_once!(
             "{} records are deferred: further ones are dropped, and counted (no_room)\n",
             queue.max
@@ -345,7 +353,7 @@ pub(crate) fn emit_soon(mut text: KBox<RecordText>) {
 
 /// The workers, as long as this exists. Nothing is emitted before or after.
 ///
-/// When it is dropped, the deferred records are emitted without a wait for auditd. May sleep.
+/// While the module is being loaded, they wait for [`Workers::wake`]. When it is dropped, the deferred records are emitted without a wait for auditd. May sleep.
 pub(crate) struct Workers(());
 
 impl Workers {
@@ -358,6 +366,14 @@ impl Workers {
             pr_err!("the workers that emit deferred records cannot start (ENOMEM)\n");
             Err(ENOMEM)
         }
+    }
+}
+
+impl Workers {
+    /// Lets the workers run, once the module is loaded.
+    pub(crate) fn wake() {
+        Class::Dm.wake(0);
+        Class::Ns.wake(0);
     }
 }
 

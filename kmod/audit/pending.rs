@@ -43,7 +43,7 @@ use kernel::types::Opaque;
 /// A power of two.
 const BUCKETS: usize = 256;
 
-/// The most records that are pending for one event. Further ones are deferred.
+/// The most records of namespaces that are pending for one event. Further ones are deferred.
 const MAX_PER_EVENT: u8 = 64;
 
 /// The number of runs of the worker, one each second, after which an entry is deferred.
@@ -69,24 +69,48 @@ struct Entry {
 }
 
 impl Entry {
-    /// Adds a text of the event `event`. `own`: only the task can complete it. Texts of another
-    /// event, the end of which was not seen, go to `stale`.
+    /// Adds a text of the event `event`. With a reference, only `current` can complete it, and the
+    /// entry is of `current`. Texts of another event, the end of which was not seen, go to `stale`.
     fn add(
         &mut self,
         text: KBox<RecordText>,
         event: Option<Stamp>,
-        own: bool,
+        module: Option<ModuleRef>,
         stale: &mut TextList,
     ) -> Result<(), KBox<RecordText>> {
         if !same(&self.event, &event) {
             stale.append(&mut self.texts);
             (self.event, self.count, self.age) = (event, 0, 0);
         }
-        if self.count >= MAX_PER_EVENT || (own && self.module.is_none()) {
-            return Err(text);
+        match module {
+            None if self.count >= MAX_PER_EVENT => return Err(text),
+            Some(module) if self.module.is_none() => {
+                if self.arm(module).is_err() {
+                    return Err(text);
+                }
+            }
+            _ => {}
         }
-        self.count += 1;
+        self.count = self.count.saturating_add(1);
         self.texts.push(text);
+        Ok(())
+    }
+
+    /// Lets [`on_return_to_user`] run when `current` returns to user space. The entry is on the heap,
+    /// and of `current`.
+    fn arm(&mut self, module: ModuleRef) -> Result {
+        let work = self.work.get();
+        // SAFETY: The entry is on the heap, and stays there until the work has run: entries with a
+        // reference are removed by the work alone. `current` adds it to itself.
+        to_result(unsafe {
+            (*work).func = Some(on_return_to_user);
+            bindings::task_work_add(
+                Task::current_raw(),
+                work,
+                bindings::task_work_notify_mode_TWA_RESUME,
+            )
+        })?;
+        self.module = Some(module);
         Ok(())
     }
 }
@@ -284,8 +308,7 @@ pub(crate) fn add(mut text: KBox<RecordText>, flags: Flags) -> Result<(), KBox<R
 /// Adds a record that only `current` can complete: see [`RecordText::task_info`]. Gives it back
 /// where `current` does not return to user space, or memory ran out.
 pub(crate) fn add_own(mut text: KBox<RecordText>, flags: Flags) -> Result<(), KBox<RecordText>> {
-    // SAFETY: Reads the flags of `current`; no requirements.
-    if !unsafe { bindings::dmns_returns_to_user() } {
+    if !returns_to_user() {
         return Err(text);
     }
     let Some(module) = ModuleRef::get() else {
@@ -298,6 +321,12 @@ pub(crate) fn add_own(mut text: KBox<RecordText>, flags: Flags) -> Result<(), KB
     insert(text, event, Some(module), flags)?;
     super::event::force_record();
     Ok(())
+}
+
+/// Returns whether `current` returns to user space: it is no kernel thread, and this is no interrupt.
+pub(crate) fn returns_to_user() -> bool {
+    // SAFETY: Reads the flags of `current`; no requirements.
+    unsafe { bindings::dmns_returns_to_user() }
 }
 
 fn insert(
@@ -314,14 +343,13 @@ fn insert(
     };
     let task = Task::current_raw();
     let bucket = table.bucket(task);
-    let own = module.is_some();
     // Only `current` makes an entry for itself.
-    if bucket.lock().find(task).is_none() && insert_entry(bucket, event, module, flags).is_err() {
+    if bucket.lock().find(task).is_none() && insert_entry(bucket, event, flags).is_err() {
         return Err(text);
     }
     let mut stale = TextList::new();
     let result = match bucket.lock().find(task) {
-        Some(entry) => entry.add(text, event, own, &mut stale),
+        Some(entry) => entry.add(text, event, module, &mut stale),
         None => Err(text),
     };
     deferred::defer_all(&mut stale);
@@ -329,12 +357,7 @@ fn insert(
 }
 
 /// Makes an entry for `current`, which has none.
-fn insert_entry(
-    bucket: &SpinLock<Entries>,
-    event: Option<Stamp>,
-    module: Option<ModuleRef>,
-    flags: Flags,
-) -> Result {
+fn insert_entry(bucket: &SpinLock<Entries>, event: Option<Stamp>, flags: Flags) -> Result {
     let entry = Entry {
         next: null_mut(),
         task: ARef::from(&**kernel::current!()),
@@ -345,22 +368,9 @@ fn insert_entry(
         ending: false,
         emitting: None,
         work: Opaque::zeroed(),
-        module,
+        module: None,
     };
     let entry = KBox::new(entry, flags)?;
-    if entry.module.is_some() {
-        let work = entry.work.get();
-        // SAFETY: The entry is on the heap, and stays there until the work has run. The function
-        // runs while the entry holds its reference to the module. `current` adds it to itself.
-        to_result(unsafe {
-            (*work).func = Some(on_return_to_user);
-            bindings::task_work_add(
-                Task::current_raw(),
-                work,
-                bindings::task_work_notify_mode_TWA_RESUME,
-            )
-        })?;
-    }
     bucket.lock().insert(entry);
     if COUNT.fetch_add(1, Relaxed) == 0 {
         // SAFETY: The workers were started before anything was attached.

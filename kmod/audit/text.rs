@@ -212,9 +212,11 @@ impl Sink for RecordText {
         let (now, rest) = bytes.split_at(bytes.len().min(room.len()));
         room[..now.len()].copy_from_slice(now);
         self.len += now.len() as u8;
-        if self.rest.extend_from_slice(rest, self.flags).is_err() {
-            self.complete = false;
-        }
+        let rest = self
+            .rest
+            .extend_from_slice(rest, self.flags)
+            .or_else(|_| self.rest.extend_from_slice(rest, GFP_ATOMIC));
+        self.complete &= rest.is_ok();
     }
 }
 

@@ -59,13 +59,15 @@ pub(super) unsafe extern "C" fn replace_dm_audit_log_ti(
             let error = (!error.is_null()).then(|| unsafe { CStr::from_char_ptr(error) });
             let text = dm::control(&event, error.map(CStr::to_bytes));
             if let Some(text) = text {
-                // The worker of a deferred removal, which holds no lock.
-                match ModuleRef::get() {
+                // The worker of a deferred removal holds no lock. A task in an ioctl may hold
+                // `md->type_lock`: memory ran out, or the module is being loaded.
+                let worker = !pending::returns_to_user();
+                match worker.then(ModuleRef::get).flatten() {
                     Some(module) => {
                         drop(guard);
                         pending::emit_now(text, Wait::Allowed(&module));
                     }
-                    // The module is being unloaded: the guard alone keeps it, and nothing waits.
+                    // The guard alone keeps the module, and nothing waits.
                     None => pending::emit_now(text, Wait::Never),
                 }
             }
