@@ -495,8 +495,11 @@ impl Guest {
         };
         match &message {
             ToHost::AuditLog(bytes) => self.log_grows(bytes),
-            ToHost::Output { id, bytes, .. } if Some(*id) == self.live => {
-                (self.watcher.show)(Happening::Event(bytes));
+            ToHost::Output { id, stream, bytes } if Some(*id) == self.live => {
+                // It begins before the module is loaded, and reports that.
+                if self.ready || *stream == Stream::Stdout {
+                    (self.watcher.show)(Happening::Event(bytes));
+                }
             }
             ToHost::Exit { id, .. } if Some(*id) == self.live => self.live = None,
             _ => {}
