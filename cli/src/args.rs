@@ -532,20 +532,4 @@ mod tests {
         assert_eq!(moved("oci-hook").as_deref(), Some("oci-hook"));
         assert_eq!(moved("nonsense"), None);
     }
-
-    /// Every option teaches with an example.
-    #[test]
-    fn every_option_has_an_example() {
-        fn walk(command: &clap::Command) {
-            for arg in command.get_arguments().filter(|arg| {
-                !arg.is_hide_set() && !["help", "version"].contains(&arg.get_id().as_str())
-            }) {
-                let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-                let (name, id) = (command.get_name(), arg.get_id());
-                assert!(help.contains("Example: "), "{name} {id}: {help}");
-            }
-            command.get_subcommands().for_each(walk);
-        }
-        walk(&Cli::command());
-    }
 }
