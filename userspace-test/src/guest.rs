@@ -63,7 +63,7 @@ const COMMANDS: &[(&str, &str)] = &[
 
 /// Returns whether the guest has a command of the harness with this name.
 pub(crate) fn is_own_command(name: &str) -> bool {
-    COMMANDS.iter().any(|(own, _)| *own == name) || tools::names().iter().any(|own| own == name)
+    COMMANDS.iter().any(|(own, _)| *own == name) || tools::is_tool(name)
 }
 
 /// The image of guests with systemd as PID 1.

@@ -77,12 +77,17 @@ pub(crate) fn names() -> Vec<String> {
         .collect()
 }
 
+/// Returns whether a tool has this name.
+pub(crate) fn is_tool(name: &str) -> bool {
+    Tool::has_subcommand(name)
+}
+
 /// Runs the command that this program's name asks for. Returns `None` if the name is not that of a
 /// command.
 pub(crate) fn run_as_tool() -> Option<ExitCode> {
     let path = std::env::args_os().next()?;
     let name = Path::new(&path).file_name()?.to_str()?.to_owned();
-    if !Tool::has_subcommand(&name) {
+    if !is_tool(&name) {
         return None;
     }
     match run(Multicall::parse().tool) {
