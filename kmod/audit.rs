@@ -91,7 +91,7 @@ pub(crate) fn task_flags() -> Flags {
 /// The type of audit's own record of a change of its configuration.
 ///
 /// C: `AUDIT_CONFIG_CHANGE` in `include/uapi/linux/audit.h`.
-const CONFIG_CHANGE: u16 = 1305;
+pub(crate) const CONFIG_CHANGE: u16 = 1305;
 
 /// The type of the record that ends an event of several records.
 ///

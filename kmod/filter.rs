@@ -13,6 +13,7 @@
 mod cache;
 mod members;
 
+use crate::audit::CONFIG_CHANGE;
 use crate::read_once::read_once;
 use crate::task::TaskNs;
 use crate::uapi::filter::Mode;
@@ -98,7 +99,6 @@ pub(crate) fn nsproxy_changed() {
 
 /// Returns whether records of this type are never filtered.
 pub(crate) fn never_filtered(number: u16) -> bool {
-    const CONFIG_CHANGE: u16 = 1305;
     const FEATURE_CHANGE: u16 = 1328;
     matches!(number, CONFIG_CHANGE | FEATURE_CHANGE)
         || RecordType::from_number(number).is_some_and(|ty| ty != RecordType::NsInfo)

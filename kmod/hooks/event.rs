@@ -44,7 +44,7 @@ pub(super) unsafe fn on_end(_: &Args) {
         return;
     }
     let Some(module) = ModuleRef::get() else {
-        // The module is being unloaded: no task may wait in it any more.
+        // The module is being loaded or unloaded: no task may wait in it.
         let _guard = HandlerGuard::no_sleep();
         return pending::defer_own();
     };
