@@ -45,7 +45,7 @@ fn a_qemu_that_does_not_start_is_a_failed_start() {
             &["sh", "-c", "kill -9 $$"],
             "(QEMU: signal: 9",
         ),
-        // It closes its monitor, and goes on.
+        // It closes its monitor, and continues.
         (
             &[
                 "bash",

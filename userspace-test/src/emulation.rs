@@ -35,7 +35,7 @@ impl Stale {
         };
         let at = after("RIP: 0010:")?.trim().to_owned();
         let bytes = after("Code: ")?.split(' ');
-        // It goes on behind what it ran: `<90>`.
+        // The next byte is marked: `<90>`.
         let byte = bytes.take_while(|byte| !byte.starts_with('<')).last()?;
         (byte != "cc").then(|| Self {
             at,

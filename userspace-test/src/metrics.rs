@@ -10,7 +10,7 @@ pub(crate) fn markdown(ours: &[Verdict], c: &[Verdict], versions: &[String]) -> 
     let mut text = String::from(
         "# What the module does where dm-audit.c waits, loses or sleeps\n\n\
          Made by `dmns-test metrics --markdown FILE`: the same steps with the module and without it, in guests of \
-         the same kind. Without it, dm-audit.c writes the device-mapper records. Times are of guests whose clock \
+         the same kind. Without it, dm-audit.c writes the device-mapper records. Times are of guests with a clock that \
          counts instructions, one a nanosecond: only their ratio means something.\n\n",
     );
     text.push_str(&report::version_list(versions));

@@ -155,26 +155,16 @@ mod tests {
         let memory = Memory::at(&folder.path().join("a/b"));
         let long = "../é \n".repeat(40);
         let started = |pid| Started::new(b"web\xff", pid, None);
-        for (pid, (of, id)) in [
+        let all = [
             (None, "web"),
             (Some(0), "web"),
             (None, "../web"),
             (None, &long),
-        ]
-        .into_iter()
-        .enumerate()
-        {
+        ];
+        for (pid, (of, id)) in all.into_iter().enumerate() {
             memory.keep(of, id, &started(pid as i64)).expect("kept");
         }
-        for (pid, (of, id)) in [
-            (None, "web"),
-            (Some(0), "web"),
-            (None, "../web"),
-            (None, &long),
-        ]
-        .into_iter()
-        .enumerate()
-        {
+        for (pid, (of, id)) in all.into_iter().enumerate() {
             assert_eq!(memory.take(of, id), Some(started(pid as i64)), "{id}");
             assert_eq!(memory.take(of, id), None);
         }
