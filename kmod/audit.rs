@@ -16,6 +16,7 @@ pub(crate) mod pending;
 mod share;
 mod text;
 mod ticket;
+mod turns;
 
 use crate::bindings;
 use crate::counters::{
@@ -33,7 +34,7 @@ use core::ptr::NonNull;
 pub(crate) use in_flight::in_flight as creation_in_flight;
 use kernel::alloc::Flags;
 use kernel::prelude::*;
-pub(crate) use share::write as write_shares;
+pub(crate) use share::Class;
 pub(crate) use text::{
     Owner,
     RecordText, //

@@ -17,7 +17,7 @@
 use crate::audit::deferred::{
     Batch,
     Class,
-    Texts, //
+    Taken, //
 };
 use crate::audit::{
     self,
@@ -149,9 +149,9 @@ impl Baseline {
     }
 
     /// Reads the kernel's list. `queued` are the texts that were queued until then. May sleep.
-    pub(crate) fn read(&mut self, queued: &mut Texts) {
+    pub(crate) fn read(&mut self, queued: &mut Taken) {
         let list = read_list();
-        queued.append(&mut Class::Ns.take());
+        queued.take(true);
         self.list = list
             .and_then(|list| merge(list, &self.being_created, queued))
             .inspect_err(|e| {
@@ -170,11 +170,6 @@ impl Baseline {
         if audit::enabled() {
             let _ = STATE.cmpxchg(WANTED, READ, Release);
         }
-    }
-
-    /// Returns whether a task emitted the creation of the namespace `id` when the list was read.
-    pub(crate) fn is_being_created(&self, id: u64) -> bool {
-        self.being_created.contains(&id)
     }
 
     /// Returns whether the namespace `id` is still to be recorded.
@@ -221,7 +216,7 @@ impl Baseline {
 fn merge(
     mut list: KVVec<dmns_namespace>,
     being_created: &[u64],
-    queued: &Texts,
+    queued: &Taken,
 ) -> Result<KVVec<dmns_namespace>> {
     let mut created = KVVec::new();
     created.extend_from_slice(being_created, GFP_KERNEL)?;

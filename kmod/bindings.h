@@ -10,6 +10,7 @@
 #include <linux/kprobes.h>
 #include <linux/namei.h>
 #include <linux/pid_namespace.h>
+#include <linux/random.h>
 #include <linux/task_work.h>
 #include <linux/time_namespace.h>
 #include <linux/user_namespace.h>

@@ -10,7 +10,7 @@
 mod filter;
 mod info;
 
-use crate::audit;
+use crate::audit::Class;
 use crate::baseline;
 use crate::bindings;
 use crate::counters;
@@ -32,11 +32,12 @@ use kernel::sync::atomic::{
 ffi_export!(dmns_control_show, dmns_control_store);
 
 /// The files: name, mode.
-const FILES: [(&CStr, u16); 5] = [
+const FILES: [(&CStr, u16); 6] = [
     (c"info", 0o600),
     (c"filter", 0o600),
     (c"counters", 0o400),
     (c"users", 0o400),
+    (c"devices", 0o400),
     (c"baseline", 0o400),
 ];
 
@@ -63,7 +64,8 @@ impl Control {
             0 => self.info.show(f),
             1 => self.filter.show(f),
             2 => counters::write(f),
-            3 => audit::write_shares(f),
+            3 => Class::Ns.write_shares(f),
+            4 => Class::Dm.write_shares(f),
             _ => baseline::show(f),
         }
     }

@@ -16,9 +16,9 @@
 //!   (`DM_CTRL`), or audit may not wait (`backlog_wait_time` 0).
 //! - `refused_nowait`: lost: the same, where the caller could not wait: the module is being
 //!   unloaded.
-//! - `no_room`: lost: could not be deferred, since the queue was full, or memory ran out.
-//! - `over_share`: lost: could not be deferred, since the user that caused it has 65536 records in
-//!   the queue. The file `users` lists the users.
+//! - `no_room`: lost: memory ran out.
+//! - `over_share`: lost: could not be deferred, since its owner, a user or a device, has used up its
+//!   share of the queue. The files `users` and `devices` list the owners.
 //! - `retried`: audit gave no buffer, and counted that as lost; the record was deferred for another
 //!   try.
 //! - `deferred`: waiting now for the worker to emit them.

@@ -40,6 +40,7 @@ pub(crate) fn violation(event: &Event<'_>, sector: Option<u64>) {
     };
     event.head(&mut *text);
     event.event_tail(sector, &mut *text);
+    text.of_device(&event.dev);
     let text = match sector {
         // In the entry that the DM_CTRL of the ioctl has, or will have.
         None => pending::add_own(text, GFP_ATOMIC).err(),

@@ -303,6 +303,27 @@ void dmns_event_record(void)
 }
 
 /*
+ * Marks the event of current: it has pending records. audit writes this field only in
+ * audit_log_exit(), before it reads it, and clears it with the event.
+ */
+#define DMNS_MARK 0x646d6e73UL
+
+void dmns_event_mark(void)
+{
+	struct audit_context *ctx = audit_context();
+
+	if (ctx && ctx->context != AUDIT_CTX_UNUSED)
+		ctx->personality = DMNS_MARK;
+}
+
+bool dmns_event_marked(void)
+{
+	const struct audit_context *ctx = audit_context();
+
+	return ctx && ctx->context != AUDIT_CTX_UNUSED && ctx->personality == DMNS_MARK;
+}
+
+/*
  * Outside of any event, begins one: what current emits until dmns_event_end() shares a serial
  * number. Returns whether it did. As __audit_syscall_entry() and audit_reset_context().
  */
@@ -325,6 +346,7 @@ void dmns_event_end(void)
 
 	ctx->context = AUDIT_CTX_UNUSED;
 	ctx->stamp = (struct audit_stamp){};
+	ctx->personality = 0;
 	ctx->current_state = ctx->state;
 	ctx->prio = ctx->state == AUDIT_STATE_RECORD ? ~0ULL : 0;
 }
@@ -492,10 +514,12 @@ void dmns_worker_wake(unsigned int worker, unsigned long delay)
 		queue_delayed_work(dmns_queues[worker], dmns_works[worker], delay);
 }
 
-/* Pending records are looked at in a second. */
+/*
+ * Pending records are checked in a second. Not by one of the workers: these may wait for auditd.
+ */
 void dmns_age_soon(void)
 {
-	queue_delayed_work(dmns_queues[DMNS_WORKER_NS], &dmns_age_work, HZ);
+	schedule_delayed_work(&dmns_age_work, HZ);
 }
 
 void dmns_age_stop(void)

@@ -53,6 +53,8 @@ struct dmns_stamp {
 /* The audit context of current: its event. */
 enum dmns_call dmns_event_call(void);
 void dmns_event_record(void);
+void dmns_event_mark(void);
+bool dmns_event_marked(void);
 bool dmns_event_begin(void);
 void dmns_event_end(void);
 void dmns_now(struct dmns_stamp *stamp);

@@ -4,6 +4,7 @@
 
 use crate::audit::deferred::{
     defer,
+    try_defer,
     Batch, //
 };
 use crate::audit::{
@@ -47,7 +48,11 @@ pub(crate) fn created(ns: &Namespace, dev: NsfsDev, old: u32, owner: &Owner, in_
         text.in_baseline();
         return defer(text);
     }
-    if let Err(text) = pending::add(text, flags) {
+    let Err(text) = pending::add(text, flags) else {
+        return;
+    };
+    // A user who uses up the share does not hide a creation so: the creator waits for audit.
+    if let Err(text) = try_defer(text).or_else(|text| pending::add_own(text, flags)) {
         defer(text);
     }
 }

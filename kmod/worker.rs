@@ -4,8 +4,9 @@
 //! at a time.
 
 use crate::audit::deferred::{
+    self,
     Class,
-    Texts, //
+    Taken, //
 };
 use crate::audit::{
     creation_in_flight,
@@ -29,15 +30,14 @@ const LOOK_AGAIN: c_ulong = bindings::HZ as c_ulong / 10;
 /// The state that the worker of namespaces keeps between two runs.
 struct Kept {
     baseline: Option<Baseline>,
-    /// Deletions of namespaces that wait for their creation.
-    deletions: Texts,
+    taken: Taken,
 }
 
 global_lock! {
     // SAFETY: Initialised by `init()`, before the workers start.
     unsafe(uninit) static KEPT: Mutex<Kept> = Kept {
         baseline: None,
-        deletions: Texts::new(),
+        taken: Taken::new(),
     };
 }
 
@@ -61,8 +61,8 @@ unsafe extern "C" fn dmns_emit_dm(_work: *mut bindings::work_struct) {
     if lifetime::loading() {
         return;
     }
-    let later = Class::Dm.take().emit(Class::Dm, |_| false);
-    debug_assert!(later.is_empty());
+    // SAFETY: This is the worker of device mapper.
+    unsafe { deferred::emit_dm() };
 }
 
 /// Emits the baseline in parts, and the deferred records of namespaces between these.
@@ -76,50 +76,41 @@ unsafe extern "C" fn dmns_emit_ns(_work: *mut bindings::work_struct) {
         return;
     }
     let mut kept = KEPT.lock();
-    let kept = &mut *kept;
-    if baseline::reading() && !Baseline::is_wanted() {
-        // Not all functions are attached, or auditing is off: records of namespaces that the
-        // baseline may have wait for it.
-        kept.deletions.append(&mut Class::Ns.take());
-        let earlier = kept.deletions.take_earlier();
-        kept.deletions
-            .append(&mut earlier.emit(Class::Ns, creation_in_flight));
-        return;
-    }
-    if Baseline::is_wanted() {
-        let mut baseline = Baseline::begin();
-        // Records that were caused before the list is read come first. Their creations are there
-        // too, or were emitted.
-        kept.deletions.append(&mut Class::Ns.take());
-        let earlier = kept.deletions.take_earlier().creations_first();
-        let mut later = earlier.emit(Class::Ns, |id| baseline.is_being_created(id));
-        kept.deletions.append(&mut later);
-        baseline.read(&mut kept.deletions);
-        // SAFETY: This is the worker of namespaces.
-        let more = unsafe { baseline.record_some() };
-        Baseline::list_is_read();
-        kept.baseline = more.then_some(baseline);
-    }
+    let Kept { baseline, taken } = &mut *kept;
+    taken.retry();
     loop {
-        let more = match &mut kept.baseline {
+        // While not all functions are attached, or auditing is off, records of namespaces that the
+        // baseline may have wait for it.
+        taken.take(baseline::reading());
+        if Baseline::is_wanted() {
+            let mut next = Baseline::begin();
+            next.read(taken);
+            // The first part is recorded before a creation can belong to its event again.
             // SAFETY: This is the worker of namespaces.
-            Some(baseline) => unsafe { baseline.record_some() },
+            let more = unsafe { next.record_some() };
+            Baseline::list_is_read();
+            *baseline = more.then_some(next);
+            continue;
+        }
+        let recorded = match baseline {
+            // SAFETY: This is the worker of namespaces.
+            Some(next) => !unsafe { next.record_some() },
             None => false,
         };
-        if !more {
-            kept.baseline = None;
+        if recorded {
+            *baseline = None;
+            taken.retry();
         }
-        let mut texts = core::mem::replace(&mut kept.deletions, Texts::new());
-        texts.append(&mut Class::Ns.take());
-        let baseline = kept.baseline.as_ref();
-        kept.deletions = texts.emit(Class::Ns, |id| {
-            creation_in_flight(id) || baseline.is_some_and(|baseline| baseline.has(id))
-        });
-        if !more {
+        let wait = |id| {
+            creation_in_flight(id) || baseline.as_ref().is_some_and(|baseline| baseline.has(id))
+        };
+        // SAFETY: This is the worker of namespaces.
+        let emitted = unsafe { taken.emit_round(wait) };
+        if !emitted && baseline.is_none() {
             break;
         }
     }
-    if !kept.deletions.is_empty() {
+    if taken.waits() {
         Class::Ns.wake(LOOK_AGAIN);
     }
 }
@@ -128,7 +119,7 @@ unsafe extern "C" fn dmns_emit_ns(_work: *mut bindings::work_struct) {
 ///
 /// # Safety
 ///
-/// To be called by the queue of namespaces alone.
+/// To be called by the work of its own alone.
 #[no_mangle]
 unsafe extern "C" fn dmns_defer_old(_work: *mut bindings::work_struct) {
     if pending::defer_old() {

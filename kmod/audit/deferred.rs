@@ -12,16 +12,14 @@ use super::event::{
     Stamp,
     WorkerEvent, //
 };
-use super::share::{
-    self,
-    Share, //
-};
+pub(crate) use super::share::Class;
 use super::text::{
     RecordText,
     TextList,
     TextStack, //
 };
 use super::ticket::Ticket;
+use super::turns::Turns;
 use super::{
     Record,
     Wait,
@@ -33,6 +31,7 @@ use crate::counters::{
     Outcome, //
 };
 use crate::lifetime::ModuleRef;
+use crate::uapi::ns::Namespace;
 use crate::uapi::types::RecordType;
 use kernel::prelude::*;
 use kernel::sync::atomic::{
@@ -41,52 +40,14 @@ use kernel::sync::atomic::{
 };
 use kernel::time::msecs_to_jiffies;
 
-/// The classes of deferred records.
-#[derive(Clone, Copy)]
-pub(crate) enum Class {
-    /// Device mapper, and the module's own configuration: privileged users cause them, and disks.
-    Dm = bindings::DMNS_WORKER_DM as isize,
-    /// Namespaces: any user causes them.
-    Ns = bindings::DMNS_WORKER_NS as isize,
-}
-
-struct Queue {
-    stack: TextStack,
-    /// The number of queued texts, with those that the worker has taken.
-    count: Atomic<usize>,
-    /// The most that are queued at a time; each takes 256 bytes.
-    max: usize,
-}
-
-static QUEUES: [Queue; 2] = [
-    Queue {
-        stack: TextStack::new(),
-        count: Atomic::new(0),
-        max: 1 << 16,
-    },
-    Queue {
-        stack: TextStack::new(),
-        count: Atomic::new(0),
-        max: 1 << 18,
-    },
-];
+static QUEUES: [TextStack; 2] = [const { TextStack::new() }; 2];
 
 /// The workers give up: the module is being unloaded, and audit has refused a record.
 static GIVE_UP: Atomic<bool> = Atomic::new(false);
 
 impl Class {
-    fn queue(self) -> &'static Queue {
+    fn queue(self) -> &'static TextStack {
         &QUEUES[self as usize]
-    }
-
-    /// Returns whether nothing is queued.
-    fn is_empty(self) -> bool {
-        self.queue().count.load(Relaxed) == 0
-    }
-
-    /// Takes all texts out of the queue. Only the worker of this class does.
-    pub(crate) fn take(self) -> Texts {
-        Texts(self.queue().stack.take())
     }
 
     /// Lets the worker run, `delay` jiffies from now. Callable from any context.
@@ -98,43 +59,31 @@ impl Class {
 
 /// Defers a record. Callable from any context.
 pub(crate) fn defer(text: KBox<RecordText>) {
+    if let Err(text) = try_defer(text) {
+        text.class().drop_one(text.owner);
+        text.count(Outcome::OverShare);
+    }
+}
+
+/// Defers a record. Gives it back where its owner has used up the share. Callable from any context.
+pub(crate) fn try_defer(text: KBox<RecordText>) -> Result<(), KBox<RecordText>> {
     let Some(mut text) = text.complete() else {
-        return;
+        return Ok(());
     };
-    let class = match text.ty() {
-        Some(RecordType::NsInit(_) | RecordType::NsDel(_)) => Class::Ns,
-        _ => Class::Dm,
-    };
-    let queue = class.queue();
-    if matches!(class, Class::Ns) {
-        text.share = Share::take(text.user);
-        if text.share.is_none() {
-            return text.count(Outcome::OverShare);
-        }
+    if !text.take_share() {
+        return Err(text);
     }
-    // What users cause leaves room for what the host does.
-    let max = match class {
-        Class::Ns if text.user != share::HOST => queue.max - share::MAX_PER_USER as usize,
-        _ => queue.max,
-    };
-    if queue.count.load(Relaxed) >= max {
-        kernel::pr_warn_once!(
-            "{} records are deferred: further ones are dropped, and counted (no_room)\n",
-            queue.max
-        );
-        return text.count(Outcome::NoRoom);
-    }
-    queue.count.fetch_add(1, Relaxed);
     if let Some(ty) = text.ty() {
         counters::deferred(ty, 1);
     }
-    push(class, text);
+    push(text.class(), text);
+    Ok(())
 }
 
 fn push(class: Class, text: KBox<RecordText>) {
     // The first text wakes the worker, which takes all texts that are queued by then. It runs with
     // the next tick, so that a burst is emitted together.
-    if class.queue().stack.push(text) {
+    if class.queue().push(text) {
         class.wake(1);
     }
 }
@@ -146,87 +95,109 @@ pub(super) fn defer_all(list: &mut TextList) {
     }
 }
 
-/// Texts that a worker has taken, the oldest first.
-pub(crate) struct Texts(TextList);
+/// Emits the deferred records of device mapper, in order.
+///
+/// # Safety
+///
+/// Only the worker of device mapper calls this.
+pub(crate) unsafe fn emit_dm() {
+    let mut texts = Class::Dm.queue().take();
+    while let Some(text) = texts.pop() {
+        // SAFETY: By the safety requirements.
+        unsafe { emit(Class::Dm, text) };
+    }
+}
 
-impl Texts {
+/// The deferred records of namespaces that their worker has taken.
+pub(crate) struct Taken {
+    turns: Turns,
+    /// Records of the time in which the baseline is read.
+    later: TextList,
+    /// Deletions that wait for the creation, or for the baseline.
+    waiting: TextList,
+}
+
+impl Taken {
     pub(crate) const fn new() -> Self {
-        Self(TextList::new())
+        Self {
+            turns: Turns::new(),
+            later: TextList::new(),
+            waiting: TextList::new(),
+        }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Takes all texts out of the queue. While the baseline is being read (`reading`), those of
+    /// this time stay behind.
+    pub(crate) fn take(&mut self, reading: bool) {
+        let mut texts = TextList::new();
+        if !reading {
+            core::mem::swap(&mut texts, &mut self.later);
+        }
+        texts.append(&mut Class::Ns.queue().take());
+        while let Some(mut text) = texts.pop() {
+            text.in_baseline &= reading;
+            if text.in_baseline {
+                self.later.push(text);
+            } else {
+                self.turns.push(text);
+            }
+        }
     }
 
-    /// Adds all texts of `other` at the end.
-    pub(crate) fn append(&mut self, other: &mut Self) {
-        self.0.append(&mut other.0);
+    /// Lets the deletions that wait have a turn again.
+    pub(crate) fn retry(&mut self) {
+        while let Some(text) = self.waiting.pop() {
+            self.turns.push(text);
+        }
+    }
+
+    /// Returns whether deletions wait.
+    pub(crate) fn waits(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Emits a record of each user. Deletions of namespaces that have to `wait`, by id, stay
+    /// behind. Returns whether there was any record.
+    ///
+    /// # Safety
+    ///
+    /// Only the worker of namespaces calls this.
+    pub(crate) unsafe fn emit_round(&mut self, wait: impl Fn(u64) -> bool) -> bool {
+        self.turns.round(|text| match text.deleted() {
+            Some(id) if wait(id) => self.waiting.push(text),
+            // SAFETY: By the safety requirements.
+            _ => unsafe { emit(Class::Ns, text) },
+        })
     }
 
     /// Calls `f` with each creation, and each deletion that was queued while the baseline was being
     /// read: whether it is a creation, the namespace, and the user namespace that owns it.
     pub(crate) fn for_each_change(
         &self,
-        mut f: impl FnMut(bool, &crate::uapi::ns::Namespace, u64) -> Result,
+        mut f: impl FnMut(bool, &Namespace, u64) -> Result,
     ) -> Result {
-        for text in self.0.iter() {
+        let others = Iterator::chain(self.later.iter(), self.waiting.iter());
+        for text in Iterator::chain(self.turns.iter(), others) {
             match &text.namespace {
                 Some(namespace) if text.in_baseline || text.created().is_some() => {
-                    f(text.created().is_some(), namespace, text.owner)?;
+                    f(text.created().is_some(), namespace, text.owner_ns)?;
                 }
                 _ => {}
             }
         }
         Ok(())
     }
-
-    /// Takes out the texts that were caused before the baseline was being read.
-    pub(crate) fn take_earlier(&mut self) -> Self {
-        let (mut earlier, mut later) = (Self::new(), Self::new());
-        while let Some(text) = self.0.pop() {
-            let list = if text.in_baseline {
-                &mut later
-            } else {
-                &mut earlier
-            };
-            list.0.push(text);
-        }
-        *self = later;
-        earlier
-    }
-
-    /// Puts creations first.
-    pub(crate) fn creations_first(mut self) -> Self {
-        let (mut creations, mut others) = (Self::new(), Self::new());
-        while let Some(text) = self.0.pop() {
-            let list = match text.created() {
-                Some(_) => &mut creations,
-                None => &mut others,
-            };
-            list.0.push(text);
-        }
-        creations.append(&mut others);
-        creations
-    }
-
-    /// Emits all texts but deletions of namespaces that have to `wait`, by id. Returns these.
-    pub(crate) fn emit(mut self, class: Class, wait: impl Fn(u64) -> bool) -> Self {
-        let mut later = Self::new();
-        while let Some(text) = self.0.pop() {
-            match text.deleted() {
-                Some(id) if wait(id) => later.0.push(text),
-                _ => emit(class, text),
-            }
-        }
-        later
-    }
 }
 
 /// Emits one record of a worker, and counts the outcome.
-fn emit(class: Class, text: KBox<RecordText>) {
+///
+/// # Safety
+///
+/// Only the worker of `class` calls this.
+unsafe fn emit(class: Class, text: KBox<RecordText>) {
     let mut serial = 0;
     if text.number != 0 {
-        // SAFETY: The workers alone call `Texts::emit()`, each for its class.
+        // SAFETY: By the safety requirements, and the event ends here.
         let event = unsafe { WorkerEvent::begin(class, &text.stamp) };
         let ty = text.ty();
         match start(&event, text.number, ty, &|| text.count(Outcome::Retried)) {
@@ -239,7 +210,6 @@ fn emit(class: Class, text: KBox<RecordText>) {
         if let Some(ty) = ty {
             counters::deferred(ty, -1);
         }
-        class.queue().count.fetch_sub(1, Relaxed);
     }
     if let Some(ticket) = &text.ticket {
         ticket.complete(serial);

@@ -51,11 +51,6 @@ impl Stamp {
         unsafe { bindings::dmns_event_stamp(&raw mut stamp) }.then(|| Self::from_c(&stamp))
     }
 
-    /// Returns whether both are stamps of one event. Its number may have been given in between.
-    pub(super) fn same_event(&self, other: &Self) -> bool {
-        self.sec == other.sec && self.nsec == other.nsec
-    }
-
     fn from_c(stamp: &bindings::dmns_stamp) -> Self {
         Self {
             sec: stamp.sec,
@@ -198,6 +193,18 @@ pub(crate) fn context() -> *mut bindings::audit_context {
 pub(crate) fn force_record() {
     // SAFETY: Only `current` changes its audit context.
     unsafe { bindings::dmns_event_record() };
+}
+
+/// Marks the event that `current` is in, if any, as one with pending records.
+pub(super) fn mark_pending() {
+    // SAFETY: Only `current` changes its audit context, and this is not an interrupt.
+    unsafe { bindings::dmns_event_mark() };
+}
+
+/// Returns whether the event that `current` is in has pending records, or had some.
+pub(super) fn marked_pending() -> bool {
+    // SAFETY: Only `current` changes its audit context, and this is not an interrupt.
+    unsafe { bindings::dmns_event_marked() }
 }
 
 /// An event of its own for the records that `current` emits while this exists.

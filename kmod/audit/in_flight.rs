@@ -2,7 +2,12 @@
 
 //! Creations of namespaces in flight: their record is not emitted yet. The record of the deletion
 //! waits for it.
+//!
+//! Any user can hold a creation in flight for seconds. So ids are kept as such, and the place of an
+//! id cannot be known outside.
 
+use crate::bindings;
+use core::num::NonZeroU16;
 use kernel::sync::atomic::{
     Acquire,
     Atomic,
@@ -10,32 +15,68 @@ use kernel::sync::atomic::{
     Release, //
 };
 
-/// A power of two. Ids are given in turn, so that few that are in flight share a slot.
-const SLOTS: usize = 4096;
+/// A power of two.
+const BUCKETS: usize = 2048;
 
-/// The number of creations in flight, by the remainder of their id. Where two share a slot, a
-/// deletion waits for both.
-static IN_FLIGHT: [Atomic<u32>; SLOTS] = [const { Atomic::new(0) }; SLOTS];
+/// A cache line of ids.
+const PER_BUCKET: usize = 8;
+
+/// The ids of creations in flight; 0 where there is none.
+static IDS: [[Atomic<u64>; PER_BUCKET]; BUCKETS] =
+    [const { [const { Atomic::new(0) }; PER_BUCKET] }; BUCKETS];
+
+/// The number of creations in flight that their bucket has no place for. Meanwhile the deletions of
+/// all ids of the bucket wait.
+static EXCESS: [Atomic<u32>; BUCKETS] = [const { Atomic::new(0) }; BUCKETS];
+
+/// The multiplier of the hash: random, and odd.
+static MULTIPLIER: Atomic<u64> = Atomic::new(1);
+
+/// Chooses the hash. To be called before the first creation.
+pub(super) fn init() {
+    // SAFETY: No requirements.
+    MULTIPLIER.store(unsafe { bindings::get_random_u64() } | 1, Relaxed);
+}
+
+fn bucket(id: u64) -> usize {
+    (id.wrapping_mul(MULTIPLIER.load(Relaxed)) >> 32) as usize % BUCKETS
+}
 
 /// A creation that is in flight, until this is dropped.
-pub(super) struct InFlight(u16);
+///
+/// Has one more than the number of the place; each bucket has one more, for those in excess.
+pub(super) struct InFlight(NonZeroU16);
 
 impl InFlight {
     /// Begins before the namespace is visible, and so before its deletion.
-    pub(super) fn begin(id: u64) -> Self {
-        let slot = id as usize % SLOTS;
-        IN_FLIGHT[slot].fetch_add(1, Relaxed);
-        Self(slot as u16)
+    pub(super) fn begin(id: u64) -> Option<Self> {
+        let bucket = bucket(id);
+        let place = IDS[bucket]
+            .iter()
+            .position(|place| place.load(Relaxed) == 0 && place.cmpxchg(0, id, Relaxed).is_ok())
+            .unwrap_or(PER_BUCKET);
+        if place == PER_BUCKET {
+            EXCESS[bucket].fetch_add(1, Relaxed);
+        }
+        NonZeroU16::new((bucket * (PER_BUCKET + 1) + place + 1) as u16).map(Self)
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        IN_FLIGHT[usize::from(self.0)].fetch_sub(1, Release);
+        let number = usize::from(self.0.get() - 1);
+        let (bucket, place) = (number / (PER_BUCKET + 1), number % (PER_BUCKET + 1));
+        match IDS[bucket].get(place) {
+            Some(place) => place.store(0, Release),
+            None => {
+                EXCESS[bucket].fetch_sub(1, Release);
+            }
+        }
     }
 }
 
 /// Returns whether the creation of the namespace `id` may be in flight.
 pub(crate) fn in_flight(id: u64) -> bool {
-    IN_FLIGHT[id as usize % SLOTS].load(Acquire) != 0
+    let bucket = bucket(id);
+    IDS[bucket].iter().any(|place| place.load(Acquire) == id) || EXCESS[bucket].load(Acquire) != 0
 }

@@ -15,7 +15,11 @@ use super::deferred::{
     self,
     wait_for_violations, //
 };
-use super::event::Stamp;
+use super::event::{
+    self,
+    Stamp, //
+};
+use super::in_flight;
 use super::text::{
     RecordText,
     TextList, //
@@ -27,6 +31,7 @@ use crate::lifetime::ModuleRef;
 use core::ptr::null_mut;
 use kernel::alloc::Flags;
 use kernel::error::to_result;
+use kernel::new_mutex;
 use kernel::new_spinlock;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
@@ -36,7 +41,10 @@ use kernel::sync::atomic::{
     Relaxed,
     Release, //
 };
-use kernel::sync::SpinLock;
+use kernel::sync::{
+    Mutex,
+    SpinLock, //
+};
 use kernel::task::Task;
 use kernel::types::Opaque;
 
@@ -54,8 +62,9 @@ struct Entry {
     /// In a bucket.
     next: *mut Entry,
     task: ARef<Task>,
-    /// The event; `None` where the task is in none.
-    event: Option<Stamp>,
+    /// The texts belong to an event. That is marked, so that a later event of the task is known as
+    /// another one.
+    in_event: bool,
     texts: TextList,
     count: u8,
     age: u8,
@@ -69,18 +78,22 @@ struct Entry {
 }
 
 impl Entry {
-    /// Adds a text of the event `event`. With a reference, only `current` can complete it, and the
-    /// entry is of `current`. Texts of another event, the end of which was not seen, go to `stale`.
+    /// Returns whether the entry, which is of `current`, has the records of its event.
+    fn is_of_event(&self) -> bool {
+        self.in_event == event::current() && (!self.in_event || event::marked_pending())
+    }
+
+    /// Adds a text. The entry is of `current`. With a reference, only `current` can complete the
+    /// text. Texts of another event, the end of which was not seen, go to `stale`.
     fn add(
         &mut self,
         text: KBox<RecordText>,
-        event: Option<Stamp>,
         module: Option<ModuleRef>,
         stale: &mut TextList,
     ) -> Result<(), KBox<RecordText>> {
-        if !same(&self.event, &event) {
+        if !self.is_of_event() {
             stale.append(&mut self.texts);
-            (self.event, self.count, self.age) = (event, 0, 0);
+            (self.in_event, self.count, self.age) = (event::current(), 0, 0);
         }
         match module {
             None if self.count >= MAX_PER_EVENT => return Err(text),
@@ -236,6 +249,9 @@ struct Bucket {
 struct Table {
     #[pin]
     buckets: [Bucket; BUCKETS],
+    /// Held while texts are neither here nor deferred, on their way.
+    #[pin]
+    deferring: Mutex<()>,
 }
 
 /// The table; null while there is none.
@@ -257,9 +273,11 @@ impl Pending {
                 buckets <- pin_init::pin_init_array_from_fn(|_| pin_init!(Bucket {
                     entries <- new_spinlock!(entries()),
                 })),
+                deferring <- new_mutex!(()),
             }),
             GFP_KERNEL,
         )?;
+        in_flight::init();
         TABLE.store(core::ptr::from_ref(&*table).cast_mut(), Release);
         Ok(Self(table))
     }
@@ -300,9 +318,7 @@ pub(crate) fn add(mut text: KBox<RecordText>, flags: Flags) -> Result<(), KBox<R
         return Err(text);
     };
     text.stamp = event;
-    insert(text, Some(event), None, flags)?;
-    super::event::force_record();
-    Ok(())
+    insert(text, None, flags)
 }
 
 /// Adds a record that only `current` can complete: see [`RecordText::task_info`]. Gives it back
@@ -314,13 +330,10 @@ pub(crate) fn add_own(mut text: KBox<RecordText>, flags: Flags) -> Result<(), KB
     let Some(module) = ModuleRef::get() else {
         return Err(text);
     };
-    let event = Stamp::of_current();
-    if let Some(event) = event {
+    if let Some(event) = Stamp::of_current() {
         text.stamp = event;
     }
-    insert(text, event, Some(module), flags)?;
-    super::event::force_record();
-    Ok(())
+    insert(text, Some(module), flags)
 }
 
 /// Returns whether `current` returns to user space: it is no kernel thread, and this is no interrupt.
@@ -331,7 +344,6 @@ pub(crate) fn returns_to_user() -> bool {
 
 fn insert(
     text: KBox<RecordText>,
-    event: Option<Stamp>,
     module: Option<ModuleRef>,
     flags: Flags,
 ) -> Result<(), KBox<RecordText>> {
@@ -344,24 +356,27 @@ fn insert(
     let task = Task::current_raw();
     let bucket = table.bucket(task);
     // Only `current` makes an entry for itself.
-    if bucket.lock().find(task).is_none() && insert_entry(bucket, event, flags).is_err() {
+    if bucket.lock().find(task).is_none() && insert_entry(bucket, flags).is_err() {
         return Err(text);
     }
     let mut stale = TextList::new();
     let result = match bucket.lock().find(task) {
-        Some(entry) => entry.add(text, event, module, &mut stale),
+        Some(entry) => entry.add(text, module, &mut stale),
         None => Err(text),
     };
     deferred::defer_all(&mut stale);
-    result
+    result?;
+    event::force_record();
+    event::mark_pending();
+    Ok(())
 }
 
 /// Makes an entry for `current`, which has none.
-fn insert_entry(bucket: &SpinLock<Entries>, event: Option<Stamp>, flags: Flags) -> Result {
+fn insert_entry(bucket: &SpinLock<Entries>, flags: Flags) -> Result {
     let entry = Entry {
         next: null_mut(),
         task: ARef::from(&**kernel::current!()),
-        event,
+        in_event: event::current(),
         texts: TextList::new(),
         count: 0,
         age: 0,
@@ -379,14 +394,6 @@ fn insert_entry(bucket: &SpinLock<Entries>, event: Option<Stamp>, flags: Flags) 
     Ok(())
 }
 
-fn same(one: &Option<Stamp>, other: &Option<Stamp>) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) => one.same_event(other),
-        (None, None) => true,
-        _ => false,
-    }
-}
-
 /// Adds the deletion of a namespace to the pending records of the event that `current` is in. Gives
 /// it back if there are none, or if the creation is in flight elsewhere.
 pub(crate) fn join(mut text: KBox<RecordText>) -> Result<(), KBox<RecordText>> {
@@ -401,12 +408,12 @@ pub(crate) fn join(mut text: KBox<RecordText>) -> Result<(), KBox<RecordText>> {
     let mut entries = table.bucket(task).lock();
     let Some(entry) = entries
         .find(task)
-        .filter(|entry| same(&entry.event, &Some(event)) && entry.count < MAX_PER_EVENT)
+        .filter(|entry| entry.in_event && entry.is_of_event() && entry.count < MAX_PER_EVENT)
     else {
         return Err(text);
     };
     let own = entry.texts.iter().any(|text| text.created() == Some(id));
-    if !own && super::in_flight::in_flight(id) {
+    if !own && in_flight::in_flight(id) {
         return Err(text);
     }
     text.stamp = event;
@@ -420,7 +427,7 @@ pub(crate) fn join(mut text: KBox<RecordText>) -> Result<(), KBox<RecordText>> {
 
 /// Returns whether anything is pending. Callable from any context.
 pub(crate) fn any() -> bool {
-    COUNT.load(Relaxed) != 0 && super::event::in_task()
+    COUNT.load(Relaxed) != 0 && event::in_task()
 }
 
 /// Calls `f` with the entry of `current`, if it has one.
@@ -449,15 +456,14 @@ fn remove_own() {
 }
 
 /// Emits the pending records of the event that ends.
-pub(crate) fn emit(_: &super::event::EventEnd, wait: Wait<'_>) {
+pub(crate) fn emit(_: &event::EventEnd, wait: Wait<'_>) {
     if !any() {
         return;
     }
-    let event = Stamp::of_current();
     let mut stale = TextList::new();
     // One by one: until a text is emitted, `for_each_creation()` finds it in the entry.
     while let Some(text) = with_own(|entry| {
-        if !same(&entry.event, &event) {
+        if !entry.is_of_event() {
             stale.append(&mut entry.texts);
         }
         let text = entry.texts.pop()?;
@@ -565,14 +571,17 @@ unsafe extern "C" fn on_return_to_user(work: *mut bindings::callback_head) {
 /// be called each second. Returns whether records are pending.
 pub(crate) fn defer_old() -> bool {
     defer_ripe(|entry| {
-        entry.age += 1;
-        entry.module.is_none() && !entry.ending && entry.age > MAX_AGE
+        entry.age = entry.age.saturating_add(1);
+        let old = entry.module.is_none() && !entry.ending && entry.age > MAX_AGE;
+        // A user who uses up the share does not hide a creation so.
+        old && entry.texts.take_shares()
     });
     COUNT.load(Relaxed) != 0
 }
 
 fn defer_ripe(ripe: impl Fn(&mut Entry) -> bool) {
     let Some(table) = Table::get() else { return };
+    let _deferring = table.deferring.lock();
     for bucket in &table.buckets {
         let (mut texts, mut gone) = (TextList::new(), Entries { first: null_mut() });
         bucket.entries.lock().drain(&ripe, &mut texts, &mut gone);

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The number of records of namespaces that each user has in the queue. Records beyond a user's
-//! share are dropped, and counted for that user.
+//! The number of deferred records that each owner has: a user, or a device. Records beyond an
+//! owner's share are dropped, and counted as the owner's.
 //!
-//! A user is the creator of the outermost user namespace that the namespace is in. Namespaces in no
-//! user namespace are the host's, which has a share of its own.
+//! A share is half of what is free. So an owner alone has at most a third of the room, and many
+//! owners leave room for one more. The host has a quarter of the queue of its own.
+//!
+//! The user of a namespace is the creator of the outermost user namespace that it is in. Namespaces
+//! in no user namespace are the host's, as are records of no device.
 
 use crate::bindings;
+use core::num::NonZeroU16;
 use kernel::fmt;
 use kernel::prelude::*;
 use kernel::sync::atomic::{
@@ -14,13 +18,25 @@ use kernel::sync::atomic::{
     Relaxed, //
 };
 
-/// The host, in place of a user.
+/// The classes of deferred records.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Device mapper, and the module's own configuration: privileged users cause them, and disks.
+    Dm = bindings::DMNS_WORKER_DM as isize,
+    /// Namespaces: any user causes them.
+    Ns = bindings::DMNS_WORKER_NS as isize,
+}
+
+/// The host, in place of an owner.
 pub(crate) const HOST: u32 = bindings::DMNS_HOST;
 
-/// The most records that one user has in the queue at a time.
-pub(crate) const MAX_PER_USER: u32 = 1 << 16;
+/// The most records of a class that are deferred at a time; each takes 256 bytes.
+const MAX: u32 = 1 << 18;
 
-/// The slots of users that have one hash.
+/// The part of them that is the host's.
+const HOST_MAX: u32 = MAX / 4;
+
+/// The slots of owners that have one hash.
 const SLOTS_PER_BUCKET: usize = 8;
 
 /// A power of two.
@@ -29,121 +45,189 @@ const BUCKETS: usize = 128;
 /// The slot of the host.
 const HOST_SLOT: usize = BUCKETS * SLOTS_PER_BUCKET;
 
-/// The slot of users that find no slot of their own: together they have one share.
+/// The slot of owners that find no slot of their own: together they have one share.
 const OTHERS_SLOT: usize = HOST_SLOT + 1;
 
-const SLOTS: usize = OTHERS_SLOT + 1;
+/// The number of slots.
+pub(super) const SLOTS: usize = OTHERS_SLOT + 1;
 
-/// A user: the id in the upper half, the number of queued records in the lower half. A slot without
-/// records is free.
-static USERS: [Atomic<u64>; SLOTS] = [const { Atomic::new(0) }; SLOTS];
+/// The shares of one class.
+struct Shares {
+    /// An owner: the id in the upper half, the number of deferred records in the lower half. A slot
+    /// without records is free.
+    deferred: [Atomic<u64>; SLOTS],
+    /// The dropped records of the owner that has, or had, the slot: the id in the upper half, the
+    /// number in the lower half.
+    dropped: [Atomic<u64>; SLOTS],
+    /// The number of deferred records in all slots but that of the host.
+    of_owners: Atomic<u32>,
+}
 
-/// The dropped records of the user that has, or had, the slot: the id in the upper half, the number
-/// in the lower half.
-static DROPPED: [Atomic<u64>; SLOTS] = [const { Atomic::new(0) }; SLOTS];
+static SHARES: [Shares; 2] = [const {
+    Shares {
+        deferred: [const { Atomic::new(0) }; SLOTS],
+        dropped: [const { Atomic::new(0) }; SLOTS],
+        of_owners: Atomic::new(0),
+    }
+}; 2];
 
-/// One record's part of a user's share. Gives it back when dropped.
-pub(super) struct Share(u16);
+/// One record's part of its owner's share. Gives it back when dropped.
+///
+/// Has one more than the number of the slot, counted through both classes.
+pub(super) struct Share(NonZeroU16);
 
 impl Share {
-    /// Takes one record's part of the share of `uid`. Returns `None` where the user has used it up.
+    /// Takes one record's part of the share of `owner`. Returns `None` where that is used up.
     ///
     /// Callable from any context.
-    pub(super) fn take(uid: u32) -> Option<Self> {
+    pub(super) fn take(class: Class, owner: u32) -> Option<Self> {
+        let shares = class.shares();
         loop {
-            let (slot, uid) = slot(uid);
-            let before = USERS[slot].load(Relaxed);
-            let queued = before as u32;
-            if queued >= MAX_PER_USER {
-                drop_one(slot, uid);
+            let slot = shares.slot(owner);
+            let before = shares.deferred[slot].load(Relaxed);
+            let count = before as u32;
+            if count != 0 && slot < HOST_SLOT && (before >> 32) as u32 != owner {
+                // Another owner has taken the slot.
+                continue;
+            }
+            if count >= shares.max(slot) {
                 return None;
             }
-            let user = if queued == 0 {
-                u64::from(uid) << 32
+            let entry = if count == 0 {
+                u64::from(owner) << 32
             } else {
                 before
             };
-            if USERS[slot].cmpxchg(before, user + 1, Relaxed).is_ok() {
-                return Some(Self(slot as u16));
+            if shares.deferred[slot]
+                .cmpxchg(before, entry + 1, Relaxed)
+                .is_ok()
+            {
+                if slot != HOST_SLOT {
+                    shares.of_owners.fetch_add(1, Relaxed);
+                }
+                let number = class as usize * SLOTS + slot + 1;
+                return NonZeroU16::new(number as u16).map(Self);
             }
         }
+    }
+
+    /// Returns the slot of the owner.
+    pub(super) fn slot(&self) -> usize {
+        usize::from(self.0.get() - 1) % SLOTS
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        USERS[usize::from(self.0)].fetch_sub(1, Relaxed);
+        let shares = &SHARES[usize::from(self.0.get() - 1) / SLOTS];
+        shares.deferred[self.slot()].fetch_sub(1, Relaxed);
+        if self.slot() != HOST_SLOT {
+            shares.of_owners.fetch_sub(1, Relaxed);
+        }
     }
 }
 
-/// Returns the slot of a user, and the id that the slot has.
-fn slot(uid: u32) -> (usize, u32) {
-    if uid == HOST {
-        return (HOST_SLOT, HOST);
+impl Class {
+    fn shares(self) -> &'static Shares {
+        &SHARES[self as usize]
     }
-    // Fibonacci hashing: ids are given out in ranges.
-    let bucket = (uid.wrapping_mul(0x9e37_79b9) >> 16) as usize % BUCKETS * SLOTS_PER_BUCKET;
-    let mut slots = bucket..bucket + SLOTS_PER_BUCKET;
-    let own = |slot: &usize| {
-        let user = USERS[*slot].load(Relaxed);
-        user as u32 != 0 && (user >> 32) as u32 == uid
-    };
-    let free = |slot: &usize| USERS[*slot].load(Relaxed) as u32 == 0;
-    match slots.clone().find(own).or_else(|| slots.find(free)) {
-        Some(slot) => (slot, uid),
-        None => (OTHERS_SLOT, HOST),
+
+    /// Returns whether nothing is deferred.
+    pub(super) fn is_empty(self) -> bool {
+        let shares = self.shares();
+        let of_host = shares.deferred[HOST_SLOT].load(Relaxed) as u32;
+        shares.of_owners.load(Relaxed) == 0 && of_host == 0
+    }
+
+    /// Counts a record that is dropped as one of `owner`, which has used up its share.
+    pub(super) fn drop_one(self, owner: u32) {
+        let shares = self.shares();
+        let slot = shares.slot(owner);
+        let owner = if slot == OTHERS_SLOT { HOST } else { owner };
+        let dropped = &shares.dropped[slot];
+        let before = dropped.load(Relaxed);
+        if before != 0 && (before >> 32) as u32 == owner {
+            dropped.fetch_add(1, Relaxed);
+        } else if dropped
+            .cmpxchg(before, u64::from(owner) << 32 | 1, Relaxed)
+            .is_ok()
+        {
+            // The count of the owner that had the slot before is kept.
+            shares.dropped[OTHERS_SLOT].fetch_add(u64::from(before as u32), Relaxed);
+            pr_warn!(
+                "{}: {} records are deferred: further ones are dropped, and counted (over_share)\n",
+                Name(self, slot, owner),
+                shares.deferred[slot].load(Relaxed) as u32
+            );
+        }
+    }
+
+    /// Writes a line for each owner with deferred records, or of which some were dropped.
+    pub(crate) fn write_shares(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Dm => "device deferred over_share\n",
+            Self::Ns => "uid deferred over_share\n",
+        })?;
+        let shares = self.shares();
+        for (slot, (deferred, dropped)) in shares.deferred.iter().zip(&shares.dropped).enumerate() {
+            let (deferred, dropped) = (deferred.load(Relaxed), dropped.load(Relaxed));
+            let fixed = slot >= HOST_SLOT;
+            let same = fixed || deferred >> 32 == dropped >> 32;
+            if deferred as u32 != 0 || (fixed && dropped as u32 != 0) {
+                let of_same = if same { dropped as u32 } else { 0 };
+                fmt::Display::fmt(&Name(self, slot, (deferred >> 32) as u32), f)?;
+                writeln!(f, " {} {of_same}", deferred as u32)?;
+            }
+            if !fixed && dropped as u32 != 0 && (deferred as u32 == 0 || !same) {
+                fmt::Display::fmt(&Name(self, slot, (dropped >> 32) as u32), f)?;
+                writeln!(f, " 0 {}", dropped as u32)?;
+            }
+        }
+        Ok(())
     }
 }
 
-/// Counts a record that is dropped as one of the user `uid`, which has the slot.
-fn drop_one(slot: usize, uid: u32) {
-    let dropped = &DROPPED[slot];
-    let before = dropped.load(Relaxed);
-    let same = before != 0 && (before >> 32) as u32 == uid;
-    if same {
-        dropped.fetch_add(1, Relaxed);
-    } else if dropped
-        .cmpxchg(before, u64::from(uid) << 32 | 1, Relaxed)
-        .is_ok()
-    {
-        // The count of the user that had the slot before is kept.
-        DROPPED[OTHERS_SLOT].fetch_add(u64::from(before as u32), Relaxed);
-        pr_warn!(
-            "user {}: {} records of namespaces are deferred: further ones of this user are dropped, and counted (over_share)\n",
-            Name(slot, uid),
-            MAX_PER_USER
-        );
+impl Shares {
+    /// Returns the slot of an owner.
+    fn slot(&self, owner: u32) -> usize {
+        if owner == HOST {
+            return HOST_SLOT;
+        }
+        // Fibonacci hashing: ids are given out in ranges.
+        let bucket = (owner.wrapping_mul(0x9e37_79b9) >> 16) as usize % BUCKETS * SLOTS_PER_BUCKET;
+        let mut slots = bucket..bucket + SLOTS_PER_BUCKET;
+        let own = |slot: &usize| {
+            let entry = self.deferred[*slot].load(Relaxed);
+            entry as u32 != 0 && (entry >> 32) as u32 == owner
+        };
+        let free = |slot: &usize| self.deferred[*slot].load(Relaxed) as u32 == 0;
+        slots
+            .clone()
+            .find(own)
+            .or_else(|| slots.find(free))
+            .unwrap_or(OTHERS_SLOT)
+    }
+
+    /// Returns the most records that the owner in a slot may have deferred now.
+    fn max(&self, slot: usize) -> u32 {
+        if slot == HOST_SLOT {
+            HOST_MAX
+        } else {
+            (MAX - HOST_MAX).saturating_sub(self.of_owners.load(Relaxed)) / 2
+        }
     }
 }
 
-/// The name of the user in a slot.
-struct Name(usize, u32);
+/// The name of the owner in a slot.
+struct Name(Class, usize, u32);
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            HOST_SLOT => f.write_str("host"),
-            OTHERS_SLOT => f.write_str("others"),
-            _ => write!(f, "{}", self.1),
+        match (self.1, self.0) {
+            (HOST_SLOT, _) => f.write_str("host"),
+            (OTHERS_SLOT, _) => f.write_str("others"),
+            (_, Class::Ns) => write!(f, "{}", self.2),
+            (_, Class::Dm) => write!(f, "{}:{}", self.2 >> 20, self.2 & 0xf_ffff),
         }
     }
-}
-
-/// Writes a line for each user with records in the queue, or of which some were dropped.
-pub(crate) fn write(f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    f.write_str("uid queued over_share\n")?;
-    for (slot, (queued, dropped)) in USERS.iter().zip(&DROPPED).enumerate() {
-        let (queued, dropped) = (queued.load(Relaxed), dropped.load(Relaxed));
-        let fixed = slot >= HOST_SLOT;
-        let same = fixed || queued >> 32 == dropped >> 32;
-        if queued as u32 != 0 || (fixed && dropped as u32 != 0) {
-            let of_same = if same { dropped as u32 } else { 0 };
-            fmt::Display::fmt(&Name(slot, (queued >> 32) as u32), f)?;
-            writeln!(f, " {} {of_same}", queued as u32)?;
-        }
-        if !fixed && dropped as u32 != 0 && (queued as u32 == 0 || !same) {
-            writeln!(f, "{} 0 {}", dropped >> 32, dropped as u32)?;
-        }
-    }
-    Ok(())
 }

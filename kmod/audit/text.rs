@@ -4,7 +4,11 @@
 
 use super::event::Stamp;
 use super::in_flight::InFlight;
-use super::share::Share;
+use super::share::{
+    self,
+    Class,
+    Share, //
+};
 use super::ticket::Ticket;
 use super::{
     label,
@@ -12,10 +16,12 @@ use super::{
     Record,
     Wait, //
 };
+use crate::bindings;
 use crate::counters::{
     self,
     Outcome, //
 };
+use crate::uapi::dm::Dev;
 use crate::uapi::ns::Namespace;
 use crate::uapi::text::Sink;
 use crate::uapi::types::RecordType;
@@ -51,10 +57,10 @@ pub(crate) struct RecordText {
     /// The namespace that was created or deleted.
     pub(super) namespace: Option<Namespace>,
     /// The id of the user namespace that owns it.
-    pub(super) owner: u64,
-    /// The user who is charged with the record.
-    pub(super) user: u32,
-    /// The record's part of the user's share of the queue.
+    pub(super) owner_ns: u64,
+    /// The owner of the record: a user, a device, or the host.
+    pub(super) owner: u32,
+    /// The record's part of the owner's share of the queue.
     pub(super) share: Option<Share>,
     /// Set for a creation: the record of the deletion waits while this exists.
     pub(super) in_flight: Option<InFlight>,
@@ -102,8 +108,8 @@ impl RecordText {
             number,
             stamp: Stamp::now(),
             namespace: None,
-            owner: 0,
-            user: 0,
+            owner_ns: 0,
+            owner: share::HOST,
             share: None,
             in_flight: None,
             in_baseline: false,
@@ -127,9 +133,30 @@ impl RecordText {
     /// Names the namespace that was created or deleted.
     pub(crate) fn about(&mut self, namespace: &Namespace, owner: &Owner) {
         self.namespace = Some(*namespace);
-        self.owner = owner.id;
-        self.user = owner.user;
-        self.in_flight = self.created().map(InFlight::begin);
+        self.owner_ns = owner.id;
+        self.owner = owner.user;
+        self.in_flight = self.created().and_then(InFlight::begin);
+    }
+
+    /// Names the device that the record is of.
+    pub(crate) fn of_device(&mut self, dev: &Dev) {
+        self.owner = dev.major << bindings::MINORBITS | dev.minor;
+    }
+
+    /// Returns the class of the record.
+    pub(super) fn class(&self) -> Class {
+        match self.ty() {
+            Some(RecordType::NsInit(_) | RecordType::NsDel(_)) => Class::Ns,
+            _ => Class::Dm,
+        }
+    }
+
+    /// Takes a part of the owner's share, unless the record has one. Returns whether it has.
+    pub(super) fn take_share(&mut self) -> bool {
+        if self.share.is_none() {
+            self.share = Share::take(self.class(), self.owner);
+        }
+        self.share.is_some()
     }
 
     /// Notes that the baseline is being read: the record may be of a namespace that it has.
@@ -281,6 +308,19 @@ impl TextList {
         while let Some(text) = other.pop() {
             self.push(text);
         }
+    }
+
+    /// Takes a part of its owner's share for each text. Returns whether all have one.
+    pub(super) fn take_shares(&mut self) -> bool {
+        let mut next = self.first;
+        // SAFETY: By the type invariants `next` is null, or a text that this list owns.
+        while let Some(text) = unsafe { next.as_mut() } {
+            if !text.take_share() {
+                return false;
+            }
+            next = text.next;
+        }
+        true
     }
 
     /// Returns the texts, the oldest first.
