@@ -11,6 +11,7 @@
 
 pub(crate) mod deferred;
 pub(crate) mod event;
+mod hash;
 mod in_flight;
 pub(crate) mod pending;
 mod share;

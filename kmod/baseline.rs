@@ -82,6 +82,12 @@ pub(crate) fn reading() -> bool {
     matches!(STATE.load(Acquire), WANTED | ATTACHING)
 }
 
+/// Returns whether a part of the list is still to be recorded. To be called after [`reading`], which
+/// returned `false`.
+pub(crate) fn recording() -> bool {
+    LEFT.load(Relaxed) != 0
+}
+
 /// Begins to record namespaces. To be called before anything is attached.
 pub(crate) fn begin() {
     STATE.store(ATTACHING, Release);

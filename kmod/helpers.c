@@ -365,11 +365,13 @@ u64 dmns_owner(const struct ns_common *ns)
 
 /*
  * The user that is charged with the records of @ns: the creator of the outermost user namespace
- * that it is in, or is; DMNS_USER_HOST for a namespace that is in none.
+ * that it is in, or is; DMNS_USER_HOST for a namespace that is in none. Where root created that, as
+ * container engines do, the user who is root inside.
  */
 uid_t dmns_user(const struct ns_common *ns)
 {
 	const struct user_namespace *user_ns;
+	kuid_t user;
 
 	if (ns->ns_type == CLONE_NEWUSER)
 		user_ns = container_of(ns, struct user_namespace, ns);
@@ -379,7 +381,14 @@ uid_t dmns_user(const struct ns_common *ns)
 		return DMNS_USER_HOST;
 	while (user_ns->parent && user_ns->parent != &init_user_ns)
 		user_ns = user_ns->parent;
-	return __kuid_val(user_ns->owner);
+	user = user_ns->owner;
+	if (uid_eq(user, GLOBAL_ROOT_UID)) {
+		kuid_t inside = make_kuid((struct user_namespace *)user_ns, 0);
+
+		if (uid_valid(inside))
+			user = inside;
+	}
+	return __kuid_val(user);
 }
 
 /*
@@ -525,6 +534,8 @@ void dmns_age_soon(void)
 void dmns_age_stop(void)
 {
 	cancel_delayed_work_sync(&dmns_age_work);
+	/* It may be reading the baseline, and with it the pending records. */
+	flush_delayed_work(&dmns_ns_work);
 }
 
 /* Lets the workers emit the deferred records, and ends them. No record is deferred any more. */

@@ -51,8 +51,8 @@ pub(crate) fn created(ns: &Namespace, dev: NsfsDev, old: u32, owner: &Owner, in_
     let Err(text) = pending::add(text, flags) else {
         return;
     };
-    // A user who uses up the share does not hide a creation so: the creator waits for audit.
-    if let Err(text) = try_defer(text).or_else(|text| pending::add_own(text, flags)) {
+    // A user who uses up the share does not hide a creation so.
+    if let Err(text) = try_defer(text).or_else(|text| pending::keep(text, flags)) {
         defer(text);
     }
 }
@@ -68,8 +68,14 @@ pub(crate) fn exists(ns: &Namespace, dev: NsfsDev, owner: u64, batch: &Batch) {
 
 /// Records that a namespace is deleted. `current` is the task that dropped the last reference, or a
 /// worker: often not the cause. It can hold any lock, so a worker emits the record, unless it
-/// belongs to an event that creates namespaces.
-pub(crate) fn deleted(ns: &Namespace, dev: NsfsDev, owner: &Owner, in_baseline: bool) {
+/// belongs to an event that creates namespaces, and is not of the baseline (`may_join`).
+pub(crate) fn deleted(
+    ns: &Namespace,
+    dev: NsfsDev,
+    owner: &Owner,
+    in_baseline: bool,
+    may_join: bool,
+) {
     let ty = RecordType::NsDel(ns.kind);
     let Some(mut text) = RecordText::start(ty, GFP_ATOMIC, GFP_ATOMIC) else {
         return;
@@ -79,9 +85,13 @@ pub(crate) fn deleted(ns: &Namespace, dev: NsfsDev, owner: &Owner, in_baseline: 
     ns.del_tail(dev, &mut *text);
     if in_baseline {
         text.in_baseline();
-        return defer(text);
     }
-    if let Err(text) = pending::join(text) {
+    let alone = if may_join {
+        pending::join(text)
+    } else {
+        Err(text)
+    };
+    if let Err(text) = alone {
         defer(text);
     }
 }

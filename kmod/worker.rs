@@ -19,6 +19,7 @@ use crate::baseline::{
 use crate::bindings;
 use crate::hooks::ffi_export;
 use crate::lifetime;
+use crate::read_once::jiffies;
 use kernel::prelude::*;
 use kernel::sync::global_lock;
 
@@ -78,12 +79,22 @@ unsafe extern "C" fn dmns_emit_ns(_work: *mut bindings::work_struct) {
     let mut kept = KEPT.lock();
     let Kept { baseline, taken } = &mut *kept;
     taken.retry();
+    let mut retried = jiffies();
     loop {
+        if jiffies().wrapping_sub(retried) >= LOOK_AGAIN {
+            taken.retry();
+            retried = jiffies();
+        }
         // While not all functions are attached, or auditing is off, records of namespaces that the
         // baseline may have wait for it.
         taken.take(baseline::reading());
         if Baseline::is_wanted() {
             let mut next = Baseline::begin();
+            // What was caused before comes first: the list lacks what is deleted.
+            taken.take(true);
+            taken.retry();
+            // SAFETY: This is the worker of namespaces.
+            while unsafe { taken.emit_round(creation_in_flight) } {}
             next.read(taken);
             // The first part is recorded before a creation can belong to its event again.
             // SAFETY: This is the worker of namespaces.

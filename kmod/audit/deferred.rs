@@ -31,6 +31,7 @@ use crate::counters::{
     Outcome, //
 };
 use crate::lifetime::ModuleRef;
+use crate::read_once::jiffies;
 use crate::uapi::ns::Namespace;
 use crate::uapi::types::RecordType;
 use kernel::prelude::*;
@@ -247,11 +248,6 @@ fn start(
             result => return result,
         }
     }
-}
-
-fn jiffies() -> c_ulong {
-    // SAFETY: `jiffies` is an integer that is always valid, and C reads it without a lock.
-    unsafe { (&raw const bindings::jiffies).read_volatile() }
 }
 
 /// An event of several records that the worker of namespaces emits.

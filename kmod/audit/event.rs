@@ -247,7 +247,7 @@ impl WorkerEvent {
     /// # Safety
     ///
     /// Only the worker of `class` calls this, and not while it has another event.
-    pub(super) unsafe fn begin(class: super::deferred::Class, stamp: &Stamp) -> Self {
+    pub(super) unsafe fn begin(class: super::share::Class, stamp: &Stamp) -> Self {
         let stamp = bindings::dmns_stamp {
             sec: stamp.sec,
             nsec: stamp.nsec,

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Creations of namespaces in flight: their record is not emitted yet. The record of the deletion
-//! waits for it.
+//! Creations of namespaces in flight: their record is pending, or was, and is not emitted yet. The
+//! record of the deletion waits for it. A record that was deferred at once needs no such wait: those
+//! of a user are emitted in order.
 //!
 //! Any user can hold a creation in flight for seconds. So ids are kept as such, and the place of an
 //! id cannot be known outside.
 
-use crate::bindings;
+use super::hash;
 use core::num::NonZeroU16;
 use kernel::sync::atomic::{
     Acquire,
@@ -16,7 +17,7 @@ use kernel::sync::atomic::{
 };
 
 /// A power of two.
-const BUCKETS: usize = 2048;
+const BUCKETS: usize = 4096;
 
 /// A cache line of ids.
 const PER_BUCKET: usize = 8;
@@ -29,19 +30,6 @@ static IDS: [[Atomic<u64>; PER_BUCKET]; BUCKETS] =
 /// all ids of the bucket wait.
 static EXCESS: [Atomic<u32>; BUCKETS] = [const { Atomic::new(0) }; BUCKETS];
 
-/// The multiplier of the hash: random, and odd.
-static MULTIPLIER: Atomic<u64> = Atomic::new(1);
-
-/// Chooses the hash. To be called before the first creation.
-pub(super) fn init() {
-    // SAFETY: No requirements.
-    MULTIPLIER.store(unsafe { bindings::get_random_u64() } | 1, Relaxed);
-}
-
-fn bucket(id: u64) -> usize {
-    (id.wrapping_mul(MULTIPLIER.load(Relaxed)) >> 32) as usize % BUCKETS
-}
-
 /// A creation that is in flight, until this is dropped.
 ///
 /// Has one more than the number of the place; each bucket has one more, for those in excess.
@@ -50,7 +38,7 @@ pub(super) struct InFlight(NonZeroU16);
 impl InFlight {
     /// Begins before the namespace is visible, and so before its deletion.
     pub(super) fn begin(id: u64) -> Option<Self> {
-        let bucket = bucket(id);
+        let bucket = hash::bucket(id, BUCKETS);
         let place = IDS[bucket]
             .iter()
             .position(|place| place.load(Relaxed) == 0 && place.cmpxchg(0, id, Relaxed).is_ok())
@@ -77,6 +65,6 @@ impl Drop for InFlight {
 
 /// Returns whether the creation of the namespace `id` may be in flight.
 pub(crate) fn in_flight(id: u64) -> bool {
-    let bucket = bucket(id);
+    let bucket = hash::bucket(id, BUCKETS);
     IDS[bucket].iter().any(|place| place.load(Acquire) == id) || EXCESS[bucket].load(Acquire) != 0
 }

@@ -19,7 +19,9 @@ use super::event::{
     self,
     Stamp, //
 };
+use super::hash;
 use super::in_flight;
+use super::share::Class;
 use super::text::{
     RecordText,
     TextList, //
@@ -78,6 +80,25 @@ struct Entry {
 }
 
 impl Entry {
+    /// Makes an entry for `current`.
+    fn new(flags: Flags) -> Option<KBox<Self>> {
+        let entry = || Self {
+            next: null_mut(),
+            task: ARef::from(&**kernel::current!()),
+            in_event: event::current(),
+            texts: TextList::new(),
+            count: 0,
+            age: 0,
+            ending: false,
+            emitting: None,
+            work: Opaque::zeroed(),
+            module: None,
+        };
+        KBox::new(entry(), flags)
+            .or_else(|_| KBox::new(entry(), GFP_ATOMIC))
+            .ok()
+    }
+
     /// Returns whether the entry, which is of `current`, has the records of its event.
     fn is_of_event(&self) -> bool {
         self.in_event == event::current() && (!self.in_event || event::marked_pending())
@@ -92,8 +113,13 @@ impl Entry {
         stale: &mut TextList,
     ) -> Result<(), KBox<RecordText>> {
         if !self.is_of_event() {
-            stale.append(&mut self.texts);
-            (self.in_event, self.count, self.age) = (event::current(), 0, 0);
+            if self.module.is_some() {
+                // They are emitted when the task returns to user space, outside of any event.
+                self.in_event = false;
+            } else {
+                stale.append(&mut self.texts);
+                (self.in_event, self.count, self.age) = (event::current(), 0, 0);
+            }
         }
         match module {
             None if self.count >= MAX_PER_EVENT => return Err(text),
@@ -277,7 +303,7 @@ impl Pending {
             }),
             GFP_KERNEL,
         )?;
-        in_flight::init();
+        hash::init();
         TABLE.store(core::ptr::from_ref(&*table).cast_mut(), Release);
         Ok(Self(table))
     }
@@ -321,6 +347,12 @@ pub(crate) fn add(mut text: KBox<RecordText>, flags: Flags) -> Result<(), KBox<R
     insert(text, None, flags)
 }
 
+/// Keeps a record that cannot be deferred now, until it can. Gives it back if `current` has too many
+/// of these.
+pub(crate) fn keep(text: KBox<RecordText>, flags: Flags) -> Result<(), KBox<RecordText>> {
+    insert(text, None, flags)
+}
+
 /// Adds a record that only `current` can complete: see [`RecordText::task_info`]. Gives it back
 /// where `current` does not return to user space, or memory ran out.
 pub(crate) fn add_own(mut text: KBox<RecordText>, flags: Flags) -> Result<(), KBox<RecordText>> {
@@ -347,22 +379,34 @@ fn insert(
     module: Option<ModuleRef>,
     flags: Flags,
 ) -> Result<(), KBox<RecordText>> {
-    let Some(text) = text.complete() else {
+    let Some(mut text) = text.complete() else {
         return Ok(());
     };
     let Some(table) = Table::get() else {
         return Err(text);
     };
-    let task = Task::current_raw();
-    let bucket = table.bucket(task);
-    // Only `current` makes an entry for itself.
-    if bucket.lock().find(task).is_none() && insert_entry(bucket, flags).is_err() {
-        return Err(text);
-    }
+    text.begin_flight();
+    let bucket = table.bucket(Task::current_raw());
     let mut stale = TextList::new();
-    let result = match bucket.lock().find(task) {
-        Some(entry) => entry.add(text, module, &mut stale),
-        None => Err(text),
+    let mut entry = None;
+    // The second time there is an entry: only `current` makes one for itself.
+    let result = loop {
+        let mut entries = bucket.lock();
+        if let Some(entry) = entry.take() {
+            entries.insert(entry);
+            if COUNT.fetch_add(1, Relaxed) == 0 {
+                // SAFETY: The workers were started before anything was attached.
+                unsafe { bindings::dmns_age_soon() };
+            }
+        }
+        if let Some(entry) = entries.find(Task::current_raw()) {
+            break entry.add(text, module, &mut stale);
+        }
+        drop(entries);
+        entry = Entry::new(flags);
+        if entry.is_none() {
+            return Err(text);
+        }
     };
     deferred::defer_all(&mut stale);
     result?;
@@ -371,31 +415,8 @@ fn insert(
     Ok(())
 }
 
-/// Makes an entry for `current`, which has none.
-fn insert_entry(bucket: &SpinLock<Entries>, flags: Flags) -> Result {
-    let entry = Entry {
-        next: null_mut(),
-        task: ARef::from(&**kernel::current!()),
-        in_event: event::current(),
-        texts: TextList::new(),
-        count: 0,
-        age: 0,
-        ending: false,
-        emitting: None,
-        work: Opaque::zeroed(),
-        module: None,
-    };
-    let entry = KBox::new(entry, flags)?;
-    bucket.lock().insert(entry);
-    if COUNT.fetch_add(1, Relaxed) == 0 {
-        // SAFETY: The workers were started before anything was attached.
-        unsafe { bindings::dmns_age_soon() };
-    }
-    Ok(())
-}
-
 /// Adds the deletion of a namespace to the pending records of the event that `current` is in. Gives
-/// it back if there are none, or if the creation is in flight elsewhere.
+/// it back if there are none, or if the creation may be emitted later.
 pub(crate) fn join(mut text: KBox<RecordText>) -> Result<(), KBox<RecordText>> {
     if !any() {
         return Err(text);
@@ -413,7 +434,7 @@ pub(crate) fn join(mut text: KBox<RecordText>) -> Result<(), KBox<RecordText>> {
         return Err(text);
     };
     let own = entry.texts.iter().any(|text| text.created() == Some(id));
-    if !own && in_flight::in_flight(id) {
+    if !own && (in_flight::in_flight(id) || Class::Ns.has_creations(text.owner)) {
         return Err(text);
     }
     text.stamp = event;
@@ -464,6 +485,9 @@ pub(crate) fn emit(_: &event::EventEnd, wait: Wait<'_>) {
     // One by one: until a text is emitted, `for_each_creation()` finds it in the entry.
     while let Some(text) = with_own(|entry| {
         if !entry.is_of_event() {
+            if entry.module.is_some() {
+                return None;
+            }
             stale.append(&mut entry.texts);
         }
         let text = entry.texts.pop()?;

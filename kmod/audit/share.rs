@@ -6,16 +6,23 @@
 //! A share is half of what is free. So an owner alone has at most a third of the room, and many
 //! owners leave room for one more. The host has a quarter of the queue of its own.
 //!
+//! Deletions of namespaces leave a quarter of the share to creations. A deletion may wait for a
+//! creation, which so is never kept out by deletions.
+//!
 //! The user of a namespace is the creator of the outermost user namespace that it is in. Namespaces
 //! in no user namespace are the host's, as are records of no device.
 
+use super::hash;
 use crate::bindings;
+use crate::read_once::jiffies;
 use core::num::NonZeroU16;
 use kernel::fmt;
 use kernel::prelude::*;
 use kernel::sync::atomic::{
+    Acquire,
     Atomic,
-    Relaxed, //
+    Relaxed,
+    Release, //
 };
 
 /// The classes of deferred records.
@@ -51,6 +58,13 @@ const OTHERS_SLOT: usize = HOST_SLOT + 1;
 /// The number of slots.
 pub(super) const SLOTS: usize = OTHERS_SLOT + 1;
 
+/// The effect on a namespace that a record is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    Created,
+    Deleted,
+}
+
 /// The shares of one class.
 struct Shares {
     /// An owner: the id in the upper half, the number of deferred records in the lower half. A slot
@@ -59,6 +73,8 @@ struct Shares {
     /// The dropped records of the owner that has, or had, the slot: the id in the upper half, the
     /// number in the lower half.
     dropped: [Atomic<u64>; SLOTS],
+    /// The number of deferred records of creations.
+    creations: [Atomic<u32>; SLOTS],
     /// The number of deferred records in all slots but that of the host.
     of_owners: Atomic<u32>,
 }
@@ -67,20 +83,27 @@ static SHARES: [Shares; 2] = [const {
     Shares {
         deferred: [const { Atomic::new(0) }; SLOTS],
         dropped: [const { Atomic::new(0) }; SLOTS],
+        creations: [const { Atomic::new(0) }; SLOTS],
         of_owners: Atomic::new(0),
     }
 }; 2];
 
+/// The time of the last warning, in jiffies.
+static WARNED: Atomic<c_ulong> = Atomic::new(0);
+
 /// One record's part of its owner's share. Gives it back when dropped.
 ///
-/// Has one more than the number of the slot, counted through both classes.
+/// Has one more than the number of the slot, counted through both classes, and [`CREATION`].
 pub(super) struct Share(NonZeroU16);
+
+/// The bit of a creation.
+const CREATION: u16 = 1 << 15;
 
 impl Share {
     /// Takes one record's part of the share of `owner`. Returns `None` where that is used up.
     ///
     /// Callable from any context.
-    pub(super) fn take(class: Class, owner: u32) -> Option<Self> {
+    pub(super) fn take(class: Class, owner: u32, change: Option<Change>) -> Option<Self> {
         let shares = class.shares();
         loop {
             let slot = shares.slot(owner);
@@ -90,7 +113,11 @@ impl Share {
                 // Another owner has taken the slot.
                 continue;
             }
-            if count >= shares.max(slot) {
+            let max = match change {
+                Some(Change::Deleted) => shares.max(slot) / 4 * 3,
+                _ => shares.max(slot),
+            };
+            if count >= max {
                 return None;
             }
             let entry = if count == 0 {
@@ -105,21 +132,37 @@ impl Share {
                 if slot != HOST_SLOT {
                     shares.of_owners.fetch_add(1, Relaxed);
                 }
-                let number = class as usize * SLOTS + slot + 1;
-                return NonZeroU16::new(number as u16).map(Self);
+                let mut number = (class as usize * SLOTS + slot + 1) as u16;
+                if change == Some(Change::Created) {
+                    shares.creations[slot].fetch_add(1, Relaxed);
+                    number |= CREATION;
+                }
+                return NonZeroU16::new(number).map(Self);
             }
         }
     }
 
     /// Returns the slot of the owner.
     pub(super) fn slot(&self) -> usize {
-        usize::from(self.0.get() - 1) % SLOTS
+        self.number() % SLOTS
+    }
+
+    /// Returns whether it is that of owners without a slot of their own.
+    pub(super) fn is_of_others(&self) -> bool {
+        self.slot() == OTHERS_SLOT
+    }
+
+    fn number(&self) -> usize {
+        usize::from((self.0.get() & !CREATION) - 1)
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let shares = &SHARES[usize::from(self.0.get() - 1) / SLOTS];
+        let shares = &SHARES[self.number() / SLOTS];
+        if self.0.get() & CREATION != 0 {
+            shares.creations[self.slot()].fetch_sub(1, Release);
+        }
         shares.deferred[self.slot()].fetch_sub(1, Relaxed);
         if self.slot() != HOST_SLOT {
             shares.of_owners.fetch_sub(1, Relaxed);
@@ -139,6 +182,12 @@ impl Class {
         shares.of_owners.load(Relaxed) == 0 && of_host == 0
     }
 
+    /// Returns whether creations of `owner` are deferred.
+    pub(super) fn has_creations(self, owner: u32) -> bool {
+        let shares = self.shares();
+        shares.creations[shares.slot(owner)].load(Acquire) != 0
+    }
+
     /// Counts a record that is dropped as one of `owner`, which has used up its share.
     pub(super) fn drop_one(self, owner: u32) {
         let shares = self.shares();
@@ -147,13 +196,22 @@ impl Class {
         let dropped = &shares.dropped[slot];
         let before = dropped.load(Relaxed);
         if before != 0 && (before >> 32) as u32 == owner {
-            dropped.fetch_add(1, Relaxed);
+            if before as u32 != u32::MAX {
+                dropped.fetch_add(1, Relaxed);
+            }
         } else if dropped
             .cmpxchg(before, u64::from(owner) << 32 | 1, Relaxed)
             .is_ok()
         {
             // The count of the owner that had the slot before is kept.
             shares.dropped[OTHERS_SLOT].fetch_add(u64::from(before as u32), Relaxed);
+            // Owners that share a slot would fill the kernel log.
+            let (now, before) = (jiffies(), WARNED.load(Relaxed));
+            if now.wrapping_sub(before) < bindings::HZ as c_ulong
+                || WARNED.cmpxchg(before, now, Relaxed).is_err()
+            {
+                return;
+            }
             pr_warn!(
                 "{}: {} records are deferred: further ones are dropped, and counted (over_share)\n",
                 Name(self, slot, owner),
@@ -193,8 +251,7 @@ impl Shares {
         if owner == HOST {
             return HOST_SLOT;
         }
-        // Fibonacci hashing: ids are given out in ranges.
-        let bucket = (owner.wrapping_mul(0x9e37_79b9) >> 16) as usize % BUCKETS * SLOTS_PER_BUCKET;
+        let bucket = hash::bucket(owner.into(), BUCKETS) * SLOTS_PER_BUCKET;
         let mut slots = bucket..bucket + SLOTS_PER_BUCKET;
         let own = |slot: &usize| {
             let entry = self.deferred[*slot].load(Relaxed);

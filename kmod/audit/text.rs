@@ -6,6 +6,7 @@ use super::event::Stamp;
 use super::in_flight::InFlight;
 use super::share::{
     self,
+    Change,
     Class,
     Share, //
 };
@@ -62,7 +63,7 @@ pub(crate) struct RecordText {
     pub(super) owner: u32,
     /// The record's part of the owner's share of the queue.
     pub(super) share: Option<Share>,
-    /// Set for a creation: the record of the deletion waits while this exists.
+    /// Set for a creation that was pending: the record of the deletion waits while this exists.
     pub(super) in_flight: Option<InFlight>,
     /// The namespace was created or deleted while the baseline was being read.
     pub(super) in_baseline: bool,
@@ -135,7 +136,17 @@ impl RecordText {
         self.namespace = Some(*namespace);
         self.owner_ns = owner.id;
         self.owner = owner.user;
-        self.in_flight = self.created().and_then(InFlight::begin);
+        if owner.user == 0 {
+            // Its map may not be written yet, which then changes the owner.
+            self.begin_flight();
+        }
+    }
+
+    /// Lets the record of the deletion wait for this one, if it is of a creation.
+    pub(super) fn begin_flight(&mut self) {
+        if self.in_flight.is_none() {
+            self.in_flight = self.created().and_then(InFlight::begin);
+        }
     }
 
     /// Names the device that the record is of.
@@ -154,7 +165,16 @@ impl RecordText {
     /// Takes a part of the owner's share, unless the record has one. Returns whether it has.
     pub(super) fn take_share(&mut self) -> bool {
         if self.share.is_none() {
-            self.share = Share::take(self.class(), self.owner);
+            let change = match self.ty() {
+                Some(RecordType::NsInit(_)) => Some(Change::Created),
+                Some(RecordType::NsDel(_)) => Some(Change::Deleted),
+                _ => None,
+            };
+            self.share = Share::take(self.class(), self.owner, change);
+            if self.share.as_ref().is_some_and(Share::is_of_others) {
+                // The record of the deletion may be in another list.
+                self.begin_flight();
+            }
         }
         self.share.is_some()
     }

@@ -60,7 +60,8 @@ pub(super) unsafe fn on_remove(args: &Args) {
     if let Some(namespace) = unsafe { task::namespace(ns) } {
         // SAFETY: By the safety requirements; the namespace still holds its owner.
         let owner = unsafe { owner(ns) };
-        ns::deleted(&namespace, nsfs::dev(), &owner, in_baseline);
+        let may_join = !in_baseline && !baseline::recording();
+        ns::deleted(&namespace, nsfs::dev(), &owner, in_baseline, may_join);
         filter::on_deleted(namespace.kind, namespace.id);
     }
 }

@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A device-mapper target with a constructor that oopses, as a target under development may. In C, since device mapper has no
- * Rust abstraction.
+ * A device-mapper target with a constructor that oopses, as a target under development may; with a number of seconds as
+ * argument, it sleeps for as long instead. In C, since device mapper has no Rust abstraction.
  */
+#include <linux/delay.h>
 #include <linux/device-mapper.h>
+#include <linux/kstrtox.h>
 #include <linux/module.h>
 
 static int dmns_oops_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 {
-	*(volatile int *)8 = 0;
+	unsigned int seconds;
+
+	if (argc == 1 && !kstrtouint(argv[0], 10, &seconds))
+		ssleep(seconds);
+	else
+		*(volatile int *)8 = 0;
 	return 0;
 }
 
