@@ -21,6 +21,7 @@ esac
 say "rustfmt, clippy: user space, with Rust $promised"
 DMNS_CARGO=root scripts/cargo.sh fmt --all --check
 DMNS_CARGO=root scripts/cargo.sh clippy --quiet --locked --workspace --all-targets -- -D warnings
+DMNS_CARGO=root scripts/fuzz.sh --check
 
 say "rustfmt, clippy: module, with the kernel's rules"
 for file in kmod/*.rs kmod/*/*.rs; do

@@ -11,7 +11,7 @@ use dmns_audit::report::ns::container::ContainerSelector;
 use dmns_audit::report::{Options, collect, dm, ns, virt};
 use dmns_audit::watch::containers::Containers;
 use dmns_audit::watch::events::Events;
-use dmns_audit::watch::tell;
+use dmns_audit::watch::print;
 use libfuzzer_sys::fuzz_target;
 use std::io::{self, Cursor};
 use std::time::Instant;
@@ -91,9 +91,9 @@ fuzz_target!(|bytes: &[u8]| {
     let mut out = io::sink();
     for line in bytes.split(|&b| b == b'\n') {
         for event in events.record(line, None, Instant::now()) {
-            let context = containers.look(&event);
-            tell::event(&event, &context, &json, &mut out).expect("written");
-            tell::event(&event, &context, &text, &mut out).expect("written");
+            let context = containers.classify(&event);
+            print::event(&event, &context, &json, &mut out).expect("written");
+            print::event(&event, &context, &text, &mut out).expect("written");
         }
     }
 });

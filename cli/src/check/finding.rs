@@ -2,8 +2,8 @@
 
 //! Findings: the rule, the place, the text, and the contract.
 
-use crate::input::Place;
-use crate::record::value::is_letter;
+use crate::record::place::Place;
+use crate::record::value::printable;
 use std::ops::Range;
 
 /// The severity of a finding.
@@ -249,11 +249,4 @@ impl Finding {
     pub fn column(&self) -> usize {
         self.span.start + 1
     }
-}
-
-/// Returns `line` with one character for each byte, so that columns stay the same.
-pub fn printable(line: &[u8]) -> String {
-    let letter = |&byte: &u8| if is_letter(byte) { byte } else { b'?' };
-    let letters = line.iter().map(letter);
-    String::from_utf8(letters.collect()).unwrap_or_default()
 }

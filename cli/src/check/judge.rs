@@ -3,12 +3,12 @@
 //! Judges a record of the kernel by itself: its fields, and the relations of their values.
 
 use super::fields::{Contract, JudgedFields};
-use super::finding::{Finding, Rule, Severity, printable};
+use super::finding::{Finding, Rule, Severity};
 use super::meaning;
 use crate::input::Place;
 use crate::input::lines::Raw;
 use crate::record::Head;
-use crate::record::value::{is_letter, is_printable};
+use crate::record::value::{is_letter, is_printable, printable};
 use dmns_audit_log::contract::layout;
 use dmns_audit_log::rules;
 use dmns_audit_log::virt::VirtType;

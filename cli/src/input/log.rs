@@ -3,20 +3,22 @@
 //! Reads all requested logs as one sequence of lines.
 
 use super::block::Prefetch;
-use super::copies::{Again, Copies};
+use super::copies::{Again, Copies, Repeated};
 use super::lines::{self, Lines, Raw};
+use super::open::{self, hint};
 use super::order::Group;
 use super::parallel::{How, ParallelReader};
 use super::progress::Progress;
 use super::sample::{self, Sample};
 use super::sorted::Sorted;
 use super::wanted::Wanted;
-use super::{hint, open, order, system};
-use crate::check::finding::printable;
+use super::{order, system};
 use crate::record::form::{self, Form};
 use crate::record::head::{self, Parsed};
 use crate::record::host::Hosts;
 use crate::record::loss::{self, Losses};
+use crate::record::place::Place;
+use crate::record::value::printable;
 use crate::record::{Head, Type};
 use dmns_audit_uapi::types::RecordType;
 use std::collections::VecDeque;
@@ -24,15 +26,6 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-
-/// The place of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Place {
-    /// The number of the file; [`Log::name`] has its name.
-    pub file: usize,
-    /// The number of the line; the first is 1.
-    pub line: u64,
-}
 
 /// A log that could not be read, or not to its end.
 #[derive(Debug)]
@@ -66,29 +59,6 @@ pub enum Step<'a> {
 
 /// The size from which a file is searched on more than one processor.
 const LARGE: u64 = 4 << 20;
-
-/// Records that are in several logs, or twice in one, and count once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Repeated {
-    /// The number that was left out.
-    pub records: u64,
-    /// The place of the first.
-    pub first: Place,
-    /// The line there.
-    pub line: Vec<u8>,
-}
-
-impl Repeated {
-    /// `3 records stand more than once in the logs, and count once`
-    pub fn describe(&self) -> String {
-        match self.records {
-            1 => "1 record stands more than once in the logs, and counts once".to_owned(),
-            records => {
-                format!("{records} records stand more than once in the logs, and count once")
-            }
-        }
-    }
-}
 
 /// Device-mapper records with the numbers of the first patches.
 #[derive(Clone, Debug, PartialEq, Eq)]

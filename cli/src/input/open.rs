@@ -20,6 +20,16 @@ use std::path::Path;
 /// compression.
 const LOOK: usize = 512;
 
+/// Returns advice about `error`, if there is any.
+pub(super) fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::IsADirectory => " (name the files in it)",
+        io::ErrorKind::PermissionDenied => " (audit logs are root's: try sudo)",
+        io::ErrorKind::UnexpectedEof => " (it ends too early: was it still being written?)",
+        _ => "",
+    }
+}
+
 /// Opens the log at `path`. Returns also whether it is plain.
 pub fn file(path: &Path) -> io::Result<(File, bool)> {
     let file = File::open(path)?;

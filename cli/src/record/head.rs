@@ -16,9 +16,9 @@
 //! ```
 
 use super::enrichment;
-use super::form;
 use super::host::Host;
 use super::loss::{self, Loss};
+use super::short;
 use super::spans::Span;
 use super::types::Type;
 use dmns_audit_log::line::Stamp;
@@ -38,6 +38,19 @@ pub enum Parsed<'a> {
     Loss(Loss),
     /// A broken record, or a line that no log has.
     Broken(Broken),
+}
+
+impl Parsed<'_> {
+    /// Returns the loss that it announces: a message, or a record of auditd's own.
+    pub fn loss(&self) -> Option<Loss> {
+        match self {
+            Self::Loss(loss) => Some(*loss),
+            Self::Record(head) if head.ty == Type::Other && loss::may_be_record(head.name) => {
+                loss::of_record(head.name, head.body)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// The place and the reason why a line is no record.
@@ -225,7 +238,7 @@ fn other(line: &[u8], begin: usize) -> Parsed<'_> {
     if let Some(loss) = loss::of_message(rest) {
         return Parsed::Loss(loss);
     }
-    if form::is_short(rest) {
+    if short::is_short(rest) {
         return Parsed::Broken(Broken {
             at: begin,
             expected: "a record with its serial number",

@@ -4,7 +4,8 @@
 
 use super::namespace::Namespace;
 use crate::record::event::Serials;
-use crate::record::host::{Host, Nodes, PerHost};
+use crate::record::host::{Host, PerHost};
+use crate::record::nodes::Nodes;
 use crate::record::pending::Pending;
 use crate::record::users::Users;
 use crate::record::value::{Fields, decoded};
