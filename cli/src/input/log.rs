@@ -311,8 +311,17 @@ impl Log {
             From::File(path) => self.open_file(&path)?,
             From::Stream(stream, most) => here(open::look(stream, most)?),
         };
-        if self.taken.is_none() && Sample::of(&sample::Fixed, &begin).is_of_several() {
-            let name = self.names.last().map_or("", String::as_str);
+        let sample = Sample::of(&sample::Fixed, &begin);
+        let name = self.names.last().map_or("", String::as_str);
+        if let (None, None, Some(host)) = (&self.taken, &self.sources[at].host, sample.other_host())
+        {
+            let host = String::from_utf8_lossy(host);
+            self.taken = Some(format!(
+                "{name}: some records name the host {host} and others name none, which are taken for those of another host: \
+                 --host {host} takes them for its own"
+            ));
+        }
+        if self.taken.is_none() && sample.is_of_several() {
             self.taken = Some(format!(
                 "{name}: the records name no host, and their serial numbers are those of several machines: give each machine a log \
                  of its own, or its name to the records (name_format in auditd.conf)"
@@ -332,7 +341,7 @@ impl Log {
         };
         if plain {
             let begin = begin(&file)?;
-            if !is_disordered(&begin) {
+            if !is_disordered(&begin) && !open::has_returns(&begin) {
                 let lines = ParallelReader::file(file, ever, *how, &self.progress)?;
                 return Ok((Current::Parallel(Box::new(lines)), begin));
             }

@@ -117,6 +117,15 @@ impl Sample {
         self.back > 1
     }
 
+    /// Returns the host that records name, if it is one, and others name none.
+    pub(super) fn other_host(&self) -> Option<&[u8]> {
+        let mut hosts = self.hosts.iter().map(Vec::as_slice);
+        match (hosts.next(), hosts.next()) {
+            (Some(host), None) if self.unnamed => Some(host),
+            _ => None,
+        }
+    }
+
     /// Returns the time of the first record.
     pub(super) fn first(&self) -> Option<Stamp> {
         self.records.first().map(|(stamp, _)| *stamp)
