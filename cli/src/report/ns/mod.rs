@@ -191,9 +191,11 @@ impl<'a> Report<'a> {
             inside.close(&self.tree, self.options)?;
         }
         let mut tree = std::mem::take(&mut self.tree);
-        for (host, namespace) in tree.take_ended() {
+        for (host, namespace, whole) in tree.take_ended() {
             self.containers.ended(host, &namespace);
-            self.report_namespace(&namespace)?;
+            if whole {
+                self.report_namespace(&namespace)?;
+            }
         }
         tree.end(|namespace| self.report_namespace(namespace))?;
         self.containers.end();
@@ -236,9 +238,11 @@ impl<'a> Report<'a> {
 
     /// Releases what ended with the records before.
     fn leave(&mut self) -> io::Result<()> {
-        for (host, namespace) in self.tree.take_ended() {
+        for (host, namespace, whole) in self.tree.take_ended() {
             self.containers.ended(host, &namespace);
-            self.report_namespace(&namespace)?;
+            if whole {
+                self.report_namespace(&namespace)?;
+            }
         }
         self.take()
     }
