@@ -22,8 +22,13 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     let mut out = Vec::new();
-    let totals = export(&mut log(), &ExportOptions::default(), &mut out, |_| {}).expect("written");
-    assert_eq!(totals.rows, records);
+    let mut exported = log();
+    let totals =
+        export(&mut exported, &ExportOptions::default(), &mut out, |_| {}).expect("written");
+    // Where a log begins again depends on the lines that are wanted.
+    if read.repeated().is_none() && exported.repeated().is_none() {
+        assert_eq!(totals.rows, records);
+    }
     let mut rows = 0;
     for line in out.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
         let row: Value = serde_json::from_slice(line).expect("JSON");
