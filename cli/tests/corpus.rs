@@ -31,7 +31,7 @@ fn run(arguments: &[&str], files: &[&str]) -> Output {
 /// What each command prints about `files`.
 fn session(files: &[&str]) -> String {
     let mut all = String::new();
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 9] = [
         &["check", "--strict"],
         &["report", "dm", "--all-events"],
         &["report", "ns"],
@@ -39,6 +39,7 @@ fn session(files: &[&str]) -> String {
         &["report", "ns", "--container", "31"],
         &["report", "virt", "--all-events"],
         &["export", "--host", "here"],
+        &["events"],
         &["watch", "--stdin"],
     ];
     for command in commands {
@@ -189,8 +190,9 @@ fn printed(arguments: &[&str], files: &[&str]) -> String {
 
 #[test]
 fn what_has_no_record_is_an_error_of_every_command() {
-    let commands: [&[&str]; 5] = [
+    let commands: [&[&str]; 6] = [
         &["check"],
+        &["events"],
         &["report", "dm"],
         &["report", "ns"],
         &["report", "virt"],

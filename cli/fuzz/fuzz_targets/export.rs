@@ -15,8 +15,11 @@ use std::io::Cursor;
 fuzz_target!(|bytes: &[u8]| {
     let log = || Log::stream("log", Cursor::new(bytes.to_vec()));
     let (mut records, all, mut read) = (0, Wanted::all(), log());
+    // A record of ours that follows NULs within a torn record of another type is not seen.
+    let mut torn = false;
     while let Some(step) = read.next_step(&all) {
-        if let Step::Line(_, _, Parsed::Record(head)) = step {
+        if let Step::Line(_, raw, Parsed::Record(head)) = step {
+            torn |= raw.text.contains(&0);
             let boot = matches!(head.ty, Type::SystemBoot | Type::SystemShutdown);
             records += u64::from(boot || matches!(head.ty, Type::Ours(_) | Type::Virt(_)));
         }
@@ -26,7 +29,7 @@ fuzz_target!(|bytes: &[u8]| {
     let totals =
         export(&mut exported, &ExportOptions::default(), &mut out, |_| {}).expect("written");
     // Where a log begins again depends on the lines that are wanted.
-    if read.repeated().is_none() && exported.repeated().is_none() {
+    if !torn && read.repeated().is_none() && exported.repeated().is_none() {
         assert_eq!(totals.rows, records);
     }
     let mut rows = 0;

@@ -5,6 +5,8 @@
 
 use dmns_audit::check::finding::{Finding, Rule};
 use dmns_audit::check::{Problem, Reporter, Totals, check};
+use dmns_audit::events::filter::EventFilter;
+use dmns_audit::events::{self, Format};
 use dmns_audit::html::{self, Page};
 use dmns_audit::input::Log;
 use dmns_audit::report::ns::container::ContainerSelector;
@@ -86,6 +88,24 @@ fuzz_target!(|bytes: &[u8]| {
     let mut page = Page::new(&text, &ask, &namespaces);
     collect(&mut log(), &mut page, |_| {}).expect("kept");
 
+    for format in [Format::Text, Format::Json, Format::Csv] {
+        let mut filter = EventFilter {
+            path: (format == Format::Csv).then(|| "/srv/*".to_owned()),
+            ..EventFilter::default()
+        };
+        let mut log = log();
+        let totals = events::events(
+            &mut log,
+            &text,
+            &mut filter,
+            format,
+            &mut io::sink(),
+            |_| {},
+        )
+        .expect("written");
+        assert!(totals.printed <= totals.events);
+        assert!(filter.path.is_some() || totals.printed == totals.events);
+    }
     let mut events = Events::default();
     let mut containers = Containers::default();
     let mut out = io::sink();

@@ -2,6 +2,7 @@
 
 //! Judges each DM, NS and VIRT record of a log against the contract.
 //!
+//! - [`explain`]: what a rule requires.
 //! - [`finding`]: findings and rules.
 //! - [`judge`]: a record of the kernel by itself.
 //! - `virt`: a record of a guest by itself.
@@ -13,6 +14,7 @@
 //! - [`text`], [`json`], [`sarif`]: the output formats.
 
 mod baseline;
+pub mod explain;
 mod fields;
 pub mod finding;
 pub mod grouping;

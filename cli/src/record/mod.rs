@@ -9,6 +9,7 @@
 //! - [`cgroup`]: which container a control group is of.
 //! - [`command`]: the command line of a task.
 //! - [`device`]: the number of a device.
+//! - [`selector`]: selects a device by name or number.
 //! - [`enrichment`]: the names that auditd adds.
 //! - [`event`]: distinguishes events and boots.
 //! - [`form`]: recognises an input without a record.
@@ -41,6 +42,7 @@ pub mod nodes;
 pub mod pending;
 pub mod place;
 pub mod resource;
+pub mod selector;
 pub mod short;
 pub mod spans;
 pub mod types;
