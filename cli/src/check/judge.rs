@@ -113,6 +113,11 @@ impl<'a> Judged<'a> {
         self.value(name)?.parse().ok()
     }
 
+    /// Returns the line of the record.
+    pub(super) fn line(&self) -> &[u8] {
+        self.raw.text
+    }
+
     /// Returns a finding about the record as a whole.
     pub fn finding(&self, rule: Rule, message: String) -> Finding {
         let head = self.head;
