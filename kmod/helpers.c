@@ -70,7 +70,7 @@ void dmns_module_put(void)
 /*
  * The build of the kernel that this module was built for, and of the one that runs: number and time
  * of the build. A tree that was prepared and not built does not have the first, unless
- * scripts/uts-version.sh wrote it.
+ * scripts/build/uts-version.sh wrote it.
  */
 const char *dmns_built_for(void)
 {

@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 # module.sh ROOT KERNEL [MAKE-ARGUMENT...] - builds dmns_audit.ko for KERNEL, in a copy of its source that
 # is named after what it is made of. Prints its path.
-. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/../common.sh"
 
 root=$1 kernel=$2
 shift 2
-source=$(cd "$PROJECT" && find kmod uapi scripts/common.sh scripts/check-kdir.sh -name target -prune -o -type f ! -path '*/.*' \
+source=$(cd "$PROJECT" && find kmod uapi scripts/common.sh scripts/build/check-kdir.sh -name target -prune -o -type f ! -path '*/.*' \
 	\( -name '*.rs' -o -name '*.[chS]' -o -name "*.sh" -o -name Kbuild -o -name Makefile \) \
 	! -name '*_generated.rs' ! -name '*.mod.c' | sort)
 key=$( (cd "$PROJECT" && echo "$kernel $*" | cat - $source) | hash - "$0")

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 # uts-version.sh IMAGE TREE - writes the build that IMAGE calls itself (`uname -v`) into the prepared source TREE, as the
 # kernel's own build does. The module refuses to load into another build.
-. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/../common.sh"
 
 image=$1 tree=$2
 # Documentation/arch/x86/boot.rst: at 0x20e is the offset, less 0x200, of "RELEASE (BUILDER) #NUMBER ... TIME".

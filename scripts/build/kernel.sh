@@ -8,13 +8,13 @@
 #   build/     the prepared source: KDIR for modules
 #
 # DMNS_KERNEL=7.3 takes the newest that begins so, DMNS_KERNEL=rt the newest with PREEMPT_RT. DMNS_KERNEL=debug and
-# =kasan have one built that complains: scripts/debug-kernel.sh.
-. "$(dirname "$0")/common.sh"
+# =kasan have one built that complains: scripts/build/debug-kernel.sh.
+. "$(dirname "$0")/../common.sh"
 
 root=$1
 begins=${DMNS_KERNEL:-} flavour=amd64
 case $begins in
-debug | kasan) exec "$PROJECT/scripts/debug-kernel.sh" "$root" "$begins" >&3 ;;
+debug | kasan) exec "$PROJECT/scripts/build/debug-kernel.sh" "$root" "$begins" >&3 ;;
 rt) begins='' flavour=rt-amd64 ;;
 esac
 kernel=$CACHE/kernel/$(basename "$root")-$(hash "$0")${DMNS_KERNEL:+-$DMNS_KERNEL}
@@ -91,7 +91,7 @@ apt diff -u "$kernel/config" "$kernel/build/.config" ||
 [ "$(cat "$kernel/build/include/config/kernel.release")" = "$release" ] ||
 	die "the prepared source calls itself $(cat "$kernel/build/include/config/kernel.release"), not $release"
 
-apt "$PROJECT/scripts/uts-version.sh" "$kernel/vmlinuz" "$kernel/build"
+apt "$PROJECT/scripts/build/uts-version.sh" "$kernel/vmlinuz" "$kernel/build"
 
 echo "$cc" >"$kernel/cc"
 echo "$package" >"$kernel/package"

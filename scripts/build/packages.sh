@@ -3,9 +3,9 @@
 # packages.sh [VERSION] - builds the Debian packages with Debian's own tools, in a root of theirs, and lets lintian
 # judge them. Prints the folder with the .deb files. VERSION is another one than Cargo.toml's: what an upgrade is
 # tried with; it lacks dmns-audit-test. DEB_BUILD_OPTIONS=noopt makes it faster, and the programs slower.
-. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/../common.sh"
 
-root=$("$PROJECT/scripts/packaging-root.sh")
+root=$("$PROJECT/scripts/build/packaging-root.sh")
 cd "$PROJECT"
 # What git has or would take: the same in a fresh clone, and without what builds left behind.
 files=$(git ls-files --cached --others --exclude-standard | grep -v -e '^cli/fuzz/' -e '^cli/tests/' -e '^recorder/tests/' -e '^docs/upstream/' -e '/snapshots/')

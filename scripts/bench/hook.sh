@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# bench-hook.sh [ROUNDS] [RUNTIME] - what dmns-audit's hook adds to the life of a container: runs one with it and one
+# hook.sh [ROUNDS] [RUNTIME] - what dmns-audit's hook adds to the life of a container: runs one with it and one
 # without it in turn (of crun, and of busybox), and prints medians, their difference and their ratio. As root.
 set -eu
 rounds=${1:-100} runtime=${2:-crun}

@@ -3,7 +3,7 @@
 # audit-tools.sh - prints a folder with Debian 12's audit tools, unpacked and not installed: auvirt (which audit
 # 4.0 no longer has), ausearch, and their libraries in lib/. AUDIT_TOOLS names one that is there already; else
 # the packages are downloaded, on a Debian 12.
-. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/../common.sh"
 
 tools=${AUDIT_TOOLS:-$CACHE/audit-3.0.9}
 if [ ! -x "$tools/usr/bin/auvirt" ]; then

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 # control.sh ROOT KERNEL - builds the module that shows that KERNEL, a debug kernel, complains. Prints its path.
-. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/../common.sh"
 
 root=$1 kernel=$2
 source=$PROJECT/userspace-test/control

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 # guest.sh ROOT KERNEL [IMAGE] - makes a guest's disk: a Debian with the real tools and the kernel's modules, as
 # a read-only EROFS image. Prints its path. IMAGE is what a scenario calls it (`image = "libvirt"`).
-. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/../common.sh"
 
 root=$1 kernel=$2 name=${3:-}
-[ -e "$kernel/release" ] || die "$kernel is no kernel: run scripts/kernel.sh"
+[ -e "$kernel/release" ] || die "$kernel is no kernel: run scripts/build/kernel.sh"
 
 # What the scenarios call. bpftrace is there to hold a function that the module wants, python3-audit to read
 # records with libauparse, bubblewrap and stress-ng to make namespaces.
@@ -31,7 +31,7 @@ esac
 
 image=$CACHE/guest/${name:+$name-}$(cat "$kernel/release")-$(echo "$PACKAGES" | hash - "$0" $sources).erofs
 if [ ! -e "$image" ]; then
-	"$PROJECT/scripts/host-tools.sh"
+	"$PROJECT/scripts/build/host-tools.sh"
 	mkdir -p "$CACHE/guest"
 	as_root rm -rf "$image".*
 	added=$image.added

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 # man.sh - makes the manual pages of dmns-audit and dmns-audit-record, and their completions for bash, zsh and fish, from
 # what --help says; prints the folder.
-. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/../common.sh"
 
 folder=$CACHE/manual
 fresh "$folder"

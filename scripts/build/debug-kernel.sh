@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 # debug-kernel.sh ROOT KIND - builds a kernel that complains, of the source that the stock one is made of, as
-# userspace-test/kernels/KIND.config says. Prints the path of the result, which is as scripts/kernel.sh makes it.
+# userspace-test/kernels/KIND.config says. Prints the path of the result, which is as scripts/build/kernel.sh makes it.
 #
 # An interrupted build goes on where it was.
-. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/../common.sh"
 
 root=$1 kind=$2
-stock=$(DMNS_KERNEL='' "$PROJECT/scripts/kernel.sh" "$root")
+stock=$(DMNS_KERNEL='' "$PROJECT/scripts/build/kernel.sh" "$root")
 fragments="$PROJECT/userspace-test/kernels/common.config $PROJECT/userspace-test/kernels/$kind.config"
 # Not of this script: a change here is no reason to build for half an hour.
 key=$(hash $fragments "$stock/package")

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# fleet-test.sh [ARGUMENT...] - holds the views of contrib/clickhouse/ against `dmns-audit report`, in ClickHouse's embedded
+# fleet.sh [ARGUMENT...] - holds the views of contrib/clickhouse/ against `dmns-audit report`, in ClickHouse's embedded
 # engine: chdb-core, from the Python package index, which is kept in the cache. Arguments are those of
 # contrib/clickhouse/test.py.
-. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/../common.sh"
 
 engine=$CACHE/chdb
 if [ ! -x "$engine/bin/python" ]; then

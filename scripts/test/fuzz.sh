@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 # fuzz.sh [SECONDS] - fuzzes the readers of logs for so long, a minute by default, shared by the targets in
 # cli/fuzz. It begins with the logs of the tests. Needs a nightly Rust and cargo-fuzz.
-. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/../common.sh"
 
 seconds=${1:-60}
 cargo +nightly fuzz --version >/dev/null 2>&1 ||

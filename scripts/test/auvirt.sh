@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# compare-auvirt.sh [SEED...] - holds `dmns-audit report virt` against auvirt 3.0.9 over generated logs that have
+# auvirt.sh [SEED...] - holds `dmns-audit report virt` against auvirt 3.0.9 over generated logs that have
 # nothing in them which auvirt has a bug with: every row has to be the same, but for spaces, `resrc` (ours: `res`)
 # and the end of a column that auvirt cuts. What auvirt passes over must be reported by ours, and is left out then. Last,
 # the same over the log of a real libvirt. docs/reference/report.md lists what differs.
-. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/../common.sh"
 
-tools=$("$PROJECT/scripts/audit-tools.sh")
+tools=$("$PROJECT/scripts/build/audit-tools.sh")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cargo build --quiet --release --manifest-path "$PROJECT/Cargo.toml" -p dmns-audit-cli --bin dmns-audit \

@@ -8,7 +8,7 @@
 
 # Maintainer scripts may run without.
 export HOME="${HOME:-/root}"
-. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/../common.sh"
 
 release=$1 headers=${2:-/lib/modules/$1/build}
 kept=${DMNS_KERNELS:-/var/lib/dmns-audit/kernel}
@@ -22,7 +22,7 @@ installed() { dpkg-query -W -f '${Version}' "$1" 2>/dev/null || true; }
 need() { command -v "$1" >/dev/null || die "$1 is missing: apt-get install $2"; }
 
 [ -e "$headers/.config" ] || die "$headers has no .config: apt-get install linux-headers-$release"
-"$PROJECT/scripts/check-kdir.sh" "$headers" config
+"$PROJECT/scripts/build/check-kdir.sh" "$headers" config
 cc=$(sed -n 's/^CONFIG_CC_VERSION_TEXT="\([^ ]*\) .*/\1/p' "$headers/.config")
 need "$cc" "$cc"
 need rustc rustc
@@ -68,7 +68,7 @@ else
 			die "the tools here do not reproduce the configuration of $release: each option above has a tool or a version that is missing"
 		[ "$(cat "$tree.partial/include/config/kernel.release")" = "$release" ] ||
 			die "the prepared source calls itself $(cat "$tree.partial/include/config/kernel.release"), not $release"
-		"$PROJECT/scripts/uts-version.sh" "$(readlink -e "/boot/vmlinuz-$release" ||
+		"$PROJECT/scripts/build/uts-version.sh" "$(readlink -e "/boot/vmlinuz-$release" ||
 			echo "/usr/lib/modules/$release/vmlinuz")" "$tree.partial"
 		echo "$made_of" >"$tree.partial/made-of"
 		keep "$tree"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 # check-kdir.sh KDIR [config] - whether the module can be built against this kernel tree; if not, the first thing
 # that is missing and what to do about it. With `config`, whether it could, were the tree prepared.
-. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/../common.sh"
 
 kdir=$1
 config=$kdir/.config

@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# bench-cli.sh [EVENTS [RUNS]] - times whole runs of dmns-audit beside the audit tools of Debian 12 and grep, on
+# cli.sh [EVENTS [RUNS]] - times whole runs of dmns-audit beside the audit tools of Debian 12 and grep, on
 # generated logs, in turn, and prints the least time of each (on the clock, and of the processors) and the ratios. What
 # else runs on the machine slows all of them alike.
 #
 # Then it sweeps: logs of as many events of mappings, namespaces, guests and hosts, of which 10 to 100,000 live at a
 # time, the time per record, and the peak memory with the most. SWEEP= names other numbers, or nothing at all.
 #
-# auvirt and ausearch are those of scripts/audit-tools.sh.
-. "$(dirname "$0")/common.sh"
+# auvirt and ausearch are those of scripts/build/audit-tools.sh.
+. "$(dirname "$0")/../common.sh"
 
 [ -x /usr/bin/time ] || die "time is missing: apt install time"
 events=${1:-585000}
@@ -17,7 +17,7 @@ sweep=${SWEEP-10 1000 100000}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-tools=$("$PROJECT/scripts/audit-tools.sh")
+tools=$("$PROJECT/scripts/build/audit-tools.sh")
 audit() { LD_LIBRARY_PATH=$tools/lib/x86_64-linux-gnu "$@"; }
 
 say "building"

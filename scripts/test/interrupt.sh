@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# interrupt-test.sh - a harness that is told to end, or killed, takes its guest along; told to end, also the guest's folder.
-. "$(dirname "$0")/common.sh"
+# interrupt.sh - a harness that is told to end, or killed, takes its guest along; told to end, also the guest's folder.
+. "$(dirname "$0")/../common.sh"
 
 TMPDIR=$(mktemp -d)
 export TMPDIR

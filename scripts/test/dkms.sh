@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# dkms-test.sh - whether scripts/dkms.sh names exactly what is missing: the headers, an option, the version of rustc, a tool,
+# dkms.sh - whether scripts/build/dkms.sh names exactly what is missing: the headers, an option, the version of rustc, a tool,
 # the kernel's source. In the build root, with headers that lack one thing after the other. Builds nothing.
-. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/../common.sh"
 
-root=$("$PROJECT/scripts/build-root.sh")
-kernel=$("$PROJECT/scripts/kernel.sh" "$root")
+root=$("$PROJECT/scripts/build/build-root.sh")
+kernel=$("$PROJECT/scripts/build/kernel.sh" "$root")
 release=$(cat "$kernel/release")
 work=$CACHE/dkms-test
 as_root rm -rf "$work"
@@ -17,7 +17,7 @@ says() {
 	text=$1
 	shift
 	if said=$("$PROJECT/scripts/in-root.sh" "$root" env DMNS_KERNELS="$work/kept" "$@" \
-		"$PROJECT/scripts/dkms.sh" "$release" "$headers" 2>&1); then
+		"$PROJECT/scripts/build/dkms.sh" "$release" "$headers" 2>&1); then
 		die "it did not fail, but should say: $text"
 	fi
 	case $said in

@@ -3,10 +3,10 @@
 # guest-packages.sh ROOT KERNEL - makes the disk of a guest that runs systemd and has our own packages, installed as apt
 # does it. DKMS builds the module for the guest's kernel, and for a second one when that comes. Prints its path. In the
 # guest, /srv/next has the packages of a next version.
-. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/../common.sh"
 
 root=$1 kernel=$2
-[ -e "$kernel/release" ] || die "$kernel is no kernel: run scripts/kernel.sh"
+[ -e "$kernel/release" ] || die "$kernel is no kernel: run scripts/build/kernel.sh"
 release=$(cat "$kernel/release") version=$(cat "$kernel/package")
 
 # As in the usual image; systemd runs them, and promtool judges metrics.
@@ -22,14 +22,15 @@ second=$("$PROJECT/scripts/in-root.sh" "$root" apt-cache search --names-only '^l
 cd "$PROJECT"
 # What the packages of the tool and of the module are made of.
 sources=$(git ls-files --cached --others --exclude-standard Cargo.toml Cargo.lock */Cargo.toml cli/src auditlog/src \
-	recorder/src contrib/oci contrib/auditd kmod uapi debian scripts/dkms.sh scripts/uts-version.sh scripts/check-kdir.sh scripts/common.sh scripts/packages.sh)
-kept=$CACHE/guest/dkms-$(echo "$release $version $second" | hash - scripts/dkms.sh)
+	recorder/src contrib/oci contrib/auditd kmod uapi debian scripts/common.sh \
+	scripts/build/check-kdir.sh scripts/build/dkms.sh scripts/build/packages.sh scripts/build/uts-version.sh)
+kept=$CACHE/guest/dkms-$(echo "$release $version $second" | hash - scripts/build/dkms.sh)
 image=$CACHE/guest/packages-$release-$( (echo "$PACKAGES $second" && cat $sources) | hash - "$0").erofs
 if [ ! -e "$image" ]; then
-	"$PROJECT/scripts/host-tools.sh"
+	"$PROJECT/scripts/build/host-tools.sh"
 	export DEB_BUILD_OPTIONS=noopt
-	packages=$("$PROJECT/scripts/packages.sh")
-	next=$("$PROJECT/scripts/packages.sh" "$next")
+	packages=$("$PROJECT/scripts/build/packages.sh")
+	next=$("$PROJECT/scripts/build/packages.sh" "$next")
 	mkdir -p "$CACHE/guest"
 	as_root rm -rf "$image".*
 	mkdir -p "$image.added/next" "$image.added/this"

@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# ci-test.sh - runs the shell of the jobs in docs/guide/ci.md, as it stands there, in a Debian that has nothing but apt, on the
+# ci.sh - runs the shell of the jobs in docs/guide/ci.md, as it stands there, in a Debian that has nothing but apt, on the
 # scenario that stands there. The cache is shared, so that it does not make kernel and guest anew.
-. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/../common.sh"
 
-packages=$("$PROJECT/scripts/packages.sh")
+packages=$("$PROJECT/scripts/build/packages.sh")
 work=$CACHE/ci
 as_root rm -rf "$work"
 mkdir -p "$work"

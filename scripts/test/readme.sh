@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# readme-test.sh LOGS - compares the transcript in README.md with what `make demo` prints: titles and commands with the
+# readme.sh LOGS - compares the transcript in README.md with what `make demo` prints: titles and commands with the
 # scenarios, events with what `dmns-audit watch` makes of the logs that `dmns-test run --keep-logs LOGS` kept.
-. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/../common.sh"
 
 logs=$1
 cd "$PROJECT"

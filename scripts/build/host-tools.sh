@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 # Makes sure that this machine can make Debian roots and run QEMU: installs what is missing where this is
 # root, else says what to install.
-. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/../common.sh"
 
 [ "$(uname -m)" = x86_64 ] || die "needs an x86-64 machine: the guest is Debian amd64, this is $(uname -m)"
 

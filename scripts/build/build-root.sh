@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 # Makes the build root: a Debian with the toolchain that its kernels were built with. Prints its path.
-. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/../common.sh"
 
 # The kernel's build (its Makefiles, objtool, resolve_btfids, pahole for BTF; without pahole the
 # configuration would differ from Debian's), Rust for the module and for user space, the guest's image.
@@ -11,7 +11,7 @@ PACKAGES="make gcc-14 gcc libc6-dev flex bison bc perl-base python3-minimal xz-u
 
 root=$CACHE/build-root/$SUITE-$(echo "$PACKAGES" | hash - "$0")
 if [ ! -d "$root" ]; then
-	"$PROJECT/scripts/host-tools.sh"
+	"$PROJECT/scripts/build/host-tools.sh"
 	fresh "$root"
 	rmdir "$root.partial"
 	bootstrap --skip=cleanup/apt/lists --include="$(echo $PACKAGES | tr ' ' ,)" "" "$root.partial"

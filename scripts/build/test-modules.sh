@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 # test-modules.sh ROOT KERNEL - builds the modules that scenarios ask for (`modules`) for KERNEL. Prints their folder.
-. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/../common.sh"
 
 root=$1 kernel=$2
 source=$PROJECT/userspace-test/modules
