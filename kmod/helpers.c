@@ -37,7 +37,7 @@
 #include "helpers.h"
 
 /* That of Cargo.toml: /sys/module/dmns_audit/version, which the tool compares with its own. */
-MODULE_VERSION("0.1.0");
+MODULE_VERSION("0.2.0");
 
 /* Returns whether current causes what runs now: no interrupt of any kind is being served. */
 bool dmns_in_task(void)
