@@ -27,9 +27,8 @@ use dmns_audit::watch;
 use dmns_audit::watch::filter::Filter;
 use dmns_audit::when::{self, Bound, Clock, Window};
 use dmns_audit_uapi::filter::Mode;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -526,13 +525,7 @@ fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Resul
     );
     match file {
         Some(path) => {
-            // The audit log is readable by root only, and so is this.
-            let file = OpenOptions::new()
-                .append(true)
-                .create(true)
-                .mode(0o600)
-                .open(path)
-                .map_err(at(path))?;
+            let file = watch::appended::Appended::open(path).map_err(at(path))?;
             watch::watch(
                 &source,
                 &options,

@@ -12,7 +12,9 @@
 //! - [`ecs`]: an event as the Elastic Common Schema has it.
 //! - [`metrics`]: figures for Prometheus.
 //! - [`guest`]: a record of a guest in a sentence.
+//! - [`appended`]: the file of `--output` and `--plugin`.
 
+pub mod appended;
 pub mod containers;
 pub mod devices;
 pub mod ecs;
