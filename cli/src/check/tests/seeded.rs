@@ -102,9 +102,11 @@ fn log() -> String {
     log
 }
 
+const NO_FINDING: [&str; 0] = [];
+
 #[test]
 fn a_log_without_faults_has_no_finding() {
-    assert_eq!(findings(log().as_bytes()), [String::new(); 0]);
+    assert_eq!(findings(log().as_bytes()), NO_FINDING);
 }
 
 #[test]
@@ -207,15 +209,11 @@ fn changes_of_the_module_have_its_values() {
         "op=set dmns_audit_select=clear ns_id=?",
         "op=set audit_backlog_limit=8192 old=64",
     ] {
-        assert_eq!(
-            change(&format!("{body} {end}")),
-            [String::new(); 0],
-            "{body}"
-        );
+        assert_eq!(change(&format!("{body} {end}")), NO_FINDING, "{body}");
     }
     // A level that was refused.
     let refused = "op=set dmns_audit_info=9 old=0 auid=0 ses=1 subj=unconfined res=0";
-    assert_eq!(change(refused), [String::new(); 0]);
+    assert_eq!(change(refused), NO_FINDING);
     for (body, found) in [
         (
             "op=set dmns_audit_info=9 old=0",
