@@ -23,13 +23,13 @@ check: ## Format, lints, host tests: under a minute warm
 
 # The guest image waits for the network: it is prepared while the host tests are built.
 test: ## What `make check` does, the HTML page in Chromium, and the scenarios in QEMU
-	@scripts/host-tools.sh
+	@scripts/build/host-tools.sh
 	@$(DMNS_TEST) --version >/dev/null
 	@$(DMNS_TEST) prepare >/dev/null & prepared=$$!; \
-	scripts/cargo.sh test --no-run --quiet --locked --workspace && $(CHECK) && scripts/page-test.sh; tested=$$?; \
+	scripts/cargo.sh test --no-run --quiet --locked --workspace && $(CHECK) && scripts/test/page.sh; tested=$$?; \
 	wait $$prepared && exit $$tested
-	@scripts/interrupt-test.sh
-	@logs=$$(mktemp -d) && $(DMNS_TEST) run --keep-logs "$$logs" && scripts/readme-test.sh "$$logs" && rm -r "$$logs"
+	@scripts/test/interrupt.sh
+	@logs=$$(mktemp -d) && $(DMNS_TEST) run --keep-logs "$$logs" && scripts/test/readme.sh "$$logs" && rm -r "$$logs"
 
 test-long: ## The scenarios that take minutes each: storms, full backlogs, evasion, a log that is complete from loading on
 	@$(DMNS_TEST) run --long
@@ -42,9 +42,9 @@ test-runtimes: ## The scenarios in a guest with podman, Docker, nspawn, LXC (an 
 	@$(DMNS_TEST) run --image runtimes
 
 test-packages: ## The Debian packages: lintian, a guest with systemd that they are installed in, the jobs of docs/guide/ci.md
-	@scripts/packages.sh >/dev/null
-	@scripts/dkms-test.sh
-	@scripts/ci-test.sh
+	@scripts/build/packages.sh >/dev/null
+	@scripts/test/dkms.sh
+	@scripts/test/ci.sh
 	@$(DMNS_TEST) run --image packages
 
 # What touches lifetimes of memory: the whole suite under KASAN takes hours.
@@ -57,7 +57,7 @@ test-debug: ## Every scenario on a kernel that complains, with controls and faul
 	@DMNS_KERNEL=kasan $(DMNS_TEST) run $(KASAN)
 
 test-fleet: ## The views of contrib/clickhouse/ against the reports, in ClickHouse's embedded engine (180 MB)
-	@scripts/fleet-test.sh
+	@scripts/test/fleet.sh
 
 test-all: test test-long test-libvirt test-runtimes test-packages test-fleet test-debug ## All tests, also those that need a larger guest or a debug kernel
 
@@ -93,17 +93,17 @@ prepare: ## Make what the other targets need (build root, kernel, guest image, m
 	@$(DMNS_TEST) prepare
 
 packages: ## Build the Debian packages: dmns-audit, dmns-audit-dkms, dmns-audit-test
-	@scripts/packages.sh
+	@scripts/build/packages.sh
 
 fuzz: ## Fuzz the readers of audit logs for a minute (SECONDS=3600 for an hour)
-	@scripts/fuzz.sh $(SECONDS)
+	@scripts/test/fuzz.sh $(SECONDS)
 
 man: ## Make the manual pages of dmns-audit and the completions of shells
-	@scripts/man.sh
+	@scripts/build/man.sh
 
 update: ## Take the kernel and packages that Debian offers now
-	@scripts/forget.sh build-root kernel guest browser
+	@scripts/build/forget.sh build-root kernel guest browser
 	@$(DMNS_TEST) prepare
 
 clean: ## Remove all that was made, in the checkout and in the cache
-	@scripts/forget.sh .
+	@scripts/build/forget.sh .

@@ -14,7 +14,7 @@ use crate::audit::Class;
 use crate::baseline;
 use crate::bindings;
 use crate::counters;
-use crate::hooks::ffi_export;
+use crate::ffi::ffi_export;
 use crate::info::Level;
 use core::ptr::null_mut;
 use filter::FilterFile;

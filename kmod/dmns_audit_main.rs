@@ -37,6 +37,8 @@ mod counters;
 #[forbid(unsafe_code)]
 mod dm;
 #[forbid(unsafe_code)]
+mod ffi;
+#[forbid(unsafe_code)]
 mod filter;
 mod ftrace;
 mod hooks;

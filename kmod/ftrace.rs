@@ -14,7 +14,7 @@
 //! identifies the function.
 
 use crate::bindings;
-use crate::hooks::ffi_export;
+use crate::ffi::ffi_export;
 use crate::read_once::read_once;
 use core::ptr::null_mut;
 use kernel::error::to_result;

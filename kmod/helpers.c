@@ -37,7 +37,7 @@
 #include "helpers.h"
 
 /* That of Cargo.toml: /sys/module/dmns_audit/version, which the tool compares with its own. */
-MODULE_VERSION("0.1.0");
+MODULE_VERSION("0.2.0");
 
 /* Returns whether current causes what runs now: no interrupt of any kind is being served. */
 bool dmns_in_task(void)
@@ -70,7 +70,7 @@ void dmns_module_put(void)
 /*
  * The build of the kernel that this module was built for, and of the one that runs: number and time
  * of the build. A tree that was prepared and not built does not have the first, unless
- * scripts/uts-version.sh wrote it.
+ * scripts/build/uts-version.sh wrote it.
  */
 const char *dmns_built_for(void)
 {

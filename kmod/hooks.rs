@@ -14,23 +14,13 @@ mod event;
 mod filter;
 mod ns;
 
+pub(crate) use crate::ffi::ffi_export;
 use crate::ftrace::{
     Action,
     Hook, //
 };
 use crate::lifetime::ModuleRef;
 use kernel::prelude::*;
-
-/// Makes a function callable by its name, and has the compiler compare its signature with the one
-/// in `helpers.h`, as `#[export]` does for the kernel's own code.
-macro_rules! ffi_export {
-    ($($name:ident),* $(,)?) => {
-        $(const _: () = {
-            let _ = if true { $crate::bindings::$name } else { $name };
-        };)*
-    };
-}
-pub(crate) use ffi_export;
 
 extern "C" {
     // In trampoline_*.S.

@@ -19,7 +19,7 @@ own) exec "$@" >&3 ;;
 root)
 	[ "${DMNS_CARGO:-}" = root ] ||
 		say "no Rust that is new enough, or no static C library, here: taking Debian's from the build root"
-	root=$("$PROJECT/scripts/build-root.sh")
+	root=$("$PROJECT/scripts/build/build-root.sh")
 	exec "$PROJECT/scripts/in-root.sh" "$root" env CARGO_HOME="$CACHE/cargo" "$@" >&3
 	;;
 esac

@@ -3,7 +3,10 @@
 
 set -eu
 
-PROJECT=$(cd "$(dirname "$0")/.." && pwd)
+# Scripts are in scripts/ and in its folders.
+PROJECT=$(dirname "$0")
+until [ -e "$PROJECT/scripts/common.sh" ]; do PROJECT=$PROJECT/..; done
+PROJECT=$(cd "$PROJECT" && pwd)
 CACHE=${DMNS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dmns-audit}
 SUITE=trixie
 

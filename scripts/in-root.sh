@@ -6,7 +6,7 @@
 
 root=$1
 shift
-[ -x "$root/bin/sh" ] || die "$root is no root: run scripts/build-root.sh"
+[ -x "$root/bin/sh" ] || die "$root is no root: run scripts/build/build-root.sh"
 export DMNS_CACHE=$CACHE
 
 as_root unshare --mount sh -eu -c '

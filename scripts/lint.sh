@@ -8,8 +8,8 @@
 mkdir -p "$CACHE"
 exec 8>"$CACHE/lock"
 flock 8
-root=$("$PROJECT/scripts/build-root.sh")
-kernel=$("$PROJECT/scripts/kernel.sh" "$root")
+root=$("$PROJECT/scripts/build/build-root.sh")
+kernel=$("$PROJECT/scripts/build/kernel.sh" "$root")
 exec 8>&-
 cd "$PROJECT"
 
@@ -21,6 +21,7 @@ esac
 say "rustfmt, clippy: user space, with Rust $promised"
 DMNS_CARGO=root scripts/cargo.sh fmt --all --check
 DMNS_CARGO=root scripts/cargo.sh clippy --quiet --locked --workspace --all-targets -- -D warnings
+DMNS_CARGO=root scripts/test/fuzz.sh --check
 
 say "rustfmt, clippy: module, with the kernel's rules"
 for file in kmod/*.rs kmod/*/*.rs; do
@@ -30,7 +31,7 @@ for file in kmod/*.rs kmod/*/*.rs; do
 		diff -u "$file" - ||
 		die "$file is not formatted"
 done
-scripts/module.sh "$root" "$kernel" CLIPPY=1 KRUSTFLAGS=-Dwarnings >"$CACHE/clippy.log" 2>&1 || {
+scripts/build/module.sh "$root" "$kernel" CLIPPY=1 KRUSTFLAGS=-Dwarnings >"$CACHE/clippy.log" 2>&1 || {
 	cat "$CACHE/clippy.log"
 	die "clippy is not content with kmod/"
 }

@@ -3,8 +3,12 @@
 //! The command line.
 
 use crate::check::finding::Rule;
+use crate::events::filter::Serial;
+use crate::record::selector::DeviceSelector;
 use crate::report::ns::container::ContainerSelector;
 use crate::terminal::Colour;
+use crate::watch::filter::Kind;
+use crate::when;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dmns_audit_recorder::oci::memory::STATE;
@@ -22,7 +26,7 @@ use uuid::fmt::Hyphenated;
     after_help = "Logs may be raw or enriched, compressed (gz, xz, zst), rotated, the output of \
                   `ausearch --raw`, `journalctl -o export` or `-o json`, or the kernel's own log (dmesg). Without FILE, the system's audit \
                   log is read; `-` is standard input.\n\n\
-                  Exit status: 0 all is well; 1 `check` found something; 2 something could not be read, \
+                  Exit status: 0 all is well; 1 `check` found something, or a filter matches nothing; 2 something could not be read, \
                   or the command line is wrong."
 )]
 pub struct Cli {
@@ -56,6 +60,17 @@ pub enum Command {
     /// Report the lifetimes of mappings, namespaces or guests
     #[command(subcommand)]
     Report(Report),
+    /// Print every event that matches, in all containers and guests: when, who, where, what
+    #[command(after_help = "Examples:\n  \
+                            dmns-audit events --path /etc/passwd --start yesterday   who touched a file, in which container\n  \
+                            dmns-audit events --container web --program sh           what a program did in a container\n  \
+                            dmns-audit events --user jo --only error --start -1h     what failed\n  \
+                            dmns-audit events --device /dev/mapper/data              a mapping and its violations\n  \
+                            dmns-audit events --vm web1 --csv >web1.csv              a guest, for a spreadsheet\n\n\
+                            All filters have to match. An event has its container where the log has NS_INFO (the module's \
+                            info=2).\n\n\
+                            Exit status: 0; 1 no event matches; 2 a log could not be read to its end.")]
+    Events(Events),
     /// Write the records defined here as typed rows, one object per line, for a database of many hosts
     #[command(after_help = "Examples:\n  \
                             dmns-audit export >rows.ndjson\n  \
@@ -69,6 +84,8 @@ pub enum Command {
     #[command(after_help = "Examples:\n  \
                             dmns-audit watch --records\n  \
                             dmns-audit watch --format json | jq .text\n  \
+                            dmns-audit watch --only violation,error\n  \
+                            dmns-audit watch --container web\n  \
                             tail -F /var/log/audit/audit.log | dmns-audit watch --stdin\n\n\
                             Records come from the kernel's audit multicast group, which needs CAP_AUDIT_READ \
                             and works next to auditd. As a plugin of auditd: see dmns-audit.conf.")]
@@ -159,6 +176,10 @@ pub struct Check {
     #[arg(short, long)]
     pub all: bool,
 
+    /// Print what a rule requires, and how severe a finding of it is. Example: --explain net-without-open
+    #[arg(long, value_name = "RULE", value_parser = rule)]
+    pub explain: Option<Rule>,
+
     /// The format of the findings. Example: --format json
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: CheckFormat,
@@ -217,9 +238,10 @@ pub enum Report {
     /// Mappings of device mapper: who created them, and the violations found in them
     #[command(after_help = "Examples:\n  \
                             dmns-audit report dm\n  \
-                            dmns-audit report dm --all-events --start yesterday\n  \
+                            dmns-audit report dm --all-events --start last-night --device data\n  \
+                            dmns-audit report dm --device /dev/mapper/data\n  \
                             dmns-audit report dm --format json audit.log | jq 'select(.violations > 0)'")]
-    Dm(Common),
+    Dm(Dm),
     /// Containers and namespaces: who created them, from when to when, and the events inside one
     #[command(after_help = "Examples:\n  \
                             dmns-audit report ns\n  \
@@ -239,9 +261,9 @@ pub enum Report {
     Virt(Virt),
 }
 
-/// Options of all reports.
+/// The logs that are read, and the period.
 #[derive(Args, Debug)]
-pub struct Common {
+pub struct Input {
     /// Logs; `-` is standard input. None: the system's. Example: audit.log.1 audit.log
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
@@ -262,14 +284,23 @@ pub struct Common {
     #[arg(long, value_name = "NAME")]
     pub host: Option<String>,
 
-    /// Start of the period: a word (now, recent, boot, today, yesterday, this-week, week-ago, this-month,
-    /// this-year), a date, a time of day, or both; -ts is the same. Example: --start 2026-11-21 18:00
-    #[arg(long, value_name = "TIME")]
+    /// Start of the period: a word (now, recent, boot, today, yesterday, last-night, last-week, this-month),
+    /// a distance (-1h, "2 days ago"), a date, a time of day, or both; -ts and --since are the same.
+    /// Example: --start 2026-11-21 18:00
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub start: Option<String>,
 
-    /// End of the period; -te is the same. A date alone means its end. Example: --end yesterday
-    #[arg(long, value_name = "TIME")]
+    /// End of the period; -te and --until are the same. A date alone means its end. Example: --end yesterday
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub end: Option<String>,
+}
+
+/// Options of all reports.
+#[derive(Args, Debug)]
+pub struct Common {
+    /// The logs.
+    #[command(flatten)]
+    pub input: Input,
 
     /// List events too. Example: report dm --all-events
     #[arg(short, long)]
@@ -279,7 +310,7 @@ pub struct Common {
     #[arg(long)]
     pub proof: bool,
 
-    /// The output format: text, or one JSON object per line. Example: --format json
+    /// The output format: text, or one JSON object per line; --json is the same. Example: --format json
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: ReportFormat,
 
@@ -297,6 +328,22 @@ pub enum ReportFormat {
     Json,
 }
 
+/// `dmns-audit report dm`.
+#[derive(Args, Debug)]
+pub struct Dm {
+    /// Options of all reports.
+    #[command(flatten)]
+    pub common: Common,
+
+    /// Only this mapping: its name, its number, or its path. Example: --device /dev/mapper/data
+    #[arg(long, value_name = "DEVICE", visible_alias = "mapping", value_parser = DeviceSelector::parse)]
+    pub device: Option<DeviceSelector>,
+
+    /// Only active mappings. Example: report dm --active
+    #[arg(long, visible_alias = "running")]
+    pub active: bool,
+}
+
 /// `dmns-audit report virt`.
 #[derive(Args, Debug)]
 pub struct Virt {
@@ -305,7 +352,7 @@ pub struct Virt {
     pub common: Common,
 
     /// Only the guest of this name. Example: --vm web1
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", visible_alias = "guest")]
     pub vm: Option<String>,
 
     /// Only the guest of this UUID. Example: --uuid cabf9532-99f1-3756-930f-59e8f19d4144
@@ -335,7 +382,7 @@ pub struct Ns {
 
     /// The events inside a container and those nested in it: its name, the beginning of its runtime's id, an ns_id, or
     /// kind and number of one of its namespaces. Example: --container web, --container 17, --container netns=3
-    #[arg(long, value_name = "CONTAINER", value_parser = ContainerSelector::parse)]
+    #[arg(long, value_name = "CONTAINER", visible_alias = "namespace", value_parser = ContainerSelector::parse)]
     pub container: Option<ContainerSelector>,
 
     /// Single namespaces, as a tree by kind and parent. Example: report ns --tree
@@ -343,11 +390,11 @@ pub struct Ns {
     pub tree: bool,
 
     /// Only active ones. Example: report ns --active
-    #[arg(long)]
+    #[arg(long, visible_alias = "running")]
     pub active: bool,
 
     /// Only those that this user created: a name, or a user id. Example: --by root
-    #[arg(long, value_name = "USER")]
+    #[arg(long, value_name = "USER", visible_alias = "user")]
     pub by: Option<String>,
 
     /// Only those that this program created. Example: --program crun
@@ -357,6 +404,71 @@ pub struct Ns {
     /// Only numbers: containers, by program; namespaces, by kind. Example: --summary --start today
     #[arg(short, long, conflicts_with_all = ["container", "tree"])]
     pub summary: bool,
+}
+
+/// `dmns-audit events`.
+#[derive(Args, Debug)]
+pub struct Events {
+    /// The logs.
+    #[command(flatten)]
+    pub input: Input,
+
+    /// Only events with this path: whole, a folder that ends with `/`, a name, or a pattern with `*`. Example: --path /etc/passwd
+    #[arg(long, value_name = "PATH")]
+    pub path: Option<String>,
+
+    /// Only events that an audit rule with this key recorded. Example: --key identity
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+
+    /// Only events of this user: a name, or a user id. Example: --user jo
+    #[arg(long, value_name = "USER", visible_alias = "by")]
+    pub user: Option<String>,
+
+    /// Only the event with this serial number, or identifier. Example: --serial 1795300000.000:50
+    #[arg(long, value_name = "NUMBER", value_parser = Serial::parse)]
+    pub serial: Option<Serial>,
+
+    /// Only events in this container, or about it: its name, the beginning of its runtime's id, an ns_id, or one of its
+    /// namespaces. Example: events --container web
+    #[arg(long, value_name = "CONTAINER", visible_alias = "namespace", value_parser = ContainerSelector::parse)]
+    pub container: Option<ContainerSelector>,
+
+    /// Only events of this guest: its name, or its UUID. Example: events --vm web1
+    #[arg(short, long, value_name = "NAME", visible_alias = "guest")]
+    pub vm: Option<String>,
+
+    /// Only events of this program: its name, or its path. Example: --program cat
+    #[arg(long, value_name = "NAME")]
+    pub program: Option<String>,
+
+    /// Only events of this mapping: its name, its number, or its path. Example: events --device 253:0
+    #[arg(long, value_name = "DEVICE", visible_alias = "mapping", value_parser = DeviceSelector::parse)]
+    pub device: Option<DeviceSelector>,
+
+    /// Only events of this kind: dm, ns, virt, violation or error. May be repeated. Example: --only error
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    pub only: Vec<Kind>,
+
+    /// End each line with the event's identifier, for `ausearch -a`. Example: events --proof
+    #[arg(long)]
+    pub proof: bool,
+
+    /// The output format: a sentence, one JSON object per line, or comma-separated values; --json and --csv are the same.
+    /// Example: --format csv
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: EventFormat,
+}
+
+/// The output format of `events`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EventFormat {
+    /// A sentence.
+    Text,
+    /// One object a line.
+    Json,
+    /// Comma-separated values, with the names of columns.
+    Csv,
 }
 
 /// `dmns-audit watch`.
@@ -396,6 +508,19 @@ pub struct Watch {
     #[arg(long)]
     pub proof: bool,
 
+    /// Only events of this kind: dm, ns, virt, violation or error. May be repeated. Example: --only violation
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    pub only: Vec<Kind>,
+
+    /// Only events in this container, or about it: its name, an ns_id, or one of its namespaces.
+    /// Example: watch --container web
+    #[arg(long, value_name = "CONTAINER", value_parser = ContainerSelector::parse)]
+    pub container: Option<ContainerSelector>,
+
+    /// Only events of this mapping: its name, its number, or its path. Example: watch --device data
+    #[arg(long, value_name = "DEVICE", value_parser = DeviceSelector::parse)]
+    pub device: Option<DeviceSelector>,
+
     /// End after so many events. Example: --count 1
     #[arg(long, value_name = "NUMBER")]
     pub count: Option<u64>,
@@ -421,16 +546,30 @@ fn uuid(text: &str) -> Result<String, String> {
     }
 }
 
-/// Rewrites auvirt's `-ts` and `-te`, and times of two words, into options that clap accepts.
+/// Rewrites what people type into options that clap accepts: auvirt's `-ts` and `-te`, other names of options, and
+/// times of several words.
 ///
 /// auvirt's `-ts 01/25/2012 12:00:00` has neither two dashes nor one value.
 pub fn modern(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments = arguments.peekable();
     let mut modern = Vec::new();
     while let Some(argument) = arguments.next() {
-        let argument = match argument.to_str() {
-            Some("-ts") => "--start".into(),
-            Some("-te") => "--end".into(),
+        let argument = match argument
+            .to_str()
+            .map(|text| text.split_once('=').unwrap_or((text, "")))
+        {
+            Some(("-ts", "")) => "--start".into(),
+            Some(("-te", "")) => "--end".into(),
+            Some((name @ ("--since" | "--from" | "--until" | "--to"), value)) => {
+                let end = matches!(name, "--until" | "--to");
+                let name = if end { "--end" } else { "--start" };
+                match value {
+                    "" => name.into(),
+                    value => format!("{name}={value}").into(),
+                }
+            }
+            Some(("--json", "")) => "--format=json".into(),
+            Some(("--csv", "")) => "--format=csv".into(),
             _ => argument,
         };
         let whole = argument
@@ -448,18 +587,80 @@ pub fn modern(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
             modern.push(argument);
             continue;
         };
+        // `last night`, `2 days ago`.
+        let begin = time
+            .to_str()
+            .map(|time| time.rsplit('=').next().unwrap_or(time).to_owned());
+        let more = match begin.as_deref() {
+            Some("last") => 1,
+            Some("a" | "an") => 2,
+            Some(number) if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => 2,
+            _ => 0,
+        };
+        for _ in 0..more {
+            let is_word = |next: &OsString| next.to_str().is_some_and(when::is_word);
+            let Some(word) = arguments.next_if(is_word) else {
+                break;
+            };
+            time.push(" ");
+            time.push(word);
+        }
+        let is_ago = |next: &OsString| next == "ago";
         let is_hour = |next: &OsString| {
             next.to_str().is_some_and(|text| {
                 text.contains(':') && text.bytes().all(|b| b.is_ascii_digit() || b == b':')
             })
         };
-        if let Some(hour) = arguments.next_if(is_hour) {
+        for next in [arguments.next_if(is_ago), arguments.next_if(is_hour)]
+            .into_iter()
+            .flatten()
+        {
             time.push(" ");
-            time.push(hour);
+            time.push(next);
         }
         modern.push(time);
     }
     modern
+}
+
+/// Returns what to type instead of an option that `error` does not know, if that is known.
+pub fn instead(error: &clap::Error) -> Option<&'static str> {
+    let argument = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    if argument(ContextKind::InvalidValue) == Some("csv") {
+        return Some(
+            "`dmns-audit events --csv` has comma-separated values; a report has --json, for jq's @csv",
+        );
+    }
+    let name = argument(ContextKind::InvalidArg)?.split('=').next()?;
+    Some(match name {
+        "--path" | "--key" | "--serial" | "--user" | "--by" | "--program" => {
+            "`dmns-audit events` selects events by --path, --key, --user, --serial, --container, --vm, --program and --device"
+        }
+        "--container" | "--namespace" => {
+            "`dmns-audit report ns --container` and `dmns-audit events --container` have it"
+        }
+        "--device" | "--mapping" => {
+            "`dmns-audit report dm --device` and `dmns-audit events --device` have it"
+        }
+        "--vm" | "--guest" | "--domain" => {
+            "`dmns-audit report virt --vm` and `dmns-audit events --vm` have it"
+        }
+        "--active" | "--running" => {
+            "`dmns-audit report ns` and `report dm` have --active; a guest that runs has no end in `report virt`"
+        }
+        "--only" | "--errors" | "--violations" => {
+            "`dmns-audit watch --only` and `dmns-audit events --only` have it"
+        }
+        "--start" | "--end" => {
+            "`dmns-audit report` and `dmns-audit events` have a period; `watch` shows what happens now"
+        }
+        "--html" => "`dmns-audit report dm --html FILE` has it, and so have the other reports",
+        "--follow" | "-f" | "--tail" => "`dmns-audit watch` shows events as they happen",
+        _ => return None,
+    })
 }
 
 /// Returns the subcommand that `error` does not know, if `dmns-audit-record` has it.
@@ -516,6 +717,23 @@ mod tests {
             "--end",
             "now",
             "--start=today 1:00",
+        ];
+        assert_eq!(modern, expected);
+        let line = "events --since -1h --until last night --from=2 days ago --json --to an hour ago --start 10 audit.log";
+        let modern = super::modern(line.split(' ').map(OsString::from));
+        let expected = [
+            "events",
+            "--start",
+            "-1h",
+            "--end",
+            "last night",
+            "--start=2 days ago",
+            "--format=json",
+            "--end",
+            "an hour ago",
+            "--start",
+            "10",
+            "audit.log",
         ];
         assert_eq!(modern, expected);
         assert!(uuid("cabf9532-99f1-3756-930f-59e8f19d4144").is_ok());

@@ -9,6 +9,7 @@
 //! - [`ranges`]: sets of sectors and ids.
 //! - [`report`]: lifetimes of mappings, namespaces and guests.
 //! - [`html`]: the same as an HTML report.
+//! - [`events`]: prints the events that match.
 //! - [`export`]: records as typed rows.
 //! - [`select`]: the filters of the module.
 //! - [`watch`]: events as they happen.
@@ -19,6 +20,7 @@
 
 pub mod args;
 pub mod check;
+pub mod events;
 pub mod export;
 pub mod html;
 pub mod input;

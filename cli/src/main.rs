@@ -4,13 +4,16 @@
 
 use clap::Parser;
 use dmns_audit::args::{
-    self, Check, CheckFormat, Cli, Command, Common, Export, Report, ReportFormat, Select,
-    SpecFormat, Watch, WatchFormat, What,
+    self, Check, CheckFormat, Cli, Command, EventFormat, Events, Export, Input, Report,
+    ReportFormat, Select, SpecFormat, Watch, WatchFormat, What,
 };
+use dmns_audit::check::explain::explain;
 use dmns_audit::check::json::Json;
 use dmns_audit::check::sarif::Sarif;
 use dmns_audit::check::text::Text;
 use dmns_audit::check::{Reporter, check};
+use dmns_audit::events::filter::EventFilter;
+use dmns_audit::events::{self, Format};
 use dmns_audit::export;
 use dmns_audit::html::{self, Page, Tee};
 use dmns_audit::input::Log;
@@ -21,11 +24,11 @@ use dmns_audit::select;
 use dmns_audit::spec;
 use dmns_audit::terminal::Terminal;
 use dmns_audit::watch;
+use dmns_audit::watch::filter::Filter;
 use dmns_audit::when::{self, Bound, Clock, Window};
 use dmns_audit_uapi::filter::Mode;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -39,6 +42,9 @@ fn main() -> ExitCode {
                 eprintln!(
                     "\n  `{moved}` is a command of dmns-audit-record: dmns-audit-record {moved} --help"
                 );
+            }
+            if let Some(instead) = args::instead(&error) {
+                eprintln!("\n  {instead}");
             }
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
@@ -77,6 +83,7 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
     }
     let code = match &cli.command {
         Command::Check(args) => run_check(args, &terminal, &mut out)?,
+        Command::Events(args) => run_events(args, terminal, &mut out)?,
         Command::Export(args) => run_export(args, &mut out)?,
         Command::Report(report) => run_report(report, terminal, &mut out)?,
         Command::Watch(args) => {
@@ -127,6 +134,10 @@ fn at(path: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
 }
 
 fn run_check(args: &Check, terminal: &Terminal, out: &mut dyn Write) -> io::Result<ExitCode> {
+    if let Some(rule) = args.explain {
+        explain(rule, out)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut log = match args.journal {
         true => Log::journal()?,
         false => Log::of_host(&args.files, args.host.as_deref())?,
@@ -187,13 +198,86 @@ fn run_export(args: &Export, out: &mut dyn Write) -> io::Result<ExitCode> {
     })
 }
 
+fn run_events(args: &Events, terminal: Terminal, out: &mut dyn Write) -> io::Result<ExitCode> {
+    exist(&args.input, &["--container", "--vm", "--path"])?;
+    let options = Options {
+        proof: args.proof,
+        ..options(&args.input, terminal)?
+    };
+    let mut filter = EventFilter {
+        path: args.path.clone(),
+        key: args.key.clone(),
+        user: args.user.clone(),
+        serial: args.serial.clone(),
+        vm: args.vm.clone(),
+        program: args.program.clone(),
+        common: Filter::new(
+            args.only.clone(),
+            args.container.clone(),
+            args.device.clone(),
+        ),
+    };
+    let format = match args.format {
+        EventFormat::Text => Format::Text,
+        EventFormat::Json => Format::Json,
+        EventFormat::Csv => Format::Csv,
+    };
+    let mut log = open(&args.input)?;
+    let mut whole = true;
+    let totals = events::events(&mut log, &options, &mut filter, format, out, |problem| {
+        eprintln!("dmns-audit: {problem}");
+        whole = false;
+    })?;
+    out.flush()?;
+    remarks(&log, &totals.unread);
+    if let Some(none) = &totals.none {
+        eprintln!("dmns-audit: {none}");
+    }
+    Ok(match (whole, totals.none.is_some()) {
+        (false, _) => ExitCode::from(2),
+        (true, true) => ExitCode::from(1),
+        (true, false) => ExitCode::SUCCESS,
+    })
+}
+
+/// Checks that the words in the place of logs are files: a name may have been meant for one of `instead`.
+fn exist(input: &Input, instead: &[&str]) -> io::Result<()> {
+    let is_word = |path: &&PathBuf| {
+        let text = path.to_string_lossy();
+        *text != *"-" && !text.contains(['/', '.']) && !path.exists()
+    };
+    let Some(word) = input.files.iter().find(is_word) else {
+        return Ok(());
+    };
+    let word = word.display();
+    let options: Vec<String> = instead
+        .iter()
+        .map(|option| format!("{option} {word}"))
+        .collect();
+    let message = format!(
+        "there is no file {word} here; did you mean {}?",
+        options.join(", or ")
+    );
+    Err(io::Error::new(io::ErrorKind::NotFound, message))
+}
+
 fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::Result<ExitCode> {
     let common = match report {
         Report::Virt(args) => &args.common,
-        Report::Dm(common) => common,
+        Report::Dm(args) => &args.common,
         Report::Ns(args) => &args.common,
     };
-    let options = options(common, terminal)?;
+    match report {
+        Report::Virt(_) => exist(&common.input, &["--vm"])?,
+        Report::Dm(_) => exist(&common.input, &["--device"])?,
+        Report::Ns(_) => exist(&common.input, &["--container"])?,
+    }
+    let options = Options {
+        all_events: common.all_events,
+        proof: common.proof,
+        json: common.format == ReportFormat::Json,
+        ..options(&common.input, terminal)?
+    };
     let page_options = html::options(&options);
     let ask = match report {
         Report::Virt(args) => virt::VirtOptions {
@@ -207,7 +291,7 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
     };
     let every = virt::VirtOptions::default();
     let every_namespace = ns::NsOptions::default();
-    let mut read = Reading::new(open(common)?);
+    let mut read = Reading::new(open(&common.input)?);
     // Whether it can be written is known before a long log is read.
     let to_stdout = common.html.as_deref() == Some(Path::new("-"));
     let file: Option<Box<dyn Write>> = match &common.html {
@@ -217,19 +301,24 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
         None => None,
     };
     let mut page = file.map(|file| (file, Page::new(&page_options, &every, &every_namespace)));
+    let mut matched = true;
     match report {
         Report::Virt(_) => {
             let mut report = virt::Report::new(&options, &ask);
             read.all(&mut report, page.as_mut().map(|(_, page)| page))?;
             if !to_stdout && read.is_understood() {
-                report.end(out)?;
+                matched = report.end(out)?;
             }
         }
-        Report::Dm(_) => {
-            let mut report = dm::Report::new(&options);
+        Report::Dm(args) => {
+            let ask = dm::DmOptions {
+                device: args.device.clone(),
+                active: args.active,
+            };
+            let mut report = dm::Report::new(&options).only(ask);
             read.all(&mut report, page.as_mut().map(|(_, page)| page))?;
             if !to_stdout && read.is_understood() {
-                report.end(out)?;
+                matched = report.end(out)?;
             }
         }
         Report::Ns(args) => {
@@ -244,7 +333,7 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
             let mut report = ns::Report::new(&options, &ask);
             read.all(&mut report, page.as_mut().map(|(_, page)| page))?;
             if !to_stdout && read.is_understood() {
-                report.end(out)?;
+                matched = report.end(out)?;
             }
         }
     }
@@ -258,9 +347,10 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
         }
         None => {}
     }
-    Ok(match read.whole {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(2),
+    Ok(match (read.whole, matched) {
+        (false, _) => ExitCode::from(2),
+        (true, false) => ExitCode::from(1),
+        (true, true) => ExitCode::SUCCESS,
     })
 }
 
@@ -336,7 +426,8 @@ fn remarks(log: &Log, unread: &Unread) {
     }
 }
 
-fn options(common: &Common, terminal: Terminal) -> io::Result<Options> {
+/// Returns the options that all readers of logs have.
+fn options(common: &Input, terminal: Terminal) -> io::Result<Options> {
     let clock = Clock::local();
     let now = clock.now();
     let time = |text: &Option<String>, option: &str, bound: Bound| match text {
@@ -357,19 +448,17 @@ fn options(common: &Common, terminal: Terminal) -> io::Result<Options> {
     }
     Ok(Options {
         window,
-        all_events: common.all_events,
-        proof: common.proof,
-        json: common.format == ReportFormat::Json,
         terminal,
         clock: clock.fitting(terminal.width),
         users: Users::default(),
         // A log that is named may be of another machine, or of another time.
         machine: (common.files.is_empty() && common.file.is_empty() && !common.stdin)
             .then(|| PathBuf::from("/")),
+        ..Options::default()
     })
 }
 
-fn open(common: &Common) -> io::Result<Log> {
+fn open(common: &Input) -> io::Result<Log> {
     if common.journal {
         return Log::journal();
     }
@@ -429,23 +518,23 @@ fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Resul
             .as_ref()
             .map(|path| watch::metrics::Metrics::new(path, root)),
     };
+    let filter = Filter::new(
+        args.only.clone(),
+        args.container.clone(),
+        args.device.clone(),
+    );
     match file {
         Some(path) => {
-            // The audit log is readable by root only, and so is this.
-            let file = OpenOptions::new()
-                .append(true)
-                .create(true)
-                .mode(0o600)
-                .open(path)
-                .map_err(at(path))?;
+            let file = watch::appended::Appended::open(path).map_err(at(path))?;
             watch::watch(
                 &source,
                 &options,
                 &ask,
                 sinks,
+                filter,
                 &mut BufWriter::new(Named(file, path)),
             )
         }
-        None => watch::watch(&source, &options, &ask, sinks, out),
+        None => watch::watch(&source, &options, &ask, sinks, filter, out),
     }
 }

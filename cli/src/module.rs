@@ -94,9 +94,23 @@ mod tests {
         }
     }
 
+    /// The version stands in five files, which a release changes together.
     #[test]
-    fn the_module_in_this_checkout_has_our_version() {
-        let version = concat!("MODULE_VERSION(\"", env!("CARGO_PKG_VERSION"), "\")");
-        assert!(include_str!("../../kmod/helpers.c").contains(version));
+    fn module_packages_and_changelog_have_our_version() {
+        let version = env!("CARGO_PKG_VERSION");
+        let module = include_str!("../../kmod/helpers.c");
+        assert!(module.contains(&format!("MODULE_VERSION(\"{version}\")")));
+        let package = include_str!("../../debian/changelog");
+        assert!(package.starts_with(&format!("dmns-audit ({version}) ")));
+        let changes = include_str!("../../CHANGELOG.md");
+        let newest = changes.lines().find(|line| line.starts_with("## "));
+        assert_eq!(
+            newest.and_then(|line| line.split([' ', ',']).nth(1)),
+            Some(version)
+        );
+        let fuzz = include_str!("../fuzz/Cargo.lock");
+        assert!(fuzz.contains(&format!(
+            "name = \"dmns-audit-cli\"\nversion = \"{version}\"\n"
+        )));
     }
 }

@@ -17,8 +17,55 @@ pub enum Bound {
 }
 
 /// The words that are times.
-pub const WORDS: &str =
-    "now, recent, boot, today, yesterday, this-week, week-ago, this-month, this-year";
+pub const WORDS: &str = "now, recent, boot, today, yesterday, last-night, this-week, last-week, week-ago, this-month, last-month, this-year";
+
+/// Returns whether `word` may follow another one in a time: `last night`, `2 days ago`.
+pub fn is_word(word: &str) -> bool {
+    matches!(word, "night" | "month" | "ago") || unit(word).is_some()
+}
+
+/// Returns the seconds of a unit of time.
+fn unit(word: &str) -> Option<i64> {
+    let word = match word.len() {
+        0..=2 => word,
+        _ => word.strip_suffix('s').unwrap_or(word),
+    };
+    Some(match word {
+        "s" | "sec" | "second" => 1,
+        "m" | "min" | "minute" => 60,
+        "h" | "hr" | "hour" => 3600,
+        "d" | "day" => 86400,
+        "w" | "week" => 7 * 86400,
+        _ => return None,
+    })
+}
+
+/// Reads a distance from now, in seconds: `-1h`, `-1h30m`, `2 days ago`, `an hour ago`.
+fn distance(text: &str) -> Option<i64> {
+    let text = text.replace('-', " ");
+    let (negative, past) = (text.starts_with(' '), text.trim().strip_suffix("ago"));
+    let rest = match (negative, past) {
+        (_, Some(rest)) => rest,
+        (true, None) => text.trim(),
+        (false, None) => return None,
+    };
+    let mut rest = rest.trim();
+    if let Some(word) = rest.strip_prefix("an ").or_else(|| rest.strip_prefix("a ")) {
+        return unit(word.trim());
+    }
+    let mut sum: Option<i64> = None;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, after) = rest.split_at(digits);
+        let after = after.trim_start();
+        let letters = after.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let (word, after) = after.split_at(letters);
+        let part = number.parse::<i64>().ok()?.checked_mul(unit(word)?)?;
+        sum = sum.unwrap_or(0).checked_add(part);
+        rest = after.trim_start();
+    }
+    sum
+}
 
 /// From when to when records count, in seconds since 1970, both ends included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +102,17 @@ pub fn parse(text: &str, bound: Bound, now: &Zoned) -> Result<i64, String> {
     if let Some(seconds) = text.strip_prefix('@') {
         return seconds.parse().map_err(|_| explain());
     }
+    if let Some(distance) = distance(text) {
+        return now
+            .timestamp()
+            .as_second()
+            .checked_sub(distance)
+            .ok_or_else(explain);
+    }
+    let text = &match text.strip_prefix("last ") {
+        Some(word) => format!("last-{word}"),
+        None => text.to_owned(),
+    };
     let mut parts = text.split([' ', 'T']).filter(|part| !part.is_empty());
     let (first, second) = (parts.next().ok_or_else(explain)?, parts.next());
     if parts.next().is_some() {
@@ -70,6 +128,10 @@ pub fn parse(text: &str, bound: Bound, now: &Zoned) -> Result<i64, String> {
             "recent" => now.checked_sub(SignedDuration::from_mins(10)).ok(),
             "boot" => Some(booted(now)?),
             "today" if bound == Bound::End => Some(now.clone()),
+            "last-hour" if bound == Bound::Start => {
+                now.checked_sub(SignedDuration::from_hours(1)).ok()
+            }
+            "last-hour" => Some(now.clone()),
             _ => None,
         };
         if let Some(moment) = moment {
@@ -88,6 +150,30 @@ pub fn parse(text: &str, bound: Bound, now: &Zoned) -> Result<i64, String> {
             before(Span::new().days(days))?
         }
         "week-ago" => before(Span::new().days(7))?,
+        // From six in the evening to six in the morning.
+        "last-night" if second.is_none() => {
+            let (days, hour) = match bound {
+                Bound::Start => (1, 18),
+                Bound::End => (0, 6),
+            };
+            let at = before(Span::new().days(days))?;
+            let at = seconds(at, Time::constant(hour, 0, 0, 0), now.time_zone())?;
+            return Ok(at.min(now.timestamp().as_second()));
+        }
+        "last-week" => {
+            let days = today.weekday().to_sunday_zero_offset();
+            match bound {
+                Bound::Start => before(Span::new().days(i64::from(days) + 7))?,
+                Bound::End => before(Span::new().days(i64::from(days) + 1))?,
+            }
+        }
+        "last-month" => {
+            let last = today.first_of_month().yesterday().map_err(|_| explain())?;
+            match bound {
+                Bound::Start => last.first_of_month(),
+                Bound::End => last,
+            }
+        }
         "this-month" => today.first_of_month(),
         "this-year" => today.first_of_year(),
         date => self::date(date).ok_or_else(explain)?,
@@ -410,6 +496,17 @@ mod tests {
             ),
             ("18:00", "2026-11-21 18:00:00", "2026-11-21 18:00:00"),
             ("@86400", "1970-01-02 00:00:00", "1970-01-02 00:00:00"),
+            ("-1h", "2026-11-21 03:17:59", "2026-11-21 03:17:59"),
+            ("-1h30m", "2026-11-21 02:47:59", "2026-11-21 02:47:59"),
+            ("1 hour ago", "2026-11-21 03:17:59", "2026-11-21 03:17:59"),
+            ("an hour ago", "2026-11-21 03:17:59", "2026-11-21 03:17:59"),
+            ("2 days ago", "2026-11-19 04:17:59", "2026-11-19 04:17:59"),
+            ("3h ago", "2026-11-21 01:17:59", "2026-11-21 01:17:59"),
+            ("2-weeks-ago", "2026-11-07 04:17:59", "2026-11-07 04:17:59"),
+            ("last night", "2026-11-20 18:00:00", "2026-11-21 04:17:59"),
+            ("last-week", "2026-11-08 00:00:00", "2026-11-14 23:59:59"),
+            ("last month", "2026-10-01 00:00:00", "2026-10-31 23:59:59"),
+            ("last-hour", "2026-11-21 03:17:59", "2026-11-21 04:17:59"),
         ] {
             assert_eq!(parsed(text, Bound::Start).as_deref(), Ok(start), "{text}");
             assert_eq!(parsed(text, Bound::End).as_deref(), Ok(end), "{text}");
@@ -427,6 +524,14 @@ mod tests {
             "1:2:3:4",
             "@x",
             "today now x",
+            "-1",
+            "-1x",
+            "ago",
+            "1 ago",
+            "-99999999999999999999h",
+            "-9000000000000000000w",
+            "last",
+            "last tuesday",
         ] {
             let refused = parsed(text, Bound::Start).expect_err(text);
             assert!(

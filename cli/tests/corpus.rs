@@ -31,7 +31,7 @@ fn run(arguments: &[&str], files: &[&str]) -> Output {
 /// What each command prints about `files`.
 fn session(files: &[&str]) -> String {
     let mut all = String::new();
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 9] = [
         &["check", "--strict"],
         &["report", "dm", "--all-events"],
         &["report", "ns"],
@@ -39,6 +39,7 @@ fn session(files: &[&str]) -> String {
         &["report", "ns", "--container", "31"],
         &["report", "virt", "--all-events"],
         &["export", "--host", "here"],
+        &["events"],
         &["watch", "--stdin"],
     ];
     for command in commands {
@@ -154,6 +155,7 @@ corpus! {
     kernel_order: "e-kernel-order.log";
     ausearch: "e-ausearch.log";
     last_record: "e-last-record.log";
+    late_creation: "e-late-creation.log";
     container: "f-container.log";
     arches: "f-arches.log";
     names: "f-names.log";
@@ -163,6 +165,15 @@ corpus! {
     users: "f-users.log";
     long_name: "f-long-name.log";
     bom: "g-bom.log";
+    carriage_returns: "g-cr.log";
+    gzip_twice: "g-gzip-twice.log.gz";
+    gzip_nuls: "g-gzip-nuls.log.gz";
+    json_before: "a-json-before.log";
+    some_name_none: "c-some-name-none.log";
+    dmesg_german: "d-dmesg-german.log";
+    dmesg_levels: "d-dmesg-levels.log";
+    kmsg: "d-kmsg.log";
+    syslog_german: "d-syslog-german.log";
     nuls: "g-nuls.log";
     nuls_within: "g-nuls-within.log";
     first_numbers: "g-first-numbers.log";
@@ -179,8 +190,9 @@ fn printed(arguments: &[&str], files: &[&str]) -> String {
 
 #[test]
 fn what_has_no_record_is_an_error_of_every_command() {
-    let commands: [&[&str]; 5] = [
+    let commands: [&[&str]; 6] = [
         &["check"],
+        &["events"],
         &["report", "dm"],
         &["report", "ns"],
         &["report", "virt"],
@@ -269,6 +281,13 @@ fn records_are_the_same_whatever_stands_around_them() {
         &["a-compressed.log.lz4"],
         &["c-copies/audit.log"],
         &["g-bom.log"],
+        &["g-cr.log"],
+        &["g-gzip-twice.log.gz"],
+        &["g-gzip-nuls.log.gz"],
+        &["a-json-before.log"],
+        &["d-dmesg-german.log"],
+        &["d-dmesg-levels.log"],
+        &["d-kmsg.log"],
     ]);
     same(&[&["a-journal-kernel.json"], &["a-journal-kernel.export"]]);
     same(&[
@@ -276,6 +295,33 @@ fn records_are_the_same_whatever_stands_around_them() {
         &["c-copies/audit.log.1", "c-copies/audit.log.1.gz"],
     ]);
     assert!(printed(reports[0], &["b-035.log"]).contains("edda (integritysetup)"));
+}
+
+#[test]
+fn lines_of_another_program_are_no_findings() {
+    for file in [
+        "d-dmesg-german.log",
+        "d-dmesg-levels.log",
+        "d-kmsg.log",
+        "d-syslog-german.log",
+    ] {
+        let output = run(&["check", "--strict"], &[file]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{file}: {text}");
+        assert!(text.contains("nothing found"), "{file}: {text}");
+    }
+}
+
+#[test]
+fn a_creation_that_stands_after_its_deletion_is_no_active_container() {
+    let late = printed(&["report", "ns"], &["e-late-creation.log"]);
+    assert!(late.contains("2026-11-23 02:13:27"), "{late}");
+    assert!(!late.contains("active"), "{late}");
+    let active = printed(&["report", "ns", "--active"], &["e-late-creation.log"]);
+    assert!(active.contains("no container"), "{active}");
+    let tree = printed(&["report", "ns", "--tree"], &["e-late-creation.log"]);
+    assert_eq!(tree.matches("2026-11-23 02:13:27").count(), 3, "{tree}");
+    assert_eq!(tree.matches("unshare").count(), 3, "{tree}");
 }
 
 #[test]

@@ -61,6 +61,8 @@ sessions! {
         "report virt -ts 01/25/2012 12:00:00 -te 01/25/2012 virt.log",
         "report virt --start tomorrow virt.log", "report virt --start today --end yesterday virt.log",
         "report virt --vm nobody virt.log", "report virt --uuid x virt.log";
+    events: "events --proof --container db containers.log", "events --format csv --vm plain libvirt.log",
+        "events --format json --serial 67 libvirt.log", "events --device 253:1 --only violation libvirt.log", "events --user ed dm.log";
     check_libvirt: "check --format json libvirt.log", "check --strict --expect net-without-open --expect detach-without-attach \
         --expect encoding --expect guest-stop libvirt.log";
     report_libvirt: "report virt libvirt.log", "report virt --all-events libvirt.log",

@@ -6,7 +6,7 @@
 
 Logs are generated of hosts between which guests move, that reboot, and of which records are missing; each host's log
 is in three rotated files. The rows of `export` are cut into pieces and loaded in any order, half of them twice.
-`--figures` prints how long each step took, and loads once. scripts/fleet-test.sh installs what this needs.
+`--figures` prints how long each step took, and loads once. scripts/test/fleet.sh installs what this needs.
 """
 
 import argparse

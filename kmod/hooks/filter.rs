@@ -6,9 +6,9 @@
 //! None of the handlers here sleeps, so `synchronize_rcu_tasks()` waits for their end: they do
 //! without SRCU, which would cost each system call more than they do.
 
-use super::ffi_export;
 use crate::audit::event;
 use crate::bindings;
+use crate::ffi::ffi_export;
 use crate::filter;
 use crate::ftrace::Args;
 use crate::task::TaskNs;

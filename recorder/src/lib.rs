@@ -9,5 +9,6 @@
 
 pub mod args;
 pub mod audit;
+mod error;
 pub mod oci;
 pub mod run;

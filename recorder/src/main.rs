@@ -21,20 +21,20 @@ fn act(cli: Cli) -> io::Result<ExitCode> {
         Command::RunGuest(args) => run_guest(args),
         Command::OciHook(args) => {
             let OciPaths { socket, state, log } = args.paths;
-            let ask = oci::Ask {
+            let options = oci::Options {
                 strict: args.strict,
                 socket,
                 state,
                 log,
             };
-            Ok(match oci::hook(&ask, io::stdin().lock()) {
+            Ok(match oci::hook(&options, io::stdin().lock()) {
                 true => ExitCode::SUCCESS,
                 false => ExitCode::from(2),
             })
         }
         Command::OciForward(args) => {
             let OciPaths { socket, state, log } = args.paths;
-            oci::forward::run(&oci::forward::Ask {
+            oci::forward::run(&oci::forward::Options {
                 socket,
                 state,
                 log,
@@ -43,7 +43,7 @@ fn act(cli: Cli) -> io::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::OciWrap(args) => {
-            oci::wrap::run(&oci::wrap::Ask {
+            oci::wrap::run(&oci::wrap::Options {
                 strict: args.strict,
                 command: args.command,
             })?;
@@ -53,7 +53,7 @@ fn act(cli: Cli) -> io::Result<ExitCode> {
 }
 
 fn run_guest(args: RunGuest) -> io::Result<ExitCode> {
-    let ask = run::Ask {
+    let options = run::options::Options {
         name: args.name,
         uuid: args.uuid,
         strict: args.strict,
@@ -63,5 +63,5 @@ fn run_guest(args: RunGuest) -> io::Result<ExitCode> {
         poll: Duration::from_secs(args.poll),
         command: args.command,
     };
-    run::run(&ask).map(ExitCode::from)
+    run::run(&options).map(ExitCode::from)
 }

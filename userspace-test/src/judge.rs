@@ -4,7 +4,7 @@
 //! do not add up, a record off the contract, or another result of `ausearch`.
 
 use crate::expect::show;
-use crate::guest::Guest;
+use crate::guest::{EMITTED, Guest};
 use crate::prepare;
 use crate::scenario::Scenario;
 use anyhow::{Context, Result, bail};
@@ -43,10 +43,6 @@ const SPLATS: [&str; 23] = [
     "kmemleak: Cannot ",
     "new suspected memory leaks",
 ];
-
-/// Waits until the module has recorded its baseline, and has deferred no record any more.
-pub(crate) const EMITTED: &str = "while grep -sq '^re[ac].*ing' /sys/kernel/security/dmns_audit/baseline || \
-    awk 'NR > 1 { n += $NF } END { exit n == 0 }' /sys/kernel/security/dmns_audit/counters 2>/dev/null; do sleep 0.1; done";
 
 /// The timeout of `ausearch`: there may be many records.
 const SEARCH: Duration = Duration::from_secs(300);

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// The files of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Prepared {
-    /// `vmlinuz`, `modules/`, `build/` and their versions: see `scripts/kernel.sh`.
+    /// `vmlinuz`, `modules/`, `build/` and their versions: see `scripts/build/kernel.sh`.
     pub(crate) kernel: PathBuf,
     /// The guest's disk.
     pub(crate) guest: PathBuf,
@@ -78,7 +78,12 @@ pub(crate) fn prepare(extras: &Extras<'_>, multiplier: Option<u32>) -> Result<Pr
     fs::create_dir_all(&cache).with_context(|| cache.display().to_string())?;
     let _lock = lock(&cache)?;
     let script = |what: &str, name: &str, arguments: &[&Path]| {
-        step(what, &cache, &project.join("scripts").join(name), arguments)
+        step(
+            what,
+            &cache,
+            &project.join("scripts/build").join(name),
+            arguments,
+        )
     };
 
     script("host tools", "host-tools.sh", &[])?;

@@ -18,52 +18,56 @@ use super::shape::{
     VM,
     VM_PID,
     field,
-    inner, //
+    inner,
+    shape, //
 };
 use crate::contract::Syntax;
 
-/// Something that a guest has had, and has: `old-disk="?" new-disk="/dev/mapper/x"`.
+/// Declares a record that libvirt writes in this function.
+macro_rules! libvirt {
+    ($ty:ident, $about:expr, $function:literal, $meaning:literal, $($own:expr),+ $(,)?) => {
+        shape!(
+            $ty,
+            $about,
+            concat!($function, "() in libvirt's src/conf/domain_audit.c"),
+            $meaning,
+            $($own),+
+        )
+    };
+}
+
+/// Declares a record of a guest's resource.
+macro_rules! resource {
+    ($about:expr, $function:literal, $meaning:literal, $($own:expr),+ $(,)?) => {
+        libvirt!(Resource, $about, $function, $meaning, RESRC, REASON, VM, UUID, $($own),+)
+    };
+}
+
+/// Declares a record of a resource before and after: `old-disk="?" new-disk="/dev/mapper/x"`.
 macro_rules! change {
-    ($kind:literal, $syntax:expr, $source:literal, $meaning:literal) => {
-        Shape {
-            ty: VirtType::Resource,
-            about: concat!("resrc=", $kind),
-            meaning: $meaning,
-            source: concat!($source, "() in libvirt's src/conf/domain_audit.c"),
-            fields: inner![
-                RESRC,
-                REASON,
-                VM,
-                UUID,
-                field(concat!("old-", $kind), $syntax),
-                field(concat!("new-", $kind), $syntax),
-            ],
-        }
+    ($kind:literal, $syntax:expr, $function:literal, $meaning:literal) => {
+        resource!(
+            concat!("resrc=", $kind),
+            $function,
+            $meaning,
+            field(concat!("old-", $kind), $syntax),
+            field(concat!("new-", $kind), $syntax),
+        )
     };
 }
 
-macro_rules! shape {
-    ($ty:ident, $about:literal, $source:literal, $meaning:literal, $($own:expr),+ $(,)?) => {
-        Shape {
-            ty: VirtType::$ty,
-            about: $about,
-            meaning: $meaning,
-            source: concat!($source, "() in libvirt's src/conf/domain_audit.c"),
-            fields: inner![$($own),+],
-        }
-    };
-}
-
-/// A record of the SPEC that no program writes yet: its fields are this project's proposal.
+/// Declares a record of the SPEC that no program writes yet: its fields are this project's proposal.
 macro_rules! proposed {
     ($ty:ident, $meaning:literal, $($own:expr),+ $(,)?) => {
-        Shape {
-            ty: VirtType::$ty,
-            about: "",
-            meaning: $meaning,
-            source: "SPEC Virtualization Manager Guest Lifecycle Events; docs/reference/virt-records.md",
-            fields: inner![VM, UUID, $($own),+],
-        }
+        shape!(
+            $ty,
+            "",
+            "SPEC Virtualization Manager Guest Lifecycle Events; docs/reference/virt-records.md",
+            $meaning,
+            VM,
+            UUID,
+            $($own),+
+        )
     };
 }
 
@@ -71,7 +75,7 @@ use Syntax::{I64, Untrusted};
 
 /// Their shapes.
 pub(super) const SHAPES: [Shape; 30] = [
-    shape!(
+    libvirt!(
         Control,
         "op=start",
         "virDomainAuditLifecycle",
@@ -82,7 +86,7 @@ pub(super) const SHAPES: [Shape; 30] = [
         UUID,
         VM_PID
     ),
-    shape!(
+    libvirt!(
         Control,
         "op=stop",
         "virDomainAuditLifecycle",
@@ -93,7 +97,7 @@ pub(super) const SHAPES: [Shape; 30] = [
         UUID,
         VM_PID
     ),
-    shape!(
+    libvirt!(
         Control,
         "op=init",
         "virDomainAuditInit",
@@ -118,15 +122,10 @@ pub(super) const SHAPES: [Shape; 30] = [
         "virDomainAuditNet",
         "an interface, by its MAC"
     ),
-    shape!(
-        Resource,
+    resource!(
         "resrc=net reason=open",
         "virDomainAuditNetDevice",
         "a descriptor was opened for an interface; whether the guest gets it is in a start or attach of its MAC",
-        RESRC,
-        REASON,
-        VM,
-        UUID,
         field("net", Syntax::Mac),
         PATH,
         RDEV
@@ -152,139 +151,84 @@ pub(super) const SHAPES: [Shape; 30] = [
     change!("mem", I64, "virDomainAuditMemory", "memory, in KiB"),
     change!("vcpu", I64, "virDomainAuditVcpu", "virtual processors"),
     change!("iothread", I64, "virDomainAuditIOThread", "I/O threads"),
-    shape!(
-        Resource,
+    resource!(
         "resrc=dev",
         "virDomainAuditHostdev",
         "a device of the host",
-        RESRC,
-        REASON,
-        VM,
-        UUID,
         field("bus", Syntax::Word),
         DEVICE
     ),
-    shape!(
-        Resource,
+    resource!(
         "resrc=hostdev disk=",
         "virDomainAuditHostdev",
         "a block device of the host, for a container",
-        RESRC,
-        REASON,
-        VM,
-        UUID,
         field("disk", Untrusted)
     ),
-    shape!(
-        Resource,
+    resource!(
         "resrc=hostdev chardev=",
         "virDomainAuditHostdev",
         "a character device of the host, for a container",
-        RESRC,
-        REASON,
-        VM,
-        UUID,
         field("chardev", Untrusted)
     ),
-    shape!(
-        Resource,
+    resource!(
         "resrc=tpm",
         "virDomainAuditTPM",
         "a TPM of the host",
-        RESRC,
-        REASON,
-        VM,
-        UUID,
         DEVICE
     ),
-    shape!(
-        Resource,
+    resource!(
         "resrc=tpm-emulator",
         "virDomainAuditTPM",
         "an emulated TPM, by its socket",
-        RESRC,
-        REASON,
-        VM,
-        UUID,
         DEVICE
     ),
-    shape!(
-        Resource,
+    resource!(
         "resrc=shmem",
         "virDomainAuditShmem",
         "memory that guests share",
-        RESRC,
-        REASON,
-        VM,
-        UUID,
         field("size", Syntax::U64),
         PATH
     ),
-    shape!(
-        Resource,
+    resource!(
         "resrc=ivshmem-socket",
         "virDomainAuditShmem",
         "memory that a server shares",
-        RESRC,
-        REASON,
-        VM,
-        UUID,
         PATH
     ),
-    shape!(
-        Resource,
+    resource!(
         "resrc=evdev",
         "virDomainAuditInput",
         "an input device of the host",
-        RESRC,
-        REASON,
-        VM,
-        UUID,
         PATH
     ),
-    shape!(
-        Resource,
+    resource!(
         "resrc=cgroup class=all",
         "virDomainAuditCgroup",
         "every device was allowed or denied",
-        RESRC,
-        REASON,
-        VM,
-        UUID,
         CGROUP,
         CLASS
     ),
-    shape!(
-        Resource,
+    resource!(
         "resrc=cgroup class=major",
         "virDomainAuditCgroupMajor",
         "the devices of a major number were allowed or denied",
-        RESRC,
-        REASON,
-        VM,
-        UUID,
         CGROUP,
         CLASS,
         field("category", Syntax::Word),
         field("maj", Syntax::MajorHex),
         ACL
     ),
-    shape!(
-        Resource,
+    resource!(
         "resrc=cgroup class=path",
         "virDomainAuditCgroupPath",
         "a device was allowed or denied",
-        RESRC,
-        REASON,
-        VM,
-        UUID,
         CGROUP,
         CLASS,
         PATH,
         RDEV,
         ACL
     ),
-    shape!(
+    libvirt!(
         MachineId,
         "",
         "virDomainAuditSecurityLabel",

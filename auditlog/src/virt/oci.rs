@@ -7,19 +7,27 @@
 use super::VirtType;
 use super::shape::{
     ACL, CGROUP, CLASS, ID, OP, PATH, RDEV, REASON, RESRC, Shape, VM, VM_PID, field, inner,
-    optional,
+    optional, shape,
 };
 use crate::contract::Syntax;
 
-macro_rules! shape {
+/// Declares a record that the hook writes.
+macro_rules! oci {
     ($ty:ident, $about:literal, $meaning:literal, $($own:expr),+ $(,)?) => {
-        Shape {
-            ty: VirtType::$ty,
-            about: $about,
-            meaning: $meaning,
-            source: "dmns-audit-record oci-hook; docs/guide/containers.md",
-            fields: inner![$($own),+],
-        }
+        shape!(
+            $ty,
+            $about,
+            "dmns-audit-record oci-hook; docs/guide/containers.md",
+            $meaning,
+            $($own),+
+        )
+    };
+}
+
+/// Declares a record of a container's resource.
+macro_rules! resource {
+    ($about:literal, $meaning:literal, $($own:expr),+ $(,)?) => {
+        oci!(Resource, $about, $meaning, RESRC, REASON, VM, ID, $($own),+)
     };
 }
 
@@ -27,7 +35,7 @@ use Syntax::{U64OrUnknown, Untrusted};
 
 /// Their shapes.
 pub(super) const SHAPES: [Shape; 10] = [
-    shape!(
+    oci!(
         Control,
         "op=start virt=oci",
         "a container was made, and its program runs next",
@@ -50,7 +58,7 @@ pub(super) const SHAPES: [Shape; 10] = [
         optional("pod", Untrusted),
         optional("claim-uid", Syntax::U32)
     ),
-    shape!(
+    oci!(
         Control,
         "op=stop virt=oci",
         "a container has ended",
@@ -62,85 +70,50 @@ pub(super) const SHAPES: [Shape; 10] = [
         optional("status", Syntax::U32),
         optional("claim-uid", Syntax::U32)
     ),
-    shape!(
-        Resource,
+    resource!(
         "resrc=fs virt=oci",
         "a folder or file of the host, in a container",
-        RESRC,
-        REASON,
-        VM,
-        ID,
         field("old-fs", Untrusted),
         field("new-fs", Untrusted)
     ),
-    shape!(
-        Resource,
+    resource!(
         "resrc=disk virt=oci",
         "a mapping or block device with a filesystem in a container",
-        RESRC,
-        REASON,
-        VM,
-        ID,
         field("old-disk", Untrusted),
         field("new-disk", Untrusted)
     ),
-    shape!(
-        Resource,
+    resource!(
         "resrc=net virt=oci",
         "an interface of a container, by its MAC",
-        RESRC,
-        REASON,
-        VM,
-        ID,
         field("old-net", Untrusted),
         field("new-net", Untrusted)
     ),
-    shape!(
-        Resource,
+    resource!(
         "resrc=hostdev virt=oci disk=",
         "a block device of the host, for a container",
-        RESRC,
-        REASON,
-        VM,
-        ID,
         field("disk", Untrusted)
     ),
-    shape!(
-        Resource,
+    resource!(
         "resrc=hostdev virt=oci chardev=",
         "a character device of the host, for a container",
-        RESRC,
-        REASON,
-        VM,
-        ID,
         field("chardev", Untrusted)
     ),
-    shape!(
-        Resource,
+    resource!(
         "resrc=cgroup virt=oci class=all",
         "a container may use every device",
-        RESRC,
-        REASON,
-        VM,
-        ID,
         CGROUP,
         CLASS
     ),
-    shape!(
-        Resource,
+    resource!(
         "resrc=cgroup virt=oci class=path",
         "a container may use a device",
-        RESRC,
-        REASON,
-        VM,
-        ID,
         CGROUP,
         CLASS,
         PATH,
         RDEV,
         ACL
     ),
-    shape!(
+    oci!(
         MachineId,
         "virt=oci",
         "a container's name and labels: a start begins with it",

@@ -53,6 +53,21 @@ macro_rules! inner {
 
 pub(super) use inner;
 
+/// Declares a record: type, subject, source, meaning, and its own fields.
+macro_rules! shape {
+    ($ty:ident, $about:expr, $source:expr, $meaning:expr, $($own:expr),+ $(,)?) => {
+        Shape {
+            ty: VirtType::$ty,
+            about: $about,
+            meaning: $meaning,
+            source: $source,
+            fields: inner![$($own),+],
+        }
+    };
+}
+
+pub(super) use shape;
+
 /// The layout of a record about one kind of subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {

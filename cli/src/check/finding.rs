@@ -2,8 +2,8 @@
 
 //! Findings: the rule, the place, the text, and the contract.
 
-use crate::input::Place;
-use crate::record::value::is_letter;
+use crate::record::place::Place;
+use crate::record::value::printable;
 use std::ops::Range;
 
 /// The severity of a finding.
@@ -56,6 +56,8 @@ pub enum Rule {
     Operation,
     /// A record is without the companion that its event must have.
     Grouping,
+    /// A record has another subject than the SYSCALL of its event.
+    Subject,
     /// A constructor failed without a destructor.
     FailedCtr,
     /// A namespace is deleted, and its creation is not in the log.
@@ -72,6 +74,12 @@ pub enum Rule {
     Gap,
     /// A guest is started without the records that a start begins with.
     GuestStart,
+    /// A record names a namespace that the log never had.
+    UnknownNamespace,
+    /// A violation is on a device without a mapping.
+    ViolationWithoutMapping,
+    /// The module's CONFIG_CHANGE has a wrong value, or is missing.
+    ConfigChange,
     /// A guest is stopped, or started, twice.
     GuestStop,
     /// An interface is attached, and no descriptor was opened for it.
@@ -90,7 +98,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 33] = [
         Self::NotARecord,
         Self::UnknownType,
         Self::Bytes,
@@ -105,6 +113,7 @@ impl Rule {
         Self::Result,
         Self::Operation,
         Self::Grouping,
+        Self::Subject,
         Self::FailedCtr,
         Self::DeletionWithoutCreation,
         Self::DtrWithoutCtr,
@@ -112,6 +121,9 @@ impl Rule {
         Self::ReusedNumber,
         Self::DeletedTwice,
         Self::Gap,
+        Self::UnknownNamespace,
+        Self::ViolationWithoutMapping,
+        Self::ConfigChange,
         Self::GuestStart,
         Self::GuestStop,
         Self::NetWithoutOpen,
@@ -162,6 +174,10 @@ impl Rule {
                 "grouping",
                 "a record shares its event with the SYSCALL that caused it",
             ),
+            Self::Subject => (
+                "subject",
+                "a record has the subject of the SYSCALL of its event",
+            ),
             Self::FailedCtr => (
                 "failed-ctr",
                 "a failed constructor's event has the destructor that cleaned up",
@@ -179,6 +195,15 @@ impl Rule {
             Self::Gap => (
                 "gap",
                 "no namespace is created or deleted between two loads of the module",
+            ),
+            Self::UnknownNamespace => ("unknown-namespace", "a record names namespaces that exist"),
+            Self::ViolationWithoutMapping => (
+                "violation-without-mapping",
+                "a violation is in a mapping that exists",
+            ),
+            Self::ConfigChange => (
+                "config-change",
+                "a baseline has the CONFIG_CHANGE of its cause, with the values of the module",
             ),
             Self::GuestStart => ("guest-start", "a guest's start begins with VIRT_MACHINE_ID"),
             Self::GuestStop => ("guest-stop", "a guest is stopped once for each start"),
@@ -249,11 +274,4 @@ impl Finding {
     pub fn column(&self) -> usize {
         self.span.start + 1
     }
-}
-
-/// Returns `line` with one character for each byte, so that columns stay the same.
-pub fn printable(line: &[u8]) -> String {
-    let letter = |&byte: &u8| if is_letter(byte) { byte } else { b'?' };
-    let letters = line.iter().map(letter);
-    String::from_utf8(letters.collect()).unwrap_or_default()
 }

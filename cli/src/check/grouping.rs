@@ -6,10 +6,12 @@
 
 use super::finding::{Finding, Rule};
 use super::judge::Judged;
+use crate::input::Place;
 use crate::record::host::Host;
 use crate::record::pending::{Event, Pending};
+use crate::record::value::text;
 use crate::record::{Head, Type};
-use dmns_audit_log::line::Stamp;
+use dmns_audit_log::line::{Stamp, field};
 use dmns_audit_log::rules;
 use dmns_audit_uapi::types::RecordType;
 use hashbrown::HashMap;
@@ -52,7 +54,24 @@ pub struct Grouping {
     lossy: bool,
     /// The second of the last record.
     now: u64,
+    /// Records that are compared with the SYSCALL of their event.
+    subjects: Pending<Subject>,
 }
+
+/// A record with the subject of a system call: its place, its line, and the begin of its fields.
+#[derive(Debug)]
+struct Subject {
+    place: Place,
+    line: Vec<u8>,
+    body_at: usize,
+    body: String,
+}
+
+/// The fields of a subject.
+const SUBJECT: [&str; 15] = [
+    "ppid", "pid", "auid", "uid", "gid", "euid", "suid", "fsuid", "egid", "sgid", "fsgid", "ses",
+    "comm", "exe", "subj",
+];
 
 impl Grouping {
     /// Creates the judge. `lossy`: missing records may have been lost.
@@ -101,6 +120,18 @@ impl Grouping {
         // itself.
         let initial = matches!(ty, RecordType::NsInit(kind)
             if judged.value(&format!("old_{}ns", kind.name())) == Some("(none)"));
+        if ty == RecordType::DmCtrl || matches!(ty, RecordType::NsInit(_)) && !initial {
+            let subject = Subject {
+                place: judged.place,
+                line: judged.line().to_vec(),
+                body_at: judged.head.body_at,
+                body: text(judged.head.body).into_owned(),
+            };
+            self.subjects.push(event, subject);
+            if self.subjects.len() > MOST {
+                self.subjects.pop();
+            }
+        }
         match grouping {
             rules::Grouping::Syscall if !initial => {
                 if self.syscalls.contains(&event) {
@@ -144,6 +175,7 @@ impl Grouping {
         let event = (head.host, head.stamp);
         self.expire(event.1, out);
         if ty == Type::Syscall {
+            self.compare(&event, head, out);
             self.audited |= self.came(event, &Missing::Syscall);
             if let Some(pid) = pid(head) {
                 let call = (moment(&event), pid);
@@ -157,6 +189,36 @@ impl Grouping {
         if ty != Type::Eoe {
             self.came(event, &Missing::Other);
             remember(&mut self.events, event);
+        }
+    }
+
+    /// Compares the records of `event` with its system call `call`.
+    fn compare(&mut self, event: &Event, call: &Head<'_>, out: &mut Vec<Finding>) {
+        let records = self.subjects.take(event, |_| true);
+        if records.is_empty() {
+            return;
+        }
+        let body = text(call.body);
+        for record in records {
+            for name in SUBJECT {
+                let (Some(own), Some(other)) = (field(&record.body, name), field(&body, name))
+                else {
+                    continue;
+                };
+                if own == other {
+                    continue;
+                }
+                // A value is a part of the body.
+                let at = record.body_at + own.as_ptr() as usize - record.body.as_ptr() as usize;
+                let span = at - name.len() - 1..(at + own.len()).min(record.line.len());
+                let message =
+                    format!("{name}={own}, but the SYSCALL of this event has {name}={other}");
+                let mut finding =
+                    Finding::new(Rule::Subject, record.place, &record.line, span, message);
+                finding.contract =
+                    format!("{} (docs/reference/records.md)", Rule::Subject.summary());
+                out.push(finding);
+            }
         }
     }
 

@@ -18,7 +18,10 @@ use dmns_audit_log::line::Stamp;
 use dmns_audit_log::virt::container::{inode_of, number_of};
 use dmns_audit_uapi::ns::Kind;
 use dmns_audit_uapi::types::RecordType;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
+
+/// The maximum number of devices that are reported to have no mapping.
+const MOST: usize = 1024;
 
 /// The active objects of all hosts.
 #[derive(Debug, Default)]
@@ -57,6 +60,12 @@ struct Node {
     highest: u64,
     /// Constructors that failed, and wait for their destructor.
     failed: Option<Box<Pending<Mapping>>>,
+    /// The numbers that namespaces had.
+    numbers: HashSet<(Kind, i32)>,
+    /// The first record that names a number which no namespace had so far. Its creation may follow.
+    unknown: HashMap<(Kind, i32), Finding>,
+    /// Devices with violations and without a mapping.
+    unmapped: HashSet<String>,
 }
 
 /// A deletion before its creation, or without one.
@@ -176,7 +185,12 @@ impl History {
             RecordType::NsInit(kind) => self.created(kind, judged, out),
             RecordType::NsDel(kind) => self.deleted(kind, judged, out),
             RecordType::DmCtrl => self.mapping(judged, out),
-            RecordType::DmEvent | RecordType::NsInfo => {}
+            RecordType::DmEvent => self.violation(judged, out),
+            RecordType::NsInfo => {
+                for kind in Kind::ALL {
+                    self.names(kind, &format!("{}ns", kind.name()), judged);
+                }
+            }
         }
     }
 
@@ -199,7 +213,11 @@ impl History {
         };
         let host = judged.head.host;
         let serial = judged.head.stamp.serial;
-        let before_baseline = serial < self.nodes.of(host).baseline_serial;
+        self.names(kind, &format!("old_{name}"), judged);
+        let node = self.nodes.of(host);
+        node.numbers.insert((kind, number));
+        node.unknown.remove(&(kind, number));
+        let before_baseline = serial < node.baseline_serial;
         if judged.value(&format!("old_{name}")) == Some("(none)") {
             if !self.in_baseline(id, judged, out) {
                 return;
@@ -251,6 +269,73 @@ impl History {
         }
         let node = self.nodes.of(host);
         node.highest = node.highest.max(id);
+    }
+
+    /// Judges the number of a namespace of `kind` in the field `field`. Only a log with the baseline has
+    /// them all.
+    fn names(&mut self, kind: Kind, field: &str, judged: &Judged<'_>) {
+        let node = self.nodes.of(judged.head.host);
+        let complete = node
+            .baseline
+            .as_ref()
+            .is_some_and(|list| list.is_complete());
+        let Some(number) = judged.number::<i32>(field).filter(|_| complete) else {
+            return;
+        };
+        // Those below are initial.
+        let key = (kind, number);
+        if number < 0 || node.numbers.contains(&key) || node.unknown.contains_key(&key) {
+            return;
+        }
+        let message = format!(
+            "no {}ns={number} is in this log, which has the baseline",
+            kind.name()
+        );
+        let mut finding = judged.finding_in(Rule::UnknownNamespace, field, message);
+        if self.lossy {
+            finding = finding.note();
+        }
+        node.unknown.insert(key, finding);
+    }
+
+    /// Judges the device of a violation.
+    fn violation(&mut self, judged: &Judged<'_>, out: &mut Vec<Finding>) {
+        let (Some(module), Some(dev)) = (judged.value("module"), judged.value("dev")) else {
+            return;
+        };
+        let host = judged.head.host;
+        let device = Device::of(dev);
+        let known = match module {
+            // The others name the device below.
+            "integrity" => self.mappings.find(host, &(module, &device)).is_some(),
+            _ => {
+                let flagged = self.nodes.of(host).unmapped.contains(module);
+                flagged
+                    || self
+                        .mappings
+                        .of(host)
+                        .any(|mapping| *mapping.module == *module)
+            }
+        };
+        if known {
+            return;
+        }
+        let what = match module {
+            "integrity" => format!("{module} on {dev}"),
+            _ => module.to_owned(),
+        };
+        let node = self.nodes.of(host);
+        if node.unmapped.len() < MOST && node.unmapped.insert(what.clone()) {
+            let message = format!("no ctr of {what} is in this log");
+            let mut finding = judged
+                .finding_in(Rule::ViolationWithoutMapping, "dev", message)
+                .note();
+            finding.help = Some(
+                "the mapping may have been created before the log begins, or integrity is inline and names the device below"
+                    .to_owned(),
+            );
+            out.push(finding);
+        }
     }
 
     /// Adds a namespace to the baseline. Returns whether this is the first record of it.
@@ -463,6 +548,7 @@ impl Node {
         let first = out.len();
         out.extend(self.reused.drain().map(|(_, finding)| finding));
         out.extend(self.early.drain().filter_map(|(_, early)| early.error));
+        out.extend(self.unknown.drain().map(|(_, finding)| finding));
         out[first..].sort_by_key(|finding| finding.place);
     }
 

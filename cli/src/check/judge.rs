@@ -3,12 +3,12 @@
 //! Judges a record of the kernel by itself: its fields, and the relations of their values.
 
 use super::fields::{Contract, JudgedFields};
-use super::finding::{Finding, Rule, Severity, printable};
+use super::finding::{Finding, Rule, Severity};
 use super::meaning;
 use crate::input::Place;
 use crate::input::lines::Raw;
 use crate::record::Head;
-use crate::record::value::{is_letter, is_printable};
+use crate::record::value::{is_letter, is_printable, printable};
 use dmns_audit_log::contract::layout;
 use dmns_audit_log::rules;
 use dmns_audit_log::virt::VirtType;
@@ -111,6 +111,11 @@ impl<'a> Judged<'a> {
     /// Returns the value of the field called `name` as a number, if it is one.
     pub fn number<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
         self.value(name)?.parse().ok()
+    }
+
+    /// Returns the line of the record.
+    pub(super) fn line(&self) -> &[u8] {
+        self.raw.text
     }
 
     /// Returns a finding about the record as a whole.

@@ -34,6 +34,18 @@ pub(super) fn judge<'a>(ty: RecordType, value: impl Fn(&str) -> Option<&'a str>)
             let message = "ns_id=0: ids begin at 1".to_owned();
             vec![mismatch(Rule::ValueRange, "ns_id", message)]
         }
+        RecordType::NsInit(kind) => {
+            let created = value(&format!("old_{}ns", kind.name())).filter(|old| *old != "(none)");
+            match (created, value("owner_ns_id")) {
+                (Some(_), Some(owner)) => {
+                    let message = format!(
+                        "owner_ns_id={owner} in the record of a creation: only those of the baseline have it"
+                    );
+                    vec![mismatch(Rule::UnexpectedField, "owner_ns_id", message)]
+                }
+                _ => Vec::new(),
+            }
+        }
         _ => Vec::new(),
     }
 }

@@ -2,6 +2,7 @@
 
 //! Judges each DM, NS and VIRT record of a log against the contract.
 //!
+//! - [`explain`]: what a rule requires.
 //! - [`finding`]: findings and rules.
 //! - [`judge`]: a record of the kernel by itself.
 //! - `virt`: a record of a guest by itself.
@@ -9,10 +10,13 @@
 //! - [`grouping`]: a record and its event.
 //! - [`history`]: the sequence of records; `baseline`: the namespaces that existed when records
 //!   began.
+//! - `config`: the module's `CONFIG_CHANGE`.
 //! - `guests`: the sequence of guests' records.
 //! - [`text`], [`json`], [`sarif`]: the output formats.
 
 mod baseline;
+mod config;
+pub mod explain;
 mod fields;
 pub mod finding;
 pub mod grouping;
@@ -31,6 +35,7 @@ use crate::input::lines::{End, Raw};
 use crate::input::{Log, Place, Prefetch, Repeated, Step, Wanted};
 use crate::record::loss::{self, Loss};
 use crate::record::{Head, Parsed, Type, form, head};
+use config::Config;
 use finding::{Finding, Rule, Severity};
 use grouping::Grouping;
 use guests::Guests;
@@ -129,6 +134,7 @@ struct Check {
     grouping: Grouping,
     history: History,
     guests: Guests,
+    config: Config,
     lossy: bool,
     /// Rules that are expected to find something, and whether they did.
     expected: Vec<(Rule, bool)>,
@@ -201,6 +207,7 @@ impl Check {
                 let judged = Judged::new(ty, head, place, raw);
                 self.grouping.ours(&judged, &mut self.findings);
                 self.history.ours(&judged, &mut self.findings);
+                self.config.ours(&judged);
                 self.findings.extend(judged.findings());
             }
             Type::Virt(ty) => {
@@ -209,6 +216,11 @@ impl Check {
                 self.guests.record(&judged, &mut self.findings);
                 self.history.guest(&judged, &mut self.findings);
                 self.findings.extend(judged.findings());
+                self.grouping.other(head.ty, head, &mut self.findings);
+            }
+            Type::Other if config::is_config(head.name) => {
+                let ours = self.config.record(head, place, raw, &mut self.findings);
+                self.totals.judged += u64::from(ours);
                 self.grouping.other(head.ty, head, &mut self.findings);
             }
             Type::Other if is_of_contract(head.name) => {
@@ -276,6 +288,7 @@ impl Check {
         self.broken_ends();
         self.grouping.end(&mut self.findings);
         self.history.end(&mut self.findings);
+        self.config.end(&mut self.findings);
     }
 
     fn report(&mut self, log: &Log, reporter: &mut dyn Reporter) -> io::Result<()> {

@@ -3,12 +3,13 @@
 //! Judges a record of a guest by itself: the kernel's fields, and those in `msg='...'`.
 
 use super::fields::{Contract, JudgedFields};
-use super::finding::{Finding, Rule, printable};
+use super::finding::{Finding, Rule};
 use super::judge::bytes;
 use crate::input::Place;
 use crate::input::lines::Raw;
 use crate::record::Head;
 use crate::record::value::decoded;
+use crate::record::value::printable;
 use dmns_audit_log::line::{inner, inner_fields};
 use dmns_audit_log::virt::VirtType;
 use dmns_audit_log::virt::layout::{OUTER, OUTER_SOURCE, SHAPES, shape};

@@ -27,6 +27,10 @@ pub struct Prefetch {
 /// The number of lines after which [`Prefetch::soon`] ends.
 const SOON: u32 = 64;
 
+/// The number of lines that one of another event counts as: events that are written at the same time
+/// are few.
+const OTHER: u32 = 8;
+
 /// The number of lines at the beginning of a block, where the events of lines are not known.
 const FIRST: u32 = 8;
 
@@ -134,11 +138,15 @@ impl Block {
                 if known.is_some() || self.awaited.is_empty() {
                     self.found(text, at, End::Newline, NOT_LIKELY, wanted);
                 }
-                if let Some(known) = known {
-                    self.awaited.swap_remove(known);
-                    if self.awaited.is_empty() {
-                        self.soon = 0;
+                match known {
+                    Some(known) => {
+                        self.awaited.swap_remove(known);
+                        if self.awaited.is_empty() {
+                            self.soon = 0;
+                        }
                     }
+                    None if self.awaited.is_empty() => {}
+                    None => self.soon = self.soon.saturating_sub(OTHER),
                 }
             }
             Some(_) => {}

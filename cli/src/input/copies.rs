@@ -3,9 +3,9 @@
 //! Finds records that are in several logs: a copy, a compressed file and its original, a syslog and
 //! auditd's log. Logs are read in the order of time, so that copies are close to each other.
 
-use super::sample;
-use super::{Place, log};
+use super::rank;
 use crate::record::host::Host;
+use crate::record::place::Place;
 use crate::record::{Head, event};
 use dmns_audit_log::line::Stamp;
 use hashbrown::{DefaultHashBuilder, HashMap};
@@ -16,6 +16,29 @@ const MOST: usize = 1 << 16;
 
 /// The time that a record stays in memory, in seconds of the logs.
 const LONG: u64 = 5;
+
+/// Records that are in several logs, or twice in one, and count once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repeated {
+    /// The number that was left out.
+    pub records: u64,
+    /// The place of the first.
+    pub first: Place,
+    /// The line there.
+    pub line: Vec<u8>,
+}
+
+impl Repeated {
+    /// `3 records stand more than once in the logs, and count once`
+    pub fn describe(&self) -> String {
+        match self.records {
+            1 => "1 record stands more than once in the logs, and counts once".to_owned(),
+            records => {
+                format!("{records} records stand more than once in the logs, and count once")
+            }
+        }
+    }
+}
 
 /// A record that came.
 #[derive(Debug)]
@@ -51,9 +74,9 @@ impl LeftOut {
     }
 
     /// Returns the records that were left out.
-    pub(super) fn all(&self) -> Option<log::Repeated> {
+    pub(super) fn all(&self) -> Option<Repeated> {
         let (first, line) = self.first.as_ref()?;
-        Some(log::Repeated {
+        Some(Repeated {
             records: self.records,
             first: *first,
             line: line.clone(),
@@ -133,7 +156,7 @@ impl Copies {
             self.order.pop_front();
             self.known.remove(&key);
         }
-        let key = sample::hash(&self.hasher, head);
+        let key = rank::hash(&self.hasher, head);
         let known = self.known.entry(key).or_insert_with(|| {
             self.order.push_back((key, now));
             Known {
@@ -174,7 +197,7 @@ impl Copies {
     }
 
     /// Returns the records that were left out.
-    pub(super) fn left_out(&self) -> Option<log::Repeated> {
+    pub(super) fn left_out(&self) -> Option<Repeated> {
         self.left_out.all()
     }
 }

@@ -3,20 +3,22 @@
 //! Reads all requested logs as one sequence of lines.
 
 use super::block::Prefetch;
-use super::copies::{Again, Copies};
+use super::copies::{Again, Copies, Repeated};
 use super::lines::{self, Lines, Raw};
+use super::open::{self, hint};
 use super::order::Group;
 use super::parallel::{How, ParallelReader};
 use super::progress::Progress;
 use super::sample::{self, Sample};
 use super::sorted::Sorted;
 use super::wanted::Wanted;
-use super::{hint, open, order, system};
-use crate::check::finding::printable;
+use super::{order, system};
 use crate::record::form::{self, Form};
 use crate::record::head::{self, Parsed};
 use crate::record::host::Hosts;
 use crate::record::loss::{self, Losses};
+use crate::record::place::Place;
+use crate::record::value::printable;
 use crate::record::{Head, Type};
 use dmns_audit_uapi::types::RecordType;
 use std::collections::VecDeque;
@@ -24,15 +26,6 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-
-/// The place of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Place {
-    /// The number of the file; [`Log::name`] has its name.
-    pub file: usize,
-    /// The number of the line; the first is 1.
-    pub line: u64,
-}
 
 /// A log that could not be read, or not to its end.
 #[derive(Debug)]
@@ -66,29 +59,6 @@ pub enum Step<'a> {
 
 /// The size from which a file is searched on more than one processor.
 const LARGE: u64 = 4 << 20;
-
-/// Records that are in several logs, or twice in one, and count once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Repeated {
-    /// The number that was left out.
-    pub records: u64,
-    /// The place of the first.
-    pub first: Place,
-    /// The line there.
-    pub line: Vec<u8>,
-}
-
-impl Repeated {
-    /// `3 records stand more than once in the logs, and count once`
-    pub fn describe(&self) -> String {
-        match self.records {
-            1 => "1 record stands more than once in the logs, and counts once".to_owned(),
-            records => {
-                format!("{records} records stand more than once in the logs, and count once")
-            }
-        }
-    }
-}
 
 /// Device-mapper records with the numbers of the first patches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -341,8 +311,17 @@ impl Log {
             From::File(path) => self.open_file(&path)?,
             From::Stream(stream, most) => here(open::look(stream, most)?),
         };
-        if self.taken.is_none() && Sample::of(&sample::Fixed, &begin).is_of_several() {
-            let name = self.names.last().map_or("", String::as_str);
+        let sample = Sample::of(&sample::Fixed, &begin);
+        let name = self.names.last().map_or("", String::as_str);
+        if let (None, None, Some(host)) = (&self.taken, &self.sources[at].host, sample.other_host())
+        {
+            let host = String::from_utf8_lossy(host);
+            self.taken = Some(format!(
+                "{name}: some records name the host {host} and others name none, which are taken for those of another host: \
+                 --host {host} takes them for its own"
+            ));
+        }
+        if self.taken.is_none() && sample.is_of_several() {
             self.taken = Some(format!(
                 "{name}: the records name no host, and their serial numbers are those of several machines: give each machine a log \
                  of its own, or its name to the records (name_format in auditd.conf)"
@@ -362,7 +341,7 @@ impl Log {
         };
         if plain {
             let begin = begin(&file)?;
-            if !is_disordered(&begin) {
+            if !is_disordered(&begin) && !open::has_returns(&begin) {
                 let lines = ParallelReader::file(file, ever, *how, &self.progress)?;
                 return Ok((Current::Parallel(Box::new(lines)), begin));
             }

@@ -9,6 +9,7 @@
 //! - [`open`]: plain, or compressed with gzip, xz, zstd, bzip2 or lz4, by content.
 //! - [`journal`]: journald's copy of audit records.
 //! - [`order`]: rotated files, oldest first.
+//! - `rank`: the position of a record in its event.
 //! - `sample`: examines the beginning of a log.
 //! - `sorted`: the records of each event in the order of the kernel.
 //! - `copies`: finds records that are in several logs.
@@ -26,22 +27,14 @@ pub mod open;
 pub mod order;
 mod parallel;
 pub mod progress;
+mod rank;
 mod sample;
 mod sorted;
 pub mod system;
 pub mod wanted;
 
+pub use crate::record::place::Place;
 pub use block::Prefetch;
-pub use log::{Early, Log, Place, Problem, Repeated, Step};
+pub use copies::Repeated;
+pub use log::{Early, Log, Problem, Step};
 pub use wanted::Wanted;
-
-use std::io;
-
-/// Returns advice about `error`, if there is any.
-fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => " (audit logs are root's: try sudo)",
-        io::ErrorKind::UnexpectedEof => " (it ends too early: was it still being written?)",
-        _ => "",
-    }
-}

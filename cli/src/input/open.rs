@@ -7,7 +7,7 @@ use super::journal::{self, Records};
 use crate::record::form::{self, Form};
 use crate::record::head::{self, Parsed};
 use bzip2::read::MultiBzDecoder;
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use lz4_flex::frame::FrameDecoder;
 use lzma_rust2::XzReader;
 use ruzstd::decoding::StreamingDecoder;
@@ -19,6 +19,16 @@ use std::path::Path;
 /// The number of bytes that are examined before lines are read. An archive shows later than a
 /// compression.
 const LOOK: usize = 512;
+
+/// Returns advice about `error`, if there is any.
+pub(super) fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::IsADirectory => " (name the files in it)",
+        io::ErrorKind::PermissionDenied => " (audit logs are root's: try sudo)",
+        io::ErrorKind::UnexpectedEof => " (it ends too early: was it still being written?)",
+        _ => "",
+    }
+}
 
 /// Opens the log at `path`. Returns also whether it is plain.
 pub fn file(path: &Path) -> io::Result<(File, bool)> {
@@ -81,8 +91,41 @@ pub fn look(source: impl Read + Send + 'static, most: usize) -> io::Result<Opene
         }
     }
     begin.truncate(length);
+    if has_returns(&begin) {
+        let whole = Returns(Cursor::new(begin.clone()).chain(source));
+        begin = begin.iter().copied().map(newline).collect();
+        return begun(begin, Box::new(whole));
+    }
     let whole = Cursor::new(begin.clone()).chain(source);
     begun(begin, Box::new(whole))
+}
+
+/// Returns whether the lines of a log that begins so end with carriage returns alone.
+pub fn has_returns(begin: &[u8]) -> bool {
+    let is_record = |line| matches!(head::parse(line), Parsed::Record(_));
+    memchr::memchr(b'\n', begin).is_none()
+        && memchr::memchr(b'\r', begin).is_some_and(|end| end + 1 < begin.len())
+        && begin.split(|&byte| byte == b'\r').any(is_record)
+}
+
+fn newline(byte: u8) -> u8 {
+    match byte {
+        b'\r' => b'\n',
+        byte => byte,
+    }
+}
+
+/// A stream with carriage returns for newlines.
+struct Returns<R>(R);
+
+impl<R: Read> Read for Returns<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let length = self.0.read(out)?;
+        for byte in &mut out[..length] {
+            *byte = newline(*byte);
+        }
+        Ok(length)
+    }
 }
 
 fn begun(begin: Vec<u8>, whole: Box<dyn Read + Send>) -> io::Result<Opened> {
@@ -95,7 +138,13 @@ fn begun(begin: Vec<u8>, whole: Box<dyn Read + Send>) -> io::Result<Opened> {
         let what = format!("this is {}: {}", form.describe(), form.instead());
         return Err(io::Error::new(io::ErrorKind::InvalidData, what));
     }
-    let format = journal::Format::of(&begin[..begin.len().min(journal::Format::MAGIC)]);
+    // Other JSON may stand before records.
+    let of_auditd =
+        |line: &[u8]| line.starts_with(b"type=") && matches!(head::parse(line), Parsed::Record(_));
+    let format =
+        journal::Format::of(&begin[..begin.len().min(journal::Format::MAGIC)]).filter(|format| {
+            *format == journal::Format::Export || !begin.split(|&b| b == b'\n').any(of_auditd)
+        });
     Ok(Opened {
         source: match format {
             Some(format) => Box::new(Records::new(whole, format)),
@@ -115,19 +164,26 @@ impl Read for Failed {
     }
 }
 
-fn decompressed(mut source: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
-    let mut magic = Vec::new();
-    source.by_ref().take(6).read_to_end(&mut magic)?;
-    let format = Format::of(&magic);
-    let whole = Cursor::new(magic).chain(source);
-    Ok(match format {
-        Format::Plain => Box::new(whole),
-        Format::Gzip => Box::new(MultiGzDecoder::new(whole)),
-        Format::Xz => Box::new(XzReader::new(whole, true)),
-        Format::Zstd => Box::new(Zstd::Between(BufReader::new(whole))),
-        Format::Bzip2 => Box::new(MultiBzDecoder::new(whole)),
-        Format::Lz4 => Box::new(Lz4(FrameDecoder::new(Tail::of(whole)))),
-    })
+/// The number of compressions around each other that are undone.
+const DEEP: usize = 4;
+
+fn decompressed(source: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+    let mut source: Box<dyn Read + Send> = Box::new(source);
+    for _ in 0..DEEP {
+        let mut magic = Vec::new();
+        source.by_ref().take(6).read_to_end(&mut magic)?;
+        let format = Format::of(&magic);
+        let whole = Cursor::new(magic).chain(source);
+        source = match format {
+            Format::Plain => return Ok(Box::new(whole)),
+            Format::Gzip => Box::new(Gzip::Between(BufReader::new(whole))),
+            Format::Xz => Box::new(XzReader::new(whole, true)),
+            Format::Zstd => Box::new(Zstd::Between(BufReader::new(whole))),
+            Format::Bzip2 => Box::new(MultiBzDecoder::new(whole)),
+            Format::Lz4 => Box::new(Lz4(FrameDecoder::new(Tail::of(whole)))),
+        };
+    }
+    Ok(source)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +205,46 @@ impl Format {
             [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Bzip2,
             [0x04, 0x22, 0x4d, 0x18, ..] | [0x02, 0x21, 0x4c, 0x18, ..] => Self::Lz4,
             _ => Self::Plain,
+        }
+    }
+}
+
+/// A sequence of gzip members, which the library decodes one at a time. NULs may follow them, as after
+/// a power cut.
+enum Gzip<R: Read> {
+    Between(BufReader<R>),
+    Inside(Box<GzDecoder<BufReader<R>>>),
+    Over,
+}
+
+impl<R: Read> Read for Gzip<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            *self = match std::mem::replace(self, Self::Over) {
+                Self::Over => return Ok(0),
+                Self::Between(mut source) => {
+                    let next = source.fill_buf()?;
+                    let nuls = next.iter().take_while(|byte| **byte == 0).count();
+                    match next.get(nuls) {
+                        None if nuls == 0 => return Ok(0),
+                        None => {
+                            source.consume(nuls);
+                            Self::Between(source)
+                        }
+                        Some(_) => {
+                            source.consume(nuls);
+                            Self::Inside(Box::new(GzDecoder::new(source)))
+                        }
+                    }
+                }
+                Self::Inside(mut member) => match member.read(out)? {
+                    0 if !out.is_empty() => Self::Between(member.into_inner()),
+                    length => {
+                        *self = Self::Inside(member);
+                        return Ok(length);
+                    }
+                },
+            }
         }
     }
 }

@@ -2,11 +2,10 @@
 
 //! Examines the beginning of a log: its records, the order within events, and the hosts.
 
-use super::sorted;
+use super::rank::{hash, own, rank};
+use crate::record::Type;
 use crate::record::head::{self, Parsed};
-use crate::record::{Head, Type};
 use dmns_audit_log::line::Stamp;
-use dmns_audit_uapi::types::RecordType;
 use hashbrown::HashSet;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, DefaultHasher};
@@ -49,46 +48,6 @@ impl BuildHasher for Fixed {
         DefaultHasher::new()
     }
 }
-
-/// Hashes the identity of a record: its stamp and its fields, in any form of log.
-pub(super) fn hash(hasher: &impl BuildHasher, head: &Head<'_>) -> u64 {
-    hasher.hash_one((head.stamp, head.body.trim_ascii_end()))
-}
-
-/// Returns the position of a record in its event.
-pub(super) fn rank(head: &Head<'_>) -> u8 {
-    match head.ty {
-        Type::Ours(RecordType::NsInfo) => 2,
-        Type::Ours(_) => 1,
-        Type::Syscall => 3,
-        Type::Execve => 5,
-        Type::Cwd => 6,
-        Type::Path => 7,
-        Type::Proctitle => 8,
-        Type::Eoe => 9,
-        _ if AFTER.contains(&head.name) => 4,
-        // A message of a program, or a refusal of a security module.
-        _ => 0,
-    }
-}
-
-/// Other records that the kernel writes after the SYSCALL of their event.
-const AFTER: [&[u8]; 14] = [
-    b"IPC",
-    b"SOCKETCALL",
-    b"CONFIG_CHANGE_AFTER",
-    b"SOCKADDR",
-    b"IPC_SET_PERM",
-    b"MQ_OPEN",
-    b"MQ_SENDRECV",
-    b"MQ_NOTIFY",
-    b"MQ_GETSETATTR",
-    b"FD_PAIR",
-    b"OBJ_PID",
-    b"BPRM_FCAPS",
-    b"CAPSET",
-    b"MMAP",
-];
 
 impl Sample {
     /// Examines `begin`. Its last line may be cut.
@@ -158,6 +117,15 @@ impl Sample {
         self.back > 1
     }
 
+    /// Returns the host that records name, if it is one, and others name none.
+    pub(super) fn other_host(&self) -> Option<&[u8]> {
+        let mut hosts = self.hosts.iter().map(Vec::as_slice);
+        match (hosts.next(), hosts.next()) {
+            (Some(host), None) if self.unnamed => Some(host),
+            _ => None,
+        }
+    }
+
     /// Returns the time of the first record.
     pub(super) fn first(&self) -> Option<Stamp> {
         self.records.first().map(|(stamp, _)| *stamp)
@@ -195,11 +163,11 @@ pub(super) fn order(begin: &[u8]) -> Order {
         let Parsed::Record(head) = head::parse(line) else {
             continue;
         };
-        let own = match head.ty {
-            Type::Ours(_) => sorted::own(&head),
+        let at = match head.ty {
+            Type::Ours(_) => own(&head),
             _ => 0,
         };
-        let place = (rank(&head), own);
+        let place = (rank(&head), at);
         let same = |known: &&mut Seen<'_>| known.1 == head.stamp && known.0 == head.node;
         match recent.iter_mut().rev().find(same) {
             Some((.., highest)) => {

@@ -4,13 +4,11 @@
 //! `--raw` writes the last one first.
 
 use super::lines::{End, Lines, Raw};
-use super::sample::rank;
+use super::rank::{own, rank};
 use super::wanted::Wanted;
+use crate::record::event;
 use crate::record::head::{self, Parsed};
-use crate::record::value::Fields;
-use crate::record::{Head, Type, event};
 use dmns_audit_log::line::Stamp;
-use dmns_audit_uapi::types::RecordType;
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
@@ -172,41 +170,6 @@ impl<R: Read> Sorted<R> {
             lines.sort_by_key(|line| line.place);
             self.ready.extend(lines);
         }
-    }
-}
-
-/// Distinguishes a record from others of its type in its event.
-pub(super) fn own(head: &Head<'_>) -> u64 {
-    let ordered = matches!(
-        head.ty,
-        Type::Path
-            | Type::Execve
-            | Type::Ours(RecordType::NsInit(_) | RecordType::NsDel(_) | RecordType::DmCtrl)
-    );
-    if !ordered {
-        return 0;
-    }
-    let record = Fields::of(head);
-    let number = |name: &str| {
-        record
-            .raw(name)
-            .and_then(|value| value.parse().ok())
-            .unwrap_or(0)
-    };
-    match head.ty {
-        Type::Ours(RecordType::NsInit(_) | RecordType::NsDel(_)) => number("ns_id"),
-        // A destructor follows a constructor that failed.
-        Type::Ours(RecordType::DmCtrl) => u64::from(record.raw("op") != Some("ctr")),
-        Type::Path => number("item"),
-        // The first has argc=, and others begin where it ends.
-        Type::Execve => record
-            .fields()
-            .find_map(|field| {
-                let digits = field.name.strip_prefix('a')?;
-                digits.split(['_', '[']).next()?.parse().ok()
-            })
-            .unwrap_or(0),
-        _ => 0,
     }
 }
 

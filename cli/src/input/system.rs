@@ -2,7 +2,8 @@
 
 //! Finds this system's audit log.
 
-use super::{hint, order};
+use super::open::hint;
+use super::order;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};

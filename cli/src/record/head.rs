@@ -16,9 +16,9 @@
 //! ```
 
 use super::enrichment;
-use super::form;
 use super::host::Host;
 use super::loss::{self, Loss};
+use super::short;
 use super::spans::Span;
 use super::types::Type;
 use dmns_audit_log::line::Stamp;
@@ -38,6 +38,19 @@ pub enum Parsed<'a> {
     Loss(Loss),
     /// A broken record, or a line that no log has.
     Broken(Broken),
+}
+
+impl Parsed<'_> {
+    /// Returns the loss that it announces: a message, or a record of auditd's own.
+    pub fn loss(&self) -> Option<Loss> {
+        match self {
+            Self::Loss(loss) => Some(*loss),
+            Self::Record(head) if head.ty == Type::Other && loss::may_be_record(head.name) => {
+                loss::of_record(head.name, head.body)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// The place and the reason why a line is no record.
@@ -225,7 +238,7 @@ fn other(line: &[u8], begin: usize) -> Parsed<'_> {
     if let Some(loss) = loss::of_message(rest) {
         return Parsed::Loss(loss);
     }
-    if form::is_short(rest) {
+    if short::is_short(rest) {
         return Parsed::Broken(Broken {
             at: begin,
             expected: "a record with its serial number",
@@ -479,18 +492,55 @@ fn is_foreign(line: &[u8]) -> bool {
     let spaces_only = line.iter().all(|b| b.is_ascii_whitespace());
     // ausearch writes these around events.
     let ausearch = line == b"----" || line.starts_with(b"time->") || line == b"<no matches>";
-    // [   12.3] of dmesg, <6> of /dev/kmsg, the month of a syslog, the year of an ISO date.
+    // <6> of klogd, the month of a syslog, the year of an ISO date.
     let stamped = match line {
-        [b'[', b' ' | b'0'..=b'9', ..] | [b'<', b'0'..=b'9', ..] => true,
+        [b'<', b'0'..=b'9', ..] => true,
         [a, b, c, b' ', day @ (b' ' | b'0'..=b'9'), ..] => {
             *day != b'\0' && MONTHS.contains(&&[*a, *b, *c])
         }
         [a, b, c, d, b'-', ..] => [a, b, c, d].iter().all(|b| b.is_ascii_digit()),
         _ => false,
     };
+    let stamped = stamped || is_stamped(line);
     // `journalctl` begins and divides its output so.
     let journal = line.starts_with(b"-- ");
     (spaces_only || ausearch || stamped || journal) && line.iter().all(|&b| b >= b' ' || b == b'\t')
+}
+
+/// Returns whether `line` begins with the time of a kernel's log or of a syslog, in any language.
+fn is_stamped(line: &[u8]) -> bool {
+    let digits = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
+    // `[   12.3]`, `[Di Nov 24 06:00:01 2026]`, `[Nov24 06:00]`, `[  +0.000004]` of dmesg.
+    if let Some(rest) = line.strip_prefix(b"[") {
+        let end = memchr(b']', &rest[..rest.len().min(48)]);
+        return end.is_some_and(|end| {
+            rest[..end].iter().any(u8::is_ascii_digit)
+                && !rest[..end].iter().any(|byte| b",;\"'{}=".contains(byte))
+        });
+    }
+    // `6,339,5140900,-;` of /dev/kmsg, and ` SUBSYSTEM=acpi` after it.
+    if let Some(end) = memchr(b';', &line[..line.len().min(64)]) {
+        let mut parts = line[..end].split(|&byte| byte == b',');
+        if parts.clone().count() >= 4 && parts.by_ref().take(3).all(digits) {
+            return true;
+        }
+    }
+    if let [b' ', b'A'..=b'Z', rest @ ..] = line {
+        let letter = |b: &&u8| b.is_ascii_uppercase() || **b == b'_';
+        let name = rest.iter().take_while(letter).count();
+        return rest.get(name) == Some(&b'=');
+    }
+    let mut words = line
+        .split(|&byte| byte == b' ' || byte == b'\t')
+        .filter(|word| !word.is_empty())
+        .take(6);
+    words.any(|word| match word {
+        [number @ .., b']'] => {
+            let (seconds, rest) = number.split_at(memchr(b'.', number).unwrap_or(0));
+            digits(seconds) && rest.len() > 1 && digits(&rest[1..])
+        }
+        _ => is_time(word),
+    })
 }
 
 const MONTHS: [&[u8; 3]; 12] = [
@@ -590,6 +640,17 @@ mod tests {
             "[    0.000000] Linux version 7.2.12",
             "Nov  1 04:17:59 host systemd[1]: Started type=simple",
             "-- Boot 0123 --",
+            "[Tue Nov 24 05:59:00 2026] Linux version 7.2.12",
+            "[Di Nov 24 05:59:00 2026] Linux version 7.2.12",
+            "[Nov24 06:00] Linux version 7.2.12",
+            "[  +0.000004] usb 1-1: new device",
+            "kern  :info  : [    0.000000] Linux version 7.2.12",
+            "6,339,5140900,-;NET: Registered protocol family 17",
+            " SUBSYSTEM=acpi",
+            "Tue 2026-11-24 06:00:00 UTC anvil systemd[1]: Started it.",
+            "M\u{e4}r 24 06:00:01 anvil systemd[1]: Started it.",
+            "1795500003.123456 anvil systemd[1]: Started it.",
+            "24.11.2026 06:00:01 anvil systemd[1]: Started it.",
         ] {
             assert_eq!(parse(line.as_bytes()), Parsed::Foreign, "{line}");
         }
@@ -617,6 +678,8 @@ mod tests {
             ("node=a b", 7, "'type='"),
             ("\0\0\0", 0, "'type='"),
             ("ype=SYSCALL msg=audit(1.2:3): a", 0, "'type='"),
+            ("[\"a\", 5]", 0, "'type='"),
+            ("module=integrity op=ctr dev=253:1", 0, "'type='"),
         ] {
             assert_eq!(
                 parse(line.as_bytes()),

@@ -2,10 +2,8 @@
 
 //! Hosts by number, so that the cost of a search does not depend on their number.
 
-use super::Head;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::BuildHasher;
-use std::rc::Rc;
 
 /// The number of a host: the first that a log names is 0.
 pub type Host = u32;
@@ -106,25 +104,6 @@ impl<T: Default> PerHost<T> {
     /// Returns the values of all hosts, in the order in which the log named them.
     pub fn all_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.0.iter_mut()
-    }
-}
-
-/// The names of hosts as text, each kept once.
-#[derive(Debug, Default)]
-pub struct Nodes(PerHost<Option<Rc<str>>>);
-
-impl Nodes {
-    /// Returns the name of the host of `head`, if the log has it.
-    pub fn of(&mut self, head: &Head<'_>) -> Option<Rc<str>> {
-        let node = head.node?;
-        let known = self.0.of(head.host);
-        let name = known.get_or_insert_with(|| String::from_utf8_lossy(node).into());
-        Some(name.clone())
-    }
-
-    /// Returns the name of `host`, if it was requested before.
-    pub fn known(&self, host: Host) -> Option<Rc<str>> {
-        self.0.known(host)?.clone()
     }
 }
 

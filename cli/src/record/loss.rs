@@ -2,8 +2,7 @@
 
 //! Reads the losses that a log announces.
 
-use super::head::Parsed;
-use super::types::Type;
+use super::place::Place;
 use memchr::memmem;
 
 /// A message that records are missing.
@@ -47,17 +46,6 @@ impl Loss {
     /// `4217 records lost in the kernel (audit_lost=)`
     pub fn describe(self) -> String {
         described(self.what, 1, self.records.unwrap_or(0))
-    }
-
-    /// Returns the loss that `parsed`, a message or a record of auditd's own, announces.
-    pub fn of(parsed: &Parsed<'_>) -> Option<Self> {
-        match parsed {
-            Parsed::Loss(loss) => Some(*loss),
-            Parsed::Record(head) if head.ty == Type::Other && may_be_record(head.name) => {
-                of_record(head.name, head.body)
-            }
-            _ => None,
-        }
     }
 }
 
@@ -233,14 +221,14 @@ fn number_of(text: &[u8]) -> Option<u64> {
 pub struct Losses {
     /// The number of messages of each kind, the records that these count, and the place of the
     /// first.
-    found: Vec<(What, u64, u64, crate::input::Place)>,
+    found: Vec<(What, u64, u64, Place)>,
     /// The last value of the kernel's counter, which begins anew with it.
     counter: u64,
 }
 
 impl Losses {
     /// Adds what stands at `place`.
-    pub fn add(&mut self, loss: Loss, place: crate::input::Place) {
+    pub fn add(&mut self, loss: Loss, place: Place) {
         let at = match self.found.iter().position(|(what, ..)| *what == loss.what) {
             Some(at) => at,
             None => {
@@ -265,7 +253,7 @@ impl Losses {
     }
 
     /// Returns the place of the first message.
-    pub fn first(&self) -> Option<crate::input::Place> {
+    pub fn first(&self) -> Option<Place> {
         self.found.iter().map(|(.., place)| *place).min()
     }
 
@@ -343,7 +331,7 @@ mod tests {
 
     #[test]
     fn the_kernels_counter_is_no_sum() {
-        let place = |line| crate::input::Place { file: 0, line };
+        let place = |line| Place { file: 0, line };
         let mut losses = Losses::default();
         for (line, records) in [(4, 10), (5, 25), (6, 3)] {
             let what = What::Lost;

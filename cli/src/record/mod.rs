@@ -9,13 +9,17 @@
 //! - [`cgroup`]: which container a control group is of.
 //! - [`command`]: the command line of a task.
 //! - [`device`]: the number of a device.
+//! - [`selector`]: selects a device by name or number.
 //! - [`enrichment`]: the names that auditd adds.
 //! - [`event`]: distinguishes events and boots.
 //! - [`form`]: recognises an input without a record.
+//! - [`short`]: recognises the short output of `journalctl`.
 //! - [`loss`]: the losses that a log announces.
 //! - [`names`]: interns frequent text.
 //! - [`pending`]: items that wait for another record of their event.
+//! - [`place`]: the place of a line.
 //! - [`host`]: hosts by number.
+//! - [`nodes`]: the names of hosts.
 //! - [`spans`]: the places of its fields.
 //! - [`value`]: fields and their values, decoded.
 //! - [`resource`]: resources of guests.
@@ -34,8 +38,12 @@ pub mod head;
 pub mod host;
 pub mod loss;
 pub mod names;
+pub mod nodes;
 pub mod pending;
+pub mod place;
 pub mod resource;
+pub mod selector;
+pub mod short;
 pub mod spans;
 pub mod types;
 pub mod users;

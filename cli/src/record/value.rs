@@ -144,6 +144,13 @@ pub fn enriched<'a>(enrichment: &'a [u8], name: &str) -> Option<&'a str> {
         .filter(|value| !value.is_empty())
 }
 
+/// Returns `line` with one character for each byte, so that columns stay the same.
+pub fn printable(line: &[u8]) -> String {
+    let letter = |&byte: &u8| if is_letter(byte) { byte } else { b'?' };
+    let letters = line.iter().map(letter);
+    String::from_utf8(letters.collect()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -194,6 +194,17 @@ impl Who {
         self.subject = users.subjects.get(subject);
     }
 
+    /// Returns whether it is the user `name`: a name, or a user id.
+    pub fn is_user(&self, name: &str) -> bool {
+        let is_id = |id: Option<u32>| id.is_some_and(|id| id.to_string() == name);
+        *self.user == *name || is_id(self.auid.or(self.uid))
+    }
+
+    /// Returns whether it runs the program `name`: a name, or a path.
+    pub fn is_program(&self, name: &str) -> bool {
+        *self.comm == *name || *self.exe == *name || self.exe.rsplit('/').next() == Some(name)
+    }
+
     /// `jo (integritysetup)`
     pub fn show(&self) -> String {
         match &*self.comm {

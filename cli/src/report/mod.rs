@@ -5,9 +5,11 @@
 //! - [`dm`]: mappings, and the violations found in them.
 //! - [`ns`]: namespaces, and the events inside them.
 //! - [`virt`]: guests: sessions, resources, refusals.
+//! - [`candidates`]: names for a filter that matches none.
 //! - [`columns`]: rows as objects or text.
 //! - [`spool`]: rows, until they can be printed in order.
 
+pub mod candidates;
 pub mod columns;
 pub mod dm;
 pub mod id;

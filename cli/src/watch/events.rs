@@ -61,6 +61,51 @@ impl Event {
     }
 }
 
+/// Events of a log, which are read faster than they happened: no timeout ends one.
+#[derive(Debug, Default)]
+pub struct Grouped {
+    /// Oldest first.
+    open: VecDeque<Event>,
+}
+
+impl Grouped {
+    /// Takes the record `head`, which is `line`. Returns the events that are complete now, in order.
+    pub fn record(&mut self, head: &Head<'_>, line: &[u8], now: Instant) -> Vec<Event> {
+        let id = Id::from(head.stamp);
+        let known = self
+            .open
+            .iter_mut()
+            .rfind(|event| event.id == id && event.node.as_deref() == head.node);
+        match known {
+            Some(event) if head.ty == Type::Eoe => event.whole = true,
+            Some(event) => event.lines.push(line.to_vec()),
+            None if head.ty == Type::Eoe => {}
+            None => self.open.push_back(Event {
+                id,
+                node: head.node.map(Box::from),
+                lines: vec![line.to_vec()],
+                devices: Vec::new(),
+                whole: false,
+                over: now,
+            }),
+        }
+        let mut whole = Vec::new();
+        while let Some(first) = self.open.front() {
+            let old = event::is_over(first.id.seconds, id.seconds);
+            if !(first.whole || old || self.open.len() > MOST) {
+                break;
+            }
+            whole.extend(self.open.pop_front());
+        }
+        whole
+    }
+
+    /// Returns all events at the end of the log.
+    pub fn all(&mut self) -> Vec<Event> {
+        self.open.drain(..).collect()
+    }
+}
+
 /// Returns the timeout after a record of type `ty`.
 fn patience(ty: Type) -> Duration {
     match ty {

@@ -7,15 +7,19 @@
 //! - [`events`]: puts records of one event together.
 //! - [`containers`]: which container an event happened in.
 //! - [`devices`]: what a device is called, and what lies above it.
+//! - [`filter`]: selects events.
 //! - [`print`]: an event in a sentence, or JSON.
 //! - [`ecs`]: an event as the Elastic Common Schema has it.
 //! - [`metrics`]: figures for Prometheus.
 //! - [`guest`]: a record of a guest in a sentence.
+//! - [`appended`]: the file of `--output` and `--plugin`.
 
+pub mod appended;
 pub mod containers;
 pub mod devices;
 pub mod ecs;
 pub mod events;
+pub mod filter;
 pub mod guest;
 pub mod metrics;
 pub mod netlink;
@@ -27,6 +31,7 @@ use crate::report::Options;
 use containers::Containers;
 use devices::Devices;
 use events::{Event, Events};
+use filter::Filter;
 use metrics::Metrics;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -113,7 +118,7 @@ pub fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Prints what `source` brings, until it ends, or as `watch_options` says. Returns how many lines of it were no records.
+/// Prints the events of `source` that pass `filter`, until it ends, or as `watch_options` says. Returns how many lines of it were no records.
 ///
 /// # Errors
 ///
@@ -123,6 +128,7 @@ pub fn watch(
     options: &Options,
     watch_options: &WatchOptions,
     mut sinks: Sinks,
+    mut filter: Filter,
     out: &mut dyn Write,
 ) -> io::Result<u64> {
     let mut events = Events::default();
@@ -132,7 +138,9 @@ pub fn watch(
     let mut left = watch_options.count.unwrap_or(u64::MAX);
     let mut print_event = |event: &Event, out: &mut dyn Write| -> io::Result<bool> {
         let context = containers.classify(event);
+        let passes = filter.passes(event, &context);
         let shown = left > 0
+            && passes
             && match watch_options.ecs {
                 true => ecs::event(event, &context, options, out)?,
                 false => print::event(event, &context, options, out)?,
@@ -252,6 +260,7 @@ mod tests {
             &options,
             &watch_options,
             Sinks::default(),
+            Filter::default(),
             &mut out,
         )
         .expect("no error");
@@ -274,6 +283,7 @@ mod tests {
             &Options::default(),
             &watch_options,
             Sinks::default(),
+            Filter::default(),
             &mut out,
         )
         .expect("no error");

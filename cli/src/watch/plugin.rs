@@ -103,7 +103,7 @@ impl Seen {
             self.begin.extend_from_slice(line);
             self.begin.push(b'\n');
         }
-        Loss::of(&parsed)
+        parsed.loss()
     }
 
     /// The last message: where none of several lines was a record, an error that says what they are.

@@ -19,10 +19,7 @@ use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 
 /// Returns the record for which `event` is printed, and its topic.
-pub(super) fn first<'e>(
-    event: &'e Event,
-    context: &ContainerContext,
-) -> Option<(Head<'e>, &'static str)> {
+pub fn first<'e>(event: &'e Event, context: &ContainerContext) -> Option<(Head<'e>, &'static str)> {
     let own = event
         .records()
         .find_map(|head| head.ty.topic().map(|topic| (head, topic)));
@@ -141,7 +138,8 @@ pub fn lost(loss: Loss, options: &Options, out: &mut dyn Write) -> io::Result<()
     writeln!(out, "{}", options.terminal.paint(BAD, &what))
 }
 
-pub(super) fn sentence(event: &Event, context: &ContainerContext, options: &Options) -> String {
+/// Returns `event` as a sentence; empty if it has no record of device mapper, namespaces or guests.
+pub fn sentence(event: &Event, context: &ContainerContext, options: &Options) -> String {
     // The system call knows the program, where a record does not.
     let caller = event.records().find_map(|head| {
         let body = text(head.body);

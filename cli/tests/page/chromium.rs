@@ -95,7 +95,7 @@ impl Chromium {
         assert!(
             bytes.pop() == Some(0),
             "no Chromium here, or it is gone, or was stopped after {PATIENCE:?}; \
-             scripts/page-test.sh brings one, DMNS_CHROMIUM names one"
+             scripts/test/page.sh brings one, DMNS_CHROMIUM names one"
         );
         let message: Value = serde_json::from_slice(&bytes).expect("JSON");
         let error = match message["method"].as_str() {

@@ -2,7 +2,7 @@
 
 //! Opens a page that `--html` wrote in headless Chromium, clicks through it, and looks at the result.
 //!
-//! `scripts/page-test.sh` runs it. By hand, `cargo test -p dmns-audit-cli --test page -- --ignored` takes the Chromium
+//! `scripts/test/page.sh` runs it. By hand, `cargo test -p dmns-audit-cli --test page -- --ignored` takes the Chromium
 //! of this machine, or the one that `DMNS_CHROMIUM` names.
 
 mod chromium;
@@ -42,7 +42,7 @@ fn report(what: &str, options: &[&str]) -> String {
 }
 
 #[test]
-#[ignore = "needs Chromium: scripts/page-test.sh runs it in a root that has one"]
+#[ignore = "needs Chromium: scripts/test/page.sh runs it in a root that has one"]
 fn the_page_is_drawn_and_answers_clicks() {
     let folder = tempfile::tempdir().expect("a folder");
     let page = folder.path().join("page.html");

@@ -8,9 +8,9 @@ use super::claim::{Claim, LONGEST, PATIENCE, WRITTEN};
 use super::memory::{Memory, Started};
 use super::origin::Origin;
 use super::process::Process;
-use super::writer::{About, Start, Writer};
-use super::{explain, invalid};
+use super::writer::{About, Start, UNREPORTED, Writer};
 use crate::audit::recorder;
+use crate::error::{explain, invalid};
 use dmns_audit_log::virt::text::LONGEST_NAME;
 use dmns_audit_uapi::ns::Kind;
 use nix::sys::socket::getsockopt;
@@ -36,7 +36,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// The options.
 #[derive(Clone, Debug)]
-pub struct Ask {
+pub struct Options {
     /// The socket.
     pub socket: PathBuf,
     /// The folder with the state between start and stop.
@@ -48,7 +48,7 @@ pub struct Ask {
 }
 
 struct Forwarder {
-    ask: Ask,
+    options: Options,
     memory: Memory,
     /// By user: the begin of the minute, and the number of claims.
     claims: Mutex<HashMap<u32, (Instant, u32)>>,
@@ -59,33 +59,36 @@ struct Forwarder {
 /// # Errors
 ///
 /// If the socket cannot be created, or audit is out of reach.
-pub fn run(ask: &Ask) -> io::Result<()> {
+pub fn run(options: &Options) -> io::Result<()> {
     let forwarder = Forwarder {
-        ask: ask.clone(),
-        memory: Memory::at(&ask.state),
+        options: options.clone(),
+        memory: Memory::at(&options.state),
         claims: Mutex::default(),
     };
     // Whether audit takes records at all is known before anybody relies on it.
     forwarder.writer()?.end()?;
-    let at = explain(&ask.socket);
-    if let Some(folder) = ask.socket.parent() {
+    let at = explain(&options.socket);
+    if let Some(folder) = options.socket.parent() {
         fs::create_dir_all(folder).map_err(&at)?;
     }
-    match UnixStream::connect(&ask.socket) {
+    match UnixStream::connect(&options.socket) {
         Ok(_) => {
             let message = "another oci-forward listens here".to_owned();
             return Err(at(io::Error::new(io::ErrorKind::AddrInUse, message)));
         }
         // What the last one left.
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            fs::remove_file(&ask.socket).map_err(&at)?;
+            fs::remove_file(&options.socket).map_err(&at)?;
         }
         Err(_) => {}
     }
-    let listener = UnixListener::bind(&ask.socket).map_err(&at)?;
+    let listener = UnixListener::bind(&options.socket).map_err(&at)?;
     // The peer's credentials come from the kernel.
-    fs::set_permissions(&ask.socket, Permissions::from_mode(0o666)).map_err(&at)?;
-    eprintln!("dmns-audit-record: listening on {}", ask.socket.display());
+    fs::set_permissions(&options.socket, Permissions::from_mode(0o666)).map_err(&at)?;
+    eprintln!(
+        "dmns-audit-record: listening on {}",
+        options.socket.display()
+    );
     let forwarder = Arc::new(forwarder);
     let busy = Arc::new(AtomicUsize::new(0));
     for stream in listener.incoming() {
@@ -110,9 +113,9 @@ pub fn run(ask: &Ask) -> io::Result<()> {
 
 impl Forwarder {
     fn writer(&self) -> io::Result<Writer> {
-        let log = self.ask.log.as_deref().map(recorder::log).transpose()?;
+        let log = self.options.log.as_deref().map(recorder::log).transpose()?;
         let mut writer = Writer::new(log);
-        if !self.ask.only_log {
+        if !self.options.only_log {
             writer.connect();
         }
         Ok(writer)
@@ -171,7 +174,7 @@ impl Forwarder {
         }
         let process = of_user(claim.pid, uid, peer)?;
         if known.is_some() {
-            writer.stopped(about, super::UNREPORTED, None)?;
+            writer.stopped(about, UNREPORTED, None)?;
         }
         about.name = &claim.name;
         about.pid = claim.pid;

@@ -7,6 +7,7 @@
 //! - [`bundle`]: its `config.json`.
 //! - [`conmon`], [`origin`]: names of the container, its image, its pod.
 //! - [`memory`]: the state between start and stop.
+//! - `warning`: a message that reaches the system's log.
 //! - [`writer`]: writes records.
 //! - `claim`: the message to the forwarder, if this process may not write records.
 //! - [`forward`]: `dmns-audit-record oci-forward`.
@@ -20,6 +21,7 @@ pub mod memory;
 pub mod origin;
 pub mod process;
 pub mod state;
+mod warning;
 pub mod wrap;
 pub mod writer;
 
@@ -32,16 +34,13 @@ use origin::Origin;
 use process::Process;
 use state::{Stage, State};
 use std::io;
-use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
-use writer::{About, Start, Writer};
-
-/// `reason=` of a stop that no hook reported: the container is started again.
-const UNREPORTED: &str = "unreported";
+use std::path::PathBuf;
+use warning::{runs_all_the_same, warn};
+use writer::{About, Start, UNREPORTED, Writer};
 
 /// The options.
 #[derive(Clone, Debug)]
-pub struct Ask {
+pub struct Options {
     /// A container that cannot be recorded does not run.
     pub strict: bool,
     /// The forwarder's socket.
@@ -52,53 +51,25 @@ pub struct Ask {
     pub log: Option<PathBuf>,
 }
 
-fn invalid(message: impl Into<String>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, message.into())
-}
-
-/// Adds the file's name to an error.
-fn explain(path: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
-    |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-}
-
-fn runs_all_the_same(error: &io::Error) {
-    warn(&format!(
-        "{error}; the container runs all the same, and nothing of this is in the audit log"
-    ));
-}
-
-/// Prints a message on standard error, which engines drop, and in the system's log.
-fn warn(message: &str) {
-    eprintln!("dmns-audit-record: {message}");
-    // C: `LOG_DAEMON | LOG_WARNING`. Control characters would make lines of their own.
-    let message: String = message
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    let line = format!("<28>dmns-audit-record: {message}");
-    // There may be no such log.
-    let _ = UnixDatagram::unbound().and_then(|log| log.send_to(line.as_bytes(), "/dev/log"));
-}
-
 /// Records the state that the runtime writes to `input`. Returns `false` if the container has to be
 /// recorded and cannot be.
-pub fn hook(ask: &Ask, input: impl io::Read) -> bool {
-    let Err(error) = State::read(input).and_then(|state| record(ask, &state)) else {
+pub fn hook(options: &Options, input: impl io::Read) -> bool {
+    let Err(error) = State::read(input).and_then(|state| record(options, &state)) else {
         return true;
     };
-    match ask.strict {
+    match options.strict {
         true => warn(&format!("{error}; the container does not start (--strict)")),
         false => runs_all_the_same(&error),
     }
-    !ask.strict
+    !options.strict
 }
 
-fn record(ask: &Ask, state: &State) -> io::Result<()> {
+fn record(options: &Options, state: &State) -> io::Result<()> {
     let stage = state.stage()?;
     let bundle = Bundle::read(&state.bundle);
     let conmon = Conmon::above(&state.id);
-    let memory = Memory::at(&ask.state);
-    let log = ask.log.as_deref().map(recorder::log).transpose()?;
+    let memory = Memory::at(&options.state);
+    let log = options.log.as_deref().map(recorder::log).transpose()?;
     let mut writer = Writer::new(log);
     writer.connect();
     let known = memory.take(None, &state.id);
@@ -152,11 +123,13 @@ fn record(ask: &Ask, state: &State) -> io::Result<()> {
     }
     match writer.end() {
         Err(error) if is_refusal(&error) => {
-            claim.send(&ask.socket).map_err(|also| match also.kind() {
-                // Nobody asked for one.
-                io::ErrorKind::NotFound => error,
-                _ => also,
-            })
+            claim
+                .send(&options.socket)
+                .map_err(|also| match also.kind() {
+                    // Nobody asked for one.
+                    io::ErrorKind::NotFound => error,
+                    _ => also,
+                })
         }
         result => result,
     }

@@ -4,7 +4,7 @@
 //!
 //! Source: "State" in runtime.md of the OCI runtime specification.
 
-use super::invalid;
+use crate::error::invalid;
 use dmns_audit_log::virt::text::LONGEST_NAME;
 use serde::Deserialize;
 use std::collections::BTreeMap;

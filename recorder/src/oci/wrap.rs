@@ -3,7 +3,8 @@
 //! `dmns-audit-record oci-wrap`: a runtime for engines without hooks.d, such as Docker: puts the
 //! hooks into a container's `config.json`, and becomes the real runtime.
 
-use super::{explain, invalid};
+use super::warning::runs_all_the_same;
+use crate::error::{explain, invalid};
 use serde_json::{Value, json};
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -16,7 +17,7 @@ use std::process::Command;
 
 /// The options.
 #[derive(Clone, Debug)]
-pub struct Ask {
+pub struct Options {
     /// A container that cannot be recorded does not run. The hooks get the option too.
     pub strict: bool,
     /// The runtime and its arguments.
@@ -28,17 +29,17 @@ pub struct Ask {
 /// # Errors
 ///
 /// If there is no such program, or if hooks that are required cannot be added.
-pub fn run(ask: &Ask) -> io::Result<()> {
-    let (program, arguments) = ask
+pub fn run(options: &Options) -> io::Result<()> {
+    let (program, arguments) = options
         .command
         .split_first()
         .ok_or_else(|| invalid("which runtime? It comes after --"))?;
     if let Some(bundle) = bundle(arguments) {
-        if let Err(error) = add_hooks(&bundle.join("config.json"), ask.strict) {
-            if ask.strict {
+        if let Err(error) = add_hooks(&bundle.join("config.json"), options.strict) {
+            if options.strict {
                 return Err(error);
             }
-            super::runs_all_the_same(&error);
+            runs_all_the_same(&error);
         }
     }
     let error = Command::new(program).args(arguments).exec();

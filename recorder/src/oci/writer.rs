@@ -12,6 +12,9 @@ use dmns_audit_log::virt::text::{Devices, Guest, Which};
 use std::fs::File;
 use std::io;
 
+/// `reason=` of a stop that no hook reported: the container is started again.
+pub(super) const UNREPORTED: &str = "unreported";
+
 /// Writes records.
 #[derive(Debug)]
 pub struct Writer {

@@ -10,6 +10,7 @@
 //! - [`descriptors`]: the open descriptors of its interfaces.
 //! - [`changes`]: the differences of two inventories.
 //! - [`emitter`]: writes records.
+//! - [`options`]: what the caller asks for.
 //! - [`session`]: from the start to the stop.
 
 pub mod arguments;
@@ -20,48 +21,25 @@ pub mod inventory;
 pub mod item;
 pub mod monitor;
 mod names;
+pub mod options;
 pub mod qmp;
 pub mod session;
 
 use crate::audit::recorder;
+use crate::error::invalid;
 use arguments::Arguments;
 use dmns_audit_log::contract::Syntax;
 use dmns_audit_log::virt::text::LONGEST_NAME;
 use emitter::Emitter;
 use monitor::Monitor;
+use options::Options;
 use session::Session;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
-
-/// The options.
-#[derive(Clone, Debug)]
-pub struct Ask {
-    /// The guest's name; else QEMU's.
-    pub name: Option<OsString>,
-    /// Its UUID; else QEMU's, else a new one.
-    pub uuid: Option<String>,
-    /// Without audit, the guest does not run.
-    pub strict: bool,
-    /// The socket of the monitor for other clients.
-    pub monitor: Option<PathBuf>,
-    /// A file to write records to, in addition.
-    pub log: Option<PathBuf>,
-    /// The timeout for QEMU's answers.
-    pub timeout: Duration,
-    /// The interval of checks for resources that were plugged through another monitor; zero: never.
-    pub poll: Duration,
-    /// QEMU and its arguments.
-    pub command: Vec<OsString>,
-}
-
-fn invalid(message: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, message)
-}
 
 /// Runs the guest until it ends. Returns QEMU's exit status; 128 and the signal's number, if a
 /// signal ended it.
@@ -69,8 +47,8 @@ fn invalid(message: String) -> io::Error {
 /// # Errors
 ///
 /// If it cannot be started, or has to be recorded and cannot be.
-pub fn run(ask: &Ask) -> io::Result<u8> {
-    let (program, arguments) = ask
+pub fn run(options: &Options) -> io::Result<u8> {
+    let (program, arguments) = options
         .command
         .split_first()
         .ok_or_else(|| invalid("which QEMU? Its command line comes after --".to_owned()))?;
@@ -80,14 +58,18 @@ pub fn run(ask: &Ask) -> io::Result<u8> {
                        in the background instead";
         return Err(invalid(message.to_owned()));
     }
-    let name = name(ask, &known, program)?;
-    let uuid = uuid(ask, &known)?;
-    let log = match &ask.log {
+    let name = name(options, &known, program)?;
+    let uuid = uuid(options, &known)?;
+    let log = match &options.log {
         Some(path) => Some(recorder::log(path)?),
         None => None,
     };
-    let monitor = ask.monitor.as_deref().map(Monitor::listen).transpose()?;
-    let mut emitter = Emitter::new(name, uuid, ask.strict, log)?;
+    let monitor = options
+        .monitor
+        .as_deref()
+        .map(Monitor::listen)
+        .transpose()?;
+    let mut emitter = Emitter::new(name, uuid, options.strict, log)?;
     emitter.begins()?;
     let mut command = Command::new(program);
     command.args(arguments);
@@ -96,12 +78,12 @@ pub fn run(ask: &Ask) -> io::Result<u8> {
         command.arg("-S");
     }
     let folder = std::env::current_dir()?;
-    Session::start(command, program, &known, &folder, ask, emitter, monitor)?.run()
+    Session::start(command, program, &known, &folder, options, emitter, monitor)?.run()
 }
 
 /// Returns the guest's name: as it is asked for, as QEMU has it, or QEMU's own.
-fn name(ask: &Ask, known: &Arguments, program: &OsStr) -> io::Result<Vec<u8>> {
-    let asked = ask.name.as_ref().map(|name| name.as_bytes().to_vec());
+fn name(options: &Options, known: &Arguments, program: &OsStr) -> io::Result<Vec<u8>> {
+    let asked = options.name.as_ref().map(|name| name.as_bytes().to_vec());
     let of_program = || {
         let name = Path::new(program).file_name().unwrap_or(program);
         let mut name = name.as_bytes().to_vec();
@@ -120,8 +102,8 @@ fn name(ask: &Ask, known: &Arguments, program: &OsStr) -> io::Result<Vec<u8>> {
     }
 }
 
-fn uuid(ask: &Ask, known: &Arguments) -> io::Result<String> {
-    let given = ask.uuid.as_ref().or(known.uuid.as_ref());
+fn uuid(options: &Options, known: &Arguments) -> io::Result<String> {
+    let given = options.uuid.as_ref().or(known.uuid.as_ref());
     let uuid = match given {
         Some(uuid) => uuid.to_lowercase(),
         None => fs::read_to_string("/proc/sys/kernel/random/uuid")?

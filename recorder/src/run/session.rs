@@ -2,12 +2,12 @@
 
 //! A guest from its start to its stop.
 
-use super::Ask;
 use super::arguments::{Arguments, is_saved};
 use super::changes::between;
 use super::emitter::Emitter;
 use super::inventory::{Inventory, Taker};
 use super::monitor::{Asked, Monitor};
+use super::options::Options;
 use super::qmp::{Qmp, Trouble};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
@@ -35,7 +35,7 @@ const END: Duration = Duration::from_millis(10);
 
 /// A QEMU that runs.
 pub struct Session<'a> {
-    ask: &'a Ask,
+    options: &'a Options,
     qemu: Child,
     qmp: Qmp,
     monitor: Option<Monitor>,
@@ -61,7 +61,7 @@ impl<'a> Session<'a> {
         program: &OsStr,
         arguments: &Arguments,
         folder: &Path,
-        ask: &'a Ask,
+        options: &'a Options,
         mut emitter: Emitter,
         monitor: Option<Monitor>,
     ) -> io::Result<Self> {
@@ -92,7 +92,7 @@ impl<'a> Session<'a> {
                 return Err(io::Error::new(error.kind(), message));
             }
         };
-        let begun = Qmp::begin(ours, ask.timeout).and_then(|mut qmp| {
+        let begun = Qmp::begin(ours, options.timeout).and_then(|mut qmp| {
             let kvm = qmp.execute("query-kvm", json!({}))?.unwrap_or_default();
             emitter.accelerated(kvm.get("enabled") == Some(&Value::Bool(true)));
             let has = Taker { arguments, folder }.take(&mut qmp)?;
@@ -102,7 +102,7 @@ impl<'a> Session<'a> {
             Ok(begun) => begun,
             Err(trouble) => {
                 // It has not run: it waits for -S, or is gone.
-                if !matches!(trouble, Trouble::Gone) || !ends(&mut qemu, ask.timeout)? {
+                if !matches!(trouble, Trouble::Gone) || !ends(&mut qemu, options.timeout)? {
                     let _ = qemu.kill();
                 }
                 let ended = qemu.wait()?;
@@ -113,7 +113,7 @@ impl<'a> Session<'a> {
             }
         };
         let mut session = Self {
-            ask,
+            options,
             qemu,
             qmp,
             monitor,
@@ -229,7 +229,7 @@ impl<'a> Session<'a> {
                 return Ok(Err(trouble));
             }
         }
-        if !self.ask.poll.is_zero() && looked.elapsed() > self.ask.poll {
+        if !self.options.poll.is_zero() && looked.elapsed() > self.options.poll {
             *looked = Instant::now();
             return self.look("update");
         }

@@ -5,6 +5,7 @@ use std::io::Cursor;
 
 mod containers;
 mod guests;
+mod seeded;
 
 #[derive(Default)]
 struct Collected(Vec<String>);
@@ -175,9 +176,15 @@ fn each_departure_of_a_record_is_reported_at_its_place() {
 #[test]
 fn an_event_has_the_sector_that_its_operation_asks_for() {
     let whole = EVENT.replace("77480", "?");
-    assert!(findings(&log(&[&whole]))[0].contains("operation: op=integrity-checksum has a sector"));
+    assert!(
+        findings(&log(&[CTR, SYSCALL, &whole]))[0]
+            .contains("operation: op=integrity-checksum has a sector")
+    );
     let none = EVENT.replace("integrity-checksum", "mac-journal");
-    assert!(findings(&log(&[&none]))[0].contains("operation: op=mac-journal belongs to no sector"));
+    assert!(
+        findings(&log(&[CTR, SYSCALL, &none]))[0]
+            .contains("operation: op=mac-journal belongs to no sector")
+    );
 }
 
 #[test]
@@ -399,9 +406,16 @@ proptest::proptest! {
     }
 }
 
-/// Returns a record of the baseline.
+/// Returns a record of the baseline; the first one follows the load.
 fn existing(serial: u64, id: u64) -> String {
-    format!(
+    let load = match id {
+        1 => format!(
+            "type=CONFIG_CHANGE msg=audit({serial}.000:{serial}): op=load module=dmns_audit dm=1 ns=1 info=0 auid=0 ses=1 \
+             subj=unconfined res=1\n"
+        ),
+        _ => String::new(),
+    };
+    load + &format!(
         "type=UNKNOWN[1385] msg=audit({serial}.000:{serial}): pid=1 uid=0 auid=4294967295 ses=4294967295 subj=unconfined \
          dev=00:05 old_netns=(none) netns={id} ns_id={id} owner_ns_id=3 res=1\n"
     )

@@ -19,7 +19,8 @@ use crate::record::by_host::Slot;
 use crate::record::command;
 use crate::record::device::Device;
 use crate::record::event::Serials;
-use crate::record::host::{Host, Nodes};
+use crate::record::host::Host;
+use crate::record::nodes::Nodes;
 use crate::record::pending::Pending;
 use crate::record::users::Users;
 use crate::record::value::Fields;
@@ -34,6 +35,9 @@ use std::rc::Rc;
 
 /// Maximum number of mappings that wait for their name.
 const NAMING: usize = 1024;
+
+/// Maximum number of command lines of other events that come meanwhile.
+const OTHER: u32 = 8;
 
 /// Maximum size of the sectors of all active mappings, in bytes. Beyond it, they are kept less exactly.
 const SECTORS: usize = 16 << 20;
@@ -52,6 +56,8 @@ pub struct Lifetimes {
     last_integrity: HashMap<Host, (Option<i32>, Device)>,
     /// Mappings that wait for the command line of their event: slot, and place among all.
     naming: Pending<(Slot, u64)>,
+    /// Command lines of other events since the last of these mappings.
+    others: u32,
     nodes: Nodes,
     serials: Serials,
     order: u64,
@@ -84,6 +90,7 @@ impl Lifetimes {
             failed: HashMap::new(),
             last_integrity: HashMap::new(),
             naming: Pending::default(),
+            others: 0,
             nodes: Nodes::default(),
             serials: Serials::default(),
             order: 0,
@@ -126,6 +133,10 @@ impl Lifetimes {
     fn title(&mut self, head: &Head<'_>) {
         let waiting = self.naming.take(&(head.host, head.stamp), |_| true);
         if waiting.is_empty() {
+            self.others += 1;
+            if self.others > OTHER {
+                self.naming = Pending::default();
+            }
             return;
         }
         let record = Fields::of(head);
@@ -238,6 +249,7 @@ impl Lifetimes {
                 self.naming.pop();
             }
             self.naming.push((head.host, head.stamp), (at, order));
+            self.others = 0;
         }
     }
 

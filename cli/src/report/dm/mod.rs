@@ -16,19 +16,49 @@ mod open;
 pub mod record;
 pub mod show;
 
+use super::candidates::Candidates;
 use super::columns::Rows;
 use super::{Collector, Options};
 use crate::input::Wanted;
 use crate::record::Head;
+use crate::record::selector::DeviceSelector;
 use lifetime::{EndReason, Lifetime};
 use lifetimes::Lifetimes;
 use show::Text;
 use std::io::{self, Write};
 
+/// Options of `report dm`.
+#[derive(Clone, Debug, Default)]
+pub struct DmOptions {
+    /// Only this mapping.
+    pub device: Option<DeviceSelector>,
+    /// Only active ones.
+    pub active: bool,
+}
+
+impl DmOptions {
+    /// Returns whether `lifetime` passes.
+    fn has(&self, lifetime: &Lifetime) -> bool {
+        let found = lifetime.found.iter().map(|found| &found.device);
+        let devices = std::iter::once(&lifetime.device).chain(found);
+        let of = |device: &DeviceSelector| {
+            devices
+                .clone()
+                .any(|own| device.is(own, lifetime.name.as_deref()))
+        };
+        self.device.as_ref().is_none_or(of)
+            && (!self.active || lifetime.end_reason == EndReason::Active)
+    }
+}
+
 /// Collects lifetimes of mappings.
 #[derive(Debug)]
 pub struct Report<'a> {
     options: &'a Options,
+    dm_options: DmOptions,
+    /// The mappings that the filter drops, and whether one passed.
+    others: Candidates,
+    passed: bool,
     wanted: Wanted,
     /// `wanted` and command lines, while a mapping has no name.
     more: Wanted,
@@ -45,6 +75,9 @@ impl<'a> Report<'a> {
     pub fn new(options: &'a Options) -> Self {
         Self {
             options,
+            dm_options: DmOptions::default(),
+            others: Candidates::default(),
+            passed: false,
             wanted: Wanted::types(&["DM_C", "DM_E", "SYST", "KERN", "URIN", "OPEN"]),
             more: Wanted::types(&["DM_C", "DM_E", "SYST", "KERN", "URIN", "OPEN", "PROC"]),
             titles: Wanted::types(&["PROC"]),
@@ -55,13 +88,29 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Writes the report.
+    /// Keeps only the mappings that `dm_options` select.
+    pub fn only(mut self, dm_options: DmOptions) -> Self {
+        self.dm_options = dm_options;
+        self
+    }
+
+    /// Writes the report. Returns whether the filter matched, if there is one.
     ///
     /// # Errors
     ///
     /// Fails if `out` cannot be written to, or rows cannot be read back.
-    pub fn end(mut self, out: &mut dyn Write) -> io::Result<()> {
+    pub fn end(mut self, out: &mut dyn Write) -> io::Result<bool> {
         self.close()?;
+        let filtered = self.dm_options.device.is_some() || self.dm_options.active;
+        if filtered && self.lifetimes.any && !self.passed {
+            let what = match (&self.dm_options.device, self.dm_options.active) {
+                (Some(_), false) => "no such mapping is in the log",
+                (Some(_), true) => "no such mapping is active",
+                (None, _) => "no mapping is active",
+            };
+            writeln!(out, "{what}{}", self.others.show("mappings"))?;
+            return Ok(false);
+        }
         let window = self.options.window;
         if self.lifetimes.any && (window.start.is_some() || window.end.is_some()) {
             self.rows.set_none(
@@ -69,7 +118,8 @@ impl<'a> Report<'a> {
                     .to_owned(),
             );
         }
-        self.rows.end(self.options, out, show::json)
+        self.rows.end(self.options, out, show::json)?;
+        Ok(true)
     }
 
     /// Calls `each` with each lifetime of a report that keeps objects.
@@ -84,8 +134,14 @@ impl<'a> Report<'a> {
 
     fn close(&mut self) -> io::Result<()> {
         let (options, rows, text) = (self.options, &mut self.rows, &mut self.text);
+        let (dm_options, others, passed) = (&self.dm_options, &mut self.others, &mut self.passed);
         self.lifetimes.end(|order, mut lifetime| {
             lifetime.name = name(&lifetime, options).or(lifetime.name);
+            if !dm_options.has(&lifetime) {
+                others.add(&shown(&lifetime));
+                return Ok(());
+            }
+            *passed = true;
             rows.push(order, &lifetime, |line| text.row(&lifetime, options, line))
         })
     }
@@ -93,11 +149,24 @@ impl<'a> Report<'a> {
     fn take(&mut self) -> io::Result<()> {
         let options = self.options;
         for (order, lifetime) in self.lifetimes.done.drain(..) {
+            if !self.dm_options.has(&lifetime) {
+                self.others.add(&shown(&lifetime));
+                continue;
+            }
+            self.passed = true;
             let text = &mut self.text;
             self.rows
                 .push(order, &lifetime, |line| text.row(&lifetime, options, line))?;
         }
         Ok(())
+    }
+}
+
+/// `253:0 (data)`
+fn shown(lifetime: &Lifetime) -> String {
+    match &lifetime.name {
+        Some(name) => format!("{} ({name})", lifetime.device),
+        None => lifetime.device.to_string(),
     }
 }
 

@@ -10,6 +10,7 @@ use super::show;
 use super::tree::Tree;
 use crate::record::{Head, Type};
 use crate::report::Options;
+use crate::report::candidates::Candidates;
 use crate::report::id::Id;
 use crate::report::spool::Spool;
 use dmns_audit_uapi::ns::{Kind, relative};
@@ -100,6 +101,8 @@ pub struct Inside {
     ids: HashSet<u64>,
     /// Any NS_INFO was seen.
     informed: bool,
+    /// The containers that have a name.
+    names: Candidates,
 }
 
 impl Inside {
@@ -115,6 +118,7 @@ impl Inside {
             own: HashSet::new(),
             ids: HashSet::new(),
             informed: false,
+            names: Candidates::default(),
         }
     }
 
@@ -126,6 +130,8 @@ impl Inside {
 
     /// `container` has got its name: this may be the one.
     pub(super) fn named(&mut self, container: &Container) {
+        self.names
+            .add(container.name.as_deref().unwrap_or_default());
         if self.selector.is_container(container) {
             let ids = container.namespaces.iter().filter_map(|(.., id)| *id);
             self.ids.extend(ids);
@@ -218,25 +224,31 @@ impl Inside {
         Ok(())
     }
 
-    /// Writes the events; `any`: the log has records of namespaces.
+    /// Writes the events; `any`: the log has records of namespaces. Returns whether the container is in the log.
     ///
     /// # Errors
     ///
     /// Fails if `out` cannot be written to, or rows cannot be read back.
-    pub fn end(mut self, any: bool, options: &Options, out: &mut dyn Write) -> io::Result<()> {
-        if options.json {
-            return self
-                .rows
-                .drain(|event| show::json_event(&event, options, out));
-        }
+    pub fn end(mut self, any: bool, options: &Options, out: &mut dyn Write) -> io::Result<bool> {
         if self.own.is_empty() {
-            return match &self.selector {
-                _ if !any => writeln!(out, "{}", super::MODULE),
+            let names = self.names.show("containers");
+            let none = match &self.selector {
+                _ if !any => super::MODULE.to_owned(),
                 ContainerSelector::Name(name) => {
-                    writeln!(out, "no container called {name} is in the log")
+                    format!("no container called {name} is in the log{names}")
                 }
-                _ => writeln!(out, "no namespace of this container is in the log"),
+                _ => format!("no namespace of this container is in the log{names}"),
             };
+            match options.json {
+                true => eprintln!("dmns-audit: {none}"),
+                false => writeln!(out, "{none}")?,
+            }
+            return Ok(!any);
+        }
+        if options.json {
+            self.rows
+                .drain(|event| show::json_event(&event, options, out))?;
+            return Ok(true);
         }
         self.columns.begin(options, out)?;
         let columns = self.columns;
@@ -248,7 +260,7 @@ impl Inside {
                  2 to /sys/kernel/security/dmns_audit/info"
             )?;
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -44,7 +44,8 @@ pub struct Event {
 }
 
 impl Event {
-    pub(super) fn new(id: Id, node: Option<String>) -> Self {
+    /// Creates an event without records.
+    pub fn new(id: Id, node: Option<String>) -> Self {
         Self {
             id,
             node,
@@ -103,7 +104,8 @@ impl Event {
         (!all.is_empty()).then(|| all.join(" "))
     }
 
-    pub(super) fn add(&mut self, head: &Head<'_>, options: &Options) {
+    /// Adds a record.
+    pub fn add(&mut self, head: &Head<'_>, options: &Options) {
         let name = head.type_name().into_owned();
         // A record of a message has its own result and user.
         let record = Fields::of(head);

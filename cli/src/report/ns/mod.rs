@@ -25,8 +25,9 @@ pub mod show;
 pub mod show_containers;
 pub mod tree;
 
+use super::candidates::Candidates;
 use super::columns::Rows;
-use super::{Collector, Options};
+use super::{Collector, Options, Who};
 use crate::input::Wanted;
 use crate::record::pending::Pending;
 use crate::record::{Head, Type};
@@ -74,6 +75,11 @@ pub struct Report<'a> {
     /// Containers, and namespaces, that were not asked for.
     others: u64,
     other_namespaces: u64,
+    /// The users and programs of those.
+    users: Candidates,
+    programs: Candidates,
+    /// A container, or a namespace, passed the filter.
+    passed: bool,
 }
 
 impl<'a> Report<'a> {
@@ -97,6 +103,9 @@ impl<'a> Report<'a> {
             any: false,
             others: 0,
             other_namespaces: 0,
+            users: Candidates::default(),
+            programs: Candidates::default(),
+            passed: false,
         }
     }
 
@@ -111,10 +120,17 @@ impl<'a> Report<'a> {
             true => " in this period",
             false => "",
         };
+        let mut names = String::new();
+        if self.ns_options.by.is_some() {
+            names.push_str(&self.users.show("users"));
+        }
+        if self.ns_options.program.is_some() {
+            names.push_str(&self.programs.show("programs"));
+        }
         match (asked.is_empty() && period.is_empty(), others) {
             (true, _) | (_, 0) => format!("no {what}s"),
-            (false, 1) => format!("no {what}{asked}{period}; 1 other is in the log"),
-            (false, n) => format!("no {what}{asked}{period}; {n} others are in the log"),
+            (false, 1) => format!("no {what}{asked}{period}; 1 other is in the log{names}"),
+            (false, n) => format!("no {what}{asked}{period}; {n} others are in the log{names}"),
         }
     }
 
@@ -130,43 +146,52 @@ impl<'a> Report<'a> {
         self
     }
 
-    /// Writes the report.
+    /// Writes the report. Returns whether the filter matched, if there is one.
     ///
     /// # Errors
     ///
     /// Fails if `out` cannot be written to, or rows cannot be read back.
-    pub fn end(mut self, out: &mut dyn Write) -> io::Result<()> {
+    pub fn end(mut self, out: &mut dyn Write) -> io::Result<bool> {
         self.close()?;
         let (options, ns_options) = (self.options, self.ns_options);
         if let Some(word) = self.word() {
             eprintln!("dmns-audit: {word}");
         }
-        let none = self.none("container", self.others);
-        self.rows.set_none(none);
-        let none = self.none("namespace", self.other_namespaces);
+        let filtered = ns_options.by.is_some() || ns_options.program.is_some();
+        let matched = !filtered || self.passed;
+        let mut none = self.none("container", self.others);
+        self.rows.set_none(none.clone());
+        if ns_options.tree {
+            none = self.none("namespace", self.other_namespaces);
+        }
         if let Some(inside) = self.inside {
             return inside.end(self.any, options, out);
         }
         if ns_options.summary {
-            return match options.json {
-                true => self.summary.json(out),
-                false => self.summary.text(out),
-            };
+            match options.json {
+                true => self.summary.json(out)?,
+                false => self.summary.text(out)?,
+            }
+            return Ok(matched);
+        }
+        if !matched && options.json {
+            eprintln!("dmns-audit: {none}");
         }
         match (ns_options.tree, options.json) {
-            (true, true) => return self.namespaces.json(options, ns_options, out),
-            (true, false) => return self.namespaces.text(options, ns_options, &none, out),
+            (true, true) => self.namespaces.json(options, ns_options, out)?,
+            (true, false) => self.namespaces.text(options, ns_options, &none, out)?,
             (false, _) => self.rows.end(options, out, show_containers::json)?,
         }
         match self.summary.alone() {
-            _ if options.json => Ok(()),
-            0 => Ok(()),
-            1 => writeln!(out, "1 namespace more is in no container: --tree shows it"),
+            _ if options.json || ns_options.tree => {}
+            0 => {}
+            1 => writeln!(out, "1 namespace more is in no container: --tree shows it")?,
             alone => writeln!(
                 out,
                 "{alone} namespaces more are in no container: --tree shows them"
-            ),
+            )?,
         }
+        Ok(matched)
     }
 
     /// Calls the functions with all containers and all namespaces of a report that keeps objects.
@@ -191,9 +216,11 @@ impl<'a> Report<'a> {
             inside.close(&self.tree, self.options)?;
         }
         let mut tree = std::mem::take(&mut self.tree);
-        for (host, namespace) in tree.take_ended() {
+        for (host, namespace, whole) in tree.take_ended() {
             self.containers.ended(host, &namespace);
-            self.report_namespace(&namespace)?;
+            if whole {
+                self.report_namespace(&namespace)?;
+            }
         }
         tree.end(|namespace| self.report_namespace(namespace))?;
         self.containers.end();
@@ -205,12 +232,26 @@ impl<'a> Report<'a> {
             return Ok(());
         }
         match self.ns_options.has(namespace, self.options) {
-            true => self.summary.namespace(namespace),
-            false => self.other_namespaces += 1,
+            true => {
+                self.passed |= self.ns_options.tree;
+                self.summary.namespace(namespace);
+            }
+            false => {
+                self.other_namespaces += 1;
+                self.add(namespace.maker.as_ref());
+            }
         }
         match self.singles {
             true => self.namespaces.push(namespace),
             false => Ok(()),
+        }
+    }
+
+    /// Keeps the names of a task that created what was not asked for.
+    fn add(&mut self, maker: Option<&Who>) {
+        if let Some(who) = maker {
+            self.users.add(&who.user);
+            self.programs.add(&who.comm);
         }
     }
 
@@ -221,8 +262,10 @@ impl<'a> Report<'a> {
             }
             if !self.ns_options.has_container(&container, self.options) {
                 self.others += 1;
+                self.add(container.maker.as_ref());
             } else {
                 self.any = true;
+                self.passed = true;
                 self.summary.container(&container);
                 let (order, options) = (container.order, self.options);
                 let text = &mut self.text;
@@ -236,9 +279,11 @@ impl<'a> Report<'a> {
 
     /// Releases what ended with the records before.
     fn leave(&mut self) -> io::Result<()> {
-        for (host, namespace) in self.tree.take_ended() {
+        for (host, namespace, whole) in self.tree.take_ended() {
             self.containers.ended(host, &namespace);
-            self.report_namespace(&namespace)?;
+            if whole {
+                self.report_namespace(&namespace)?;
+            }
         }
         self.take()
     }

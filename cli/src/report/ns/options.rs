@@ -44,19 +44,8 @@ impl NsOptions {
     }
 
     fn made_by(&self, who: Option<&Who>) -> bool {
-        let by = |name: &String| {
-            who.is_some_and(|who| {
-                let is_id = |id: Option<u32>| id.is_some_and(|id| id.to_string() == *name);
-                *who.user == **name || is_id(who.auid.or(who.uid))
-            })
-        };
-        let with = |name: &String| {
-            who.is_some_and(|who| {
-                *who.comm == **name
-                    || *who.exe == **name
-                    || who.exe.rsplit('/').next() == Some(name)
-            })
-        };
+        let by = |name: &String| who.is_some_and(|who| who.is_user(name));
+        let with = |name: &String| who.is_some_and(|who| who.is_program(name));
         self.by.as_ref().is_none_or(by) && self.program.as_ref().is_none_or(with)
     }
 

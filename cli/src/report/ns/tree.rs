@@ -4,7 +4,8 @@
 
 use super::namespace::Namespace;
 use crate::record::event::Serials;
-use crate::record::host::{Host, Nodes, PerHost};
+use crate::record::host::{Host, PerHost};
+use crate::record::nodes::Nodes;
 use crate::record::pending::Pending;
 use crate::record::users::Users;
 use crate::record::value::{Fields, decoded};
@@ -12,11 +13,15 @@ use crate::record::{Head, Type};
 use crate::report::id::{Id, Who};
 use dmns_audit_uapi::ns::Kind;
 use hashbrown::HashMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 
 /// Maximum number of creations that wait for their SYSCALL.
 const MOST: usize = 4096;
+
+/// Maximum number of deletions with a creation that may follow them in the log: the kernel keeps
+/// records that auditd did not take, and writes them later.
+const EARLY: usize = 4096;
 
 /// Active namespaces of a host, by place.
 #[derive(Debug, Default)]
@@ -32,6 +37,8 @@ struct Kept {
     host: Host,
     /// Its creation waits for its SYSCALL.
     waits: bool,
+    /// It ended, and its creation may follow in the log.
+    early: bool,
 }
 
 /// All active namespaces.
@@ -47,6 +54,9 @@ pub struct Tree {
     waiting: Pending<u64>,
     /// Namespaces that ended with the last record, and can still be looked up.
     ended: Vec<u64>,
+    /// Namespaces that ended without a creation, by host and id; oldest first.
+    early: HashMap<(Host, u64), u64>,
+    oldest: VecDeque<(Host, u64)>,
     order: u64,
 }
 
@@ -121,6 +131,10 @@ impl Tree {
             }
         }
         let parent = old.map(|old| self.with_number(head, kind, old));
+        if let Some(order) = id.and_then(|id| self.created_late(head, id)) {
+            self.starts(order, parent, head, &record, users);
+            return Some(order);
+        }
         let mut namespace = Namespace::new(self.next(), kind, number, self.nodes.of(head));
         if let Some(parent) = parent.and_then(|parent| self.get_mut(parent)) {
             namespace.descends_from(parent);
@@ -134,13 +148,50 @@ impl Tree {
         }
         let order = self.add(head, namespace);
         if !initial {
-            let event = (head.host, head.stamp);
-            self.waiting.push(event, order);
-            if let Some(kept) = self.kept.get_mut(&order) {
-                kept.waits = true;
-            }
+            self.waits(order, head);
         }
         Some(order)
+    }
+
+    /// The creation of `order` waits for its SYSCALL.
+    fn waits(&mut self, order: u64, head: &Head<'_>) {
+        self.waiting.push((head.host, head.stamp), order);
+        if let Some(kept) = self.kept.get_mut(&order) {
+            kept.waits = true;
+        }
+    }
+
+    /// Returns the namespace `id` if its deletion came before its creation `head`.
+    fn created_late(&mut self, head: &Head<'_>, id: u64) -> Option<u64> {
+        let order = *self.early.get(&(head.host, id))?;
+        let end = self.get(order)?.end?;
+        (Id::from(head.stamp) <= end).then_some(order)
+    }
+
+    /// Takes the creation `head` of the namespace `order`, which has ended.
+    fn starts(
+        &mut self,
+        order: u64,
+        parent: Option<u64>,
+        head: &Head<'_>,
+        record: &Fields<'_>,
+        users: &Users,
+    ) {
+        let mut parent = parent.and_then(|parent| self.get(parent)).cloned();
+        let Some(kept) = self.kept.get_mut(&order) else {
+            return;
+        };
+        kept.early = false;
+        let namespace = &mut kept.namespace;
+        if let Some(parent) = &mut parent {
+            namespace.descends_from(parent);
+        }
+        namespace.start = Some(Id::from(head.stamp));
+        namespace.maker = Some(Who::of(head, record.fields(), users));
+        if let Some(id) = namespace.id {
+            self.early.remove(&(head.host, id));
+        }
+        self.waits(order, head);
     }
 
     /// Takes an `NS_DEL_*`. Returns the namespace.
@@ -172,7 +223,27 @@ impl Tree {
             namespace.deleter = Some(who);
         }
         self.ended.push(order);
+        if let (None, Some(id)) = (known, id) {
+            self.may_start_late(head.host, id, order);
+        }
         Some(order)
+    }
+
+    /// The namespace `order` ended, and its creation may follow.
+    fn may_start_late(&mut self, host: Host, id: u64, order: u64) {
+        if let Some(kept) = self.kept.get_mut(&order) {
+            kept.early = true;
+        }
+        self.early.insert((host, id), order);
+        self.oldest.push_back((host, id));
+        while self.oldest.len() > EARLY {
+            let oldest = self.oldest.pop_front();
+            let order = oldest.and_then(|oldest| self.early.remove(&oldest));
+            if let Some(kept) = order.and_then(|order| self.kept.get_mut(&order)) {
+                kept.early = false;
+                self.ended.extend(order);
+            }
+        }
     }
 
     /// Takes an `NS_INFO`, and returns its namespaces. `count`: the event counts as one inside them.
@@ -249,6 +320,8 @@ impl Tree {
 
     fn ends(&mut self, head: &Head<'_>) {
         *self.living.of(head.host) = Living::default();
+        self.early.retain(|(host, _), _| *host != head.host);
+        self.oldest.retain(|(host, _)| *host != head.host);
         let id = Id::from(head.stamp);
         for (_, order) in self.of_host.range((head.host, 0)..=(head.host, u64::MAX)) {
             let Some(kept) = self.kept.get_mut(order) else {
@@ -257,6 +330,10 @@ impl Tree {
             if kept.namespace.end.is_none() {
                 kept.namespace.end = Some(id);
                 kept.namespace.down = true;
+                self.ended.push(*order);
+            }
+            // Ids begin anew too.
+            if std::mem::take(&mut kept.early) {
                 self.ended.push(*order);
             }
         }
@@ -298,21 +375,28 @@ impl Tree {
             namespace,
             host: head.host,
             waits: false,
+            early: false,
         };
         self.kept.insert(order, Box::new(kept));
         order
     }
 
-    /// Takes the namespaces that ended before this record.
-    pub(super) fn take_ended(&mut self) -> Vec<(Host, Namespace)> {
+    /// Takes the namespaces that ended before this record. The last value is false for a namespace
+    /// that is taken again, since its creation may follow.
+    pub(super) fn take_ended(&mut self) -> Vec<(Host, Namespace, bool)> {
         let mut taken = Vec::new();
         for order in std::mem::take(&mut self.ended) {
-            if self.kept.get(&order).is_some_and(|kept| kept.waits) {
-                continue;
+            match self.kept.get(&order) {
+                Some(kept) if kept.waits => continue,
+                Some(kept) if kept.early => {
+                    taken.push((kept.host, kept.namespace.clone(), false));
+                    continue;
+                }
+                _ => {}
             }
             if let Some(kept) = self.kept.remove(&order) {
                 self.of_host.remove(&(kept.host, order));
-                taken.push((kept.host, kept.namespace));
+                taken.push((kept.host, kept.namespace, true));
             }
         }
         taken

@@ -20,6 +20,7 @@ pub mod row;
 pub mod show;
 pub mod summary;
 
+use super::candidates::Candidates;
 use super::columns::Rows;
 use super::dm;
 use super::dm::record::Record;
@@ -91,6 +92,9 @@ pub struct Report<'a> {
     /// Number of records of other guests, and of other periods.
     others: u64,
     outside: u64,
+    /// The guests that were not asked for, and whether a row passed.
+    names: Candidates,
+    passed: bool,
 }
 
 impl<'a> Report<'a> {
@@ -123,6 +127,8 @@ impl<'a> Report<'a> {
             summary: Summary::default(),
             others: 0,
             outside: 0,
+            names: Candidates::default(),
+            passed: false,
         }
     }
 
@@ -145,34 +151,42 @@ impl<'a> Report<'a> {
             (None, None) => return None,
         };
         Some(match (self.others, self.outside) {
-            (0, 0) => format!("no guest {who} is in the log"),
+            (0, 0) => format!("no guest {who} is in the log{}", self.names.show("guests")),
             (0, n) => format!(
                 "no guest {who} is in the log in this period ({} before or after it)",
                 count(n, "of guests")
             ),
             (n, _) => format!(
-                "no guest {who} is in the log ({} of others)",
-                count(n, "are").trim_end_matches(" are")
+                "no guest {who} is in the log ({} of others{})",
+                count(n, "are").trim_end_matches(" are"),
+                self.names.show("guests")
             ),
         })
     }
 
-    /// Writes the report.
+    /// Writes the report. Returns whether the filter matched, if there is one.
     ///
     /// # Errors
     ///
     /// Fails if `out` cannot be written to, or rows cannot be read back.
-    pub fn end(mut self, out: &mut dyn Write) -> io::Result<()> {
+    pub fn end(mut self, out: &mut dyn Write) -> io::Result<bool> {
         self.close()?;
-        if let Some(none) = self.none() {
+        let asked = self.virt_options.vm.is_some() || self.virt_options.uuid.is_some();
+        let matched = !asked || self.passed;
+        let none = self.none();
+        let options = self.options;
+        if let Some(none) = none {
+            if !matched && (options.json || self.virt_options.summary) {
+                eprintln!("dmns-audit: {none}");
+            }
             self.rows.set_none(none);
         }
-        let options = self.options;
         match (self.virt_options.summary, options.json) {
-            (true, true) => self.summary.json(options, out),
-            (true, false) => self.summary.text(options, out),
-            (false, _) => self.rows.end(options, out, show::json),
+            (true, true) => self.summary.json(options, out)?,
+            (true, false) => self.summary.text(options, out)?,
+            (false, _) => self.rows.end(options, out, show::json)?,
         }
+        Ok(matched)
     }
 
     /// Calls `each` with each row of a report that keeps objects.
@@ -197,6 +211,7 @@ impl<'a> Report<'a> {
 
     fn keep(&mut self, order: u64, row: Row) -> io::Result<()> {
         let options = self.options;
+        self.passed = true;
         self.summary.count(&row);
         if self.virt_options.summary || !(options.all_events || row.is_session()) {
             return Ok(());
@@ -374,7 +389,10 @@ impl Collector for Report<'_> {
                 }
             }
             _ if !self.is_asked_for(&record) => {
-                self.others += u64::from(matches!(head.ty, Type::Virt(_)));
+                if matches!(head.ty, Type::Virt(_)) {
+                    self.others += 1;
+                    self.names.add(&record.text("vm").unwrap_or_default());
+                }
             }
             Type::Virt(VirtType::MachineId) => {
                 self.attribution.machine_id(head, &record, &self.guests);

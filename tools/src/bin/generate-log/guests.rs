@@ -2,8 +2,8 @@
 
 //! The records of libvirt and the kernel about guests.
 
-use crate::Log;
 use crate::host::{syscall, violation};
+use crate::log::Log;
 use crate::random::Random;
 use dmns_audit_log::virt::text::{self, Devices, Which};
 use std::io::{self, Write};

@@ -2,7 +2,7 @@
 
 //! The activity of a host: system calls, mappings, namespaces.
 
-use crate::Log;
+use crate::log::Log;
 use dmns_audit_uapi::ns::Kind;
 use std::collections::HashSet;
 use std::io::{self, Write};

@@ -14,11 +14,13 @@
 
 mod guests;
 mod host;
+mod log;
 mod random;
 
 use clap::{Parser, ValueEnum};
 use guests::{Guests, Sort};
 use host::Host;
+use log::Log;
 use random::Random;
 use std::io::{self, BufWriter, Write};
 
@@ -81,50 +83,6 @@ enum Only {
     Ns,
     /// Guests.
     Virt,
-}
-
-/// The log as it grows: time, serial number, output.
-struct Log<W> {
-    out: W,
-    millis: u64,
-    serial: u64,
-    /// `node=NAME `, or nothing.
-    node: String,
-    /// The number of events that are still lost.
-    lost: u64,
-    random: Random,
-    plain: bool,
-}
-
-impl<W: Write> Log<W> {
-    /// Begins an event. Returns the content of `audit(...)`.
-    fn event(&mut self) -> String {
-        self.millis += self.random.below(100);
-        self.serial += 1;
-        self.lost = self.lost.saturating_sub(1);
-        format!(
-            "{}.{:03}:{}",
-            self.millis / 1000,
-            self.millis % 1000,
-            self.serial
-        )
-    }
-
-    /// Advances the time to the next second.
-    fn next_second(&mut self) {
-        self.millis = self.millis.next_multiple_of(1000);
-    }
-
-    fn record(&mut self, ty: &str, stamp: &str, body: &str) -> io::Result<()> {
-        match self.lost {
-            0 => writeln!(
-                self.out,
-                "{}type={ty} msg=audit({stamp}): {body}",
-                self.node
-            ),
-            _ => Ok(()),
-        }
-    }
 }
 
 /// A host, and the state of its log.

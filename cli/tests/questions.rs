@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! The questions in docs/guide/questions.md: each command prints its answer on one of two logs.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const PAGE: &str = include_str!("../../docs/guide/questions.md");
+
+/// The time of the first record of both logs, and the last record of the second one after it.
+const FIRST: u64 = 1_795_300_000;
+const LAST: u64 = 41;
+
+const DAY: u64 = 24 * 60 * 60;
+
+/// Writes `log` to `path`, with its first record at the second `first`.
+fn shifted(log: &str, first: u64, path: &Path) {
+    let mut text = String::new();
+    for line in log.lines() {
+        let (before, rest) = line.split_once("msg=audit(").expect("a record");
+        let (seconds, after) = rest.split_once('.').expect("a time");
+        let seconds: u64 = seconds.parse().expect("seconds");
+        text.push_str(&format!(
+            "{before}msg=audit({}.{after}\n",
+            seconds - FIRST + first
+        ));
+    }
+    std::fs::write(path, text).expect("written");
+}
+
+/// Writes both logs to `folder`: one of yesterday evening, and one that ends ten minutes ago.
+fn logs(folder: &Path) -> (PathBuf, PathBuf) {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("a time")
+        .as_secs();
+    let (yesterday, today) = (folder.join("yesterday.log"), folder.join("now.log"));
+    let evening = now / DAY * DAY - DAY + FIRST % DAY;
+    shifted(include_str!("questions/yesterday.log"), evening, &yesterday);
+    shifted(include_str!("questions/now.log"), now - 600 - LAST, &today);
+    (yesterday, today)
+}
+
+/// Returns the words of `command`, as a shell takes them.
+fn words(command: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for letter in command.chars() {
+        match letter {
+            '"' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            letter => words.last_mut().expect("a word").push(letter),
+        }
+    }
+    words
+}
+
+fn run(words: &[String], log: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dmns-audit"));
+    command.args(words).env("TZ", "UTC0").stdin(Stdio::null());
+    match words[0].as_str() {
+        "watch" => {
+            let file = std::fs::File::open(log).expect("a log");
+            command.arg("--stdin").stdin(file)
+        }
+        _ if words.contains(&"--explain".to_owned()) => &mut command,
+        _ => command.arg(log),
+    };
+    command.output().expect("it runs")
+}
+
+/// Returns question, command and answer of each row of `part`.
+fn rows(part: &str) -> Vec<(&str, &str, &str)> {
+    part.lines()
+        .filter(|line| line.starts_with("| ") && line.contains("`dmns-audit"))
+        .map(|line| {
+            let mut cells = line
+                .trim_matches('|')
+                .split(" | ")
+                .map(|cell| cell.trim().trim_matches('`'));
+            let mut next = || cells.next().expect("three cells");
+            (next(), next(), next())
+        })
+        .collect()
+}
+
+#[test]
+fn each_question_has_its_answer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (yesterday, today) = logs(folder.path());
+    let (first, second) = PAGE.split_once("## Today's log").expect("two tables");
+    let mut asked = 0;
+    for (part, log) in [(first, &yesterday), (second, &today)] {
+        for (question, command, answer) in rows(part) {
+            let words = words(command.strip_prefix("dmns-audit ").expect("a command"));
+            let output = run(&words, log);
+            let text = String::from_utf8_lossy(&output.stdout);
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(
+                output.status.code(),
+                Some(0),
+                "{question} {command}: {text}{errors}"
+            );
+            assert!(
+                text.contains(answer),
+                "{question} {command}: {text}{errors}"
+            );
+            asked += 1;
+        }
+    }
+    assert_eq!(asked, 40);
+}
+
+#[test]
+fn what_matches_nothing_names_what_there_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (yesterday, today) = logs(folder.path());
+    for (command, log, status, said) in [
+        (
+            "report virt --vm web02",
+            &yesterday,
+            1,
+            "guests: db, db1, web01",
+        ),
+        ("report ns --container dbx", &yesterday, 1, "containers: db"),
+        ("report ns --user ed", &yesterday, 1, "users: jo, root"),
+        (
+            "report dm --device date",
+            &yesterday,
+            1,
+            "mappings: 253:0 (data), 253:1 (scratch), 253:3",
+        ),
+        ("events --user ed", &yesterday, 1, "users: ada, jo, root"),
+        ("events --key x", &yesterday, 1, "keys: identity, programs"),
+        ("events --container x", &today, 1, "containers: mail, shop"),
+        ("events --vm x", &yesterday, 1, "guests: db1, web01"),
+        (
+            "events --since -1h",
+            &yesterday,
+            1,
+            "no event in this period",
+        ),
+        (
+            "report virt web01",
+            &yesterday,
+            2,
+            "did you mean --vm web01?",
+        ),
+        (
+            "report ns db",
+            &yesterday,
+            2,
+            "did you mean --container db?",
+        ),
+        (
+            "report dm data",
+            &yesterday,
+            2,
+            "did you mean --device data?",
+        ),
+        (
+            "events web01",
+            &yesterday,
+            2,
+            "did you mean --container web01, or --vm web01",
+        ),
+        ("report dm --csv", &yesterday, 2, "dmns-audit events --csv"),
+        (
+            "report dm --path x",
+            &yesterday,
+            2,
+            "`dmns-audit events` selects events by --path",
+        ),
+        (
+            "report virt --running",
+            &yesterday,
+            2,
+            "a guest that runs has no end",
+        ),
+        (
+            "check --vm web01",
+            &yesterday,
+            2,
+            "`dmns-audit report virt --vm`",
+        ),
+    ] {
+        let output = run(&words(command), log);
+        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.push_str(&String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(status), "{command}: {text}");
+        assert!(text.contains(said), "{command}: {text}");
+    }
+}

@@ -1,0 +1,20 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR MIT
+# Makes the build root: a Debian with the toolchain that its kernels were built with. Prints its path.
+. "$(dirname "$0")/../common.sh"
+
+# The kernel's build (its Makefiles, objtool, resolve_btfids, pahole for BTF; without pahole the
+# configuration would differ from Debian's), Rust for the module and for user space, the guest's image.
+PACKAGES="make gcc-14 gcc libc6-dev flex bison bc perl-base python3-minimal xz-utils kmod
+	libelf-dev libssl-dev pahole rustc cargo rust-src rust-clippy rustfmt bindgen clang-19
+	ca-certificates erofs-utils"
+
+root=$CACHE/build-root/$SUITE-$(echo "$PACKAGES" | hash - "$0")
+if [ ! -d "$root" ]; then
+	"$PROJECT/scripts/build/host-tools.sh"
+	fresh "$root"
+	rmdir "$root.partial"
+	bootstrap --skip=cleanup/apt/lists --include="$(echo $PACKAGES | tr ' ' ,)" "" "$root.partial"
+	keep "$root"
+fi
+result "$root"

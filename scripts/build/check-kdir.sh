@@ -1,0 +1,28 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR MIT
+# check-kdir.sh KDIR [config] - whether the module can be built against this kernel tree; if not, the first thing
+# that is missing and what to do about it. With `config`, whether it could, were the tree prepared.
+. "$(dirname "$0")/../common.sh"
+
+kdir=$1
+config=$kdir/.config
+[ -d "$kdir" ] || die "$kdir: no such folder; give the kernel's build tree as KDIR="
+[ -e "$config" ] || die "$config: not there; configure the kernel first"
+for option in RUST DM_AUDIT AUDITSYSCALL KPROBES DYNAMIC_FTRACE_WITH_DIRECT_CALLS \
+	PREEMPT_COUNT SECURITYFS; do
+	grep -q "^CONFIG_$option=y" "$config" || die "$config: CONFIG_$option is not set; the module needs it"
+done
+grep -q '^CONFIG_BLK_DEV_DM=[ym]' "$config" || die "$config: CONFIG_BLK_DEV_DM is not set; the module needs it"
+[ -e "$kdir/Module.symvers" ] ||
+	die "$kdir/Module.symvers: not there; build the kernel, or take the file from its headers package"
+built=$(sed -n 's/^CONFIG_RUSTC_VERSION_TEXT="\(.*\)"$/\1/p' "$config")
+have=$(${RUSTC:-rustc} --version 2>/dev/null || echo none)
+[ "$built" = "$have" ] ||
+	die "$kdir is configured for '$built', but ${RUSTC:-rustc} is '$have': use the same (RUSTC=...), or prepare the tree again"
+[ "${2:-}" != config ] || exit 0
+[ -e "$kdir/rust/libkernel.rmeta" ] ||
+	die "$kdir: not prepared for Rust modules; run 'make -C $kdir prepare modules_prepare'. Debian's linux-headers packages have no rust/ at all: 'make module' without KDIR prepares the source instead"
+# The metadata, not the configuration, is what rustc reads: a compiler that was replaced after `prepare` is refused by it.
+built=$(head -c 4096 "$kdir/rust/libkernel.rmeta" | tr -c '[:print:]' '\n' | grep -o -m 1 'rustc [0-9].*' || echo "an unknown rustc")
+[ "$built" = "$have" ] ||
+	die "$kdir/rust/libkernel.rmeta was made by '$built', but ${RUSTC:-rustc} is '$have': use the same (RUSTC=...), or prepare the tree again"

@@ -1,0 +1,26 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR MIT
+# module.sh ROOT KERNEL [MAKE-ARGUMENT...] - builds dmns_audit.ko for KERNEL, in a copy of its source that
+# is named after what it is made of. Prints its path.
+. "$(dirname "$0")/../common.sh"
+
+root=$1 kernel=$2
+shift 2
+source=$(cd "$PROJECT" && find kmod uapi scripts/common.sh scripts/build/check-kdir.sh -name target -prune -o -type f ! -path '*/.*' \
+	\( -name '*.rs' -o -name '*.[chS]' -o -name "*.sh" -o -name Kbuild -o -name Makefile \) \
+	! -name '*_generated.rs' ! -name '*.mod.c' | sort)
+key=$( (cd "$PROJECT" && echo "$kernel $*" | cat - $source) | hash - "$0")
+module=$CACHE/module/$(cat "$kernel/release")-$key
+if [ ! -d "$module" ]; then
+	fresh "$module"
+	(cd "$PROJECT" && tar -c $source) | tar -x -C "$module.partial"
+	cc=$(cat "$kernel/cc")
+	"$PROJECT/scripts/in-root.sh" "$root" make -C "$module.partial/kmod" KDIR="$kernel/build" \
+		CC="$cc" HOSTCC="$cc" "$@"
+	keep "$module"
+	# The last few are enough to go back and forth between two checkouts.
+	prune "$CACHE/module" 8
+else
+	touch "$module"
+fi
+result "$module/kmod/dmns_audit.ko"

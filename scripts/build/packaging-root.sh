@@ -1,0 +1,18 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR MIT
+# Makes the root that the Debian packages are built and checked in. Prints its path.
+. "$(dirname "$0")/../common.sh"
+
+# What debian/control names in Build-Depends, and the tools that build and judge packages.
+PACKAGES="build-essential cargo debhelper dh-dkms help2man lintian rustc bash-completion
+	ca-certificates xz-utils"
+
+root=$CACHE/build-root/packaging-$(echo "$PACKAGES" | hash - "$0")
+if [ ! -d "$root" ]; then
+	"$PROJECT/scripts/build/host-tools.sh"
+	fresh "$root"
+	rmdir "$root.partial"
+	bootstrap --skip=cleanup/apt/lists --include="$(echo $PACKAGES | tr ' ' ,)" "" "$root.partial"
+	keep "$root"
+fi
+result "$root"

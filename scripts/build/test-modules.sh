@@ -1,0 +1,17 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR MIT
+# test-modules.sh ROOT KERNEL - builds the modules that scenarios ask for (`modules`) for KERNEL. Prints their folder.
+. "$(dirname "$0")/../common.sh"
+
+root=$1 kernel=$2
+source=$PROJECT/userspace-test/modules
+modules=$CACHE/test-modules/$(cat "$kernel/release")-$( (echo "$kernel" && cat "$source"/*) | hash - "$0")
+if [ ! -d "$modules" ]; then
+	fresh "$modules"
+	cp "$source"/* "$modules.partial/"
+	cc=$(cat "$kernel/cc")
+	"$PROJECT/scripts/in-root.sh" "$root" make -C "$kernel/build" M="$modules.partial" CC="$cc" modules
+	keep "$modules"
+	prune "$CACHE/test-modules" 4
+fi
+result "$modules"
