@@ -14,7 +14,6 @@ mod event;
 mod filter;
 mod ns;
 
-pub(crate) use crate::ffi::ffi_export;
 use crate::ftrace::{
     Action,
     Hook, //

@@ -17,7 +17,7 @@ use crate::baseline::{
     Baseline, //
 };
 use crate::bindings;
-use crate::hooks::ffi_export;
+use crate::ffi::ffi_export;
 use crate::lifetime;
 use crate::read_once::jiffies;
 use kernel::prelude::*;
