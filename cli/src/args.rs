@@ -611,11 +611,10 @@ pub fn modern(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
                 text.contains(':') && text.bytes().all(|b| b.is_ascii_digit() || b == b':')
             })
         };
-        for next in [arguments.next_if(is_ago), arguments.next_if(is_hour)] {
-            if let Some(next) = next {
-                time.push(" ");
-                time.push(next);
-            }
+        let more = [arguments.next_if(is_ago), arguments.next_if(is_hour)];
+        for next in more.into_iter().flatten() {
+            time.push(" ");
+            time.push(next);
         }
         modern.push(time);
     }
