@@ -339,6 +339,11 @@ pub struct Dm {
     #[arg(long, value_name = "DEVICE", visible_alias = "mapping", value_parser = DeviceSelector::parse)]
     pub device: Option<DeviceSelector>,
 
+    /// The log of `watch --plugin`, for names of mappings that have ended. None: the system's, with the system's log.
+    /// Example: --names /var/log/audit/dmns-audit.json
+    #[arg(long, value_name = "FILE")]
+    pub names: Option<PathBuf>,
+
     /// Only active mappings. Example: report dm --active
     #[arg(long, visible_alias = "running")]
     pub active: bool,
