@@ -382,7 +382,8 @@ mod tests {
             // `check` takes it.
             let line = format!("type=CONFIG_CHANGE msg=audit(1.000:1): {example}\n");
             let mut log = crate::input::Log::stream("log", io::Cursor::new(line));
-            let mut reporter = crate::check::json::Json(&mut io::sink());
+            let mut sink = io::sink();
+            let mut reporter = crate::check::json::Json(&mut sink);
             let totals = crate::check::check(&mut log, false, &[], &mut reporter).expect("read");
             assert_eq!((totals.judged, totals.errors), (1, 0), "{example}");
         }
