@@ -339,6 +339,11 @@ pub struct Dm {
     #[arg(long, value_name = "DEVICE", visible_alias = "mapping", value_parser = DeviceSelector::parse)]
     pub device: Option<DeviceSelector>,
 
+    /// The log of `watch --plugin`, for names of mappings that have ended. None: the system's, with the system's log.
+    /// Example: --names /var/log/audit/dmns-audit.json
+    #[arg(long, value_name = "FILE")]
+    pub names: Option<PathBuf>,
+
     /// Only active mappings. Example: report dm --active
     #[arg(long, visible_alias = "running")]
     pub active: bool,
@@ -611,10 +616,8 @@ pub fn modern(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
                 text.contains(':') && text.bytes().all(|b| b.is_ascii_digit() || b == b':')
             })
         };
-        for next in [arguments.next_if(is_ago), arguments.next_if(is_hour)]
-            .into_iter()
-            .flatten()
-        {
+        let more = [arguments.next_if(is_ago), arguments.next_if(is_hour)];
+        for next in more.into_iter().flatten() {
             time.push(" ");
             time.push(next);
         }

@@ -19,6 +19,7 @@ use dmns_audit::html::{self, Page, Tee};
 use dmns_audit::input::Log;
 use dmns_audit::module;
 use dmns_audit::record::users::Users;
+use dmns_audit::report::dm::names::KnownNames;
 use dmns_audit::report::{self, Collector, Options, Unread, dm, ns, virt};
 use dmns_audit::select;
 use dmns_audit::spec;
@@ -240,6 +241,20 @@ fn run_events(args: &Events, terminal: Terminal, out: &mut dyn Write) -> io::Res
     })
 }
 
+/// Returns the names of mappings in `file`, or in the plugin's log of this machine.
+fn names(file: Option<&Path>, options: &Options) -> io::Result<KnownNames> {
+    let own = Path::new(PLUGIN);
+    match file {
+        Some(file) => KnownNames::read(file).map_err(at(file)),
+        // It has names only for those who may read it.
+        None if options.machine.is_some() => Ok(KnownNames::read(own).unwrap_or_default()),
+        None => Ok(KnownNames::default()),
+    }
+}
+
+/// The file that contrib/auditd/dmns-audit.conf names.
+const PLUGIN: &str = "/var/log/audit/dmns-audit.json";
+
 /// Checks that the words in the place of logs are files: a name may have been meant for one of `instead`.
 fn exist(input: &Input, instead: &[&str]) -> io::Result<()> {
     let is_word = |path: &&PathBuf| {
@@ -314,6 +329,7 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
             let ask = dm::DmOptions {
                 device: args.device.clone(),
                 active: args.active,
+                names: names(args.names.as_deref(), &options)?,
             };
             let mut report = dm::Report::new(&options).only(ask);
             read.all(&mut report, page.as_mut().map(|(_, page)| page))?;

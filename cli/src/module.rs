@@ -23,17 +23,19 @@ pub fn difference(root: &Path) -> Option<String> {
     }
 }
 
-/// Returns a warning if no record can arrive on the machine with the root `root`: audit is off, or the module is not
-/// loaded.
+/// Returns a warning if records cannot arrive on the machine with the root `root`: audit is off, the module is not
+/// loaded, or it is at level 0, at which no event has its container.
 pub fn nothing_comes(root: &Path) -> Option<String> {
     let audit = match root == Path::new("/") {
         true => Audit::connect().ok().and_then(|mut audit| audit.is_on()),
         false => None,
     };
-    said(audit, root.join("sys/module/dmns_audit").exists())
+    let level = fs::read_to_string(root.join("sys/kernel/security/dmns_audit/info"));
+    let level = level.ok().and_then(|text| text.trim().parse().ok());
+    said(audit, root.join("sys/module/dmns_audit").exists(), level)
 }
 
-fn said(audit: Option<bool>, module: bool) -> Option<String> {
+fn said(audit: Option<bool>, module: bool, level: Option<u32>) -> Option<String> {
     match (audit, module) {
         (Some(false), true) => {
             Some("audit is off: `auditctl -e 1` turns it on; nothing will come".to_owned())
@@ -46,6 +48,11 @@ fn said(audit: Option<bool>, module: bool) -> Option<String> {
         (_, false) => Some(
             "the module dmns_audit is not loaded (modprobe dmns_audit): namespaces have no records, only device mapper \
              and guests"
+                .to_owned(),
+        ),
+        (_, true) if level == Some(0) => Some(
+            "the module dmns_audit is at level 0: no event has its container; write 2 to \
+             /sys/kernel/security/dmns_audit/info, or load the module with info=2"
                 .to_owned(),
         ),
         (_, true) => None,
@@ -77,8 +84,13 @@ mod tests {
 
     #[test]
     fn a_watch_of_nothing_says_so() {
-        assert_eq!(said(Some(true), true), None);
-        assert_eq!(said(None, true), None);
+        assert_eq!(said(Some(true), true, Some(2)), None);
+        assert_eq!(said(None, true, None), None);
+        let level = said(Some(true), true, Some(0)).expect("level 0");
+        assert!(
+            level.contains("level 0") && level.contains("write 2"),
+            "{level}"
+        );
         for (audit, module, what) in [
             (
                 Some(false),
@@ -89,7 +101,7 @@ mod tests {
             (Some(true), false, "the module dmns_audit is not loaded"),
             (None, false, "the module dmns_audit is not loaded"),
         ] {
-            let text = said(audit, module).expect(what);
+            let text = said(audit, module, Some(0)).expect(what);
             assert!(text.starts_with(what), "{text}");
         }
     }

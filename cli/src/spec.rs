@@ -8,6 +8,7 @@ use dmns_audit_log::contract::Field;
 use dmns_audit_log::contract::layout;
 use dmns_audit_log::rules::{self, Dev, OPS, Unit};
 use dmns_audit_log::virt::layout::{OUTER, SHAPES, Shape};
+use dmns_audit_uapi::config::Change;
 use dmns_audit_uapi::types::RecordType;
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -20,6 +21,55 @@ const NOTES: [&str; 5] = [
     "A record of a guest begins with the kernel's pid= uid= auid= ses= subj=; its own fields stand in msg='...'.",
     "The number of a namespace is its inode number minus 4026531840; it is recycled, ns_id never is.",
 ];
+
+/// What follows the head of a CONFIG_CHANGE.
+const CHANGE_END: &str = " auid=1000 ses=3 subj=unconfined res=1";
+
+/// Returns the module's changes of its configuration: an example, and its meaning.
+fn changes() -> Vec<(String, &'static str)> {
+    let ids = |first| {
+        let mut ids = [0; 8];
+        ids[0] = first;
+        ids
+    };
+    [
+        (
+            Change::Loaded {
+                dm: true,
+                ns: true,
+                info: 2,
+            },
+            "the module was loaded: dm= and ns= are 0 or 1, info= is 0 to 2",
+        ),
+        (Change::Unloaded, "the module is being unloaded"),
+        (
+            Change::Info { new: 2, old: 0 },
+            "another level of NS_INFO, 0 to 2; res=0: it was refused",
+        ),
+        (
+            Change::Select {
+                what: "exclude",
+                ids: ids(17),
+            },
+            "a filter: exclude, only, join or clear, and the namespaces of the container",
+        ),
+    ]
+    .into_iter()
+    .map(|(change, meaning)| {
+        let mut head = Vec::new();
+        change.head(&mut head);
+        let head = String::from_utf8_lossy(&head);
+        (format!("{head}{CHANGE_END}"), meaning)
+    })
+    .collect()
+}
+
+/// The type of these, and how they share events.
+const CHANGE: (u32, &str, &str) = (
+    1305,
+    "CONFIG_CHANGE",
+    "the module's configuration; its event has the SYSCALL of the cause, or none",
+);
 
 fn unit(unit: Unit) -> &'static str {
     match unit {
@@ -70,6 +120,14 @@ pub fn text(terminal: &Terminal, out: &mut dyn Write) -> io::Result<()> {
         }
         writeln!(out)?;
     }
+    let (number, name, meaning) = CHANGE;
+    let title_of = terminal.paint(TITLE, &format!("{number} {name}"));
+    writeln!(out, "{title_of}: {meaning}")?;
+    for (example, meaning) in changes() {
+        writeln!(out, "    {example}")?;
+        writeln!(out, "         {}", terminal.paint(FAINT, meaning))?;
+    }
+    writeln!(out)?;
     for shape in &SHAPES {
         let title = terminal.paint(TITLE, &title(shape));
         writeln!(out, "{title}: {}", shape.meaning)?;
@@ -180,6 +238,12 @@ pub fn markdown(out: &mut dyn Write) -> io::Result<()> {
         )?;
         table(layout(ty), out)?;
     }
+    let (number, name, meaning) = CHANGE;
+    writeln!(out, "\n## {name} ({number})\n\nMeaning: {meaning}.\n")?;
+    writeln!(out, "| example | meaning |\n| --- | --- |")?;
+    for (example, meaning) in changes() {
+        writeln!(out, "| `{example}` | {meaning} |")?;
+    }
     for shape in &SHAPES {
         writeln!(out, "\n## {}\n", title(shape))?;
         let names: Vec<_> = OUTER
@@ -258,7 +322,13 @@ pub fn json(out: &mut dyn Write) -> io::Result<()> {
             })
         })
         .collect();
-    let all = json!({ "records": types, "guests": guests, "operations": ops, "notes": NOTES });
+    let (number, name, meaning) = CHANGE;
+    let forms: Vec<Value> = changes()
+        .into_iter()
+        .map(|(example, meaning)| json!({ "example": example, "meaning": meaning }))
+        .collect();
+    let changes = json!({ "number": number, "name": name, "meaning": meaning, "forms": forms });
+    let all = json!({ "records": types, "changes": changes, "guests": guests, "operations": ops, "notes": NOTES });
     serde_json::to_writer_pretty(&mut *out, &all)?;
     writeln!(out)
 }
@@ -302,6 +372,20 @@ mod tests {
         }
         for ty in VirtType::ALL {
             assert!(SHAPES.iter().any(|shape| shape.ty == ty));
+        }
+        for (at, (example, _)) in changes().into_iter().enumerate() {
+            assert!(
+                text.contains(&example) && markdown.contains(&example),
+                "{example}"
+            );
+            assert_eq!(json["changes"]["forms"][at]["example"], example);
+            // `check` takes it.
+            let line = format!("type=CONFIG_CHANGE msg=audit(1.000:1): {example}\n");
+            let mut log = crate::input::Log::stream("log", io::Cursor::new(line));
+            let mut sink = io::sink();
+            let mut reporter = crate::check::json::Json(&mut sink);
+            let totals = crate::check::check(&mut log, false, &[], &mut reporter).expect("read");
+            assert_eq!((totals.judged, totals.errors), (1, 0), "{example}");
         }
         for op in &OPS {
             assert!(text.contains(op.name) && markdown.contains(op.name));

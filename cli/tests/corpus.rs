@@ -156,6 +156,7 @@ corpus! {
     ausearch: "e-ausearch.log";
     last_record: "e-last-record.log";
     late_creation: "e-late-creation.log";
+    late_constructor: "e-late-constructor.log";
     container: "f-container.log";
     arches: "f-arches.log";
     names: "f-names.log";
@@ -314,6 +315,12 @@ fn lines_of_another_program_are_no_findings() {
 
 #[test]
 fn a_creation_that_stands_after_its_deletion_is_no_active_container() {
+    let mapping = printed(&["report", "dm"], &["e-late-constructor.log"]);
+    assert_eq!(mapping.matches("252:4").count(), 1, "{mapping}");
+    assert!(
+        mapping.contains("2026-11-23 02:13:20  2026-11-23 02:13:29"),
+        "{mapping}"
+    );
     let late = printed(&["report", "ns"], &["e-late-creation.log"]);
     assert!(late.contains("2026-11-23 02:13:27"), "{late}");
     assert!(!late.contains("active"), "{late}");

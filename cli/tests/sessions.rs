@@ -89,7 +89,7 @@ sessions! {
         "--color always report ns ns.log";
     check_good_logs: "check dm.log", "check ns.log";
     help: "--help", "check --help", "spec --help", "report --help", "report virt --help", "report dm --help",
-        "report ns --help", "watch --help", "run-guest --name x";
+        "report ns --help", "events --help", "watch --help", "run-guest --name x";
     watch_nothing: "watch --stdin", "watch --stdin --plugin=x --output=y";
 }
 
@@ -115,6 +115,7 @@ fn json_fields_are_documented() {
     }
     let docs = concat!(
         include_str!("../../docs/reference/check.md"),
+        include_str!("../../docs/reference/events.md"),
         include_str!("../../docs/reference/report.md")
     );
     let mut found = std::collections::BTreeSet::new();
@@ -129,6 +130,7 @@ fn json_fields_are_documented() {
         "report virt --format json -a --proof libvirt.log",
         "report virt --format json --summary virt.log",
         "check --format json --expect dtr-without-ctr libvirt.log",
+        "events --format json --container db containers.log",
     ] {
         for line in session(arguments)
             .lines()

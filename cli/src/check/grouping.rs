@@ -11,7 +11,7 @@ use crate::record::host::Host;
 use crate::record::pending::{Event, Pending};
 use crate::record::value::text;
 use crate::record::{Head, Type};
-use dmns_audit_log::line::{Stamp, field};
+use dmns_audit_log::line::{Stamp, fields};
 use dmns_audit_log::rules;
 use dmns_audit_uapi::types::RecordType;
 use hashbrown::HashMap;
@@ -65,6 +65,17 @@ struct Subject {
     line: Vec<u8>,
     body_at: usize,
     body: String,
+}
+
+/// Returns the values of [`SUBJECT`] in `body`.
+fn subject(body: &str) -> [Option<&str>; SUBJECT.len()] {
+    let mut values = [None; SUBJECT.len()];
+    for field in fields(body) {
+        if let Some(at) = SUBJECT.iter().position(|name| *name == field.name) {
+            values[at].get_or_insert(field.value);
+        }
+    }
+    values
 }
 
 /// The fields of a subject.
@@ -194,15 +205,19 @@ impl Grouping {
 
     /// Compares the records of `event` with its system call `call`.
     fn compare(&mut self, event: &Event, call: &Head<'_>, out: &mut Vec<Finding>) {
+        if self.subjects.is_empty() {
+            return;
+        }
+        while self.subjects.overdue(event.1.seconds).is_some() {}
         let records = self.subjects.take(event, |_| true);
         if records.is_empty() {
             return;
         }
         let body = text(call.body);
+        let call = subject(&body);
         for record in records {
-            for name in SUBJECT {
-                let (Some(own), Some(other)) = (field(&record.body, name), field(&body, name))
-                else {
+            for (at, (own, other)) in subject(&record.body).into_iter().zip(call).enumerate() {
+                let (name, Some(own), Some(other)) = (SUBJECT[at], own, other) else {
                     continue;
                 };
                 if own == other {

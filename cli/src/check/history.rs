@@ -186,11 +186,12 @@ impl History {
             RecordType::NsDel(kind) => self.deleted(kind, judged, out),
             RecordType::DmCtrl => self.mapping(judged, out),
             RecordType::DmEvent => self.violation(judged, out),
-            RecordType::NsInfo => {
+            RecordType::NsInfo if node.is_complete() => {
                 for kind in Kind::ALL {
                     self.names(kind, &format!("{}ns", kind.name()), judged);
                 }
             }
+            RecordType::NsInfo => {}
         }
     }
 
@@ -275,10 +276,7 @@ impl History {
     /// them all.
     fn names(&mut self, kind: Kind, field: &str, judged: &Judged<'_>) {
         let node = self.nodes.of(judged.head.host);
-        let complete = node
-            .baseline
-            .as_ref()
-            .is_some_and(|list| list.is_complete());
+        let complete = node.is_complete();
         let Some(number) = judged.number::<i32>(field).filter(|_| complete) else {
             return;
         };
@@ -538,6 +536,12 @@ impl History {
 }
 
 impl Node {
+    /// Returns whether the log has the baseline.
+    fn is_complete(&self) -> bool {
+        let baseline = self.baseline.as_ref();
+        baseline.is_some_and(|list| list.is_complete())
+    }
+
     /// Ends the baseline.
     fn baseline_ends(&mut self, out: &mut Vec<Finding>) {
         out.extend(self.baseline.as_mut().and_then(|list| list.gap()));

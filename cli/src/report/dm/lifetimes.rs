@@ -30,6 +30,7 @@ use crate::report::id::{Id, Proof, Who};
 use crate::when::Window;
 use dmns_audit_uapi::types::RecordType;
 use hashbrown::HashMap;
+use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 
@@ -42,6 +43,19 @@ const OTHER: u32 = 8;
 /// Maximum size of the sectors of all active mappings, in bytes. Beyond it, they are kept less exactly.
 const SECTORS: usize = 16 << 20;
 
+/// Maximum number of destructors with a constructor that may follow them in the log: the kernel keeps records that
+/// auditd did not take, and writes them later.
+const EARLY: usize = 256;
+
+/// A lifetime that ended, and has no constructor so far.
+#[derive(Debug)]
+struct Early {
+    host: Host,
+    node: Option<Rc<str>>,
+    open: Open,
+    end: Id,
+}
+
 /// Lifetimes, active and ended.
 #[derive(Debug)]
 pub struct Lifetimes {
@@ -50,6 +64,8 @@ pub struct Lifetimes {
     /// and nothing is counted.
     details: Option<Proof>,
     open: Mappings,
+    /// Lifetimes that ended without a constructor, oldest first.
+    early: VecDeque<Early>,
     /// Failed constructors that wait for their destructor.
     failed: HashMap<Host, Pending<(Rc<str>, Device)>>,
     /// The newest integrity device of a host, and the process that created it.
@@ -87,6 +103,7 @@ impl Lifetimes {
             window,
             details: None,
             open: Mappings::default(),
+            early: VecDeque::new(),
             failed: HashMap::new(),
             last_integrity: HashMap::new(),
             naming: Pending::default(),
@@ -212,6 +229,9 @@ impl Lifetimes {
             );
             return;
         }
+        if let Some(early) = self.ended_before(head, &named) {
+            return self.starts(early, id, who);
+        }
         let known = self.open.find(head.host, &named);
         let loaded = known.and_then(|at| self.open.at_mut(at));
         if let Some(open) = loaded.filter(|open| open.tables > 0) {
@@ -271,7 +291,48 @@ impl Lifetimes {
             Some(open) => open,
             None => self.begin(head, named, None, None, users),
         };
-        self.finish(open, head, Some(id), EndReason::Deleted);
+        let starts = open.details.as_ref().map(|details| details.start.is_some());
+        if starts != Some(false) {
+            return self.finish(open, head, Some(id), EndReason::Deleted);
+        }
+        self.early.push_back(Early {
+            host: head.host,
+            node: self.nodes.of(head),
+            open,
+            end: id,
+        });
+        if self.early.len() > EARLY {
+            self.oldest_has_no_start();
+        }
+    }
+
+    /// Takes the lifetime of `named` that ended after its constructor `head`, which comes later in the log.
+    fn ended_before(&mut self, head: &Head<'_>, named: &Named<'_>) -> Option<Early> {
+        let at = self.early_of(head, named)?;
+        self.early.remove(at)
+    }
+
+    /// The constructor of `early` has the identifier `id`.
+    fn starts(&mut self, mut early: Early, id: Id, who: Option<Who>) {
+        if let Some(details) = &mut early.open.details {
+            details.start = Some(id);
+            details.maker = who;
+            details.proof.add(id);
+        }
+        let (node, end) = (early.node, Some(early.end));
+        let lifetime = self.details(early.open, node, end, EndReason::Deleted);
+        self.done.extend(lifetime);
+    }
+
+    /// The constructor of the oldest lifetime without one does not follow.
+    fn oldest_has_no_start(&mut self) {
+        if let Some(Early {
+            node, open, end, ..
+        }) = self.early.pop_front()
+        {
+            let lifetime = self.details(open, node, Some(end), EndReason::Deleted);
+            self.done.extend(lifetime);
+        }
     }
 
     /// Returns whether the constructor of the same event failed. Each has one destructor.
@@ -304,6 +365,9 @@ impl Lifetimes {
         };
         let at = match self.open.find(head.host, &named) {
             Some(at) => at,
+            None if self.is_in_early(head, record, &named, &by, users) => {
+                return (!below).then_some(named.device);
+            }
             None => {
                 let mut open = self.begin(head, named, None, None, users);
                 open.is_below = below;
@@ -325,6 +389,40 @@ impl Lifetimes {
         device
     }
 
+    /// Adds a violation to the lifetime that ended after it, and earlier in the log. Returns whether there is one.
+    fn is_in_early(
+        &mut self,
+        head: &Head<'_>,
+        record: &Record<'_>,
+        named: &Named<'_>,
+        by: &Device,
+        users: &Users,
+    ) -> bool {
+        let id = Id::from(head.stamp);
+        let Some(at) = self.early_of(head, named) else {
+            return false;
+        };
+        if let (Some(details), true) = (
+            &mut self.early[at].open.details,
+            self.window.has(id.seconds),
+        ) {
+            let more = details.violation(id, record, by, || users.names.get(record.op));
+            self.sectors = self.sectors.saturating_add_signed(more);
+        }
+        true
+    }
+
+    /// Returns the place of the lifetime of `named` that ended after `head`, and earlier in the log.
+    fn early_of(&self, head: &Head<'_>, named: &Named<'_>) -> Option<usize> {
+        let id = Id::from(head.stamp);
+        self.early.iter().rposition(|early| {
+            early.host == head.host
+                && id <= early.end
+                && *early.open.target == *named.target
+                && early.open.device == named.device
+        })
+    }
+
     /// Reduces the sectors of the mappings that have the most.
     fn coarsen(&mut self) {
         let lifetimes = self.open.all_mut().flat_map(|open| &open.details);
@@ -342,6 +440,9 @@ impl Lifetimes {
 
     /// Ends all lifetimes of the host of `head`, which went down or came up.
     fn down(&mut self, head: &Head<'_>) {
+        while self.early.iter().any(|early| early.host == head.host) {
+            self.oldest_has_no_start();
+        }
         while let Some(open) = self.open.pop(head.host) {
             self.finish(open, head, Some(Id::from(head.stamp)), EndReason::Down);
         }
@@ -355,6 +456,12 @@ impl Lifetimes {
     ///
     /// Returns the errors of `each`.
     pub fn end(&mut self, mut each: impl FnMut(u64, Lifetime) -> io::Result<()>) -> io::Result<()> {
+        while !self.early.is_empty() {
+            self.oldest_has_no_start();
+        }
+        for (order, lifetime) in self.done.drain(..) {
+            each(order, lifetime)?;
+        }
         for (host, open) in std::mem::take(&mut self.open).into_all() {
             let node = self.nodes.known(host);
             if let Some((order, lifetime)) = self.details(open, node, None, EndReason::Active) {

@@ -7,11 +7,13 @@
 //! - [`lifetimes`]: builds lifetimes from records.
 //! - `open`: an active mapping.
 //! - `mappings`: active mappings, by index.
+//! - [`names`]: names in the log of the plugin.
 //! - [`show`]: text and JSON.
 
 pub mod lifetime;
 pub mod lifetimes;
 mod mappings;
+pub mod names;
 mod open;
 pub mod record;
 pub mod show;
@@ -24,6 +26,7 @@ use crate::record::Head;
 use crate::record::selector::DeviceSelector;
 use lifetime::{EndReason, Lifetime};
 use lifetimes::Lifetimes;
+use names::KnownNames;
 use show::Text;
 use std::io::{self, Write};
 
@@ -34,9 +37,20 @@ pub struct DmOptions {
     pub device: Option<DeviceSelector>,
     /// Only active ones.
     pub active: bool,
+    /// Names that the plugin looked up.
+    pub names: KnownNames,
 }
 
 impl DmOptions {
+    /// Adds the name that the plugin looked up, if the log has none.
+    fn name(&self, lifetime: &mut Lifetime) {
+        if lifetime.name.is_none() && !lifetime.below {
+            let (start, end) = (lifetime.start, lifetime.end);
+            let known = self.names.of_lifetime(&lifetime.device, start, end);
+            lifetime.name = known.map(str::to_owned);
+        }
+    }
+
     /// Returns whether `lifetime` passes.
     fn has(&self, lifetime: &Lifetime) -> bool {
         let found = lifetime.found.iter().map(|found| &found.device);
@@ -137,6 +151,7 @@ impl<'a> Report<'a> {
         let (dm_options, others, passed) = (&self.dm_options, &mut self.others, &mut self.passed);
         self.lifetimes.end(|order, mut lifetime| {
             lifetime.name = name(&lifetime, options).or(lifetime.name);
+            dm_options.name(&mut lifetime);
             if !dm_options.has(&lifetime) {
                 others.add(&shown(&lifetime));
                 return Ok(());
@@ -148,7 +163,8 @@ impl<'a> Report<'a> {
 
     fn take(&mut self) -> io::Result<()> {
         let options = self.options;
-        for (order, lifetime) in self.lifetimes.done.drain(..) {
+        for (order, mut lifetime) in self.lifetimes.done.drain(..) {
+            self.dm_options.name(&mut lifetime);
             if !self.dm_options.has(&lifetime) {
                 self.others.add(&shown(&lifetime));
                 continue;
