@@ -15,6 +15,7 @@ mod faults;
 mod fill_backlog;
 mod fuzz;
 mod namespaces;
+mod other_build;
 mod probes;
 mod records;
 
@@ -67,6 +68,8 @@ enum Tool {
     Fuzz(fuzz::Fuzz),
     /// Print ids of namespaces, and compare records with the kernel's own probes.
     Namespaces(namespaces::Namespaces),
+    /// Copy a module as if it were built for another build of the kernel.
+    OtherBuild(other_build::OtherBuild),
 }
 
 /// Returns the names of all commands.
@@ -110,6 +113,7 @@ fn run(tool: Tool) -> Result<ExitCode> {
         Tool::CorruptBytes(options) => corrupt_bytes::run(&options),
         Tool::Fuzz(options) => fuzz::run(&options),
         Tool::Namespaces(options) => namespaces::run(&options),
+        Tool::OtherBuild(options) => other_build::run(&options),
     }
 }
 
