@@ -44,6 +44,7 @@ test-runtimes: ## The scenarios in a guest with podman, Docker, nspawn, LXC (an 
 test-packages: ## The Debian packages: lintian, a guest with systemd that they are installed in, the jobs of docs/guide/ci.md
 	@scripts/build/packages.sh >/dev/null
 	@scripts/test/dkms.sh
+	@scripts/test/install.sh
 	@scripts/test/ci.sh
 	@$(DMNS_TEST) run --image packages
 
@@ -93,7 +94,8 @@ prepare: ## Make what the other targets need (build root, kernel, guest image, m
 	@$(DMNS_TEST) prepare
 
 packages: ## Build the Debian packages: dmns-audit, dmns-audit-dkms, dmns-audit-test
-	@scripts/build/packages.sh
+	@packages=$$(scripts/build/packages.sh) && ls "$$packages"/*.deb && echo "To install them, as root:" && \
+		echo "  apt install $$packages/dmns-audit_*.deb $$packages/dmns-audit-dkms_*.deb"
 
 fuzz: ## Fuzz the readers of audit logs for a minute (SECONDS=3600 for an hour)
 	@scripts/test/fuzz.sh $(SECONDS)

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# check-kdir.sh KDIR [config] - whether the module can be built against this kernel tree; if not, the first thing
-# that is missing and what to do about it. With `config`, whether it could, were the tree prepared.
+# check-kdir.sh KDIR [options | config] - whether the module can be built against this kernel tree; if not, the first thing
+# that is missing and what to do about it. With `config`, whether it could, were the tree prepared; with `options`, whether
+# the kernel has all that it needs.
 . "$(dirname "$0")/../common.sh"
 
 kdir=$1
@@ -13,6 +14,7 @@ for option in RUST DM_AUDIT AUDITSYSCALL KPROBES DYNAMIC_FTRACE_WITH_DIRECT_CALL
 	grep -q "^CONFIG_$option=y" "$config" || die "$config: CONFIG_$option is not set; the module needs it"
 done
 grep -q '^CONFIG_BLK_DEV_DM=[ym]' "$config" || die "$config: CONFIG_BLK_DEV_DM is not set; the module needs it"
+[ "${2:-}" != options ] || exit 0
 [ -e "$kdir/Module.symvers" ] ||
 	die "$kdir/Module.symvers: not there; build the kernel, or take the file from its headers package"
 built=$(sed -n 's/^CONFIG_RUSTC_VERSION_TEXT="\(.*\)"$/\1/p' "$config")

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# dkms.sh RELEASE [HEADERS] - what DKMS calls in a copy of the module's source: builds kmod/dmns_audit.ko for the
-# kernel RELEASE.
+# dkms.sh [--check] RELEASE [HEADERS] - what DKMS calls in a copy of the module's source: builds kmod/dmns_audit.ko for the
+# kernel RELEASE. --check builds nothing. Where something is missing, it prints all that is, and the apt command that brings
+# it, and ends with 1. It ends with 3 if this kernel can never have the module.
 #
 # Debian's headers have no rust/, so the kernel's own source package is prepared, once for each kernel. The result is
 # kept in /var/lib/dmns-audit (DMNS_KERNELS) as long as the kernel is installed.
@@ -10,6 +11,11 @@
 export HOME="${HOME:-/root}"
 . "$(dirname "$0")/../common.sh"
 
+check=
+if [ "$1" = --check ]; then
+	check=yes
+	shift
+fi
 release=$1 headers=${2:-/lib/modules/$1/build}
 kept=${DMNS_KERNELS:-/var/lib/dmns-audit/kernel}
 series=$(echo "$release" | cut -d. -f1,2)
@@ -18,27 +24,113 @@ tarball=${DMNS_SOURCE:-/usr/src/linux-source-$series.tar.xz}
 # installed PACKAGE - its version.
 installed() { dpkg-query -W -f '${Version}' "$1" 2>/dev/null || true; }
 
-# need COMMAND PACKAGE
-need() { command -v "$1" >/dev/null || die "$1 is missing: apt-get install $2"; }
+# suite PACKAGE BEGIN - the suite on offer with a version of PACKAGE that begins so.
+suite() {
+	apt-cache madison "$1" 2>/dev/null | awk -F ' *[|] *' -v begin="$2" \
+		'index($2, begin) == 1 { split($3, place, " "); sub("/.*", "", place[2]); print place[2]; exit }'
+}
 
-[ -e "$headers/.config" ] || die "$headers has no .config: apt-get install linux-headers-$release"
-"$PROJECT/scripts/build/check-kdir.sh" "$headers" config
-cc=$(sed -n 's/^CONFIG_CC_VERSION_TEXT="\([^ ]*\) .*/\1/p' "$headers/.config")
-need "$cc" "$cc"
-need rustc rustc
-need bindgen bindgen
-need pahole pahole
-need openssl openssl
-[ -e "$(rustc --print sysroot)/lib/rustlib/src/rust/library/core/src/lib.rs" ] ||
-	die "Rust's own source is missing: apt-get install rust-src"
+# candidate PACKAGE - the version that apt would install.
+candidate() { apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: //p'; }
+
+# lacks REASON PACKAGE... - notes what is missing, and the packages that bring it.
+reasons='' packages=''
+lacks() {
+	reasons="$reasons
+  $1"
+	shift
+	for package in "$@"; do
+		case " $packages " in *" $package "*) ;; *) packages="$packages $package" ;; esac
+	done
+}
+need() { command -v "$1" >/dev/null || lacks "$1 is missing" "$2"; }
+
+# need_file FILE PACKAGE LIBRARY - a package for development has the version of its library, also if that is of another suite.
+need_file() {
+	[ ! -e "$1" ] || return 0
+	version=$(installed "$3")
+	case $version in "" | "$(candidate "$2")") lacks "$1 is missing" "$2" ;; *) lacks "$1 is missing" "$2=$version" ;; esac
+}
+
+# refuse_if_lacking - ends where something is missing.
+refuse_if_lacking() {
+	[ -n "$reasons" ] || return 0
+	say "dmns_audit for $release cannot be built yet:$reasons"
+	[ -z "$packages" ] || say "what is missing comes with: apt install$packages"
+	exit 1
+}
+
+printf '6.19\n%s\n' "$series" | sort -CV || exit 3
+config=$headers/.config
+if [ ! -e "$config" ]; then
+	# The image has its configuration too. A kernel without Rust needs no headers.
+	[ ! -e "/boot/config-$release" ] || grep -q '^CONFIG_RUST=y' "/boot/config-$release" || exit 3
+	lacks "$headers has no .config: the headers are missing" "linux-headers-$release"
+	refuse_if_lacking
+fi
+grep -q '^CONFIG_RUST=y' "$config" || exit 3
+"$PROJECT/scripts/build/check-kdir.sh" "$headers" options
+
+cc=$(sed -n 's/^CONFIG_CC_VERSION_TEXT="\([^ ]*\) .*/\1/p' "$config")
+need "$cc" "${cc#*-linux-gnu-}"
+for tool in bc bindgen bison flex make openssl pahole perl python3 xz; do
+	case $tool in
+	perl) need perl perl ;;
+	xz) need xz xz-utils ;;
+	*) need $tool $tool ;;
+	esac
+done
+need_file /usr/include/libelf.h libelf-dev libelf1t64
+need_file /usr/include/openssl/ssl.h libssl-dev libssl3t64
+
+# The compiler that built the kernel, which may be of another suite than the one that is installed.
+built=$(sed -n 's/^CONFIG_RUSTC_VERSION_TEXT="rustc \([^ "]*\).*/\1/p' "$config")
+have=$(rustc --version 2>/dev/null | cut -d ' ' -f 2)
+if [ "$built" != "$have" ]; then
+	suite=$(suite rustc "$built")
+	if [ -n "$suite" ]; then
+		lacks "rustc is ${have:-missing}, and $built built this kernel" "rustc/$suite" "libstd-rust-dev/$suite" "rust-src/$suite"
+	else
+		lacks "rustc is ${have:-missing}, $built built this kernel, and apt offers no rustc $built"
+	fi
+elif [ ! -e "$(rustc --print sysroot)/lib/rustlib/src/rust/library/core/src/lib.rs" ]; then
+	suite=$(suite rust-src "$built")
+	lacks "the source of Rust's library is missing" "rust-src${suite:+/$suite}"
+fi
+
+# bindgen before 0.72.1 misreads structures with libclang 22 or newer, and takes the newest one.
+if [ -z "${LIBCLANG_PATH:-}" ] && command -v bindgen >/dev/null &&
+	! printf '0.72.1\n%s\n' "$(bindgen --version | cut -d ' ' -f 2)" | sort -CV; then
+	for folder in $(ls -dv /usr/lib/llvm-*/lib 2>/dev/null); do
+		number=$(basename "$(dirname "$folder")" | sed 's/^llvm-//')
+		[ "$number" -ge 22 ] || ! ls "$folder" | grep -q '^libclang[-.][0-9]*[.]*so' || LIBCLANG_PATH=$folder
+	done
+	[ -n "${LIBCLANG_PATH:-}" ] || lacks "bindgen $(bindgen --version | cut -d ' ' -f 2) needs a libclang before 22" libclang1-19
+	export LIBCLANG_PATH
+fi
 
 if [ -e "$headers/rust/libkernel.rmeta" ]; then
 	tree=$headers
 else
 	tree=$kept/$release
 	package=$(installed "linux-headers-$release") source=$(installed "linux-source-$series")
-	made_of="$package $(rustc --version) $(hash "$0")"
-	mkdir -p "$kept"
+	made_of="$package $(rustc --version 2>/dev/null) $(hash "$0")"
+	if [ "$(cat "$tree/made-of" 2>/dev/null)" != "$made_of" ]; then
+		if [ -n "${DMNS_SOURCE:-}" ]; then
+			[ -e "$tarball" ] || lacks "$tarball is missing"
+		elif [ ! -e "$tarball" ] || [ "$source" != "$package" ]; then
+			lacks "the kernel's source of version $package is missing" "linux-source-$series${package:+=$package}"
+		fi
+		mkdir -p "$kept"
+		free=$(df -P -k "$kept" | awk 'NR == 2 { print int($4 / 1024) }')
+		[ "$free" -ge 1500 ] || lacks "$kept has $free MB free; the kernel's source needs 1500 MB"
+	fi
+fi
+refuse_if_lacking
+"$PROJECT/scripts/build/check-kdir.sh" "$headers" config
+[ -z "$check" ] || exit 0
+
+if [ "$tree" != "$headers" ]; then
 	exec 9>"$kept/lock"
 	flock 9
 	# Those of kernels that are gone.
@@ -47,11 +139,6 @@ else
 		[ ! -d "$old" ] || [ -d "/lib/modules/$name" ] || rm -rf "$old"
 	done
 	if [ "$(cat "$tree/made-of" 2>/dev/null)" != "$made_of" ]; then
-		[ -e "$tarball" ] || die "$tarball is missing: apt-get install linux-source-$series"
-		[ -n "${DMNS_SOURCE:-}" ] || [ "$source" = "$package" ] ||
-			die "linux-headers-$release is $package, but linux-source-$series is $source: apt-get install linux-source-$series=$package"
-		free=$(df -P -k "$kept" | awk 'NR == 2 { print int($4 / 1024) }')
-		[ "$free" -ge 1500 ] || die "$kept: 1500 MB are needed to prepare a kernel's source, $free MB are free"
 		say "preparing the source of $release ($package): some two minutes, once"
 		fresh "$tree"
 		# What no module is built from is most of it. rust/helpers reads a header of drivers/base.

@@ -9,8 +9,8 @@ root=$1 kernel=$2
 [ -e "$kernel/release" ] || die "$kernel is no kernel: run scripts/build/kernel.sh"
 release=$(cat "$kernel/release") version=$(cat "$kernel/package")
 
-# As in the usual image; systemd runs them, and promtool judges metrics.
-PACKAGES="auditd cryptsetup-bin dbus dmsetup iproute2 kmod procps promtool systemd-sysv udev util-linux"
+# As in the usual image; systemd runs them, promtool judges metrics, and logrotate rotates the log of the plugin.
+PACKAGES="auditd cryptsetup-bin dbus dmsetup iproute2 kmod logrotate procps promtool systemd-sysv udev util-linux"
 
 is=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$PROJECT/Cargo.toml")
 next=${is%.*}.$((${is##*.} + 1))
@@ -22,7 +22,7 @@ second=$("$PROJECT/scripts/in-root.sh" "$root" apt-cache search --names-only '^l
 cd "$PROJECT"
 # What the packages of the tool and of the module are made of.
 sources=$(git ls-files --cached --others --exclude-standard Cargo.toml Cargo.lock */Cargo.toml cli/src auditlog/src \
-	recorder/src contrib/oci contrib/auditd kmod uapi debian scripts/common.sh \
+	recorder/src contrib tools kmod uapi debian scripts/common.sh \
 	scripts/build/check-kdir.sh scripts/build/dkms.sh scripts/build/packages.sh scripts/build/uts-version.sh)
 kept=$CACHE/guest/dkms-$(echo "$release $version $second" | hash - scripts/build/dkms.sh)
 image=$CACHE/guest/packages-$release-$( (echo "$PACKAGES $second" && cat $sources) | hash - "$0").erofs
@@ -51,20 +51,16 @@ if [ ! -e "$image" ]; then
 		}
 		export DEBIAN_FRONTEND=noninteractive
 		install="apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io"
-		# The kernel as it is installed, but for the image, which QEMU starts.
-		$install "linux-modules-$release=$version" "linux-headers-$release=$version"
+		# The kernel as it is installed, but for the image, which QEMU starts. What is recommended has to be named here.
+		$install "linux-modules-$release=$version" "linux-headers-$release=$version" libelf-dev libssl-dev \
+			"linux-source-$(echo "$release" | cut -d. -f1,2)=$version"
 		kept "$release"
-		$install /srv/this/dmns-audit_*.deb /srv/this/dmns-audit-dkms_*.deb || {
-			tail -n 40 /var/lib/dkms/dmns-audit/*/build/make.log
-			exit 1
-		}
-		# In a chroot dkms cannot know which kernel is meant.
-		dkms autoinstall -k "$release"
+		$install /srv/this/dmns-audit_*.deb /srv/this/dmns-audit-dkms_*.deb
 		dkms status -k "$release" | grep -q ': installed'
 		if [ -n "$second" ]; then
 			kept "$second"
+			# dpkg has the module built when the headers come.
 			$install "linux-source-$(echo "$second" | cut -d. -f1,2)" "linux-modules-$second" "linux-headers-$second"
-			dkms autoinstall -k "$second"
 			dkms status -k "$second" | grep -q ': installed'
 		fi
 		# Debian has journald leave audit's records alone.

@@ -8,7 +8,8 @@
 root=$("$PROJECT/scripts/build/packaging-root.sh")
 cd "$PROJECT"
 # What git has or would take: the same in a fresh clone, and without what builds left behind.
-files=$(git ls-files --cached --others --exclude-standard | grep -v -e '^cli/fuzz/' -e '^cli/tests/' -e '^recorder/tests/' -e '^docs/upstream/' -e '/snapshots/')
+files=$(git ls-files --cached --others --exclude-standard | grep -v -e '^cli/fuzz/' -e '^cli/tests/' -e '^recorder/tests/' -e '/snapshots/' \
+	-e '^scripts/test/' -e '^scripts/bench/')
 was=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml)
 version=${1:-$was}
 packages=$CACHE/packages/$version-$( (echo "$version $root ${DEB_BUILD_OPTIONS:-}" && cat $files) | hash -)
@@ -44,4 +45,6 @@ if [ ! -d "$packages" ]; then
 	mv "$build.partial" "$packages"
 	ls -td "$CACHE"/packages/[0-9]* | tail -n +7 | while read -r old; do as_root rm -rf "$old"; done
 fi
+# What people install, not what a test makes.
+[ "$version" != "$was" ] || [ -n "${DEB_BUILD_OPTIONS:-}" ] || ln -sfn "$(basename "$packages")" "$CACHE/packages/newest"
 result "$packages"

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# dkms.sh - whether scripts/build/dkms.sh names exactly what is missing: the headers, an option, the version of rustc, a tool,
-# the kernel's source. In the build root, with headers that lack one thing after the other. Builds nothing.
+# dkms.sh - whether scripts/build/dkms.sh names exactly what is missing, and the apt command that brings it: the headers, an
+# option, the version of rustc, a tool, the kernel's source. In the build root, with headers that lack one thing after the
+# other. Builds nothing. scripts/test/install.sh runs such commands.
 . "$(dirname "$0")/../common.sh"
 
 root=$("$PROJECT/scripts/build/build-root.sh")
@@ -12,37 +13,54 @@ as_root rm -rf "$work"
 mkdir -p "$work/kept"
 headers=$work/headers
 
-# says TEXT [VARIABLE=VALUE...] - it fails, and TEXT is in what it says.
-says() {
-	text=$1
-	shift
-	if said=$("$PROJECT/scripts/in-root.sh" "$root" env DMNS_KERNELS="$work/kept" "$@" \
-		"$PROJECT/scripts/build/dkms.sh" "$release" "$headers" 2>&1); then
-		die "it did not fail, but should say: $text"
-	fi
-	case $said in
-	*"$text"*) say "ok: $text" ;;
-	*) die "it should say '$text', but says: $said" ;;
-	esac
-}
+dkms() { "$PROJECT/scripts/in-root.sh" "$root" env DMNS_KERNELS="$work/kept" "$PROJECT/scripts/build/dkms.sh" "$@" 2>&1 3>&1; }
 
-says "headers has no .config: apt-get install linux-headers-$release"
+# says TEXT... - it fails, and each TEXT is in what it says.
+says() {
+	if said=$(dkms "$release" "$headers"); then
+		die "it did not fail, but should say: $1"
+	fi
+	for text in "$@"; do
+		case $said in
+		*"$text"*) say "ok: $text" ;;
+		*) die "it should say '$text', but says: $said" ;;
+		esac
+	done
+}
+# compiled_by TEXT - the configuration, as if this rustc had built the kernel.
+compiled_by() { sed "s/^CONFIG_RUSTC_VERSION_TEXT=.*/CONFIG_RUSTC_VERSION_TEXT=\"$1\"/" "$kernel/config" >"$headers/.config"; }
+
+says "headers has no .config" "comes with: apt install linux-headers-$release"
 mkdir "$headers"
-cp "$kernel/config" "$headers/.config"
-sed -i '/^CONFIG_DM_AUDIT=/d' "$headers/.config"
+sed '/^CONFIG_DM_AUDIT=/d' "$kernel/config" >"$headers/.config"
 says "CONFIG_DM_AUDIT is not set; the module needs it"
+
+compiled_by "rustc 9.9.9"
+says "rustc is 1.85" "9.9.9 built this kernel, and apt offers no rustc 9.9.9"
+newer=$("$PROJECT/scripts/in-root.sh" "$root" apt-cache madison rustc 3>&1 | awk 'NR == 1 { print $3 }')
+compiled_by "rustc ${newer%%+*} (of backports)"
+says "${newer%%+*} built this kernel" \
+	"apt install rustc/$SUITE-backports libstd-rust-dev/$SUITE-backports rust-src/$SUITE-backports"
+
+# All that is missing, and one command for it.
+sed -i 's/^CONFIG_CC_VERSION_TEXT=.*/CONFIG_CC_VERSION_TEXT="x86_64-linux-gnu-gcc-99 (Debian)"/' "$headers/.config"
+says "x86_64-linux-gnu-gcc-99 is missing" "apt install gcc-99 rustc/$SUITE-backports" \
+	" linux-source-$(echo "$release" | cut -d. -f1,2)"
+
 cp "$kernel/config" "$headers/.config"
-says "Module.symvers: not there"
-: >"$headers/Module.symvers"
-sed -i 's/^CONFIG_RUSTC_VERSION_TEXT=.*/CONFIG_RUSTC_VERSION_TEXT="rustc 9.9.9"/' "$headers/.config"
-says "configured for 'rustc 9.9.9', but rustc is 'rustc "
-cp "$kernel/config" "$headers/.config"
-sed -i 's/^CONFIG_CC_VERSION_TEXT=.*/CONFIG_CC_VERSION_TEXT="gcc-99 (Debian)"/' "$headers/.config"
-says "gcc-99 is missing: apt-get install gcc-99"
-cp "$kernel/config" "$headers/.config"
-says "linux-source-$(echo "$release" | cut -d. -f1,2).tar.xz is missing: apt-get install linux-source-"
+says "the kernel's source of version" "comes with: apt install linux-source-"
+
 # Headers that are prepared, by another compiler than their configuration says.
 mkdir "$headers/rust"
+: >"$headers/Module.symvers"
 printf 'rust\0\0\0\tArustc 8.8.8 (metadata)\0' >"$headers/rust/libkernel.rmeta"
 says "libkernel.rmeta was made by 'rustc 8.8.8 (metadata)', but rustc is"
+
+# A kernel that cannot have the module is no failure: another one may.
+sed '/^CONFIG_RUST=/d' "$kernel/config" >"$headers/.config"
+dkms --check "$release" "$headers" >/dev/null && status=0 || status=$?
+[ "$status" = 3 ] || die "--check of a kernel without Rust ends with $status"
+dkms --check "6.12.0-amd64" "$headers" >/dev/null && status=0 || status=$?
+[ "$status" = 3 ] || die "--check of 6.12 ends with $status"
+say "ok: kernels that cannot have the module"
 as_root rm -rf "$work"
