@@ -7,14 +7,17 @@
 -- numbers begin anew, an epoch ends, and with it everything active.
 
 -- Records of device mapper and namespaces with the epoch that they are in. Serial numbers are compared among those
--- of the same sort, as `report` sees them.
+-- of the same sort, as `report` sees them. Where they go back while the clock goes on by more than an event takes, the host
+-- came up in between, also if it had written few records before.
 CREATE OR REPLACE VIEW dmns_audit.in_epochs AS
 WITH sorted AS
 (
     SELECT
         *,
         (toUnixTimestamp64Milli(time), serial, n) AS at,
-        lagInFrame(serial, 1, 0) OVER w AS serial_before
+        toUnixTimestamp(time) AS second,
+        lagInFrame(serial, 1, 0) OVER w AS serial_before,
+        lagInFrame(second, 1, 0) OVER w AS second_before
     FROM
     (
         SELECT *, arrayJoin(multiIf(startsWith(type, 'DM_'), ['dm'], startsWith(type, 'NS_'), ['ns'], ['dm', 'ns'])) AS sort
@@ -25,7 +28,8 @@ WITH sorted AS
 )
 SELECT
     *,
-    type IN ('SYSTEM_BOOT', 'SYSTEM_SHUTDOWN') OR serial + 1000 < serial_before AS down,
+    type IN ('SYSTEM_BOOT', 'SYSTEM_SHUTDOWN') OR serial + 1000 < serial_before
+        OR (serial < serial_before AND second > second_before + 2) AS down,
     sum(down) OVER (PARTITION BY host, sort ORDER BY at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS epoch
 FROM sorted;
 
