@@ -113,6 +113,7 @@ if [ -e "$headers/rust/libkernel.rmeta" ]; then
 	tree=$headers
 else
 	tree=$kept/$release
+	image=$(readlink -e "/boot/vmlinuz-$release" || echo "/usr/lib/modules/$release/vmlinuz")
 	package=$(installed "linux-headers-$release") source=$(installed "linux-source-$series")
 	made_of="$package $(rustc --version 2>/dev/null) $(hash "$0")"
 	if [ "$(cat "$tree/made-of" 2>/dev/null)" != "$made_of" ]; then
@@ -121,6 +122,8 @@ else
 		elif [ ! -e "$tarball" ] || [ "$source" != "$package" ]; then
 			lacks "the kernel's source of version $package is missing" "linux-source-$series${package:+=$package}"
 		fi
+		# It has the name of the kernel's build, which the module asks for.
+		[ -e "$image" ] || lacks "$image is missing" "linux-image-$release"
 		mkdir -p "$kept"
 		free=$(df -P -k "$kept" | awk 'NR == 2 { print int($4 / 1024) }')
 		[ "$free" -ge 1500 ] || lacks "$kept has $free MB free; the kernel's source needs 1500 MB"
@@ -155,8 +158,7 @@ if [ "$tree" != "$headers" ]; then
 			die "the tools here do not reproduce the configuration of $release: each option above has a tool or a version that is missing"
 		[ "$(cat "$tree.partial/include/config/kernel.release")" = "$release" ] ||
 			die "the prepared source calls itself $(cat "$tree.partial/include/config/kernel.release"), not $release"
-		"$PROJECT/scripts/build/uts-version.sh" "$(readlink -e "/boot/vmlinuz-$release" ||
-			echo "/usr/lib/modules/$release/vmlinuz")" "$tree.partial"
+		"$PROJECT/scripts/build/uts-version.sh" "$image" "$tree.partial"
 		echo "$made_of" >"$tree.partial/made-of"
 		keep "$tree"
 	fi

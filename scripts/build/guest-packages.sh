@@ -51,16 +51,23 @@ if [ ! -e "$image" ]; then
 		}
 		export DEBIAN_FRONTEND=noninteractive
 		install="apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io"
-		# The kernel as it is installed, but for the image, which QEMU starts. What is recommended has to be named here.
-		$install "linux-modules-$release=$version" "linux-headers-$release=$version" libelf-dev libssl-dev \
-			"linux-source-$(echo "$release" | cut -d. -f1,2)=$version"
+		# binary RELEASE VERSION - the package with the image alone; of a new series, there may be the unsigned one only.
+		binary() {
+			apt-cache madison "linux-binary-$1" "linux-binary-unsigned-$1" |
+				awk -F ' *[|] *' -v version="$2" '$2 == version { sub("^ *", "", $1); print $1 "=" version; exit }'
+		}
+		# The kernel as it is installed, but for what starts it. What is recommended has to be named here.
+		$install "linux-modules-$release=$version" "$(binary "$release" "$version")" "linux-headers-$release=$version" \
+			libelf-dev libssl-dev "linux-source-$(echo "$release" | cut -d. -f1,2)=$version"
 		kept "$release"
 		$install /srv/this/dmns-audit_*.deb /srv/this/dmns-audit-dkms_*.deb
 		dkms status -k "$release" | grep -q ': installed'
 		if [ -n "$second" ]; then
 			kept "$second"
 			# dpkg has the module built when the headers come.
-			$install "linux-source-$(echo "$second" | cut -d. -f1,2)" "linux-modules-$second" "linux-headers-$second"
+			of=$(apt-cache madison "linux-headers-$second" | awk -F ' *[|] *' 'NR == 1 { print $2 }')
+			$install "$(binary "$second" "$of")" "linux-source-$(echo "$second" | cut -d. -f1,2)=$of" "linux-modules-$second" \
+				"linux-headers-$second"
 			dkms status -k "$second" | grep -q ': installed'
 		fi
 		# Debian has journald leave audit's records alone.
