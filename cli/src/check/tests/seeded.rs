@@ -76,6 +76,12 @@ fn log() -> String {
             "arch=c000003e syscall=272 success=yes exit=0 a0=3 a1=0 a2=0 a3=0 items=0 {SUBJECT} key=(null)"
         ),
     );
+    // A constructor finds it before its own record.
+    line(
+        "DM_EVENT",
+        9,
+        "module=integrity op=mac-superblock dev=253:5 sector=? res=0",
+    );
     for (serial, op) in [(10, "ctr"), (12, "dtr")] {
         line(
             "DM_CTRL",
