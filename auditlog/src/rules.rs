@@ -24,7 +24,7 @@ impl Grouping {
     pub const fn describe(self) -> &'static str {
         match self {
             Self::Syscall => "shares the serial number of the SYSCALL that caused it",
-            Self::Free => "stands alone, or shares the serial number of a SYSCALL",
+            Self::Free => "is alone in its event, or shares the serial number of a SYSCALL",
             Self::Companion => "shares the serial number of the record that it explains",
         }
     }
@@ -210,7 +210,7 @@ pub const fn source(ty: RecordType) -> &'static str {
 /// Returns the meaning of a record of type `ty`.
 pub const fn meaning(ty: RecordType) -> &'static str {
     match ty {
-        RecordType::DmCtrl => "a device-mapper target was made or destroyed",
+        RecordType::DmCtrl => "a device-mapper target was constructed or destroyed",
         RecordType::DmEvent => "a device-mapper target found a violation",
         RecordType::NsInit(kind) => match kind {
             Kind::Mnt => "a mount namespace was created",

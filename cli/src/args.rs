@@ -23,7 +23,7 @@ use uuid::fmt::Hyphenated;
     name = "dmns-audit",
     version,
     max_term_width = 100,
-    after_help = "Logs may be raw or enriched, compressed (gz, xz, zst), rotated, the output of \
+    after_help = "Logs may be raw or enriched, compressed (gz, xz, zst, bz2, lz4), rotated, the output of \
                   `ausearch --raw`, `journalctl -o export` or `-o json`, or the kernel's own log (dmesg). Without FILE, the system's audit \
                   log is read; `-` is standard input.\n\n\
                   Exit status: 0 all is well; 1 `check` found something, or a filter matches nothing; 2 something could not be read, \

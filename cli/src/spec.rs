@@ -19,7 +19,7 @@ const NOTES: [&str; 5] = [
     "An optional field may be missing as a whole.",
     "Untrusted text is \"quoted\" if every byte is 0x21 to 0x7e and none is a quote, else in upper-case hex.",
     "A record of a guest begins with the kernel's pid= uid= auid= ses= subj=; its own fields stand in msg='...'.",
-    "The number of a namespace is its inode number minus 4026531840; it is recycled, ns_id never is.",
+    "The number of a namespace is its inode number minus 4026531840; it is reused, ns_id never is.",
 ];
 
 /// What follows the head of a CONFIG_CHANGE.

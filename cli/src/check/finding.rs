@@ -161,7 +161,7 @@ impl Rule {
             Self::UnexpectedField => ("unexpected-field", "a record has no other fields"),
             Self::FieldOrder => ("field-order", "the order of fields is fixed"),
             Self::DuplicateField => ("duplicate-field", "a field is there once"),
-            Self::Spacing => ("spacing", "one space stands between fields"),
+            Self::Spacing => ("spacing", "one space is between fields"),
             Self::ValueSyntax => ("value-syntax", "a value is written as its field asks"),
             Self::ValueRange => ("value-range", "a number fits its type"),
             Self::Encoding => (
@@ -217,7 +217,7 @@ impl Rule {
             ),
             Self::GuestNamespace => ("guest-namespace", "a container names active namespaces"),
             Self::LostRecords => ("lost-records", "a log has every record"),
-            Self::Repeated => ("repeated", "a record stands in one log, once"),
+            Self::Repeated => ("repeated", "a record is in one log, once"),
             Self::FirstNumber => ("first-number", "a type has the number that it has today"),
         }
     }

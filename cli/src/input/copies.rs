@@ -29,12 +29,12 @@ pub struct Repeated {
 }
 
 impl Repeated {
-    /// `3 records stand more than once in the logs, and count once`
+    /// `3 records are in the logs more than once, and count once`
     pub fn describe(&self) -> String {
         match self.records {
-            1 => "1 record stands more than once in the logs, and counts once".to_owned(),
+            1 => "1 record is in the logs more than once, and counts once".to_owned(),
             records => {
-                format!("{records} records stand more than once in the logs, and count once")
+                format!("{records} records are in the logs more than once, and count once")
             }
         }
     }
