@@ -33,8 +33,8 @@ fn current_info() -> Option<Info> {
     TaskNs::current().map(|task| task.info())
 }
 
-/// `audit_log_exit()` is about to write the event of a system call or an io_uring operation. No
-/// lock is held.
+/// Handles `audit_log_exit()`, which is about to write the event of a system call or of an io_uring
+/// operation. No lock is held.
 ///
 /// # Safety
 ///
@@ -62,8 +62,8 @@ fn wants_event() -> bool {
         && ModuleRef::get().map(ModuleRef::leak).is_some()
 }
 
-/// `audit_log_common_recv_msg()` is about to start the record of a message from user space, with
-/// the audit context that it is handed: with null, the message is an event of its own.
+/// Handles `audit_log_common_recv_msg()`, which is about to start the record of a message from user
+/// space. It gets the audit context: with null, the message is an event of its own.
 ///
 /// # Safety
 ///
@@ -72,7 +72,7 @@ pub(super) unsafe fn on_message(args: &Args) -> bool {
     args.number(0) == 0 && wants_event()
 }
 
-/// `audit_seccomp()`: before audit's entry into a system call.
+/// Handles `audit_seccomp()`, which runs before audit's entry into a system call.
 ///
 /// # Safety
 ///
@@ -81,7 +81,7 @@ pub(super) unsafe fn on_seccomp(_: &Args) -> bool {
     wants_event()
 }
 
-/// `audit_core_dumps()`: after audit's exit from a system call.
+/// Handles `audit_core_dumps()`, which runs after audit's exit from a system call.
 ///
 /// # Safety
 ///

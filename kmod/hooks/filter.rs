@@ -22,8 +22,8 @@ pub(super) fn current_filtered() -> bool {
     TaskNs::current().is_some_and(|task| filter::is_filtered(&task))
 }
 
-/// `__audit_syscall_entry()` and `__audit_uring_entry()`: an event may begin. Returns whether it is
-/// filtered.
+/// Handles `__audit_syscall_entry()` and `__audit_uring_entry()`: an event may begin. Returns whether
+/// it is filtered.
 ///
 /// # Safety
 ///
@@ -43,7 +43,7 @@ unsafe extern "C" fn dmns_exit_audit_entry() {
     event::mark_filtered();
 }
 
-/// `audit_filter()`: shall a record of this type be emitted? Returns true for no.
+/// Handles `audit_filter()`. Returns whether a record of this type is dropped.
 ///
 /// # Safety
 ///

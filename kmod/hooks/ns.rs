@@ -18,7 +18,7 @@ use crate::{
     nsfs, //
 };
 
-/// `__ns_tree_add_raw()` is about to make a namespace visible.
+/// Handles `__ns_tree_add_raw()`, which is about to make a namespace visible.
 ///
 /// # Safety
 ///
@@ -44,7 +44,7 @@ pub(super) unsafe fn on_add(args: &Args) {
     filter::on_created(namespace.kind, namespace.id, &creator);
 }
 
-/// `__ns_tree_remove()` is about to make a namespace invisible.
+/// Handles `__ns_tree_remove()`, which is about to make a namespace invisible.
 ///
 /// # Safety
 ///
@@ -81,8 +81,8 @@ unsafe fn owner(ns: *const bindings::ns_common) -> Owner {
     }
 }
 
-/// `switch_task_namespaces()` is about to give a task another `nsproxy`: in `setns()`, `unshare()`,
-/// or `execve()`, under locks.
+/// Handles `switch_task_namespaces()`, which is about to give a task another `nsproxy`: in `setns()`,
+/// `unshare()`, or `execve()`, under locks.
 ///
 /// # Safety
 ///
@@ -100,8 +100,8 @@ pub(super) unsafe fn on_switch(args: &Args) {
     }
 }
 
-/// `copy_namespaces()`: `current` creates a child, which is in other namespaces if `current` has
-/// set that up before.
+/// Handles `copy_namespaces()`: `current` creates a child, which is in other namespaces if `current`
+/// has set that up before.
 ///
 /// # Safety
 ///
