@@ -85,6 +85,12 @@ const HOOKS: &[(&str, &str)] = &[
     ("dmns-runc", include_str!("../../contrib/oci/dmns-runc")),
 ];
 
+/// The folder of a scenario's `files` in the initramfs.
+const FILES: &str = "dmns/files";
+
+/// Copies them to where steps begin.
+pub(crate) const COPY_FILES: &str = "cp -r /run/dmns/files/. /tmp";
+
 /// The end of a command.
 #[derive(Debug)]
 pub(crate) struct Ended {
@@ -206,6 +212,9 @@ impl Guest {
                 let module = fs::read(&module).with_context(|| module.display().to_string())?;
                 initramfs.file(&format!("dmns/{name}.ko"), false, &module);
             }
+        }
+        for path in &machine.files {
+            initramfs.copy(FILES, path)?;
         }
         if systemd {
             initramfs.file("systemd", false, b"");

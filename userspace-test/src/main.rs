@@ -74,7 +74,8 @@ enum Cmd {
     /// Exit status: 0 if all passed, 1 if one failed, 2 if they could not be run.
     #[command(
         after_help = "Examples:\n  dmns-test run\n  dmns-test run --live dm-integrity-2021\n  \
-                            dmns-test run --junit out.xml --keep-logs logs/ ./my-scenario.toml"
+                            dmns-test run --junit out.xml --keep-logs logs/ ./my-scenario.toml\n  \
+                            dmns-test run --share . ./tests/dmns"
     )]
     Run(Run),
     /// Run scenarios with the module and without it, and compare what both write, record for
@@ -122,7 +123,7 @@ enum Cmd {
 
 #[derive(Args)]
 struct Run {
-    /// Names of scenarios, or files; all of the project's if there is none.
+    /// Names of scenarios, files, or folders of files; all of the project's if there is none.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// All scenarios that run in this guest image, instead of those in the usual one.
@@ -131,6 +132,9 @@ struct Run {
     /// All scenarios that take minutes each, instead of the others.
     #[arg(long, conflicts_with_all = ["names", "image"])]
     long: bool,
+    /// Folder that every guest sees at /mnt/share.
+    #[arg(long, value_name = "DIR")]
+    share: Option<PathBuf>,
     /// Start guests through `dmns-audit-record run-guest`, which appends their records to this file
     /// (and to this machine's audit, if it may): `dmns-audit report virt FILE` prints them.
     #[arg(long, value_name = "FILE")]
@@ -405,7 +409,9 @@ fn run_scenarios(options: &Run, prepare: Prepare<'_>) -> Result<ExitCode> {
         None => Group::Usual,
     };
     let mut scenarios = find(&options.names, group)?;
+    let share = interactive::shared(options.share.as_deref())?;
     for scenario in &mut scenarios {
+        scenario.share.clone_from(&share);
         scenario.cpus = options.cpus.unwrap_or(scenario.cpus);
         scenario.parallel = options.parallel;
         scenario.parameters.clone_from(&options.set);

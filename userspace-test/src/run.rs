@@ -4,7 +4,7 @@
 
 use crate::emulation::Stale;
 use crate::expect::{self, Outcome};
-use crate::guest::{DELIVERY, Ended, Guest, Watcher};
+use crate::guest::{COPY_FILES, DELIVERY, Ended, Guest, Watcher};
 use crate::judge;
 use crate::pattern::Values;
 use crate::prepare::Prepared;
@@ -158,6 +158,9 @@ fn attempt(
 /// Runs a scenario. The result goes to `verdict`.
 fn drive(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Result<()> {
     guest.set_up(scenario.module)?;
+    if !scenario.copied.is_empty() {
+        guest.must(COPY_FILES)?;
+    }
     let deadline = guest.within(scenario.time_limit());
     for requirement in &scenario.requires {
         if !met(guest, requirement, deadline)? {

@@ -48,6 +48,8 @@ pub(crate) struct Machine {
     pub(crate) image: Option<String>,
     /// The modules of `userspace-test/modules/` that it has.
     pub(crate) modules: Vec<String>,
+    /// Files and folders of the host that are copied into it.
+    pub(crate) files: Vec<PathBuf>,
 }
 
 impl Default for Machine {
@@ -62,6 +64,7 @@ impl Default for Machine {
             terminal: false,
             image: None,
             modules: Vec::new(),
+            files: Vec::new(),
         }
     }
 }
@@ -74,11 +77,13 @@ impl Machine {
             cpus: scenario.cpus,
             parallel: scenario.parallel,
             kernel_args: scenario.kernel_args.clone(),
+            share: scenario.share.clone(),
             icount: scenario.icount
                 && !scenario.parallel
                 && !(scenario.fair_vcpus && scenario.cpus > 1),
             image: scenario.image.clone(),
             modules: scenario.modules.clone(),
+            files: scenario.copied.clone(),
             ..Self::default()
         }
     }
