@@ -241,7 +241,10 @@ fn sources(folder: &Path, files: &[Spanned<String>]) -> Result<Vec<PathBuf>, Fau
             Ok(_) => return Err(fault("neither a file nor a folder".to_owned())),
             Err(e) => return Err(fault(format!("{}: {e}", path.display()))),
         };
-        if found.iter().any(|other| other.file_name() == path.file_name()) {
+        if found
+            .iter()
+            .any(|other| other.file_name() == path.file_name())
+        {
             return Err(fault("another of `files` has the same name".to_owned()));
         }
         found.push(path);
@@ -473,6 +476,8 @@ expect = [
 ]
 "#;
 
+    const CI: &str = include_str!("../../docs/guide/ci.md");
+
     fn project_scenarios() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")
     }
@@ -505,16 +510,46 @@ expect = [
     }
 
     #[test]
-    fn the_scenario_in_the_documentation_of_ci_is_well_formed() {
-        let page = include_str!("../../docs/guide/ci.md");
-        let blocks: Vec<_> = page
+    fn the_scenarios_in_the_documentation_of_ci_are_well_formed() {
+        let blocks: Vec<_> = CI
             .split("```")
             .filter_map(|b| b.strip_prefix("toml\n"))
             .collect();
-        assert_eq!(blocks.len(), 1);
-        let scenario =
-            Scenario::parse(blocks[0]).map_err(|f| f.show("docs/guide/ci.md", blocks[0]));
-        assert_eq!(scenario.expect("well formed").steps.len(), 1);
+        assert_eq!(blocks.len(), 2);
+        for block in blocks {
+            let scenario = Scenario::parse(block).map_err(|f| f.show("docs/guide/ci.md", block));
+            assert_eq!(scenario.expect("well formed").steps.len(), 1);
+        }
+    }
+
+    #[test]
+    fn each_record_in_the_documentation_of_ci_is_one_of_its_scenario() {
+        let rows = CI.lines().filter_map(|line| {
+            let cells: Vec<_> = line
+                .split(" | ")
+                .map(|cell| cell.trim_matches(['|', ' ']))
+                .collect();
+            <[&str; 7]>::try_from(cells).ok()
+        });
+        // The heading and the line below it.
+        let rows: Vec<_> = rows.skip(2).collect();
+        assert!(rows.len() >= 13, "{rows:?}");
+        for [tool, _, module, op, _, sector, name] in &rows {
+            let path = project_scenarios().join(format!("{name}.toml"));
+            let text = fs::read_to_string(&path).expect(name);
+            let begin = format!("record = \"DM_EVENT\", body = \"module={module} op={op} dev=");
+            let record = text.lines().find(|line| line.contains(&begin));
+            let record = record.unwrap_or_else(|| panic!("{name} has no {module} {op}"));
+            assert_eq!(record.contains(" sector=? "), *sector == "`?`", "{name}");
+            // Some scenarios have their options in a file, and others mappings of their own.
+            for word in tool.trim_start_matches('`').split(['`', ' ', ',']) {
+                if word.ends_with("setup") || word.starts_with("--") {
+                    assert!(text.contains(word), "{name} has no {word}");
+                }
+            }
+        }
+        let events: std::collections::BTreeSet<_> = rows.iter().map(|row| row[3]).collect();
+        assert_eq!(events.len(), 8, "{events:?}");
     }
 
     #[test]
