@@ -339,7 +339,12 @@ impl Guest {
     /// Returns the run time at which an action has taken too long that takes `usual` on a quiet
     /// machine.
     pub(crate) fn within(&self, usual: Duration) -> Duration {
-        self.age() + self.timeout_multiplier.of(usual)
+        self.age() + self.usual(usual)
+    }
+
+    /// Returns the time that an action takes here that takes `usual` on a quiet machine.
+    pub(crate) fn usual(&self, usual: Duration) -> Duration {
+        self.timeout_multiplier.of(usual)
     }
 
     /// Calls `watcher` from now on.

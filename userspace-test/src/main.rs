@@ -44,7 +44,8 @@ use prepare::{Extras, Prepared};
 use report::Verdict;
 use scenario::{Group, Scenario};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Boots a stock Debian kernel in QEMU with dmns_audit.ko, drives real tools, judges every audit
@@ -402,6 +403,12 @@ fn repeated(scenarios: Vec<Scenario>, times: usize) -> Vec<Scenario> {
     (1..=times).flat_map(once).collect()
 }
 
+/// Creates a file of results.
+fn create(path: &Path) -> Result<(File, &Path)> {
+    let file = File::create(path).with_context(|| path.display().to_string())?;
+    Ok((file, path))
+}
+
 fn run_scenarios(options: &Run, prepare: Prepare<'_>) -> Result<ExitCode> {
     let group = match &options.image {
         Some(image) => Group::Image(image),
@@ -409,6 +416,11 @@ fn run_scenarios(options: &Run, prepare: Prepare<'_>) -> Result<ExitCode> {
         None => Group::Usual,
     };
     let mut scenarios = find(&options.names, group)?;
+    // Before the run, which may take hours.
+    let junit = options.junit.as_deref().map(create).transpose()?;
+    if let Some(folder) = &options.keep_logs {
+        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
     let share = interactive::shared(options.share.as_deref())?;
     for scenario in &mut scenarios {
         scenario.share.clone_from(&share);
@@ -450,10 +462,47 @@ fn run_scenarios(options: &Run, prepare: Prepare<'_>) -> Result<ExitCode> {
     if options.ktap {
         print!("{}", report::ktap(&verdicts, &versions));
     }
-    if let Some(file) = &options.junit {
-        report::junit(file, &verdicts, &versions).with_context(|| file.display().to_string())?;
+    if let Some((file, path)) = junit {
+        report::junit(file, &verdicts, &versions).with_context(|| path.display().to_string())?;
     }
     let (line, failed) = report::summary(&verdicts);
     say(&line);
     Ok(ExitCode::from(u8::from(failed > 0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(arguments: &[&str]) -> Result<Run, clap::Error> {
+        let all = ["dmns-test", "run"].iter().chain(arguments);
+        match Cli::try_parse_from(all)?.command {
+            Cmd::Run(options) => Ok(options),
+            _ => unreachable!("run was asked for"),
+        }
+    }
+
+    /// Returns the error of a run, which must come before anything is prepared.
+    fn refused(arguments: &[&str]) -> String {
+        let options = run(arguments).expect("arguments");
+        let prepare = |_: &Extras<'_>| panic!("prepared");
+        let error = run_scenarios(&options, &prepare).expect_err("refused");
+        format!("{error:#}")
+    }
+
+    #[test]
+    fn what_cannot_be_written_or_read_fails_before_the_run() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        fs::write(path("file"), "").expect("written");
+        for (option, value, says) in [
+            ("--junit", path("none/junit.xml"), "none/junit.xml: No such"),
+            ("--keep-logs", path("file/logs"), "file/logs: Not a dir"),
+            ("--share", path("none"), "none: No such file"),
+            ("--share", path("file"), "file: not a folder"),
+        ] {
+            let said = refused(&[option, &value, "unshare-all"]);
+            assert!(said.contains(says), "{said}\nshould say: {says}");
+        }
+    }
 }

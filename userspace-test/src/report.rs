@@ -6,7 +6,8 @@ use crate::prepare::Prepared;
 use anyhow::{Context, Result};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use std::fs;
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub(crate) struct Verdict {
     pub(crate) metrics: Vec<(String, String)>,
     /// auditd's log of its steps.
     pub(crate) records: Vec<String>,
+    /// The folder with its logs, if they are kept.
+    pub(crate) logs: Option<PathBuf>,
     /// Boot and power-off included.
     pub(crate) time: Duration,
 }
@@ -56,6 +59,7 @@ impl Verdict {
             skipped: None,
             metrics: Vec::new(),
             records: Vec::new(),
+            logs: None,
             time: Duration::ZERO,
         }
     }
@@ -69,12 +73,19 @@ impl Verdict {
         }
     }
 
+    /// Returns its problems, and where the logs are that show more.
+    fn failure(&self) -> Vec<String> {
+        let kept = self.logs.iter().filter(|_| !self.problems.is_empty());
+        let kept = kept.map(|folder| format!("logs: {}", folder.display()));
+        self.problems.iter().cloned().chain(kept).collect()
+    }
+
     /// Returns its text.
     pub(crate) fn text(&self) -> String {
         let (word, details) = match self.outcome() {
             Outcome::Passed => ("ok", Vec::new()),
             Outcome::Skipped(why) => ("SKIP", vec![why.to_owned()]),
-            Outcome::Failed(problems) => ("FAILED", problems.to_vec()),
+            Outcome::Failed(_) => ("FAILED", self.failure()),
         };
         let mut text = format!(
             "{word:<6} {:<30} {:>4.0} s  {}",
@@ -167,8 +178,8 @@ pub(crate) fn summary(verdicts: &[Verdict]) -> (String, usize) {
     )
 }
 
-/// Writes a JUnit file.
-pub(crate) fn junit(file: &Path, verdicts: &[Verdict], versions: &[String]) -> Result<()> {
+/// Writes a JUnit report.
+pub(crate) fn junit(to: impl Write, verdicts: &[Verdict], versions: &[String]) -> Result<()> {
     let mut suite = TestSuite::new("scenarios");
     for verdict in verdicts {
         let mut status = match verdict.outcome() {
@@ -181,7 +192,7 @@ pub(crate) fn junit(file: &Path, verdicts: &[Verdict], versions: &[String]) -> R
             Outcome::Skipped(why) => _ = status.set_message(why),
             Outcome::Failed(problems) => {
                 status.set_message(problems[0].lines().next().unwrap_or_default());
-                status.set_description(problems.join("\n"));
+                status.set_description(verdict.failure().join("\n"));
             }
         }
         let mut case = TestCase::new(&verdict.name, status);
@@ -196,8 +207,7 @@ pub(crate) fn junit(file: &Path, verdicts: &[Verdict], versions: &[String]) -> R
     }
     let mut report = Report::new("dmns-test");
     report.add_test_suite(suite);
-    fs::write(file, report.to_string()?)?;
-    Ok(())
+    Ok(report.serialize(to)?)
 }
 
 /// Returns the verdicts in KTAP (`Documentation/dev-tools/ktap.rst`).
@@ -207,7 +217,7 @@ pub(crate) fn ktap(verdicts: &[Verdict], versions: &[String]) -> String {
         text.push_str(&format!("# {version}\n"));
     }
     for (i, verdict) in verdicts.iter().enumerate() {
-        for problem in &verdict.problems {
+        for problem in verdict.failure() {
             for line in problem.lines() {
                 text.push_str(&format!("# {}: {line}\n", verdict.name));
             }
@@ -243,6 +253,8 @@ mod tests {
             verdict("elsewhere", &[], Some("there is no inline mode here")),
             verdict("worse", &["a splat"], Some("there is no inline mode here")),
         ];
+        verdicts[0].logs = Some("logs/good".into());
+        verdicts[1].logs = Some("logs/bad".into());
         verdicts[0].metrics = vec![("lost".to_owned(), "0".to_owned())];
         verdicts
     }
@@ -257,19 +269,21 @@ mod tests {
         assert_eq!(
             ktap(&verdicts, &["kernel 7".to_owned()]),
             "KTAP version 1\n1..4\n# kernel 7\n# good: lost: 0\nok 1 good # 1.5 s\n\
-             # bad: missing: <DM_EVENT>\n# bad: second line\nnot ok 2 bad # 1.5 s\n\
+             # bad: missing: <DM_EVENT>\n# bad: second line\n# bad: logs: logs/bad\nnot ok 2 bad # 1.5 s\n\
              ok 3 elsewhere # SKIP there is no inline mode here\n\
              # worse: a splat\nnot ok 4 worse # 1.5 s\n"
         );
-        let dir = tempfile::tempdir()?;
-        let file = dir.path().join("junit.xml");
-        junit(&file, &verdicts, &["kernel 7".to_owned()])?;
-        let xml = fs::read_to_string(file)?;
+        assert!(verdicts[1].text().ends_with("\n    logs: logs/bad"));
+        assert!(!verdicts[0].text().contains("logs/good"));
+        let mut xml = Vec::new();
+        junit(&mut xml, &verdicts, &["kernel 7".to_owned()])?;
+        let xml = String::from_utf8(xml)?;
         for part in [
             "tests=\"4\"",
             "failures=\"2\"",
             "<skipped message=\"there is no inline mode here\"",
             "missing: &lt;DM_EVENT&gt;",
+            "second line\nlogs: logs/bad</failure>",
             "kernel 7",
         ] {
             assert!(xml.contains(part), "{part} in {xml}");

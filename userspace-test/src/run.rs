@@ -24,6 +24,12 @@ use std::time::{Duration, Instant};
 /// The interval of checks for records that have not come yet.
 const RECHECK: Duration = Duration::from_millis(100);
 
+/// A step with a wrong record ends when nothing more has come for this long.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// The timeout of the kernel log of a guest that may not answer.
+const KERNEL_LOG: Duration = Duration::from_secs(10);
+
 /// The number of wrong records of a step that are shown.
 const SHOWN: usize = 10;
 
@@ -121,7 +127,9 @@ fn attempt(
     let start = if guest.whole { 0 } else { guest.log.len() };
     let result = drive(&mut guest, scenario, verdict);
     if let Some(folder) = keep_logs {
-        keep(&mut guest, start, &folder.join(&scenario.name))?;
+        let folder = folder.join(&scenario.name);
+        keep(&mut guest, start, &folder)?;
+        verdict.logs = Some(folder);
     }
     let splat = |console: &str| {
         // `judge::examine` has judged it where one is expected; where C is measured, its splats are
@@ -253,7 +261,8 @@ fn steps_log(guest: &Guest, from: usize) -> Vec<String> {
         .collect()
 }
 
-/// Runs a step, and waits until all its records have come or time is up.
+/// Runs a step, and waits until all its records have come, or a wrong one has and nothing more
+/// comes, or time is up.
 ///
 /// `from` is the line at which its part of the log begins. `values` are those that the steps before
 /// saved with `save`; this one may add more. `bound` are the values that their records bound.
@@ -279,6 +288,7 @@ fn take(
     }
     // A scenario of hours need not wait for hours for what has not come.
     let deadline = deadline.min(guest.within(DELIVERY));
+    let mut settling = Settling::default();
     let outcome = loop {
         guest.mark()?;
         let log = steps_log(guest, from);
@@ -291,7 +301,11 @@ fn take(
             bound,
         )
         .map_err(|e| anyhow!(e))?;
-        if outcome.missing.is_empty() || !problems.is_empty() || guest.age() > deadline {
+        let age = guest.age();
+        // Time does not heal a wrong record, but others may still come to explain it.
+        let settled = settling.is_over(log.len(), age, guest.usual(SETTLED));
+        let wrong = !outcome.wrong.is_empty() && settled;
+        if outcome.missing.is_empty() || wrong || !problems.is_empty() || age > deadline {
             break outcome;
         }
         thread::sleep(RECHECK);
@@ -302,6 +316,26 @@ fn take(
     }
     problems.extend(outcome.missing.iter().cloned());
     Ok((problems, outcome))
+}
+
+/// How long a step's part of the log has not grown.
+#[derive(Debug, Default)]
+struct Settling {
+    /// Its lines, and the time at which they were first so many.
+    last: Option<(usize, Duration)>,
+}
+
+impl Settling {
+    /// Returns whether at time `now` the log has had `lines` lines for as long as `pause`.
+    fn is_over(&mut self, lines: usize, now: Duration, pause: Duration) -> bool {
+        match self.last {
+            Some((known, since)) if known == lines => now.saturating_sub(since) >= pause,
+            _ => {
+                self.last = Some((lines, now));
+                false
+            }
+        }
+    }
 }
 
 /// Returns the problems of a step's exit status and output.
@@ -352,8 +386,26 @@ fn keep(guest: &mut Guest, start: usize, folder: &Path) -> Result<()> {
         guest.log[start..].join("\n") + "\n",
     )?;
     fs::write(folder.join("console"), guest.console())?;
-    if let Ok(dmesg) = guest.must("dmesg") {
+    if let Ok(dmesg) = guest.must_within(KERNEL_LOG, "dmesg") {
         fs::write(folder.join("dmesg"), dmesg)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_has_settled_when_it_has_not_grown_for_a_while() {
+        let mut settling = Settling::default();
+        let mut is_over =
+            |lines, second| settling.is_over(lines, Duration::from_secs(second), SETTLED);
+        assert!(!is_over(3, 10));
+        assert!(!is_over(3, 11));
+        assert!(!is_over(4, 12), "it has grown");
+        assert!(!is_over(4, 13));
+        assert!(is_over(4, 14));
+        assert!(!is_over(5, 15));
+    }
 }
