@@ -41,7 +41,7 @@ use clap::{Args, Parser, Subcommand};
 use guest::Watcher;
 use kind::Kind;
 use prepare::{Extras, Prepared};
-use report::Verdict;
+use report::{Verdict, say};
 use scenario::{Group, Scenario};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -221,18 +221,21 @@ fn act(command: Cmd, multiplier: Option<u32>) -> Result<ExitCode> {
         Cmd::Prepare => {
             let prepared = prepare(&Extras::default())?;
             for line in report::versions(&prepared) {
-                println!("{line}");
+                say(line);
             }
-            println!("KDIR    {}", prepared.kernel.join("build").display());
-            println!("module  {}", prepared.module.display());
-            println!("guest   {}", prepared.guest.display());
+            say(format!(
+                "KDIR    {}",
+                prepared.kernel.join("build").display()
+            ));
+            say(format!("module  {}", prepared.module.display()));
+            say(format!("guest   {}", prepared.guest.display()));
             Ok(ExitCode::SUCCESS)
         }
         Cmd::List => {
             let images = ["libvirt", "runtimes", "packages"].map(Group::Image);
             for group in [Group::Usual, Group::Long].into_iter().chain(images) {
                 for scenario in find(&[], group)? {
-                    println!("{:<30} {}", scenario.name, scenario.title);
+                    say(format!("{:<30} {}", scenario.name, scenario.title));
                 }
             }
             Ok(ExitCode::SUCCESS)
@@ -292,7 +295,7 @@ fn jobs(asked: Option<usize>) -> Result<usize> {
 fn say_versions(prepared: &Prepared) -> Vec<String> {
     let versions = report::versions(prepared);
     for version in &versions {
-        println!("{version}");
+        say(version);
     }
     versions
 }
@@ -317,7 +320,7 @@ fn run_both(
         jobs(options.jobs)?,
         None,
         &|_| Watcher::none(),
-        &|verdict| println!("{}", verdict.text()),
+        &|verdict| say(verdict.text()),
     );
     // A verdict that belongs to no scenario comes last, and is a failure.
     if let Some(failed) = verdicts.get(all.len()) {
@@ -352,9 +355,9 @@ fn diff_scenarios(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
             &diff::Record::all(&c.records),
             &diff::Record::all(&ours.records),
         );
-        println!("\n{}: {}", ours.name, ours.title);
+        say(format!("\n{}: {}", ours.name, ours.title));
         for pair in &pairs {
-            println!("  {:<8} {}", pair.verdict(), pair.record().body());
+            say(format!("  {:<8} {}", pair.verdict(), pair.record().body()));
         }
         failed += pairs.iter().filter(|pair| !pair.is_equal()).count();
         results.push((ours.name.clone(), pairs));
@@ -362,7 +365,9 @@ fn diff_scenarios(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
     let table = diff::markdown(&results, &versions);
     report::write_markdown(options.markdown.as_deref(), &table)?;
     let pairs: usize = results.iter().map(|(_, pairs)| pairs.len()).sum();
-    println!("\n{pairs} pairs of records, {failed} differences or failures");
+    say(format!(
+        "\n{pairs} pairs of records, {failed} differences or failures"
+    ));
     Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
@@ -385,7 +390,7 @@ fn take_metrics(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
     let (_, failed) = report::summary(&ours);
     let failed = failed + report::summary(&c).1;
     let text = metrics::markdown(&ours, &c, &versions);
-    println!("\n{text}");
+    say(format!("\n{text}"));
     report::write_markdown(options.markdown.as_deref(), &text)?;
     Ok(ExitCode::from(u8::from(failed > 0)))
 }
@@ -437,7 +442,7 @@ fn run_scenarios(options: &Run, prepare: Prepare<'_>) -> Result<ExitCode> {
         if options.ktap {
             eprintln!("{line}");
         } else {
-            println!("{line}");
+            report::say(line);
         }
     };
     for version in &versions {
@@ -460,7 +465,7 @@ fn run_scenarios(options: &Run, prepare: Prepare<'_>) -> Result<ExitCode> {
         &|verdict| say(&verdict.text()),
     );
     if options.ktap {
-        print!("{}", report::ktap(&verdicts, &versions));
+        report::say(report::ktap(&verdicts, &versions).trim_end());
     }
     if let Some((file, path)) = junit {
         report::junit(file, &verdicts, &versions).with_context(|| path.display().to_string())?;

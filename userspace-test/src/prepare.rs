@@ -7,6 +7,7 @@
 
 use crate::kind::{Kind, TimeoutMultiplier};
 use anyhow::{Context, Result, bail};
+use nix::sys::statvfs::statvfs;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, IsTerminal, Write};
@@ -75,8 +76,23 @@ pub(crate) fn prepare(extras: &Extras<'_>, multiplier: Option<u32>) -> Result<Pr
     let kind = Kind::asked();
     let project = project()?;
     let cache = cache()?;
+    // make takes these for the end of a name.
+    if cache.to_string_lossy().contains([' ', '\t', ':']) {
+        bail!(
+            "{}: a kernel module cannot be built below a folder with a space or a colon in its name: \
+             set DMNS_CACHE to another",
+            cache.display()
+        );
+    }
     fs::create_dir_all(&cache).with_context(|| cache.display().to_string())?;
     let _lock = lock(&cache)?;
+    let is_first = !cache.join("kernel").exists();
+    if let Some(lack) = lack_of_space(free_space(&cache)?, is_first) {
+        bail!(
+            "{}: {lack}: set DMNS_CACHE to a folder with more",
+            cache.display()
+        );
+    }
     let script = |what: &str, name: &str, arguments: &[&Path]| {
         step(
             what,
@@ -132,6 +148,27 @@ pub(crate) fn prepare(extras: &Extras<'_>, multiplier: Option<u32>) -> Result<Pr
         timeout_multiplier: multiplier.map_or(kind.timeout_multiplier(), TimeoutMultiplier),
         control,
         test_modules,
+    })
+}
+
+/// Returns the bytes that are free for this user where `folder` is.
+fn free_space(folder: &Path) -> Result<u64> {
+    let all = statvfs(folder).with_context(|| folder.display().to_string())?;
+    Ok(all.blocks_available() * all.fragment_size())
+}
+
+/// What a first run writes to the cache, in bytes.
+const FIRST: u64 = 7 << 30;
+
+/// Returns what is wrong if a first run does not fit in `free` bytes. A later one writes little.
+fn lack_of_space(free: u64, is_first: bool) -> Option<String> {
+    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    (is_first && free < FIRST).then(|| {
+        format!(
+            "{:.1} GiB are free here, and a first run needs {:.0}",
+            gib(free),
+            gib(FIRST)
+        )
     })
 }
 
@@ -247,4 +284,21 @@ fn step(what: &str, cache: &Path, script: &Path, arguments: &[&Path]) -> Result<
         eprintln!("{what}: ready ({seconds:.0} s){clear}");
     }
     Ok(PathBuf::from(last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_run_asks_for_space_and_a_later_one_does_not() {
+        assert_eq!(lack_of_space(8 << 30, true), None);
+        assert_eq!(lack_of_space(3 << 30, false), None);
+        assert_eq!(
+            lack_of_space(3 << 30, true).as_deref(),
+            Some("3.0 GiB are free here, and a first run needs 7")
+        );
+        let free = free_space(&std::env::temp_dir()).expect("a file system");
+        assert!(free > 1 << 20, "{free}: df would say so");
+    }
 }

@@ -5,8 +5,9 @@
 use crate::prepare::Prepared;
 use anyhow::{Context, Result};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use std::fmt::Display;
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -30,6 +31,16 @@ pub(crate) struct Verdict {
     pub(crate) logs: Option<PathBuf>,
     /// Boot and power-off included.
     pub(crate) time: Duration,
+}
+
+/// Prints a line. A reader that has gone does not stop what is done.
+pub(crate) fn say(line: impl Display) {
+    match writeln!(std::io::stdout().lock(), "{line}") {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("dmns-test: standard output: {e}");
+        }
+        _ => {}
+    }
 }
 
 /// Versions as a list in Markdown.
