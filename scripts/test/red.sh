@@ -56,4 +56,7 @@ for name in oops panic wrong; do
 	seconds=$(sed -n "s/.*<testcase name=\"$name\".* time=\"\([0-9]*\)[.\"].*/\1/p" "$work/junit.xml")
 	[ "$seconds" -lt 60 ] || die "$name took $seconds s"
 done
+for type in kernel records; do
+	grep -q "<failure message=.* type=\"$type\">" "$work/junit.xml" || die "no failure has the type $type"
+done
 say "scenarios that must fail do so at once"

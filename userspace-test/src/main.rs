@@ -436,6 +436,12 @@ fn run_scenarios(options: &Run, prepare: Prepare<'_>) -> Result<ExitCode> {
     let scenarios = repeated(scenarios, options.repeat);
     let mut prepared = prepare_for(&scenarios, prepare)?;
     prepared.guest_log.clone_from(&options.guest_log);
+    // If all wait for an image, they cannot be run without it.
+    if scenarios.iter().all(|scenario| scenario.image.is_some()) {
+        if let Some(failed) = prepared.failed_image() {
+            return Err(failed);
+        }
+    }
     let versions = report::versions(&prepared);
     // Standard output belongs to KTAP where that is asked for.
     let say = |line: &str| {
@@ -464,6 +470,8 @@ fn run_scenarios(options: &Run, prepare: Prepare<'_>) -> Result<ExitCode> {
         },
         &|verdict| say(&verdict.text()),
     );
+    // With those of the images that were made meanwhile.
+    let versions = report::versions(&prepared);
     if options.ktap {
         report::say(report::ktap(&verdicts, &versions).trim_end());
     }
@@ -472,6 +480,9 @@ fn run_scenarios(options: &Run, prepare: Prepare<'_>) -> Result<ExitCode> {
     }
     let (line, failed) = report::summary(&verdicts);
     say(&line);
+    if let Some(failed) = prepared.failed_image() {
+        return Err(failed);
+    }
     Ok(ExitCode::from(u8::from(failed > 0)))
 }
 

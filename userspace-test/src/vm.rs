@@ -159,7 +159,7 @@ impl Vm {
         .arg("-drive")
         .arg(format!(
             "if=none,id=disk,format=raw,readonly=on,file={}",
-            escape(prepared.disk(machine.image.as_deref())?)
+            escape(&prepared.disk(machine.image.as_deref())?)
         ))
         .args(["-device", "virtio-blk-pci,drive=disk"])
         .args(["-device", "virtio-serial-pci"])

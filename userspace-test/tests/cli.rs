@@ -17,7 +17,7 @@ fn errors(output: &Output) -> String {
 
 #[test]
 fn a_reader_that_has_gone_is_no_error() -> io::Result<()> {
-    let (reader, writer) = io::pipe()?;
+    let (reader, writer) = nix::unistd::pipe()?;
     drop(reader);
     let ended = dmns_test(&["list"]).stdout(writer).output()?;
     assert_eq!(errors(&ended), "");
