@@ -29,6 +29,7 @@ test: ## What `make check` does, the HTML page in Chromium, and the scenarios in
 	scripts/cargo.sh test --no-run --quiet --locked --workspace && $(CHECK) && scripts/test/page.sh; tested=$$?; \
 	wait $$prepared && exit $$tested
 	@scripts/test/interrupt.sh
+	@scripts/test/red.sh
 	@logs=$$(mktemp -d) && $(DMNS_TEST) run --keep-logs "$$logs" && scripts/test/readme.sh "$$logs" && rm -r "$$logs"
 
 test-long: ## The scenarios that take minutes each: storms, full backlogs, evasion, a log that is complete from loading on

@@ -84,7 +84,7 @@ pub(crate) fn bench(prepared: &Prepared, options: &Bench) -> Result<ExitCode> {
         .map(Measured::parse)
         .collect::<Result<_>>()?;
     let text = markdown(&measured, &report::versions(prepared));
-    println!("{text}");
+    report::say(&text);
     report::write_markdown(options.markdown.as_deref(), &text)?;
     Ok(ExitCode::SUCCESS)
 }

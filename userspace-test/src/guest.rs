@@ -85,6 +85,12 @@ const HOOKS: &[(&str, &str)] = &[
     ("dmns-runc", include_str!("../../contrib/oci/dmns-runc")),
 ];
 
+/// The folder of a scenario's `files` in the initramfs.
+const FILES: &str = "dmns/files";
+
+/// Copies them to where steps begin.
+pub(crate) const COPY_FILES: &str = "cp -r /run/dmns/files/. /tmp";
+
 /// The end of a command.
 #[derive(Debug)]
 pub(crate) struct Ended {
@@ -206,6 +212,9 @@ impl Guest {
                 let module = fs::read(&module).with_context(|| module.display().to_string())?;
                 initramfs.file(&format!("dmns/{name}.ko"), false, &module);
             }
+        }
+        for path in &machine.files {
+            initramfs.copy(FILES, path)?;
         }
         if systemd {
             initramfs.file("systemd", false, b"");
@@ -330,7 +339,12 @@ impl Guest {
     /// Returns the run time at which an action has taken too long that takes `usual` on a quiet
     /// machine.
     pub(crate) fn within(&self, usual: Duration) -> Duration {
-        self.age() + self.timeout_multiplier.of(usual)
+        self.age() + self.usual(usual)
+    }
+
+    /// Returns the time that an action takes here that takes `usual` on a quiet machine.
+    pub(crate) fn usual(&self, usual: Duration) -> Duration {
+        self.timeout_multiplier.of(usual)
     }
 
     /// Calls `watcher` from now on.

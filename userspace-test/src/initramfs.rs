@@ -9,6 +9,7 @@
 use anyhow::{Context, Result};
 use std::collections::HashSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// The kernel modules between the initramfs and the guest's disk. The rest is on the disk.
@@ -38,6 +39,26 @@ impl Initramfs {
     /// Adds a symbolic link, with the folders above it.
     pub(crate) fn link(&mut self, path: &str, target: &str) {
         self.add(path, 0o120_777, target.as_bytes());
+    }
+
+    /// Adds a file or folder of this machine below `folder`, under its own name. Symbolic links are
+    /// followed.
+    pub(crate) fn copy(&mut self, folder: &str, source: &Path) -> Result<()> {
+        let name = source.file_name().context("no name")?.to_string_lossy();
+        let path = format!("{folder}/{name}");
+        let shown = || source.display().to_string();
+        let metadata = fs::metadata(source).with_context(shown)?;
+        if !metadata.is_dir() {
+            let contents = fs::read(source).with_context(shown)?;
+            self.file(&path, metadata.mode() & 0o111 != 0, &contents);
+            return Ok(());
+        }
+        let mut entries = fs::read_dir(source)
+            .with_context(shown)?
+            .map(|entry| Ok(entry?.path()))
+            .collect::<Result<Vec<_>>>()?;
+        entries.sort();
+        entries.iter().try_for_each(|entry| self.copy(&path, entry))
     }
 
     fn add(&mut self, path: &str, mode: u32, contents: &[u8]) {
@@ -133,6 +154,26 @@ mod tests {
     use super::*;
     use std::io::Write;
     use std::process::{Command, Stdio};
+
+    #[test]
+    fn a_folder_is_copied_with_its_executable_files() -> Result<()> {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir()?;
+        let data = dir.path().join("data");
+        fs::create_dir_all(data.join("sub"))?;
+        fs::write(data.join("plain"), "p")?;
+        fs::write(data.join("sub/script"), "#!/bin/sh")?;
+        fs::set_permissions(data.join("sub/script"), fs::Permissions::from_mode(0o755))?;
+        let mut initramfs = Initramfs::default();
+        initramfs.copy("dmns/files", &data)?;
+        let mut expected = Initramfs::default();
+        expected.file("dmns/files/data/plain", false, b"p");
+        expected.file("dmns/files/data/sub/script", true, b"#!/bin/sh");
+        assert!(initramfs.finish() == expected.finish());
+        let missing = Initramfs::default().copy("dmns/files", &dir.path().join("none"));
+        assert!(missing.is_err_and(|e| format!("{e:#}").contains("/none: No such file")));
+        Ok(())
+    }
 
     /// GNU cpio reads the archive back, where there is one.
     #[test]

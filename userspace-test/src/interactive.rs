@@ -163,7 +163,8 @@ pub(crate) fn exec(prepared: &Prepared, options: &Exec) -> Result<ExitCode> {
     ))
 }
 
-fn shared(folder: Option<&Path>) -> Result<Option<PathBuf>> {
+/// Returns the folder that `--share` names, as QEMU needs it.
+pub(crate) fn shared(folder: Option<&Path>) -> Result<Option<PathBuf>> {
     folder
         .map(|folder| {
             let path = folder

@@ -6,6 +6,7 @@
 use crate::expect::show;
 use crate::guest::{EMITTED, Guest};
 use crate::prepare;
+use crate::report::{Cause, Verdict};
 use crate::scenario::Scenario;
 use anyhow::{Context, Result, bail};
 use dmns_audit_log::line::Line;
@@ -255,13 +256,14 @@ fn complaints(
     })
 }
 
-/// Judges a guest after `scenario`, or its skip, before power-off. Returns the reasons why the run
-/// fails.
+/// Judges a guest after `scenario`, or its skip, before power-off. The reasons why the run fails go
+/// to `verdict`.
 pub(crate) fn examine(
     guest: &mut Guest,
     scenario: &Scenario,
     skipped: bool,
-) -> Result<Vec<String>> {
+    verdict: &mut Verdict,
+) -> Result<()> {
     // Whether the module was there, with all its parts, before anything else was done; and whether
     // audit may lose records, so that they are not counted.
     let (module_first, allow_lost) = (scenario.module, scenario.allow_lost);
@@ -279,10 +281,15 @@ pub(crate) fn examine(
         Some(function) => without_oopses(&kernel_log, function),
         None => (kernel_log, 0),
     };
-    let mut problems = complaints(guest, &kernel_log, expected, oopses > 0)?;
+    verdict.fail(
+        Cause::Kernel,
+        complaints(guest, &kernel_log, expected, oopses > 0)?,
+    );
     if let Some(function) = oopsing.filter(|_| oopses == 0) {
-        problems.push(format!("the kernel did not oops in {function}()"));
+        let problem = format!("the kernel did not oops in {function}()");
+        verdict.fail(Cause::Kernel, [problem]);
     }
+    let mut problems = Vec::new();
 
     let status = guest.must("auditctl -s")?;
     let lost = status.lines().find_map(|line| line.strip_prefix("lost "));
@@ -305,7 +312,8 @@ pub(crate) fn examine(
     };
     problems.extend(check(&guest.log, allow_lost, findings)?);
     problems.extend(cross_check(guest, &arrived)?);
-    Ok(problems)
+    verdict.fail(Cause::Log, problems);
+    Ok(())
 }
 
 /// Lets `ausearch` count too: by number, and in the way it writes the type.

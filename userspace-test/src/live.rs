@@ -4,16 +4,17 @@
 
 use crate::guest::{self, Happening, Watcher};
 use crate::protocol::Stream;
+use crate::report::say;
 use crate::scenario::Scenario;
 use std::io::Write;
 
 /// Announces a scenario.
 pub(crate) fn begin(scenario: &Scenario) {
-    println!("\n=== {}: {}", scenario.name, scenario.title);
+    say(format!("\n=== {}: {}", scenario.name, scenario.title));
     for line in scenario.why.trim().lines() {
-        println!("    {line}");
+        say(format!("    {line}"));
     }
-    println!();
+    say("");
 }
 
 /// Prints the output of the steps and the events, without the commands of the harness itself.

@@ -41,10 +41,11 @@ use clap::{Args, Parser, Subcommand};
 use guest::Watcher;
 use kind::Kind;
 use prepare::{Extras, Prepared};
-use report::Verdict;
+use report::{Verdict, say};
 use scenario::{Group, Scenario};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Boots a stock Debian kernel in QEMU with dmns_audit.ko, drives real tools, judges every audit
@@ -74,7 +75,8 @@ enum Cmd {
     /// Exit status: 0 if all passed, 1 if one failed, 2 if they could not be run.
     #[command(
         after_help = "Examples:\n  dmns-test run\n  dmns-test run --live dm-integrity-2021\n  \
-                            dmns-test run --junit out.xml --keep-logs logs/ ./my-scenario.toml"
+                            dmns-test run --junit out.xml --keep-logs logs/ ./my-scenario.toml\n  \
+                            dmns-test run --share . ./tests/dmns"
     )]
     Run(Run),
     /// Run scenarios with the module and without it, and compare what both write, record for
@@ -122,7 +124,7 @@ enum Cmd {
 
 #[derive(Args)]
 struct Run {
-    /// Names of scenarios, or files; all of the project's if there is none.
+    /// Names of scenarios, files, or folders of files; all of the project's if there is none.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// All scenarios that run in this guest image, instead of those in the usual one.
@@ -131,6 +133,9 @@ struct Run {
     /// All scenarios that take minutes each, instead of the others.
     #[arg(long, conflicts_with_all = ["names", "image"])]
     long: bool,
+    /// Folder that every guest sees at /mnt/share.
+    #[arg(long, value_name = "DIR")]
+    share: Option<PathBuf>,
     /// Start guests through `dmns-audit-record run-guest`, which appends their records to this file
     /// (and to this machine's audit, if it may): `dmns-audit report virt FILE` prints them.
     #[arg(long, value_name = "FILE")]
@@ -216,18 +221,21 @@ fn act(command: Cmd, multiplier: Option<u32>) -> Result<ExitCode> {
         Cmd::Prepare => {
             let prepared = prepare(&Extras::default())?;
             for line in report::versions(&prepared) {
-                println!("{line}");
+                say(line);
             }
-            println!("KDIR    {}", prepared.kernel.join("build").display());
-            println!("module  {}", prepared.module.display());
-            println!("guest   {}", prepared.guest.display());
+            say(format!(
+                "KDIR    {}",
+                prepared.kernel.join("build").display()
+            ));
+            say(format!("module  {}", prepared.module.display()));
+            say(format!("guest   {}", prepared.guest.display()));
             Ok(ExitCode::SUCCESS)
         }
         Cmd::List => {
             let images = ["libvirt", "runtimes", "packages"].map(Group::Image);
             for group in [Group::Usual, Group::Long].into_iter().chain(images) {
                 for scenario in find(&[], group)? {
-                    println!("{:<30} {}", scenario.name, scenario.title);
+                    say(format!("{:<30} {}", scenario.name, scenario.title));
                 }
             }
             Ok(ExitCode::SUCCESS)
@@ -287,7 +295,7 @@ fn jobs(asked: Option<usize>) -> Result<usize> {
 fn say_versions(prepared: &Prepared) -> Vec<String> {
     let versions = report::versions(prepared);
     for version in &versions {
-        println!("{version}");
+        say(version);
     }
     versions
 }
@@ -312,7 +320,7 @@ fn run_both(
         jobs(options.jobs)?,
         None,
         &|_| Watcher::none(),
-        &|verdict| println!("{}", verdict.text()),
+        &|verdict| say(verdict.text()),
     );
     // A verdict that belongs to no scenario comes last, and is a failure.
     if let Some(failed) = verdicts.get(all.len()) {
@@ -347,9 +355,9 @@ fn diff_scenarios(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
             &diff::Record::all(&c.records),
             &diff::Record::all(&ours.records),
         );
-        println!("\n{}: {}", ours.name, ours.title);
+        say(format!("\n{}: {}", ours.name, ours.title));
         for pair in &pairs {
-            println!("  {:<8} {}", pair.verdict(), pair.record().body());
+            say(format!("  {:<8} {}", pair.verdict(), pair.record().body()));
         }
         failed += pairs.iter().filter(|pair| !pair.is_equal()).count();
         results.push((ours.name.clone(), pairs));
@@ -357,7 +365,9 @@ fn diff_scenarios(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
     let table = diff::markdown(&results, &versions);
     report::write_markdown(options.markdown.as_deref(), &table)?;
     let pairs: usize = results.iter().map(|(_, pairs)| pairs.len()).sum();
-    println!("\n{pairs} pairs of records, {failed} differences or failures");
+    say(format!(
+        "\n{pairs} pairs of records, {failed} differences or failures"
+    ));
     Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
@@ -380,7 +390,7 @@ fn take_metrics(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
     let (_, failed) = report::summary(&ours);
     let failed = failed + report::summary(&c).1;
     let text = metrics::markdown(&ours, &c, &versions);
-    println!("\n{text}");
+    say(format!("\n{text}"));
     report::write_markdown(options.markdown.as_deref(), &text)?;
     Ok(ExitCode::from(u8::from(failed > 0)))
 }
@@ -398,6 +408,12 @@ fn repeated(scenarios: Vec<Scenario>, times: usize) -> Vec<Scenario> {
     (1..=times).flat_map(once).collect()
 }
 
+/// Creates a file of results.
+fn create(path: &Path) -> Result<(File, &Path)> {
+    let file = File::create(path).with_context(|| path.display().to_string())?;
+    Ok((file, path))
+}
+
 fn run_scenarios(options: &Run, prepare: Prepare<'_>) -> Result<ExitCode> {
     let group = match &options.image {
         Some(image) => Group::Image(image),
@@ -405,7 +421,14 @@ fn run_scenarios(options: &Run, prepare: Prepare<'_>) -> Result<ExitCode> {
         None => Group::Usual,
     };
     let mut scenarios = find(&options.names, group)?;
+    // Before the run, which may take hours.
+    let junit = options.junit.as_deref().map(create).transpose()?;
+    if let Some(folder) = &options.keep_logs {
+        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
+    let share = interactive::shared(options.share.as_deref())?;
     for scenario in &mut scenarios {
+        scenario.share.clone_from(&share);
         scenario.cpus = options.cpus.unwrap_or(scenario.cpus);
         scenario.parallel = options.parallel;
         scenario.parameters.clone_from(&options.set);
@@ -413,13 +436,19 @@ fn run_scenarios(options: &Run, prepare: Prepare<'_>) -> Result<ExitCode> {
     let scenarios = repeated(scenarios, options.repeat);
     let mut prepared = prepare_for(&scenarios, prepare)?;
     prepared.guest_log.clone_from(&options.guest_log);
+    // If all wait for an image, they cannot be run without it.
+    if scenarios.iter().all(|scenario| scenario.image.is_some()) {
+        if let Some(failed) = prepared.failed_image() {
+            return Err(failed);
+        }
+    }
     let versions = report::versions(&prepared);
     // Standard output belongs to KTAP where that is asked for.
     let say = |line: &str| {
         if options.ktap {
             eprintln!("{line}");
         } else {
-            println!("{line}");
+            report::say(line);
         }
     };
     for version in &versions {
@@ -441,13 +470,55 @@ fn run_scenarios(options: &Run, prepare: Prepare<'_>) -> Result<ExitCode> {
         },
         &|verdict| say(&verdict.text()),
     );
+    // With those of the images that were made meanwhile.
+    let versions = report::versions(&prepared);
     if options.ktap {
-        print!("{}", report::ktap(&verdicts, &versions));
+        report::say(report::ktap(&verdicts, &versions).trim_end());
     }
-    if let Some(file) = &options.junit {
-        report::junit(file, &verdicts, &versions).with_context(|| file.display().to_string())?;
+    if let Some((file, path)) = junit {
+        report::junit(file, &verdicts, &versions).with_context(|| path.display().to_string())?;
     }
     let (line, failed) = report::summary(&verdicts);
     say(&line);
+    if let Some(failed) = prepared.failed_image() {
+        return Err(failed);
+    }
     Ok(ExitCode::from(u8::from(failed > 0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(arguments: &[&str]) -> Result<Run, clap::Error> {
+        let all = ["dmns-test", "run"].iter().chain(arguments);
+        match Cli::try_parse_from(all)?.command {
+            Cmd::Run(options) => Ok(options),
+            _ => unreachable!("run was asked for"),
+        }
+    }
+
+    /// Returns the error of a run, which must come before anything is prepared.
+    fn refused(arguments: &[&str]) -> String {
+        let options = run(arguments).expect("arguments");
+        let prepare = |_: &Extras<'_>| panic!("prepared");
+        let error = run_scenarios(&options, &prepare).expect_err("refused");
+        format!("{error:#}")
+    }
+
+    #[test]
+    fn what_cannot_be_written_or_read_fails_before_the_run() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        fs::write(path("file"), "").expect("written");
+        for (option, value, says) in [
+            ("--junit", path("none/junit.xml"), "none/junit.xml: No such"),
+            ("--keep-logs", path("file/logs"), "file/logs: Not a dir"),
+            ("--share", path("none"), "none: No such file"),
+            ("--share", path("file"), "file: not a folder"),
+        ] {
+            let said = refused(&[option, &value, "unshare-all"]);
+            assert!(said.contains(says), "{said}\nshould say: {says}");
+        }
+    }
 }

@@ -7,11 +7,14 @@
 
 use crate::kind::{Kind, TimeoutMultiplier};
 use anyhow::{Context, Result, bail};
+use nix::sys::statvfs::statvfs;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// The files of a run.
@@ -22,7 +25,8 @@ pub(crate) struct Prepared {
     /// The guest's disk.
     pub(crate) guest: PathBuf,
     /// The disks of the guests that ask for one of their own (`image = "libvirt"`), by name.
-    pub(crate) images: BTreeMap<String, PathBuf>,
+    /// They are made while scenarios run that need none of them.
+    pub(crate) images: BTreeMap<String, Image>,
     /// The log in which `dmns-audit-record run-guest` records the guests, if any.
     pub(crate) guest_log: Option<PathBuf>,
     /// `dmns_audit.ko`.
@@ -52,20 +56,67 @@ pub(crate) struct Extras<'a> {
 
 impl Prepared {
     /// Returns the disk of a guest that asks for `image`.
-    pub(crate) fn disk(&self, image: Option<&str>) -> Result<&Path> {
+    /// Waits until it is made.
+    pub(crate) fn disk(&self, image: Option<&str>) -> Result<PathBuf> {
         match image {
-            None => Ok(&self.guest),
+            None => Ok(self.guest.clone()),
             Some(name) => self
                 .images
                 .get(name)
-                .map(PathBuf::as_path)
-                .with_context(|| format!("the guest image {name} was not made")),
+                .with_context(|| format!("the guest image {name} was not asked for"))?
+                .wait(),
         }
+    }
+
+    /// Returns whether the disk of a guest that asks for `image` need not be waited for.
+    pub(crate) fn has_disk(&self, image: Option<&str>) -> bool {
+        let image = image.and_then(|name| self.images.get(name));
+        image.is_none_or(Image::is_decided)
+    }
+
+    /// Returns the error of the first image that could not be made.
+    pub(crate) fn failed_image(&self) -> Option<anyhow::Error> {
+        self.images.values().find_map(|image| image.wait().err())
     }
 
     /// Returns the kernel's modules, the folder with `modules.dep`.
     pub(crate) fn lib_modules(&self) -> PathBuf {
         self.kernel.join("modules/lib/modules").join(&self.release)
+    }
+}
+
+/// The path of a disk, or why there is none.
+type Made = Result<PathBuf, String>;
+
+/// A disk that is being made.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Image(Arc<(Mutex<Option<Made>>, Condvar)>);
+
+impl Image {
+    fn decide(&self, made: Result<PathBuf>) {
+        let (state, changed) = &*self.0;
+        let made = made.map_err(|e| format!("{e:#}"));
+        *state.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
+        changed.notify_all();
+    }
+
+    /// Returns whether it is made, or cannot be made.
+    pub(crate) fn is_decided(&self) -> bool {
+        let state = self.0.0.lock();
+        state.unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Waits until it is made.
+    pub(crate) fn wait(&self) -> Result<PathBuf> {
+        let (state, changed) = &*self.0;
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match &*state {
+                Some(Ok(path)) => return Ok(path.clone()),
+                Some(Err(e)) => bail!("{e}"),
+                None => state = changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
     }
 }
 
@@ -75,8 +126,23 @@ pub(crate) fn prepare(extras: &Extras<'_>, multiplier: Option<u32>) -> Result<Pr
     let kind = Kind::asked();
     let project = project()?;
     let cache = cache()?;
+    // make takes these for the end of a name.
+    if cache.to_string_lossy().contains([' ', '\t', ':']) {
+        bail!(
+            "{}: a kernel module cannot be built below a folder with a space or a colon in its name: \
+             set DMNS_CACHE to another",
+            cache.display()
+        );
+    }
     fs::create_dir_all(&cache).with_context(|| cache.display().to_string())?;
-    let _lock = lock(&cache)?;
+    let locked = lock(&cache)?;
+    let is_first = !cache.join("kernel").exists();
+    if let Some(lack) = lack_of_space(free_space(&cache)?, is_first) {
+        bail!(
+            "{}: {lack}: set DMNS_CACHE to a folder with more",
+            cache.display()
+        );
+    }
     let script = |what: &str, name: &str, arguments: &[&Path]| {
         step(
             what,
@@ -90,18 +156,6 @@ pub(crate) fn prepare(extras: &Extras<'_>, multiplier: Option<u32>) -> Result<Pr
     let root = script("build root", "build-root.sh", &[])?;
     let kernel = script("kernel", "kernel.sh", &[&root])?;
     let guest = script("guest image", "guest.sh", &[&root, &kernel])?;
-    let images = extras
-        .images
-        .iter()
-        .map(|&name| {
-            let what = format!("guest image {name}");
-            let disk = match name {
-                "packages" => script(&what, "guest-packages.sh", &[&root, &kernel])?,
-                _ => script(&what, "guest.sh", &[&root, &kernel, Path::new(name)])?,
-            };
-            Ok((name.to_owned(), disk))
-        })
-        .collect::<Result<_>>()?;
     let module = script("module", "module.sh", &[&root, &kernel])?;
     let control = match kind.complains() {
         true => Some(script("control", "control.sh", &[&root, &kernel])?),
@@ -120,9 +174,33 @@ pub(crate) fn prepare(extras: &Extras<'_>, multiplier: Option<u32>) -> Result<Pr
         let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         Ok(text.trim().to_owned())
     };
+    let (release, package) = (read("release")?, read("package")?);
+    let images: BTreeMap<String, Image> = extras
+        .images
+        .iter()
+        .map(|&name| (name.to_owned(), Image::default()))
+        .collect();
+    let making = images.clone();
+    let (made_in, for_kernel) = (root, kernel.clone());
+    thread::spawn(move || {
+        for (name, image) in &making {
+            let mut arguments = vec![made_in.as_path(), &for_kernel];
+            let script = match name.as_str() {
+                "packages" => "guest-packages.sh",
+                _ => {
+                    arguments.push(Path::new(name));
+                    "guest.sh"
+                }
+            };
+            let script = project.join("scripts/build").join(script);
+            let what = format!("guest image {name}");
+            image.decide(step(&what, &cache, &script, &arguments));
+        }
+        drop(locked);
+    });
     Ok(Prepared {
-        release: read("release")?,
-        package: read("package")?,
+        release,
+        package,
         kernel,
         guest,
         images,
@@ -132,6 +210,27 @@ pub(crate) fn prepare(extras: &Extras<'_>, multiplier: Option<u32>) -> Result<Pr
         timeout_multiplier: multiplier.map_or(kind.timeout_multiplier(), TimeoutMultiplier),
         control,
         test_modules,
+    })
+}
+
+/// Returns the bytes that are free for this user where `folder` is.
+fn free_space(folder: &Path) -> Result<u64> {
+    let all = statvfs(folder).with_context(|| folder.display().to_string())?;
+    Ok(all.blocks_available() * all.fragment_size())
+}
+
+/// What a first run writes to the cache, in bytes.
+const FIRST: u64 = 7 << 30;
+
+/// Returns what is wrong if a first run does not fit in `free` bytes. A later one writes little.
+fn lack_of_space(free: u64, is_first: bool) -> Option<String> {
+    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    (is_first && free < FIRST).then(|| {
+        format!(
+            "{:.1} GiB are free here, and a first run needs {:.0}",
+            gib(free),
+            gib(FIRST)
+        )
     })
 }
 
@@ -179,7 +278,7 @@ fn cache() -> Result<PathBuf> {
     Ok(caches.join("dmns-audit"))
 }
 
-fn lock(cache: &Path) -> Result<impl Sized> {
+fn lock(cache: &Path) -> Result<impl Send + use<>> {
     use nix::fcntl::{Flock, FlockArg};
     let file = File::create(cache.join("lock"))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
@@ -247,4 +346,36 @@ fn step(what: &str, cache: &Path, script: &Path, arguments: &[&Path]) -> Result<
         eprintln!("{what}: ready ({seconds:.0} s){clear}");
     }
     Ok(PathBuf::from(last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_needs_an_image_waits_for_it_and_learns_why_there_is_none() {
+        let image = Image::default();
+        assert!(!image.is_decided());
+        let waiting = image.clone();
+        let waiting = thread::spawn(move || waiting.wait());
+        image.decide(Ok("libvirt.erofs".into()));
+        let waited = waiting.join().expect("no panic").expect("made");
+        assert_eq!(waited, Path::new("libvirt.erofs"));
+        assert!(image.is_decided());
+        let failed = Image::default();
+        failed.decide(Err(anyhow::anyhow!("no mirror")));
+        assert_eq!(failed.wait().expect_err("failed").to_string(), "no mirror");
+    }
+
+    #[test]
+    fn a_first_run_asks_for_space_and_a_later_one_does_not() {
+        assert_eq!(lack_of_space(8 << 30, true), None);
+        assert_eq!(lack_of_space(3 << 30, false), None);
+        assert_eq!(
+            lack_of_space(3 << 30, true).as_deref(),
+            Some("3.0 GiB are free here, and a first run needs 7")
+        );
+        let free = free_space(&std::env::temp_dir()).expect("a file system");
+        assert!(free > 1 << 20, "{free}: df would say so");
+    }
 }

@@ -5,8 +5,10 @@
 use crate::prepare::Prepared;
 use anyhow::{Context, Result};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use std::fmt::Display;
 use std::fs;
-use std::path::Path;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -19,14 +21,28 @@ pub(crate) struct Verdict {
     pub(crate) title: String,
     /// The problems. Empty: it passed.
     pub(crate) problems: Vec<String>,
+    /// The cause of the first one.
+    pub(crate) cause: Option<Cause>,
     /// The reason why it was not run, or not to its end.
     pub(crate) skipped: Option<String>,
     /// Its metrics: names and values.
     pub(crate) metrics: Vec<(String, String)>,
     /// auditd's log of its steps.
     pub(crate) records: Vec<String>,
+    /// The folder with its logs, if they are kept.
+    pub(crate) logs: Option<PathBuf>,
     /// Boot and power-off included.
     pub(crate) time: Duration,
+}
+
+/// Prints a line. A reader that has gone does not stop what is done.
+pub(crate) fn say(line: impl Display) {
+    match writeln!(std::io::stdout().lock(), "{line}") {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("dmns-test: standard output: {e}");
+        }
+        _ => {}
+    }
 }
 
 /// Versions as a list in Markdown.
@@ -53,10 +69,20 @@ impl Verdict {
             name: name.to_owned(),
             title: title.to_owned(),
             problems: Vec::new(),
+            cause: None,
             skipped: None,
             metrics: Vec::new(),
             records: Vec::new(),
+            logs: None,
             time: Duration::ZERO,
+        }
+    }
+
+    /// Adds problems of this cause.
+    pub(crate) fn fail(&mut self, cause: Cause, problems: impl IntoIterator<Item = String>) {
+        for problem in problems {
+            self.cause.get_or_insert(cause);
+            self.problems.push(problem);
         }
     }
 
@@ -69,12 +95,19 @@ impl Verdict {
         }
     }
 
+    /// Returns its problems, and where the logs are that show more.
+    fn failure(&self) -> Vec<String> {
+        let kept = self.logs.iter().filter(|_| !self.problems.is_empty());
+        let kept = kept.map(|folder| format!("logs: {}", folder.display()));
+        self.problems.iter().cloned().chain(kept).collect()
+    }
+
     /// Returns its text.
     pub(crate) fn text(&self) -> String {
         let (word, details) = match self.outcome() {
             Outcome::Passed => ("ok", Vec::new()),
             Outcome::Skipped(why) => ("SKIP", vec![why.to_owned()]),
-            Outcome::Failed(problems) => ("FAILED", problems.to_vec()),
+            Outcome::Failed(_) => ("FAILED", self.failure()),
         };
         let mut text = format!(
             "{word:<6} {:<30} {:>4.0} s  {}",
@@ -93,6 +126,36 @@ impl Verdict {
     }
 }
 
+/// The cause of a failure: its `type` in JUnit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The exit status or the output of a step, or what it left.
+    Command,
+    /// A record that is unexpected or missing.
+    Records,
+    /// A metric that is not as declared.
+    Metrics,
+    /// A complaint of the kernel, or its absence.
+    Kernel,
+    /// The log as a whole: a finding, a counter, a lost record.
+    Log,
+    /// A guest that did not boot or did not answer.
+    Guest,
+}
+
+impl Cause {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Command => "command",
+            Self::Records => "records",
+            Self::Metrics => "metrics",
+            Self::Kernel => "kernel",
+            Self::Log => "log",
+            Self::Guest => "guest",
+        }
+    }
+}
+
 /// The result of a scenario.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Outcome<'a> {
@@ -104,11 +167,16 @@ pub(crate) enum Outcome<'a> {
     Failed(&'a [String]),
 }
 
+/// The names of [`versions`] in JUnit.
+const VERSIONS: [&str; 3] = ["kernel", "packages", "harness"];
+
 /// Returns the versions that a verdict holds for, a line each.
 pub(crate) fn versions(prepared: &Prepared) -> Vec<String> {
     let mut packages =
         fs::read_to_string(prepared.guest.with_extension("packages")).unwrap_or_default();
-    for image in prepared.images.values() {
+    let is_made = |name| prepared.images.contains_key(name) && prepared.has_disk(Some(name));
+    let images = prepared.images.values().filter(|image| image.is_decided());
+    for image in images.filter_map(|image| image.wait().ok()) {
         packages += &fs::read_to_string(image.with_extension("packages")).unwrap_or_default();
     }
     let package = |name: &str| {
@@ -131,10 +199,10 @@ pub(crate) fn versions(prepared: &Prepared) -> Vec<String> {
         .and_then(|rest| rest.split(' ').next())
         .unwrap_or("?");
     let mut tools = vec!["auditd", "cryptsetup-bin", "dmsetup", "util-linux"];
-    if prepared.images.contains_key("libvirt") {
+    if is_made("libvirt") {
         tools.extend(["libvirt-daemon", "qemu-system-x86"]);
     }
-    if prepared.images.contains_key("runtimes") {
+    if is_made("runtimes") {
         tools.extend(["podman", "crun", "runc", "systemd-container", "lxc"]);
     }
     vec![
@@ -167,8 +235,8 @@ pub(crate) fn summary(verdicts: &[Verdict]) -> (String, usize) {
     )
 }
 
-/// Writes a JUnit file.
-pub(crate) fn junit(file: &Path, verdicts: &[Verdict], versions: &[String]) -> Result<()> {
+/// Writes a JUnit report.
+pub(crate) fn junit(to: impl Write, verdicts: &[Verdict], versions: &[String]) -> Result<()> {
     let mut suite = TestSuite::new("scenarios");
     for verdict in verdicts {
         let mut status = match verdict.outcome() {
@@ -181,23 +249,26 @@ pub(crate) fn junit(file: &Path, verdicts: &[Verdict], versions: &[String]) -> R
             Outcome::Skipped(why) => _ = status.set_message(why),
             Outcome::Failed(problems) => {
                 status.set_message(problems[0].lines().next().unwrap_or_default());
-                status.set_description(problems.join("\n"));
+                status.set_description(verdict.failure().join("\n"));
+                if let Some(cause) = verdict.cause {
+                    status.set_type(cause.name());
+                }
             }
         }
         let mut case = TestCase::new(&verdict.name, status);
         case.set_classname("dmns-test").set_time(verdict.time);
+        case.add_property(("title", verdict.title.as_str()));
         for (name, value) in &verdict.metrics {
             case.add_property((name.as_str(), value.as_str()));
         }
         suite.add_test_case(case);
     }
-    for version in versions {
-        suite.add_property(("version", version.as_str()));
+    for (name, version) in VERSIONS.iter().zip(versions) {
+        suite.add_property((*name, version.as_str()));
     }
     let mut report = Report::new("dmns-test");
     report.add_test_suite(suite);
-    fs::write(file, report.to_string()?)?;
-    Ok(())
+    Ok(report.serialize(to)?)
 }
 
 /// Returns the verdicts in KTAP (`Documentation/dev-tools/ktap.rst`).
@@ -207,7 +278,7 @@ pub(crate) fn ktap(verdicts: &[Verdict], versions: &[String]) -> String {
         text.push_str(&format!("# {version}\n"));
     }
     for (i, verdict) in verdicts.iter().enumerate() {
-        for problem in &verdict.problems {
+        for problem in verdict.failure() {
             for line in problem.lines() {
                 text.push_str(&format!("# {}: {line}\n", verdict.name));
             }
@@ -231,18 +302,23 @@ mod tests {
     use super::*;
 
     fn verdicts() -> Vec<Verdict> {
-        let verdict = |name: &str, problems: &[&str], why: Option<&str>| Verdict {
-            problems: problems.iter().map(|p| (*p).to_owned()).collect(),
-            skipped: why.map(str::to_owned),
-            time: Duration::from_millis(1500),
-            ..Verdict::new(name, "")
+        let verdict = |name: &str, problems: &[&str], why: Option<&str>| {
+            let mut verdict = Verdict::new(name, &format!("the title of {name}"));
+            verdict.fail(Cause::Records, problems.iter().map(|p| (*p).to_owned()));
+            verdict.skipped = why.map(str::to_owned);
+            verdict.time = Duration::from_millis(1500);
+            verdict
         };
         let mut verdicts = vec![
             verdict("good", &[], None),
             verdict("bad", &["missing: <DM_EVENT>\nsecond line"], None),
             verdict("elsewhere", &[], Some("there is no inline mode here")),
-            verdict("worse", &["a splat"], Some("there is no inline mode here")),
+            verdict("worse", &[], Some("there is no inline mode here")),
         ];
+        verdicts[3].fail(Cause::Kernel, ["a splat".to_owned()]);
+        verdicts[3].fail(Cause::Log, ["a finding".to_owned()]);
+        verdicts[0].logs = Some("logs/good".into());
+        verdicts[1].logs = Some("logs/bad".into());
         verdicts[0].metrics = vec![("lost".to_owned(), "0".to_owned())];
         verdicts
     }
@@ -257,20 +333,25 @@ mod tests {
         assert_eq!(
             ktap(&verdicts, &["kernel 7".to_owned()]),
             "KTAP version 1\n1..4\n# kernel 7\n# good: lost: 0\nok 1 good # 1.5 s\n\
-             # bad: missing: <DM_EVENT>\n# bad: second line\nnot ok 2 bad # 1.5 s\n\
+             # bad: missing: <DM_EVENT>\n# bad: second line\n# bad: logs: logs/bad\nnot ok 2 bad # 1.5 s\n\
              ok 3 elsewhere # SKIP there is no inline mode here\n\
-             # worse: a splat\nnot ok 4 worse # 1.5 s\n"
+             # worse: a splat\n# worse: a finding\nnot ok 4 worse # 1.5 s\n"
         );
-        let dir = tempfile::tempdir()?;
-        let file = dir.path().join("junit.xml");
-        junit(&file, &verdicts, &["kernel 7".to_owned()])?;
-        let xml = fs::read_to_string(file)?;
+        assert!(verdicts[1].text().ends_with("\n    logs: logs/bad"));
+        assert!(!verdicts[0].text().contains("logs/good"));
+        let mut xml = Vec::new();
+        junit(&mut xml, &verdicts, &["kernel 7".to_owned()])?;
+        let xml = String::from_utf8(xml)?;
         for part in [
             "tests=\"4\"",
             "failures=\"2\"",
             "<skipped message=\"there is no inline mode here\"",
             "missing: &lt;DM_EVENT&gt;",
-            "kernel 7",
+            "second line\nlogs: logs/bad</failure>",
+            "<property name=\"title\" value=\"the title of bad\"/>",
+            "<failure message=\"missing: &lt;DM_EVENT&gt;\" type=\"records\">",
+            "<failure message=\"a splat\" type=\"kernel\">",
+            "<property name=\"kernel\" value=\"kernel 7\"/>",
         ] {
             assert!(xml.contains(part), "{part} in {xml}");
         }

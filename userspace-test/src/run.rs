@@ -4,25 +4,31 @@
 
 use crate::emulation::Stale;
 use crate::expect::{self, Outcome};
-use crate::guest::{DELIVERY, Ended, Guest, Watcher};
+use crate::guest::{COPY_FILES, DELIVERY, Ended, Guest, Watcher};
 use crate::judge;
 use crate::pattern::Values;
 use crate::prepare::Prepared;
-use crate::report::Verdict;
+use crate::report::{Cause, Verdict};
 use crate::scenario::{GuestUse, Requirement, Scenario, Step};
 use crate::shared::{self, Shared};
 use crate::vm::Machine;
 use anyhow::{Context, Result, anyhow, bail};
 use std::cmp::Reverse;
+use std::fmt;
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// The interval of checks for records that have not come yet.
 const RECHECK: Duration = Duration::from_millis(100);
+
+/// A step with a wrong record ends when nothing more has come for this long.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// The timeout of the kernel log of a guest that may not answer.
+const KERNEL_LOG: Duration = Duration::from_secs(10);
 
 /// The number of wrong records of a step that are shown.
 const SHOWN: usize = 10;
@@ -43,7 +49,12 @@ pub(crate) fn run_all(
     // The scenario with the longest timeout begins, so that it does not run alone at the end.
     let mut order: Vec<usize> = (0..scenarios.len()).collect();
     order.sort_by_key(|&i| Reverse(scenarios[i].timeout));
-    let next = AtomicUsize::new(0);
+    let queue = Mutex::new(order);
+    let is_ready = |i: usize| prepared.has_disk(scenarios[i].image.as_deref());
+    let next = || {
+        let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+        pick(&mut queue, is_ready)
+    };
     let verdicts = Mutex::new(Vec::new());
     let add = |i: usize, verdict: Verdict| {
         let mut verdicts = verdicts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -54,7 +65,7 @@ pub(crate) fn run_all(
         for _ in 0..jobs.clamp(1, scenarios.len().max(1)) {
             scope.spawn(|| {
                 let mut shared = None;
-                while let Some(&i) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some(i) = next() {
                     let scenario = &scenarios[i];
                     if scenario.guest == GuestUse::Shared {
                         if let Some(failed) = shared::leave_unless_fit(&mut shared, scenario) {
@@ -78,6 +89,12 @@ pub(crate) fn run_all(
     verdicts.into_iter().map(|(_, verdict)| verdict).collect()
 }
 
+/// Takes the first of `queue` that is ready, else the first.
+fn pick(queue: &mut Vec<usize>, is_ready: impl Fn(usize) -> bool) -> Option<usize> {
+    let at = queue.iter().position(|&i| is_ready(i)).unwrap_or(0);
+    (at < queue.len()).then(|| queue.remove(at))
+}
+
 /// Runs one scenario, in a guest of its own or in the one that it shares.
 fn run(
     prepared: &Prepared,
@@ -94,7 +111,11 @@ fn run(
             Some(stale) => verdict.skipped = Some(stale.to_string()),
             None => {
                 let chain: Vec<_> = e.chain().map(ToString::to_string).collect();
-                verdict.problems.push(chain.join("\n"));
+                let cause = match e.downcast_ref::<Splat>() {
+                    Some(_) => Cause::Kernel,
+                    None => Cause::Guest,
+                };
+                verdict.fail(cause, [chain.join("\n")]);
             }
         }
     }
@@ -121,7 +142,9 @@ fn attempt(
     let start = if guest.whole { 0 } else { guest.log.len() };
     let result = drive(&mut guest, scenario, verdict);
     if let Some(folder) = keep_logs {
-        keep(&mut guest, start, &folder.join(&scenario.name))?;
+        let folder = folder.join(&scenario.name);
+        keep(&mut guest, start, &folder)?;
+        verdict.logs = Some(folder);
     }
     let splat = |console: &str| {
         // `judge::examine` has judged it where one is expected; where C is measured, its splats are
@@ -136,12 +159,12 @@ fn attempt(
     };
     if let Err(e) = result {
         return Err(match splat(&guest.console()) {
-            Some(splat) => e.context(splat),
+            Some(splat) => e.context(Splat(splat)),
             None => e,
         });
     }
     if scenario.guest == GuestUse::Shared && verdict.problems.is_empty() {
-        verdict.problems.extend(shared::tidy(&mut guest)?);
+        verdict.fail(Cause::Command, shared::tidy(&mut guest)?);
         if verdict.problems.is_empty() {
             *shared = Some(Shared::new(guest, scenario));
             return Ok(());
@@ -150,14 +173,27 @@ fn attempt(
     let console = guest.power_off()?;
     if verdict.problems.is_empty() {
         // What came on the way down.
-        verdict.problems.extend(splat(&console));
+        verdict.fail(Cause::Kernel, splat(&console));
     }
     Ok(())
+}
+
+/// A splat on the console of a guest that failed.
+#[derive(Debug)]
+struct Splat(String);
+
+impl fmt::Display for Splat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// Runs a scenario. The result goes to `verdict`.
 fn drive(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Result<()> {
     guest.set_up(scenario.module)?;
+    if !scenario.copied.is_empty() {
+        guest.must(COPY_FILES)?;
+    }
     let deadline = guest.within(scenario.time_limit());
     for requirement in &scenario.requires {
         if !met(guest, requirement, deadline)? {
@@ -174,9 +210,11 @@ fn drive(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Resul
         Some(_) => &[],
     };
     for step in steps {
-        let (found, outcome) = take(guest, scenario, step, from, &mut values, &bound, deadline)
-            .with_context(|| format!("step \"{}\"", step.title))?;
-        verdict.problems.extend(
+        let (cause, found, outcome) =
+            take(guest, scenario, step, from, &mut values, &bound, deadline)
+                .with_context(|| format!("step \"{}\"", step.title))?;
+        verdict.fail(
+            cause,
             found
                 .into_iter()
                 .map(|problem| format!("step \"{}\": {problem}", step.title)),
@@ -194,11 +232,9 @@ fn drive(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Resul
     if scenario.judged {
         let complete = verdict.problems.is_empty();
         let skipped = verdict.skipped.is_some();
-        verdict
-            .problems
-            .extend(judge::examine(guest, scenario, skipped)?);
+        judge::examine(guest, scenario, skipped, verdict)?;
         if complete {
-            verdict.problems.extend(judge::late(&guest.log[from..]));
+            verdict.fail(Cause::Records, judge::late(&guest.log[from..]));
         }
     }
     verdict.records = steps_log(guest, start);
@@ -226,16 +262,16 @@ fn metrics(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Res
     let listed = guest.must("cat /run/dmns/metrics 2>/dev/null || true")?;
     let taken: Values = pairs(&listed).collect();
     for name in taken.keys().filter(|name| !scenario.metrics.contains(name)) {
-        verdict
-            .problems
-            .push(format!("\"{name}\" was taken, but is not among `metrics`"));
+        let problem = format!("\"{name}\" was taken, but is not among `metrics`");
+        verdict.fail(Cause::Metrics, [problem]);
     }
     for name in &scenario.metrics {
         match taken.get(name) {
             Some(value) => verdict.metrics.push((name.clone(), value.clone())),
-            None => verdict
-                .problems
-                .push(format!("the metric \"{name}\" was not taken")),
+            None => verdict.fail(
+                Cause::Metrics,
+                [format!("the metric \"{name}\" was not taken")],
+            ),
         }
     }
     Ok(())
@@ -250,7 +286,8 @@ fn steps_log(guest: &Guest, from: usize) -> Vec<String> {
         .collect()
 }
 
-/// Runs a step, and waits until all its records have come or time is up.
+/// Runs a step, and waits until all its records have come, or a wrong one has and nothing more
+/// comes, or time is up.
 ///
 /// `from` is the line at which its part of the log begins. `values` are those that the steps before
 /// saved with `save`; this one may add more. `bound` are the values that their records bound.
@@ -262,20 +299,25 @@ fn take(
     values: &mut Values,
     bound: &Values,
     deadline: Duration,
-) -> Result<(Vec<String>, Outcome)> {
+) -> Result<(Cause, Vec<String>, Outcome)> {
     let set = scenario.parameters.iter().cloned();
     let env: Vec<(String, String)> = set.chain(values.clone()).collect();
     let script = format!("{TRACE}{}", step.run);
     let shell: Vec<&str> = SHELL.into_iter().chain([script.as_str()]).collect();
     let ended = guest.run(&shell, &env, deadline)?;
     let mut problems = said(step, &ended);
+    let cause = match problems.as_slice() {
+        [] => Cause::Records,
+        _ => Cause::Command,
+    };
 
     *values = kept(guest)?;
     if !scenario.judged {
-        return Ok((problems, Outcome::default()));
+        return Ok((cause, problems, Outcome::default()));
     }
     // A scenario of hours need not wait for hours for what has not come.
     let deadline = deadline.min(guest.within(DELIVERY));
+    let mut settling = Settling::default();
     let outcome = loop {
         guest.mark()?;
         let log = steps_log(guest, from);
@@ -288,7 +330,11 @@ fn take(
             bound,
         )
         .map_err(|e| anyhow!(e))?;
-        if outcome.missing.is_empty() || !problems.is_empty() || guest.age() > deadline {
+        let age = guest.age();
+        // Time does not heal a wrong record, but others may still come to explain it.
+        let settled = settling.is_over(log.len(), age, guest.usual(SETTLED));
+        let wrong = !outcome.wrong.is_empty() && settled;
+        if outcome.missing.is_empty() || wrong || !problems.is_empty() || age > deadline {
             break outcome;
         }
         thread::sleep(RECHECK);
@@ -298,7 +344,27 @@ fn take(
         problems.push(format!("... and {} more", outcome.wrong.len() - SHOWN));
     }
     problems.extend(outcome.missing.iter().cloned());
-    Ok((problems, outcome))
+    Ok((cause, problems, outcome))
+}
+
+/// How long a step's part of the log has not grown.
+#[derive(Debug, Default)]
+struct Settling {
+    /// Its lines, and the time at which they were first so many.
+    last: Option<(usize, Duration)>,
+}
+
+impl Settling {
+    /// Returns whether at time `now` the log has had `lines` lines for as long as `pause`.
+    fn is_over(&mut self, lines: usize, now: Duration, pause: Duration) -> bool {
+        match self.last {
+            Some((known, since)) if known == lines => now.saturating_sub(since) >= pause,
+            _ => {
+                self.last = Some((lines, now));
+                false
+            }
+        }
+    }
 }
 
 /// Returns the problems of a step's exit status and output.
@@ -349,8 +415,36 @@ fn keep(guest: &mut Guest, start: usize, folder: &Path) -> Result<()> {
         guest.log[start..].join("\n") + "\n",
     )?;
     fs::write(folder.join("console"), guest.console())?;
-    if let Ok(dmesg) = guest.must("dmesg") {
+    if let Ok(dmesg) = guest.must_within(KERNEL_LOG, "dmesg") {
         fs::write(folder.join("dmesg"), dmesg)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_that_waits_for_its_image_does_not_hold_up_others() {
+        let mut queue = vec![3, 0, 2, 1];
+        assert_eq!(pick(&mut queue, |i| i < 2), Some(0));
+        assert_eq!(pick(&mut queue, |i| i < 2), Some(1));
+        assert_eq!(pick(&mut queue, |i| i < 2), Some(3), "none is ready");
+        assert_eq!(pick(&mut queue, |_| true), Some(2));
+        assert_eq!(pick(&mut queue, |_| true), None);
+    }
+
+    #[test]
+    fn a_log_has_settled_when_it_has_not_grown_for_a_while() {
+        let mut settling = Settling::default();
+        let mut is_over =
+            |lines, second| settling.is_over(lines, Duration::from_secs(second), SETTLED);
+        assert!(!is_over(3, 10));
+        assert!(!is_over(3, 11));
+        assert!(!is_over(4, 12), "it has grown");
+        assert!(!is_over(4, 13));
+        assert!(is_over(4, 14));
+        assert!(!is_over(5, 15));
+    }
 }

@@ -7,7 +7,7 @@
 use crate::expect::Order;
 use crate::kind::Kind;
 use crate::pattern::{Expectation, Pattern, Template};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
@@ -77,6 +77,15 @@ pub(crate) struct Scenario {
     /// Modules of `userspace-test/modules/` that its steps load.
     #[serde(default)]
     pub(crate) modules: Vec<String>,
+    /// Files and folders that the guest gets, relative to the scenario's file.
+    #[serde(default)]
+    files: Vec<Spanned<String>>,
+    /// `files`, found.
+    #[serde(skip)]
+    pub(crate) copied: Vec<PathBuf>,
+    /// The folder that the guest sees at /mnt/share, from `--share`.
+    #[serde(skip)]
+    pub(crate) share: Option<PathBuf>,
     /// The complaint that the kernel must make. For controls only, which show that it is detected.
     #[serde(default)]
     pub(crate) expect_splat: Option<Spanned<String>>,
@@ -183,6 +192,8 @@ impl Scenario {
             .file_stem()
             .map(|stem| stem.to_string_lossy().into_owned())
             .unwrap_or_default();
+        let folder = path.parent().unwrap_or(Path::new("."));
+        scenario.copied = sources(folder, &scenario.files).map_err(shown)?;
         match &scenario.expect_splat {
             Some(splat) if !scenario.name.starts_with("control-") => Err(shown(Fault {
                 at: splat.span(),
@@ -214,6 +225,31 @@ impl Scenario {
     pub(crate) fn time_limit(&self) -> Duration {
         Duration::from_secs(self.timeout)
     }
+}
+
+/// Finds `files`, relative to `folder`. Their names differ: the guest has all in one folder.
+fn sources(folder: &Path, files: &[Spanned<String>]) -> Result<Vec<PathBuf>, Fault> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    for file in files {
+        let fault = |what: String| Fault {
+            at: file.span(),
+            what,
+        };
+        let path = folder.join(file.get_ref());
+        let path = match path.canonicalize() {
+            Ok(path) if path.is_dir() || path.is_file() => path,
+            Ok(_) => return Err(fault("neither a file nor a folder".to_owned())),
+            Err(e) => return Err(fault(format!("{}: {e}", path.display()))),
+        };
+        if found
+            .iter()
+            .any(|other| other.file_name() == path.file_name())
+        {
+            return Err(fault("another of `files` has the same name".to_owned()));
+        }
+        found.push(path);
+    }
+    Ok(found)
 }
 
 /// Keys that had another name before.
@@ -364,7 +400,8 @@ pub(crate) enum Group<'a> {
     Image(&'a str),
 }
 
-/// Returns the scenarios of `names`, each a name or a file; without names, those of `group`.
+/// Returns the scenarios of `names`, each a name, a file or a folder of files; without names, those
+/// of `group`.
 /// Scenarios of `soak/`, which take hours, run only by name.
 pub(crate) fn find(
     folder: &Path,
@@ -401,22 +438,25 @@ pub(crate) fn find(
     known.extend(long);
     known.extend(debug);
     known.extend(listed(&folder.join("soak"))?);
-    names
-        .iter()
-        .map(|name| {
-            if let Some(path) = known.get(name) {
-                return Scenario::load(path);
-            }
-            let path = Path::new(name);
-            if path.is_file() {
-                return Scenario::load(path);
-            }
+    let mut paths = Vec::new();
+    for name in names {
+        let path = Path::new(name);
+        if let Some(path) = known.get(name) {
+            paths.push(path.clone());
+        } else if path.is_file() {
+            paths.push(path.to_owned());
+        } else if path.is_dir() {
+            let scenarios = listed(path)?;
+            ensure!(!scenarios.is_empty(), "{name} has no scenario (*.toml)");
+            paths.extend(scenarios.into_values());
+        } else {
             bail!(
-                "no scenario and no file is called {name}; there are: {}",
+                "no scenario, no file and no folder is called {name}; there are: {}",
                 known.keys().cloned().collect::<Vec<_>>().join(", ")
             )
-        })
-        .collect()
+        }
+    }
+    paths.iter().map(|path| Scenario::load(path)).collect()
 }
 
 #[cfg(test)]
@@ -436,6 +476,12 @@ expect = [
 ]
 "#;
 
+    const CI: &str = include_str!("../../docs/guide/ci.md");
+
+    fn project_scenarios() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")
+    }
+
     fn fault(text: &str) -> String {
         match Scenario::parse(text) {
             Ok(_) => panic!("no fault found"),
@@ -445,7 +491,7 @@ expect = [
 
     #[test]
     fn the_scenarios_of_the_project_are_well_formed() -> Result<()> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        let folder = project_scenarios();
         let stock = find(&folder, &[], Group::Usual, Kind::Stock)?;
         assert!(stock.len() >= 7 && stock.iter().all(|scenario| scenario.image.is_none()));
         assert!(find(&folder, &[], Group::Usual, Kind::Debug)?.len() > stock.len());
@@ -464,16 +510,96 @@ expect = [
     }
 
     #[test]
-    fn the_scenario_in_the_documentation_of_ci_is_well_formed() {
-        let page = include_str!("../../docs/guide/ci.md");
-        let blocks: Vec<_> = page
+    fn the_scenarios_in_the_documentation_of_ci_are_well_formed() {
+        let blocks: Vec<_> = CI
             .split("```")
             .filter_map(|b| b.strip_prefix("toml\n"))
             .collect();
-        assert_eq!(blocks.len(), 1);
-        let scenario =
-            Scenario::parse(blocks[0]).map_err(|f| f.show("docs/guide/ci.md", blocks[0]));
-        assert_eq!(scenario.expect("well formed").steps.len(), 1);
+        assert_eq!(blocks.len(), 2);
+        for block in blocks {
+            let scenario = Scenario::parse(block).map_err(|f| f.show("docs/guide/ci.md", block));
+            assert_eq!(scenario.expect("well formed").steps.len(), 1);
+        }
+    }
+
+    #[test]
+    fn each_record_in_the_documentation_of_ci_is_one_of_its_scenario() {
+        let rows = CI.lines().filter_map(|line| {
+            let cells: Vec<_> = line
+                .split(" | ")
+                .map(|cell| cell.trim_matches(['|', ' ']))
+                .collect();
+            <[&str; 7]>::try_from(cells).ok()
+        });
+        // The heading and the line below it.
+        let rows: Vec<_> = rows.skip(2).collect();
+        assert!(rows.len() >= 13, "{rows:?}");
+        for [tool, _, module, op, _, sector, name] in &rows {
+            let path = project_scenarios().join(format!("{name}.toml"));
+            let text = fs::read_to_string(&path).expect(name);
+            let begin = format!("record = \"DM_EVENT\", body = \"module={module} op={op} dev=");
+            let record = text.lines().find(|line| line.contains(&begin));
+            let record = record.unwrap_or_else(|| panic!("{name} has no {module} {op}"));
+            assert_eq!(record.contains(" sector=? "), *sector == "`?`", "{name}");
+            // Some scenarios have their options in a file, and others mappings of their own.
+            for word in tool.trim_start_matches('`').split(['`', ' ', ',']) {
+                if word.ends_with("setup") || word.starts_with("--") {
+                    assert!(text.contains(word), "{name} has no {word}");
+                }
+            }
+        }
+        let events: std::collections::BTreeSet<_> = rows.iter().map(|row| row[3]).collect();
+        assert_eq!(events.len(), 8, "{events:?}");
+    }
+
+    #[test]
+    fn a_folder_stands_for_its_scenarios() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let find = |name: &Path| {
+            let names = [name.display().to_string()];
+            find(&project_scenarios(), &names, Group::Usual, Kind::Stock)
+        };
+        let none = find(dir.path()).expect_err("no scenario");
+        assert!(none.to_string().ends_with("has no scenario (*.toml)"));
+        for name in ["b.toml", "a.toml", "README"] {
+            fs::write(dir.path().join(name), GOOD)?;
+        }
+        let found = find(dir.path())?;
+        let names: Vec<_> = found.iter().map(|scenario| &*scenario.name).collect();
+        assert_eq!(names, ["a", "b"]);
+        Ok(())
+    }
+
+    #[test]
+    fn files_are_relative_to_the_scenario_and_each_has_its_own_name() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        fs::create_dir_all(dir.path().join("tests/data"))?;
+        for name in ["corrupt.sh", "tests/corrupt.sh"] {
+            fs::write(dir.path().join(name), "")?;
+        }
+        let path = dir.path().join("tests/own.toml");
+        let load = |files: &str| {
+            let files = format!("timeout = 10\nfiles = [{files}]");
+            fs::write(&path, GOOD.replacen("timeout = 10", &files, 1))?;
+            Scenario::load(&path)
+        };
+        let root = dir.path().canonicalize()?;
+        let scenario = load("\"../corrupt.sh\", \"data\"")?;
+        let expected = [root.join("corrupt.sh"), root.join("tests/data")];
+        assert_eq!(scenario.copied, expected);
+        assert_eq!(crate::vm::Machine::of(&scenario).files, expected);
+        for (files, says) in [
+            ("\"none.sh\"", "own.toml:4:10: "),
+            ("\"none.sh\"", "none.sh: No such file or directory"),
+            (
+                "\"corrupt.sh\", \"../corrupt.sh\"",
+                "own.toml:4:24: another of `files` has the same name",
+            ),
+        ] {
+            let fault = load(files).expect_err(files).to_string();
+            assert!(fault.contains(says), "{fault}\nshould say: {says}");
+        }
+        Ok(())
     }
 
     #[test]

@@ -8,7 +8,7 @@
 
 use crate::guest::{Guest, Watcher};
 use crate::judge;
-use crate::report::Verdict;
+use crate::report::{Cause, Verdict};
 use crate::scenario::Scenario;
 use crate::vm::Machine;
 use anyhow::Result;
@@ -43,12 +43,12 @@ impl Shared {
 
     /// Powers it off. A verdict only if something is wrong: it belongs to none of the scenarios.
     pub(crate) fn end(self) -> Option<Verdict> {
-        let problem = match self.guest.power_off() {
-            Ok(console) => judge::splat(&console)?,
-            Err(e) => format!("{e:#}"),
+        let (cause, problem) = match self.guest.power_off() {
+            Ok(console) => (Cause::Kernel, judge::splat(&console)?),
+            Err(e) => (Cause::Guest, format!("{e:#}")),
         };
         let mut verdict = Verdict::new("shared-guest", "the end of a guest that scenarios shared");
-        verdict.problems.push(problem);
+        verdict.fail(cause, [problem]);
         Some(verdict)
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Machine {
     pub(crate) parallel: bool,
     /// Added to the kernel's command line.
     pub(crate) kernel_args: String,
+    /// Whether an oops ends it at once, as a panic does.
+    pub(crate) oops_is_end: bool,
     /// A folder of the host that the guest sees at /mnt/share.
     pub(crate) share: Option<PathBuf>,
     /// Whether the guest's clock counts instructions, one a nanosecond, and nothing else.
@@ -48,6 +50,8 @@ pub(crate) struct Machine {
     pub(crate) image: Option<String>,
     /// The modules of `userspace-test/modules/` that it has.
     pub(crate) modules: Vec<String>,
+    /// Files and folders of the host that are copied into it.
+    pub(crate) files: Vec<PathBuf>,
 }
 
 impl Default for Machine {
@@ -57,11 +61,13 @@ impl Default for Machine {
             cpus: 1,
             parallel: false,
             kernel_args: String::new(),
+            oops_is_end: false,
             share: None,
             icount: false,
             terminal: false,
             image: None,
             modules: Vec::new(),
+            files: Vec::new(),
         }
     }
 }
@@ -74,11 +80,16 @@ impl Machine {
             cpus: scenario.cpus,
             parallel: scenario.parallel,
             kernel_args: scenario.kernel_args.clone(),
+            // What comes after it proves nothing, and a lock that its task held would keep the
+            // steps waiting.
+            oops_is_end: scenario.expect_oops.is_none() && scenario.expect_splat.is_none(),
+            share: scenario.share.clone(),
             icount: scenario.icount
                 && !scenario.parallel
                 && !(scenario.fair_vcpus && scenario.cpus > 1),
             image: scenario.image.clone(),
             modules: scenario.modules.clone(),
+            files: scenario.copied.clone(),
             ..Self::default()
         }
     }
@@ -140,11 +151,7 @@ impl Vm {
         .arg("-append")
         // Warnings and worse go to the console too, which survives a crash of the guest. The test
         // of the timer is off: on a busy host it fails.
-        .arg(format!(
-            "console=ttyS0 loglevel=5 panic=-1 no_timer_check {} {}",
-            clocks(machine),
-            machine.kernel_args
-        ))
+        .arg(command_line(machine))
         .arg("-pidfile")
         .arg(&pidfile)
         .arg("-serial")
@@ -152,7 +159,7 @@ impl Vm {
         .arg("-drive")
         .arg(format!(
             "if=none,id=disk,format=raw,readonly=on,file={}",
-            escape(prepared.disk(machine.image.as_deref())?)
+            escape(&prepared.disk(machine.image.as_deref())?)
         ))
         .args(["-device", "virtio-blk-pci,drive=disk"])
         .args(["-device", "virtio-serial-pci"])
@@ -270,6 +277,20 @@ fn has_kvm() -> bool {
     virtualizes && usable()
 }
 
+/// Returns the kernel's command line. A panic reboots at once, which ends QEMU (`-no-reboot`).
+fn command_line(machine: &Machine) -> String {
+    format!(
+        "console=ttyS0 loglevel=5 panic=-1 {}no_timer_check {} {}",
+        if machine.oops_is_end {
+            "oops=panic "
+        } else {
+            ""
+        },
+        clocks(machine),
+        machine.kernel_args
+    )
+}
+
 /// Returns the kernel arguments about clocks for an emulated guest.
 fn clocks(machine: &Machine) -> String {
     if has_kvm() && !machine.icount {
@@ -321,4 +342,29 @@ fn accelerator(machine: &Machine, kind: Kind) -> Vec<String> {
         ("tcg", kind.cpu())
     };
     ["-accel", accel, "-cpu", cpu].map(String::from).to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_oops_ends_a_scenario_that_expects_none() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        for (file, ends) in [
+            ("unshare-all.toml", true),
+            ("long/oops.toml", false),
+            ("debug/control-sleep.toml", false),
+        ] {
+            let scenario = Scenario::load(&folder.join(file)).expect(file);
+            let line = command_line(&Machine::of(&scenario));
+            assert_eq!(
+                line.split(' ').any(|word| word == "oops=panic"),
+                ends,
+                "{line}"
+            );
+            assert!(line.split(' ').any(|word| word == "panic=-1"), "{line}");
+        }
+        assert!(!command_line(&Machine::default()).contains("oops="));
+    }
 }
