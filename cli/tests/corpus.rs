@@ -177,6 +177,7 @@ corpus! {
     syslog_german: "d-syslog-german.log";
     nuls: "g-nuls.log";
     nuls_within: "g-nuls-within.log";
+    nuls_after_torn: "g-nuls-after-torn.log";
     first_numbers: "g-first-numbers.log";
     daemon_config: "g-daemon-config.log";
     constant_mistake: "h-constant-mistake.log";

@@ -33,6 +33,22 @@ const fn place(key: Key) -> usize {
     (key.wrapping_mul(0x9e37_79b9) >> (Key::BITS - PLACE_BITS)) as usize
 }
 
+/// The length of a line that may have a torn record, NULs up to the end of a block of the disk, and
+/// the next record. Few other lines are as long.
+const TORN: usize = 512;
+
+/// Returns whether a record may follow the one that a power cut has torn.
+#[inline]
+fn may_follow_torn(line: &[u8]) -> bool {
+    line.len() > TORN && has_nul(line)
+}
+
+#[cold]
+#[inline(never)]
+fn has_nul(line: &[u8]) -> bool {
+    memchr::memchr(0, line).is_some()
+}
+
 impl Wanted {
     /// Requests every line, also one that is no record.
     pub fn all() -> Self {
@@ -102,7 +118,9 @@ impl Wanted {
             return true;
         }
         match line.strip_prefix(b"type=") {
-            Some(&[a, b, c, d, ..]) => a.is_ascii_digit() || self.has(key([a, b, c, d])),
+            Some(&[a, b, c, d, ..]) => {
+                a.is_ascii_digit() || self.has(key([a, b, c, d])) || may_follow_torn(line)
+            }
             Some(_) => true,
             None => self.may_want_other(line),
         }
@@ -150,6 +168,8 @@ mod tests {
             assert!(wanted.may_want(line.as_bytes()), "{line}");
             assert!(Wanted::all().may_want(line.as_bytes()), "{line}");
         }
+        let torn = format!("type=SYSCALL msg=audit({}type=DM_EVENT", "\0".repeat(600));
+        assert!(wanted.may_want(torn.as_bytes()));
         for line in ["type=SYSCALL msg=audit(", "node=a type=PATH msg=audit("] {
             assert!(!wanted.may_want(line.as_bytes()), "{line}");
             assert!(Wanted::all().may_want(line.as_bytes()), "{line}");
