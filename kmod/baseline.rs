@@ -16,12 +16,12 @@
 
 use crate::audit::deferred::{
     Batch,
-    Class,
     Taken, //
 };
 use crate::audit::{
     self,
-    pending, //
+    pending,
+    Class, //
 };
 use crate::bindings::{
     self,

@@ -5,12 +5,12 @@
 
 use crate::audit::deferred::{
     self,
-    Class,
     Taken, //
 };
 use crate::audit::{
     creation_in_flight,
-    pending, //
+    pending,
+    Class, //
 };
 use crate::baseline::{
     self,

@@ -12,7 +12,7 @@ use super::event::{
     Stamp,
     WorkerEvent, //
 };
-pub(crate) use super::share::Class;
+use super::share::Class;
 use super::text::{
     RecordText,
     TextList,
@@ -319,7 +319,8 @@ pub(crate) fn emit_soon(mut text: KBox<RecordText>) {
 
 /// The workers, as long as this exists. Nothing is emitted before or after.
 ///
-/// While the module is being loaded, they wait for [`Workers::wake`]. When it is dropped, the deferred records are emitted without a wait for auditd. May sleep.
+/// While the module is being loaded, they wait for [`Workers::wake`]. When it is dropped, the
+/// deferred records are emitted without a wait for auditd. May sleep.
 pub(crate) struct Workers(());
 
 impl Workers {
@@ -333,9 +334,7 @@ impl Workers {
             Err(ENOMEM)
         }
     }
-}
 
-impl Workers {
     /// Lets the workers run, once the module is loaded.
     pub(crate) fn wake() {
         Class::Dm.wake(0);

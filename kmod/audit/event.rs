@@ -5,6 +5,7 @@
 //! C header: [`kernel/audit.h`](srctree/kernel/audit.h), private to the kernel's own code;
 //! `helpers.c` reads it.
 
+use super::share::Class;
 use super::{
     Record,
     Wait,
@@ -247,7 +248,7 @@ impl WorkerEvent {
     /// # Safety
     ///
     /// Only the worker of `class` calls this, and not while it has another event.
-    pub(super) unsafe fn begin(class: super::share::Class, stamp: &Stamp) -> Self {
+    pub(super) unsafe fn begin(class: Class, stamp: &Stamp) -> Self {
         let stamp = bindings::dmns_stamp {
             sec: stamp.sec,
             nsec: stamp.nsec,
