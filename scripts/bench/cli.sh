@@ -4,7 +4,7 @@
 # generated logs, in turn, and prints the least time of each (on the clock, and of the processors) and the ratios. What
 # else runs on the machine slows all of them alike.
 #
-# Then it sweeps: logs of as many events of mappings, namespaces, guests and hosts, of which 10 to 100,000 live at a
+# Then it sweeps: logs of as many events of mappings, namespaces, guests and hosts, of which 10 to 100,000 exist at a
 # time, the time per record, and the peak memory with the most. SWEEP= names other numbers, or nothing at all.
 #
 # auvirt and ausearch are those of scripts/build/audit-tools.sh.

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# interrupt.sh - a harness that is told to end, or killed, takes its guest along; told to end, also the guest's folder.
+# interrupt.sh - a harness ends its guest when it is interrupted or killed. Interrupted, it also removes the guest's folder.
 . "$(dirname "$0")/../common.sh"
 
 TMPDIR=$(mktemp -d)

@@ -32,7 +32,7 @@ pub struct Container {
     pub name: Option<String>,
     /// The runtime's id.
     pub uuid: Option<String>,
-    /// ContainerSelector runtime recorded it.
+    /// The runtime that recorded it.
     pub runtime: Option<String>,
     /// Its image.
     pub image: Option<String>,
