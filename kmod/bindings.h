@@ -20,6 +20,7 @@
 #include <kernel/audit.h>
 
 #include "helpers.h"
+#include "arch.h"
 
 enum dmns_constant {
 	/* Macros that bindgen cannot evaluate. */

@@ -35,6 +35,7 @@ mod control;
 #[forbid(unsafe_code)]
 mod counters;
 #[forbid(unsafe_code)]
+#[cfg_attr(not(CONFIG_DM_AUDIT), allow(dead_code))]
 mod dm;
 #[forbid(unsafe_code)]
 mod ffi;
@@ -160,7 +161,7 @@ impl Drop for Counts {
 
 impl kernel::Module for DmnsAudit {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        let dm = switch(c"dm", module_parameters::dm.value())?;
+        let dm = switch(c"dm", module_parameters::dm.value())? && has_dm_audit();
         let ns = switch(c"ns", module_parameters::ns.value())?;
         let level = level(module_parameters::info.value())?;
         lifetime::check_kernel()?;
@@ -206,6 +207,14 @@ impl kernel::Module for DmnsAudit {
             _counts: counts,
         })
     }
+}
+
+/// Returns whether the kernel has the functions that part `dm` replaces.
+fn has_dm_audit() -> bool {
+    if cfg!(not(CONFIG_DM_AUDIT)) {
+        pr_notice!("the kernel lacks CONFIG_DM_AUDIT: records of namespaces alone\n");
+    }
+    cfg!(CONFIG_DM_AUDIT)
 }
 
 /// Returns the value of the parameter `info`.

@@ -111,6 +111,12 @@ fn find(body: u64) -> Option<&'static Hook> {
     unsafe { slot.hook.load(Relaxed).as_ref() }
 }
 
+/// Returns the address after the patched entry of the function at `site`.
+fn body(site: c_ulong) -> u64 {
+    // SAFETY: `site` is the entry of a kernel function that ftrace can patch.
+    (unsafe { bindings::dmns_body(site) }) as u64
+}
+
 /// Runs the hook of a called function. Returns 0 if the original is to run, else the address of the
 /// function that runs in its place; bit 0 is set for a replacement.
 ///
@@ -309,17 +315,14 @@ impl Attachments {
             };
             slot.hook
                 .store(core::ptr::from_ref(*hook).cast_mut(), Relaxed);
-            slot.body.store(
-                (*site + bindings::MCOUNT_INSN_SIZE as c_ulong) as u64,
-                Release,
-            );
+            slot.body.store(body(*site), Release);
         }
     }
 
     /// Frees the slots. No task may be on its way to the hooks any more.
     fn free_slots(sites: &[(&'static Hook, c_ulong)]) {
         for (_, site) in sites {
-            let body = (*site + bindings::MCOUNT_INSN_SIZE as c_ulong) as u64;
+            let body = body(*site);
             let _ = LIVEPATCHED.cmpxchg(body, 0, Relaxed);
             for slot in &SLOTS {
                 if slot.body.load(Acquire) == body {

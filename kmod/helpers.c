@@ -35,6 +35,7 @@
 #include <kernel/audit.h>
 
 #include "helpers.h"
+#include "arch.h"
 
 /* That of Cargo.toml: /sys/module/dmns_audit/version, which the tool compares with its own. */
 MODULE_VERSION("0.2.0");
@@ -109,6 +110,12 @@ void dmns_allow_livepatch(struct ftrace_ops *ops)
 	ops->ops_func = dmns_share;
 }
 
+/* Returns the address after the patched entry of a function, which is where the body begins. */
+unsigned long dmns_body(unsigned long function)
+{
+	return dmns_arch_body(function);
+}
+
 /*
  * The path of the control group of current in the hierarchy of version 2, as its root sees it.
  * Takes no lock: nodes of that hierarchy keep their parents (KERNFS_ROOT_INVARIANT_PARENT), and RCU
@@ -145,18 +152,37 @@ void dmns_handlers_wait(void)
 	synchronize_srcu(&dmns_handlers);
 }
 
-#ifdef CONFIG_X86_X32_ABI
-#define DMNS_X32_BIT __X32_SYSCALL_BIT
-#else
-#define DMNS_X32_BIT 0
-#endif
-
 /*
  * The event of current: its audit context. Only current itself changes it.
  *
  * struct audit_context is private to kernel/. This module is built from the source of the kernel
  * that loads it, so it knows the layout.
  */
+
+static enum dmns_call dmns_native_call(int number)
+{
+	switch (number) {
+	case __NR_clone:
+	case __NR_clone3:
+	case __NR_unshare:
+	case __NR_open_tree:
+	case __NR_open_tree_attr:
+	case __NR_fsmount:
+		return DMNS_CALL_CREATES;
+	case __NR_setns:
+		return DMNS_CALL_ENTERS;
+#ifdef __NR_fork
+	case __NR_fork:
+	case __NR_vfork:
+		return DMNS_CALL_FORKS;
+#endif
+	case __NR_execve:
+	case __NR_execveat:
+		return DMNS_CALL_EXECS;
+	default:
+		return DMNS_CALL_OTHER;
+	}
+}
 
 /*
  * What the system call of the event, which is about to be written, has done to namespaces.
@@ -168,59 +194,16 @@ void dmns_handlers_wait(void)
 enum dmns_call dmns_event_call(void)
 {
 	const struct audit_context *ctx = audit_context();
-	bool succeeded = ctx->return_valid && !ctx->return_code;
+	enum dmns_call call;
 
 	if (ctx->context != AUDIT_CTX_SYSCALL)
 		return DMNS_CALL_OTHER;
-#ifdef CONFIG_X86_X32_ABI
-	/* x32 has a bit of its own in the number, and numbers of its own for some calls. */
-	if (ctx->major & __X32_SYSCALL_BIT) {
-		switch (ctx->major & ~__X32_SYSCALL_BIT) {
-		case 520: /* execve */
-		case 545: /* execveat */
-			return DMNS_CALL_EXECS;
-		}
-	}
-#endif
-#ifdef CONFIG_IA32_EMULATION
-	/* Its own numbers for the older calls; from 424 on, all have the same. */
-	if (ctx->arch == AUDIT_ARCH_I386) {
-		switch (ctx->major) {
-		case 120: /* clone */
-		case 310: /* unshare */
-			return DMNS_CALL_CREATES;
-		case 346: /* setns */
-			return succeeded ? DMNS_CALL_ENTERS : DMNS_CALL_OTHER;
-		case 2: /* fork */
-		case 190: /* vfork */
-			return DMNS_CALL_FORKS;
-		case 11: /* execve */
-		case 358: /* execveat */
-			return DMNS_CALL_EXECS;
-		}
-		if (ctx->major < 424)
-			return DMNS_CALL_OTHER;
-	}
-#endif
-	switch (ctx->major & ~DMNS_X32_BIT) {
-	case __NR_clone:
-	case __NR_clone3:
-	case __NR_unshare:
-	case __NR_open_tree:
-	case __NR_open_tree_attr:
-	case __NR_fsmount:
-		return DMNS_CALL_CREATES;
-	case __NR_setns:
-		return succeeded ? DMNS_CALL_ENTERS : DMNS_CALL_OTHER;
-	case __NR_fork:
-	case __NR_vfork:
-		return DMNS_CALL_FORKS;
-	case __NR_execve:
-	case __NR_execveat:
-		return DMNS_CALL_EXECS;
-	default:
+	call = dmns_foreign_call(ctx->arch, ctx->major);
+	if (call == DMNS_CALL_NATIVE)
+		call = dmns_native_call(DMNS_NATIVE_NUMBER(ctx->major));
+	if (call == DMNS_CALL_ENTERS && (!ctx->return_valid || ctx->return_code))
 		return DMNS_CALL_OTHER;
-	}
+	return call;
 }
 
 static void dmns_stamp_from(struct dmns_stamp *stamp, const struct audit_stamp *from)

@@ -33,6 +33,7 @@ void dmns_handler_end(int index);
 void dmns_handlers_wait(void);
 
 void dmns_allow_livepatch(struct ftrace_ops *ops);
+unsigned long dmns_body(unsigned long function);
 
 /* The effect of a system call on namespaces. */
 enum dmns_call {
@@ -41,6 +42,8 @@ enum dmns_call {
 	DMNS_CALL_ENTERS,
 	DMNS_CALL_FORKS,
 	DMNS_CALL_EXECS,
+	/* One of the processor's own ABI; see arch/. */
+	DMNS_CALL_NATIVE,
 };
 
 /* The stamp of an event: its time, and its serial number; 0 before its first record. */
@@ -113,15 +116,9 @@ bool dmns_control_file(const char *name, umode_t mode, struct dentry *dir, unsig
 int dmns_control_show(struct seq_file *m, unsigned long file);
 int dmns_control_store(unsigned long file, const u8 *text, size_t length);
 
-/* The stack of the trampoline. */
-struct dmns_frame {
-	unsigned long a5, a4, a3, a2, a1;
-	unsigned long frame_pointer;
-	/* The address after the entry of the function, or that of a livepatch. */
-	unsigned long body;
-};
+struct dmns_frame;
 
-/* In trampoline_*.S. */
+/* In arch/. */
 void dmns_trampoline(void);
 unsigned long dmns_call_original(unsigned long a1, unsigned long a2, unsigned long a3,
 				 const void *body);

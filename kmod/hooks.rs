@@ -9,6 +9,8 @@
 //!   trampoline of its own.
 
 mod control;
+// Without CONFIG_DM_AUDIT there is nothing to replace.
+#[cfg_attr(not(CONFIG_DM_AUDIT), allow(dead_code))]
 mod dm;
 mod event;
 mod filter;
@@ -22,7 +24,7 @@ use crate::lifetime::ModuleRef;
 use kernel::prelude::*;
 
 extern "C" {
-    // In trampoline_*.S.
+    // In arch/.
     fn dmns_trampoline_audit_entry();
 }
 
@@ -33,13 +35,13 @@ const fn hook(function: &'static CStr, action: Action) -> Hook {
 
 /// Names a function of device mapper. Where that is a module, so is the name: a static function of
 /// another module may have the same.
-#[cfg(CONFIG_BLK_DEV_DM = "m")]
+#[cfg(all(CONFIG_DM_AUDIT, CONFIG_BLK_DEV_DM = "m"))]
 macro_rules! dm_mod {
     ($name:literal) => {
         kernel::c_str!(concat!("dm_mod:", $name))
     };
 }
-#[cfg(not(CONFIG_BLK_DEV_DM = "m"))]
+#[cfg(all(CONFIG_DM_AUDIT, not(CONFIG_BLK_DEV_DM = "m")))]
 macro_rules! dm_mod {
     ($name:literal) => {
         kernel::c_str!($name)
@@ -50,6 +52,7 @@ macro_rules! dm_mod {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     /// Device mapper.
+    #[cfg_attr(not(CONFIG_DM_AUDIT), allow(dead_code))]
     Dm,
     /// Namespaces.
     Ns,
@@ -59,9 +62,11 @@ pub(crate) enum Part {
 
 /// The hooks that the module needs.
 #[rustfmt::skip]
-pub(crate) static MODULE: [(Part, Hook); 7] = [
+pub(crate) static MODULE: &[(Part, Hook)] = &[
     // C: drivers/md/dm-audit.c
+    #[cfg(CONFIG_DM_AUDIT)]
     (Part::Dm, hook(dm_mod!("dm_audit_log_ti"), Action::Replace(|| dm::replace_dm_audit_log_ti as *const () as usize))),
+    #[cfg(CONFIG_DM_AUDIT)]
     (Part::Dm, hook(dm_mod!("dm_audit_log_bio"), Action::Replace(|| dm::replace_dm_audit_log_bio as *const () as usize))),
     // C: kernel/nstree.c
     (Part::Ns, hook(c"__ns_tree_add_raw", Action::Entry(ns::on_add))),

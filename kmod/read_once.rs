@@ -6,16 +6,25 @@ use crate::bindings;
 use kernel::prelude::*;
 use kernel::sync::atomic::Atomic;
 
-/// Reads a number once, after all that this task has read so before.
+/// Reads a number once. What this task reads later is read after it.
 ///
-/// [`Atomic::load`] is a call of a C function each time.
+/// The writers of `SLOTS` (`ftrace.rs`), of the filter's `FILTERED` and of its `GENERATION` write with
+/// release what they have prepared.
 ///
-/// C: `READ_ONCE()`. That loads are not reordered is x86's promise.
-#[cfg(target_arch = "x86_64")]
+/// C: `READ_ONCE()`, since x86 does not reorder loads. [`Atomic::load`] is a call of a C function each
+/// time.
+#[cfg(CONFIG_X86_64)]
 #[inline]
 pub(crate) fn read_once(number: &Atomic<u64>) -> u64 {
     // SAFETY: The pointer is valid and aligned. Writers write the whole number at once.
     unsafe { number.as_ptr().read_volatile() }
+}
+
+/// Reads a number once. What this task reads later is read after it.
+#[cfg(not(CONFIG_X86_64))]
+#[inline]
+pub(crate) fn read_once(number: &Atomic<u64>) -> u64 {
+    number.load(kernel::sync::atomic::Acquire)
 }
 
 /// Returns the time in jiffies.

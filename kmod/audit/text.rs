@@ -389,9 +389,10 @@ impl TextStack {
         }
     }
 
-    /// Takes all texts.
+    /// Takes all texts. What this task has read before is not read later: the baseline reads the
+    /// kernel's list, then takes what handlers added before they changed that.
     pub(super) fn take(&self) -> TextList {
-        let mut youngest = self.0.xchg(null_mut(), kernel::sync::atomic::Acquire);
+        let mut youngest = self.0.xchg(null_mut(), kernel::sync::atomic::Full);
         let mut list = TextList::new();
         // INVARIANT: What was in the stack are boxes that were given away in `push()`; they are the
         // list's alone now.
