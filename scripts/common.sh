@@ -61,6 +61,17 @@ keep() {
 	mv "$1.partial" "$1"
 }
 
+# with_kernel ROOT KERNEL COMMAND... - runs COMMAND with the toolchain that KERNEL was built with: in ROOT, or on this machine
+# for a kernel of one's own that was built here.
+with_kernel() {
+	with_root=$1 with_kernel=$2
+	shift 2
+	case $(cat "$with_kernel/where" 2>/dev/null) in
+	host) "$@" ;;
+	*) DMNS_BIND=$(cat "$with_kernel/bind" 2>/dev/null || true) "$PROJECT/scripts/in-root.sh" "$with_root" "$@" ;;
+	esac
+}
+
 # prune DIR COUNT - removes all but the newest COUNT entries of DIR, but for those of the last day: they may be in use.
 prune() {
 	ls -td "$1"/* 2>/dev/null | tail -n "+$(($2 + 1))" | while read -r old; do

@@ -10,7 +10,7 @@ if [ ! -d "$modules" ]; then
 	fresh "$modules"
 	cp "$source"/* "$modules.partial/"
 	cc=$(cat "$kernel/cc")
-	"$PROJECT/scripts/in-root.sh" "$root" make -C "$kernel/build" M="$modules.partial" CC="$cc" modules
+	with_kernel "$root" "$kernel" make -C "$(readlink -f "$kernel/build")" M="$modules.partial" CC="$cc" modules
 	keep "$modules"
 	prune "$CACHE/test-modules" 4
 fi

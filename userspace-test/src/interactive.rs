@@ -18,9 +18,6 @@ use std::time::Duration;
 /// The options of `shell`.
 #[derive(Args)]
 pub(crate) struct Shell {
-    /// Do not load the module.
-    #[arg(long)]
-    no_module: bool,
     /// Show events as they happen: `dmns-audit watch` runs during the shell.
     #[arg(long)]
     live: bool,
@@ -41,9 +38,6 @@ pub(crate) struct Exec {
     /// Folder to see at /mnt/share.
     #[arg(long, value_name = "DIR")]
     share: Option<PathBuf>,
-    /// Do not load the module.
-    #[arg(long)]
-    no_module: bool,
     /// Write auditd's log here.
     #[arg(long, value_name = "FILE")]
     audit_log: Option<PathBuf>,
@@ -87,7 +81,7 @@ pub(crate) fn shell(prepared: &Prepared, options: &Shell) -> Result<ExitCode> {
         false => Watcher::none(),
     };
     let mut guest = Guest::boot(prepared, &machine, watcher)?;
-    guest.set_up(!options.no_module)?;
+    guest.set_up(true)?;
     let greeting = format!(
         "stty rows {rows} columns {columns}; dmesg | grep dmns_audit: ; \
          echo 'dmns-audit watch | report | check, records: what audit has; load, unload, counter TYPE: the module; \
@@ -137,7 +131,7 @@ pub(crate) fn exec(prepared: &Prepared, options: &Exec) -> Result<ExitCode> {
             }
         }),
     )?;
-    guest.set_up(!options.no_module)?;
+    guest.set_up(true)?;
     let command: Vec<&str> = options.command.iter().map(String::as_str).collect();
     let deadline = guest.age() + Duration::from_secs(options.timeout);
     let ended = guest.run(&command, &[], deadline);

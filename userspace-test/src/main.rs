@@ -13,17 +13,21 @@ mod agent;
 mod attack;
 mod bench;
 mod clock;
+mod config;
 mod diff;
 mod emulation;
 mod expect;
 mod folder;
 mod guest;
+mod image;
 mod initramfs;
 mod interactive;
 mod judge;
 mod kind;
 mod live;
 mod metrics;
+mod needs;
+mod own;
 mod pattern;
 mod prepare;
 mod protocol;
@@ -60,6 +64,8 @@ struct Cli {
     /// machine. The default depends on DMNS_KERNEL: 1; rt: 2, debug: 5, kasan: 12.
     #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u32).range(1..))]
     timeout_multiplier: Option<u32>,
+    #[command(flatten)]
+    kernel: own::Options,
     #[command(subcommand)]
     command: Cmd,
 }
@@ -102,6 +108,14 @@ enum Cmd {
     /// The guest's clock counts instructions (QEMU's -icount), so that a busy machine does not
     /// disturb. It does not count cycles, nor what happens between processors. Takes some minutes.
     Bench(bench::Bench),
+    /// Print the options that a kernel of one's own needs, for the end of its .config.
+    ///
+    /// make defconfig kvm_guest.config; dmns-test kconfig >>.config; make olddefconfig
+    Kconfig {
+        /// Also switch off what no guest needs, so that the kernel is built sooner.
+        #[arg(long)]
+        small: bool,
+    },
     /// Open a shell in a guest, with auditd running and the module loaded.
     ///
     /// In it, `records` shows the records so far and `records -f` follows them; `load`, `unload`
@@ -206,7 +220,7 @@ fn main() -> ExitCode {
         Cmd::Exec(_) => 125,
         _ => 2,
     };
-    match act(cli.command, cli.timeout_multiplier) {
+    match act(cli.command, cli.timeout_multiplier, &cli.kernel) {
         Ok(code) => code,
         Err(e) => {
             eprintln!("dmns-test: {e:#}");
@@ -215,8 +229,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn act(command: Cmd, multiplier: Option<u32>) -> Result<ExitCode> {
-    let prepare = |extras: &Extras<'_>| prepare::prepare(extras, multiplier);
+fn act(command: Cmd, multiplier: Option<u32>, kernel: &own::Options) -> Result<ExitCode> {
+    let chosen = match command {
+        Cmd::Agent { .. } => own::Options::default(),
+        _ => kernel.clone(),
+    }
+    .choose()?;
+    let kind = chosen.kind();
+    let prepare = |extras: &Extras<'_>| prepare::prepare(&chosen, extras, multiplier);
     match command {
         Cmd::Prepare => {
             let prepared = prepare(&Extras::default())?;
@@ -227,22 +247,28 @@ fn act(command: Cmd, multiplier: Option<u32>) -> Result<ExitCode> {
                 "KDIR    {}",
                 prepared.kernel.join("build").display()
             ));
-            say(format!("module  {}", prepared.module.display()));
+            if let Some(module) = &prepared.module {
+                say(format!("module  {}", module.display()));
+            }
             say(format!("guest   {}", prepared.guest.display()));
             Ok(ExitCode::SUCCESS)
         }
         Cmd::List => {
             let images = ["libvirt", "runtimes", "packages"].map(Group::Image);
             for group in [Group::Usual, Group::Long].into_iter().chain(images) {
-                for scenario in find(&[], group)? {
+                for scenario in find(&[], group, kind)? {
                     say(format!("{:<30} {}", scenario.name, scenario.title));
                 }
             }
             Ok(ExitCode::SUCCESS)
         }
-        Cmd::Run(options) => run_scenarios(&options, &prepare),
-        Cmd::Diff(options) => diff_scenarios(&options, &prepare),
-        Cmd::Metrics(options) => take_metrics(&options, &prepare),
+        Cmd::Run(options) => run_scenarios(&options, kind, &prepare),
+        Cmd::Diff(options) => diff_scenarios(&options, kind, &prepare),
+        Cmd::Metrics(options) => take_metrics(&options, kind, &prepare),
+        Cmd::Kconfig { small } => {
+            say(config::fragment(small));
+            Ok(ExitCode::SUCCESS)
+        }
         Cmd::Bench(options) => bench::bench(&prepare(&Extras::default())?, &options),
         Cmd::Shell(options) => interactive::shell(&prepare(&image(&options.image))?, &options),
         Cmd::Exec(options) => interactive::exec(&prepare(&image(&options.image))?, &options),
@@ -253,9 +279,9 @@ fn act(command: Cmd, multiplier: Option<u32>) -> Result<ExitCode> {
     }
 }
 
-fn find(names: &[String], group: Group<'_>) -> Result<Vec<Scenario>> {
+fn find(names: &[String], group: Group<'_>, kind: Kind) -> Result<Vec<Scenario>> {
     let folder = prepare::project()?.join("userspace-test/scenarios");
-    scenario::find(&folder, names, group, Kind::asked())
+    scenario::find(&folder, names, group, kind)
 }
 
 /// Returns what a guest with `image` needs.
@@ -331,8 +357,8 @@ fn run_both(
     Ok((ours, c))
 }
 
-fn diff_scenarios(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
-    let mut scenarios = find(&options.names, Group::Both)?;
+fn diff_scenarios(options: &Both, kind: Kind, prepare: Prepare<'_>) -> Result<ExitCode> {
+    let mut scenarios = find(&options.names, Group::Both, kind)?;
     if options.names.is_empty() {
         scenarios.retain(diff::applies);
     }
@@ -371,8 +397,8 @@ fn diff_scenarios(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
-fn take_metrics(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
-    let mut scenarios = find(&options.names, Group::Both)?;
+fn take_metrics(options: &Both, kind: Kind, prepare: Prepare<'_>) -> Result<ExitCode> {
+    let mut scenarios = find(&options.names, Group::Both, kind)?;
     if options.names.is_empty() {
         scenarios.retain(|scenario| !scenario.metrics.is_empty());
     }
@@ -414,13 +440,13 @@ fn create(path: &Path) -> Result<(File, &Path)> {
     Ok((file, path))
 }
 
-fn run_scenarios(options: &Run, prepare: Prepare<'_>) -> Result<ExitCode> {
+fn run_scenarios(options: &Run, kind: Kind, prepare: Prepare<'_>) -> Result<ExitCode> {
     let group = match &options.image {
         Some(image) => Group::Image(image),
         None if options.long => Group::Long,
         None => Group::Usual,
     };
-    let mut scenarios = find(&options.names, group)?;
+    let mut scenarios = find(&options.names, group, kind)?;
     // Before the run, which may take hours.
     let junit = options.junit.as_deref().map(create).transpose()?;
     if let Some(folder) = &options.keep_logs {
@@ -428,6 +454,7 @@ fn run_scenarios(options: &Run, prepare: Prepare<'_>) -> Result<ExitCode> {
     }
     let share = interactive::shared(options.share.as_deref())?;
     for scenario in &mut scenarios {
+        scenario.named = !options.names.is_empty();
         scenario.share.clone_from(&share);
         scenario.cpus = options.cpus.unwrap_or(scenario.cpus);
         scenario.parallel = options.parallel;
@@ -502,7 +529,7 @@ mod tests {
     fn refused(arguments: &[&str]) -> String {
         let options = run(arguments).expect("arguments");
         let prepare = |_: &Extras<'_>| panic!("prepared");
-        let error = run_scenarios(&options, &prepare).expect_err("refused");
+        let error = run_scenarios(&options, Kind::Stock, &prepare).expect_err("refused");
         format!("{error:#}")
     }
 

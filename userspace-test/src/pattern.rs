@@ -192,6 +192,16 @@ impl Pattern {
 }
 
 impl Expectation {
+    /// Returns the text that a field must be, if it must be one.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        let (Pattern::Some(fields) | Pattern::All(fields)) = &self.pattern;
+        let field = fields.iter().find(|field| field.name == name)?;
+        match &field.value {
+            Template::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// Returns the pattern in the form of messages.
     pub(crate) fn show(&self) -> String {
         let fields = |fields: &[FieldPattern]| {

@@ -207,8 +207,14 @@ pub(crate) fn versions(prepared: &Prepared) -> Vec<String> {
     }
     vec![
         format!(
-            "kernel {} (Debian {}), module by rustc {rustc}",
-            prepared.release, prepared.package
+            "kernel {} ({}{}), {}",
+            prepared.release,
+            if prepared.is_own { "" } else { "Debian " },
+            prepared.package,
+            match prepared.module {
+                Some(_) => format!("module by rustc {rustc}"),
+                None => "no module".to_owned(),
+            }
         ),
         tools
             .into_iter()

@@ -6,6 +6,7 @@ use crate::emulation::Stale;
 use crate::expect::{self, Outcome};
 use crate::guest::{COPY_FILES, DELIVERY, Ended, Guest, Watcher};
 use crate::judge;
+use crate::needs;
 use crate::pattern::Values;
 use crate::prepare::Prepared;
 use crate::report::{Cause, Verdict};
@@ -105,6 +106,10 @@ fn run(
 ) -> Verdict {
     let started = Instant::now();
     let mut verdict = Verdict::new(&scenario.name, &scenario.title);
+    verdict.skipped = needs::lack(prepared, scenario);
+    if verdict.skipped.is_some() {
+        return verdict;
+    }
     if let Err(e) = attempt(prepared, scenario, keep_logs, watcher, shared, &mut verdict) {
         let may_die = Machine::of(scenario).has_threads();
         match e.downcast_ref::<Stale>().filter(|_| may_die) {

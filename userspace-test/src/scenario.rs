@@ -71,6 +71,10 @@ pub(crate) struct Scenario {
     /// The requirements on kernel and tools; without one, the scenario is skipped.
     #[serde(default)]
     pub(crate) requires: Vec<Requirement>,
+    /// The options of the kernel that it needs, without `CONFIG_`, in addition to those of its records
+    /// and commands: see `needs.rs`.
+    #[serde(default)]
+    pub(crate) options: Vec<String>,
     /// The names of the metrics that its steps take.
     #[serde(default)]
     pub(crate) metrics: Vec<String>,
@@ -95,6 +99,9 @@ pub(crate) struct Scenario {
     /// Variables of all steps, from `--set`.
     #[serde(skip)]
     pub(crate) parameters: Vec<(String, String)>,
+    /// Whether it was asked for by name.
+    #[serde(skip)]
+    pub(crate) named: bool,
     /// Whether its records are judged. Not if dm-audit.c is measured, which may lose some.
     #[serde(skip, default = "yes")]
     pub(crate) judged: bool,

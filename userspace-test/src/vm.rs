@@ -162,6 +162,7 @@ impl Vm {
             escape(&prepared.disk(machine.image.as_deref())?)
         ))
         .args(["-device", "virtio-blk-pci,drive=disk"])
+        .args(modules_disk(prepared, machine))
         .args(["-device", "virtio-serial-pci"])
         .arg("-chardev")
         .arg(format!(
@@ -236,6 +237,20 @@ impl Drop for Vm {
         let _ = self.qemu.kill();
         let _ = self.qemu.wait();
     }
+}
+
+/// Returns the options of the disk with the kernel's modules. A guest with systemd has them on its own.
+fn modules_disk(prepared: &Prepared, machine: &Machine) -> Vec<String> {
+    if machine.image.as_deref() == Some(prepare::SYSTEMD) {
+        return Vec::new();
+    }
+    let file = escape(&prepared.modules_disk);
+    vec![
+        "-drive".to_owned(),
+        format!("if=none,id=modules,format=raw,readonly=on,file={file}"),
+        "-device".to_owned(),
+        "virtio-blk-pci,drive=modules".to_owned(),
+    ]
 }
 
 /// Prepends `dmns-audit-record run-guest` to `command`. The guest's name is that of its folder
