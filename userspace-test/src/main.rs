@@ -19,6 +19,7 @@ mod emulation;
 mod expect;
 mod folder;
 mod guest;
+mod identity;
 mod image;
 mod initramfs;
 mod interactive;
@@ -44,6 +45,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
 use guest::Watcher;
 use kind::Kind;
+use own::{Chosen, Module};
 use prepare::{Extras, Prepared};
 use report::{Verdict, say};
 use scenario::{Group, Scenario};
@@ -85,14 +87,16 @@ enum Cmd {
                             dmns-test run --share . ./tests/dmns"
     )]
     Run(Run),
-    /// Run scenarios with the module and without it, and compare what both write, record for
-    /// record.
+    /// Run scenarios with the module and without it, or on two kernels, and compare what both write,
+    /// record for record.
     ///
-    /// The kernel's own emitter of device-mapper records, dm-audit.c, is the judge. Exit status as
-    /// for run.
+    /// The kernel's own emitter of device-mapper records, dm-audit.c, is the judge, or the kernel of
+    /// --against, then also of records of namespaces. Exit status as for run.
     #[command(after_help = "Examples:\n  dmns-test diff\n  \
-                            dmns-test diff --markdown docs/results/differential.md integrity-journal")]
-    Diff(Both),
+                            dmns-test diff --markdown docs/results/differential.md integrity-journal\n  \
+                            dmns-test diff --tree linux-new --against linux-old\n  \
+                            dmns-test diff --against linux-with-records --against-no-module unshare-all")]
+    Diff(Diff),
     /// Run the scenarios that take metrics with the module and without it, and print both side by
     /// side.
     ///
@@ -207,6 +211,47 @@ struct Both {
     jobs: Option<usize>,
 }
 
+/// The options of `diff`.
+#[derive(Args)]
+struct Diff {
+    #[command(flatten)]
+    both: Both,
+    /// Compare with this kernel, not with the same one without the module: a built tree, an image
+    /// with --against-modules, or `debian`.
+    #[arg(long, value_name = "PATH")]
+    against: Option<PathBuf>,
+    /// The modules of an image that --against names.
+    #[arg(long, value_name = "DIR", requires = "against")]
+    against_modules: Option<PathBuf>,
+    /// A dmns_audit.ko that is built for the kernel of --against, instead of building one.
+    #[arg(
+        long,
+        value_name = "KO",
+        requires = "against",
+        conflicts_with = "against_no_module"
+    )]
+    against_module: Option<PathBuf>,
+    /// Do not load the module there: that kernel's own records are compared.
+    #[arg(long, requires = "against")]
+    against_no_module: bool,
+}
+
+impl Diff {
+    /// Finds the kernel to compare with, if it is another.
+    fn against(&self) -> Result<Option<Chosen>> {
+        let Some(path) = &self.against else {
+            return Ok(None);
+        };
+        let options = own::Options::of(
+            path,
+            self.against_modules.clone(),
+            self.against_module.clone(),
+            self.against_no_module,
+        )?;
+        options.choose().map(Some).context("--against")
+    }
+}
+
 fn main() -> ExitCode {
     // The kernel starts /init without arguments.
     if std::process::id() == 1 && std::env::args_os().len() == 1 {
@@ -263,8 +308,14 @@ fn act(command: Cmd, multiplier: Option<u32>, kernel: &own::Options) -> Result<E
             Ok(ExitCode::SUCCESS)
         }
         Cmd::Run(options) => run_scenarios(&options, kind, &prepare),
-        Cmd::Diff(options) => diff_scenarios(&options, kind, &prepare),
-        Cmd::Metrics(options) => take_metrics(&options, kind, &prepare),
+        Cmd::Diff(options) => diff_scenarios(&options, &chosen, multiplier),
+        Cmd::Metrics(options) => {
+            ensure!(
+                chosen.module != Module::None,
+                "metrics compares the module with dm-audit.c: leave out --no-module"
+            );
+            take_metrics(&options, kind, &prepare)
+        }
         Cmd::Kconfig { small } => {
             say(config::fragment(small));
             Ok(ExitCode::SUCCESS)
@@ -326,6 +377,23 @@ fn say_versions(prepared: &Prepared) -> Vec<String> {
     versions
 }
 
+/// Runs scenarios, and returns the verdicts in their order.
+fn run_side(prepared: &Prepared, scenarios: &[Scenario], options: &Both) -> Result<Vec<Verdict>> {
+    let mut verdicts = run::run_all(
+        prepared,
+        scenarios,
+        jobs(options.jobs)?,
+        None,
+        &|_| Watcher::none(),
+        &|verdict| say(verdict.text()),
+    );
+    // A verdict that belongs to no scenario comes last, and is a failure.
+    match verdicts.split_off(scenarios.len()).first() {
+        Some(failed) => bail!("{}", failed.text()),
+        None => Ok(verdicts),
+    }
+}
+
 /// Runs scenarios with the module and without it, in one go: both sides share the guests' time.
 /// Returns the verdicts of both sides, in the order of `scenarios`.
 fn run_both(
@@ -340,55 +408,110 @@ fn run_both(
         scenario
     });
     let all: Vec<_> = scenarios.iter().cloned().chain(without).collect();
-    let verdicts = run::run_all(
-        prepared,
-        &all,
-        jobs(options.jobs)?,
-        None,
-        &|_| Watcher::none(),
-        &|verdict| say(verdict.text()),
-    );
-    // A verdict that belongs to no scenario comes last, and is a failure.
-    if let Some(failed) = verdicts.get(all.len()) {
-        bail!("{}", failed.text());
-    }
-    let mut ours = verdicts;
+    let mut ours = run_side(prepared, &all, options)?;
     let c = ours.split_off(scenarios.len());
     Ok((ours, c))
 }
 
-fn diff_scenarios(options: &Both, kind: Kind, prepare: Prepare<'_>) -> Result<ExitCode> {
-    let mut scenarios = find(&options.names, Group::Both, kind)?;
+/// Returns what `diff` compares, and the names of the sides. Boots a guest on a kernel without the
+/// module, to see whether it writes records of namespaces.
+fn sides(ours: &Prepared, other: &Prepared) -> Result<(diff::Scope, diff::Sides)> {
+    let writes = |side: &Prepared| match side.module {
+        Some(_) => Ok(true),
+        None => run::writes_namespaces(side),
+    };
+    let scope = diff::Scope {
+        namespaces: writes(ours)? && writes(other)?,
+        module: ours.module.is_some() && other.module.is_some(),
+    };
+    let name = |side: &Prepared| match side.module {
+        Some(_) => side.release.clone(),
+        None => format!("{} without the module", side.release),
+    };
+    let (mut judge, judged) = (name(other), name(ours));
+    if judge == judged {
+        judge += " (against)";
+    }
+    Ok((scope, diff::Sides { judge, judged }))
+}
+
+fn diff_scenarios(options: &Diff, chosen: &Chosen, multiplier: Option<u32>) -> Result<ExitCode> {
+    let against = options.against()?;
+    ensure!(
+        against.is_some() || chosen.module != Module::None,
+        "diff compares the module with dm-audit.c: leave out --no-module, or give --against"
+    );
+    let options = &options.both;
+    let mut scenarios = find(&options.names, Group::Both, chosen.kind())?;
+    let extras = Extras {
+        test_modules: against.is_some(),
+        ..Extras::default()
+    };
+    let prepared = prepare::prepare(chosen, &extras, multiplier)?;
+    let other = against
+        .map(|against| prepare::prepare(&against, &extras, multiplier))
+        .transpose()?;
+    let mut versions = say_versions(&prepared);
+    let (scope, sides) = match &other {
+        Some(other) => {
+            say("against:");
+            versions.push("against:".to_owned());
+            versions.extend(say_versions(other));
+            sides(&prepared, other)?
+        }
+        None => {
+            let scope = diff::Scope {
+                namespaces: false,
+                module: false,
+            };
+            (scope, diff::Sides::c_and_module())
+        }
+    };
     if options.names.is_empty() {
-        scenarios.retain(diff::applies);
+        scenarios.retain(|scenario| diff::applies(scenario, scope));
     }
     for scenario in &scenarios {
         ensure!(
-            diff::applies(scenario),
-            "{}: dm-audit.c can only judge scenarios that expect device-mapper records and nothing \
-             else, begin with the module loaded, and do not have diff = false",
-            scenario.name
+            diff::applies(scenario, scope),
+            "{}: only scenarios can be compared that expect records that both sides write ({}) and nothing \
+             else, begin with the module loaded, use it only where both sides have it, and do not have diff = false",
+            scenario.name,
+            match scope.namespaces {
+                true => "device-mapper, namespaces",
+                false => "device-mapper",
+            }
         );
     }
-    let prepared = prepare(&Extras::default())?;
-    let versions = say_versions(&prepared);
-    let (ours, c) = run_both(&prepared, &scenarios, options, true)?;
+    let (ours, c) = match &other {
+        Some(other) => (
+            run_side(&prepared, &scenarios, options)?,
+            run_side(other, &scenarios, options)?,
+        ),
+        None => run_both(&prepared, &scenarios, options, true)?,
+    };
     let (_, mut failed) = report::summary(&ours);
     failed += report::summary(&c).1;
     let mut results = Vec::new();
     for (ours, c) in ours.iter().zip(&c) {
+        if ours.skipped.is_some() || c.skipped.is_some() {
+            continue;
+        }
         let pairs = diff::compare(
-            &diff::Record::all(&c.records),
-            &diff::Record::all(&ours.records),
+            &diff::Record::all(&c.records, scope),
+            &diff::Record::all(&ours.records, scope),
         );
         say(format!("\n{}: {}", ours.name, ours.title));
         for pair in &pairs {
-            say(format!("  {:<8} {}", pair.verdict(), pair.record().body()));
+            say(format!(
+                "  {:<8} {}",
+                pair.verdict(&sides),
+                pair.record().body()
+            ));
         }
         failed += pairs.iter().filter(|pair| !pair.is_equal()).count();
         results.push((ours.name.clone(), pairs));
     }
-    let table = diff::markdown(&results, &versions);
+    let table = diff::markdown(&results, &versions, &sides);
     report::write_markdown(options.markdown.as_deref(), &table)?;
     let pairs: usize = results.iter().map(|(_, pairs)| pairs.len()).sum();
     say(format!(
@@ -463,6 +586,9 @@ fn run_scenarios(options: &Run, kind: Kind, prepare: Prepare<'_>) -> Result<Exit
     let scenarios = repeated(scenarios, options.repeat);
     let mut prepared = prepare_for(&scenarios, prepare)?;
     prepared.guest_log.clone_from(&options.guest_log);
+    if prepared.module.is_none() && scenarios.iter().any(needs::probes_namespaces) {
+        prepared.writes_namespaces = run::writes_namespaces(&prepared)?;
+    }
     // If all wait for an image, they cannot be run without it.
     if scenarios.iter().all(|scenario| scenario.image.is_some()) {
         if let Some(failed) = prepared.failed_image() {

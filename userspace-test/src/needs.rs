@@ -71,10 +71,23 @@ pub(crate) fn lack(prepared: &Prepared, scenario: &Scenario) -> Option<String> {
             ));
         }
     }
+    if !prepared.writes_namespaces && probes_namespaces(scenario) {
+        return Some(
+            "the kernel writes no NS_INIT_UTS for `unshare --uts true`, and there is no module"
+                .to_owned(),
+        );
+    }
     if !scenario.modules.is_empty() && prepared.test_modules.is_none() {
         return Some("its test modules need a tree to be built against: --tree".to_owned());
     }
     None
+}
+
+/// Returns whether it is skipped where nothing records namespaces: it expects such records, and was
+/// not asked for by name.
+pub(crate) fn probes_namespaces(scenario: &Scenario) -> bool {
+    let mut expected = scenario.steps.iter().flat_map(|step| &step.expected);
+    !scenario.named && expected.any(|expected| expected.record.starts_with("NS_"))
 }
 
 /// Returns the first word of its steps that is of no use without the module.

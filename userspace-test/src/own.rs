@@ -98,6 +98,32 @@ impl Chosen {
 }
 
 impl Options {
+    /// Returns the options for the kernel that is a tree or an image at `path`, or `debian`.
+    pub(crate) fn of(
+        path: &Path,
+        modules: Option<PathBuf>,
+        module: Option<PathBuf>,
+        no_module: bool,
+    ) -> Result<Self> {
+        let own = (path != Path::new("debian")).then(|| path.to_owned());
+        let (tree, kernel) = match own {
+            Some(path) if path.is_dir() => (Some(path), None),
+            other => (None, other),
+        };
+        ensure!(
+            kernel.is_some() == modules.is_some(),
+            "{}: an image needs --against-modules, and nothing else takes it",
+            path.display()
+        );
+        Ok(Self {
+            tree,
+            kernel,
+            modules,
+            module,
+            no_module,
+        })
+    }
+
     /// Finds what the options name, and checks that it fits.
     pub(crate) fn choose(&self) -> Result<Chosen> {
         let given = |path: &Path| {

@@ -39,6 +39,8 @@ pub(crate) struct Prepared {
     pub(crate) guest_log: Option<PathBuf>,
     /// `dmns_audit.ko`, unless the kernel writes the records.
     pub(crate) module: Option<PathBuf>,
+    /// Whether namespaces are recorded, by the module or by the kernel.
+    pub(crate) writes_namespaces: bool,
     /// The kernel's version, as `uname -r` says it.
     pub(crate) release: String,
     /// Debian's version of it, or the build that it calls itself.
@@ -236,6 +238,7 @@ pub(crate) fn prepare(
         config,
         is_own: chosen.own.is_some(),
         modules_disk,
+        writes_namespaces: true,
         guest,
         images,
         guest_log: None,

@@ -14,6 +14,7 @@ use crate::scenario::{GuestUse, Requirement, Scenario, Step};
 use crate::shared::{self, Shared};
 use crate::vm::Machine;
 use anyhow::{Context, Result, anyhow, bail};
+use dmns_audit_log::line::Line;
 use std::cmp::Reverse;
 use std::fmt;
 use std::fs;
@@ -88,6 +89,21 @@ pub(crate) fn run_all(
         .unwrap_or_else(PoisonError::into_inner);
     verdicts.sort_by_key(|(i, _)| *i);
     verdicts.into_iter().map(|(_, verdict)| verdict).collect()
+}
+
+/// Boots a guest, and returns whether its kernel writes records of namespaces.
+pub(crate) fn writes_namespaces(prepared: &Prepared) -> Result<bool> {
+    let mut guest = Guest::boot(prepared, &Machine::default(), Watcher::none())?;
+    guest.set_up(false)?;
+    guest.must("unshare --uts true")?;
+    guest.mark()?;
+    let uts = |line: &String| {
+        let ty = Line::parse(line).and_then(|line| line.record_type());
+        ty.is_some_and(|ty| ty.name() == "NS_INIT_UTS")
+    };
+    let writes = guest.log.iter().any(uts);
+    guest.power_off()?;
+    Ok(writes)
 }
 
 /// Takes the first of `queue` that is ready, else the first.
