@@ -87,6 +87,7 @@ vm: ## Open a shell in a guest, module loaded
 module: ## Build the module: for Debian's kernel, or with KDIR= for a prepared tree and its toolchain
 ifdef KDIR
 	$(MAKE) -C kmod KDIR=$(KDIR) --no-print-directory
+	@scripts/build/hooks.sh $(KDIR)
 else
 	@$(DMNS_TEST) prepare
 endif

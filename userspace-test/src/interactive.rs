@@ -2,6 +2,7 @@
 
 //! `dmns-test shell` and `dmns-test exec`: a guest for a user, or for a script.
 
+use crate::decode;
 use crate::guest::{Guest, Happening, Watcher};
 use crate::live;
 use crate::prepare::Prepared;
@@ -150,7 +151,10 @@ pub(crate) fn exec(prepared: &Prepared, options: &Exec) -> Result<ExitCode> {
     let mut kernel_log = guest.must("dmesg")?;
     kernel_log.push_str(&guest.power_off()?);
     if let Some(splat) = crate::judge::splat(&kernel_log) {
-        bail!("the kernel log has a splat:\n{splat}");
+        bail!(
+            "the kernel log has a splat:\n{}",
+            decode::explained(prepared, &splat)
+        );
     }
     Ok(ExitCode::from(
         u8::try_from(ended.status).unwrap_or(u8::MAX),

@@ -14,6 +14,7 @@ mod attack;
 mod bench;
 mod clock;
 mod config;
+mod decode;
 mod diff;
 mod emulation;
 mod expect;
@@ -47,7 +48,7 @@ use guest::Watcher;
 use kind::Kind;
 use own::{Chosen, Module};
 use prepare::{Extras, Prepared};
-use report::{Verdict, say};
+use report::{Cause, Outcome, Verdict, say};
 use scenario::{Group, Scenario};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -161,6 +162,10 @@ struct Run {
     /// Write a JUnit report here too.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// End with the exit status that `git bisect run` expects: 0 if what ran passed, 1 if something
+    /// failed, 125 if nothing could be judged: no kernel, no module, no boot, or all skipped.
+    #[arg(long)]
+    bisect: bool,
     /// Report in KTAP on standard output.
     #[arg(long)]
     ktap: bool,
@@ -261,8 +266,9 @@ fn main() -> ExitCode {
         return code;
     }
     let cli = Cli::parse();
-    let failed = match cli.command {
+    let failed = match &cli.command {
         Cmd::Exec(_) => 125,
+        Cmd::Run(options) if options.bisect => UNTESTABLE,
         _ => 2,
     };
     match act(cli.command, cli.timeout_multiplier, &cli.kernel) {
@@ -444,7 +450,7 @@ fn diff_scenarios(options: &Diff, chosen: &Chosen, multiplier: Option<u32>) -> R
     let options = &options.both;
     let mut scenarios = find(&options.names, Group::Both, chosen.kind())?;
     let extras = Extras {
-        test_modules: against.is_some(),
+        test_modules: against.is_some() && scenarios.iter().any(|s| !s.modules.is_empty()),
         ..Extras::default()
     };
     let prepared = prepare::prepare(chosen, &extras, multiplier)?;
@@ -636,7 +642,27 @@ fn run_scenarios(options: &Run, kind: Kind, prepare: Prepare<'_>) -> Result<Exit
     if let Some(failed) = prepared.failed_image() {
         return Err(failed);
     }
-    Ok(ExitCode::from(u8::from(failed > 0)))
+    Ok(match options.bisect {
+        true => ExitCode::from(bisected(&verdicts)),
+        false => ExitCode::from(u8::from(failed > 0)),
+    })
+}
+
+/// The exit status by which `git bisect run` skips a commit.
+const UNTESTABLE: u8 = 125;
+
+/// Returns the exit status that `git bisect run` expects.
+fn bisected(verdicts: &[Verdict]) -> u8 {
+    let mut status = UNTESTABLE;
+    for verdict in verdicts {
+        match (verdict.outcome(), verdict.cause) {
+            (Outcome::Failed(_), Some(Cause::Boot)) => return UNTESTABLE,
+            (Outcome::Failed(_), _) => return 1,
+            (Outcome::Passed, _) => status = 0,
+            (Outcome::Skipped(_), _) => {}
+        }
+    }
+    status
 }
 
 #[cfg(test)]
@@ -657,6 +683,30 @@ mod tests {
         let prepare = |_: &Extras<'_>| panic!("prepared");
         let error = run_scenarios(&options, Kind::Stock, &prepare).expect_err("refused");
         format!("{error:#}")
+    }
+
+    #[test]
+    fn git_bisect_skips_a_commit_that_nothing_can_be_judged_of() {
+        let passed = || Verdict::new("a", "a");
+        let skipped = || Verdict {
+            skipped: Some("no option".to_owned()),
+            ..passed()
+        };
+        let failed = |cause| {
+            let mut verdict = passed();
+            verdict.fail(cause, ["a problem".to_owned()]);
+            verdict
+        };
+        for (verdicts, status) in [
+            (vec![passed(), skipped()], 0),
+            (vec![skipped()], 125),
+            (vec![], 125),
+            (vec![passed(), failed(Cause::Records)], 1),
+            (vec![failed(Cause::Kernel), failed(Cause::Boot)], 1),
+            (vec![failed(Cause::Boot)], 125),
+        ] {
+            assert_eq!(bisected(&verdicts), status, "{verdicts:?}");
+        }
     }
 
     #[test]

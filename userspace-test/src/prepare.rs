@@ -30,6 +30,8 @@ pub(crate) struct Prepared {
     pub(crate) is_own: bool,
     /// The disk with its modules.
     pub(crate) modules_disk: PathBuf,
+    /// The build root.
+    pub(crate) root: PathBuf,
     /// The guest's disk.
     pub(crate) guest: PathBuf,
     /// The disks of the guests that ask for one of their own (`image = "libvirt"`), by name.
@@ -180,6 +182,9 @@ pub(crate) fn prepare(
         Some(own) => script("kernel", "own-kernel.sh", &arguments(&root, own))?,
         None => script("kernel", "kernel.sh", &[&root])?,
     };
+    if let (Some(tree), Module::Built) = (tree_of(chosen), &chosen.module) {
+        script("functions", "hooks.sh", &[tree])?;
+    }
     let guest = script("guest image", "guest.sh", &[&root])?;
     let module = match &chosen.module {
         Module::Built => Some(script("module", "module.sh", &[&root, &kernel])?),
@@ -187,7 +192,7 @@ pub(crate) fn prepare(
         Module::None => None,
     };
     // What others are built against.
-    let has_tree = chosen.own.as_ref().is_none_or(|own| own.tree.is_some());
+    let has_tree = chosen.own.is_none() || tree_of(chosen).is_some();
     let control = match kind.complains() && has_tree {
         true => Some(script("control", "control.sh", &[&root, &kernel])?),
         false => None,
@@ -218,6 +223,7 @@ pub(crate) fn prepare(
         .map(|&name| (name.to_owned(), Image::default()))
         .collect();
     let making = images.clone();
+    let build_root = root.clone();
     let (made_in, for_kernel) = (root, kernel.clone());
     thread::spawn(move || {
         for (name, image) in &making {
@@ -235,6 +241,7 @@ pub(crate) fn prepare(
         release,
         package,
         kernel,
+        root: build_root,
         config,
         is_own: chosen.own.is_some(),
         modules_disk,
@@ -248,6 +255,11 @@ pub(crate) fn prepare(
         control,
         test_modules,
     })
+}
+
+/// Returns the tree of a kernel that is not Debian's.
+fn tree_of(chosen: &Chosen) -> Option<&Path> {
+    chosen.own.as_ref()?.tree.as_deref()
 }
 
 /// Returns the arguments of `own-kernel.sh`.

@@ -2,6 +2,7 @@
 
 //! `dmns-test run`: runs scenarios and judges them.
 
+use crate::decode;
 use crate::emulation::Stale;
 use crate::expect::{self, Outcome};
 use crate::guest::{COPY_FILES, DELIVERY, Ended, Guest, Watcher};
@@ -132,13 +133,20 @@ fn run(
             Some(stale) => verdict.skipped = Some(stale.to_string()),
             None => {
                 let chain: Vec<_> = e.chain().map(ToString::to_string).collect();
-                let cause = match e.downcast_ref::<Splat>() {
-                    Some(_) => Cause::Kernel,
-                    None => Cause::Guest,
+                let cause = if e.downcast_ref::<NotBooted>().is_some() {
+                    Cause::Boot
+                } else if e.downcast_ref::<Splat>().is_some() {
+                    Cause::Kernel
+                } else {
+                    Cause::Guest
                 };
                 verdict.fail(cause, [chain.join("\n")]);
             }
         }
+    }
+    if !verdict.problems.is_empty() {
+        let places = decode::places(prepared, &verdict.problems.join("\n"));
+        verdict.problems.extend(places);
     }
     verdict.time = started.elapsed();
     verdict
@@ -158,7 +166,7 @@ fn attempt(
     };
     let mut guest = match taken {
         Some(taken) => taken.take(watcher),
-        None => Guest::boot(prepared, &Machine::of(scenario), watcher)?,
+        None => Guest::boot(prepared, &Machine::of(scenario), watcher).context(NotBooted)?,
     };
     let start = if guest.whole { 0 } else { guest.log.len() };
     let result = drive(&mut guest, scenario, verdict);
@@ -197,6 +205,16 @@ fn attempt(
         verdict.fail(Cause::Kernel, splat(&console));
     }
     Ok(())
+}
+
+/// A guest that did not boot.
+#[derive(Debug)]
+struct NotBooted;
+
+impl fmt::Display for NotBooted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the guest did not boot")
+    }
 }
 
 /// A splat on the console of a guest that failed.
