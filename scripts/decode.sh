@@ -8,6 +8,12 @@ root=$1 kernel=$2 object=$3 place=$4
 DMNS_BIND="$(cat "$kernel/bind" 2>/dev/null || true) $(dirname "$object")"
 export DMNS_BIND
 tree=$(readlink -f "$kernel/build")
-# From the line that has FUNCTION+OFFSET/SIZE on: " at kernel/audit.c:12", or with the tree's path before it.
-"$PROJECT/scripts/in-root.sh" "$root" "$tree/scripts/faddr2line" "$object" "$place" 2>/dev/null |
-	sed -n -e "s#$tree/##" -e '/:$/d' -e '/^$/d' -e 's/^ *//p' >&3 || true
+# lines PLACE - "dmns_oops_ctr at dmns_oops.c:12", and those of callers that it is inlined in.
+lines() {
+	"$PROJECT/scripts/in-root.sh" "$root" "$tree/scripts/faddr2line" "$object" "$1" 2>/dev/null |
+		sed -n -e '/^skipping/d' -e "s#$tree/##" -e 's#[.]partial/#/#' -e 's/^ *//' -e '/ at .*:[0-9?]/p'
+}
+found=$(lines "$place") || true
+# The size in a report may include padding, which the file does not have.
+[ -n "$found" ] || found=$(lines "${place%/*}") || true
+[ -z "$found" ] || result "$found"

@@ -12,6 +12,7 @@
 mod agent;
 mod attack;
 mod bench;
+mod calls;
 mod clock;
 mod config;
 mod decode;

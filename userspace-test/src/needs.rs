@@ -11,15 +11,12 @@ use crate::scenario::Scenario;
 use std::collections::BTreeSet;
 
 /// The options that commands and other words of steps need.
-const WORDS: [(&str, &[&str]); 17] = [
+const WORDS: [(&str, &[&str]); 14] = [
     ("aesni-intel", &["CRYPTO_AES_NI_INTEL"]),
     ("bpftrace", &["BPF_SYSCALL", "DEBUG_INFO_BTF"]),
     ("cryptsetup", &["DM_CRYPT"]),
     ("faults", &["FAULT_INJECTION_STACKTRACE_FILTER"]),
     ("fuse", &["FUSE_FS"]),
-    ("i386_clone", &["IA32_EMULATION"]),
-    ("i386_setns", &["IA32_EMULATION"]),
-    ("i386_unshare", &["IA32_EMULATION"]),
     ("integritysetup", &["DM_INTEGRITY"]),
     ("livepatch", &["LIVEPATCH"]),
     ("losetup", &["BLK_DEV_LOOP"]),
