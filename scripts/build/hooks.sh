@@ -41,7 +41,9 @@ symbols | sort -u >"$work/symbols"
 
 release=$(cat "$kdir/include/config/kernel.release" 2>/dev/null || echo "$kdir")
 printf 'functions that the module attaches to in %s (%s):\n' "$release" "$(cat "$work/sources")"
-awk -v dm="$(cat "$work/dm" 2>/dev/null)" '
+audit=y
+grep -q '^CONFIG_DM_AUDIT=y' "$kdir/.config" || audit=
+awk -v dm="$(cat "$work/dm" 2>/dev/null)" -v audit="$audit" '
 	function row(state, name, note) {
 		printf "  %-9s %-28s %s%s\n", state, name, file, note
 	}
@@ -51,11 +53,12 @@ awk -v dm="$(cat "$work/dm" 2>/dev/null)" '
 	{
 		# All names of the row: the first that the kernel has serves.
 		rest = $0
-		found = missing = close_to = ""
+		found = missing = close_to = omitted = ""
 		while (match(rest, /(c|dm_mod!\()"[^"]+"/)) {
 			name = substr(rest, RSTART, RLENGTH)
 			rest = substr(rest, RSTART + RLENGTH)
 			in_dm = name ~ /^dm_mod/ && dm == "m"
+			omitted = name ~ /^dm_mod/ && !audit
 			gsub(/^[^"]*"|"$/, "", name)
 			from = in_dm ? "dm_mod" : "vmlinux"
 			first = missing == "" && found == "" ? name : first
@@ -74,7 +77,9 @@ awk -v dm="$(cat "$work/dm" 2>/dev/null)" '
 		if (first == "")
 			next
 		rows++
-		if (found != "")
+		if (omitted)
+			row("not built", first, ": CONFIG_DM_AUDIT is not set")
+		else if (found != "")
 			row("found", found, missing == "" ? "" : ", in place of " missing)
 		else if (unknown)
 			row("unknown", first, "")

@@ -112,6 +112,9 @@ fn options(scenario: &Scenario) -> BTreeSet<String> {
     let mut options: BTreeSet<String> = scenario.options.iter().cloned().collect();
     for step in &scenario.steps {
         for expected in &step.expected {
+            if expected.record.starts_with("DM_") {
+                options.insert("DM_AUDIT".to_owned());
+            }
             if let Some(target) = expected.text("module") {
                 options.insert(format!("DM_{}", target.to_uppercase()));
             }
@@ -150,7 +153,7 @@ mod tests {
 
     fn without(option: &str) -> Config {
         Config::of(
-            ["DM_INTEGRITY", "DM_CRYPT", "BLK_DEV_LOOP", "UTS_NS"]
+            ["DM_AUDIT", "DM_INTEGRITY", "DM_CRYPT", "BLK_DEV_LOOP", "UTS_NS"]
                 .into_iter()
                 .filter(|name| *name != option),
         )
@@ -164,6 +167,8 @@ mod tests {
             lacks_option(&without("DM_INTEGRITY"), &hmac).as_deref(),
             Some("the kernel is built without CONFIG_DM_INTEGRITY")
         );
+        let fedora = lacks_option(&without("DM_AUDIT"), &hmac).expect("dm-audit.c");
+        assert!(fedora.ends_with("CONFIG_DM_AUDIT"), "{fedora}");
         let each = lacks_option(&without("UTS_NS"), &scenario("unshare-each-kind"));
         let each = each.expect("kinds");
         for option in ["CONFIG_UTS_NS", "CONFIG_TIME_NS", "CONFIG_CGROUPS"] {

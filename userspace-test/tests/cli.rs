@@ -55,7 +55,7 @@ fn script(name: &str) -> Command {
 fn each_function_that_the_module_attaches_to_is_looked_for_in_a_tree() -> io::Result<()> {
     let tree = tempfile::tempdir()?;
     let write = |name: &str, text: &str| fs::write(tree.path().join(name), text);
-    write(".config", "CONFIG_BLK_DEV_DM=m\n")?;
+    write(".config", "CONFIG_BLK_DEV_DM=m\nCONFIG_DM_AUDIT=y\n")?;
     write(
         "System.map",
         "ffffffff81000000 T copy_namespaces\nffffffff81000010 t audit_log_exit.isra.0\n\
@@ -81,6 +81,10 @@ fn each_function_that_the_module_attaches_to_is_looked_for_in_a_tree() -> io::Re
     let renamed = row("audit_log_exit");
     assert!(renamed.starts_with("  NOT FOUND audit_log_exit "), "{said}");
     assert!(renamed.contains("is it audit_log_exit.isra.0 now?"));
+    write(".config", "CONFIG_BLK_DEV_DM=m\n")?;
+    let output = script("build/hooks.sh").arg(tree.path()).output()?;
+    let without = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(without.contains("  not built dm_audit_log_ti "), "{without}");
     // Every row of the table is one of the answer.
     let table = include_str!("../../kmod/hooks.rs");
     let rows = |line: &&str| line.contains("hook(") && line.contains('"');
