@@ -66,18 +66,21 @@ pub(crate) enum Pair {
 
 /// Returns whether the two sides can be compared by a scenario. It expects records that both sides
 /// write, and no others, begins with the module loaded, uses it only where both have it, and does
-/// not have `diff = false`.
+/// not have `diff = false`. How many namespaces it creates does not depend on chance.
 pub(crate) fn applies(scenario: &Scenario, scope: Scope) -> bool {
-    let mut types = scenario
+    let mut expected = scenario
         .steps
         .iter()
         .flat_map(|step| &step.expected)
-        .filter_map(|expected| RecordType::from_name(&expected.record))
+        .map(|expected| (RecordType::from_name(&expected.record), expected))
+        .filter(|(ty, expected)| ty.is_some() || expected.record.starts_with("NS_"))
         .peekable();
     scenario.module
         && scenario.diff
-        && types.peek().is_some()
-        && types.all(|ty| is_dm(ty) || scope.namespaces)
+        && expected.peek().is_some()
+        && expected.all(|(ty, expected)| {
+            ty.is_some_and(is_dm) || scope.namespaces && expected.min == expected.max
+        })
         && (scope.module || needs::module_word(scenario).is_none())
 }
 
@@ -302,11 +305,33 @@ pub(crate) fn markdown(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     const DM: Scope = Scope {
         namespaces: false,
         module: false,
     };
+
+    #[test]
+    fn a_scenario_is_compared_where_both_sides_write_its_records() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        let scope = |namespaces, module| Scope { namespaces, module };
+        for (name, without, kernels, emitter) in [
+            ("integrity-hmac", true, true, true),
+            ("unshare-all", false, true, true),
+            // NS_DEL_*, so many.
+            ("ns-all-paths", false, true, true),
+            // At least so many.
+            ("ns-balance", false, false, false),
+            // It switches the module's level.
+            ("info-levels", false, true, false),
+        ] {
+            let scenario = Scenario::load(&folder.join(format!("{name}.toml"))).expect(name);
+            let applies = [(false, false), (true, true), (true, false)]
+                .map(|(namespaces, module)| applies(&scenario, scope(namespaces, module)));
+            assert_eq!(applies, [without, kernels, emitter], "{name}");
+        }
+    }
 
     #[test]
     fn namespaces_are_compared_by_name_and_their_deletions_in_any_order() {

@@ -327,6 +327,9 @@ fn act(command: Cmd, multiplier: Option<u32>, kernel: &own::Options) -> Result<E
             say(config::fragment(small));
             Ok(ExitCode::SUCCESS)
         }
+        Cmd::Bench(_) if chosen.module == Module::None => {
+            bail!("bench measures the module: leave out --no-module")
+        }
         Cmd::Bench(options) => bench::bench(&prepare(&Extras::default())?, &options),
         Cmd::Shell(options) => interactive::shell(&prepare(&image(&options.image))?, &options),
         Cmd::Exec(options) => interactive::exec(&prepare(&image(&options.image))?, &options),

@@ -153,9 +153,15 @@ mod tests {
 
     fn without(option: &str) -> Config {
         Config::of(
-            ["DM_AUDIT", "DM_INTEGRITY", "DM_CRYPT", "BLK_DEV_LOOP", "UTS_NS"]
-                .into_iter()
-                .filter(|name| *name != option),
+            [
+                "DM_AUDIT",
+                "DM_INTEGRITY",
+                "DM_CRYPT",
+                "BLK_DEV_LOOP",
+                "UTS_NS",
+            ]
+            .into_iter()
+            .filter(|name| *name != option),
         )
     }
 

@@ -6,6 +6,7 @@
 //! order, shows their progress, and keeps two runs from doing the same at once.
 
 use crate::config::Config;
+use crate::image;
 use crate::kind::{Kind, TimeoutMultiplier};
 use crate::own::{Chosen, Module, Own};
 use anyhow::{Context, Result, bail};
@@ -188,7 +189,14 @@ pub(crate) fn prepare(
     let guest = script("guest image", "guest.sh", &[&root])?;
     let module = match &chosen.module {
         Module::Built => Some(script("module", "module.sh", &[&root, &kernel])?),
-        Module::Given(path) => Some(path.clone()),
+        Module::Given(path) => {
+            let image = image::Image::read(&kernel.join("vmlinuz"))?;
+            let bytes = fs::read(path).with_context(|| path.display().to_string())?;
+            if let Some(why) = image.refuses(&bytes) {
+                bail!("{}: {why}", path.display());
+            }
+            Some(path.clone())
+        }
         Module::None => None,
     };
     // What others are built against.

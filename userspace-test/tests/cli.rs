@@ -84,7 +84,10 @@ fn each_function_that_the_module_attaches_to_is_looked_for_in_a_tree() -> io::Re
     write(".config", "CONFIG_BLK_DEV_DM=m\n")?;
     let output = script("build/hooks.sh").arg(tree.path()).output()?;
     let without = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(without.contains("  not built dm_audit_log_ti "), "{without}");
+    assert!(
+        without.contains("  not built dm_audit_log_ti "),
+        "{without}"
+    );
     // Every row of the table is one of the answer.
     let table = include_str!("../../kmod/hooks.rs");
     let rows = |line: &&str| line.contains("hook(") && line.contains('"');
