@@ -11,8 +11,7 @@ use crate::scenario::Scenario;
 use std::collections::BTreeSet;
 
 /// The options that commands and other words of steps need.
-const WORDS: [(&str, &[&str]); 14] = [
-    ("aesni-intel", &["CRYPTO_AES_NI_INTEL"]),
+const WORDS: [(&str, &[&str]); 13] = [
     ("bpftrace", &["BPF_SYSCALL", "DEBUG_INFO_BTF"]),
     ("cryptsetup", &["DM_CRYPT"]),
     ("faults", &["FAULT_INJECTION_STACKTRACE_FILTER"]),
