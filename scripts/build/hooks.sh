@@ -44,6 +44,13 @@ printf 'functions that the module attaches to in %s (%s):\n' "$release" "$(cat "
 audit=y
 grep -q '^CONFIG_DM_AUDIT=y' "$kdir/.config" || audit=
 awk -v dm="$(cat "$work/dm" 2>/dev/null)" -v audit="$audit" '
+	# A symbol that has the name in its own.
+	function like(name, i) {
+		sub(/^_+/, "", name)
+		for (i = 1; i <= count; i++)
+			if (index(names[i], name) && names[i] !~ /^__(pfx|cfi)_/)
+				return names[i]
+	}
 	function row(state, name, note) {
 		printf "  %-9s %-28s %s%s\n", state, name, file, note
 	}
@@ -53,7 +60,7 @@ awk -v dm="$(cat "$work/dm" 2>/dev/null)" -v audit="$audit" '
 	{
 		# All names of the row: the first that the kernel has serves.
 		rest = $0
-		found = missing = close_to = omitted = ""
+		found = missing = omitted = ""
 		while (match(rest, /(c|dm_mod!\()"[^"]+"/)) {
 			name = substr(rest, RSTART, RLENGTH)
 			rest = substr(rest, RSTART + RLENGTH)
@@ -68,11 +75,6 @@ awk -v dm="$(cat "$work/dm" 2>/dev/null)" -v audit="$audit" '
 				missing = missing (missing == "" ? "" : ", ") name
 			if (!(from in owner))
 				unknown = 1
-			bare = name
-			sub(/^_+/, "", bare)
-			for (i = 1; i <= count && close_to == ""; i++)
-				if (names[i] != name && index(names[i], bare) && names[i] !~ /^__(pfx|cfi)_/)
-					close_to = names[i]
 		}
 		if (first == "")
 			next
@@ -84,6 +86,7 @@ awk -v dm="$(cat "$work/dm" 2>/dev/null)" -v audit="$audit" '
 		else if (unknown)
 			row("unknown", first, "")
 		else {
+			close_to = like(first)
 			row("NOT FOUND", missing, close_to == "" ? "" : ": is it " close_to " now? Only a function of exactly this name can be attached to")
 			lacks = 1
 		}
