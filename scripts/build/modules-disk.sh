@@ -13,8 +13,8 @@ if [ ! -e "$disk" ]; then
 	mkdir -p "$CACHE/modules-disk"
 	fresh "$disk"
 	# `build` and `source` lead to trees that no guest has.
-	mkdir -p "$disk.partial/usr/lib/modules"
-	cp -r --no-dereference "$modules" "$disk.partial/usr/lib/modules/$release"
+	mkdir -p "$disk.partial/usr/lib/modules/$release"
+	cp -r --no-dereference "$modules/." "$disk.partial/usr/lib/modules/$release"
 	rm -f "$disk.partial/usr/lib/modules/$release/build" "$disk.partial/usr/lib/modules/$release/source"
 	"$PROJECT/scripts/in-root.sh" "$root" mkfs.erofs --quiet --all-root "$disk.image" "$disk.partial"
 	as_root rm -rf "$disk.partial"

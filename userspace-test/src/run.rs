@@ -145,11 +145,11 @@ fn run(
             }
         }
     }
+    verdict.time = started.elapsed();
     if !verdict.problems.is_empty() {
         let places = decode::places(prepared, &verdict.problems.join("\n"));
         verdict.problems.extend(places);
     }
-    verdict.time = started.elapsed();
     verdict
 }
 
