@@ -10,8 +10,7 @@ module=$CACHE/control/$(cat "$kernel/release")-$key
 if [ ! -d "$module" ]; then
 	fresh "$module"
 	cp "$source/Kbuild" "$source/dmns_control.rs" "$module.partial/"
-	cc=$(cat "$kernel/cc")
-	with_kernel "$root" "$kernel" make -C "$(readlink -f "$kernel/build")" M="$module.partial" CC="$cc" modules
+	with_kernel "$root" "$kernel" make -C "$(readlink -f "$kernel/build")" M="$module.partial" $(make_arguments "$kernel") modules
 	keep "$module"
 fi
 result "$module/dmns_control.ko"

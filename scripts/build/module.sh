@@ -15,9 +15,8 @@ module=$CACHE/module/$(cat "$kernel/release")-$key
 if [ ! -d "$module" ]; then
 	fresh "$module"
 	(cd "$PROJECT" && tar -c $source) | tar -x -C "$module.partial"
-	cc=$(cat "$kernel/cc")
 	with_kernel "$root" "$kernel" make -C "$module.partial/kmod" KDIR="$(readlink -f "$kernel/build")" \
-		CC="$cc" HOSTCC="$cc" "$@"
+		$(make_arguments "$kernel") "$@"
 	keep "$module"
 	# The last few are enough to go back and forth between two checkouts.
 	prune "$CACHE/module" 8
