@@ -5,6 +5,7 @@
 . "$(dirname "$0")/../common.sh"
 
 root=$1 name=${2:-}
+[ "$ARCH" = amd64 ] || exec "$PROJECT/scripts/build/guest-$ARCH.sh" "$@" >&3
 
 # What the scenarios call. bpftrace is there to hold a function that the module wants, python3-audit to read
 # records with libauparse, bubblewrap and stress-ng to make namespaces.

@@ -568,7 +568,12 @@ fn tail(text: &str, lines: usize) -> String {
 
 /// Reads a program that the guest runs. The guest does not have the host's libraries, so it must
 /// need none.
-fn program(path: &Path) -> Result<Vec<u8>> {
+fn program(own: &Path) -> Result<Vec<u8>> {
+    // Those for another architecture are in a folder of their own.
+    let path = &match std::env::var_os("DMNS_PROGRAMS") {
+        Some(folder) => Path::new(&folder).join(own.file_name().unwrap_or_default()),
+        None => own.to_owned(),
+    };
     let program = fs::read(path)
         .with_context(|| format!("{}: was it built anew meanwhile?", path.display()))?;
     ensure!(

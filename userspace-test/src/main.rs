@@ -11,6 +11,7 @@
 
 mod agent;
 mod attack;
+mod arch;
 mod bench;
 mod calls;
 mod clock;

@@ -2,6 +2,7 @@
 
 //! QEMU: one process, one guest.
 
+use crate::arch::Arch;
 use crate::clock::Clock;
 use crate::folder::Folder;
 use crate::kind::Kind;
@@ -18,8 +19,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
-
-const QEMU: &str = "qemu-system-x86_64";
 
 /// The timeout of QEMU's port.
 const START: Duration = Duration::from_secs(30);
@@ -129,7 +128,8 @@ impl Vm {
         if let Some(log) = &prepared.guest_log {
             recorded(&mut qemu, log, dir.path())?;
         }
-        qemu.arg(QEMU);
+        let arch = Arch::asked();
+        qemu.arg(arch.qemu());
         qemu.args([
             "-nodefaults",
             "-no-user-config",
@@ -137,7 +137,7 @@ impl Vm {
             "-display",
             "none",
         ])
-        .args(["-machine", "q35"])
+        .args(["-machine", arch.machine()])
         .args(accelerator(machine, prepared.kind))
         .args([
             "-m",
@@ -187,7 +187,7 @@ impl Vm {
         }
         qemu.stderr(File::create(dir.path().join("qemu"))?);
         let mut vm = Self {
-            qemu: qemu.spawn().with_context(|| format!("starting {QEMU}"))?,
+            qemu: qemu.spawn().with_context(|| format!("starting {}", arch.qemu()))?,
             recorded: prepared.guest_log.is_some(),
             clock: Clock::starts(pidfile),
             dir,
@@ -275,8 +275,11 @@ fn escape(path: &Path) -> String {
     path.display().to_string().replace(',', ",,")
 }
 
-/// Returns whether the processor and this user can use KVM.
+/// Returns whether the processor and this user can use KVM for guests.
 fn has_kvm() -> bool {
+    if Arch::asked() != Arch::Amd64 {
+        return false;
+    }
     let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let virtualizes = processor
         .lines()
@@ -295,7 +298,8 @@ fn has_kvm() -> bool {
 /// Returns the kernel's command line. A panic reboots at once, which ends QEMU (`-no-reboot`).
 fn command_line(machine: &Machine) -> String {
     format!(
-        "console=ttyS0 loglevel=5 panic=-1 {}no_timer_check {} {}",
+        "console={} loglevel=5 panic=-1 {}no_timer_check {} {}",
+        Arch::asked().console(),
         if machine.oops_is_end {
             "oops=panic "
         } else {
@@ -308,7 +312,7 @@ fn command_line(machine: &Machine) -> String {
 
 /// Returns the kernel arguments about clocks for an emulated guest.
 fn clocks(machine: &Machine) -> String {
-    if has_kvm() && !machine.icount {
+    if Arch::asked() != Arch::Amd64 || (has_kvm() && !machine.icount) {
         return String::new();
     }
     let compared = if machine.has_threads() {
