@@ -13,7 +13,7 @@ amd64)
 	;;
 arm64)
 	# Not compressed: init/version-timestamp.c has it.
-	name=$(tr '\0' '\n' <"$image" | grep -a -m 1 '^Linux version [0-9].*#')
+	name=$(tr '\0' '\n' <"$image" | grep -a -m 1 '^Linux version [0-9].* #[0-9]')
 	;;
 esac
 version=$(echo "$name" | sed -n 's/^[^#]*\(#.*\)$/\1/p')

@@ -298,12 +298,17 @@ fn has_kvm() -> bool {
 /// Returns the kernel's command line. A panic reboots at once, which ends QEMU (`-no-reboot`).
 fn command_line(machine: &Machine) -> String {
     format!(
-        "console={} loglevel=5 panic=-1 {}no_timer_check {} {}",
+        "console={} loglevel=5 panic=-1 {}{} {} {}",
         Arch::asked().console(),
         if machine.oops_is_end {
             "oops=panic "
         } else {
             ""
+        },
+        // A kernel hands what it does not know to the first process.
+        match Arch::asked() {
+            Arch::Amd64 => "no_timer_check",
+            Arch::Arm64 => "",
         },
         clocks(machine),
         machine.kernel_args
