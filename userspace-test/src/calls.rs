@@ -4,6 +4,7 @@
 //!
 //! Scenarios name them, in expectations (`syscall=unshare`) and in steps (`$SYS_unshare`).
 
+use crate::arch::Arch;
 use syscalls::{aarch64, x86, x86_64};
 
 /// The calls that steps make by number. Perl has no names for them.
@@ -22,14 +23,12 @@ const OF_STEPS: [&str; 9] = [
 /// Calls that are newer than the tables. Of those from 424 on, each has one number everywhere.
 const NEWER: [(&str, usize); 1] = [("open_tree_attr", 467)];
 
-/// Returns the variables of steps: `SYS_unshare`, the number on the guest's architecture, which is
-/// that of this program.
-pub(crate) fn variables() -> impl Iterator<Item = (String, String)> {
-    OF_STEPS.into_iter().filter_map(|name| {
-        let number = match std::env::consts::ARCH {
-            "x86_64" => name.parse::<x86_64::Sysno>().ok()?.id(),
-            "aarch64" => name.parse::<aarch64::Sysno>().ok()?.id(),
-            _ => return None,
+/// Returns the variables of steps: `SYS_unshare`, the number on the guest's architecture.
+pub(crate) fn variables(arch: Arch) -> impl Iterator<Item = (String, String)> {
+    OF_STEPS.into_iter().filter_map(move |name| {
+        let number = match arch {
+            Arch::Amd64 => name.parse::<x86_64::Sysno>().ok()?.id(),
+            Arch::Arm64 => name.parse::<aarch64::Sysno>().ok()?.id(),
         };
         Some((format!("SYS_{name}"), number.to_string()))
     })
@@ -81,9 +80,10 @@ mod tests {
 
     #[test]
     fn steps_have_a_number_for_each_call_that_they_make() {
-        let variables: Vec<_> = variables().collect();
-        assert_eq!(variables.len(), OF_STEPS.len());
-        #[cfg(target_arch = "x86_64")]
-        assert!(variables.contains(&("SYS_unshare".to_owned(), "272".to_owned())));
+        for (arch, unshare) in [(Arch::Amd64, "272"), (Arch::Arm64, "97")] {
+            let variables: Vec<_> = variables(arch).collect();
+            assert_eq!(variables.len(), OF_STEPS.len());
+            assert!(variables.contains(&("SYS_unshare".to_owned(), unshare.to_owned())));
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 //! `dmns-test run`: runs scenarios and judges them.
 
+use crate::arch::Arch;
 use crate::calls;
 use crate::decode;
 use crate::emulation::Stale;
@@ -340,7 +341,7 @@ fn take(
     bound: &Values,
     deadline: Duration,
 ) -> Result<(Cause, Vec<String>, Outcome)> {
-    let set = calls::variables().chain(scenario.parameters.iter().cloned());
+    let set = calls::variables(Arch::asked()).chain(scenario.parameters.iter().cloned());
     let env: Vec<(String, String)> = set.chain(values.clone()).collect();
     let script = format!("{TRACE}{}", step.run);
     let shell: Vec<&str> = SHELL.into_iter().chain([script.as_str()]).collect();
