@@ -6,7 +6,7 @@
 DMNS_TEST := scripts/dmns-test.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-long test-libvirt test-runtimes test-packages test-fleet test-debug test-all soak bench vm module prepare packages fuzz man update clean
+.PHONY: help demo check test test-long test-libvirt test-runtimes test-packages test-fleet test-arm64 test-debug test-all soak bench vm module prepare packages fuzz man update clean
 
 help: ## Say what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || \
@@ -55,13 +55,17 @@ KASAN := control-kasan control-sleep unshare-all unshare-each-kind ns-all-paths 
 
 test-debug: ## Every scenario on a kernel that complains, with controls and faults; a third of them under KASAN
 	@DMNS_KERNEL=debug $(DMNS_TEST) run
+	@scripts/test/own-kernel.sh
 	@DMNS_KERNEL=debug $(DMNS_TEST) run --long
 	@DMNS_KERNEL=kasan $(DMNS_TEST) run $(KASAN)
+
+test-arm64: ## The scenarios on Debian's arm64 kernel, emulated; what only x86-64 has is skipped, with its reason
+	@DMNS_ARCH=arm64 $(DMNS_TEST) run
 
 test-fleet: ## The views of contrib/clickhouse/ against the reports, in ClickHouse's embedded engine (180 MB)
 	@scripts/test/fleet.sh
 
-test-all: test test-long test-libvirt test-runtimes test-packages test-fleet test-debug ## All tests, also those that need a larger guest or a debug kernel
+test-all: test test-long test-libvirt test-runtimes test-packages test-fleet test-arm64 test-debug ## All tests, also those that need a larger guest or a debug kernel
 
 CYCLES := 1000
 SECONDS_OF_FUZZ := 3600
@@ -87,6 +91,7 @@ vm: ## Open a shell in a guest, module loaded
 module: ## Build the module: for Debian's kernel, or with KDIR= for a prepared tree and its toolchain
 ifdef KDIR
 	$(MAKE) -C kmod KDIR=$(KDIR) --no-print-directory
+	@scripts/build/hooks.sh $(KDIR)
 else
 	@$(DMNS_TEST) prepare
 endif

@@ -10,6 +10,9 @@ PROJECT=$(cd "$PROJECT" && pwd)
 CACHE=${DMNS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dmns-audit}
 SUITE=trixie
 
+# The architecture of the guest, as Debian names it.
+ARCH=${DMNS_ARCH:-amd64}
+
 # A script that makes something reports progress on standard error; on standard output it prints only
 # the path of what it made: `result PATH`.
 exec 3>&1 >&2
@@ -17,6 +20,11 @@ result() { printf '%s\n' "$1" >&3; }
 
 say() { printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*"; exit 1; }
+
+case $ARCH in
+amd64 | arm64) ;;
+*) die "DMNS_ARCH=$ARCH: there are amd64 and arm64" ;;
+esac
 
 # hash FILE... - what a cache entry is named after: the content of what it is made of.
 hash() { cat "$@" | sha256sum | cut -c1-12; }
@@ -26,13 +34,21 @@ hash() { cat "$@" | sha256sum | cut -c1-12; }
 toolchain() {
 	needed=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$PROJECT/Cargo.toml")
 	have=$(rustc --version 2>/dev/null | cut -d ' ' -f 2)
-	if [ "${DMNS_CARGO:-}" != root ] && [ -n "$have" ] && cargo --version >/dev/null 2>&1 &&
+	if [ "${DMNS_CARGO:-}" != root ] && [ "$ARCH" = amd64 ] && [ -n "$have" ] && cargo --version >/dev/null 2>&1 &&
 		printf '%s\n' "$needed" "$have" | sort -CV &&
 		[ -e "$(cc -print-file-name=libc.a 2>/dev/null)" ]; then
 		echo own
 	else
 		echo root
 	fi
+}
+
+# triple - the target of rustc for programs of $ARCH.
+triple() {
+	case $ARCH in
+	amd64) echo x86_64-unknown-linux-gnu ;;
+	arm64) echo aarch64-unknown-linux-gnu ;;
+	esac
 }
 
 # target_dir - where cargo builds: a folder for each checkout and toolchain, or two checkouts would run each
@@ -61,6 +77,29 @@ keep() {
 	mv "$1.partial" "$1"
 }
 
+# make_arguments KERNEL - the arguments of make for what is built for KERNEL.
+make_arguments() {
+	cc=$(cat "$1/cc")
+	case $cc in
+	aarch64-linux-gnu-*)
+		echo "ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- CC=$cc HOSTCC=${cc#aarch64-linux-gnu-}"
+		echo "CROSS_COMPILE_COMPAT=arm-linux-gnueabihf- CC_COMPAT=arm-linux-gnueabihf-${cc#aarch64-linux-gnu-}"
+		;;
+	*) echo "CC=$cc HOSTCC=$cc" ;;
+	esac
+}
+
+# with_kernel ROOT KERNEL COMMAND... - runs COMMAND with the toolchain that KERNEL was built with: in ROOT, or on this machine
+# for a kernel of one's own that was built here.
+with_kernel() {
+	with_root=$1 with_kernel=$2
+	shift 2
+	case $(cat "$with_kernel/where" 2>/dev/null) in
+	host) "$@" ;;
+	*) DMNS_BIND=$(cat "$with_kernel/bind" 2>/dev/null || true) "$PROJECT/scripts/in-root.sh" "$with_root" "$@" ;;
+	esac
+}
+
 # prune DIR COUNT - removes all but the newest COUNT entries of DIR, but for those of the last day: they may be in use.
 prune() {
 	ls -td "$1"/* 2>/dev/null | tail -n "+$(($2 + 1))" | while read -r old; do
@@ -84,11 +123,11 @@ mirror() {
 }
 
 # bootstrap ARGUMENT... - mmdebstrap of $SUITE with its backports, through the mirror and proxy of this
-# machine. Lists stay, so that packages can be looked up later.
+# machine, for $ARCHITECTURES, or amd64. Lists stay, so that packages can be looked up later.
 bootstrap() {
 	uri=$(mirror)
 	proxy=$(apt-config dump 2>/dev/null | sed -n 's/^Acquire::http::Proxy "\(..*\)";$/\1/p')
-	mmdebstrap --variant=minbase --components=main --architectures=amd64 \
+	mmdebstrap --variant=minbase --components=main --architectures="${ARCHITECTURES:-amd64}" \
 		--aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Retries "3"' \
 		${proxy:+--aptopt="Acquire::http::Proxy \"$proxy\""} \
 		--dpkgopt='path-exclude=/usr/share/man/*' \

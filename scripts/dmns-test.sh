@@ -4,6 +4,12 @@
 . "$(dirname "$0")/common.sh"
 
 mkdir -p "$CACHE"
-(cd "$PROJECT" && scripts/cargo.sh build --quiet --locked -p dmns-test -p dmns-audit-cli -p dmns-audit-recorder)
+programs() { (cd "$PROJECT" && scripts/cargo.sh build --quiet --locked -p dmns-test -p dmns-audit-cli -p dmns-audit-recorder); }
+if [ "$ARCH" != amd64 ]; then
+	# The harness runs here, and the guest has programs of its own.
+	programs
+	export DMNS_PROGRAMS="$(target_dir)/$(triple)/debug"
+fi
+(export DMNS_ARCH=amd64 && programs)
 export DMNS_PROJECT="$PROJECT" DMNS_CACHE="$CACHE"
-exec "$(target_dir)/x86_64-unknown-linux-gnu/debug/dmns-test" "$@" >&3
+exec "$(ARCH=amd64 && target_dir)/x86_64-unknown-linux-gnu/debug/dmns-test" "$@" >&3

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 # in-root.sh ROOT COMMAND... - runs COMMAND in ROOT, where the project and the cache are at the same
-# paths as outside, and so is the network.
+# paths as outside, and so is the network. DMNS_BIND adds folders.
 . "$(dirname "$0")/common.sh"
 
 root=$1
@@ -15,7 +15,7 @@ as_root unshare --mount sh -eu -c '
 	for dir in /dev /proc; do
 		mount --rbind "$dir" "$root$dir"
 	done
-	for dir in "$project" "$cache"; do
+	for dir in "$project" "$cache" ${DMNS_BIND:-}; do
 		mkdir -p "$root$dir"
 		mount --rbind "$dir" "$root$dir"
 	done

@@ -9,6 +9,13 @@ PACKAGES="make gcc-14 gcc libc6-dev flex bison bc perl-base python3-minimal xz-u
 	libelf-dev libssl-dev pahole rustc cargo rust-src rust-clippy rustfmt bindgen clang-19
 	ca-certificates erofs-utils"
 
+# For arm64 this is a cross compiler, which says the same of itself as the one that Debian's kernel was built with.
+if [ "$ARCH" != amd64 ]; then
+	ARCHITECTURES=amd64,$ARCH
+	# The kernel has a vDSO for 32-bit programs too.
+	PACKAGES="$PACKAGES gcc-14-aarch64-linux-gnu libc6-dev-arm64-cross libstd-rust-dev:arm64 gcc-14-arm-linux-gnueabihf"
+fi
+
 root=$CACHE/build-root/$SUITE-$(echo "$PACKAGES" | hash - "$0")
 if [ ! -d "$root" ]; then
 	"$PROJECT/scripts/build/host-tools.sh"

@@ -5,12 +5,12 @@
 
 root=$1 kernel=$2
 source=$PROJECT/userspace-test/control
-module=$CACHE/control/$(cat "$kernel/release")-$(hash "$source/Kbuild" "$source/dmns_control.rs" "$0")
+key=$( (cat "$kernel/identity" 2>/dev/null || true) | hash - "$source/Kbuild" "$source/dmns_control.rs" "$0")
+module=$CACHE/control/$(cat "$kernel/release")-$key
 if [ ! -d "$module" ]; then
 	fresh "$module"
 	cp "$source/Kbuild" "$source/dmns_control.rs" "$module.partial/"
-	cc=$(cat "$kernel/cc")
-	"$PROJECT/scripts/in-root.sh" "$root" make -C "$kernel/build" M="$module.partial" CC="$cc" modules
+	with_kernel "$root" "$kernel" make -C "$(readlink -f "$kernel/build")" M="$module.partial" $(make_arguments "$kernel") modules
 	keep "$module"
 fi
 result "$module/dmns_control.ko"

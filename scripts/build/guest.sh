@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# guest.sh ROOT KERNEL [IMAGE] - makes a guest's disk: a Debian with the real tools and the kernel's modules, as
-# a read-only EROFS image. Prints its path. IMAGE is what a scenario calls it (`image = "libvirt"`).
+# guest.sh ROOT [IMAGE] - makes a guest's disk: a Debian with the real tools and no kernel, as a read-only EROFS image.
+# Prints its path. IMAGE is what a scenario calls it (`image = "libvirt"`).
 . "$(dirname "$0")/../common.sh"
 
-root=$1 kernel=$2 name=${3:-}
-[ -e "$kernel/release" ] || die "$kernel is no kernel: run scripts/build/kernel.sh"
+root=$1 name=${2:-}
+[ "$ARCH" = amd64 ] || exec "$PROJECT/scripts/build/guest-$ARCH.sh" "$@" >&3
 
 # What the scenarios call. bpftrace is there to hold a function that the module wants, python3-audit to read
 # records with libauparse, bubblewrap and stress-ng to make namespaces.
@@ -29,7 +29,7 @@ runtimes)
 *) die "no image is called $name; there are: libvirt, runtimes" ;;
 esac
 
-image=$CACHE/guest/${name:+$name-}$(cat "$kernel/release")-$(echo "$PACKAGES" | hash - "$0" $sources).erofs
+image=$CACHE/guest/${name:-usual}-$(echo "$PACKAGES" | hash - "$0" $sources).erofs
 if [ ! -e "$image" ]; then
 	"$PROJECT/scripts/build/host-tools.sh"
 	mkdir -p "$CACHE/guest"
@@ -43,7 +43,6 @@ if [ ! -e "$image" ]; then
 	fi
 	# The packages' versions go into every report.
 	bootstrap --include="$(echo $PACKAGES | tr ' ' ,)" \
-		--customize-hook="copy-in $kernel/modules/lib/modules /usr/lib" \
 		--customize-hook='chroot "$1" dpkg-query -W >"$1/packages"' \
 		--customize-hook="sync-in $added /usr/local/share" \
 		--customize-hook="download /packages ${image%.erofs}.packages" \

@@ -9,7 +9,10 @@
 missing=
 need() { command -v "$1" >/dev/null || missing="$missing $2"; }
 need mmdebstrap mmdebstrap
-need qemu-system-x86_64 qemu-system-x86
+case $ARCH in
+amd64) need qemu-system-x86_64 qemu-system-x86 ;;
+arm64) need qemu-system-aarch64 qemu-system-arm ;;
+esac
 need flock util-linux
 need setpriv util-linux
 if [ "$(id -u)" != 0 ]; then

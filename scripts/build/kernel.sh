@@ -12,10 +12,10 @@
 . "$(dirname "$0")/../common.sh"
 
 root=$1
-begins=${DMNS_KERNEL:-} flavour=amd64
+begins=${DMNS_KERNEL:-} flavour=$ARCH
 case $begins in
 debug | kasan) exec "$PROJECT/scripts/build/debug-kernel.sh" "$root" "$begins" >&3 ;;
-rt) begins='' flavour=rt-amd64 ;;
+rt) begins='' flavour=rt-$ARCH ;;
 esac
 kernel=$CACHE/kernel/$(basename "$root")-$(hash "$0")${DMNS_KERNEL:+-$DMNS_KERNEL}
 if [ -e "$kernel/release" ]; then
@@ -37,9 +37,9 @@ choose() {
 	for binary in linux-binary linux-binary-unsigned; do
 		while read -r release; do
 			series=$(echo "$release" | cut -d. -f1,2)
-			package=$(version "linux-headers-$release")
-			if [ "$(version "$binary-$release")" = "$package" ] &&
-				[ "$(version "linux-modules-$release")" = "$package" ] &&
+			package=$(version "linux-headers-$release:$ARCH")
+			if [ "$(version "$binary-$release:$ARCH")" = "$package" ] &&
+				[ "$(version "linux-modules-$release:$ARCH")" = "$package" ] &&
 				[ "$(version "linux-source-$series")" = "$package" ]; then
 				return
 			fi
@@ -57,8 +57,8 @@ say "kernel $release ($package)"
 mkdir "$kernel/debs"
 # apt refuses to drop its rights in a folder of ours; it needs none here.
 apt sh -c 'cd "$0" && apt-get -q -o APT::Sandbox::User=root download "$@"' "$kernel/debs" \
-	"linux-headers-$release" "$binary-$release" "linux-modules-$release" "linux-base-$release" \
-	"linux-source-$series"
+	"linux-headers-$release:$ARCH" "$binary-$release:$ARCH" "linux-modules-$release:$ARCH" \
+	"linux-base-$release:$ARCH" "linux-source-$series"
 apt sh -eu -c '
 	kernel=$0 release=$1
 	cd "$kernel"
@@ -84,7 +84,8 @@ apt sh -eu -c '
 
 # The compiler that Debian names in its configuration; the Rust compiler is the root's.
 cc=$(sed -n 's/^CONFIG_CC_VERSION_TEXT="\([^ ]*\) .*/\1/p' "$kernel/config")
-apt make -C "$kernel/build" CC="$cc" HOSTCC="$cc" -j"$(nproc)" olddefconfig prepare modules_prepare
+echo "$cc" >"$kernel/cc"
+apt make -C "$kernel/build" $(make_arguments "$kernel") -j"$(nproc)" olddefconfig prepare modules_prepare
 # A missing tool (pahole, say) switches options off and so changes the layout of structures.
 apt diff -u "$kernel/config" "$kernel/build/.config" ||
 	die "the build root does not reproduce Debian's configuration of $release (see the lines above)"
@@ -93,7 +94,6 @@ apt diff -u "$kernel/config" "$kernel/build/.config" ||
 
 apt "$PROJECT/scripts/build/uts-version.sh" "$kernel/vmlinuz" "$kernel/build"
 
-echo "$cc" >"$kernel/cc"
 echo "$package" >"$kernel/package"
 echo "$release" >"$kernel/release"
 result "$kernel"

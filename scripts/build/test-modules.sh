@@ -9,8 +9,7 @@ modules=$CACHE/test-modules/$(cat "$kernel/release")-$( (echo "$kernel" && cat "
 if [ ! -d "$modules" ]; then
 	fresh "$modules"
 	cp "$source"/* "$modules.partial/"
-	cc=$(cat "$kernel/cc")
-	"$PROJECT/scripts/in-root.sh" "$root" make -C "$kernel/build" M="$modules.partial" CC="$cc" modules
+	with_kernel "$root" "$kernel" make -C "$(readlink -f "$kernel/build")" M="$modules.partial" $(make_arguments "$kernel") modules
 	keep "$modules"
 	prune "$CACHE/test-modules" 4
 fi

@@ -47,6 +47,8 @@ says wrong 'unexpected: NS_INIT_UTS'
 says wrong 'missing (0 of 1): '
 says oops 'Oops: '
 says oops 'dmns_oops_ctr+'
+says oops '/dmns_oops.c:'
+says oops '; symbols: '
 says panic 'sysrq triggered crash'
 for name in oops panic; do says "$name" 'Kernel panic - not syncing: '; done
 for name in oops panic wrong; do

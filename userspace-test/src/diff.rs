@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! `dmns-test diff`: the same steps with the module and without it, record for record.
+//! `dmns-test diff`: the same steps on two sides, record for record: without the module and with it,
+//! or on two kernels.
 //!
 //! dm-audit.c is the judge of device-mapper records. All must be equal except for time and process:
-//! timestamps, serial numbers, `pid=`, `ppid=`, and the kernel's worker.
+//! timestamps, serial numbers, `pid=`, `ppid=`, and the kernel's worker. Of namespaces, numbers and
+//! ids may differ, and the order of deletions, which wait for no one.
 
+use crate::identity::Namespaces;
+use crate::needs;
 use crate::report;
 use crate::scenario::Scenario;
 use dmns_audit_log::line::Line;
@@ -12,7 +16,35 @@ use dmns_audit_uapi::types::RecordType;
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 use std::collections::{BTreeMap, HashSet};
 
-/// A device-mapper record as both sides must write it.
+/// What is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Scope {
+    /// Whether both sides write records of namespaces.
+    pub(crate) namespaces: bool,
+    /// Whether both sides have the module.
+    pub(crate) module: bool,
+}
+
+/// The names of the two sides, for messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sides {
+    /// The one that judges.
+    pub(crate) judge: String,
+    /// The one that is judged.
+    pub(crate) judged: String,
+}
+
+impl Sides {
+    /// Names dm-audit.c and the module.
+    pub(crate) fn c_and_module() -> Self {
+        Self {
+            judge: "C".to_owned(),
+            judged: "module".to_owned(),
+        }
+    }
+}
+
+/// A record as both sides must write it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Record {
     /// Type and fields, in order, without those that differ from run to run.
@@ -24,65 +56,86 @@ pub(crate) struct Record {
 pub(crate) enum Pair {
     /// Both sides wrote this.
     Equal(Record),
-    /// They wrote different values, or different fields: name, C's, ours.
+    /// They wrote different values, or different fields: name, the judge's, the other's.
     Differs(Record, String, String, String),
-    /// Only dm-audit.c wrote this.
-    OnlyC(Record),
-    /// Only the module wrote this.
-    OnlyModule(Record),
+    /// Only the judge wrote this.
+    OnlyJudge(Record),
+    /// Only the side that is judged wrote this.
+    OnlyJudged(Record),
 }
 
-/// Returns whether dm-audit.c can judge a scenario. The scenario has device-mapper records only,
-/// begins with the module loaded, and does not have `diff = false`.
-pub(crate) fn applies(scenario: &Scenario) -> bool {
-    let mut types = scenario
+/// Returns whether the two sides can be compared by a scenario. It expects records that both sides
+/// write, and no others, begins with the module loaded, uses it only where both have it, and does
+/// not have `diff = false`. How many namespaces it creates does not depend on chance.
+pub(crate) fn applies(scenario: &Scenario, scope: Scope) -> bool {
+    let mut expected = scenario
         .steps
         .iter()
         .flat_map(|step| &step.expected)
-        .filter_map(|expected| RecordType::from_name(&expected.record))
+        .map(|expected| (RecordType::from_name(&expected.record), expected))
+        .filter(|(ty, expected)| ty.is_some() || expected.record.starts_with("NS_"))
         .peekable();
     scenario.module
         && scenario.diff
-        && types.peek().is_some()
-        && types.all(|ty| matches!(ty, RecordType::DmCtrl | RecordType::DmEvent))
+        && expected.peek().is_some()
+        && expected.all(|(ty, expected)| {
+            ty.is_some_and(is_dm) || scope.namespaces && expected.min == expected.max
+        })
+        && (scope.module || needs::module_word(scenario).is_none())
+}
+
+fn is_dm(ty: RecordType) -> bool {
+    matches!(ty, RecordType::DmCtrl | RecordType::DmEvent)
 }
 
 impl Record {
-    /// Returns the device-mapper records of a log.
+    /// Returns the records of a log that are compared, deletions of namespaces last and sorted.
     ///
     /// A record's relation to a system call must be equal too: it is printed as a field.
-    pub(crate) fn all(log: &[String]) -> Vec<Self> {
+    pub(crate) fn all(log: &[String], scope: Scope) -> Vec<Self> {
         let lines: Vec<Line<'_>> = log.iter().filter_map(|text| Line::parse(text)).collect();
         let in_syscall: HashSet<u64> = lines
             .iter()
             .filter(|line| line.ty == "SYSCALL")
             .map(|line| line.stamp.serial)
             .collect();
-        lines
-            .iter()
-            .filter_map(|line| {
-                let ty = match line.record_type()? {
-                    ty @ (RecordType::DmCtrl | RecordType::DmEvent) => ty,
-                    _ => return None,
-                };
-                let with = match in_syscall.contains(&line.stamp.serial) {
-                    true => "SYSCALL",
-                    false => "alone",
-                };
-                let head = [("type", ty.name()), ("event", with)];
-                let fields = head
-                    .into_iter()
-                    .chain(line.fields().map(|f| match f.name {
-                        "pid" | "ppid" => (f.name, "*"),
-                        // Which worker of a pool runs is chance, as its pid is.
-                        "comm" if f.value.starts_with("\"kworker/") => (f.name, "\"kworker/*\""),
-                        name => (name, f.value),
-                    }))
-                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                    .collect();
-                Some(Self { fields })
-            })
-            .collect()
+        let mut namespaces = Namespaces::default();
+        let (mut records, mut deletions) = (Vec::new(), Vec::new());
+        for line in &lines {
+            let ty = match line.record_type() {
+                Some(ty) if is_dm(ty) || scope.namespaces => ty,
+                _ => continue,
+            };
+            let named = match is_dm(ty) {
+                true => line
+                    .fields()
+                    .map(|f| (f.name, f.value.to_owned()))
+                    .collect(),
+                false => namespaces.fields(line),
+            };
+            let with = match in_syscall.contains(&line.stamp.serial) {
+                true => "SYSCALL",
+                false => "alone",
+            };
+            let head = [("type", ty.name()), ("event", with)];
+            let fields = head
+                .into_iter()
+                .chain(named.iter().map(|(name, value)| match *name {
+                    "pid" | "ppid" => (*name, "*"),
+                    // Which worker of a pool runs is chance, as its pid is.
+                    "comm" if value.starts_with("\"kworker/") => (*name, "\"kworker/*\""),
+                    name => (name, value.as_str()),
+                }))
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect();
+            match ty {
+                RecordType::NsDel(_) => deletions.push(Self { fields }),
+                _ => records.push(Self { fields }),
+            }
+        }
+        deletions.sort();
+        records.extend(deletions);
+        records
     }
 
     fn field(&self, name: &str) -> &str {
@@ -92,9 +145,15 @@ impl Record {
             .map_or("", |(_, value)| value)
     }
 
-    /// Returns the audit point that wrote it: target and operation.
+    /// Returns the audit point that wrote it: target and operation, or the type of a record of
+    /// namespaces.
     pub(crate) fn point(&self) -> (String, String) {
-        (self.field("module").to_owned(), self.field("op").to_owned())
+        match self.field("type") {
+            "DM_CTRL" | "DM_EVENT" => {
+                (self.field("module").to_owned(), self.field("op").to_owned())
+            }
+            ty => ("namespaces".to_owned(), ty.to_owned()),
+        }
     }
 
     /// Returns the body, as the log has it.
@@ -149,8 +208,8 @@ pub(crate) fn compare(c: &[Record], module: &[Record]) -> Vec<Pair> {
                     }
                     None => Pair::Equal(new.clone()),
                 },
-                (Some(old), None) => Pair::OnlyC(old.clone()),
-                (None, Some(new)) => Pair::OnlyModule(new.clone()),
+                (Some(old), None) => Pair::OnlyJudge(old.clone()),
+                (None, Some(new)) => Pair::OnlyJudged(new.clone()),
                 (None, None) => continue,
             });
         }
@@ -164,30 +223,37 @@ impl Pair {
         matches!(self, Self::Equal(_))
     }
 
-    /// Returns the record, the module's where there are two.
+    /// Returns the record, that of the side that is judged where there are two.
     pub(crate) fn record(&self) -> &Record {
         match self {
             Self::Equal(record)
             | Self::Differs(record, ..)
-            | Self::OnlyC(record)
-            | Self::OnlyModule(record) => record,
+            | Self::OnlyJudge(record)
+            | Self::OnlyJudged(record) => record,
         }
     }
 
     /// Returns the verdict in a few words.
-    pub(crate) fn verdict(&self) -> String {
+    pub(crate) fn verdict(&self, sides: &Sides) -> String {
+        let Sides { judge, judged } = sides;
         match self {
             Self::Equal(_) => "equal".to_owned(),
-            Self::Differs(_, name, c, ours) => format!("{name}: C {c}, module {ours}"),
-            Self::OnlyC(_) => "only C".to_owned(),
-            Self::OnlyModule(_) => "only the module".to_owned(),
+            Self::Differs(_, name, of_judge, other) => {
+                format!("{name}: {judge} {of_judge}, {judged} {other}")
+            }
+            Self::OnlyJudge(_) => format!("only {judge}"),
+            Self::OnlyJudged(_) => format!("only {judged}"),
         }
     }
 }
 
 /// Returns a table in Markdown: each audit point with a real record of it and the verdict over all
 /// of its pairs.
-pub(crate) fn markdown(results: &[(String, Vec<Pair>)], versions: &[String]) -> String {
+pub(crate) fn markdown(
+    results: &[(String, Vec<Pair>)],
+    versions: &[String],
+    sides: &Sides,
+) -> String {
     let mut points: BTreeMap<(String, String), Vec<(&str, &Pair)>> = BTreeMap::new();
     for (scenario, pairs) in results {
         for pair in pairs {
@@ -195,9 +261,20 @@ pub(crate) fn markdown(results: &[(String, Vec<Pair>)], versions: &[String]) -> 
             point.push((scenario, pair));
         }
     }
-    let mut text = String::from(
-        "# The module compared with dm-audit.c\n\n\
-         Made by `dmns-test diff --markdown FILE`: the same steps with the module and without it. Equal means \
+    let c = *sides == Sides::c_and_module();
+    let mut text = match c {
+        true => "# The module compared with dm-audit.c\n\n\
+                 Made by `dmns-test diff --markdown FILE`: the same steps with the module and without it. "
+            .to_owned(),
+        false => format!(
+            "# {} compared with {}\n\n\
+             Made by `dmns-test diff --against PATH --markdown FILE`: the same steps on both. Namespaces have \
+             names by the order of their creation, and the order of their deletions does not count. ",
+            sides.judged, sides.judge
+        ),
+    };
+    text.push_str(
+        "Equal means \
          equal in every byte but timestamps, serial numbers, `pid=`, `ppid=` and the number in the name of a \
          kernel worker (`comm=\"kworker/...\"`), and in whether the record \
          shares its event with a system call. Runs of equal records count as one; how many \
@@ -210,7 +287,7 @@ pub(crate) fn markdown(results: &[(String, Vec<Pair>)], versions: &[String]) -> 
         // Show what is wrong, where something is.
         let shown = pairs.iter().find(|(_, pair)| !pair.is_equal());
         let (record, note) = match shown {
-            Some((_, pair)) => (pair.record(), format!(": {}", pair.verdict())),
+            Some((_, pair)) => (pair.record(), format!(": {}", pair.verdict(sides))),
             None => (pairs[0].1.record(), String::new()),
         };
         let mut scenarios: Vec<&str> = pairs.iter().map(|(scenario, _)| *scenario).collect();
@@ -228,6 +305,88 @@ pub(crate) fn markdown(results: &[(String, Vec<Pair>)], versions: &[String]) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
+
+    const DM: Scope = Scope {
+        namespaces: false,
+        module: false,
+    };
+
+    #[test]
+    fn a_scenario_is_compared_where_both_sides_write_its_records() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        let scope = |namespaces, module| Scope { namespaces, module };
+        for (name, without, kernels, emitter) in [
+            ("integrity-hmac", true, true, true),
+            ("unshare-all", false, true, true),
+            // NS_DEL_*, so many.
+            ("ns-all-paths", false, true, true),
+            // At least so many.
+            ("ns-balance", false, false, false),
+            // It switches the module's level.
+            ("info-levels", false, true, false),
+        ] {
+            let scenario = Scenario::load(&folder.join(format!("{name}.toml"))).expect(name);
+            let applies = [(false, false), (true, true), (true, false)]
+                .map(|(namespaces, module)| applies(&scenario, scope(namespaces, module)));
+            assert_eq!(applies, [without, kernels, emitter], "{name}");
+        }
+    }
+
+    #[test]
+    fn namespaces_are_compared_by_name_and_their_deletions_in_any_order() {
+        let run = |first: u64, swap: bool| {
+            let (net, uts) = (first, first + 1);
+            let mut log = vec![
+                log(
+                    1,
+                    "UNKNOWN[1385]",
+                    &format!("old_netns=-7 netns={net} ns_id={net} res=1"),
+                ),
+                log(
+                    1,
+                    "UNKNOWN[1381]",
+                    &format!("old_utsns=-2 utsns={uts} ns_id={uts} res=1"),
+                ),
+                log(1, "SYSCALL", "syscall=272"),
+                log(
+                    2,
+                    "UNKNOWN[1389]",
+                    &format!("utsns={uts} ns_id={uts} res=1"),
+                ),
+                log(
+                    3,
+                    "UNKNOWN[1393]",
+                    &format!("netns={net} ns_id={net} res=1"),
+                ),
+            ];
+            if swap {
+                log.swap(3, 4);
+            }
+            log
+        };
+        let scope = Scope {
+            namespaces: true,
+            module: true,
+        };
+        let all = |log: &[String]| Record::all(log, scope);
+        assert!(Record::all(&run(4, false), DM).is_empty());
+        let pairs = compare(&all(&run(4, false)), &all(&run(90, true)));
+        assert_eq!(pairs.len(), 4);
+        assert!(pairs.iter().all(Pair::is_equal), "{pairs:?}");
+        let mut other = run(90, false);
+        other[0] = other[0].replace("old_netns=-7", "old_netns=55");
+        let pairs = compare(&all(&run(4, false)), &all(&other));
+        let sides = Sides {
+            judge: "7.3.4-base".to_owned(),
+            judged: "7.3.4-mine".to_owned(),
+        };
+        assert_eq!(
+            pairs[0].verdict(&sides),
+            "old_netns: 7.3.4-base -7, 7.3.4-mine older"
+        );
+        assert_eq!(pairs[0].record().point().1, "NS_INIT_NET");
+    }
 
     fn log(serial: u64, ty: &str, body: &str) -> String {
         format!("type={ty} msg=audit(1.000:{serial}): {body}")
@@ -246,14 +405,15 @@ mod tests {
             log(7, "SYSCALL", "syscall=16"),
             log(8, "DM_EVENT", "module=crypt op=x sector=8 res=0"),
         ];
-        let pairs = compare(&Record::all(&c), &Record::all(&same));
+        let all = |log: &[String]| Record::all(log, DM);
+        let pairs = compare(&all(&c), &all(&same));
         assert_eq!(pairs.len(), 2);
         assert!(pairs.iter().all(Pair::is_equal), "{pairs:?}");
 
         let verdicts = |changed: &[String]| -> Vec<String> {
-            compare(&Record::all(&c), &Record::all(changed))
+            compare(&all(&c), &all(changed))
                 .iter()
-                .map(Pair::verdict)
+                .map(|pair| pair.verdict(&Sides::c_and_module()))
                 .collect()
         };
         let worker = |n| {
@@ -263,7 +423,7 @@ mod tests {
                 &format!("op=dtr comm=\"kworker/u4:{n}\" res=1"),
             )
         };
-        assert_eq!(Record::all(&[worker(0)]), Record::all(&[worker(1)]));
+        assert_eq!(all(&[worker(0)]), all(&[worker(1)]));
         let mut wrong = same.clone();
         wrong[2] = wrong[2].replace("sector=8", "sector=9");
         assert_eq!(verdicts(&wrong), ["equal", "sector: C 8, module 9"]);

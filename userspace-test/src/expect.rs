@@ -331,13 +331,13 @@ mod tests {
         let log = log(&[
             ("UNKNOWN[1381]", 1, "utsns=1"),
             ("UNKNOWN[1382]", 1, "ipcns=2"),
-            ("SYSCALL", 1, "syscall=272 comm=\"unshare\""),
+            ("SYSCALL", 1, "arch=c000003e syscall=272 comm=\"unshare\""),
             ("UNKNOWN[1389]", 2, "utsns=1"),
         ]);
         let with = |record: &str, event: &str| Expectation {
             with: Some((
                 "SYSCALL".to_owned(),
-                Template::parse_fields("syscall=272").expect("fields"),
+                Template::parse_fields("syscall=unshare").expect("fields"),
             )),
             event: Some(event.to_owned()),
             ..expectation(record, "")

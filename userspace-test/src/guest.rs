@@ -5,7 +5,7 @@
 use crate::emulation::Stale;
 use crate::initramfs::Initramfs;
 use crate::kind::{Kind, TimeoutMultiplier};
-use crate::prepare::{self, Prepared};
+use crate::prepare::{self, Prepared, SYSTEMD};
 use crate::protocol::{Stream, ToGuest, ToHost, receive, send};
 use crate::tools;
 use crate::vm::{Machine, Vm};
@@ -65,13 +65,16 @@ const COMMANDS: &[(&str, &str)] = &[
     ("wait-drained", include_str!("../guest/wait-drained")),
 ];
 
+/// Returns the scripts that scenarios find in the guest.
+#[cfg(test)]
+pub(crate) fn commands() -> &'static [(&'static str, &'static str)] {
+    COMMANDS
+}
+
 /// Returns whether the guest has a command of the harness with this name.
 pub(crate) fn is_own_command(name: &str) -> bool {
     COMMANDS.iter().any(|(own, _)| *own == name) || tools::is_tool(name)
 }
-
-/// The image of guests with systemd as PID 1.
-const SYSTEMD: &str = "packages";
 
 /// auditd's configuration to run `dmns-audit`.
 const PLUGIN: &[u8] = include_bytes!("../../contrib/auditd/dmns-audit.conf");
@@ -164,6 +167,8 @@ pub(crate) struct Guest {
     watcher: Watcher,
     /// Whether [`Guest::set_up`] is done.
     ready: bool,
+    /// Whether it has the module.
+    pub(crate) has_module: bool,
     /// Whether the running command is the harness's own. Its output is not shown.
     ours: bool,
     /// `dmns-audit watch`, while it runs.
@@ -195,9 +200,10 @@ impl Guest {
         for (name, hook) in HOOKS {
             initramfs.file(&format!("dmns/oci/{name}"), false, hook.as_bytes());
         }
-        let module =
-            fs::read(&prepared.module).with_context(|| prepared.module.display().to_string())?;
-        initramfs.file("dmns/dmns_audit.ko", false, &module);
+        if let Some(module) = &prepared.module {
+            let module = fs::read(module).with_context(|| module.display().to_string())?;
+            initramfs.file("dmns/dmns_audit.ko", false, &module);
+        }
         if let Some(control) = &prepared.control {
             let control = fs::read(control).with_context(|| control.display().to_string())?;
             initramfs.file("dmns/dmns_control.ko", false, &control);
@@ -218,6 +224,8 @@ impl Guest {
         }
         if systemd {
             initramfs.file("systemd", false, b"");
+        } else {
+            initramfs.file("two-disks", false, b"");
         }
         for name in tools::names() {
             initramfs.link(&format!("dmns/bin/{name}"), "../dmns-test");
@@ -254,6 +262,7 @@ impl Guest {
             marks: 0,
             watcher,
             ready: false,
+            has_module: prepared.module.is_some(),
             ours: false,
             live: None,
             whole: systemd,
@@ -288,7 +297,7 @@ impl Guest {
             // What the kernel lost while it booted is not what is looked for.
             self.must("leaks forget")?;
         }
-        if module {
+        if module && self.has_module {
             self.must("load")?;
             self.must(EMITTED)?;
             self.mark()?;
@@ -559,7 +568,12 @@ fn tail(text: &str, lines: usize) -> String {
 
 /// Reads a program that the guest runs. The guest does not have the host's libraries, so it must
 /// need none.
-fn program(path: &Path) -> Result<Vec<u8>> {
+fn program(own: &Path) -> Result<Vec<u8>> {
+    // Those for another architecture are in a folder of their own.
+    let path = &match std::env::var_os("DMNS_PROGRAMS") {
+        Some(folder) => Path::new(&folder).join(own.file_name().unwrap_or_default()),
+        None => own.to_owned(),
+    };
     let program = fs::read(path)
         .with_context(|| format!("{}: was it built anew meanwhile?", path.display()))?;
     ensure!(

@@ -2,6 +2,7 @@
 
 //! `dmns-test shell` and `dmns-test exec`: a guest for a user, or for a script.
 
+use crate::decode;
 use crate::guest::{Guest, Happening, Watcher};
 use crate::live;
 use crate::prepare::Prepared;
@@ -18,9 +19,6 @@ use std::time::Duration;
 /// The options of `shell`.
 #[derive(Args)]
 pub(crate) struct Shell {
-    /// Do not load the module.
-    #[arg(long)]
-    no_module: bool,
     /// Show events as they happen: `dmns-audit watch` runs during the shell.
     #[arg(long)]
     live: bool,
@@ -41,9 +39,6 @@ pub(crate) struct Exec {
     /// Folder to see at /mnt/share.
     #[arg(long, value_name = "DIR")]
     share: Option<PathBuf>,
-    /// Do not load the module.
-    #[arg(long)]
-    no_module: bool,
     /// Write auditd's log here.
     #[arg(long, value_name = "FILE")]
     audit_log: Option<PathBuf>,
@@ -87,7 +82,7 @@ pub(crate) fn shell(prepared: &Prepared, options: &Shell) -> Result<ExitCode> {
         false => Watcher::none(),
     };
     let mut guest = Guest::boot(prepared, &machine, watcher)?;
-    guest.set_up(!options.no_module)?;
+    guest.set_up(true)?;
     let greeting = format!(
         "stty rows {rows} columns {columns}; dmesg | grep dmns_audit: ; \
          echo 'dmns-audit watch | report | check, records: what audit has; load, unload, counter TYPE: the module; \
@@ -137,7 +132,7 @@ pub(crate) fn exec(prepared: &Prepared, options: &Exec) -> Result<ExitCode> {
             }
         }),
     )?;
-    guest.set_up(!options.no_module)?;
+    guest.set_up(true)?;
     let command: Vec<&str> = options.command.iter().map(String::as_str).collect();
     let deadline = guest.age() + Duration::from_secs(options.timeout);
     let ended = guest.run(&command, &[], deadline);
@@ -156,7 +151,10 @@ pub(crate) fn exec(prepared: &Prepared, options: &Exec) -> Result<ExitCode> {
     let mut kernel_log = guest.must("dmesg")?;
     kernel_log.push_str(&guest.power_off()?);
     if let Some(splat) = crate::judge::splat(&kernel_log) {
-        bail!("the kernel log has a splat:\n{splat}");
+        bail!(
+            "the kernel log has a splat:\n{}",
+            decode::explained(prepared, &splat)
+        );
     }
     Ok(ExitCode::from(
         u8::try_from(ended.status).unwrap_or(u8::MAX),

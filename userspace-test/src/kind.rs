@@ -2,6 +2,7 @@
 
 //! The kinds of kernel that guests run, as `DMNS_KERNEL` asks for them.
 
+use crate::arch::Arch;
 use std::time::Duration;
 
 /// The kernel that the guests run.
@@ -57,8 +58,8 @@ impl Kind {
         match self {
             // With five levels of page tables KASAN floods the console while the kernel boots,
             // before any module.
-            Self::Kasan => "max,la57=off",
-            _ => "max",
+            Self::Kasan if Arch::asked() == Arch::Amd64 => "max,la57=off",
+            _ => Arch::asked().cpu(),
         }
     }
 }

@@ -11,19 +11,27 @@
 
 mod agent;
 mod attack;
+mod arch;
 mod bench;
+mod calls;
 mod clock;
+mod config;
+mod decode;
 mod diff;
 mod emulation;
 mod expect;
 mod folder;
 mod guest;
+mod identity;
+mod image;
 mod initramfs;
 mod interactive;
 mod judge;
 mod kind;
 mod live;
 mod metrics;
+mod needs;
+mod own;
 mod pattern;
 mod prepare;
 mod protocol;
@@ -40,8 +48,9 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
 use guest::Watcher;
 use kind::Kind;
+use own::{Chosen, Module};
 use prepare::{Extras, Prepared};
-use report::{Verdict, say};
+use report::{Cause, Outcome, Verdict, say};
 use scenario::{Group, Scenario};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -60,6 +69,8 @@ struct Cli {
     /// machine. The default depends on DMNS_KERNEL: 1; rt: 2, debug: 5, kasan: 12.
     #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u32).range(1..))]
     timeout_multiplier: Option<u32>,
+    #[command(flatten)]
+    kernel: own::Options,
     #[command(subcommand)]
     command: Cmd,
 }
@@ -79,14 +90,16 @@ enum Cmd {
                             dmns-test run --share . ./tests/dmns"
     )]
     Run(Run),
-    /// Run scenarios with the module and without it, and compare what both write, record for
-    /// record.
+    /// Run scenarios with the module and without it, or on two kernels, and compare what both write,
+    /// record for record.
     ///
-    /// The kernel's own emitter of device-mapper records, dm-audit.c, is the judge. Exit status as
-    /// for run.
+    /// The kernel's own emitter of device-mapper records, dm-audit.c, is the judge, or the kernel of
+    /// --against, then also of records of namespaces. Exit status as for run.
     #[command(after_help = "Examples:\n  dmns-test diff\n  \
-                            dmns-test diff --markdown docs/results/differential.md integrity-journal")]
-    Diff(Both),
+                            dmns-test diff --markdown docs/results/differential.md integrity-journal\n  \
+                            dmns-test diff --tree linux-new --against linux-old\n  \
+                            dmns-test diff --against linux-with-records --against-no-module unshare-all")]
+    Diff(Diff),
     /// Run the scenarios that take metrics with the module and without it, and print both side by
     /// side.
     ///
@@ -102,6 +115,14 @@ enum Cmd {
     /// The guest's clock counts instructions (QEMU's -icount), so that a busy machine does not
     /// disturb. It does not count cycles, nor what happens between processors. Takes some minutes.
     Bench(bench::Bench),
+    /// Print the options that a kernel of one's own needs, for the end of its .config.
+    ///
+    /// make defconfig kvm_guest.config; dmns-test kconfig >>.config; make olddefconfig
+    Kconfig {
+        /// Also switch off what no guest needs, so that the kernel is built sooner.
+        #[arg(long)]
+        small: bool,
+    },
     /// Open a shell in a guest, with auditd running and the module loaded.
     ///
     /// In it, `records` shows the records so far and `records -f` follows them; `load`, `unload`
@@ -143,6 +164,10 @@ struct Run {
     /// Write a JUnit report here too.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// End with the exit status that `git bisect run` expects: 0 if what ran passed, 1 if something
+    /// failed, 125 if nothing could be judged: no kernel, no module, no boot, or all skipped.
+    #[arg(long)]
+    bisect: bool,
     /// Report in KTAP on standard output.
     #[arg(long)]
     ktap: bool,
@@ -193,6 +218,47 @@ struct Both {
     jobs: Option<usize>,
 }
 
+/// The options of `diff`.
+#[derive(Args)]
+struct Diff {
+    #[command(flatten)]
+    both: Both,
+    /// Compare with this kernel, not with the same one without the module: a built tree, an image
+    /// with --against-modules, or `debian`.
+    #[arg(long, value_name = "PATH")]
+    against: Option<PathBuf>,
+    /// The modules of an image that --against names.
+    #[arg(long, value_name = "DIR", requires = "against")]
+    against_modules: Option<PathBuf>,
+    /// A dmns_audit.ko that is built for the kernel of --against, instead of building one.
+    #[arg(
+        long,
+        value_name = "KO",
+        requires = "against",
+        conflicts_with = "against_no_module"
+    )]
+    against_module: Option<PathBuf>,
+    /// Do not load the module there: that kernel's own records are compared.
+    #[arg(long, requires = "against")]
+    against_no_module: bool,
+}
+
+impl Diff {
+    /// Finds the kernel to compare with, if it is another.
+    fn against(&self) -> Result<Option<Chosen>> {
+        let Some(path) = &self.against else {
+            return Ok(None);
+        };
+        let options = own::Options::of(
+            path,
+            self.against_modules.clone(),
+            self.against_module.clone(),
+            self.against_no_module,
+        )?;
+        options.choose().map(Some).context("--against")
+    }
+}
+
 fn main() -> ExitCode {
     // The kernel starts /init without arguments.
     if std::process::id() == 1 && std::env::args_os().len() == 1 {
@@ -202,11 +268,12 @@ fn main() -> ExitCode {
         return code;
     }
     let cli = Cli::parse();
-    let failed = match cli.command {
+    let failed = match &cli.command {
         Cmd::Exec(_) => 125,
+        Cmd::Run(options) if options.bisect => UNTESTABLE,
         _ => 2,
     };
-    match act(cli.command, cli.timeout_multiplier) {
+    match act(cli.command, cli.timeout_multiplier, &cli.kernel) {
         Ok(code) => code,
         Err(e) => {
             eprintln!("dmns-test: {e:#}");
@@ -215,8 +282,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn act(command: Cmd, multiplier: Option<u32>) -> Result<ExitCode> {
-    let prepare = |extras: &Extras<'_>| prepare::prepare(extras, multiplier);
+fn act(command: Cmd, multiplier: Option<u32>, kernel: &own::Options) -> Result<ExitCode> {
+    let chosen = match command {
+        Cmd::Agent { .. } => own::Options::default(),
+        _ => kernel.clone(),
+    }
+    .choose()?;
+    let kind = chosen.kind();
+    let prepare = |extras: &Extras<'_>| prepare::prepare(&chosen, extras, multiplier);
     match command {
         Cmd::Prepare => {
             let prepared = prepare(&Extras::default())?;
@@ -227,22 +300,37 @@ fn act(command: Cmd, multiplier: Option<u32>) -> Result<ExitCode> {
                 "KDIR    {}",
                 prepared.kernel.join("build").display()
             ));
-            say(format!("module  {}", prepared.module.display()));
+            if let Some(module) = &prepared.module {
+                say(format!("module  {}", module.display()));
+            }
             say(format!("guest   {}", prepared.guest.display()));
             Ok(ExitCode::SUCCESS)
         }
         Cmd::List => {
             let images = ["libvirt", "runtimes", "packages"].map(Group::Image);
             for group in [Group::Usual, Group::Long].into_iter().chain(images) {
-                for scenario in find(&[], group)? {
+                for scenario in find(&[], group, kind)? {
                     say(format!("{:<30} {}", scenario.name, scenario.title));
                 }
             }
             Ok(ExitCode::SUCCESS)
         }
-        Cmd::Run(options) => run_scenarios(&options, &prepare),
-        Cmd::Diff(options) => diff_scenarios(&options, &prepare),
-        Cmd::Metrics(options) => take_metrics(&options, &prepare),
+        Cmd::Run(options) => run_scenarios(&options, kind, &prepare),
+        Cmd::Diff(options) => diff_scenarios(&options, &chosen, multiplier),
+        Cmd::Metrics(options) => {
+            ensure!(
+                chosen.module != Module::None,
+                "metrics compares the module with dm-audit.c: leave out --no-module"
+            );
+            take_metrics(&options, kind, &prepare)
+        }
+        Cmd::Kconfig { small } => {
+            say(config::fragment(small));
+            Ok(ExitCode::SUCCESS)
+        }
+        Cmd::Bench(_) if chosen.module == Module::None => {
+            bail!("bench measures the module: leave out --no-module")
+        }
         Cmd::Bench(options) => bench::bench(&prepare(&Extras::default())?, &options),
         Cmd::Shell(options) => interactive::shell(&prepare(&image(&options.image))?, &options),
         Cmd::Exec(options) => interactive::exec(&prepare(&image(&options.image))?, &options),
@@ -253,9 +341,9 @@ fn act(command: Cmd, multiplier: Option<u32>) -> Result<ExitCode> {
     }
 }
 
-fn find(names: &[String], group: Group<'_>) -> Result<Vec<Scenario>> {
+fn find(names: &[String], group: Group<'_>, kind: Kind) -> Result<Vec<Scenario>> {
     let folder = prepare::project()?.join("userspace-test/scenarios");
-    scenario::find(&folder, names, group, Kind::asked())
+    scenario::find(&folder, names, group, kind)
 }
 
 /// Returns what a guest with `image` needs.
@@ -300,6 +388,23 @@ fn say_versions(prepared: &Prepared) -> Vec<String> {
     versions
 }
 
+/// Runs scenarios, and returns the verdicts in their order.
+fn run_side(prepared: &Prepared, scenarios: &[Scenario], options: &Both) -> Result<Vec<Verdict>> {
+    let mut verdicts = run::run_all(
+        prepared,
+        scenarios,
+        jobs(options.jobs)?,
+        None,
+        &|_| Watcher::none(),
+        &|verdict| say(verdict.text()),
+    );
+    // A verdict that belongs to no scenario comes last, and is a failure.
+    match verdicts.split_off(scenarios.len()).first() {
+        Some(failed) => bail!("{}", failed.text()),
+        None => Ok(verdicts),
+    }
+}
+
 /// Runs scenarios with the module and without it, in one go: both sides share the guests' time.
 /// Returns the verdicts of both sides, in the order of `scenarios`.
 fn run_both(
@@ -314,55 +419,110 @@ fn run_both(
         scenario
     });
     let all: Vec<_> = scenarios.iter().cloned().chain(without).collect();
-    let verdicts = run::run_all(
-        prepared,
-        &all,
-        jobs(options.jobs)?,
-        None,
-        &|_| Watcher::none(),
-        &|verdict| say(verdict.text()),
-    );
-    // A verdict that belongs to no scenario comes last, and is a failure.
-    if let Some(failed) = verdicts.get(all.len()) {
-        bail!("{}", failed.text());
-    }
-    let mut ours = verdicts;
+    let mut ours = run_side(prepared, &all, options)?;
     let c = ours.split_off(scenarios.len());
     Ok((ours, c))
 }
 
-fn diff_scenarios(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
-    let mut scenarios = find(&options.names, Group::Both)?;
+/// Returns what `diff` compares, and the names of the sides. Boots a guest on a kernel without the
+/// module, to see whether it writes records of namespaces.
+fn sides(ours: &Prepared, other: &Prepared) -> Result<(diff::Scope, diff::Sides)> {
+    let writes = |side: &Prepared| match side.module {
+        Some(_) => Ok(true),
+        None => run::writes_namespaces(side),
+    };
+    let scope = diff::Scope {
+        namespaces: writes(ours)? && writes(other)?,
+        module: ours.module.is_some() && other.module.is_some(),
+    };
+    let name = |side: &Prepared| match side.module {
+        Some(_) => side.release.clone(),
+        None => format!("{} without the module", side.release),
+    };
+    let (mut judge, judged) = (name(other), name(ours));
+    if judge == judged {
+        judge += " (against)";
+    }
+    Ok((scope, diff::Sides { judge, judged }))
+}
+
+fn diff_scenarios(options: &Diff, chosen: &Chosen, multiplier: Option<u32>) -> Result<ExitCode> {
+    let against = options.against()?;
+    ensure!(
+        against.is_some() || chosen.module != Module::None,
+        "diff compares the module with dm-audit.c: leave out --no-module, or give --against"
+    );
+    let options = &options.both;
+    let mut scenarios = find(&options.names, Group::Both, chosen.kind())?;
+    let extras = Extras {
+        test_modules: against.is_some() && scenarios.iter().any(|s| !s.modules.is_empty()),
+        ..Extras::default()
+    };
+    let prepared = prepare::prepare(chosen, &extras, multiplier)?;
+    let other = against
+        .map(|against| prepare::prepare(&against, &extras, multiplier))
+        .transpose()?;
+    let mut versions = say_versions(&prepared);
+    let (scope, sides) = match &other {
+        Some(other) => {
+            say("against:");
+            versions.push("against:".to_owned());
+            versions.extend(say_versions(other));
+            sides(&prepared, other)?
+        }
+        None => {
+            let scope = diff::Scope {
+                namespaces: false,
+                module: false,
+            };
+            (scope, diff::Sides::c_and_module())
+        }
+    };
     if options.names.is_empty() {
-        scenarios.retain(diff::applies);
+        scenarios.retain(|scenario| diff::applies(scenario, scope));
     }
     for scenario in &scenarios {
         ensure!(
-            diff::applies(scenario),
-            "{}: dm-audit.c can only judge scenarios that expect device-mapper records and nothing \
-             else, begin with the module loaded, and do not have diff = false",
-            scenario.name
+            diff::applies(scenario, scope),
+            "{}: only scenarios can be compared that expect records that both sides write ({}) and nothing \
+             else, begin with the module loaded, use it only where both sides have it, and do not have diff = false",
+            scenario.name,
+            match scope.namespaces {
+                true => "device-mapper, namespaces",
+                false => "device-mapper",
+            }
         );
     }
-    let prepared = prepare(&Extras::default())?;
-    let versions = say_versions(&prepared);
-    let (ours, c) = run_both(&prepared, &scenarios, options, true)?;
+    let (ours, c) = match &other {
+        Some(other) => (
+            run_side(&prepared, &scenarios, options)?,
+            run_side(other, &scenarios, options)?,
+        ),
+        None => run_both(&prepared, &scenarios, options, true)?,
+    };
     let (_, mut failed) = report::summary(&ours);
     failed += report::summary(&c).1;
     let mut results = Vec::new();
     for (ours, c) in ours.iter().zip(&c) {
+        if ours.skipped.is_some() || c.skipped.is_some() {
+            continue;
+        }
         let pairs = diff::compare(
-            &diff::Record::all(&c.records),
-            &diff::Record::all(&ours.records),
+            &diff::Record::all(&c.records, scope),
+            &diff::Record::all(&ours.records, scope),
         );
         say(format!("\n{}: {}", ours.name, ours.title));
         for pair in &pairs {
-            say(format!("  {:<8} {}", pair.verdict(), pair.record().body()));
+            say(format!(
+                "  {:<8} {}",
+                pair.verdict(&sides),
+                pair.record().body()
+            ));
         }
         failed += pairs.iter().filter(|pair| !pair.is_equal()).count();
         results.push((ours.name.clone(), pairs));
     }
-    let table = diff::markdown(&results, &versions);
+    let table = diff::markdown(&results, &versions, &sides);
     report::write_markdown(options.markdown.as_deref(), &table)?;
     let pairs: usize = results.iter().map(|(_, pairs)| pairs.len()).sum();
     say(format!(
@@ -371,8 +531,8 @@ fn diff_scenarios(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
-fn take_metrics(options: &Both, prepare: Prepare<'_>) -> Result<ExitCode> {
-    let mut scenarios = find(&options.names, Group::Both)?;
+fn take_metrics(options: &Both, kind: Kind, prepare: Prepare<'_>) -> Result<ExitCode> {
+    let mut scenarios = find(&options.names, Group::Both, kind)?;
     if options.names.is_empty() {
         scenarios.retain(|scenario| !scenario.metrics.is_empty());
     }
@@ -414,13 +574,13 @@ fn create(path: &Path) -> Result<(File, &Path)> {
     Ok((file, path))
 }
 
-fn run_scenarios(options: &Run, prepare: Prepare<'_>) -> Result<ExitCode> {
+fn run_scenarios(options: &Run, kind: Kind, prepare: Prepare<'_>) -> Result<ExitCode> {
     let group = match &options.image {
         Some(image) => Group::Image(image),
         None if options.long => Group::Long,
         None => Group::Usual,
     };
-    let mut scenarios = find(&options.names, group)?;
+    let mut scenarios = find(&options.names, group, kind)?;
     // Before the run, which may take hours.
     let junit = options.junit.as_deref().map(create).transpose()?;
     if let Some(folder) = &options.keep_logs {
@@ -428,6 +588,7 @@ fn run_scenarios(options: &Run, prepare: Prepare<'_>) -> Result<ExitCode> {
     }
     let share = interactive::shared(options.share.as_deref())?;
     for scenario in &mut scenarios {
+        scenario.named = !options.names.is_empty();
         scenario.share.clone_from(&share);
         scenario.cpus = options.cpus.unwrap_or(scenario.cpus);
         scenario.parallel = options.parallel;
@@ -436,6 +597,9 @@ fn run_scenarios(options: &Run, prepare: Prepare<'_>) -> Result<ExitCode> {
     let scenarios = repeated(scenarios, options.repeat);
     let mut prepared = prepare_for(&scenarios, prepare)?;
     prepared.guest_log.clone_from(&options.guest_log);
+    if prepared.module.is_none() && scenarios.iter().any(needs::probes_namespaces) {
+        prepared.writes_namespaces = run::writes_namespaces(&prepared)?;
+    }
     // If all wait for an image, they cannot be run without it.
     if scenarios.iter().all(|scenario| scenario.image.is_some()) {
         if let Some(failed) = prepared.failed_image() {
@@ -483,7 +647,27 @@ fn run_scenarios(options: &Run, prepare: Prepare<'_>) -> Result<ExitCode> {
     if let Some(failed) = prepared.failed_image() {
         return Err(failed);
     }
-    Ok(ExitCode::from(u8::from(failed > 0)))
+    Ok(match options.bisect {
+        true => ExitCode::from(bisected(&verdicts)),
+        false => ExitCode::from(u8::from(failed > 0)),
+    })
+}
+
+/// The exit status by which `git bisect run` skips a commit.
+const UNTESTABLE: u8 = 125;
+
+/// Returns the exit status that `git bisect run` expects.
+fn bisected(verdicts: &[Verdict]) -> u8 {
+    let mut status = UNTESTABLE;
+    for verdict in verdicts {
+        match (verdict.outcome(), verdict.cause) {
+            (Outcome::Failed(_), Some(Cause::Boot)) => return UNTESTABLE,
+            (Outcome::Failed(_), _) => return 1,
+            (Outcome::Passed, _) => status = 0,
+            (Outcome::Skipped(_), _) => {}
+        }
+    }
+    status
 }
 
 #[cfg(test)]
@@ -502,8 +686,32 @@ mod tests {
     fn refused(arguments: &[&str]) -> String {
         let options = run(arguments).expect("arguments");
         let prepare = |_: &Extras<'_>| panic!("prepared");
-        let error = run_scenarios(&options, &prepare).expect_err("refused");
+        let error = run_scenarios(&options, Kind::Stock, &prepare).expect_err("refused");
         format!("{error:#}")
+    }
+
+    #[test]
+    fn git_bisect_skips_a_commit_that_nothing_can_be_judged_of() {
+        let passed = || Verdict::new("a", "a");
+        let skipped = || Verdict {
+            skipped: Some("no option".to_owned()),
+            ..passed()
+        };
+        let failed = |cause| {
+            let mut verdict = passed();
+            verdict.fail(cause, ["a problem".to_owned()]);
+            verdict
+        };
+        for (verdicts, status) in [
+            (vec![passed(), skipped()], 0),
+            (vec![skipped()], 125),
+            (vec![], 125),
+            (vec![passed(), failed(Cause::Records)], 1),
+            (vec![failed(Cause::Kernel), failed(Cause::Boot)], 1),
+            (vec![failed(Cause::Boot)], 125),
+        ] {
+            assert_eq!(bisected(&verdicts), status, "{verdicts:?}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 //! Patterns of records, as scenarios write them.
 
+use crate::calls;
 use dmns_audit_log::line::{self, Line};
 use dmns_audit_uapi::types::RecordType;
 use std::collections::BTreeMap;
@@ -51,6 +52,8 @@ pub(crate) enum Template {
     Any,
     /// `@name`: any value at first, and the same from then on.
     Bound(String),
+    /// This system call, in the field `syscall=`.
+    Call(String),
     /// This text, in which `${name}` stands for a value.
     Text(String),
 }
@@ -66,10 +69,18 @@ impl Template {
                         field.value
                     ));
                 }
+                let is_number = field.value.parse::<u32>().is_ok();
+                let is_pattern = field.value.starts_with(['*', '@', '$']);
                 Ok(FieldPattern {
                     name: field.name.to_owned(),
                     value: match field.value {
                         "*" => Self::Any,
+                        name if field.name == "syscall" && !is_number && !is_pattern => {
+                            if !calls::is_name(name) {
+                                return Err(format!("`{name}`: no system call has this name"));
+                            }
+                            Self::Call(name.to_owned())
+                        }
                         value => match value.strip_prefix('@') {
                             Some(name) => Self::Bound(name.to_owned()),
                             None => Self::Text(value.to_owned()),
@@ -96,8 +107,17 @@ impl Template {
         }
     }
 
-    fn matches(&self, value: &str, values: &Values, bound: &mut Values) -> Result<bool, String> {
+    fn matches(
+        &self,
+        line: &Line<'_>,
+        value: &str,
+        values: &Values,
+        bound: &mut Values,
+    ) -> Result<bool, String> {
         match self {
+            Self::Call(name) => Ok(line
+                .field("arch")
+                .is_some_and(|arch| calls::is(arch, value, name))),
             Self::Any => Ok(true),
             Self::Bound(name) => match bound.get(name) {
                 Some(known) => Ok(known == value),
@@ -158,7 +178,7 @@ pub(crate) fn has_fields(
             .field(&field.name)
             .or_else(|| line.inner_field(&field.name));
         match found {
-            Some(value) if field.value.matches(value, values, bound)? => {}
+            Some(value) if field.value.matches(line, value, values, bound)? => {}
             _ => return Ok(false),
         }
     }
@@ -181,7 +201,7 @@ impl Pattern {
                     match found.next() {
                         Some(f)
                             if f.name == field.name
-                                && field.value.matches(f.value, values, bound)? => {}
+                                && field.value.matches(line, f.value, values, bound)? => {}
                         _ => return Ok(false),
                     }
                 }
@@ -192,6 +212,16 @@ impl Pattern {
 }
 
 impl Expectation {
+    /// Returns the text that a field must be, if it must be one.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        let (Pattern::Some(fields) | Pattern::All(fields)) = &self.pattern;
+        let field = fields.iter().find(|field| field.name == name)?;
+        match &field.value {
+            Template::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// Returns the pattern in the form of messages.
     pub(crate) fn show(&self) -> String {
         let fields = |fields: &[FieldPattern]| {
@@ -201,7 +231,7 @@ impl Expectation {
                     let value = match &f.value {
                         Template::Any => "*".to_owned(),
                         Template::Bound(name) => format!("@{name}"),
-                        Template::Text(text) => text.clone(),
+                        Template::Call(text) | Template::Text(text) => text.clone(),
                     };
                     format!(" {}={value}", f.name)
                 })

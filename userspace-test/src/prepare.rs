@@ -5,7 +5,10 @@
 //! The scripts of the project do the work, and print the path of the result. This file runs them in
 //! order, shows their progress, and keeps two runs from doing the same at once.
 
+use crate::config::Config;
+use crate::image;
 use crate::kind::{Kind, TimeoutMultiplier};
+use crate::own::{Chosen, Module, Own};
 use anyhow::{Context, Result, bail};
 use nix::sys::statvfs::statvfs;
 use std::collections::BTreeMap;
@@ -22,6 +25,14 @@ use std::time::{Duration, Instant};
 pub(crate) struct Prepared {
     /// `vmlinuz`, `modules/`, `build/` and their versions: see `scripts/build/kernel.sh`.
     pub(crate) kernel: PathBuf,
+    /// Its options, if they are known.
+    pub(crate) config: Option<Config>,
+    /// Whether it is not Debian's.
+    pub(crate) is_own: bool,
+    /// The disk with its modules.
+    pub(crate) modules_disk: PathBuf,
+    /// The build root.
+    pub(crate) root: PathBuf,
     /// The guest's disk.
     pub(crate) guest: PathBuf,
     /// The disks of the guests that ask for one of their own (`image = "libvirt"`), by name.
@@ -29,11 +40,13 @@ pub(crate) struct Prepared {
     pub(crate) images: BTreeMap<String, Image>,
     /// The log in which `dmns-audit-record run-guest` records the guests, if any.
     pub(crate) guest_log: Option<PathBuf>,
-    /// `dmns_audit.ko`.
-    pub(crate) module: PathBuf,
+    /// `dmns_audit.ko`, unless the kernel writes the records.
+    pub(crate) module: Option<PathBuf>,
+    /// Whether namespaces are recorded, by the module or by the kernel.
+    pub(crate) writes_namespaces: bool,
     /// The kernel's version, as `uname -r` says it.
     pub(crate) release: String,
-    /// Debian's version of it.
+    /// Debian's version of it, or the build that it calls itself.
     pub(crate) package: String,
     /// The kind of kernel.
     pub(crate) kind: Kind,
@@ -120,10 +133,22 @@ impl Image {
     }
 }
 
-/// Makes the missing files, with these extras. Timeouts are `multiplier` times those on the stock
-/// kernel, or the default of the kind of kernel.
-pub(crate) fn prepare(extras: &Extras<'_>, multiplier: Option<u32>) -> Result<Prepared> {
-    let kind = Kind::asked();
+/// The image of guests with systemd as PID 1. Its packages have the kernel's modules, and build ours.
+pub(crate) const SYSTEMD: &str = "packages";
+
+/// Makes the missing files for the chosen kernel, with these extras. Timeouts are `multiplier` times
+/// those on the stock kernel, or the default of the kind of kernel.
+pub(crate) fn prepare(
+    chosen: &Chosen,
+    extras: &Extras<'_>,
+    multiplier: Option<u32>,
+) -> Result<Prepared> {
+    let kind = chosen.kind();
+    if extras.images.contains(&SYSTEMD) && chosen.own.is_some() {
+        bail!(
+            "the guest image {SYSTEMD} has Debian's kernel from its packages: leave out --tree and --kernel"
+        );
+    }
     let project = project()?;
     let cache = cache()?;
     // make takes these for the end of a name.
@@ -154,14 +179,33 @@ pub(crate) fn prepare(extras: &Extras<'_>, multiplier: Option<u32>) -> Result<Pr
 
     script("host tools", "host-tools.sh", &[])?;
     let root = script("build root", "build-root.sh", &[])?;
-    let kernel = script("kernel", "kernel.sh", &[&root])?;
-    let guest = script("guest image", "guest.sh", &[&root, &kernel])?;
-    let module = script("module", "module.sh", &[&root, &kernel])?;
-    let control = match kind.complains() {
+    let kernel = match &chosen.own {
+        Some(own) => script("kernel", "own-kernel.sh", &arguments(&root, own))?,
+        None => script("kernel", "kernel.sh", &[&root])?,
+    };
+    if let (Some(tree), Module::Built) = (tree_of(chosen), &chosen.module) {
+        script("functions", "hooks.sh", &[tree])?;
+    }
+    let guest = script("guest image", "guest.sh", &[&root])?;
+    let module = match &chosen.module {
+        Module::Built => Some(script("module", "module.sh", &[&root, &kernel])?),
+        Module::Given(path) => {
+            let image = image::Image::read(&kernel.join("vmlinuz"))?;
+            let bytes = fs::read(path).with_context(|| path.display().to_string())?;
+            if let Some(why) = image.refuses(&bytes) {
+                bail!("{}: {why}", path.display());
+            }
+            Some(path.clone())
+        }
+        Module::None => None,
+    };
+    // What others are built against.
+    let has_tree = chosen.own.is_none() || tree_of(chosen).is_some();
+    let control = match kind.complains() && has_tree {
         true => Some(script("control", "control.sh", &[&root, &kernel])?),
         false => None,
     };
-    let test_modules = match extras.test_modules {
+    let test_modules = match extras.test_modules && has_tree {
         true => Some(script(
             "test modules",
             "test-modules.sh",
@@ -175,22 +219,25 @@ pub(crate) fn prepare(extras: &Extras<'_>, multiplier: Option<u32>) -> Result<Pr
         Ok(text.trim().to_owned())
     };
     let (release, package) = (read("release")?, read("package")?);
+    let modules = kernel.join("modules/lib/modules").join(&release);
+    let modules_disk = script("disk of modules", "modules-disk.sh", &[&root, &modules])?;
+    let config = match &chosen.own {
+        Some(own) => own.config.clone(),
+        None => Some(Config::read(&kernel.join("config"))?),
+    };
     let images: BTreeMap<String, Image> = extras
         .images
         .iter()
         .map(|&name| (name.to_owned(), Image::default()))
         .collect();
     let making = images.clone();
+    let build_root = root.clone();
     let (made_in, for_kernel) = (root, kernel.clone());
     thread::spawn(move || {
         for (name, image) in &making {
-            let mut arguments = vec![made_in.as_path(), &for_kernel];
-            let script = match name.as_str() {
-                "packages" => "guest-packages.sh",
-                _ => {
-                    arguments.push(Path::new(name));
-                    "guest.sh"
-                }
+            let (script, arguments) = match name.as_str() {
+                SYSTEMD => ("guest-packages.sh", [&*made_in, &*for_kernel]),
+                _ => ("guest.sh", [&*made_in, Path::new(name)]),
             };
             let script = project.join("scripts/build").join(script);
             let what = format!("guest image {name}");
@@ -202,6 +249,11 @@ pub(crate) fn prepare(extras: &Extras<'_>, multiplier: Option<u32>) -> Result<Pr
         release,
         package,
         kernel,
+        root: build_root,
+        config,
+        is_own: chosen.own.is_some(),
+        modules_disk,
+        writes_namespaces: true,
         guest,
         images,
         guest_log: None,
@@ -211,6 +263,27 @@ pub(crate) fn prepare(extras: &Extras<'_>, multiplier: Option<u32>) -> Result<Pr
         control,
         test_modules,
     })
+}
+
+/// Returns the tree of a kernel that is not Debian's.
+fn tree_of(chosen: &Chosen) -> Option<&Path> {
+    chosen.own.as_ref()?.tree.as_deref()
+}
+
+/// Returns the arguments of `own-kernel.sh`.
+fn arguments<'a>(root: &'a Path, own: &'a Own) -> [&'a Path; 6] {
+    let or = |path: &'a Option<PathBuf>, word: &'a str| match path {
+        Some(path) => path.as_path(),
+        None => Path::new(word),
+    };
+    [
+        root,
+        &own.path,
+        Path::new(&own.image.release),
+        Path::new(&own.image.version),
+        or(&own.modules, "install"),
+        or(&own.tree, "none"),
+    ]
 }
 
 /// Returns the bytes that are free for this user where `folder` is.

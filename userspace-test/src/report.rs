@@ -139,8 +139,10 @@ pub(crate) enum Cause {
     Kernel,
     /// The log as a whole: a finding, a counter, a lost record.
     Log,
-    /// A guest that did not boot or did not answer.
+    /// A guest that did not answer.
     Guest,
+    /// A guest that did not boot.
+    Boot,
 }
 
 impl Cause {
@@ -151,7 +153,7 @@ impl Cause {
             Self::Metrics => "metrics",
             Self::Kernel => "kernel",
             Self::Log => "log",
-            Self::Guest => "guest",
+            Self::Guest | Self::Boot => "guest",
         }
     }
 }
@@ -207,8 +209,14 @@ pub(crate) fn versions(prepared: &Prepared) -> Vec<String> {
     }
     vec![
         format!(
-            "kernel {} (Debian {}), module by rustc {rustc}",
-            prepared.release, prepared.package
+            "kernel {} ({}{}), {}",
+            prepared.release,
+            if prepared.is_own { "" } else { "Debian " },
+            prepared.package,
+            match prepared.module {
+                Some(_) => format!("module by rustc {rustc}"),
+                None => "no module".to_owned(),
+            }
         ),
         tools
             .into_iter()

@@ -2,10 +2,14 @@
 
 //! `dmns-test run`: runs scenarios and judges them.
 
+use crate::arch::Arch;
+use crate::calls;
+use crate::decode;
 use crate::emulation::Stale;
 use crate::expect::{self, Outcome};
 use crate::guest::{COPY_FILES, DELIVERY, Ended, Guest, Watcher};
 use crate::judge;
+use crate::needs;
 use crate::pattern::Values;
 use crate::prepare::Prepared;
 use crate::report::{Cause, Verdict};
@@ -13,6 +17,7 @@ use crate::scenario::{GuestUse, Requirement, Scenario, Step};
 use crate::shared::{self, Shared};
 use crate::vm::Machine;
 use anyhow::{Context, Result, anyhow, bail};
+use dmns_audit_log::line::Line;
 use std::cmp::Reverse;
 use std::fmt;
 use std::fs;
@@ -89,6 +94,21 @@ pub(crate) fn run_all(
     verdicts.into_iter().map(|(_, verdict)| verdict).collect()
 }
 
+/// Boots a guest, and returns whether its kernel writes records of namespaces.
+pub(crate) fn writes_namespaces(prepared: &Prepared) -> Result<bool> {
+    let mut guest = Guest::boot(prepared, &Machine::default(), Watcher::none())?;
+    guest.set_up(false)?;
+    guest.must("unshare --uts true")?;
+    guest.mark()?;
+    let uts = |line: &String| {
+        let ty = Line::parse(line).and_then(|line| line.record_type());
+        ty.is_some_and(|ty| ty.name() == "NS_INIT_UTS")
+    };
+    let writes = guest.log.iter().any(uts);
+    guest.power_off()?;
+    Ok(writes)
+}
+
 /// Takes the first of `queue` that is ready, else the first.
 fn pick(queue: &mut Vec<usize>, is_ready: impl Fn(usize) -> bool) -> Option<usize> {
     let at = queue.iter().position(|&i| is_ready(i)).unwrap_or(0);
@@ -105,21 +125,32 @@ fn run(
 ) -> Verdict {
     let started = Instant::now();
     let mut verdict = Verdict::new(&scenario.name, &scenario.title);
+    verdict.skipped = needs::lack(prepared, scenario);
+    if verdict.skipped.is_some() {
+        return verdict;
+    }
     if let Err(e) = attempt(prepared, scenario, keep_logs, watcher, shared, &mut verdict) {
         let may_die = Machine::of(scenario).has_threads();
         match e.downcast_ref::<Stale>().filter(|_| may_die) {
             Some(stale) => verdict.skipped = Some(stale.to_string()),
             None => {
                 let chain: Vec<_> = e.chain().map(ToString::to_string).collect();
-                let cause = match e.downcast_ref::<Splat>() {
-                    Some(_) => Cause::Kernel,
-                    None => Cause::Guest,
+                let cause = if e.downcast_ref::<NotBooted>().is_some() {
+                    Cause::Boot
+                } else if e.downcast_ref::<Splat>().is_some() {
+                    Cause::Kernel
+                } else {
+                    Cause::Guest
                 };
                 verdict.fail(cause, [chain.join("\n")]);
             }
         }
     }
     verdict.time = started.elapsed();
+    if !verdict.problems.is_empty() {
+        let places = decode::places(prepared, &verdict.problems.join("\n"));
+        verdict.problems.extend(places);
+    }
     verdict
 }
 
@@ -137,7 +168,7 @@ fn attempt(
     };
     let mut guest = match taken {
         Some(taken) => taken.take(watcher),
-        None => Guest::boot(prepared, &Machine::of(scenario), watcher)?,
+        None => Guest::boot(prepared, &Machine::of(scenario), watcher).context(NotBooted)?,
     };
     let start = if guest.whole { 0 } else { guest.log.len() };
     let result = drive(&mut guest, scenario, verdict);
@@ -176,6 +207,16 @@ fn attempt(
         verdict.fail(Cause::Kernel, splat(&console));
     }
     Ok(())
+}
+
+/// A guest that did not boot.
+#[derive(Debug)]
+struct NotBooted;
+
+impl fmt::Display for NotBooted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the guest did not boot")
+    }
 }
 
 /// A splat on the console of a guest that failed.
@@ -300,7 +341,7 @@ fn take(
     bound: &Values,
     deadline: Duration,
 ) -> Result<(Cause, Vec<String>, Outcome)> {
-    let set = scenario.parameters.iter().cloned();
+    let set = calls::variables(Arch::asked()).chain(scenario.parameters.iter().cloned());
     let env: Vec<(String, String)> = set.chain(values.clone()).collect();
     let script = format!("{TRACE}{}", step.run);
     let shell: Vec<&str> = SHELL.into_iter().chain([script.as_str()]).collect();

@@ -2,6 +2,7 @@
 
 //! QEMU: one process, one guest.
 
+use crate::arch::Arch;
 use crate::clock::Clock;
 use crate::folder::Folder;
 use crate::kind::Kind;
@@ -18,8 +19,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
-
-const QEMU: &str = "qemu-system-x86_64";
 
 /// The timeout of QEMU's port.
 const START: Duration = Duration::from_secs(30);
@@ -129,7 +128,8 @@ impl Vm {
         if let Some(log) = &prepared.guest_log {
             recorded(&mut qemu, log, dir.path())?;
         }
-        qemu.arg(QEMU);
+        let arch = Arch::asked();
+        qemu.arg(arch.qemu());
         qemu.args([
             "-nodefaults",
             "-no-user-config",
@@ -137,7 +137,7 @@ impl Vm {
             "-display",
             "none",
         ])
-        .args(["-machine", "q35"])
+        .args(["-machine", arch.machine()])
         .args(accelerator(machine, prepared.kind))
         .args([
             "-m",
@@ -162,6 +162,7 @@ impl Vm {
             escape(&prepared.disk(machine.image.as_deref())?)
         ))
         .args(["-device", "virtio-blk-pci,drive=disk"])
+        .args(modules_disk(prepared, machine))
         .args(["-device", "virtio-serial-pci"])
         .arg("-chardev")
         .arg(format!(
@@ -186,7 +187,7 @@ impl Vm {
         }
         qemu.stderr(File::create(dir.path().join("qemu"))?);
         let mut vm = Self {
-            qemu: qemu.spawn().with_context(|| format!("starting {QEMU}"))?,
+            qemu: qemu.spawn().with_context(|| format!("starting {}", arch.qemu()))?,
             recorded: prepared.guest_log.is_some(),
             clock: Clock::starts(pidfile),
             dir,
@@ -238,6 +239,20 @@ impl Drop for Vm {
     }
 }
 
+/// Returns the options of the disk with the kernel's modules. A guest with systemd has them on its own.
+fn modules_disk(prepared: &Prepared, machine: &Machine) -> Vec<String> {
+    if machine.image.as_deref() == Some(prepare::SYSTEMD) {
+        return Vec::new();
+    }
+    let file = escape(&prepared.modules_disk);
+    vec![
+        "-drive".to_owned(),
+        format!("if=none,id=modules,format=raw,readonly=on,file={file}"),
+        "-device".to_owned(),
+        "virtio-blk-pci,drive=modules".to_owned(),
+    ]
+}
+
 /// Prepends `dmns-audit-record run-guest` to `command`. The guest's name is that of its folder
 /// `dir`.
 fn recorded(command: &mut Command, log: &Path, dir: &Path) -> Result<()> {
@@ -260,8 +275,11 @@ fn escape(path: &Path) -> String {
     path.display().to_string().replace(',', ",,")
 }
 
-/// Returns whether the processor and this user can use KVM.
+/// Returns whether the processor and this user can use KVM for guests.
 fn has_kvm() -> bool {
+    if Arch::asked() != Arch::Amd64 {
+        return false;
+    }
     let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let virtualizes = processor
         .lines()
@@ -280,11 +298,17 @@ fn has_kvm() -> bool {
 /// Returns the kernel's command line. A panic reboots at once, which ends QEMU (`-no-reboot`).
 fn command_line(machine: &Machine) -> String {
     format!(
-        "console=ttyS0 loglevel=5 panic=-1 {}no_timer_check {} {}",
+        "console={} loglevel=5 panic=-1 {}{} {} {}",
+        Arch::asked().console(),
         if machine.oops_is_end {
             "oops=panic "
         } else {
             ""
+        },
+        // A kernel hands what it does not know to the first process.
+        match Arch::asked() {
+            Arch::Amd64 => "no_timer_check",
+            Arch::Arm64 => "",
         },
         clocks(machine),
         machine.kernel_args
@@ -293,7 +317,7 @@ fn command_line(machine: &Machine) -> String {
 
 /// Returns the kernel arguments about clocks for an emulated guest.
 fn clocks(machine: &Machine) -> String {
-    if has_kvm() && !machine.icount {
+    if Arch::asked() != Arch::Amd64 || (has_kvm() && !machine.icount) {
         return String::new();
     }
     let compared = if machine.has_threads() {

@@ -2,7 +2,9 @@
 
 //! The program as it is started, without a guest.
 
+use std::fs;
 use std::io;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 fn dmns_test(arguments: &[&str]) -> Command {
@@ -39,6 +41,99 @@ fn a_cache_that_the_kernel_cannot_be_built_in_is_refused() -> io::Result<()> {
             "{said}"
         );
         assert!(!cache.exists());
+    }
+    Ok(())
+}
+
+/// Runs a script of the project.
+fn script(name: &str) -> Command {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    Command::new(project.join("scripts").join(name))
+}
+
+#[test]
+fn each_function_that_the_module_attaches_to_is_looked_for_in_a_tree() -> io::Result<()> {
+    let tree = tempfile::tempdir()?;
+    let write = |name: &str, text: &str| fs::write(tree.path().join(name), text);
+    write(".config", "CONFIG_BLK_DEV_DM=m\nCONFIG_DM_AUDIT=y\n")?;
+    write(
+        "System.map",
+        "ffffffff81000000 T copy_namespaces\nffffffff81000010 t audit_log_exit.isra.0\n\
+         ffffffff81000020 t dm_audit_log_ti\n",
+    )?;
+    write(
+        "Module.symvers",
+        "0x00000000\tdm_audit_log_bio\tdrivers/md/dm-mod\tEXPORT_SYMBOL_GPL\t\n",
+    )?;
+    let output = script("build/hooks.sh").arg(tree.path()).output()?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}{}", errors(&output));
+    let row = |name: &str| {
+        let row = said.lines().find(|line| line.contains(name));
+        row.unwrap_or_else(|| panic!("no {name} in {said}"))
+    };
+    assert!(said.contains("(System.map, Module.symvers)"), "{said}");
+    assert!(row("copy_namespaces").starts_with("  found     copy_namespaces  "));
+    assert!(row("copy_namespaces").contains("kernel/nsproxy.c"));
+    assert!(row("dm_audit_log_bio").starts_with("  found "));
+    // Another function of this name, in the kernel itself, is not the one of device mapper.
+    assert!(row("dm_audit_log_ti").starts_with("  NOT FOUND "));
+    let renamed = row("audit_log_exit");
+    assert!(renamed.starts_with("  NOT FOUND audit_log_exit "), "{said}");
+    assert!(renamed.contains("is it audit_log_exit.isra.0 now?"));
+    write(".config", "CONFIG_BLK_DEV_DM=m\n")?;
+    let output = script("build/hooks.sh").arg(tree.path()).output()?;
+    let without = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        without.contains("  not built dm_audit_log_ti "),
+        "{without}"
+    );
+    // Every row of the table is one of the answer.
+    let table = include_str!("../../kmod/hooks.rs");
+    let rows = |line: &&str| line.contains("hook(") && line.contains('"');
+    assert_eq!(said.lines().count() - 1, table.lines().filter(rows).count());
+    Ok(())
+}
+
+#[test]
+fn a_commit_that_cannot_be_built_is_skipped_by_git_bisect() -> io::Result<()> {
+    let tree = tempfile::tempdir()?;
+    // Neither builds: the one has no Makefile, and the other leaves no image.
+    for build in ["", "true"] {
+        let mut bisect = script("bisect.sh");
+        bisect.current_dir(tree.path()).arg("unshare-all");
+        bisect.env("DMNS_TEST", env!("CARGO_BIN_EXE_dmns-test"));
+        if !build.is_empty() {
+            bisect.env("DMNS_BUILD", build);
+        }
+        let output = bisect.output()?;
+        assert_eq!(output.status.code(), Some(125), "{}", errors(&output));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_kernel_that_does_not_fit_is_refused_at_once() -> io::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    fs::write(path("vmlinux"), b"\x7fELF")?;
+    fs::create_dir(path("empty"))?;
+    for (arguments, says) in [
+        (vec!["--tree", &path("none")], "none: No such file"),
+        (vec!["--tree", &path("empty")], "empty: not a kernel tree"),
+        (
+            vec!["--kernel", &path("vmlinux"), "--modules", &path("empty")],
+            "vmlinux: an ELF file",
+        ),
+        (vec!["--module", &path("none.ko")], "none.ko: No such file"),
+    ] {
+        let mut run = dmns_test(&["run"]);
+        // Nothing is made: the cache stays away.
+        run.args(&arguments).env("DMNS_CACHE", path("cache"));
+        let ended = run.output()?;
+        assert_eq!(ended.status.code(), Some(2), "{arguments:?}");
+        assert!(errors(&ended).contains(says), "{}", errors(&ended));
+        assert!(!dir.path().join("cache").exists());
     }
     Ok(())
 }

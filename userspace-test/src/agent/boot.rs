@@ -17,8 +17,11 @@ use std::time::Duration;
 /// `MODULE_INIT_COMPRESSED_FILE`, which nix does not name: the kernel unpacks .ko.xz itself.
 const COMPRESSED: ModuleInitFlags = ModuleInitFlags::from_bits_retain(4);
 
-/// The disk of the guest: the only one it has.
+/// The disk of the guest.
 const DISK: &str = "/dev/vda";
+
+/// The disk with the kernel's modules, unless the other has them.
+const MODULES: &str = "/dev/vdb";
 
 /// Loads the modules of the disk, mounts it with a writable layer in memory above it, and continues
 /// there.
@@ -40,21 +43,14 @@ pub(super) fn into_root() -> Result<()> {
             Err(e) => bail!("loading {}: {e}", module.display()),
         }
     }
-    for _ in 0..1000 {
-        if Path::new(DISK).exists() {
-            break;
+    mount_disk(DISK, "/lower")?;
+    let lower = match Path::new("/two-disks").exists() {
+        true => {
+            mount_disk(MODULES, "/modules-disk")?;
+            "/modules-disk:/lower"
         }
-        thread::sleep(Duration::from_millis(10));
-    }
-    fs::create_dir("/lower")?;
-    mount(
-        Some(DISK),
-        "/lower",
-        Some("erofs"),
-        MsFlags::MS_RDONLY,
-        None::<&str>,
-    )
-    .context("mounting the guest's disk")?;
+        false => "/lower",
+    };
     mount_at("tmpfs", "/upper", "tmpfs", "size=90%")?;
     fs::create_dir_all("/upper/data")?;
     fs::create_dir_all("/upper/work")?;
@@ -62,7 +58,7 @@ pub(super) fn into_root() -> Result<()> {
         "overlay",
         "/root",
         "overlay",
-        "lowerdir=/lower,upperdir=/upper/data,workdir=/upper/work",
+        &format!("lowerdir={lower},upperdir=/upper/data,workdir=/upper/work"),
     )?;
     mount_at("tmpfs", "/root/run", "tmpfs", "mode=755")?;
     copy_tree(Path::new("/dmns"), &Path::new("/root").join(&HOME[1..]))?;
@@ -88,6 +84,25 @@ pub(super) fn into_root() -> Result<()> {
         .env("DM_DISABLE_UDEV", "1")
         .exec())
     .context("running the agent from the disk")
+}
+
+/// Mounts a disk at `target`, when it has been found.
+fn mount_disk(disk: &str, target: &str) -> Result<()> {
+    for _ in 0..1000 {
+        if Path::new(disk).exists() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    fs::create_dir(target)?;
+    mount(
+        Some(disk),
+        target,
+        Some("erofs"),
+        MsFlags::MS_RDONLY,
+        None::<&str>,
+    )
+    .with_context(|| format!("mounting the guest's disk {disk}"))
 }
 
 /// Has systemd run the agent's server as a service, when the system is up, and power off when it

@@ -209,18 +209,22 @@ fn until_in_setns(
     trace: &dyn Fn(libc::c_uint, libc::pid_t, i32) -> Result<libc::c_long>,
     stopped: &dyn Fn(libc::pid_t) -> Result<i32>,
 ) -> Result<()> {
+    let mut call = None;
     loop {
         trace(libc::PTRACE_SYSCALL, pid, 0)?;
         stopped(pid)?;
-        // SAFETY: All-zero registers are valid.
-        let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
-        // SAFETY: The kernel writes the registers there.
-        done(unsafe { libc::ptrace(libc::PTRACE_GETREGS, pid, 0_usize, &raw mut registers) })
-            .context("PTRACE_GETREGS")?;
-        // On the way in, the kernel keeps -ENOSYS in the register of the result.
-        let leaves = registers.rax as i64 != -i64::from(libc::ENOSYS);
-        if registers.orig_rax == libc::SYS_setns as u64 && leaves {
-            return Ok(());
+        // SAFETY: All-zero information is valid.
+        let mut info: libc::ptrace_syscall_info = unsafe { std::mem::zeroed() };
+        let size = size_of_val(&info);
+        let request = libc::PTRACE_GET_SYSCALL_INFO;
+        // SAFETY: The kernel writes at most `size` bytes there.
+        done(unsafe { libc::ptrace(request, pid, size, &raw mut info) })
+            .context("PTRACE_GET_SYSCALL_INFO")?;
+        match info.op {
+            // SAFETY: At an entry, the kernel writes this part.
+            libc::PTRACE_SYSCALL_INFO_ENTRY => call = Some(unsafe { info.u.entry.nr }),
+            _ if call == Some(libc::SYS_setns as u64) => return Ok(()),
+            _ => call = None,
         }
     }
 }

@@ -5,14 +5,18 @@
 //!
 //! A tracer rewrites registers, seccomp's supervisor answers, io_uring works elsewhere.
 
+#[cfg(target_arch = "x86_64")]
 mod i386;
 mod judge;
 mod ptrace;
 mod seccomp;
 mod uring;
+#[cfg(target_arch = "x86_64")]
 mod x32;
 
 use crate::sys::{clone, fork, setns, unshare, wait, wait_for_success};
+#[cfg(not(target_arch = "x86_64"))]
+use anyhow::bail;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 use nix::libc;
@@ -109,7 +113,6 @@ pub(super) fn run(options: &EvadeInfo) -> Result<ExitCode> {
         Way::Judge { auid } => return judge::run(auid),
         Way::PtraceExec => ptrace::exec()?,
         Way::PtraceClone => ptrace::clone()?,
-        Way::PtraceFork => ptrace::fork()?,
         Way::PtraceExit => ptrace::exit()?,
         Way::SeccompLog => seccomp::log()?,
         Way::SeccompErrno => seccomp::errno()?,
@@ -117,9 +120,6 @@ pub(super) fn run(options: &EvadeInfo) -> Result<ExitCode> {
         Way::SeccompTrace => seccomp::trace()?,
         Way::SeccompNotify => seccomp::notify()?,
         Way::Crash => crash()?,
-        Way::I386Unshare => i386::unshare()?,
-        Way::I386Setns => i386::setns()?,
-        Way::I386Clone => i386::clone()?,
         Way::UringInline => uring::inline()?,
         Way::UringWorker => uring::worker()?,
         Way::UringTaskWork => uring::task_work()?,
@@ -131,7 +131,22 @@ pub(super) fn run(options: &EvadeInfo) -> Result<ExitCode> {
         Way::ChildElsewhere => child_elsewhere()?,
         Way::EnterPid => enter_pid()?,
         Way::ExecTime => exec_time()?,
+        #[cfg(target_arch = "x86_64")]
+        Way::PtraceFork => ptrace::fork()?,
+        #[cfg(target_arch = "x86_64")]
+        Way::I386Unshare => i386::unshare()?,
+        #[cfg(target_arch = "x86_64")]
+        Way::I386Setns => i386::setns()?,
+        #[cfg(target_arch = "x86_64")]
+        Way::I386Clone => i386::clone()?,
+        #[cfg(target_arch = "x86_64")]
         Way::X32ExecTime => x32::exec_time()?,
+        #[cfg(not(target_arch = "x86_64"))]
+        Way::PtraceFork
+        | Way::I386Unshare
+        | Way::I386Setns
+        | Way::I386Clone
+        | Way::X32ExecTime => bail!("only x86-64 has this"),
     }
     Ok(ExitCode::SUCCESS)
 }

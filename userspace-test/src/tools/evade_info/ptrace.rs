@@ -11,9 +11,44 @@ use nix::sys::signal::{Signal, raise};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-/// The offsets of two registers of a traced task in `struct user`.
-const ORIG_RAX: usize = 15 * 8;
-const RAX: usize = 10 * 8;
+/// Makes the registers of a stopped task say that a setns() succeeded.
+#[cfg(target_arch = "x86_64")]
+fn rewrite(pid: Pid) -> Result<()> {
+    // The offsets in `struct user`.
+    const ORIG_RAX: usize = 15 * 8;
+    const RAX: usize = 10 * 8;
+    ptrace::write_user(pid, ORIG_RAX as _, libc::SYS_setns)?;
+    ptrace::write_user(pid, RAX as _, 0)?;
+    Ok(())
+}
+
+/// Makes the registers of a stopped task say that a setns() succeeded.
+#[cfg(target_arch = "aarch64")]
+fn rewrite(pid: Pid) -> Result<()> {
+    // `NT_ARM_SYSTEM_CALL` in include/uapi/linux/elf.h.
+    const SYSTEM_CALL: libc::c_int = 0x404;
+    // SAFETY: All-zero registers are valid.
+    let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+    let mut call = libc::SYS_setns as libc::c_int;
+    regset(libc::PTRACE_GETREGSET, pid, libc::NT_PRSTATUS, &mut registers)?;
+    registers.regs[0] = 0;
+    registers.regs[8] = libc::SYS_setns as u64;
+    regset(libc::PTRACE_SETREGSET, pid, libc::NT_PRSTATUS, &mut registers)?;
+    regset(libc::PTRACE_SETREGSET, pid, SYSTEM_CALL, &mut call)
+}
+
+/// Reads or writes a set of registers.
+#[cfg(target_arch = "aarch64")]
+fn regset<T>(request: libc::c_uint, pid: Pid, set: libc::c_int, registers: &mut T) -> Result<()> {
+    let mut vector = libc::iovec {
+        iov_base: std::ptr::from_mut(registers).cast(),
+        iov_len: size_of::<T>(),
+    };
+    // SAFETY: The vector has the address and the size of `registers`.
+    sys::done(unsafe { libc::ptrace(request, pid.as_raw(), set as usize, &raw mut vector) })
+        .context("registers")?;
+    Ok(())
+}
 
 /// Traces a child that runs `act`, and rewrites its registers at each of these events.
 ///
@@ -43,8 +78,7 @@ pub(super) fn traced(
             }
             WaitStatus::PtraceEvent(stopped, _, event) => {
                 if stopped == pid && events.contains(&event) {
-                    ptrace::write_user(pid, ORIG_RAX as _, libc::SYS_setns)?;
-                    ptrace::write_user(pid, RAX as _, 0)?;
+                    rewrite(pid)?;
                     rewritten += 1;
                 }
                 stopped
@@ -76,6 +110,7 @@ pub(super) fn clone() -> Result<()> {
 }
 
 /// Rewrites at a fork().
+#[cfg(target_arch = "x86_64")]
 pub(super) fn fork() -> Result<()> {
     let events = [libc::PTRACE_EVENT_FORK];
     traced(Options::PTRACE_O_TRACEFORK, &events, || {

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! The architectures of guests, as `DMNS_ARCH` asks for them.
+
+/// The architecture of a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arch {
+    /// x86-64, that of this machine.
+    Amd64,
+    /// 64-bit Arm.
+    Arm64,
+}
+
+impl Arch {
+    /// Returns the architecture that the environment requests. The scripts refuse other names.
+    pub(crate) fn asked() -> Self {
+        match std::env::var("DMNS_ARCH").as_deref() {
+            Ok("arm64") => Self::Arm64,
+            _ => Self::Amd64,
+        }
+    }
+
+    /// Returns the QEMU that emulates it.
+    pub(crate) fn qemu(self) -> &'static str {
+        match self {
+            Self::Amd64 => "qemu-system-x86_64",
+            Self::Arm64 => "qemu-system-aarch64",
+        }
+    }
+
+    /// Returns the machine that QEMU emulates.
+    pub(crate) fn machine(self) -> &'static str {
+        match self {
+            Self::Amd64 => "q35",
+            Self::Arm64 => "virt,gic-version=3",
+        }
+    }
+
+    /// Returns the processor that QEMU emulates on another one.
+    ///
+    /// On arm64, `max` spends most of its time on the signatures of pointers.
+    pub(crate) fn cpu(self) -> &'static str {
+        match self {
+            Self::Amd64 => "max",
+            Self::Arm64 => "cortex-a57",
+        }
+    }
+
+    /// Returns the name of the first serial port.
+    pub(crate) fn console(self) -> &'static str {
+        match self {
+            Self::Amd64 => "ttyS0",
+            Self::Arm64 => "ttyAMA0",
+        }
+    }
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! What a kernel image and a kernel module state about themselves.
+
+use anyhow::{Context, Result, bail, ensure};
+use std::fs;
+use std::path::Path;
+
+/// A kernel image for x86-64.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Image {
+    /// What `uname -r` prints.
+    pub(crate) release: String,
+    /// What `uname -v` prints: number and time of the build.
+    pub(crate) version: String,
+}
+
+impl Image {
+    /// Reads the header of a bzImage.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).with_context(|| path.display().to_string())?;
+        Self::parse(&bytes).with_context(|| path.display().to_string())
+    }
+
+    /// Parses it: `Documentation/arch/x86/boot.rst`.
+    fn parse(bytes: &[u8]) -> Result<Self> {
+        const GIVE: &str = "give the tree's arch/x86/boot/bzImage";
+        let has = |at: usize, magic: &[u8]| bytes.get(at..at + magic.len()) == Some(magic);
+        let u16_at = |at: usize| Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
+        if has(0x38, b"ARM\x64") {
+            bail!("a kernel for arm64, and guests are x86-64: {GIVE} of an x86-64 build");
+        }
+        if has(0x30, b"RISCV\0\0\0") {
+            bail!("a kernel for RISC-V, and guests are x86-64: {GIVE} of an x86-64 build");
+        }
+        if has(0, b"\x7fELF") {
+            bail!("an ELF file, such as vmlinux, which QEMU does not boot: {GIVE}");
+        }
+        if [&b"\x1f\x8b"[..], b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"]
+            .iter()
+            .any(|magic| has(0, magic))
+        {
+            bail!("a compressed file, such as the image of another architecture: {GIVE}");
+        }
+        ensure!(has(0x202, b"HdrS"), "not a kernel image: {GIVE}");
+        // Bit 0 of xloadflags: it has the 64-bit entry point.
+        ensure!(
+            u16_at(0x236).is_some_and(|flags| flags & 1 == 1),
+            "a 32-bit kernel, and guests are x86-64: build it with CONFIG_64BIT=y"
+        );
+        let at = usize::from(u16_at(0x20e).unwrap_or(0)) + 0x200;
+        let name = bytes.get(at..).unwrap_or_default();
+        let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+        let name = String::from_utf8_lossy(name);
+        // RELEASE (BUILDER) #NUMBER ... TIME
+        let release = name.split(' ').next().unwrap_or_default();
+        let version = name.find(" #").map(|at| &name[at + 1..]);
+        let (false, Some(version)) = (release.is_empty(), version) else {
+            bail!(
+                "its header does not have the name of the kernel: build it again with make bzImage"
+            );
+        };
+        Ok(Self {
+            release: release.to_owned(),
+            version: version.to_owned(),
+        })
+    }
+
+    /// Returns why `module`, the contents of `dmns_audit.ko`, cannot be loaded into this kernel, if
+    /// that can be seen.
+    pub(crate) fn refuses(&self, module: &[u8]) -> Option<String> {
+        const BUILD: &str = "build it with make module KDIR=TREE";
+        if !module.starts_with(b"\x7fELF") {
+            return Some(format!("not a module, or a compressed one: {BUILD}"));
+        }
+        // C: e_machine, EM_X86_64
+        if module.get(18..20) != Some(&62u16.to_le_bytes()) {
+            return Some(format!(
+                "a module of another architecture, and guests are x86-64: {BUILD}"
+            ));
+        }
+        let info = |name: &str| {
+            let key = format!("\0{name}=");
+            let at = find(module, key.as_bytes())? + key.len();
+            let value = module[at..].split(|byte| *byte == 0).next()?;
+            Some(String::from_utf8_lossy(value).into_owned())
+        };
+        let magic = info("vermagic").unwrap_or_default();
+        let release = magic.split(' ').next().unwrap_or_default();
+        if release != self.release {
+            let built = match release {
+                "" => "no kernel".to_owned(),
+                release => release.to_owned(),
+            };
+            return Some(format!(
+                "built for {built}, and the image is {}: {BUILD} of this kernel",
+                self.release
+            ));
+        }
+        // A module that was built in a tree that is prepared and not built has no name of a build.
+        let other = builds(module)
+            .into_iter()
+            .find(|build| *build != self.version);
+        let own = find(module, self.version.as_bytes()).is_some();
+        other.filter(|_| !own).map(|build| {
+            format!(
+                "built for the build \"{build}\" of {}, and the image is \"{}\": {BUILD} again",
+                self.release, self.version
+            )
+        })
+    }
+}
+
+/// Returns the names of builds in a module: "#1 SMP PREEMPT_DYNAMIC Sun Nov 29 ...".
+fn builds(module: &[u8]) -> Vec<String> {
+    module
+        .split(|byte| *byte == 0)
+        .filter(|text| text.starts_with(b"#") && find(text, b" SMP").is_some())
+        .filter_map(|text| String::from_utf8(text.to_vec()).ok())
+        .collect()
+}
+
+/// Returns where `needle` is in `bytes`.
+pub(crate) fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
+    bytes
+        .windows(needle.len())
+        .position(|window| window == needle)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    const VERSION: &str = "#3 SMP PREEMPT_DYNAMIC Sun Nov 29 04:00:00 UTC 2026";
+
+    /// Returns the header of a bzImage of this release, as far as it is read.
+    pub(crate) fn bzimage(release: &str) -> Vec<u8> {
+        let mut bytes = vec![0; 0x400];
+        bytes[0x202..0x206].copy_from_slice(b"HdrS");
+        bytes[0x236] = 1;
+        bytes[0x20e..0x210].copy_from_slice(&0x100u16.to_le_bytes());
+        let name = format!("{release} (me@here) {VERSION}\0");
+        bytes[0x300..0x300 + name.len()].copy_from_slice(name.as_bytes());
+        bytes
+    }
+
+    fn module(release: &str, build: &str) -> Vec<u8> {
+        let mut bytes = b"\x7fELF".to_vec();
+        bytes.resize(18, 0);
+        bytes.extend(62u16.to_le_bytes());
+        bytes.extend(format!("\0name=dmns_audit\0vermagic={release} SMP preempt \0").bytes());
+        bytes.extend(format!("{build}\0").bytes());
+        bytes
+    }
+
+    #[test]
+    fn an_image_names_its_kernel() {
+        let image = Image::parse(&bzimage("7.3.4-mine")).expect("an image");
+        assert_eq!(image.release, "7.3.4-mine");
+        assert_eq!(image.version, VERSION);
+    }
+
+    #[test]
+    fn what_is_no_image_for_the_guest_is_named() {
+        let mut arm = vec![0; 64];
+        arm[0x38..0x3c].copy_from_slice(b"ARM\x64");
+        let mut small = bzimage("7.3.4");
+        small[0x236] = 0;
+        let mut nameless = bzimage("7.3.4");
+        nameless[0x300] = 0;
+        for (bytes, says) in [
+            (arm, "a kernel for arm64, and guests are x86-64"),
+            (
+                b"\x7fELF\x02\x01".to_vec(),
+                "vmlinux, which QEMU does not boot",
+            ),
+            (b"\x1f\x8b\x08\0".to_vec(), "a compressed file"),
+            (small, "a 32-bit kernel"),
+            (nameless, "does not have the name of the kernel"),
+            (b"text".to_vec(), "not a kernel image: give"),
+        ] {
+            let said = Image::parse(&bytes).expect_err(says).to_string();
+            assert!(said.contains(says), "{said}\nshould say: {says}");
+        }
+    }
+
+    #[test]
+    fn a_module_of_another_kernel_is_refused_before_the_guest_boots() {
+        let image = Image::parse(&bzimage("7.3.4-mine")).expect("an image");
+        assert_eq!(image.refuses(&module("7.3.4-mine", VERSION)), None);
+        assert_eq!(image.refuses(&module("7.3.4-mine", "")), None);
+        let mut arm = module("7.3.4-mine", VERSION);
+        arm[18] = 183;
+        for (module, says) in [
+            (
+                module("7.3.3", VERSION),
+                "built for 7.3.3, and the image is 7.3.4-mine",
+            ),
+            (
+                module("7.3.4-mine", &VERSION.replace("#3", "#2")),
+                "built for the build \"#2 SMP",
+            ),
+            (arm, "a module of another architecture"),
+            (b"\xfd7zXZ".to_vec(), "not a module, or a compressed one"),
+        ] {
+            let said = image.refuses(&module).expect(says);
+            assert!(said.contains(says), "{said}\nshould say: {says}");
+            assert!(said.contains("make module KDIR=TREE"), "{said}");
+        }
+    }
+}

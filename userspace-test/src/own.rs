@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! A kernel of one's own: `--tree`, or `--kernel` with `--modules`.
+//!
+//! All that can be wrong with it is looked for before anything is made, and named in a sentence with
+//! what to do.
+
+use crate::config::Config;
+use crate::image::Image;
+use crate::kind::Kind;
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The options that choose the kernel and the module.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Options {
+    /// A kernel tree of one's own that is built (`make bzImage modules`), or the folder of O=: its
+    /// image, its modules, and the module built for it.
+    #[arg(long, value_name = "DIR", global = true, help_heading = "Kernel", conflicts_with_all = ["kernel", "modules"])]
+    tree: Option<PathBuf>,
+    /// A kernel image (bzImage) of one's own, instead of --tree.
+    #[arg(
+        long,
+        value_name = "IMAGE",
+        global = true,
+        help_heading = "Kernel",
+        requires = "modules"
+    )]
+    kernel: Option<PathBuf>,
+    /// The modules of --kernel: lib/modules/RELEASE, or what INSTALL_MOD_PATH was.
+    #[arg(
+        long,
+        value_name = "DIR",
+        global = true,
+        help_heading = "Kernel",
+        requires = "kernel"
+    )]
+    modules: Option<PathBuf>,
+    /// A dmns_audit.ko that is built for the kernel, instead of building one.
+    #[arg(
+        long,
+        value_name = "KO",
+        global = true,
+        help_heading = "Kernel",
+        conflicts_with = "no_module"
+    )]
+    module: Option<PathBuf>,
+    /// Do not load the module: the kernel's own records are judged.
+    #[arg(long, global = true, help_heading = "Kernel")]
+    no_module: bool,
+}
+
+/// The module that guests load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Module {
+    /// It is built for the kernel.
+    Built,
+    /// This one.
+    Given(PathBuf),
+    /// None: the kernel writes records by itself.
+    None,
+}
+
+/// The kernel and the module of a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Chosen {
+    /// The kernel, if it is not Debian's.
+    pub(crate) own: Option<Own>,
+    /// The module.
+    pub(crate) module: Module,
+}
+
+/// A kernel that exists already.
+#[derive(Clone, Debug)]
+pub(crate) struct Own {
+    /// The image's path.
+    pub(crate) path: PathBuf,
+    /// What it states about itself.
+    pub(crate) image: Image,
+    /// Its `lib/modules/RELEASE`, unless they are installed from the tree.
+    pub(crate) modules: Option<PathBuf>,
+    /// The tree that modules are built against.
+    pub(crate) tree: Option<PathBuf>,
+    /// Its options, if they are known.
+    pub(crate) config: Option<Config>,
+}
+
+impl Chosen {
+    /// Returns the kernel's kind.
+    pub(crate) fn kind(&self) -> Kind {
+        match &self.own {
+            Some(own) => own.config.as_ref().map_or(Kind::Stock, Config::kind),
+            None => Kind::asked(),
+        }
+    }
+}
+
+impl Options {
+    /// Returns the options for the kernel that is a tree or an image at `path`, or `debian`.
+    pub(crate) fn of(
+        path: &Path,
+        modules: Option<PathBuf>,
+        module: Option<PathBuf>,
+        no_module: bool,
+    ) -> Result<Self> {
+        let own = (path != Path::new("debian")).then(|| path.to_owned());
+        let (tree, kernel) = match own {
+            Some(path) if path.is_dir() => (Some(path), None),
+            other => (None, other),
+        };
+        ensure!(
+            kernel.is_some() == modules.is_some(),
+            "{}: an image needs --against-modules, and nothing else takes it",
+            path.display()
+        );
+        Ok(Self {
+            tree,
+            kernel,
+            modules,
+            module,
+            no_module,
+        })
+    }
+
+    /// Finds what the options name, and checks that it fits.
+    pub(crate) fn choose(&self) -> Result<Chosen> {
+        let given = |path: &Path| {
+            path.canonicalize()
+                .with_context(|| path.display().to_string())
+        };
+        let module = match &self.module {
+            _ if self.no_module => Module::None,
+            Some(path) => Module::Given(given(path)?),
+            None => Module::Built,
+        };
+        let own = match (&self.tree, &self.kernel, &self.modules) {
+            (Some(tree), ..) => Some(Own::tree(&given(tree)?)?),
+            (None, Some(kernel), Some(modules)) => {
+                Some(Own::image(&given(kernel)?, &given(modules)?)?)
+            }
+            _ => None,
+        };
+        if let Some(own) = &own {
+            ensure!(
+                std::env::var_os("DMNS_KERNEL").is_none_or(|value| value.is_empty()),
+                "DMNS_KERNEL asks for a kernel of Debian's, and --tree or --kernel for one of your own: unset one"
+            );
+            own.check(&module)?;
+        }
+        Ok(Chosen { own, module })
+    }
+}
+
+impl Own {
+    /// Returns the kernel of a built tree.
+    fn tree(tree: &Path) -> Result<Self> {
+        let shown = tree.display();
+        let has = |name: &str| tree.join(name).exists();
+        ensure!(
+            has(".config"),
+            "{shown}: not a kernel tree, or not configured: it has no .config; with O=, give that folder"
+        );
+        let config = Config::read(&tree.join(".config"))?;
+        ensure!(
+            config.has("X86_64"),
+            "{shown}: configured for another architecture, and guests are x86-64: run make ARCH=x86_64 defconfig kvm_guest.config there"
+        );
+        let path = tree.join("arch/x86/boot/bzImage");
+        ensure!(
+            path.exists(),
+            "{shown}: not built: it has no arch/x86/boot/bzImage; run make bzImage modules there"
+        );
+        let built = Config::read(&tree.join("include/config/auto.conf"))?;
+        if let Some((name, asked, is)) = config.difference(&built) {
+            bail!(
+                "{shown}/.config: changed after the build: CONFIG_{name} is {asked} there, and was built as {is}; run make bzImage modules again"
+            );
+        }
+        ensure!(
+            config.has("MODULES"),
+            "{shown}: built without CONFIG_MODULES, and the guest loads some: set it and build again"
+        );
+        ensure!(
+            has("modules.order") && has("Module.symvers"),
+            "{shown}: its modules are not built: it has no modules.order or no Module.symvers; run make modules there"
+        );
+        let image = Image::read(&path)?;
+        for (file, what) in [
+            ("include/config/kernel.release", &image.release),
+            ("include/generated/utsversion.h", &image.version),
+        ] {
+            let text = fs::read_to_string(tree.join(file)).unwrap_or_default();
+            ensure!(
+                text.contains(what.as_str()),
+                "{shown}: the image is \"{what}\", and the tree was built again since, as {file} has it; run make bzImage modules there"
+            );
+        }
+        Ok(Self {
+            path,
+            image,
+            modules: None,
+            tree: Some(tree.to_owned()),
+            config: Some(config),
+        })
+    }
+
+    /// Returns the kernel of an image, with its modules.
+    fn image(path: &Path, modules: &Path) -> Result<Self> {
+        let image = Image::read(path)?;
+        let modules = of_release(modules, &image.release)?;
+        let tree = modules.join("build").canonicalize().ok();
+        let beside = path.with_file_name(format!("config-{}", image.release));
+        let configs = [
+            Some(beside),
+            Some(modules.join("config")),
+            tree.as_ref().map(|tree| tree.join(".config")),
+        ];
+        let config = configs.into_iter().flatten().find(|file| file.exists());
+        Ok(Self {
+            path: path.to_owned(),
+            image,
+            modules: Some(modules),
+            tree,
+            config: config.map(|file| Config::read(&file)).transpose()?,
+        })
+    }
+
+    /// Checks that the kernel has what the guest and the module need, and that the module is one for
+    /// it.
+    fn check(&self, module: &Module) -> Result<()> {
+        let shown = self.tree.as_ref().unwrap_or(&self.path).display();
+        let lacks = match &self.config {
+            Some(config) => config.lacks(*module != Module::None),
+            None => Vec::new(),
+        };
+        ensure!(
+            lacks.is_empty(),
+            "{shown}: not set: {}; append what dmns-test kconfig prints to .config, run make olddefconfig, and build again",
+            lacks.join(", ")
+        );
+        match module {
+            Module::None => {}
+            Module::Given(path) => {
+                let bytes = fs::read(path).with_context(|| path.display().to_string())?;
+                if let Some(why) = self.image.refuses(&bytes) {
+                    bail!("{}: {why}", path.display());
+                }
+            }
+            Module::Built => ensure!(
+                self.tree.is_some(),
+                "{shown}: no tree to build the module against, as --modules has no link `build`: give --tree DIR, --module KO or --no-module"
+            ),
+        }
+        Ok(())
+    }
+}
+
+/// Returns the modules of `release` in `folder`: itself, or below it as INSTALL_MOD_PATH has it.
+fn of_release(folder: &Path, release: &str) -> Result<PathBuf> {
+    let shown = folder.display();
+    let below =
+        ["", "lib/modules", "usr/lib/modules"].map(|below| folder.join(below).join(release));
+    let found = below.into_iter().find(|path| path.is_dir());
+    let found = match found {
+        Some(found) => found,
+        None if folder.file_name().is_some_and(|name| name == release) => folder.to_owned(),
+        None => {
+            let others: Vec<String> = [folder.to_owned(), folder.join("lib/modules")]
+                .iter()
+                .filter_map(|folder| fs::read_dir(folder).ok())
+                .flat_map(|entries| entries.flatten())
+                .filter(|entry| entry.path().join("modules.order").exists())
+                .map(|entry| entry.file_name().to_string_lossy().into_owned())
+                .collect();
+            let has = match others.as_slice() {
+                [] if folder.join("modules.order").exists() => folder
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned(),
+                [] => "none".to_owned(),
+                others => others.join(", "),
+            };
+            bail!(
+                "{shown}: the image is {release}, and the modules there are of: {has}; run make modules_install in the tree of the image"
+            );
+        }
+    };
+    ensure!(
+        found.join("modules.dep").exists(),
+        "{}: it has no modules.dep: run depmod, or make modules_install with a depmod in the path",
+        found.display()
+    );
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::tests::bzimage;
+    use std::error::Error;
+
+    const CONFIG: &str = "CONFIG_64BIT=y\nCONFIG_X86_64=y\nCONFIG_MODULES=y\n";
+
+    fn write(path: &Path, bytes: impl AsRef<[u8]>) {
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::write(path, bytes).expect("written");
+    }
+
+    /// Makes the files of a built tree that are read.
+    fn tree(tree: &Path) {
+        let image = Image {
+            release: "7.3.4-mine".to_owned(),
+            version: "#3 SMP PREEMPT_DYNAMIC Sun Nov 29 04:00:00 UTC 2026".to_owned(),
+        };
+        for (name, text) in [
+            (".config", CONFIG),
+            ("include/config/auto.conf", CONFIG),
+            ("modules.order", ""),
+            ("Module.symvers", ""),
+            ("include/config/kernel.release", &image.release),
+            ("include/generated/utsversion.h", &image.version),
+        ] {
+            write(&tree.join(name), text);
+        }
+        write(&tree.join("arch/x86/boot/bzImage"), bzimage(&image.release));
+    }
+
+    #[test]
+    fn a_tree_that_does_not_fit_is_refused_with_what_to_do() -> Result<(), Box<dyn Error>> {
+        let dir = tempfile::tempdir()?;
+        let whole = dir.path();
+        tree(whole);
+        let own = Own::tree(whole)?;
+        assert_eq!(own.image.release, "7.3.4-mine");
+        assert_eq!(own.modules, None);
+
+        for (name, text, says) in [
+            (
+                ".config",
+                None,
+                "it has no .config; with O=, give that folder",
+            ),
+            (
+                ".config",
+                Some("CONFIG_64BIT=y\nCONFIG_ARM64=y\n"),
+                "run make ARCH=x86_64",
+            ),
+            (
+                "arch/x86/boot/bzImage",
+                None,
+                "run make bzImage modules there",
+            ),
+            (
+                ".config",
+                Some("CONFIG_64BIT=y\nCONFIG_X86_64=y\nCONFIG_MODULES=y\nCONFIG_DM_AUDIT=y\n"),
+                "CONFIG_DM_AUDIT is y there, and was built as n; run make bzImage modules again",
+            ),
+            ("modules.order", None, "run make modules there"),
+            ("Module.symvers", None, "run make modules there"),
+            (
+                "include/config/kernel.release",
+                Some("7.3.5"),
+                "built again since",
+            ),
+            (
+                "include/generated/utsversion.h",
+                Some("#4 SMP"),
+                "built again since",
+            ),
+        ] {
+            let dir = tempfile::tempdir()?;
+            tree(dir.path());
+            match text {
+                Some(text) => fs::write(dir.path().join(name), text)?,
+                None => fs::remove_file(dir.path().join(name))?,
+            }
+            let said = format!("{:#}", Own::tree(dir.path()).expect_err(says));
+            assert!(said.contains(says), "{said}\nshould say: {says}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_a_kernel_lacks_is_named_with_the_options() -> Result<(), Box<dyn Error>> {
+        let dir = tempfile::tempdir()?;
+        tree(dir.path());
+        let own = Own::tree(dir.path())?;
+        let said = own.check(&Module::Built).expect_err("lacks").to_string();
+        for text in [
+            "CONFIG_RUST (the module)",
+            "CONFIG_EROFS_FS (its disk)",
+            "dmns-test kconfig",
+        ] {
+            assert!(said.contains(text), "{said}");
+        }
+        let said = own.check(&Module::None).expect_err("lacks").to_string();
+        assert!(!said.contains("CONFIG_RUST"), "{said}");
+        Ok(())
+    }
+
+    #[test]
+    fn modules_of_another_release_are_refused() -> Result<(), Box<dyn Error>> {
+        let dir = tempfile::tempdir()?;
+        let image = dir.path().join("bzImage");
+        fs::write(&image, bzimage("7.3.4-mine"))?;
+        let modules = dir.path().join("root/lib/modules/7.3.3");
+        write(&modules.join("modules.order"), "");
+        for folder in [&modules, &dir.path().join("root")] {
+            let said = Own::image(&image, folder).expect_err("others").to_string();
+            assert!(
+                said.contains("the image is 7.3.4-mine, and the modules there are of: 7.3.3;"),
+                "{said}"
+            );
+        }
+        let modules = dir.path().join("root/lib/modules/7.3.4-mine");
+        fs::create_dir_all(&modules)?;
+        let said = Own::image(&image, &modules)
+            .expect_err("no list")
+            .to_string();
+        assert!(said.contains("no modules.dep: run depmod"), "{said}");
+        fs::write(modules.join("modules.dep"), "")?;
+        for folder in [
+            &modules,
+            &dir.path().join("root"),
+            &dir.path().join("root/lib/modules"),
+        ] {
+            let own = Own::image(&image, folder)?;
+            assert_eq!(own.modules.as_ref(), Some(&modules));
+            assert_eq!(own.config, None);
+            let said = own.check(&Module::Built).expect_err("no tree").to_string();
+            assert!(
+                said.contains("--tree DIR, --module KO or --no-module"),
+                "{said}"
+            );
+        }
+        // Where distributions have the configuration.
+        fs::write(dir.path().join("config-7.3.4-mine"), CONFIG)?;
+        assert!(Own::image(&image, &modules)?.config.is_some());
+        Ok(())
+    }
+}
