@@ -7,12 +7,6 @@
 
 use super::ns::Kind;
 
-/// The first number of the namespace records.
-///
-/// Upstream has taken 1300..=1339 of the kernel-event range 1300..=1399; these stay clear of what
-/// it will assign next.
-const NS_FIRST: u16 = 1380;
-
 /// The type of a record that dmns-audit emits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RecordType {
@@ -57,44 +51,43 @@ impl RecordType {
         }
     }
 
+    /// Returns the number and the name.
+    ///
+    /// A type keeps its number: a new kind of namespace takes the next free ones. Upstream has
+    /// taken 1300..=1339 of the kernel-event range 1300..=1399; the namespace records stay clear of
+    /// what it will assign next.
+    const fn row(self) -> (u16, &'static str) {
+        match self {
+            Self::DmCtrl => (1338, "DM_CTRL"),
+            Self::DmEvent => (1339, "DM_EVENT"),
+            Self::NsInit(Kind::Mnt) => (1380, "NS_INIT_MNT"),
+            Self::NsInit(Kind::Uts) => (1381, "NS_INIT_UTS"),
+            Self::NsInit(Kind::Ipc) => (1382, "NS_INIT_IPC"),
+            Self::NsInit(Kind::User) => (1383, "NS_INIT_USER"),
+            Self::NsInit(Kind::Pid) => (1384, "NS_INIT_PID"),
+            Self::NsInit(Kind::Net) => (1385, "NS_INIT_NET"),
+            Self::NsInit(Kind::Cgroup) => (1386, "NS_INIT_CGROUP"),
+            Self::NsInit(Kind::Time) => (1387, "NS_INIT_TIME"),
+            Self::NsDel(Kind::Mnt) => (1388, "NS_DEL_MNT"),
+            Self::NsDel(Kind::Uts) => (1389, "NS_DEL_UTS"),
+            Self::NsDel(Kind::Ipc) => (1390, "NS_DEL_IPC"),
+            Self::NsDel(Kind::User) => (1391, "NS_DEL_USER"),
+            Self::NsDel(Kind::Pid) => (1392, "NS_DEL_PID"),
+            Self::NsDel(Kind::Net) => (1393, "NS_DEL_NET"),
+            Self::NsDel(Kind::Cgroup) => (1394, "NS_DEL_CGROUP"),
+            Self::NsDel(Kind::Time) => (1395, "NS_DEL_TIME"),
+            Self::NsInfo => (1396, "NS_INFO"),
+        }
+    }
+
     /// Returns the number on the audit netlink socket.
     pub const fn number(self) -> u16 {
-        match self {
-            Self::DmCtrl => 1338,
-            Self::DmEvent => 1339,
-            Self::NsInit(kind) => NS_FIRST + kind as u16,
-            Self::NsDel(kind) => NS_FIRST + Kind::ALL.len() as u16 + kind as u16,
-            Self::NsInfo => NS_FIRST + 2 * Kind::ALL.len() as u16,
-        }
+        self.row().0
     }
 
     /// Returns the name, without the `AUDIT_` that C puts before it.
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::DmCtrl => "DM_CTRL",
-            Self::DmEvent => "DM_EVENT",
-            Self::NsInit(kind) => match kind {
-                Kind::Mnt => "NS_INIT_MNT",
-                Kind::Uts => "NS_INIT_UTS",
-                Kind::Ipc => "NS_INIT_IPC",
-                Kind::User => "NS_INIT_USER",
-                Kind::Pid => "NS_INIT_PID",
-                Kind::Net => "NS_INIT_NET",
-                Kind::Cgroup => "NS_INIT_CGROUP",
-                Kind::Time => "NS_INIT_TIME",
-            },
-            Self::NsDel(kind) => match kind {
-                Kind::Mnt => "NS_DEL_MNT",
-                Kind::Uts => "NS_DEL_UTS",
-                Kind::Ipc => "NS_DEL_IPC",
-                Kind::User => "NS_DEL_USER",
-                Kind::Pid => "NS_DEL_PID",
-                Kind::Net => "NS_DEL_NET",
-                Kind::Cgroup => "NS_DEL_CGROUP",
-                Kind::Time => "NS_DEL_TIME",
-            },
-            Self::NsInfo => "NS_INFO",
-        }
+        self.row().1
     }
 
     /// Returns the type with this number, if it is one of ours.
@@ -129,6 +122,26 @@ mod tests {
             assert_eq!(RecordType::from_number(t.number()), Some(t));
         }
         assert_eq!(RecordType::from_number(1340), None);
+    }
+
+    /// Logs have these numbers: another kind of namespace must not change them.
+    #[test]
+    fn the_numbers_of_eight_kinds_are_those_of_logs() {
+        const KINDS: [Kind; 8] = [
+            Kind::Mnt,
+            Kind::Uts,
+            Kind::Ipc,
+            Kind::User,
+            Kind::Pid,
+            Kind::Net,
+            Kind::Cgroup,
+            Kind::Time,
+        ];
+        for (kind, at) in KINDS.into_iter().zip(0..) {
+            assert_eq!(RecordType::NsInit(kind).number(), 1380 + at, "{kind:?}");
+            assert_eq!(RecordType::NsDel(kind).number(), 1388 + at, "{kind:?}");
+        }
+        assert_eq!(RecordType::NsInfo.number(), 1396);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use crate::tools::{records, status};
 use anyhow::{Result, ensure};
+use dmns_audit_uapi::types::RecordType;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
@@ -77,12 +78,7 @@ fn record(line: &str) -> Option<(&str, (u64, &str), &str)> {
 
 /// Returns whether a record is that of a deletion, which stands alone.
 fn is_deletion(ty: &str) -> bool {
-    let number = ty
-        .strip_prefix("UNKNOWN[")
-        .and_then(|ty| ty.strip_suffix(']'));
-    number
-        .and_then(|number| number.parse().ok())
-        .is_some_and(|number: u32| (1388..=1395).contains(&number))
+    matches!(RecordType::from_name(ty), Some(RecordType::NsDel(_)))
 }
 
 /// Returns whether a record has a field with this value, also in the text of a message.
