@@ -16,7 +16,7 @@ use super::lines::LONGEST;
 use crate::record::event::BOOT;
 use crate::record::form::{self, Form};
 use crate::record::head::{self, Parsed};
-use crate::record::loss;
+use crate::record::loss::{self, What};
 use hashbrown::{HashMap, HashSet};
 use serde::Deserialize;
 use serde_json::Value;
@@ -88,6 +88,8 @@ pub struct Records<R> {
     named: bool,
     hosts: Machines,
     recent: Recent,
+    /// The boots in which the audit transport has brought a record.
+    listening: HashSet<String>,
 }
 
 /// The names of machines. Two machines with one name get two names.
@@ -206,6 +208,7 @@ impl<R: Read> Records<R> {
             named: true,
             hosts: Machines::default(),
             recent: Recent::default(),
+            listening: HashSet::new(),
         }
     }
 
@@ -384,7 +387,7 @@ enum Line {
     /// it.
     Record(Vec<u8>, bool),
     /// A message that records are missing.
-    Loss(Vec<u8>),
+    Loss(Vec<u8>, What),
 }
 
 impl Entry {
@@ -445,13 +448,20 @@ impl Entry {
             return Line::Record(line, false);
         }
         match loss::of_message(&message) {
-            Some(_) => Line::Loss(message),
+            Some(loss) => Line::Loss(message, loss.what),
             None => Line::Other,
         }
     }
 }
 
 impl<R> Records<R> {
+    /// Returns whether journald has had a record from audit in the boot of `entry`, and so has all
+    /// that follow.
+    fn listens(&self, entry: &Entry) -> bool {
+        let boot = entry.boot.as_ref().and_then(Value::as_str);
+        boot.is_some_and(|boot| self.listening.contains(boot))
+    }
+
     /// The line of `entry`, if it has one.
     fn take(&mut self, entry: &Entry) {
         self.line.clear();
@@ -462,8 +472,14 @@ impl<R> Records<R> {
                 return;
             }
             Line::Record(text, audit) => (text, Some(audit)),
-            Line::Loss(text) => (text, None),
+            // The audit transport has those that the kernel does not print.
+            Line::Loss(_, What::Suppressed) if self.listens(entry) => return,
+            Line::Loss(text, _) => (text, None),
         };
+        if audit == Some(true) && !self.listens(entry) {
+            let boot = entry.boot.as_ref().and_then(Value::as_str);
+            self.listening.extend(boot.map(str::to_owned));
+        }
         // A record is one line.
         text.iter_mut()
             .filter(|b| **b == b'\n')
@@ -631,6 +647,41 @@ mod tests {
         let json = r#"{"_AUDIT_ID":"21","__CURSOR":"s=1","_TRANSPORT":"audit","_AUDIT_TYPE":"1339","_SOURCE_REALTIME_TIMESTAMP":"1795247269749000","MESSAGE":"AUDIT1339 module=integrity op=integrity-checksum dev=253:0 sector=77480 res=0"}
 {"_TRANSPORT":"stdout","MESSAGE":[104,105]}"#;
         assert_eq!(read(json.as_bytes()).expect("read"), RECORD);
+    }
+
+    /// From its first record on, the audit transport has what the kernel's log lacks.
+    #[test]
+    fn what_the_kernel_does_not_print_is_missing_until_journald_listens() {
+        let loss = |boot: &str, number: u32| {
+            format!(
+                "__CURSOR=s=1\n_TRANSPORT=kernel\n_BOOT_ID={boot}\n\
+                 MESSAGE=kauditd_printk_skb: {number} callbacks suppressed\n\n"
+            )
+        };
+        let record = "__CURSOR=s=2\n_TRANSPORT=audit\n_BOOT_ID=aa\n_AUDIT_TYPE=1339\n_AUDIT_ID=21\n\
+            _SOURCE_REALTIME_TIMESTAMP=1000\nMESSAGE=AUDIT1339 a=1\n\n";
+        let lost = "__CURSOR=s=3\n_TRANSPORT=kernel\n_BOOT_ID=aa\nMESSAGE=audit: audit_lost=4 audit_rate_limit=0\n\n";
+        let export = [
+            &loss("aa", 116),
+            record,
+            &loss("aa", 17),
+            lost,
+            &loss("bb", 22),
+        ]
+        .concat();
+        let text = read(export.as_bytes()).expect("read");
+        let lines: Vec<_> = text
+            .lines()
+            .filter(|line| !line.starts_with("type="))
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "kauditd_printk_skb: 116 callbacks suppressed",
+                "audit: audit_lost=4 audit_rate_limit=0",
+                "kauditd_printk_skb: 22 callbacks suppressed",
+            ]
+        );
     }
 
     #[test]
