@@ -9,7 +9,7 @@ use crate::report::ns::container::ContainerSelector;
 use crate::terminal::Colour;
 use crate::watch::filter::Kind;
 use crate::when;
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dmns_audit_recorder::oci::memory::STATE;
 use std::ffi::OsString;
@@ -364,6 +364,10 @@ pub struct Virt {
     #[arg(short, long, value_name = "UUID", value_parser = uuid)]
     pub uuid: Option<String>,
 
+    /// Only active guests; with --all-events, also what they still have. Example: report virt --active
+    #[arg(long, visible_alias = "running", conflicts_with = "summary")]
+    pub active: bool,
+
     /// Show the guests' UUIDs. Example: report virt --show-uuid --vm web1
     #[arg(long)]
     pub show_uuid: bool,
@@ -637,6 +641,10 @@ pub fn instead(error: &clap::Error) -> Option<&'static str> {
             "`dmns-audit events --csv` has comma-separated values; a report has --json, for jq's @csv",
         );
     }
+    // It may also be one that does not go with another.
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
     let name = argument(ContextKind::InvalidArg)?.split('=').next()?;
     Some(match name {
         "--path" | "--key" | "--serial" | "--user" | "--by" | "--program" => {
@@ -652,7 +660,7 @@ pub fn instead(error: &clap::Error) -> Option<&'static str> {
             "`dmns-audit report virt --vm` and `dmns-audit events --vm` have it"
         }
         "--active" | "--running" => {
-            "`dmns-audit report ns` and `report dm` have --active; a guest that runs has no end in `report virt`"
+            "`dmns-audit report ns`, `report dm` and `report virt` have --active"
         }
         "--only" | "--errors" | "--violations" => {
             "`dmns-audit watch --only` and `dmns-audit events --only` have it"

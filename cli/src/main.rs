@@ -298,6 +298,7 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
         Report::Virt(args) => virt::VirtOptions {
             vm: args.vm.clone(),
             uuid: args.uuid.clone(),
+            active: args.active,
             show_uuid: args.show_uuid,
             layers: args.layers,
             summary: args.summary,

@@ -173,10 +173,10 @@ fn what_matches_nothing_names_what_there_is() {
             "`dmns-audit events` selects events by --path",
         ),
         (
-            "report virt --running",
+            "events --running",
             &yesterday,
             2,
-            "a guest that runs has no end",
+            "`report virt` have --active",
         ),
         (
             "check --vm web01",

@@ -60,7 +60,9 @@ sessions! {
         "report virt --uuid 7bcae45c-c179-6cea-a185-c7abe50520c7 -f virt.log --all-events --proof",
         "report virt -ts 01/25/2012 12:00:00 -te 01/25/2012 virt.log",
         "report virt --start tomorrow virt.log", "report virt --start today --end yesterday virt.log",
-        "report virt --vm nobody virt.log", "report virt --uuid x virt.log";
+        "report virt --vm nobody virt.log", "report virt --uuid x virt.log",
+        "report virt --active virt.log", "report virt --running --all-events virt.log",
+        "report virt --active --vm Fedora virt.log", "report virt --active --summary virt.log";
     events: "events --proof --container db containers.log", "events --format csv --vm plain libvirt.log",
         "events --format json --serial 67 libvirt.log", "events --device 253:1 --only violation libvirt.log", "events --user ed dm.log";
     check_libvirt: "check --format json libvirt.log", "check --strict --expect net-without-open --expect detach-without-attach \

@@ -48,6 +48,8 @@ pub struct VirtOptions {
     pub vm: Option<String>,
     /// Only the guest of this UUID.
     pub uuid: Option<String>,
+    /// Only active ones.
+    pub active: bool,
     /// Show UUIDs.
     pub show_uuid: bool,
     /// Numbers only.
@@ -92,9 +94,10 @@ pub struct Report<'a> {
     /// Number of records of other guests, and of other periods.
     others: u64,
     outside: u64,
-    /// The guests that were not asked for, and whether a row passed.
+    /// The guests that were not asked for, and whether a row passed, or ended too early.
     names: Candidates,
     passed: bool,
+    ended: bool,
 }
 
 impl<'a> Report<'a> {
@@ -129,6 +132,7 @@ impl<'a> Report<'a> {
             outside: 0,
             names: Candidates::default(),
             passed: false,
+            ended: false,
         }
     }
 
@@ -142,6 +146,7 @@ impl<'a> Report<'a> {
             (Some(vm), None) => format!("called {vm}"),
             (None, Some(uuid)) => format!("with the UUID {uuid}"),
             (Some(vm), Some(uuid)) => format!("called {vm} with the UUID {uuid}"),
+            (None, None) if self.ended => return Some("no guest is active".to_owned()),
             (None, None) if self.outside > 0 => {
                 let before = count(self.outside, "of guests");
                 return Some(format!(
@@ -150,6 +155,9 @@ impl<'a> Report<'a> {
             }
             (None, None) => return None,
         };
+        if self.ended {
+            return Some(format!("no guest {who} is active"));
+        }
         Some(match (self.others, self.outside) {
             (0, 0) => format!("no guest {who} is in the log{}", self.names.show("guests")),
             (0, n) => format!(
@@ -172,7 +180,7 @@ impl<'a> Report<'a> {
     pub fn end(mut self, out: &mut dyn Write) -> io::Result<bool> {
         self.close()?;
         let asked = self.virt_options.vm.is_some() || self.virt_options.uuid.is_some();
-        let matched = !asked || self.passed;
+        let matched = !(asked || self.ended) || self.passed;
         let none = self.none();
         let options = self.options;
         if let Some(none) = none {
@@ -211,6 +219,10 @@ impl<'a> Report<'a> {
 
     fn keep(&mut self, order: u64, row: Row) -> io::Result<()> {
         let options = self.options;
+        if self.virt_options.active && !row.is_active() {
+            self.ended = true;
+            return Ok(());
+        }
         self.passed = true;
         self.summary.count(&row);
         if self.virt_options.summary || !(options.all_events || row.is_session()) {

@@ -187,6 +187,16 @@ impl Row {
         matches!(self.event, Event::Start { .. })
     }
 
+    /// Returns whether it is a session or a resource that has not ended.
+    pub fn is_active(&self) -> bool {
+        self.lasts() && !self.failed() && self.end_reason == EndReason::Active
+    }
+
+    /// Returns whether it is something that can last.
+    pub fn lasts(&self) -> bool {
+        matches!(self.event, Event::Start { .. } | Event::Given(_))
+    }
+
     /// In one word, as the manual has it.
     pub fn word(&self) -> &'static str {
         match self.event {

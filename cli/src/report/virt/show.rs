@@ -325,8 +325,6 @@ pub fn object(row: &Row, options: &Options) -> Value {
         EndReason::Restarted => "restarted",
         EndReason::Down => "host-down",
     };
-    // Only what can last has a state.
-    let lasts = matches!(row.event, Event::Start { .. } | Event::Given(_));
     json!({
         "kind": "guest",
         "event": row.word(),
@@ -336,7 +334,8 @@ pub fn object(row: &Row, options: &Options) -> Value {
         "user": row.user,
         "start": row.start.json(options),
         "end": row.end.map(|id| id.json(options)),
-        "state": lasts.then_some(state),
+        // Only what can last has a state.
+        "state": row.lasts().then_some(state),
         "success": row.success,
         "detail": detail,
         "proof": options.proof.then(|| row.proof.json()),
