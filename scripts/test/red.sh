@@ -29,6 +29,20 @@ dmsetup create x --table "0 8 oops" || true
 dmsetup remove x
 '''
 END
+# Missing, with nothing that could still write it.
+scenario missing <<'END'
+run = "unshare --uts true"
+expect = [{ record = "NS_INIT_UTS" }, { record = "NS_DEL_UTS" }, { record = "NS_DEL_IPC" }]
+END
+# Late, from what the step has started: this one passes.
+scenario late <<'END'
+run = "(sleep 15; unshare --uts true) >/dev/null 2>&1 &"
+expect = [{ record = "NS_INIT_UTS" }, { record = "NS_DEL_UTS" }]
+END
+# A VIRT_CONTROL without its fields.
+scenario finding <<'END'
+run = "python3 -c 'import audit; audit.audit_log_user_message(audit.audit_open(), 2500, \"op=start\", \"\", \"\", \"\", 1)'"
+END
 scenario panic <<'END'
 run = "echo c >/proc/sysrq-trigger"
 END
@@ -51,14 +65,21 @@ says oops '/dmns_oops.c:'
 says oops '; symbols: '
 says panic 'sysrq triggered crash'
 for name in oops panic; do says "$name" 'Kernel panic - not syncing: '; done
-for name in oops panic wrong; do
+says missing 'missing (0 of 1): '
+grep -q '^ok  *late ' "$work/said" || die "late did not pass"
+# Where the finding is, in the log that is kept.
+says finding ' --> audit.log:'
+line=$(sed -n 's/^ *--> audit.log:\([0-9]*\):.*/\1/p' "$work/said" | head -n 1)
+sed -n "${line}p" "$work/logs/finding/audit.log" | grep -q '^type=VIRT_CONTROL ' ||
+	die "the kept log has no VIRT_CONTROL in line $line"
+for name in oops panic wrong missing finding; do
 	says "$name" "logs: $work/logs/$name"
 	ls "$work/logs/$name/audit.log" "$work/logs/$name/console" >/dev/null
 	# A record that is waited for has 60 s, and a step here 100 s.
 	seconds=$(sed -n "s/.*<testcase name=\"$name\".* time=\"\([0-9]*\)[.\"].*/\1/p" "$work/junit.xml")
 	[ "$seconds" -lt 60 ] || die "$name took $seconds s"
 done
-for type in kernel records; do
+for type in kernel log records; do
 	grep -q "<failure message=.* type=\"$type\">" "$work/junit.xml" || die "no failure has the type $type"
 done
 say "scenarios that must fail do so at once"

@@ -444,6 +444,12 @@ impl Guest {
         Ok(ended.text())
     }
 
+    /// Returns whether a shell command of the harness succeeds.
+    pub(crate) fn is_so(&mut self, command: &str) -> Result<bool> {
+        let ended = self.quietly(&["sh", "-c", command], self.within(DELIVERY))?;
+        Ok(ended.status == 0)
+    }
+
     /// Waits until all records before this call are in [`Guest::log`]: sends a record of its own
     /// and waits for it.
     pub(crate) fn mark(&mut self) -> Result<()> {

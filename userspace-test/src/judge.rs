@@ -12,10 +12,9 @@ use anyhow::{Context, Result, bail};
 use dmns_audit_log::line::Line;
 use dmns_audit_uapi::types::RecordType;
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::fs;
 use std::process::Command;
 use std::time::Duration;
-use tempfile::NamedTempFile;
 
 /// Words in the kernel log when something is wrong with the kernel.
 const SPLATS: [&str; 23] = [
@@ -44,6 +43,9 @@ const SPLATS: [&str; 23] = [
     "kmemleak: Cannot ",
     "new suspected memory leaks",
 ];
+
+/// The name of the audit log among the kept logs, and in findings.
+pub(crate) const AUDIT_LOG: &str = "audit.log";
 
 /// The timeout of `ausearch`: there may be many records.
 const SEARCH: Duration = Duration::from_secs(300);
@@ -190,17 +192,29 @@ fn count(log: &[String]) -> Counts {
 
 /// Returns the findings of `dmns-audit check` in `log`, except for those of the rules `known`. Each
 /// of these must have one.
-fn check(log: &[String], allow_lost: bool, known: &[String]) -> Result<Option<String>> {
-    let mut file = NamedTempFile::with_prefix("audit-log-")?;
-    file.write_all(log.join("\n").as_bytes())?;
-    writeln!(file)?;
-    let checked = Command::new(prepare::tool()?)
+///
+/// The scenario's part begins at line `start`. A finding there has the line of the kept log.
+fn check(
+    log: &[String],
+    start: usize,
+    allow_lost: bool,
+    known: &[String],
+) -> Result<Option<String>> {
+    let folder = tempfile::tempdir()?;
+    let mut command = Command::new(prepare::tool()?);
+    command
+        .current_dir(folder.path())
         .args(["--color", "never", "check"])
         .arg(if allow_lost { "--lossy" } else { "--strict" })
-        .args(known.iter().flat_map(|rule| ["--expect", rule]))
-        .arg(file.path())
-        .output()
-        .context("running dmns-audit")?;
+        .args(known.iter().flat_map(|rule| ["--expect", rule]));
+    let (before, own) = log.split_at(start);
+    for (name, lines) in [("before.log", before), (AUDIT_LOG, own)] {
+        if name == AUDIT_LOG || !lines.is_empty() {
+            fs::write(folder.path().join(name), lines.join("\n") + "\n")?;
+            command.arg(name);
+        }
+    }
+    let checked = command.output().context("running dmns-audit")?;
     let said = String::from_utf8_lossy(&checked.stdout);
     match checked.status.code() {
         Some(0) => Ok(None),
@@ -256,11 +270,12 @@ fn complaints(
     })
 }
 
-/// Judges a guest after `scenario`, or its skip, before power-off. The reasons why the run fails go
-/// to `verdict`.
+/// Judges a guest after `scenario`, or its skip, before power-off. Its part of the log begins at
+/// line `start`. The reasons why the run fails go to `verdict`.
 pub(crate) fn examine(
     guest: &mut Guest,
     scenario: &Scenario,
+    start: usize,
     skipped: bool,
     verdict: &mut Verdict,
 ) -> Result<()> {
@@ -311,7 +326,7 @@ pub(crate) fn examine(
         true => [].as_slice(),
         false => &scenario.expected_findings,
     };
-    problems.extend(check(&guest.log, allow_lost, findings)?);
+    problems.extend(check(&guest.log, start, allow_lost, findings)?);
     problems.extend(cross_check(guest, &arrived)?);
     verdict.fail(Cause::Log, problems);
     Ok(())
@@ -370,9 +385,9 @@ mod tests {
     fn splats_are_seen_and_ordinary_lines_are_not() {
         let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/src/testdata/kernel-log");
         let mut seen = (0, 0);
-        for entry in std::fs::read_dir(fixtures).expect(fixtures) {
+        for entry in fs::read_dir(fixtures).expect(fixtures) {
             let path = entry.expect("an entry").path();
-            let text = std::fs::read_to_string(&path).expect("text");
+            let text = fs::read_to_string(&path).expect("text");
             let expected = path.to_string_lossy().contains("splat-");
             assert_eq!(splat(&text).is_some(), expected, "{}", path.display());
             seen = (

@@ -32,6 +32,10 @@ const RECHECK: Duration = Duration::from_millis(100);
 /// A step with a wrong record ends when nothing more has come for this long.
 const SETTLED: Duration = Duration::from_secs(2);
 
+/// A step that lacks a record ends when nothing more has come for this long, and nothing is left
+/// that could write it.
+const SILENT: Duration = Duration::from_secs(5);
+
 /// The timeout of the kernel log of a guest that may not answer.
 const KERNEL_LOG: Duration = Duration::from_secs(10);
 
@@ -40,7 +44,14 @@ const SHOWN: usize = 10;
 
 /// The shell of a step in the guest: it prints commands, and stops at the first that fails.
 const SHELL: [&str; 4] = ["bash", "-euo", "pipefail", "-c"];
-const TRACE: &str = "PS4='$ '; set -x\n";
+const TRACE: &str = "echo $$ >/run/dmns/step; PS4='$ '; set -x\n";
+
+/// Whether nothing is left that could still write a record: of the step's processes none runs, the
+/// module has deferred none, and audit has written all.
+const IDLE: &str = "! pgrep -g $(cat /run/dmns/step) >/dev/null &&
+    ! grep -sq '^re[ac].*ing' /sys/kernel/security/dmns_audit/baseline &&
+    ! awk 'NR > 1 { n += $NF } END { exit n == 0 }' /sys/kernel/security/dmns_audit/counters 2>/dev/null &&
+    auditctl -s | grep -qx 'backlog 0'";
 
 /// Runs all scenarios, `jobs` at a time, and reports each verdict as it comes.
 pub(crate) fn run_all(
@@ -171,7 +182,7 @@ fn attempt(
         None => Guest::boot(prepared, &Machine::of(scenario), watcher).context(NotBooted)?,
     };
     let start = if guest.whole { 0 } else { guest.log.len() };
-    let result = drive(&mut guest, scenario, verdict);
+    let result = drive(&mut guest, scenario, start, verdict);
     if let Some(folder) = keep_logs {
         let folder = folder.join(&scenario.name);
         keep(&mut guest, start, &folder)?;
@@ -229,8 +240,13 @@ impl fmt::Display for Splat {
     }
 }
 
-/// Runs a scenario. The result goes to `verdict`.
-fn drive(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Result<()> {
+/// Runs a scenario. Its part of the log begins at line `begin`. The result goes to `verdict`.
+fn drive(
+    guest: &mut Guest,
+    scenario: &Scenario,
+    begin: usize,
+    verdict: &mut Verdict,
+) -> Result<()> {
     guest.set_up(scenario.module)?;
     if !scenario.copied.is_empty() {
         guest.must(COPY_FILES)?;
@@ -273,7 +289,7 @@ fn drive(guest: &mut Guest, scenario: &Scenario, verdict: &mut Verdict) -> Resul
     if scenario.judged {
         let complete = verdict.problems.is_empty();
         let skipped = verdict.skipped.is_some();
-        judge::examine(guest, scenario, skipped, verdict)?;
+        judge::examine(guest, scenario, begin, skipped, verdict)?;
         if complete {
             verdict.fail(Cause::Records, judge::late(&guest.log[from..]));
         }
@@ -327,8 +343,8 @@ fn steps_log(guest: &Guest, from: usize) -> Vec<String> {
         .collect()
 }
 
-/// Runs a step, and waits until all its records have come, or a wrong one has and nothing more
-/// comes, or time is up.
+/// Runs a step, and waits until all its records have come, or one is wrong or missing and nothing
+/// more comes, or time is up.
 ///
 /// `from` is the line at which its part of the log begins. `values` are those that the steps before
 /// saved with `save`; this one may add more. `bound` are the values that their records bound.
@@ -372,10 +388,15 @@ fn take(
         )
         .map_err(|e| anyhow!(e))?;
         let age = guest.age();
+        let silence = settling.silence(log.len(), age);
+        if outcome.missing.is_empty() || !problems.is_empty() || age > deadline {
+            break outcome;
+        }
         // Time does not heal a wrong record, but others may still come to explain it.
-        let settled = settling.is_over(log.len(), age, guest.usual(SETTLED));
-        let wrong = !outcome.wrong.is_empty() && settled;
-        if outcome.missing.is_empty() || wrong || !problems.is_empty() || age > deadline {
+        if !outcome.wrong.is_empty() && silence >= guest.usual(SETTLED) {
+            break outcome;
+        }
+        if silence >= guest.usual(SILENT) && guest.is_so(IDLE)? {
             break outcome;
         }
         thread::sleep(RECHECK);
@@ -396,13 +417,13 @@ struct Settling {
 }
 
 impl Settling {
-    /// Returns whether at time `now` the log has had `lines` lines for as long as `pause`.
-    fn is_over(&mut self, lines: usize, now: Duration, pause: Duration) -> bool {
+    /// Returns how long the log, which has `lines` lines at time `now`, has had so many.
+    fn silence(&mut self, lines: usize, now: Duration) -> Duration {
         match self.last {
-            Some((known, since)) if known == lines => now.saturating_sub(since) >= pause,
+            Some((known, since)) if known == lines => now.saturating_sub(since),
             _ => {
                 self.last = Some((lines, now));
-                false
+                Duration::ZERO
             }
         }
     }
@@ -452,7 +473,7 @@ fn pairs(listed: &str) -> impl Iterator<Item = (String, String)> {
 fn keep(guest: &mut Guest, start: usize, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     fs::write(
-        folder.join("audit.log"),
+        folder.join(judge::AUDIT_LOG),
         guest.log[start..].join("\n") + "\n",
     )?;
     fs::write(folder.join("console"), guest.console())?;
@@ -477,15 +498,17 @@ mod tests {
     }
 
     #[test]
-    fn a_log_has_settled_when_it_has_not_grown_for_a_while() {
+    fn the_silence_of_a_log_begins_anew_when_it_grows() {
         let mut settling = Settling::default();
-        let mut is_over =
-            |lines, second| settling.is_over(lines, Duration::from_secs(second), SETTLED);
-        assert!(!is_over(3, 10));
-        assert!(!is_over(3, 11));
-        assert!(!is_over(4, 12), "it has grown");
-        assert!(!is_over(4, 13));
-        assert!(is_over(4, 14));
-        assert!(!is_over(5, 15));
+        let mut silence = |lines, second| {
+            let silence = settling.silence(lines, Duration::from_secs(second));
+            silence.as_secs()
+        };
+        assert_eq!(silence(3, 10), 0);
+        assert_eq!(silence(3, 11), 1);
+        assert_eq!(silence(4, 12), 0, "it has grown");
+        assert_eq!(silence(4, 13), 1);
+        assert_eq!(silence(4, 14), 2);
+        assert_eq!(silence(5, 15), 0);
     }
 }
