@@ -135,3 +135,14 @@ bootstrap() {
 		--dpkgopt='path-exclude=/usr/share/locale/*' \
 		"$@" "deb $uri $SUITE main" "deb $uri $SUITE-backports main"
 }
+
+# check_packages ROOT PACKAGE... - fails if Debian, as the lists of ROOT have it, lacks one of these. mmdebstrap would fail
+# minutes later.
+check_packages() {
+	root=$1
+	shift
+	for package in "$@"; do
+		"$PROJECT/scripts/in-root.sh" "$root" apt-cache policy "$package" | grep -q '^  Candidate: [^(]' ||
+			die "no package is called $package in $SUITE or $SUITE-backports"
+	done
+}

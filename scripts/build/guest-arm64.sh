@@ -1,14 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# guest-arm64.sh ROOT [IMAGE] - makes the disk of an arm64 guest out of that of an amd64 guest (guest.sh). Prints its path.
+# guest-arm64.sh ROOT [IMAGE [PACKAGE...]] - makes the disk of an arm64 guest out of that of an amd64 guest (guest.sh). Prints its path.
 #
 # What the packages' scripts set up is the same: accounts, alternatives, configuration. All programs and libraries are
 # replaced by those of the same packages, in the same versions, for arm64. So nothing of arm64 runs here, and this
 # machine needs no emulation of programs (binfmt_misc), which would be for all its users.
 . "$(dirname "$0")/../common.sh"
 
-root=$1 name=${2:-}
-amd64=$(DMNS_ARCH=amd64 "$PROJECT/scripts/build/guest.sh" "$root" $name)
+root=$1
+amd64=$(DMNS_ARCH=amd64 "$PROJECT/scripts/build/guest.sh" "$@")
 image=${amd64%.erofs}-arm64-$(hash "$0").erofs
 if [ ! -e "$image" ]; then
 	fresh "$image"

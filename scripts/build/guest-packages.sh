@@ -1,16 +1,20 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# guest-packages.sh ROOT KERNEL - makes the disk of a guest that runs systemd and has our own packages, installed as apt
-# does it. DKMS builds the module for the guest's kernel, and for a second one when that comes. Prints its path. In the
-# guest, /srv/next has the packages of a next version.
+# guest-packages.sh ROOT KERNEL [PACKAGE...] - makes the disk of a guest that runs systemd and has our own packages, installed
+# as apt does it, and PACKAGE... . DKMS builds the module for the guest's kernel, and for a second one when that comes.
+# Prints its path. In the guest, /srv/next has the packages of a next version.
 . "$(dirname "$0")/../common.sh"
 
 root=$1 kernel=$2
+shift 2
 [ -e "$kernel/release" ] || die "$kernel is no kernel: run scripts/build/kernel.sh"
 release=$(cat "$kernel/release") version=$(cat "$kernel/package")
 
 # As in the usual image; systemd runs them, promtool judges metrics, and logrotate rotates the log of the plugin.
 PACKAGES="auditd cryptsetup-bin dbus dmsetup iproute2 kmod logrotate procps promtool systemd-sysv udev util-linux"
+for package in "$@"; do
+	PACKAGES="$PACKAGES $package"
+done
 
 is=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$PROJECT/Cargo.toml")
 next=${is%.*}.$((${is##*.} + 1))
@@ -27,6 +31,7 @@ sources=$(git ls-files --cached --others --exclude-standard Cargo.toml Cargo.loc
 kept=$CACHE/guest/dkms-$(echo "$release $version $second" | hash - scripts/build/dkms.sh)
 image=$CACHE/guest/packages-$release-$( (echo "$PACKAGES $second" && cat $sources) | hash - "$0").erofs
 if [ ! -e "$image" ]; then
+	check_packages "$root" "$@"
 	"$PROJECT/scripts/build/host-tools.sh"
 	export DEB_BUILD_OPTIONS=noopt
 	packages=$("$PROJECT/scripts/build/packages.sh")
@@ -37,7 +42,7 @@ if [ ! -e "$image" ]; then
 	from=$kept then=true
 	if [ ! -d "$kept" ]; then
 		fresh "$kept"
-		from=$kept.partial then="sync-out /var/lib/dmns-audit/kernel $kept.partial"
+		from=$kept.partial then="sync-out /var/lib/dmns-audit/kernel '$kept.partial'"
 	fi
 	cp "$packages"/dmns-audit*.deb "$image.added/this"
 	cp "$next"/dmns-audit_*.deb "$next"/dmns-audit-dkms_*.deb "$image.added/next"
@@ -78,13 +83,13 @@ if [ ! -e "$image" ]; then
 	END
 	mv "$image.added/install" "$image.added/this/install"
 	bootstrap --include="$(echo $PACKAGES | tr ' ' ,)" \
-		--customize-hook="sync-in $image.added /srv" \
+		--customize-hook="sync-in '$image.added' /srv" \
 		--customize-hook='mkdir "$1/srv/kept"' \
-		--customize-hook="sync-in $from /srv/kept" \
+		--customize-hook="sync-in '$from' /srv/kept" \
 		--customize-hook="chroot \"\$1\" sh /srv/this/install '$release' '$version' '$second'" \
 		--customize-hook="$then" \
 		--customize-hook='chroot "$1" dpkg-query -W >"$1/packages"' \
-		--customize-hook="download /packages ${image%.erofs}.packages" \
+		--customize-hook="download /packages '${image%.erofs}.packages'" \
 		--customize-hook='rm -rf "$1/var/cache"/*; mkdir -p "$1/mnt/share"' \
 		--format=tar "" "$image.tar"
 	[ "$then" = true ] || keep "$kept"

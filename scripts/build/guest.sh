@@ -1,11 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# guest.sh ROOT [IMAGE] - makes a guest's disk: a Debian with the real tools and no kernel, as a read-only EROFS image.
-# Prints its path. IMAGE is what a scenario calls it (`image = "libvirt"`).
+# guest.sh ROOT [IMAGE [PACKAGE...]] - makes a guest's disk: a Debian with the real tools and no kernel, as a read-only
+# EROFS image. Prints its path. IMAGE is what a scenario calls it (`image = "libvirt"`), "" the usual one, PACKAGE... what
+# it adds (`packages = [...]`).
 . "$(dirname "$0")/../common.sh"
 
 root=$1 name=${2:-}
 [ "$ARCH" = amd64 ] || exec "$PROJECT/scripts/build/guest-$ARCH.sh" "$@" >&3
+[ $# -lt 2 ] || shift
+shift
 
 # What the scenarios call. bpftrace is there to hold a function that the module wants, python3-audit to read
 # records with libauparse, bubblewrap and stress-ng to make namespaces.
@@ -29,10 +32,15 @@ runtimes)
 *) die "no image is called $name; there are: libvirt, runtimes" ;;
 esac
 
-image=$CACHE/guest/${name:-usual}-$(echo "$PACKAGES" | hash - "$0" $sources).erofs
+for package in "$@"; do
+	PACKAGES="$PACKAGES $package"
+done
+folder=$CACHE/guest${1:+/added}
+image=$folder/${name:-usual}-$(echo "$PACKAGES" | hash - "$0" ${sources:+"$sources"}).erofs
 if [ ! -e "$image" ]; then
+	check_packages "$root" "$@"
 	"$PROJECT/scripts/build/host-tools.sh"
-	mkdir -p "$CACHE/guest"
+	mkdir -p "$folder"
 	as_root rm -rf "$image".*
 	added=$image.added
 	mkdir -p "$added"
@@ -44,13 +52,17 @@ if [ ! -e "$image" ]; then
 	# The packages' versions go into every report.
 	bootstrap --include="$(echo $PACKAGES | tr ' ' ,)" \
 		--customize-hook='chroot "$1" dpkg-query -W >"$1/packages"' \
-		--customize-hook="sync-in $added /usr/local/share" \
-		--customize-hook="download /packages ${image%.erofs}.packages" \
+		--customize-hook="sync-in '$added' /usr/local/share" \
+		--customize-hook="download /packages '${image%.erofs}.packages'" \
 		--customize-hook='rm -rf "$1/usr/share/bpftrace" "$1/var/cache"/*' \
 		--customize-hook='mkdir -p "$1/mnt/share"' \
 		--format=tar "" "$image.tar"
 	"$PROJECT/scripts/in-root.sh" "$root" mkfs.erofs --quiet --tar=f "$image.partial" "$image.tar"
 	as_root rm -r "$image.tar" "$added"
 	mv "$image.partial" "$image"
+	# The last few sets of packages.
+	[ $# = 0 ] || prune "$folder" 8
+elif [ $# -gt 0 ]; then
+	touch "$image" "${image%.erofs}.packages"
 fi
 result "$image"

@@ -82,4 +82,21 @@ done
 for type in kernel log records; do
 	grep -q "<failure message=.* type=\"$type\">" "$work/junit.xml" || die "no failure has the type $type"
 done
+# A package that Debian lacks.
+mkdir "$work/lacks"
+cat >"$work/lacks/lacks.toml" <<'END'
+title = "a package that nobody has"
+timeout = 10
+packages = ["jq", "no-such-package"]
+
+[[step]]
+title = "never"
+run = "true"
+END
+status=0
+"$PROJECT/scripts/dmns-test.sh" run "$work/lacks" >"$work/lacked" 2>&1 || status=$?
+[ "$status" = 2 ] && grep -q 'no package is called no-such-package' "$work/lacked" || {
+	cat "$work/lacked"
+	die "status $status, not 2, or the package is not named"
+}
 say "scenarios that must fail do so at once"

@@ -186,13 +186,13 @@ impl Guest {
         let own = program(&std::env::current_exe()?)?;
         initramfs.file("init", true, &own);
         initramfs.file("dmns/dmns-test", true, &own);
-        let systemd = machine.image.as_deref() == Some(SYSTEMD);
+        let systemd = machine.disk.image.as_deref() == Some(SYSTEMD);
         // There, it is the package's.
         if !systemd {
             initramfs.file("dmns/bin/dmns-audit", true, &program(&prepare::tool()?)?);
         }
         // Others start no guest and no container.
-        if matches!(machine.image.as_deref(), Some("libvirt" | "runtimes")) {
+        if matches!(machine.disk.image.as_deref(), Some("libvirt" | "runtimes")) {
             let recorder = program(&prepare::recorder()?)?;
             initramfs.file("dmns/bin/dmns-audit-record", true, &recorder);
         }

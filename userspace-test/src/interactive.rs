@@ -5,8 +5,9 @@
 use crate::decode;
 use crate::guest::{Guest, Happening, Watcher};
 use crate::live;
-use crate::prepare::Prepared;
+use crate::prepare::{Disk, Prepared};
 use crate::protocol::Stream;
+use crate::scenario;
 use crate::vm::Machine;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -25,12 +26,32 @@ pub(crate) struct Shell {
     /// Folder to see at /mnt/share.
     #[arg(long, value_name = "DIR")]
     share: Option<PathBuf>,
-    /// The guest image, as scenarios have it (`libvirt`, `runtimes`), instead of the usual one.
-    #[arg(long, value_name = "IMAGE")]
-    pub(crate) image: Option<String>,
+    #[command(flatten)]
+    pub(crate) disk: DiskOptions,
     /// Memory of the guest, MiB.
     #[arg(long, default_value_t = 2048)]
     memory: u32,
+}
+
+/// The options about the guest's disk.
+#[derive(Args)]
+pub(crate) struct DiskOptions {
+    /// The guest image, as scenarios have it (`libvirt`, `runtimes`), instead of the usual one.
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
+    /// Debian packages to add to it, with commas between.
+    #[arg(long, value_name = "PACKAGES", value_delimiter = ',', value_parser = scenario::package)]
+    packages: Vec<String>,
+}
+
+impl DiskOptions {
+    /// Returns the disk.
+    pub(crate) fn disk(&self) -> Disk {
+        Disk {
+            image: self.image.clone(),
+            packages: self.packages.iter().cloned().collect(),
+        }
+    }
 }
 
 /// The options of `exec`.
@@ -42,9 +63,8 @@ pub(crate) struct Exec {
     /// Write auditd's log here.
     #[arg(long, value_name = "FILE")]
     audit_log: Option<PathBuf>,
-    /// The guest image, as scenarios have it (`libvirt`, `runtimes`), instead of the usual one.
-    #[arg(long, value_name = "IMAGE")]
-    pub(crate) image: Option<String>,
+    #[command(flatten)]
+    pub(crate) disk: DiskOptions,
     /// Memory of the guest, MiB.
     #[arg(long, default_value_t = 2048)]
     memory: u32,
@@ -65,7 +85,7 @@ pub(crate) fn shell(prepared: &Prepared, options: &Shell) -> Result<ExitCode> {
     let machine = Machine {
         memory: options.memory,
         share: shared(options.share.as_deref())?,
-        image: options.image.clone(),
+        disk: options.disk.disk(),
         terminal: true,
         ..Machine::default()
     };
@@ -115,7 +135,7 @@ pub(crate) fn exec(prepared: &Prepared, options: &Exec) -> Result<ExitCode> {
     let machine = Machine {
         memory: options.memory,
         share: shared(options.share.as_deref())?,
-        image: options.image.clone(),
+        disk: options.disk.disk(),
         ..Machine::default()
     };
     let mut guest = Guest::boot(

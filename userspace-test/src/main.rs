@@ -10,8 +10,8 @@
 //! [`attack`], the attacks of an ordinary user.
 
 mod agent;
-mod attack;
 mod arch;
+mod attack;
 mod bench;
 mod calls;
 mod clock;
@@ -49,10 +49,9 @@ use clap::{Args, Parser, Subcommand};
 use guest::Watcher;
 use kind::Kind;
 use own::{Chosen, Module};
-use prepare::{Extras, Prepared};
+use prepare::{Disk, Needs, Prepared};
 use report::{Cause, Outcome, Verdict, say};
 use scenario::{Group, Scenario};
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -289,10 +288,11 @@ fn act(command: Cmd, multiplier: Option<u32>, kernel: &own::Options) -> Result<E
     }
     .choose()?;
     let kind = chosen.kind();
-    let prepare = |extras: &Extras<'_>| prepare::prepare(&chosen, extras, multiplier);
+    let prepare = |needs: &Needs| prepare::prepare(&chosen, needs, multiplier);
+    let usual = || prepare(&Disk::default().into())?.complete();
     match command {
         Cmd::Prepare => {
-            let prepared = prepare(&Extras::default())?;
+            let prepared = usual()?;
             for line in report::versions(&prepared) {
                 say(line);
             }
@@ -303,7 +303,8 @@ fn act(command: Cmd, multiplier: Option<u32>, kernel: &own::Options) -> Result<E
             if let Some(module) = &prepared.module {
                 say(format!("module  {}", module.display()));
             }
-            say(format!("guest   {}", prepared.guest.display()));
+            let guest = prepared.disk(&Disk::default())?;
+            say(format!("guest   {}", guest.display()));
             Ok(ExitCode::SUCCESS)
         }
         Cmd::List => {
@@ -331,9 +332,13 @@ fn act(command: Cmd, multiplier: Option<u32>, kernel: &own::Options) -> Result<E
         Cmd::Bench(_) if chosen.module == Module::None => {
             bail!("bench measures the module: leave out --no-module")
         }
-        Cmd::Bench(options) => bench::bench(&prepare(&Extras::default())?, &options),
-        Cmd::Shell(options) => interactive::shell(&prepare(&image(&options.image))?, &options),
-        Cmd::Exec(options) => interactive::exec(&prepare(&image(&options.image))?, &options),
+        Cmd::Bench(options) => bench::bench(&usual()?, &options),
+        Cmd::Shell(options) => {
+            interactive::shell(&prepare(&options.disk.disk().into())?.complete()?, &options)
+        }
+        Cmd::Exec(options) => {
+            interactive::exec(&prepare(&options.disk.disk().into())?.complete()?, &options)
+        }
         Cmd::Agent { stage } => {
             agent::run(stage)?;
             Ok(ExitCode::SUCCESS)
@@ -346,30 +351,18 @@ fn find(names: &[String], group: Group<'_>, kind: Kind) -> Result<Vec<Scenario>>
     scenario::find(&folder, names, group, kind)
 }
 
-/// Returns what a guest with `image` needs.
-fn image(image: &Option<String>) -> Extras<'_> {
-    Extras {
-        images: image.as_deref().into_iter().collect(),
-        ..Extras::default()
-    }
-}
-
-/// Makes what `scenarios` need.
-fn prepare_for(scenarios: &[Scenario], prepare: Prepare<'_>) -> Result<Prepared> {
-    let images: BTreeSet<&str> = scenarios
-        .iter()
-        .filter_map(|scenario| scenario.image.as_deref())
-        .collect();
-    prepare(&Extras {
-        images: images.into_iter().collect(),
+/// Returns what `scenarios` need.
+fn needed_by(scenarios: &[Scenario]) -> Needs {
+    Needs {
+        disks: scenarios.iter().map(Scenario::disk).collect(),
         test_modules: scenarios
             .iter()
             .any(|scenario| !scenario.modules.is_empty()),
-    })
+    }
 }
 
 /// Makes what is missing.
-type Prepare<'a> = &'a dyn Fn(&Extras<'_>) -> Result<Prepared>;
+type Prepare<'a> = &'a dyn Fn(&Needs) -> Result<Prepared>;
 
 /// Returns the number of guests that run at the same time.
 fn jobs(asked: Option<usize>) -> Result<usize> {
@@ -454,14 +447,13 @@ fn diff_scenarios(options: &Diff, chosen: &Chosen, multiplier: Option<u32>) -> R
     );
     let options = &options.both;
     let mut scenarios = find(&options.names, Group::Both, chosen.kind())?;
-    let extras = Extras {
-        test_modules: against.is_some() && scenarios.iter().any(|s| !s.modules.is_empty()),
-        ..Extras::default()
-    };
-    let prepared = prepare::prepare(chosen, &extras, multiplier)?;
-    let other = against
-        .map(|against| prepare::prepare(&against, &extras, multiplier))
-        .transpose()?;
+    let mut needs = needed_by(&scenarios);
+    needs.test_modules &= against.is_some();
+    // What the sides write is found in a guest of its own.
+    needs.disks.insert(Disk::default());
+    let ready = |chosen: &Chosen| prepare::prepare(chosen, &needs, multiplier)?.complete();
+    let prepared = ready(chosen)?;
+    let other = against.as_ref().map(ready).transpose()?;
     let mut versions = say_versions(&prepared);
     let (scope, sides) = match &other {
         Some(other) => {
@@ -544,7 +536,7 @@ fn take_metrics(options: &Both, kind: Kind, prepare: Prepare<'_>) -> Result<Exit
             scenario.name
         );
     }
-    let prepared = prepare(&Extras::default())?;
+    let prepared = prepare(&needed_by(&scenarios))?.complete()?;
     let versions = say_versions(&prepared);
     let (ours, c) = run_both(&prepared, &scenarios, options, false)?;
     let (_, failed) = report::summary(&ours);
@@ -595,16 +587,19 @@ fn run_scenarios(options: &Run, kind: Kind, prepare: Prepare<'_>) -> Result<Exit
         scenario.parameters.clone_from(&options.set);
     }
     let scenarios = repeated(scenarios, options.repeat);
-    let mut prepared = prepare_for(&scenarios, prepare)?;
+    let mut needs = needed_by(&scenarios);
+    if scenarios.iter().any(needs::probes_namespaces) {
+        // Whether the kernel writes them is found in a guest of its own.
+        needs.disks.insert(Disk::default());
+    }
+    let mut prepared = prepare(&needs)?;
     prepared.guest_log.clone_from(&options.guest_log);
     if prepared.module.is_none() && scenarios.iter().any(needs::probes_namespaces) {
         prepared.writes_namespaces = run::writes_namespaces(&prepared)?;
     }
-    // If all wait for an image, they cannot be run without it.
-    if scenarios.iter().all(|scenario| scenario.image.is_some()) {
-        if let Some(failed) = prepared.failed_image() {
-            return Err(failed);
-        }
+    // If all wait for one disk, they cannot be run without it.
+    if prepared.disks.len() == 1 {
+        prepared = prepared.complete()?;
     }
     let versions = report::versions(&prepared);
     // Standard output belongs to KTAP where that is asked for.
@@ -634,7 +629,7 @@ fn run_scenarios(options: &Run, kind: Kind, prepare: Prepare<'_>) -> Result<Exit
         },
         &|verdict| say(&verdict.text()),
     );
-    // With those of the images that were made meanwhile.
+    // With those of the disks that were made meanwhile.
     let versions = report::versions(&prepared);
     if options.ktap {
         report::say(report::ktap(&verdicts, &versions).trim_end());
@@ -644,9 +639,7 @@ fn run_scenarios(options: &Run, kind: Kind, prepare: Prepare<'_>) -> Result<Exit
     }
     let (line, failed) = report::summary(&verdicts);
     say(&line);
-    if let Some(failed) = prepared.failed_image() {
-        return Err(failed);
-    }
+    prepared.complete()?;
     Ok(match options.bisect {
         true => ExitCode::from(bisected(&verdicts)),
         false => ExitCode::from(u8::from(failed > 0)),
@@ -685,7 +678,7 @@ mod tests {
     /// Returns the error of a run, which must come before anything is prepared.
     fn refused(arguments: &[&str]) -> String {
         let options = run(arguments).expect("arguments");
-        let prepare = |_: &Extras<'_>| panic!("prepared");
+        let prepare = |_: &Needs| panic!("prepared");
         let error = run_scenarios(&options, Kind::Stock, &prepare).expect_err("refused");
         format!("{error:#}")
     }

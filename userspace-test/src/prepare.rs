@@ -11,7 +11,8 @@ use crate::kind::{Kind, TimeoutMultiplier};
 use crate::own::{Chosen, Module, Own};
 use anyhow::{Context, Result, bail};
 use nix::sys::statvfs::statvfs;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -33,11 +34,8 @@ pub(crate) struct Prepared {
     pub(crate) modules_disk: PathBuf,
     /// The build root.
     pub(crate) root: PathBuf,
-    /// The guest's disk.
-    pub(crate) guest: PathBuf,
-    /// The disks of the guests that ask for one of their own (`image = "libvirt"`), by name.
-    /// They are made while scenarios run that need none of them.
-    pub(crate) images: BTreeMap<String, Image>,
+    /// The disks of guests. They are made while scenarios run that need others.
+    pub(crate) disks: BTreeMap<Disk, Making>,
     /// The log in which `dmns-audit-record run-guest` records the guests, if any.
     pub(crate) guest_log: Option<PathBuf>,
     /// `dmns_audit.ko`, unless the kernel writes the records.
@@ -58,38 +56,68 @@ pub(crate) struct Prepared {
     pub(crate) test_modules: Option<PathBuf>,
 }
 
-/// The files that a run needs in addition.
+/// The disk that a guest starts from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Disk {
+    /// The image, if not the usual one.
+    pub(crate) image: Option<String>,
+    /// Debian packages that are added.
+    pub(crate) packages: BTreeSet<String>,
+}
+
+impl fmt::Display for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("guest image")?;
+        if let Some(image) = &self.image {
+            write!(f, " {image}")?;
+        }
+        let mut word = "with";
+        for package in &self.packages {
+            write!(f, " {word} {package}")?;
+            word = "and";
+        }
+        Ok(())
+    }
+}
+
+/// The files of a run that depend on what is run.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Extras<'a> {
-    /// Guest images.
-    pub(crate) images: Vec<&'a str>,
+pub(crate) struct Needs {
+    /// The disks of its guests.
+    pub(crate) disks: BTreeSet<Disk>,
     /// The modules of `userspace-test/modules/`.
     pub(crate) test_modules: bool,
 }
 
-impl Prepared {
-    /// Returns the disk of a guest that asks for `image`.
-    /// Waits until it is made.
-    pub(crate) fn disk(&self, image: Option<&str>) -> Result<PathBuf> {
-        match image {
-            None => Ok(self.guest.clone()),
-            Some(name) => self
-                .images
-                .get(name)
-                .with_context(|| format!("the guest image {name} was not asked for"))?
-                .wait(),
+impl From<Disk> for Needs {
+    fn from(disk: Disk) -> Self {
+        Self {
+            disks: [disk].into(),
+            test_modules: false,
         }
     }
+}
 
-    /// Returns whether the disk of a guest that asks for `image` need not be waited for.
-    pub(crate) fn has_disk(&self, image: Option<&str>) -> bool {
-        let image = image.and_then(|name| self.images.get(name));
-        image.is_none_or(Image::is_decided)
+impl Prepared {
+    /// Returns the file of `disk`. Waits until it is made.
+    pub(crate) fn disk(&self, disk: &Disk) -> Result<PathBuf> {
+        self.disks
+            .get(disk)
+            .with_context(|| format!("the {disk} was not asked for"))?
+            .wait()
     }
 
-    /// Returns the error of the first image that could not be made.
-    pub(crate) fn failed_image(&self) -> Option<anyhow::Error> {
-        self.images.values().find_map(|image| image.wait().err())
+    /// Returns whether `disk` need not be waited for.
+    pub(crate) fn has_disk(&self, disk: &Disk) -> bool {
+        self.disks.get(disk).is_none_or(Making::is_decided)
+    }
+
+    /// Waits for all disks. Fails if one of them cannot be made.
+    pub(crate) fn complete(self) -> Result<Self> {
+        match self.disks.values().find_map(|disk| disk.wait().err()) {
+            Some(failed) => Err(failed),
+            None => Ok(self),
+        }
     }
 
     /// Returns the kernel's modules, the folder with `modules.dep`.
@@ -103,9 +131,9 @@ type Made = Result<PathBuf, String>;
 
 /// A disk that is being made.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Image(Arc<(Mutex<Option<Made>>, Condvar)>);
+pub(crate) struct Making(Arc<(Mutex<Option<Made>>, Condvar)>);
 
-impl Image {
+impl Making {
     fn decide(&self, made: Result<PathBuf>) {
         let (state, changed) = &*self.0;
         let made = made.map_err(|e| format!("{e:#}"));
@@ -136,15 +164,14 @@ impl Image {
 /// The image of guests with systemd as PID 1. Its packages have the kernel's modules, and build ours.
 pub(crate) const SYSTEMD: &str = "packages";
 
-/// Makes the missing files for the chosen kernel, with these extras. Timeouts are `multiplier` times
-/// those on the stock kernel, or the default of the kind of kernel.
-pub(crate) fn prepare(
-    chosen: &Chosen,
-    extras: &Extras<'_>,
-    multiplier: Option<u32>,
-) -> Result<Prepared> {
+/// Makes the missing files for the chosen kernel. Timeouts are `multiplier` times those on the stock
+/// kernel, or the default of the kind of kernel.
+///
+/// Disks of guests come last, and may not be made yet when this returns.
+pub(crate) fn prepare(chosen: &Chosen, needs: &Needs, multiplier: Option<u32>) -> Result<Prepared> {
     let kind = chosen.kind();
-    if extras.images.contains(&SYSTEMD) && chosen.own.is_some() {
+    let is_packages = |disk: &Disk| disk.image.as_deref() == Some(SYSTEMD);
+    if needs.disks.iter().any(is_packages) && chosen.own.is_some() {
         bail!(
             "the guest image {SYSTEMD} has Debian's kernel from its packages: leave out --tree and --kernel"
         );
@@ -160,7 +187,7 @@ pub(crate) fn prepare(
         );
     }
     fs::create_dir_all(&cache).with_context(|| cache.display().to_string())?;
-    let locked = lock(&cache)?;
+    let locked = lock(&cache, "lock", "the cache")?;
     let is_first = !cache.join("kernel").exists();
     if let Some(lack) = lack_of_space(free_space(&cache)?, is_first) {
         bail!(
@@ -186,7 +213,6 @@ pub(crate) fn prepare(
     if let (Some(tree), Module::Built) = (tree_of(chosen), &chosen.module) {
         script("functions", "hooks.sh", &[tree])?;
     }
-    let guest = script("guest image", "guest.sh", &[&root])?;
     let module = match &chosen.module {
         Module::Built => Some(script("module", "module.sh", &[&root, &kernel])?),
         Module::Given(path) => {
@@ -205,7 +231,7 @@ pub(crate) fn prepare(
         true => Some(script("control", "control.sh", &[&root, &kernel])?),
         false => None,
     };
-    let test_modules = match extras.test_modules && has_tree {
+    let test_modules = match needs.test_modules && has_tree {
         true => Some(script(
             "test modules",
             "test-modules.sh",
@@ -225,26 +251,31 @@ pub(crate) fn prepare(
         Some(own) => own.config.clone(),
         None => Some(Config::read(&kernel.join("config"))?),
     };
-    let images: BTreeMap<String, Image> = extras
-        .images
+    let disks: BTreeMap<Disk, Making> = needs
+        .disks
         .iter()
-        .map(|&name| (name.to_owned(), Image::default()))
+        .map(|disk| (disk.clone(), Making::default()))
         .collect();
-    let making = images.clone();
-    let build_root = root.clone();
-    let (made_in, for_kernel) = (root, kernel.clone());
+    let queue = Mutex::new(disks.clone());
+    let makers = thread::available_parallelism()?.get().min(disks.len());
+    let (build_root, for_kernel) = (root.clone(), kernel.clone());
     thread::spawn(move || {
-        for (name, image) in &making {
-            let (script, arguments) = match name.as_str() {
-                SYSTEMD => ("guest-packages.sh", [&*made_in, &*for_kernel]),
-                _ => ("guest.sh", [&*made_in, Path::new(name)]),
-            };
-            let script = project.join("scripts/build").join(script);
-            let what = format!("guest image {name}");
-            image.decide(step(&what, &cache, &script, &arguments));
-        }
-        drop(locked);
+        thread::scope(|scope| {
+            for _ in 0..makers {
+                scope.spawn(|| {
+                    let next = || {
+                        let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+                        queue.pop_first()
+                    };
+                    while let Some((disk, making)) = next() {
+                        making.decide(make_disk(&disk, &project, &cache, &root, &for_kernel));
+                    }
+                });
+            }
+        });
     });
+    // Another run may want another disk.
+    drop(locked);
     Ok(Prepared {
         release,
         package,
@@ -254,8 +285,7 @@ pub(crate) fn prepare(
         is_own: chosen.own.is_some(),
         modules_disk,
         writes_namespaces: true,
-        guest,
-        images,
+        disks,
         guest_log: None,
         module,
         kind,
@@ -284,6 +314,26 @@ fn arguments<'a>(root: &'a Path, own: &'a Own) -> [&'a Path; 6] {
         or(&own.modules, "install"),
         or(&own.tree, "none"),
     ]
+}
+
+/// Makes a disk for guests with `kernel`.
+fn make_disk(
+    disk: &Disk,
+    project: &Path,
+    cache: &Path,
+    root: &Path,
+    kernel: &Path,
+) -> Result<PathBuf> {
+    let (script, last) = match disk.image.as_deref() {
+        Some(SYSTEMD) => ("guest-packages.sh", kernel),
+        image => ("guest.sh", Path::new(image.unwrap_or_default())),
+    };
+    let mut arguments = vec![root, last];
+    arguments.extend(disk.packages.iter().map(Path::new));
+    let script = project.join("scripts/build").join(script);
+    let what = disk.to_string();
+    let _locked = lock(cache, &format!("{}.lock", file_name(&what)), &what)?;
+    step(&what, cache, &script, &arguments)
 }
 
 /// Returns the bytes that are free for this user where `folder` is.
@@ -351,22 +401,31 @@ fn cache() -> Result<PathBuf> {
     Ok(caches.join("dmns-audit"))
 }
 
-fn lock(cache: &Path) -> Result<impl Send + use<>> {
+/// Returns the lock that keeps two runs from making `what` at once.
+fn lock(cache: &Path, name: &str, what: &str) -> Result<impl Sized + use<>> {
     use nix::fcntl::{Flock, FlockArg};
-    let file = File::create(cache.join("lock"))?;
+    let file = File::create(cache.join(name))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(lock),
         Err((file, _)) => {
-            eprintln!("waiting for another run to prepare {} ...", cache.display());
+            eprintln!(
+                "waiting for another run to prepare {what} in {} ...",
+                cache.display()
+            );
             Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, e)| e.into())
         }
     }
 }
 
+/// Returns the begin of the name of a file about `what`.
+fn file_name(what: &str) -> String {
+    what.replace(' ', "-").chars().take(200).collect()
+}
+
 /// Runs a script, shows its progress, and returns the path that it prints last.
 fn step(what: &str, cache: &Path, script: &Path, arguments: &[&Path]) -> Result<PathBuf> {
     let started = Instant::now();
-    let log_path = cache.join(format!("{}.log", what.replace(' ', "-")));
+    let log_path = cache.join(format!("{}.log", file_name(what)));
     let mut log = File::create(&log_path)?;
     // One stream for both, so that an error stands where it belongs.
     let mut child = Command::new("sh")
@@ -427,7 +486,7 @@ mod tests {
 
     #[test]
     fn whoever_needs_an_image_waits_for_it_and_learns_why_there_is_none() {
-        let image = Image::default();
+        let image = Making::default();
         assert!(!image.is_decided());
         let waiting = image.clone();
         let waiting = thread::spawn(move || waiting.wait());
@@ -435,7 +494,7 @@ mod tests {
         let waited = waiting.join().expect("no panic").expect("made");
         assert_eq!(waited, Path::new("libvirt.erofs"));
         assert!(image.is_decided());
-        let failed = Image::default();
+        let failed = Making::default();
         failed.decide(Err(anyhow::anyhow!("no mirror")));
         assert_eq!(failed.wait().expect_err("failed").to_string(), "no mirror");
     }

@@ -2,9 +2,10 @@
 
 //! The verdicts of a run: for people, for CI (JUnit), for kernel tools (KTAP).
 
-use crate::prepare::Prepared;
+use crate::prepare::{Disk, Making, Prepared};
 use anyhow::{Context, Result};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -174,19 +175,39 @@ const VERSIONS: [&str; 3] = ["kernel", "packages", "harness"];
 
 /// Returns the versions that a verdict holds for, a line each.
 pub(crate) fn versions(prepared: &Prepared) -> Vec<String> {
-    let mut packages =
-        fs::read_to_string(prepared.guest.with_extension("packages")).unwrap_or_default();
-    let is_made = |name| prepared.images.contains_key(name) && prepared.has_disk(Some(name));
-    let images = prepared.images.values().filter(|image| image.is_decided());
-    for image in images.filter_map(|image| image.wait().ok()) {
-        packages += &fs::read_to_string(image.with_extension("packages")).unwrap_or_default();
+    let made = |(disk, making): (_, &Making)| match making.is_decided() {
+        true => Some((disk, making.wait().ok()?)),
+        false => None,
+    };
+    let made: Vec<(&Disk, _)> = prepared.disks.iter().filter_map(made).collect();
+    let mut tools = vec!["auditd", "cryptsetup-bin", "dmsetup", "util-linux"];
+    for (disk, _) in &made {
+        tools.extend(match disk.image.as_deref() {
+            Some("libvirt") => ["libvirt-daemon", "qemu-system-x86"].as_slice(),
+            Some("runtimes") => &["podman", "crun", "runc", "systemd-container", "lxc"],
+            _ => &[],
+        });
+        tools.extend(disk.packages.iter().map(String::as_str));
     }
-    let package = |name: &str| {
-        let version = packages
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix('\t'))
-            .unwrap_or("?");
-        format!("{name} {version}")
+    let mut packages = String::new();
+    for (_, file) in &made {
+        packages += &fs::read_to_string(file.with_extension("packages")).unwrap_or_default();
+    }
+    let package = |name: &&str| {
+        let version = packages.lines().find_map(|line| {
+            let (package, version) = line.split_once('\t')?;
+            // Of some, dpkg names the architecture.
+            let package = package.split(':').next()?;
+            (package == *name).then_some(version)
+        });
+        version.map(|version| format!("{name} {version}"))
+    };
+    let mut seen = BTreeSet::new();
+    tools.retain(|name| seen.insert(*name));
+    let packages: Vec<_> = tools.iter().filter_map(package).collect();
+    let packages = match packages.as_slice() {
+        [] => "no guest image yet".to_owned(),
+        _ => packages.join(", "),
     };
     let qemu = Command::new("qemu-system-x86_64")
         .arg("--version")
@@ -200,13 +221,6 @@ pub(crate) fn versions(prepared: &Prepared) -> Vec<String> {
         .find_map(|line| line.strip_prefix("CONFIG_RUSTC_VERSION_TEXT=\"rustc "))
         .and_then(|rest| rest.split(' ').next())
         .unwrap_or("?");
-    let mut tools = vec!["auditd", "cryptsetup-bin", "dmsetup", "util-linux"];
-    if is_made("libvirt") {
-        tools.extend(["libvirt-daemon", "qemu-system-x86"]);
-    }
-    if is_made("runtimes") {
-        tools.extend(["podman", "crun", "runc", "systemd-container", "lxc"]);
-    }
     vec![
         format!(
             "kernel {} ({}{}), {}",
@@ -218,11 +232,7 @@ pub(crate) fn versions(prepared: &Prepared) -> Vec<String> {
                 None => "no module".to_owned(),
             }
         ),
-        tools
-            .into_iter()
-            .map(package)
-            .collect::<Vec<_>>()
-            .join(", "),
+        packages,
         format!("dmns-test {}, QEMU {qemu}", env!("CARGO_PKG_VERSION")),
     ]
 }

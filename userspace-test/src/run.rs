@@ -66,10 +66,15 @@ pub(crate) fn run_all(
     let mut order: Vec<usize> = (0..scenarios.len()).collect();
     order.sort_by_key(|&i| Reverse(scenarios[i].timeout));
     let queue = Mutex::new(order);
-    let is_ready = |i: usize| prepared.has_disk(scenarios[i].image.as_deref());
-    let next = || {
+    let is_ready = |i: usize| prepared.has_disk(&scenarios[i].disk());
+    let next = || loop {
         let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
-        pick(&mut queue, is_ready)
+        match pick(&mut queue, is_ready) {
+            None if !queue.is_empty() => {}
+            picked => return picked,
+        }
+        drop(queue);
+        thread::sleep(RECHECK);
     };
     let verdicts = Mutex::new(Vec::new());
     let add = |i: usize, verdict: Verdict| {
@@ -120,10 +125,10 @@ pub(crate) fn writes_namespaces(prepared: &Prepared) -> Result<bool> {
     Ok(writes)
 }
 
-/// Takes the first of `queue` that is ready, else the first.
+/// Takes the first of `queue` that is ready.
 fn pick(queue: &mut Vec<usize>, is_ready: impl Fn(usize) -> bool) -> Option<usize> {
-    let at = queue.iter().position(|&i| is_ready(i)).unwrap_or(0);
-    (at < queue.len()).then(|| queue.remove(at))
+    let at = queue.iter().position(|&i| is_ready(i))?;
+    Some(queue.remove(at))
 }
 
 /// Runs one scenario, in a guest of its own or in the one that it shares.
@@ -488,12 +493,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scenario_that_waits_for_its_image_does_not_hold_up_others() {
+    fn a_scenario_that_waits_for_its_disk_does_not_hold_up_others() {
         let mut queue = vec![3, 0, 2, 1];
         assert_eq!(pick(&mut queue, |i| i < 2), Some(0));
         assert_eq!(pick(&mut queue, |i| i < 2), Some(1));
-        assert_eq!(pick(&mut queue, |i| i < 2), Some(3), "none is ready");
-        assert_eq!(pick(&mut queue, |_| true), Some(2));
+        assert_eq!(pick(&mut queue, |i| i < 2), None, "none is ready");
+        assert_eq!(pick(&mut queue, |i| i < 3), Some(2));
+        assert_eq!(pick(&mut queue, |_| true), Some(3));
         assert_eq!(pick(&mut queue, |_| true), None);
     }
 

@@ -7,6 +7,7 @@
 use crate::expect::Order;
 use crate::kind::Kind;
 use crate::pattern::{Expectation, Pattern, Template};
+use crate::prepare::Disk;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -43,6 +44,9 @@ pub(crate) struct Scenario {
     /// is requested.
     #[serde(default)]
     pub(crate) image: Option<String>,
+    /// Debian packages that are added to it.
+    #[serde(default)]
+    packages: Vec<Spanned<String>>,
     /// Rules of `dmns-audit check` that the log must violate: a program in the guest writes wrong
     /// records.
     #[serde(default)]
@@ -221,6 +225,9 @@ impl Scenario {
                 what: "no [[step]]".to_owned(),
             });
         }
+        for name in &scenario.packages {
+            located(name, package)?;
+        }
         for step in &mut scenario.steps {
             step.expected = understand(&step.expect)?;
             step.unwanted = understand(&step.absent)?;
@@ -228,9 +235,27 @@ impl Scenario {
         Ok(scenario)
     }
 
+    /// Returns the disk that its guest starts from.
+    pub(crate) fn disk(&self) -> Disk {
+        let packages = self.packages.iter();
+        Disk {
+            image: self.image.clone(),
+            packages: packages.map(|name| name.get_ref().clone()).collect(),
+        }
+    }
+
     /// Returns the timeout of all of its steps.
     pub(crate) fn time_limit(&self) -> Duration {
         Duration::from_secs(self.timeout)
+    }
+}
+
+/// Returns `name` if a Debian package can have it.
+pub(crate) fn package(name: &str) -> Result<String, String> {
+    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    match name.starts_with(is_part) && name.chars().all(|c| is_part(c) || "+-.".contains(c)) {
+        true => Ok(name.to_owned()),
+        false => Err(format!("`{name}`: expected the name of a Debian package")),
     }
 }
 
@@ -668,6 +693,11 @@ expect = [
                 "no_syscall = true",
                 "alone = true",
                 "`alone` is called `no_syscall` now",
+            ),
+            (
+                "timeout = 10",
+                "timeout = 10\npackages = [\"jq\", \"jq --help\"]",
+                "x.toml:4:19: `jq --help`: expected the name of a Debian package",
             ),
             ("title = \"one\"", "title = one", "x.toml:6:9: "),
             ("pid=*", "pid *", "x.toml:10:31: `pid`: expected NAME=VALUE"),

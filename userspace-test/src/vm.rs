@@ -6,7 +6,7 @@ use crate::arch::Arch;
 use crate::clock::Clock;
 use crate::folder::Folder;
 use crate::kind::Kind;
-use crate::prepare::{self, Prepared};
+use crate::prepare::{self, Disk, Prepared};
 use crate::protocol::PORT;
 use crate::scenario::Scenario;
 use crate::tsc;
@@ -45,8 +45,8 @@ pub(crate) struct Machine {
     pub(crate) icount: bool,
     /// Whether the guest gets this terminal as `/dev/hvc0`.
     pub(crate) terminal: bool,
-    /// The disk, if not the usual one.
-    pub(crate) image: Option<String>,
+    /// The disk that it starts from.
+    pub(crate) disk: Disk,
     /// The modules of `userspace-test/modules/` that it has.
     pub(crate) modules: Vec<String>,
     /// Files and folders of the host that are copied into it.
@@ -64,7 +64,7 @@ impl Default for Machine {
             share: None,
             icount: false,
             terminal: false,
-            image: None,
+            disk: Disk::default(),
             modules: Vec::new(),
             files: Vec::new(),
         }
@@ -86,7 +86,7 @@ impl Machine {
             icount: scenario.icount
                 && !scenario.parallel
                 && !(scenario.fair_vcpus && scenario.cpus > 1),
-            image: scenario.image.clone(),
+            disk: scenario.disk(),
             modules: scenario.modules.clone(),
             files: scenario.copied.clone(),
             ..Self::default()
@@ -159,7 +159,7 @@ impl Vm {
         .arg("-drive")
         .arg(format!(
             "if=none,id=disk,format=raw,readonly=on,file={}",
-            escape(&prepared.disk(machine.image.as_deref())?)
+            escape(&prepared.disk(&machine.disk)?)
         ))
         .args(["-device", "virtio-blk-pci,drive=disk"])
         .args(modules_disk(prepared, machine))
@@ -187,7 +187,9 @@ impl Vm {
         }
         qemu.stderr(File::create(dir.path().join("qemu"))?);
         let mut vm = Self {
-            qemu: qemu.spawn().with_context(|| format!("starting {}", arch.qemu()))?,
+            qemu: qemu
+                .spawn()
+                .with_context(|| format!("starting {}", arch.qemu()))?,
             recorded: prepared.guest_log.is_some(),
             clock: Clock::starts(pidfile),
             dir,
@@ -241,7 +243,7 @@ impl Drop for Vm {
 
 /// Returns the options of the disk with the kernel's modules. A guest with systemd has them on its own.
 fn modules_disk(prepared: &Prepared, machine: &Machine) -> Vec<String> {
-    if machine.image.as_deref() == Some(prepare::SYSTEMD) {
+    if machine.disk.image.as_deref() == Some(prepare::SYSTEMD) {
         return Vec::new();
     }
     let file = escape(&prepared.modules_disk);

@@ -331,7 +331,12 @@ fn open(path: &std::ffi::CStr) -> libc::c_long {
     #[cfg(not(target_arch = "x86_64"))]
     // SAFETY: As above.
     return unsafe {
-        libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), libc::O_RDONLY)
+        libc::syscall(
+            libc::SYS_openat,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            libc::O_RDONLY,
+        )
     };
 }
 

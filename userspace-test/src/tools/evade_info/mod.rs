@@ -142,11 +142,9 @@ pub(super) fn run(options: &EvadeInfo) -> Result<ExitCode> {
         #[cfg(target_arch = "x86_64")]
         Way::X32ExecTime => x32::exec_time()?,
         #[cfg(not(target_arch = "x86_64"))]
-        Way::PtraceFork
-        | Way::I386Unshare
-        | Way::I386Setns
-        | Way::I386Clone
-        | Way::X32ExecTime => bail!("only x86-64 has this"),
+        Way::PtraceFork | Way::I386Unshare | Way::I386Setns | Way::I386Clone | Way::X32ExecTime => {
+            bail!("only x86-64 has this")
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

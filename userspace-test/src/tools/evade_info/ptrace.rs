@@ -30,10 +30,20 @@ fn rewrite(pid: Pid) -> Result<()> {
     // SAFETY: All-zero registers are valid.
     let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
     let mut call = libc::SYS_setns as libc::c_int;
-    regset(libc::PTRACE_GETREGSET, pid, libc::NT_PRSTATUS, &mut registers)?;
+    regset(
+        libc::PTRACE_GETREGSET,
+        pid,
+        libc::NT_PRSTATUS,
+        &mut registers,
+    )?;
     registers.regs[0] = 0;
     registers.regs[8] = libc::SYS_setns as u64;
-    regset(libc::PTRACE_SETREGSET, pid, libc::NT_PRSTATUS, &mut registers)?;
+    regset(
+        libc::PTRACE_SETREGSET,
+        pid,
+        libc::NT_PRSTATUS,
+        &mut registers,
+    )?;
     regset(libc::PTRACE_SETREGSET, pid, SYSTEM_CALL, &mut call)
 }
 
