@@ -44,8 +44,10 @@ test-runtimes: ## The scenarios in a guest with podman, Docker, nspawn, LXC (an 
 
 test-packages: ## The Debian packages: lintian, a guest with systemd that they are installed in, the jobs of docs/guide/ci.md
 	@scripts/build/packages.sh >/dev/null
+	@scripts/test/links.sh
 	@scripts/test/dkms.sh
 	@scripts/test/install.sh
+	@scripts/test/space.sh
 	@scripts/test/ci.sh
 	@$(DMNS_TEST) run --image packages
 

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::image;
 use crate::kind::{Kind, TimeoutMultiplier};
 use crate::own::{Chosen, Module, Own};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::statvfs::statvfs;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -178,14 +178,12 @@ pub(crate) fn prepare(chosen: &Chosen, needs: &Needs, multiplier: Option<u32>) -
     }
     let project = project()?;
     let cache = cache()?;
-    // make takes these for the end of a name.
-    if cache.to_string_lossy().contains([' ', '\t', ':']) {
-        bail!(
-            "{}: a kernel module cannot be built below a folder with a space or a colon in its name: \
-             set DMNS_CACHE to another",
-            cache.display()
-        );
-    }
+    ensure!(
+        is_possible(&cache),
+        "{}: set DMNS_CACHE to a folder without {} in its name",
+        cache.display(),
+        "a colon, a quote, a backslash, or a control character"
+    );
     fs::create_dir_all(&cache).with_context(|| cache.display().to_string())?;
     let locked = lock(&cache, "lock", "the cache")?;
     let is_first = !cache.join("kernel").exists();
@@ -314,6 +312,13 @@ fn arguments<'a>(root: &'a Path, own: &'a Own) -> [&'a Path; 6] {
         or(&own.modules, "install"),
         or(&own.tree, "none"),
     ]
+}
+
+/// Returns whether Debian roots can be made below `folder`. apt takes a colon for the end of a path,
+/// and mmdebstrap's hooks are shell.
+fn is_possible(folder: &Path) -> bool {
+    let refused = |c: char| c.is_control() || ":'\"\\".contains(c);
+    folder.to_str().is_some_and(|path| !path.contains(refused))
 }
 
 /// Makes a disk for guests with `kernel`.
@@ -497,6 +502,14 @@ mod tests {
         let failed = Making::default();
         failed.decide(Err(anyhow::anyhow!("no mirror")));
         assert_eq!(failed.wait().expect_err("failed").to_string(), "no mirror");
+    }
+
+    #[test]
+    fn a_cache_may_have_a_space_and_no_colon() {
+        assert!(is_possible(Path::new("/home/jo/my cache/dmns-audit")));
+        for refused in ["/home/jo/a:b", "/home/jo's", "/a\"b", "/a\\b", "/a\tb"] {
+            assert!(!is_possible(Path::new(refused)), "{refused}");
+        }
     }
 
     #[test]
