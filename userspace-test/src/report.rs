@@ -228,6 +228,8 @@ pub(crate) fn versions(prepared: &Prepared) -> Vec<String> {
             if prepared.is_own { "" } else { "Debian " },
             prepared.package,
             match prepared.module {
+                // The configuration is not known where only an image is given.
+                Some(_) if rustc == "?" => "module given".to_owned(),
                 Some(_) => format!("module by rustc {rustc}"),
                 None => "no module".to_owned(),
             }
