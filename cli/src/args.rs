@@ -195,6 +195,11 @@ pub struct Locate {
     #[arg(long, value_name = "TARGET")]
     pub target: Option<String>,
 
+    /// Look into images of disks, as guests have them: raw files, and volumes with partitions. Attaches a read-only loop
+    /// device meanwhile. Example: locate --inside data 77480
+    #[arg(long)]
+    pub inside: bool,
+
     /// End the search in a filesystem after so many seconds, and report how far it got; 0 is never. Example: --time-limit 60
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub time_limit: u64,

@@ -527,7 +527,11 @@ fn run_locate(args: &Locate, terminal: &Terminal, out: &mut dyn Write) -> io::Re
         )));
     }
     let limit = (args.time_limit > 0).then(|| Duration::from_secs(args.time_limit));
-    let answers = locate::locate(&stack, &questions, &Effort::new(limit));
+    let effort = Effort::new(limit);
+    let mut answers = locate::locate(&stack, &questions, &effort);
+    if args.inside {
+        locate::inside::add(&stack, &mut answers, &effort);
+    }
     match args.format {
         ReportFormat::Text => locate::show::text(&answers, terminal, out)?,
         ReportFormat::Json => locate::show::json(&answers, out)?,

@@ -281,6 +281,7 @@ pub fn btrfs_items(
     last: (u64, u64),
     most: u32,
 ) -> io::Result<Vec<Item>> {
+    let wanted = ty;
     let mut words = Words::new(4096);
     for (i, value) in [tree, first.0, last.0, first.1, last.1, 0, u64::MAX]
         .into_iter()
@@ -313,12 +314,15 @@ pub fn btrfs_items(
         let Some(data) = bytes.get(at + 32..at + 32 + length) else {
             break;
         };
-        items.push(Item {
-            objectid,
-            ty,
-            offset,
-            data: data.to_vec(),
-        });
+        // Between two objects are all types.
+        if ty == wanted {
+            items.push(Item {
+                objectid,
+                ty,
+                offset,
+                data: data.to_vec(),
+            });
+        }
         at += 32 + length;
     }
     Ok(items)
@@ -368,7 +372,7 @@ const BTRFS_IOC_LOGICAL_INO_V2: u64 = nix::request_code_readwrite!(0x94, 59, 56)
 ///
 /// # Errors
 ///
-/// ENOENT if nothing is there, EINVAL if it is metadata.
+/// ENOENT if nothing is there, or metadata (EINVAL in other kernels).
 pub fn btrfs_references(root: &File, logical: u64) -> io::Result<Vec<Reference>> {
     const ROOM: usize = 1 << 16;
     let mut words = Words::new(56);

@@ -6,6 +6,7 @@
 //! - [`answer`]: what is at a sector.
 //! - [`stack`]: the devices above.
 //! - [`files`]: the filesystem on the last of them.
+//! - [`inside`]: images of disks.
 //! - [`show`]: answers in text.
 //! - [`effort`]: the limit of time, and the progress.
 //! - [`tool`]: the tools that know a format on disk.
@@ -17,6 +18,8 @@ pub mod answer;
 pub mod effort;
 #[forbid(unsafe_code)]
 pub mod files;
+#[forbid(unsafe_code)]
+pub mod inside;
 pub mod kernel;
 #[forbid(unsafe_code)]
 pub mod show;

@@ -95,6 +95,10 @@ impl Files {
     /// Asks for the files of the violations in `event`. Does not wait.
     pub fn ask(&mut self, event: &Event) {
         for head in event.records() {
+            // Its number may be another's from now on.
+            if head.ty == Type::Ours(RecordType::DmCtrl) {
+                self.forget();
+            }
             if head.ty != Type::Ours(RecordType::DmEvent) {
                 continue;
             }
@@ -130,8 +134,8 @@ impl Files {
         }
     }
 
-    /// Forgets what was asked: a mapping has changed, and its number may be another's.
-    pub fn forget(&mut self) {
+    /// Forgets what was asked.
+    fn forget(&mut self) {
         self.known.clear();
         self.order.clear();
     }

@@ -30,6 +30,10 @@ const DEV_EXTENT: u32 = 204;
 const CHUNK_ITEM: u32 = 228;
 const FIRST_CHUNK: u64 = 256;
 const EXTENT_TREE: u64 = 2;
+const EXTENT_ITEM: u32 = 168;
+/// In the flags of an extent.
+const TREE_BLOCK: u64 = 2;
+const TREE_BLOCK_REF: u8 = 176;
 
 /// Returns what is at the bytes `positions` of `device`, of a filesystem that is mounted at `mounts`.
 pub fn find(
@@ -219,15 +223,20 @@ impl<'a> Volume<'a> {
         };
         let logical = run.chunk + of;
         match kernel::btrfs_references(&self.root, logical) {
-            Ok(references) => {
-                let findings = references.into_iter().map(|r| self.file(r)).collect();
-                Ok(findings)
+            Ok(references) if references.is_empty() => {
+                let kind = "rest of an extent, which no file uses any more".to_owned();
+                Ok(vec![Finding::certain(What::Other { kind })])
             }
-            Err(error) => match error.raw_os_error() {
-                Some(libc::ENOENT) => Ok(vec![Finding::certain(What::Free)]),
-                Some(libc::EINVAL) => Ok(vec![Finding::certain(metadata(self.tree(logical)))]),
-                _ => Err(error),
-            },
+            Ok(references) => Ok(references.into_iter().map(|r| self.file(r)).collect()),
+            // The kernel answers so of metadata too.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINVAL)) => {
+                let what = match self.tree(logical)? {
+                    Some(tree) => metadata(tree),
+                    None => What::Free,
+                };
+                Ok(vec![Finding::certain(what)])
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -242,33 +251,23 @@ impl<'a> Volume<'a> {
         Ok(chunk)
     }
 
-    /// Returns which tree has the metadata at `logical`.
-    fn tree(&self, logical: u64) -> String {
-        let first = logical - logical % self.node;
-        let items = kernel::btrfs_items(
-            &self.root,
-            EXTENT_TREE,
-            METADATA_ITEM,
-            (first, 0),
-            (first, u64::MAX),
-            1,
-        );
-        // C: `struct btrfs_extent_item`, `struct btrfs_extent_inline_ref` of type BTRFS_TREE_BLOCK_REF_KEY.
-        let owner =
-            |item: &Item| (item.data.get(24) == Some(&176)).then(|| long(&item.data, 25))?;
-        let owner = items.ok().and_then(|items| owner(items.first()?));
-        match owner {
-            Some(1) => "tree of trees".to_owned(),
-            Some(2) => "tree of extents".to_owned(),
-            Some(3) => "tree of chunks".to_owned(),
-            Some(4) => "tree of devices".to_owned(),
-            Some(7) => "tree of checksums".to_owned(),
-            Some(9) => "tree of UUIDs".to_owned(),
-            Some(10) => "tree of free space".to_owned(),
-            Some(tree @ (5 | 256..=u64::MAX)) => format!("tree of files of subvolume {tree}"),
-            Some(tree) => format!("tree {tree}"),
-            None => "a tree".to_owned(),
+    /// Returns which tree has the metadata at `logical`; `None` if there is none.
+    fn tree(&self, logical: u64) -> io::Result<Option<String>> {
+        let first = logical.saturating_sub(self.node - 1);
+        // C: `struct btrfs_extent_item`, then `struct btrfs_extent_inline_ref` of type BTRFS_TREE_BLOCK_REF_KEY. Without
+        // "skinny metadata", `struct btrfs_tree_block_info` is before the latter.
+        for (ty, at) in [(METADATA_ITEM, 24), (EXTENT_ITEM, 42)] {
+            let (from, to) = ((first, 0), (logical, u64::MAX));
+            let items = kernel::btrfs_items(&self.root, EXTENT_TREE, ty, from, to, 64)?;
+            let is =
+                |item: &&Item| long(&item.data, 16).is_some_and(|flags| flags & TREE_BLOCK != 0);
+            if let Some(item) = items.iter().rfind(is) {
+                let is_owner = item.data.get(at) == Some(&TREE_BLOCK_REF);
+                let owner = long(&item.data, at + 1).filter(|_| is_owner);
+                return Ok(Some(named(owner)));
+            }
         }
+        Ok(None)
     }
 
     fn file(&mut self, reference: Reference) -> Finding {
@@ -402,6 +401,22 @@ impl<'a> Volume<'a> {
             }
         }
         Some(parts.iter().rev().collect())
+    }
+}
+
+/// Returns the name of a tree.
+fn named(owner: Option<u64>) -> String {
+    match owner {
+        Some(1) => "tree of trees".to_owned(),
+        Some(2) => "tree of extents".to_owned(),
+        Some(3) => "tree of chunks".to_owned(),
+        Some(4) => "tree of devices".to_owned(),
+        Some(7) => "tree of checksums".to_owned(),
+        Some(9) => "tree of UUIDs".to_owned(),
+        Some(10) => "tree of free space".to_owned(),
+        Some(tree @ (5 | 256..=u64::MAX)) => format!("tree of files of subvolume {tree}"),
+        Some(tree) => format!("tree {tree}"),
+        None => "a tree".to_owned(),
     }
 }
 

@@ -233,11 +233,12 @@ impl<'a> Search<'a> {
         };
         if let Err(error) = result {
             let unsupported = matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOTTY));
-            if unsupported && !self.by_block {
+            // XFS has no extents of directories, but it has those of files.
+            let is_file = file.metadata().is_ok_and(|about| about.is_file());
+            if unsupported && is_file && !self.by_block {
                 self.by_block = true;
                 return self.extents(file, inode);
             }
-            let is_file = file.metadata().is_ok_and(|about| about.is_file());
             if is_file && self.error.is_none() {
                 self.error = Some(error);
             }
@@ -333,6 +334,10 @@ impl<'a> Search<'a> {
                 format!("{} does not say where files are: {error}", self.mount.kind)
             }
             (None, true, _) => "no file has it so far".to_owned(),
+            (None, false, true) if self.mount.kind == "xfs" && !self.has_inodes => {
+                "in use by a directory, by attributes, or by XFS itself, which does not record owners (no rmapbt)"
+                    .to_owned()
+            }
             (None, false, true) => "it is in use, but no file that can be seen has it".to_owned(),
             (None, false, false) => format!(
                 "no file has it: free, or {}'s own (a map of the filesystem is not known)",

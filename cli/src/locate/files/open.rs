@@ -83,7 +83,7 @@ fn describe(pid: u32, process: &Path) -> Holder {
 }
 
 /// Returns the name that QEMU was given: `-name web`, `-name guest=web,debug-threads=on`.
-fn guest_name(command: &[u8]) -> Option<String> {
+pub fn guest_name(command: &[u8]) -> Option<String> {
     let mut arguments = command.split(|&b| b == 0);
     arguments.find(|argument| *argument == b"-name")?;
     let value = String::from_utf8_lossy(arguments.next()?).into_owned();
