@@ -6,7 +6,7 @@
 DMNS_TEST := scripts/dmns-test.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-long test-libvirt test-runtimes test-packages test-fleet test-arm64 test-debug test-all soak bench vm module prepare packages fuzz man update clean
+.PHONY: help demo check test test-long test-libvirt test-runtimes test-files test-packages test-fleet test-arm64 test-debug test-all soak bench vm module prepare packages fuzz man update clean
 
 help: ## Say what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || \
@@ -42,6 +42,9 @@ test-libvirt: ## The scenarios in a guest with libvirt and QEMU of its own (an i
 test-runtimes: ## The scenarios in a guest with podman, Docker, nspawn, LXC (an image of 1 GB)
 	@$(DMNS_TEST) run --image runtimes
 
+test-files: ## The scenarios in a guest with ext4, XFS, btrfs, FAT and LVM: from a sector to the file (an image of 350 MB)
+	@$(DMNS_TEST) run --image files
+
 test-packages: ## The Debian packages: lintian, a guest with systemd that they are installed in, the jobs of docs/guide/ci.md
 	@scripts/build/packages.sh >/dev/null
 	@scripts/test/links.sh
@@ -67,7 +70,7 @@ test-arm64: ## The scenarios on Debian's arm64 kernel, emulated; what only x86-6
 test-fleet: ## The views of contrib/clickhouse/ against the reports, in ClickHouse's embedded engine (180 MB)
 	@scripts/test/fleet.sh
 
-test-all: test test-long test-libvirt test-runtimes test-packages test-fleet test-arm64 test-debug ## All tests, also those that need a larger guest or a debug kernel
+test-all: test test-long test-libvirt test-runtimes test-files test-packages test-fleet test-arm64 test-debug ## All tests, also those that need a larger guest or a debug kernel
 
 CYCLES := 1000
 SECONDS_OF_FUZZ := 3600

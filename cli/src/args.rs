@@ -6,6 +6,7 @@ use crate::check::finding::Rule;
 use crate::events::filter::Serial;
 use crate::record::selector::DeviceSelector;
 use crate::report::ns::container::ContainerSelector;
+use crate::scrub::pace;
 use crate::terminal::Colour;
 use crate::watch::filter::Kind;
 use crate::when;
@@ -90,6 +91,27 @@ pub enum Command {
                             Records come from the kernel's audit multicast group, which needs CAP_AUDIT_READ \
                             and works next to auditd. As a plugin of auditd: see dmns-audit.conf.")]
     Watch(Watch),
+    /// Find the file at a sector of a device, or what else is there
+    #[command(after_help = "Examples:\n  \
+                            dmns-audit locate data 77480                  a sector of a mapping, by its name\n  \
+                            dmns-audit locate 253:0 77480-77487 90000     as a record and a report have it\n  \
+                            dmns-audit locate --target crypt 253:0 800    dev= and sector= of a record of dm-crypt\n  \
+                            dmns-audit locate /dev/sda 1000 --json | jq -r '.places[].paths[]?'\n\n\
+                            The sector, of 512 bytes, is followed up through mappings, partitions, arrays and loop \
+                            devices to the filesystem. Nothing is written. Needs root, and the filesystem's own tools: \
+                            e2fsprogs for ext4, xfsprogs for XFS that is not mounted.\n\n\
+                            Exit status: 0; 1 of some sector it is not known what it is; 2 there is no such device.")]
+    Locate(Locate),
+    /// Read devices once, in the background, and report what cannot be read, by file
+    #[command(after_help = "Examples:\n  \
+                            dmns-audit scrub data                   all of a mapping\n  \
+                            dmns-audit scrub --rate 20M data /dev/vg/home\n  \
+                            dmns-audit scrub --time-limit 3600 data   an hour; the next scrub continues there\n\n\
+                            The log knows only the damage that somebody has met. A scrub reads the rest, in the I/O class \
+                            idle, and never writes to a device. It refuses a degraded array.\n\n\
+                            Exit status: 0 all could be read; 1 something cannot be read; 2 a device cannot be scrubbed; \
+                            3 it ended before the end of a device.")]
+    Scrub(Scrub),
     /// Exclude a container's events in the kernel, or record only that container
     #[command(after_help = "Examples:\n  \
                             dmns-audit select exclude web\n  \
@@ -155,6 +177,68 @@ pub enum What {
         #[arg(value_name = "CONTAINER")]
         container: Option<String>,
     },
+}
+
+/// `dmns-audit locate`.
+#[derive(Args, Debug)]
+pub struct Locate {
+    /// The device: the name of a mapping, MAJOR:MINOR, or a path. Example: locate 253:0 77480
+    #[arg(value_name = "DEVICE")]
+    pub device: String,
+
+    /// Sectors of 512 bytes, and ranges of them; `-` reads them from standard input. Example: locate data 800 1000-1007
+    #[arg(value_name = "SECTOR", required = true)]
+    pub sectors: Vec<String>,
+
+    /// DEVICE and SECTOR are those of a record of this target: crypt and inline integrity name the device below, verity
+    /// counts blocks. Example: --target verity
+    #[arg(long, value_name = "TARGET")]
+    pub target: Option<String>,
+
+    /// Look into images of disks, as guests have them: raw files, and volumes with partitions. Attaches a read-only loop
+    /// device meanwhile. Example: locate --inside data 77480
+    #[arg(long)]
+    pub inside: bool,
+
+    /// End the search in a filesystem after so many seconds, and report how far it got; 0 is never. Example: --time-limit 60
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub time_limit: u64,
+
+    /// The output format: text, or one JSON object per sector; --json is the same. Example: --format json
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: ReportFormat,
+}
+
+/// `dmns-audit scrub`.
+#[derive(Args, Debug)]
+pub struct Scrub {
+    /// Devices: names of mappings, MAJOR:MINOR, or paths. Example: scrub data /dev/vg/home
+    #[arg(value_name = "DEVICE", required = true)]
+    pub devices: Vec<String>,
+
+    /// Read so many bytes in a second at most. Example: --rate 20M
+    #[arg(long, value_name = "RATE", value_parser = pace::parse)]
+    pub rate: Option<u64>,
+
+    /// End each device after so many seconds; the next scrub continues there. Example: --time-limit 3600
+    #[arg(long, value_name = "SECONDS")]
+    pub time_limit: Option<u64>,
+
+    /// Begin at the first sector, wherever the last scrub ended. Example: scrub --restart data
+    #[arg(long)]
+    pub restart: bool,
+
+    /// The folder for the points where scrubs continue. Example: --state /run/scrub
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        default_value = "/var/lib/dmns-audit/scrub"
+    )]
+    pub state: PathBuf,
+
+    /// The output format: text, or one JSON object per line; --json is the same. Example: --format json
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: ReportFormat,
 }
 
 /// `dmns-audit check`.
@@ -344,6 +428,11 @@ pub struct Dm {
     #[arg(long, value_name = "FILE")]
     pub names: Option<PathBuf>,
 
+    /// Look up the file of each corrupt sector of mappings that are active on this machine. Only for this machine's own
+    /// log. Needs root. Example: report dm --files
+    #[arg(long = "files", id = "show_files")]
+    pub show_files: bool,
+
     /// Only active mappings. Example: report dm --active
     #[arg(long, visible_alias = "running")]
     pub active: bool,
@@ -508,6 +597,10 @@ pub struct Watch {
     /// Example: --metrics /var/lib/prometheus/node-exporter/dmns.prom
     #[arg(long, value_name = "FILE")]
     pub metrics: Option<PathBuf>,
+
+    /// Look up the file of each corrupt sector, and print it when it is found. Events do not wait for it. Example: watch --files
+    #[arg(long, conflicts_with = "stdin")]
+    pub files: bool,
 
     /// Print the records below each sentence, in the log's own format. Example: watch --records
     #[arg(long)]

@@ -11,6 +11,8 @@
 //! - [`html`]: the same as an HTML report.
 //! - [`events`]: prints the events that match.
 //! - [`export`]: records as typed rows.
+//! - [`locate`]: the file at a sector.
+//! - [`scrub`]: reads a device, and reports damage by file.
 //! - [`select`]: the filters of the module.
 //! - [`watch`]: events as they happen.
 //! - [`module`]: the version of the module that is loaded.
@@ -24,10 +26,12 @@ pub mod events;
 pub mod export;
 pub mod html;
 pub mod input;
+pub mod locate;
 pub mod module;
 pub mod ranges;
 pub mod record;
 pub mod report;
+pub mod scrub;
 pub mod select;
 pub mod spec;
 pub mod table;

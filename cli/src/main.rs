@@ -4,8 +4,8 @@
 
 use clap::Parser;
 use dmns_audit::args::{
-    self, Check, CheckFormat, Cli, Command, EventFormat, Events, Export, Input, Report,
-    ReportFormat, Select, SpecFormat, Watch, WatchFormat, What,
+    self, Check, CheckFormat, Cli, Command, EventFormat, Events, Export, Input, Locate, Report,
+    ReportFormat, Scrub, Select, SpecFormat, Watch, WatchFormat, What,
 };
 use dmns_audit::check::explain::explain;
 use dmns_audit::check::json::Json;
@@ -17,10 +17,14 @@ use dmns_audit::events::{self, Format};
 use dmns_audit::export;
 use dmns_audit::html::{self, Page, Tee};
 use dmns_audit::input::Log;
+use dmns_audit::locate;
+use dmns_audit::locate::effort::Effort;
+use dmns_audit::locate::stack::Stack;
 use dmns_audit::module;
 use dmns_audit::record::users::Users;
 use dmns_audit::report::dm::names::KnownNames;
 use dmns_audit::report::{self, Collector, Options, Unread, dm, ns, virt};
+use dmns_audit::scrub;
 use dmns_audit::select;
 use dmns_audit::spec;
 use dmns_audit::terminal::Terminal;
@@ -32,6 +36,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse_from(args::modern(std::env::args_os())) {
@@ -99,6 +104,8 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
             }
             ExitCode::SUCCESS
         }
+        Command::Locate(args) => run_locate(args, &terminal, &mut out)?,
+        Command::Scrub(args) => run_scrub(args, &terminal, &mut out)?,
         Command::Select(args) => {
             run_select(args, &mut out)?;
             ExitCode::SUCCESS
@@ -330,6 +337,7 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
             let ask = dm::DmOptions {
                 device: args.device.clone(),
                 active: args.active,
+                files: args.show_files,
                 names: names(args.names.as_deref(), &options)?,
             };
             let mut report = dm::Report::new(&options).only(ask);
@@ -487,6 +495,88 @@ fn open(common: &Input) -> io::Result<Log> {
     Log::of_host(&files, common.host.as_deref())
 }
 
+fn run_locate(args: &Locate, terminal: &Terminal, out: &mut dyn Write) -> io::Result<ExitCode> {
+    let wrong = |message: String| io::Error::new(io::ErrorKind::InvalidInput, message);
+    let stack = Stack::of_machine();
+    let mut sectors = Vec::new();
+    for text in &args.sectors {
+        match text.as_str() {
+            "-" => {
+                for word in io::read_to_string(io::stdin())?.split_whitespace() {
+                    sectors.extend(locate::sectors(word).map_err(wrong)?);
+                }
+            }
+            text => sectors.extend(locate::sectors(text).map_err(wrong)?),
+        }
+    }
+    let questions = match &args.target {
+        Some(target) => {
+            let of = |&sector: &u64| stack.of_record(target, &args.device, sector);
+            sectors.iter().flat_map(of).collect()
+        }
+        None => {
+            let device = stack.number(&args.device)?;
+            let of = |&sector: &u64| (device.clone(), sector);
+            sectors.iter().map(of).collect::<Vec<_>>()
+        }
+    };
+    if questions.is_empty() {
+        let target = args.target.as_deref().unwrap_or_default();
+        return Err(wrong(format!(
+            "no mapping with the target {target} has such a sector of {}",
+            args.device
+        )));
+    }
+    let limit = (args.time_limit > 0).then(|| Duration::from_secs(args.time_limit));
+    let effort = Effort::new(limit);
+    let mut answers = locate::locate(&stack, &questions, &effort);
+    if args.inside {
+        locate::inside::add(&stack, &mut answers, &effort);
+    }
+    match args.format {
+        ReportFormat::Text => locate::show::text(&answers, terminal, out)?,
+        ReportFormat::Json => locate::show::json(&answers, out)?,
+    }
+    let all = answers.iter().all(locate::answer::Answer::is_known);
+    Ok(match all {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(1),
+    })
+}
+
+fn run_scrub(args: &Scrub, terminal: &Terminal, out: &mut dyn Write) -> io::Result<ExitCode> {
+    let options = scrub::ScrubOptions {
+        rate: args.rate,
+        limit: args.time_limit.map(Duration::from_secs),
+        restart: args.restart,
+        state: args.state.clone(),
+        json: args.format == ReportFormat::Json,
+        stop: watch::stop_on_signals()?,
+    };
+    let (mut failed, mut bad, mut whole) = (false, false, true);
+    for device in &args.devices {
+        match scrub::scrub(device, &options, terminal, out) {
+            Ok(outcome) => {
+                bad |= outcome.bad > 0;
+                whole &= outcome.whole;
+            }
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Err(error),
+            Err(error) => {
+                out.flush()?;
+                eprintln!("dmns-audit: {error}");
+                failed = true;
+            }
+        }
+        out.flush()?;
+    }
+    Ok(ExitCode::from(match (failed, bad, whole) {
+        (true, ..) => 2,
+        (_, true, _) => 1,
+        (.., false) => 3,
+        _ => 0,
+    }))
+}
+
 fn run_select(args: &Select, out: &mut dyn Write) -> io::Result<()> {
     let task = match &args.what {
         What::Exclude { container } => select::Task::Select(Mode::Exclude, container.clone()),
@@ -534,6 +624,10 @@ fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Resul
             .metrics
             .as_ref()
             .map(|path| watch::metrics::Metrics::new(path, root)),
+        files: match args.files {
+            true => Some(watch::files::Files::start()?),
+            false => None,
+        },
     };
     let filter = Filter::new(
         args.only.clone(),

@@ -22,6 +22,10 @@ libvirt)
 	PACKAGES="$PACKAGES e2fsprogs libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu lvm2 qemu-system-x86"
 	sources=$PROJECT/userspace-test/guest/libvirt/boot.S
 	;;
+files)
+	# The filesystems that a corrupt sector is followed into, and LVM below them.
+	PACKAGES="$PACKAGES btrfs-progs dosfstools e2fsprogs fdisk lvm2 xfsprogs"
+	;;
 runtimes)
 	# Whatever makes containers, without a registry: their images are made of busybox and of the guest's own /usr.
 	# The volume that only one of them mounts has a filesystem (e2fsprogs).
@@ -29,7 +33,7 @@ runtimes)
 		fuse-overlayfs iptables libvirt-clients libvirt-daemon libvirt-daemon-driver-lxc login lxc netavark nftables
 		passt passwd podman runc slirp4netns systemd-container uidmap"
 	;;
-*) die "no image is called $name; there are: libvirt, runtimes" ;;
+*) die "no image is called $name; there are: files, libvirt, runtimes" ;;
 esac
 
 for package in "$@"; do

@@ -308,7 +308,7 @@ fn act(command: Cmd, multiplier: Option<u32>, kernel: &own::Options) -> Result<E
             Ok(ExitCode::SUCCESS)
         }
         Cmd::List => {
-            let images = ["libvirt", "runtimes", "packages"].map(Group::Image);
+            let images = ["libvirt", "runtimes", "packages", "files"].map(Group::Image);
             for group in [Group::Usual, Group::Long].into_iter().chain(images) {
                 for scenario in find(&[], group, kind)? {
                     say(format!("{:<30} {}", scenario.name, scenario.title));

@@ -548,7 +548,7 @@ expect = [
         }
         assert!(find(&folder, &["nonsense".to_owned()], Group::Usual, Kind::Stock).is_err());
         assert!(find(&folder, &[], Group::Image("nonsense"), Kind::Stock).is_err());
-        for image in ["libvirt", "runtimes", "packages"] {
+        for image in ["libvirt", "runtimes", "packages", "files"] {
             find(&folder, &[], Group::Image(image), Kind::Stock)?;
         }
         Ok(())

@@ -5,6 +5,9 @@
 //!
 //! Source: `/sys/dev/block/MAJOR:MINOR`, `/proc/self/mountinfo`, and what QEMUs have open.
 
+use crate::locate::files::mounts::unescaped;
+use crate::locate::files::open::guest_name;
+use crate::locate::stack::show_number;
 use crate::record::value::Fields;
 use crate::record::{Parsed, Type, head};
 use crate::report::dm::record::Record;
@@ -240,41 +243,6 @@ fn storage_of(path: &Path) -> Option<String> {
         true => about.rdev(),
         false => about.dev(),
     }))
-}
-
-fn show_number(number: u64) -> String {
-    let (major, minor) = (nix::sys::stat::major(number), nix::sys::stat::minor(number));
-    format!("{major}:{minor}")
-}
-
-/// The name that QEMU was given: `-name web`, `-name guest=web,debug-threads=on`.
-fn guest_name(command: &[u8]) -> Option<String> {
-    let mut arguments = command.split(|&b| b == 0);
-    arguments.find(|argument| *argument == b"-name")?;
-    let value = String::from_utf8_lossy(arguments.next()?).into_owned();
-    let first = value.split(',').next()?;
-    Some(first.strip_prefix("guest=").unwrap_or(first).to_owned())
-}
-
-/// Spaces and the like are written in octal.
-fn unescaped(text: &str) -> String {
-    let mut out = Vec::new();
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let octal = || std::str::from_utf8(tail.get(..3)?).ok();
-        let code = octal().and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        match (first, code) {
-            (b'\\', Some(byte)) => {
-                out.push(byte);
-                rest = &tail[3..];
-            }
-            _ => {
-                out.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@
 
 use super::containers::ContainerContext;
 use super::events::Event;
+use super::files::Located;
 use super::print::{first, object, sentence};
+use crate::locate::show;
 use crate::record::loss::Loss;
 use crate::record::value::{Fields, text};
 use crate::record::{Head, Type};
@@ -69,6 +71,37 @@ pub fn event(
     );
     writeln!(out, "{}", Value::Object(all))?;
     Ok(true)
+}
+
+/// Prints the file at the sector of an event that was printed before, as an event of its own.
+///
+/// # Errors
+///
+/// Fails if `out` cannot be written to.
+pub fn located(located: &Located, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+    for answer in &located.answers {
+        let mut all = base(located.id, options, "dm");
+        let message = show::sentences(std::slice::from_ref(answer)).join("; ");
+        all.insert("message".to_owned(), message.into());
+        let class = json!({ "kind": "enrichment", "category": ["file"], "type": ["info"], "action": "located" });
+        if let (Some(event), Value::Object(class)) = (all["event"].as_object_mut(), class) {
+            event.extend(class);
+        }
+        all.extend(hostname().map(|node| {
+            let host = json!({ "hostname": node, "name": node });
+            ("host".to_owned(), host)
+        }));
+        let data = answer.places.iter().find_map(|place| place.what.data());
+        if let Some(data) = data {
+            let path = data.paths.first();
+            let file = json!({ "path": path, "inode": data.inode.to_string(), "size": data.size });
+            all.insert("file".to_owned(), file);
+        }
+        let dmns = json!({ "audit_id": located.id.to_string(), "located": show::object(answer) });
+        all.insert("dmns".to_owned(), dmns);
+        writeln!(out, "{}", Value::Object(all))?;
+    }
+    Ok(())
 }
 
 /// Prints that records were lost on the way here.

@@ -7,6 +7,7 @@
 //! - [`events`]: puts records of one event together.
 //! - [`containers`]: which container an event happened in.
 //! - [`devices`]: what a device is called, and what lies above it.
+//! - [`files`]: the file at a corrupt sector.
 //! - [`filter`]: selects events.
 //! - [`print`]: an event in a sentence, or JSON.
 //! - [`ecs`]: an event as the Elastic Common Schema has it.
@@ -19,6 +20,7 @@ pub mod containers;
 pub mod devices;
 pub mod ecs;
 pub mod events;
+pub mod files;
 pub mod filter;
 pub mod guest;
 pub mod metrics;
@@ -31,6 +33,7 @@ use crate::report::Options;
 use containers::Containers;
 use devices::Devices;
 use events::{Event, Events};
+use files::Files;
 use filter::Filter;
 use metrics::Metrics;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -39,6 +42,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Interval at which timeouts of events are checked.
@@ -88,6 +92,8 @@ pub struct Sinks {
     pub devices: Option<Devices>,
     /// The metrics.
     pub metrics: Option<Metrics>,
+    /// Looks up the files of corrupt sectors.
+    pub files: Option<Files>,
 }
 
 impl Sinks {
@@ -136,23 +142,28 @@ pub fn watch(
     let mut last_call = None;
     let mut unread = 0;
     let mut left = watch_options.count.unwrap_or(u64::MAX);
-    let mut print_event = |event: &Event, out: &mut dyn Write| -> io::Result<bool> {
-        let context = containers.classify(event);
-        let passes = filter.passes(event, &context);
-        let shown = left > 0
-            && passes
-            && match watch_options.ecs {
-                true => ecs::event(event, &context, options, out)?,
-                false => print::event(event, &context, options, out)?,
-            };
-        if shown {
-            left -= 1;
-            if watch_options.records && !options.json && !watch_options.ecs {
-                print::records(event, options, out)?;
+    let mut files = sinks.files.take();
+    let mut print_event =
+        |event: &Event, files: &mut Option<Files>, out: &mut dyn Write| -> io::Result<bool> {
+            let context = containers.classify(event);
+            let passes = filter.passes(event, &context);
+            let shown = left > 0
+                && passes
+                && match watch_options.ecs {
+                    true => ecs::event(event, &context, options, out)?,
+                    false => print::event(event, &context, options, out)?,
+                };
+            if shown {
+                left -= 1;
+                if let Some(files) = files {
+                    files.ask(event);
+                }
+                if watch_options.records && !options.json && !watch_options.ecs {
+                    print::records(event, options, out)?;
+                }
             }
-        }
-        Ok(left == 0)
-    };
+            Ok(left == 0)
+        };
     loop {
         let stops = watch_options.stop.load(Ordering::Relaxed);
         if stops {
@@ -167,6 +178,7 @@ pub fn watch(
         if let Some(metrics) = &mut sinks.metrics {
             metrics.tick(now)?;
         }
+        print_files(&mut files, options, watch_options.ecs, out)?;
         let whole = match message {
             Ok(Message::Record(line)) => {
                 let device = sinks.record(&line, now);
@@ -200,7 +212,7 @@ pub fn watch(
             Ok(Message::Failed(error)) => {
                 // What came before it is printed.
                 for event in events.all() {
-                    print_event(&event, out)?;
+                    print_event(&event, &mut files, out)?;
                 }
                 out.flush()?;
                 return Err(error);
@@ -208,11 +220,12 @@ pub fn watch(
             Err(RecvTimeoutError::Timeout) if !stops => events.quiet(now),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 for event in events.all() {
-                    print_event(&event, out)?;
+                    print_event(&event, &mut files, out)?;
                 }
                 if let Some(metrics) = &mut sinks.metrics {
                     metrics.write(now)?;
                 }
+                wait_for_files(&mut files, options, watch_options.ecs, out)?;
                 return out.flush().map(|()| unread);
             }
         };
@@ -220,12 +233,56 @@ pub fn watch(
             continue;
         }
         for event in whole {
-            if print_event(&event, out)? {
+            if print_event(&event, &mut files, out)? {
+                wait_for_files(&mut files, options, watch_options.ecs, out)?;
                 return out.flush().map(|()| unread);
             }
         }
         // A person may be watching.
         out.flush()?;
+    }
+}
+
+/// Prints the files that were found meanwhile.
+fn print_files(
+    files: &mut Option<Files>,
+    options: &Options,
+    ecs: bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let Some(files) = files else { return Ok(()) };
+    let found = files.found();
+    let dropped = std::mem::take(&mut files.dropped);
+    for located in &found {
+        match ecs {
+            true => ecs::located(located, options, out)?,
+            false => print::located(located, options, out)?,
+        }
+    }
+    if dropped > 0 && !ecs {
+        print::not_located(dropped, options, out)?;
+    }
+    match found.is_empty() {
+        true => Ok(()),
+        false => out.flush(),
+    }
+}
+
+/// Waits at the end for files that are looked up, for a while.
+fn wait_for_files(
+    files: &mut Option<Files>,
+    options: &Options,
+    ecs: bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let end = Instant::now() + LAST_CALL;
+    loop {
+        print_files(files, options, ecs, out)?;
+        let busy = files.as_ref().is_some_and(Files::is_busy);
+        if !busy || Instant::now() > end {
+            return Ok(());
+        }
+        thread::sleep(TICK);
     }
 }
 

@@ -5,7 +5,9 @@
 use super::containers::ContainerContext;
 use super::devices::Device;
 use super::events::Event;
+use super::files::Located;
 use super::guest::{INTEGRITY_CHECK, guest};
+use crate::locate::show;
 use crate::record::loss::Loss;
 use crate::record::value::{Fields, text};
 use crate::record::{Head, Type};
@@ -104,6 +106,55 @@ pub fn records(event: &Event, options: &Options, out: &mut dyn Write) -> io::Res
         writeln!(out, "{}", options.terminal.paint(FAINT, &line))?;
     }
     Ok(())
+}
+
+/// Prints the file at the sector of an event that was printed before.
+///
+/// # Errors
+///
+/// Fails if `out` cannot be written to.
+pub fn located(located: &Located, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+    let id = located.id;
+    if options.json {
+        let answers: Vec<Value> = located.answers.iter().map(show::object).collect();
+        let object = json!({
+            "kind": "file",
+            "time": options.clock.iso(id.seconds, id.millis),
+            "id": id.to_string(),
+            "sectors": answers,
+        });
+        return writeln!(out, "{object}");
+    }
+    let terminal = &options.terminal;
+    let time = format!("{}.{:03}", options.clock.full(id.seconds), id.millis);
+    for line in show::sentences(&located.answers) {
+        writeln!(
+            out,
+            "{} {} {}",
+            terminal.paint(FAINT, &time),
+            terminal.paint(NAME, "file"),
+            terminal.paint(BAD, &line)
+        )?;
+    }
+    Ok(())
+}
+
+/// Prints that files were not looked up.
+///
+/// # Errors
+///
+/// Fails if `out` cannot be written to.
+pub fn not_located(number: u64, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+    if options.json {
+        return writeln!(
+            out,
+            "{}",
+            json!({ "kind": "not-located", "sectors": number })
+        );
+    }
+    let what =
+        format!("-- {number} sectors were not looked up: `dmns-audit report dm --files` does --");
+    writeln!(out, "{}", options.terminal.paint(BAD, &what))
 }
 
 /// Prints that records were lost on the way here.

@@ -45,6 +45,17 @@ pub struct Lifetime {
     pub found: Vec<Found>,
     /// The records of constructors and destructors.
     pub proof: Proof,
+    /// The files of the corrupt sectors, if they were asked for.
+    pub files: Option<FilesFound>,
+}
+
+/// The files of corrupt sectors, as they are printed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilesFound {
+    /// In text.
+    pub lines: Vec<String>,
+    /// As objects of JSON.
+    pub objects: Vec<String>,
 }
 
 /// State of a lifetime.

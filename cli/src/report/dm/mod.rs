@@ -5,11 +5,13 @@
 //! - [`record`]: a device-mapper record.
 //! - [`lifetime`]: a lifetime, as it is reported.
 //! - [`lifetimes`]: builds lifetimes from records.
+//! - [`files`]: the files of corrupt sectors.
 //! - `open`: an active mapping.
 //! - `mappings`: active mappings, by index.
 //! - [`names`]: names in the log of the plugin.
 //! - [`show`]: text and JSON.
 
+pub mod files;
 pub mod lifetime;
 pub mod lifetimes;
 mod mappings;
@@ -37,6 +39,8 @@ pub struct DmOptions {
     pub device: Option<DeviceSelector>,
     /// Only active ones.
     pub active: bool,
+    /// Look up the files of corrupt sectors.
+    pub files: bool,
     /// Names that the plugin looked up.
     pub names: KnownNames,
 }
@@ -149,6 +153,7 @@ impl<'a> Report<'a> {
     fn close(&mut self) -> io::Result<()> {
         let (options, rows, text) = (self.options, &mut self.rows, &mut self.text);
         let (dm_options, others, passed) = (&self.dm_options, &mut self.others, &mut self.passed);
+        let mut active: Vec<(u64, Lifetime)> = Vec::new();
         self.lifetimes.end(|order, mut lifetime| {
             lifetime.name = name(&lifetime, options).or(lifetime.name);
             dm_options.name(&mut lifetime);
@@ -157,8 +162,20 @@ impl<'a> Report<'a> {
                 return Ok(());
             }
             *passed = true;
+            if dm_options.files {
+                // They wait, so that one walk through a filesystem is for all.
+                active.push((order, lifetime));
+                return Ok(());
+            }
             rows.push(order, &lifetime, |line| text.row(&lifetime, options, line))
-        })
+        })?;
+        if dm_options.files {
+            files::add(active.iter_mut().map(|(_, lifetime)| lifetime), options);
+        }
+        for (order, lifetime) in active {
+            rows.push(order, &lifetime, |line| text.row(&lifetime, options, line))?;
+        }
+        Ok(())
     }
 
     fn take(&mut self) -> io::Result<()> {
@@ -170,6 +187,9 @@ impl<'a> Report<'a> {
                 continue;
             }
             self.passed = true;
+            if self.dm_options.files {
+                files::add(std::iter::once(&mut lifetime), options);
+            }
             let text = &mut self.text;
             self.rows
                 .push(order, &lifetime, |line| text.row(&lifetime, options, line))?;

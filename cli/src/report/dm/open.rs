@@ -145,6 +145,7 @@ impl Open {
             sectors,
             found: details.found,
             proof,
+            files: None,
         };
         Some((details.order, lifetime))
     }

@@ -99,6 +99,9 @@ impl Text {
                 found.proof.text(options, line.below())?;
             }
         }
+        for text in lifetime.files.iter().flat_map(|files| &files.lines) {
+            writeln!(line.below(), "    {text}")?;
+        }
         Ok(())
     }
 }
@@ -184,6 +187,10 @@ pub fn object(lifetime: &Lifetime, options: &Options) -> Value {
         "distinct": lifetime.sectors.distinct(),
         "exact": lifetime.sectors.is_exact(),
         "found": options.all_events.then_some(found),
+        "files": lifetime.files.as_ref().map(|files| {
+            let objects = files.objects.iter();
+            objects.filter_map(|text| serde_json::from_str(text).ok()).collect::<Vec<Value>>()
+        }),
         "proof": options.proof.then(|| lifetime.proof.json()),
     })
 }

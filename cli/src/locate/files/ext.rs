@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! ext2, ext3 and ext4 by `dumpe2fs` (free space, metadata) and `debugfs` (inodes, names), read-only. Also for
+//! filesystems that are not mounted.
+
+use super::shown;
+use crate::locate::answer::{Data, Finding, What};
+use crate::locate::effort::Effort;
+use crate::locate::tool;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+/// Number of blocks or inodes in one command.
+const AT_A_TIME: usize = 4000;
+
+/// Returns what is at the bytes `positions` of the filesystem on `device`.
+pub fn find(device: &Path, positions: &[u64], effort: &Effort) -> Vec<Finding> {
+    match ask(device, positions, effort) {
+        Ok(found) => found,
+        Err(error) => vec![Finding::unknown(error.to_string()); positions.len()],
+    }
+}
+
+fn ask(device: &Path, positions: &[u64], effort: &Effort) -> io::Result<Vec<Finding>> {
+    let path = device.to_string_lossy().into_owned();
+    effort.show(|| format!("dumpe2fs {path}"));
+    let map = Map::read(&tool::output("dumpe2fs", &[&path])?)?;
+    let block_of = |position: u64| position / map.block;
+    let wanted: BTreeSet<u64> = (positions.iter().map(|&p| block_of(p)))
+        .filter(|&block| map.kind(block).is_none())
+        .collect();
+    let wanted: Vec<u64> = wanted.into_iter().collect();
+    let mut inode_of: HashMap<u64, u64> = HashMap::new();
+    for some in wanted.chunks(AT_A_TIME) {
+        effort.show(|| format!("debugfs icheck {path}"));
+        let said = debugfs(&path, "icheck", some)?;
+        inode_of.extend(said.lines().filter_map(|line| {
+            let (block, inode) = line.split_once('\t')?;
+            Some((block.parse::<u64>().ok()?, inode.parse::<u64>().ok()?))
+        }));
+    }
+    let inodes: BTreeSet<u64> = inode_of.values().copied().collect();
+    let inodes: Vec<u64> = inodes.into_iter().collect();
+    let files: Vec<u64> = inodes
+        .iter()
+        .copied()
+        .filter(|i| *i == 2 || *i > 10 && !map.own.contains_key(i))
+        .collect();
+    effort.show(|| format!("debugfs stat {path}"));
+    let stats = statistics(&path, &files)?;
+    let mut names: HashMap<u64, Vec<String>> = HashMap::new();
+    for some in files.chunks(AT_A_TIME) {
+        effort.show(|| format!("debugfs ncheck {path}"));
+        let said = debugfs(&path, "ncheck", some)?;
+        for line in said.lines() {
+            if let Some((Ok(inode), name)) = line.split_once('\t').map(|(i, n)| (i.parse(), n)) {
+                // A name in the root has two.
+                let name = format!("/{}", name.trim_start_matches('/'));
+                let paths: &mut Vec<String> = names.entry(inode).or_default();
+                paths.push(shown(Path::new(&name)));
+            }
+        }
+    }
+    let finding = |&position: &u64| {
+        let block = block_of(position);
+        if let Some(what) = map.kind(block) {
+            return Finding::certain(what);
+        }
+        let Some(&inode) = inode_of.get(&block) else {
+            return Finding::unknown(
+                "in use by the bitmap, but no inode has it: of a file that is deleted and open, or damaged",
+            );
+        };
+        match inode {
+            7 => return Finding::certain(metadata("reserved group descriptors")),
+            8 => return Finding::certain(What::Journal),
+            inode if map.own.contains_key(&inode) => {
+                return Finding::certain(metadata(&map.own[&inode]));
+            }
+            3..=6 | 9 | 10 => {
+                return Finding::certain(metadata(&format!("inode {inode} of the filesystem")));
+            }
+            _ => {}
+        }
+        let mut paths = names.get(&inode).cloned().unwrap_or_default();
+        if inode == 2 {
+            paths = vec!["/".to_owned()];
+        }
+        paths.sort();
+        let stat = stats.get(&inode).cloned().unwrap_or_default();
+        let links = stat.links;
+        let known = paths.len() as u64;
+        let logical = stat.logical(block);
+        let data = Data {
+            paths,
+            inode,
+            offset: logical.map(|logical| logical * map.block + position % map.block),
+            size: stat.size,
+            modified: stat.modified,
+            open: Vec::new(),
+        };
+        let is_directory = stat.kind == "directory";
+        let finding = Finding::certain(match (logical, is_directory) {
+            (None, _) => What::Belonging {
+                kind: "map of its blocks or extended attributes",
+                of: data,
+            },
+            (_, true) => What::Directory(data),
+            _ => What::File(data),
+        });
+        match !is_directory && known < links {
+            true => finding.but(format!("{known} of its {links} names were found")),
+            false => finding,
+        }
+    };
+    Ok(positions.iter().map(finding).collect())
+}
+
+fn metadata(kind: &str) -> What {
+    What::Metadata {
+        kind: kind.to_owned(),
+    }
+}
+
+/// Runs a command of debugfs, which opens the device read-only.
+fn debugfs(path: &str, command: &str, numbers: &[u64]) -> io::Result<String> {
+    let mut request = command.to_owned();
+    for number in numbers {
+        request.push_str(&format!(" {number}"));
+    }
+    tool::output("debugfs", &["-R", &request, path])
+}
+
+/// What `debugfs stat` says of an inode.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Stat {
+    kind: String,
+    links: u64,
+    size: Option<u64>,
+    modified: Option<i64>,
+    /// First block of the file, first and last block of the device.
+    runs: Vec<(u64, RangeInclusive<u64>)>,
+}
+
+impl Stat {
+    /// Returns the block of the file that is `block` of the device.
+    fn logical(&self, block: u64) -> Option<u64> {
+        let run = self.runs.iter().find(|(_, run)| run.contains(&block));
+        run.map(|(first, run)| first + (block - run.start()))
+    }
+}
+
+fn statistics(path: &str, inodes: &[u64]) -> io::Result<HashMap<u64, Stat>> {
+    if inodes.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let commands: Vec<String> = inodes.iter().map(|i| format!("stat <{i}>\n")).collect();
+    Ok(stats(&tool::dialogue(
+        "debugfs",
+        &["-f", "-", path],
+        commands.concat(),
+    )?))
+}
+
+/// Reads the output of `stat`, of several inodes.
+///
+/// `Inode: 12   Type: regular    Mode:  0644   Flags: 0x80000`, then `Links: 2   Blockcount: 16`, then
+/// `EXTENTS:` and `(ETB0):8967, (12-15):26637-26640, (16-17[u]):9-10`, or `BLOCKS:` and `(0-11):24-35, (IND):36`.
+fn stats(text: &str) -> HashMap<u64, Stat> {
+    let mut all: HashMap<u64, Stat> = HashMap::new();
+    let mut current = 0;
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("Inode: ") {
+            let mut words = rest.split_whitespace();
+            current = words.next().and_then(|n| n.parse().ok()).unwrap_or(0);
+            let kind = words.nth(1).unwrap_or_default().to_owned();
+            all.insert(
+                current,
+                Stat {
+                    kind,
+                    ..Stat::default()
+                },
+            );
+            continue;
+        }
+        let Some(stat) = all.get_mut(&current) else {
+            continue;
+        };
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let after = |key: &str| {
+            let at = words.iter().position(|word| *word == key)?;
+            words.get(at + 1).copied()
+        };
+        if let Some(links) = after("Links:") {
+            stat.links = links.parse().unwrap_or(0);
+        } else if let Some(size) = after("Size:").filter(|_| line.starts_with("User:")) {
+            stat.size = size.parse().ok();
+        } else if let (true, Some(time)) =
+            (line.trim_start().starts_with("mtime:"), after("mtime:"))
+        {
+            let seconds = time.strip_prefix("0x").and_then(|t| t.split(':').next());
+            stat.modified = seconds.and_then(|s| i64::from_str_radix(s, 16).ok());
+        } else if line.starts_with('(') {
+            stat.runs.extend(line.split(", ").filter_map(run));
+        }
+    }
+    all
+}
+
+/// Reads `(12-15):26637-26640`; `None` for blocks that hold the map.
+fn run(text: &str) -> Option<(u64, RangeInclusive<u64>)> {
+    let (file, device) = text.trim().strip_prefix('(')?.split_once("):")?;
+    let file = file.trim_end_matches("[u]");
+    let first = file.split('-').next()?.parse().ok()?;
+    Some((first, range(device)?))
+}
+
+/// Reads `5-9` or `5`.
+fn range(text: &str) -> Option<RangeInclusive<u64>> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    Some(first.parse().ok()?..=last.parse().ok()?)
+}
+
+/// What `dumpe2fs` knows of the blocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Map {
+    block: u64,
+    /// Runs, by their first block: the last block, and what they are; `None` is free.
+    runs: BTreeMap<u64, (u64, Option<&'static str>)>,
+    /// Inodes that are not files: `Orphan file`, `Journal`.
+    own: HashMap<u64, String>,
+}
+
+impl Map {
+    fn read(text: &str) -> io::Result<Self> {
+        let mut map = Self {
+            block: 0,
+            runs: BTreeMap::new(),
+            own: HashMap::new(),
+        };
+        for line in text.lines() {
+            if let Some((what, number)) = line.split_once(" inode:") {
+                let number = number.trim().parse().ok();
+                if let Some(number) = number.filter(|_| what != "First") {
+                    map.own.insert(number, what.to_lowercase());
+                }
+                continue;
+            }
+            if let Some(size) = line.strip_prefix("Block size:") {
+                map.block = size.trim().parse().unwrap_or(0);
+                continue;
+            }
+            if let Some(free) = line.trim_start().strip_prefix("Free blocks: ") {
+                for range in free.split(", ").filter_map(range) {
+                    map.runs.insert(*range.start(), (*range.end(), None));
+                }
+                continue;
+            }
+            if !line.starts_with("  ") {
+                continue;
+            }
+            for part in line.trim().split(", ") {
+                let Some((what, place)) = part.split_once(" at ") else {
+                    continue;
+                };
+                let kind = match what.to_ascii_lowercase().as_str() {
+                    "primary superblock" | "superblock" | "backup superblock" => "superblock",
+                    "group descriptors" | "group descriptor" => "group descriptors",
+                    "reserved gdt blocks" => "reserved group descriptors",
+                    "block bitmap" => "bitmap of blocks",
+                    "inode bitmap" => "bitmap of inodes",
+                    "inode table" => "table of inodes",
+                    _ => continue,
+                };
+                let place = place.split(' ').next().and_then(range);
+                if let Some(place) = place {
+                    map.runs.insert(*place.start(), (*place.end(), Some(kind)));
+                }
+            }
+        }
+        match map.block {
+            0 => Err(io::Error::other(
+                "dumpe2fs does not print the size of blocks",
+            )),
+            _ => Ok(map),
+        }
+    }
+
+    /// Returns what `block` is, if no inode has it.
+    fn kind(&self, block: u64) -> Option<What> {
+        let (_, (last, kind)) = self.runs.range(..=block).next_back()?;
+        if block > *last {
+            return None;
+        }
+        Some(match kind {
+            None => What::Free,
+            Some(kind) => metadata(kind),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DUMP: &str = "Filesystem features:      has_journal ext_attr\n\
+        Orphan file inode:        12\n\
+        First inode:              11\n\
+        Block size:               1024\n\
+        \n\
+        Group 0: (Blocks 1-8192) csum 0xe193 [ITABLE_ZEROED]\n  \
+          Primary superblock at 1, Group descriptors at 2-5\n  \
+          Reserved GDT blocks at 6-261\n  \
+          Block bitmap at 262 (+261), csum 0x99c78de6\n  \
+          Inode bitmap at 278 (+277), csum 0x51769174\n  \
+          Inode table at 294-805 (+293)\n  \
+          205 free blocks, 2036 free inodes, 2 directories, 2036 unused inodes\n  \
+          Free blocks: 7988-8000, 8192\n  \
+          Free inodes: 13-2048\n";
+
+    #[test]
+    fn blocks_without_an_inode_are_known() {
+        let map = Map::read(DUMP).expect("a map");
+        let kind = |block| match map.kind(block) {
+            Some(What::Metadata { kind }) => kind,
+            Some(what) => format!("{what:?}"),
+            None => "?".to_owned(),
+        };
+        assert_eq!(map.block, 1024);
+        assert_eq!(map.own, HashMap::from([(12, "orphan file".to_owned())]));
+        for (block, expected) in [
+            (0, "?"),
+            (1, "superblock"),
+            (5, "group descriptors"),
+            (100, "reserved group descriptors"),
+            (262, "bitmap of blocks"),
+            (263, "?"),
+            (805, "table of inodes"),
+            (806, "?"),
+            (8000, "Free"),
+            (8001, "?"),
+            (8192, "Free"),
+        ] {
+            assert_eq!(kind(block), expected, "{block}");
+        }
+        assert!(Map::read("").is_err());
+    }
+
+    #[test]
+    fn an_inode_has_its_blocks() {
+        let text = "debugfs: stat <12>\n\
+            Inode: 12   Type: regular    Mode:  0644   Flags: 0x80000\n\
+            User:     0   Group:     0   Project:     0   Size: 8388608\n\
+            Links: 2   Blockcount: 16384\n \
+             mtime: 0x6b0ba843:5fdef9cc -- Sun Nov 29 04:21:23 2026\n\
+            EXTENTS:\n\
+            (ETB0):8967, (12-15):26637-26640, (16-17[u]):9-10\n\
+            debugfs: stat <13>\n\
+            Inode: 13   Type: directory    Mode:  0755   Flags: 0x0\n\
+            Links: 3   Blockcount: 2\n\
+            BLOCKS:\n\
+            (0-11):24-35, (IND):36, (12):40\n\
+            TOTAL: 13\n";
+        let stats = stats(text);
+        let file = &stats[&12];
+        assert_eq!((file.kind.as_str(), file.links), ("regular", 2));
+        assert_eq!(
+            (file.size, file.modified),
+            (Some(8_388_608), Some(0x6b0b_a843))
+        );
+        assert_eq!(file.logical(26638), Some(13));
+        assert_eq!(file.logical(10), Some(17));
+        assert_eq!(file.logical(8967), None);
+        let folder = &stats[&13];
+        assert_eq!((folder.kind.as_str(), folder.links), ("directory", 3));
+        assert_eq!(
+            (folder.logical(35), folder.logical(36), folder.logical(40)),
+            (Some(11), None, Some(12))
+        );
+    }
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Where a device is mounted, also in the mount namespaces of other tasks; and where it is swap.
+//!
+//! C: `show_mountinfo()` in `fs/proc_namespace.c`, `swap_show()` in `mm/swapfile.c`.
+
+use crate::locate::stack::show_number;
+use std::collections::HashSet;
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// A mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// `ext4`.
+    pub kind: String,
+    /// Where it is mounted.
+    pub point: String,
+    /// A path by which this program reaches it.
+    pub path: PathBuf,
+    /// Which folder of the filesystem is mounted.
+    pub root: String,
+    /// The device, as files on it have it.
+    pub number: u64,
+    /// A task that has the mount, if this program has not.
+    pub of: Option<u32>,
+}
+
+/// Returns the mounts of `device`, whole filesystems first.
+pub fn of(device: &str) -> Vec<Mount> {
+    let mut found = table(Path::new("/proc/self"), device, None);
+    if found.is_empty() {
+        found = elsewhere(device);
+    }
+    found.sort_by_key(|mount| (mount.root != "/", mount.root.len(), mount.point.len()));
+    found
+}
+
+/// Returns the mounts of `device` in other mount namespaces.
+fn elsewhere(device: &str) -> Vec<Mount> {
+    let mut seen: HashSet<PathBuf> = fs::read_link("/proc/self/ns/mnt").into_iter().collect();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else {
+            continue;
+        };
+        let path = entry.path();
+        let new = fs::read_link(path.join("ns/mnt")).is_ok_and(|namespace| seen.insert(namespace));
+        let found = if new {
+            table(&path, device, Some(pid))
+        } else {
+            Vec::new()
+        };
+        if !found.is_empty() {
+            return found;
+        }
+    }
+    Vec::new()
+}
+
+fn table(process: &Path, device: &str, of: Option<u32>) -> Vec<Mount> {
+    let table = fs::read(process.join("mountinfo")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&table);
+    let mut found = Vec::new();
+    for line in text.lines() {
+        let Some((left, right)) = line.split_once(" - ") else {
+            continue;
+        };
+        let left: Vec<&str> = left.split(' ').collect();
+        let mut right = right.split(' ');
+        let (Some(number), Some(root), Some(point)) = (left.get(2), left.get(3), left.get(4))
+        else {
+            continue;
+        };
+        let (Some(kind), Some(source)) = (right.next(), right.next()) else {
+            continue;
+        };
+        // btrfs has a number of its own, but names one of its devices.
+        let is_member = || {
+            let Ok(about) = fs::metadata(unescaped(source)) else {
+                return false;
+            };
+            let named = show_number(about.rdev());
+            about.file_type().is_block_device() && (named == device || are_of_one(&named, device))
+        };
+        if *number != device && !(kind == "btrfs" && is_member()) {
+            continue;
+        }
+        let point = unescaped(point);
+        let path = match of {
+            None => PathBuf::from(&point),
+            Some(_) => process.join("root").join(point.trim_start_matches('/')),
+        };
+        // Another one may be mounted over it.
+        let Ok(about) = fs::metadata(&path) else {
+            continue;
+        };
+        if kind != "btrfs" && show_number(about.dev()) != *number {
+            continue;
+        }
+        found.push(Mount {
+            kind: kind.to_owned(),
+            point,
+            path,
+            root: unescaped(root),
+            number: about.dev(),
+            of,
+        });
+    }
+    found
+}
+
+/// Returns whether two devices are of one btrfs.
+fn are_of_one(one: &str, other: &str) -> bool {
+    let volumes = fs::read_dir("/sys/fs/btrfs");
+    volumes.into_iter().flatten().flatten().any(|volume| {
+        let devices = fs::read_dir(volume.path().join("devices"));
+        let number = |entry: fs::DirEntry| {
+            let text = fs::read_to_string(entry.path().join("dev")).ok()?;
+            Some(text.trim_end().to_owned())
+        };
+        let devices = devices.into_iter().flatten().flatten();
+        let devices: Vec<String> = devices.filter_map(number).collect();
+        [one, other].iter().all(|n| devices.iter().any(|d| d == n))
+    })
+}
+
+/// Returns whether `device` is swap.
+pub fn is_swap(device: &str) -> bool {
+    swaps().iter().any(|path| {
+        let about = fs::metadata(path);
+        about.is_ok_and(|a| a.file_type().is_block_device() && show_number(a.rdev()) == device)
+    })
+}
+
+/// Returns whether the file `path` is swap.
+pub fn is_swap_file(path: &str) -> bool {
+    swaps().iter().any(|swap| swap == path)
+}
+
+fn swaps() -> Vec<String> {
+    let table = fs::read_to_string("/proc/swaps").unwrap_or_default();
+    let first = |line: &str| Some(unescaped(line.split_whitespace().next()?));
+    table.lines().skip(1).filter_map(first).collect()
+}
+
+/// Spaces and the like are written in octal.
+pub fn unescaped(text: &str) -> String {
+    let mut out = Vec::new();
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let octal = || std::str::from_utf8(tail.get(..3)?).ok();
+        let code = octal().and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match (first, code) {
+            (b'\\', Some(byte)) => {
+                out.push(byte);
+                rest = &tail[3..];
+            }
+            _ => {
+                out.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn octal_is_read() {
+        assert_eq!(unescaped("/a\\040b\\134"), "/a b\\");
+        assert_eq!(unescaped("\\9"), "\\9");
+    }
+
+    #[test]
+    fn the_root_is_mounted() {
+        let about = fs::metadata("/").expect("a root");
+        let found = of(&show_number(about.dev()));
+        assert!(found.iter().any(|mount| mount.point == "/"), "{found:?}");
+        assert!(of("4095:1").is_empty());
+    }
+}

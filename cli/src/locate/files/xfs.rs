@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! XFS that is not mounted, by `xfs_db` (read-only).
+
+use super::shown;
+use crate::locate::answer::{Data, Finding, What};
+use crate::locate::effort::Effort;
+use crate::locate::tool;
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::path::Path;
+
+/// Returns what is at the bytes `positions` of the filesystem on `device`.
+pub fn find(device: &Path, positions: &[u64], effort: &Effort) -> Vec<Finding> {
+    match ask(device, positions, effort) {
+        Ok(found) => found,
+        Err(error) => vec![Finding::unknown(error.to_string()); positions.len()],
+    }
+}
+
+/// What `blockuse` says of a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Use {
+    group: u64,
+    block: u64,
+    kind: String,
+    inode: Option<u64>,
+}
+
+fn ask(device: &Path, positions: &[u64], effort: &Effort) -> io::Result<Vec<Finding>> {
+    effort.show(|| format!("xfs_db blockget {}", device.display()));
+    let mut commands = "blockget -n\nsb 0\np blocksize\n".to_owned();
+    for position in positions {
+        commands.push_str(&format!("daddr {}\nblockuse\n", position / 512));
+    }
+    let said = xfs_db(device, commands)?;
+    let block_size = said
+        .lines()
+        .find_map(|line| line.strip_prefix("blocksize = ")?.parse::<u64>().ok());
+    let uses: Vec<Use> = said.lines().filter_map(block_use).collect();
+    let Some(block_size) = block_size.filter(|_| uses.len() == positions.len()) else {
+        return Err(io::Error::other(
+            "xfs_db cannot read it: its journal has to be replayed by a mount, or it is damaged",
+        ));
+    };
+    let inodes: BTreeSet<u64> = uses.iter().filter_map(|used| used.inode).collect();
+    effort.show(|| format!("xfs_db ncheck {}", device.display()));
+    let files = files(device, &inodes)?;
+    let pairs = positions.iter().zip(uses);
+    Ok(pairs
+        .map(|(&position, used)| finding(position, &used, block_size, &files))
+        .collect())
+}
+
+fn xfs_db(device: &Path, commands: String) -> io::Result<String> {
+    // A name that is not a device is an image.
+    let path = device.to_string_lossy().into_owned();
+    tool::dialogue("xfs_db", &["-r", &path], commands)
+}
+
+/// Reads `block 30 (0/30) type data inode 131`.
+fn block_use(line: &str) -> Option<Use> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let ["block", _, place, "type", kind, rest @ ..] = words.as_slice() else {
+        return None;
+    };
+    let (group, block) = place
+        .strip_prefix('(')?
+        .strip_suffix(')')?
+        .split_once('/')?;
+    Some(Use {
+        group: group.parse().ok()?,
+        block: block.parse().ok()?,
+        kind: (*kind).to_owned(),
+        inode: match rest {
+            ["inode", inode, ..] => inode.parse().ok(),
+            _ => None,
+        },
+    })
+}
+
+/// An inode.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct File {
+    paths: Vec<String>,
+    size: Option<u64>,
+    links: u64,
+    /// First block of the file, group and block of the device, blocks.
+    runs: Vec<(u64, u64, u64, u64)>,
+}
+
+fn files(device: &Path, inodes: &BTreeSet<u64>) -> io::Result<HashMap<u64, File>> {
+    if inodes.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut commands = "blockget -n\n".to_owned();
+    for inode in inodes {
+        commands.push_str(&format!(
+            "ncheck -i {inode}\ninode {inode}\np core.size\np core.nlinkv2\nbmap\n"
+        ));
+    }
+    Ok(parse(&xfs_db(device, commands)?, inodes))
+}
+
+/// Reads the names (`        131 d/file`) and what is printed of each inode, in the order of `inodes`.
+fn parse(text: &str, inodes: &BTreeSet<u64>) -> HashMap<u64, File> {
+    let mut all: HashMap<u64, File> = HashMap::new();
+    let mut order = inodes.iter();
+    let mut current = 0;
+    for line in text.lines() {
+        if let Some(size) = line.strip_prefix("core.size = ") {
+            current = order.next().copied().unwrap_or(0);
+            all.entry(current).or_default().size = size.parse().ok();
+        } else if let Some(links) = line.strip_prefix("core.nlinkv2 = ") {
+            all.entry(current).or_default().links = links.parse().unwrap_or(0);
+        } else if line.starts_with("data offset ") {
+            all.entry(current).or_default().runs.extend(run(line));
+        } else if let Some((Ok(inode), name)) =
+            (line.trim_start().split_once(' ')).map(|(inode, name)| (inode.parse(), name))
+        {
+            if inodes.contains(&inode) {
+                let name = name.strip_suffix("/.").unwrap_or(name);
+                let path = format!("/{}", name.trim_start_matches('/'));
+                let paths = &mut all.entry(inode).or_default().paths;
+                paths.push(shown(Path::new(&path)));
+            }
+        }
+    }
+    all
+}
+
+/// Reads `data offset 0 startblock 24 (0/24) count 768 flag 0`.
+fn run(line: &str) -> Option<(u64, u64, u64, u64)> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [
+        "data",
+        "offset",
+        first,
+        "startblock",
+        _,
+        place,
+        "count",
+        count,
+        ..,
+    ] = words.as_slice()
+    else {
+        return None;
+    };
+    let (group, block) = place
+        .strip_prefix('(')?
+        .strip_suffix(')')?
+        .split_once('/')?;
+    Some((
+        first.parse().ok()?,
+        group.parse().ok()?,
+        block.parse().ok()?,
+        count.parse().ok()?,
+    ))
+}
+
+fn finding(position: u64, used: &Use, block_size: u64, files: &HashMap<u64, File>) -> Finding {
+    let metadata = |kind: &str| {
+        Finding::certain(What::Metadata {
+            kind: kind.to_owned(),
+        })
+    };
+    let Some(inode) = used.inode else {
+        return match used.kind.as_str() {
+            "free1" | "free2" => Finding::certain(What::Free),
+            "log" => Finding::certain(What::Journal),
+            "unknown" => Finding::unknown("xfs_db does not know what it is"),
+            "sb" => metadata("superblock or headers of a group"),
+            "inode" => metadata("inodes"),
+            "btino" | "btfino" => metadata("tree of inodes"),
+            "btbno" | "btcnt" | "freelist" => metadata("trees of free space"),
+            "rmap" | "btrmap" => metadata("tree of owners"),
+            "btrefc" => metadata("tree of reference counts"),
+            kind => metadata(kind),
+        };
+    };
+    let file = files.get(&inode).cloned().unwrap_or_default();
+    let of = |run: &&(u64, u64, u64, u64)| {
+        let (_, group, block, count) = **run;
+        group == used.group && (block..block + count).contains(&used.block)
+    };
+    let logical = file
+        .runs
+        .iter()
+        .find(of)
+        .map(|run| run.0 + (used.block - run.2));
+    let known = file.paths.len() as u64;
+    let data = Data {
+        paths: file.paths,
+        inode,
+        offset: logical.map(|logical| logical * block_size + position % block_size),
+        size: file.size,
+        ..Data::default()
+    };
+    let is_directory = used.kind == "dir";
+    let finding = Finding::certain(match used.kind.as_str() {
+        "data" => What::File(data),
+        "dir" => What::Directory(data),
+        "attr" => What::Belonging {
+            kind: "extended attributes",
+            of: data,
+        },
+        _ => What::Belonging {
+            kind: "map of its blocks",
+            of: data,
+        },
+    });
+    match !is_directory && known < file.links {
+        true => finding.but(format!("{known} of its {} names were found", file.links)),
+        false => finding,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_xfs_db_says_is_read() {
+        let used = block_use("block 30 (1/30) type data inode 131 f").expect("a use");
+        assert_eq!((used.group, used.block, used.inode), (1, 30, Some(131)));
+        assert_eq!(block_use("must run blockget first"), None);
+        let inodes = BTreeSet::from([131, 140]);
+        let text = "        131 d/file\n        131 link name\ncore.size = 3145728\ncore.nlinkv2 = 2\n\
+            data offset 5 startblock 65540 (1/24) count 768 flag 0\n        140 d/.\ncore.size = 40\ncore.nlinkv2 = 2\n";
+        let files = parse(text, &inodes);
+        assert_eq!(files[&131].paths, ["/d/file", "/link name"]);
+        assert_eq!(files[&140].paths, ["/d"]);
+        let found = finding((24 + 6) * 4096 + 512, &used, 4096, &files);
+        let data = found.what.data().expect("a file");
+        assert_eq!((data.offset, found.certain), (Some(11 * 4096 + 512), true));
+        let free = block_use("block 3 (0/3) type free2").expect("a use");
+        assert_eq!(finding(0, &free, 4096, &files).what, What::Free);
+    }
+}
