@@ -115,7 +115,7 @@ man: ## Make the manual pages of dmns-audit and the completions of shells
 	@scripts/build/man.sh
 
 update: ## Take the kernel and packages that Debian offers now
-	@scripts/build/forget.sh build-root kernel guest browser
+	@scripts/build/forget.sh build-root kernel kernel-intree guest browser
 	@$(DMNS_TEST) prepare
 
 clean: ## Remove all that was made, in the checkout and in the cache

@@ -130,4 +130,7 @@ in_root sh -eu -c '
 echo "$cc" >"$kernel.partial/cc"
 cp "$stock/package" "$kernel.partial/package"
 keep "$kernel"
+for old in "$CACHE/kernel/$(basename "$root")-$kind"-*; do
+	[ "$old" = "$kernel" ] || [ -n "$(find "$old" -maxdepth 0 -mmin -1440)" ] || as_root rm -rf "$old"
+done
 result "$kernel"
