@@ -18,6 +18,7 @@ fixes) series=fixes ;;
 unpatched) series= ;;
 *) die "there is no kind $kind: intree, fixes, unpatched" ;;
 esac
+[ "$ARCH" = amd64 ] || die "its configuration is for amd64, not $ARCH"
 command -v git >/dev/null || die "git applies the patches, and is missing: apt install git"
 
 stock=$(DMNS_KERNEL='' "$PROJECT/scripts/build/kernel.sh" "$root")
