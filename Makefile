@@ -6,7 +6,7 @@
 DMNS_TEST := scripts/dmns-test.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-long test-libvirt test-runtimes test-files test-packages test-fleet test-arm64 test-debug test-all soak bench vm module prepare packages fuzz man update clean
+.PHONY: help demo check test test-long test-libvirt test-runtimes test-files test-packages test-fleet test-arm64 test-debug test-intree test-all soak bench vm module prepare packages fuzz man update clean
 
 help: ## Say what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || \
@@ -67,10 +67,13 @@ test-debug: ## Every scenario on a kernel that complains, with controls and faul
 test-arm64: ## The scenarios on Debian's arm64 kernel, emulated; what only x86-64 has is skipped, with its reason
 	@DMNS_ARCH=arm64 $(DMNS_TEST) run
 
+test-intree: ## The kernels with the patches of docs/upstream, without the module (some 60 minutes the first time)
+	@scripts/test/intree.sh
+
 test-fleet: ## The views of contrib/clickhouse/ against the reports, in ClickHouse's embedded engine (180 MB)
 	@scripts/test/fleet.sh
 
-test-all: test test-long test-libvirt test-runtimes test-files test-packages test-fleet test-arm64 test-debug ## All tests, also those that need a larger guest or a debug kernel
+test-all: test test-long test-libvirt test-runtimes test-files test-packages test-fleet test-arm64 test-debug test-intree ## All tests, also those that need a larger guest or a debug kernel
 
 CYCLES := 1000
 SECONDS_OF_FUZZ := 3600
@@ -115,7 +118,7 @@ man: ## Make the manual pages of dmns-audit and the completions of shells
 	@scripts/build/man.sh
 
 update: ## Take the kernel and packages that Debian offers now
-	@scripts/build/forget.sh build-root kernel guest browser
+	@scripts/build/forget.sh build-root kernel kernel-intree guest browser
 	@$(DMNS_TEST) prepare
 
 clean: ## Remove all that was made, in the checkout and in the cache

@@ -10,7 +10,7 @@ for part in "$@"; do
 		as_root rm -rf "$CACHE"
 		(cd "$PROJECT" && git clean -q -fdX -- kmod target)
 		;;
-	build-root | kernel | guest | browser | module | target) as_root rm -rf "${CACHE:?}/$part" ;;
+	build-root | kernel | kernel-intree | guest | browser | module | target) as_root rm -rf "${CACHE:?}/$part" ;;
 	*) die "no such part: $part" ;;
 	esac
 done

@@ -34,6 +34,7 @@ pub(crate) const EMITTED: &str = "while grep -sq '^re[ac].*ing' /sys/kernel/secu
 /// The scripts that scenarios find in the guest, next to the real tools and to [`tools`].
 const COMMANDS: &[(&str, &str)] = &[
     ("attribute", include_str!("../guest/attribute")),
+    ("audit-feature", include_str!("../guest/audit-feature")),
     ("auparse", include_str!("../guest/auparse")),
     ("block-links", include_str!("../guest/block-links")),
     ("containers-up", include_str!("../guest/containers-up")),
@@ -44,6 +45,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("fake-egd", include_str!("../guest/fake-egd")),
     ("has-dm-target", include_str!("../guest/has-dm-target")),
     ("hostile", include_str!("../guest/hostile")),
+    ("in-tree", include_str!("../guest/in-tree")),
     (
         "integrity-offset",
         include_str!("../guest/integrity-offset"),

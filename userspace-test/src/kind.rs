@@ -3,6 +3,7 @@
 //! The kinds of kernel that guests run, as `DMNS_KERNEL` asks for them.
 
 use crate::arch::Arch;
+use serde::Deserialize;
 use std::time::Duration;
 
 /// The kernel that the guests run.
@@ -16,6 +17,21 @@ pub(crate) enum Kind {
     Debug,
     /// One that checks every access to memory: `userspace-test/kernels/kasan.config`.
     Kasan,
+    /// One that is built of Debian's source with patches of `docs/upstream`, and runs without the
+    /// module: `scripts/build/intree.sh`.
+    Patched(Patches),
+}
+
+/// The patches of `docs/upstream` that a kernel has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Patches {
+    /// None: what the others are compared with.
+    None,
+    /// The fixes.
+    Fixes,
+    /// The fixes, and the records of namespaces.
+    Namespaces,
 }
 
 impl Kind {
@@ -25,8 +41,25 @@ impl Kind {
             Ok("rt") => Self::Rt,
             Ok("debug") => Self::Debug,
             Ok("kasan") => Self::Kasan,
+            Ok("intree") => Self::Patched(Patches::Namespaces),
+            Ok("fixes") => Self::Patched(Patches::Fixes),
+            Ok("unpatched") => Self::Patched(Patches::None),
             _ => Self::Stock,
         }
+    }
+
+    /// Returns the patches that it has, and how `scripts/build/intree.sh` calls it; `None` for a
+    /// kernel that the module is for.
+    pub(crate) fn patches(self) -> Option<(Patches, &'static str)> {
+        let Self::Patched(patches) = self else {
+            return None;
+        };
+        let name = match patches {
+            Patches::None => "unpatched",
+            Patches::Fixes => "fixes",
+            Patches::Namespaces => "intree",
+        };
+        Some((patches, name))
     }
 
     /// Returns whether it checks more than a production kernel does.
@@ -38,7 +71,7 @@ impl Kind {
     pub(crate) fn timeout_multiplier(self) -> TimeoutMultiplier {
         TimeoutMultiplier(match self {
             Self::Stock => 1,
-            Self::Rt => 2,
+            Self::Rt | Self::Patched(_) => 2,
             Self::Debug => 5,
             Self::Kasan => 12,
         })
@@ -47,7 +80,7 @@ impl Kind {
     /// Returns the minimum memory of a guest, MiB: checks need memory.
     pub(crate) fn memory(self) -> u32 {
         match self {
-            Self::Stock | Self::Rt => 0,
+            Self::Stock | Self::Rt | Self::Patched(_) => 0,
             Self::Debug => 1536,
             Self::Kasan => 2048,
         }

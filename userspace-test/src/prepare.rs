@@ -204,14 +204,18 @@ pub(crate) fn prepare(chosen: &Chosen, needs: &Needs, multiplier: Option<u32>) -
 
     script("host tools", "host-tools.sh", &[])?;
     let root = script("build root", "build-root.sh", &[])?;
-    let kernel = match &chosen.own {
-        Some(own) => script("kernel", "own-kernel.sh", &arguments(&root, own))?,
-        None => script("kernel", "kernel.sh", &[&root])?,
+    let patches = kind.patches();
+    let kernel = match (&chosen.own, patches) {
+        (Some(own), _) => script("kernel", "own-kernel.sh", &arguments(&root, own))?,
+        (None, Some((_, name))) => script("kernel", "intree.sh", &[&root, Path::new(name)])?,
+        (None, None) => script("kernel", "kernel.sh", &[&root])?,
     };
     if let (Some(tree), Module::Built) = (tree_of(chosen), &chosen.module) {
         script("functions", "hooks.sh", &[tree])?;
     }
     let module = match &chosen.module {
+        // It writes the records.
+        Module::Built if patches.is_some() => None,
         Module::Built => Some(script("module", "module.sh", &[&root, &kernel])?),
         Module::Given(path) => {
             let image = image::Image::read(&kernel.join("vmlinuz"))?;
@@ -224,7 +228,10 @@ pub(crate) fn prepare(chosen: &Chosen, needs: &Needs, multiplier: Option<u32>) -
         Module::None => None,
     };
     // What others are built against.
-    let has_tree = chosen.own.is_none() || tree_of(chosen).is_some();
+    let has_tree = match &chosen.own {
+        Some(_) => tree_of(chosen).is_some(),
+        None => patches.is_none(),
+    };
     let control = match kind.complains() && has_tree {
         true => Some(script("control", "control.sh", &[&root, &kernel])?),
         false => None,

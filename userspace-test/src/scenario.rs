@@ -5,7 +5,7 @@
 //! `docs/guide/scenarios.md` is the manual of the format.
 
 use crate::expect::Order;
-use crate::kind::Kind;
+use crate::kind::{Kind, Patches};
 use crate::pattern::{Expectation, Pattern, Template};
 use crate::prepare::Disk;
 use anyhow::{Context, Result, bail, ensure};
@@ -34,6 +34,9 @@ pub(crate) struct Scenario {
     /// Whether the module is loaded before the first step.
     #[serde(default = "yes")]
     pub(crate) module: bool,
+    /// The patches of `docs/upstream` with which it holds without the module, if any.
+    #[serde(default)]
+    pub(crate) in_tree: Option<Patches>,
     /// Whether dm-audit.c writes the same: `dmns-test diff` may compare.
     #[serde(default = "yes")]
     pub(crate) diff: bool,
@@ -211,6 +214,17 @@ impl Scenario {
                 what: "only a scenario called control-... may expect a splat".to_owned(),
             })),
             _ => Ok(scenario),
+        }
+    }
+
+    /// Has it run without the module. Returns whether it holds on this kind of kernel, which has
+    /// patches; on one with none, whether it shows what the fixes are for.
+    fn without_module(&mut self, kind: Kind) -> bool {
+        self.module = false;
+        match (kind.patches(), self.in_tree) {
+            (Some((Patches::Namespaces, _)), Some(_)) => true,
+            (Some((Patches::Fixes | Patches::None, _)), Some(needed)) => needed <= Patches::Fixes,
+            _ => false,
         }
     }
 
@@ -444,6 +458,7 @@ pub(crate) fn find(
     let mut known = listed(folder)?;
     let long = listed(&folder.join("long"))?;
     let debug = listed(&folder.join("debug"))?;
+    let in_tree = listed(&folder.join("intree"))?;
     if names.is_empty() {
         if group == Group::Long {
             known.clear();
@@ -452,6 +467,9 @@ pub(crate) fn find(
         }
         if matches!(group, Group::Long | Group::Both) {
             known.extend(long);
+        }
+        if kind.patches().is_some() {
+            known.extend(in_tree);
         }
         let image = match group {
             Group::Image(image) => Some(image),
@@ -462,6 +480,9 @@ pub(crate) fn find(
             .map(|path| Scenario::load(path))
             .collect::<Result<Vec<_>>>()?;
         all.retain(|scenario| scenario.image.as_deref() == image);
+        if kind.patches().is_some() {
+            all.retain_mut(|scenario| scenario.without_module(kind));
+        }
         if all.is_empty() {
             bail!("no scenario runs in the image {}", image.unwrap_or("guest"));
         }
@@ -469,6 +490,7 @@ pub(crate) fn find(
     }
     known.extend(long);
     known.extend(debug);
+    known.extend(in_tree);
     known.extend(listed(&folder.join("soak"))?);
     let mut paths = Vec::new();
     for name in names {
@@ -488,7 +510,16 @@ pub(crate) fn find(
             )
         }
     }
-    paths.iter().map(|path| Scenario::load(path)).collect()
+    let load = |path: &PathBuf| {
+        let mut scenario = Scenario::load(path)?;
+        ensure!(
+            kind.patches().is_none() || scenario.without_module(kind),
+            "{} needs the module, or other patches: its in_tree says with which it holds",
+            scenario.name
+        );
+        Ok(scenario)
+    };
+    paths.iter().map(load).collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,28 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR MIT
+# intree.sh - the kernels with the patches of docs/upstream, without the module: the scenarios hold with the patches that
+# their in_tree names, and those of the fixes fail without any, for the reason that is expected.
+. "$(dirname "$0")/../common.sh"
+
+run() {
+	kind=$1
+	shift
+	say "DMNS_KERNEL=$kind dmns-test run $*"
+	DMNS_KERNEL=$kind "$PROJECT/scripts/dmns-test.sh" run "$@"
+}
+
+run intree
+run fixes
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+# fails SCENARIO REASON
+fails() {
+	if run unpatched "$1" >"$log" 2>&1; then
+		die "$1 passes without the fixes, so it shows nothing of them"
+	fi
+	grep -qF "$2" "$log" || { cat "$log"; die "$1 fails, but not for: $2"; }
+	say "$1 fails without the fixes, as it must: $2"
+}
+fails audit-backlog-wakeup "mkdir still waits, and backlog 0"
+fails crypt-softirq "sleeping function called from invalid context"
+fails io-never-waits 'step "with room for 32'
