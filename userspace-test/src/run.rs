@@ -380,6 +380,7 @@ fn take(
     // A scenario of hours need not wait for hours for what has not come.
     let deadline = deadline.min(guest.within(DELIVERY));
     let mut settling = Settling::default();
+    let mut idle = false;
     let outcome = loop {
         guest.mark()?;
         let log = steps_log(guest, from);
@@ -401,9 +402,12 @@ fn take(
         if !outcome.wrong.is_empty() && silence >= guest.usual(SETTLED) {
             break outcome;
         }
-        if silence >= guest.usual(SILENT) && guest.is_so(IDLE)? {
+        // What was idle before the mark has written all that it will write.
+        let silent = silence >= guest.usual(SILENT);
+        if silent && idle {
             break outcome;
         }
+        idle = silent && guest.is_so(IDLE)?;
         thread::sleep(RECHECK);
     };
     problems.extend(outcome.wrong.iter().take(SHOWN).cloned());
