@@ -113,9 +113,9 @@ fn options(scenario: &Scenario) -> BTreeSet<String> {
         for expected in &step.expected {
             if expected.record.starts_with("DM_") {
                 options.insert("DM_AUDIT".to_owned());
-            }
-            if let Some(target) = expected.text("module") {
-                options.insert(format!("DM_{}", target.to_uppercase()));
+                if let Some(target) = expected.text("module") {
+                    options.insert(format!("DM_{}", target.to_uppercase()));
+                }
             }
             let kind = KINDS.iter().find(|(end, _)| expected.record.ends_with(end));
             if let Some((_, option)) = kind.filter(|_| expected.record.starts_with("NS_")) {
@@ -179,6 +179,8 @@ mod tests {
         for option in ["CONFIG_UTS_NS", "CONFIG_TIME_NS", "CONFIG_CGROUPS"] {
             assert!(each.contains(option), "{each}");
         }
+        // The module that a CONFIG_CHANGE names is no target.
+        assert!(!options(&scenario("tamper")).contains("DM_DMNS_AUDIT"));
         let livepatch = lacks_option(&without(""), &scenario("long/livepatch"));
         assert!(
             livepatch
