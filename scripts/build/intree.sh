@@ -8,7 +8,7 @@
 #   unpatched  with none, in the same configuration: what the others are compared with
 #
 # All of them are built in one folder, so that a change of a patch compiles what it touches. An interrupted build
-# goes on where it was. INTREE_STOP=applied stops before it is built, and prints the source.
+# continues. INTREE_STOP=applied stops before the build, and prints the source.
 . "$(dirname "$0")/../common.sh"
 
 root=$1 kind=$2
