@@ -136,6 +136,20 @@ bootstrap() {
 		"$@" "deb $uri $SUITE main" "deb $uri $SUITE-backports main"
 }
 
+# make_root NAME PACKAGES - makes a Debian with PACKAGES in the cache, called NAME and a hash of what it is made from. Prints
+# its path.
+make_root() {
+	root=$CACHE/build-root/$1-$(echo "$2" | hash - "$0")
+	if [ ! -d "$root" ]; then
+		"$PROJECT/scripts/build/host-tools.sh"
+		fresh "$root"
+		rmdir "$root.partial"
+		bootstrap --skip=cleanup/apt/lists --include="$(echo $2 | tr ' ' ,)" "" "$root.partial"
+		keep "$root"
+	fi
+	result "$root"
+}
+
 # check_packages ROOT PACKAGE... - fails if Debian, as the lists of ROOT have it, lacks one of these. mmdebstrap would fail
 # minutes later.
 check_packages() {

@@ -16,12 +16,4 @@ if [ "$ARCH" != amd64 ]; then
 	PACKAGES="$PACKAGES gcc-14-aarch64-linux-gnu libc6-dev-arm64-cross libstd-rust-dev:arm64 gcc-14-arm-linux-gnueabihf"
 fi
 
-root=$CACHE/build-root/$SUITE-$(echo "$PACKAGES" | hash - "$0")
-if [ ! -d "$root" ]; then
-	"$PROJECT/scripts/build/host-tools.sh"
-	fresh "$root"
-	rmdir "$root.partial"
-	bootstrap --skip=cleanup/apt/lists --include="$(echo $PACKAGES | tr ' ' ,)" "" "$root.partial"
-	keep "$root"
-fi
-result "$root"
+make_root "$SUITE" "$PACKAGES"

@@ -7,12 +7,4 @@
 PACKAGES="build-essential cargo debhelper dh-dkms help2man lintian rustc bash-completion
 	ca-certificates xz-utils"
 
-root=$CACHE/build-root/packaging-$(echo "$PACKAGES" | hash - "$0")
-if [ ! -d "$root" ]; then
-	"$PROJECT/scripts/build/host-tools.sh"
-	fresh "$root"
-	rmdir "$root.partial"
-	bootstrap --skip=cleanup/apt/lists --include="$(echo $PACKAGES | tr ' ' ,)" "" "$root.partial"
-	keep "$root"
-fi
-result "$root"
+make_root packaging "$PACKAGES"
