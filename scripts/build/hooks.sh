@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 # hooks.sh KDIR - prints the functions of kmod/hooks.rs that the module attaches to, with what the kernel of KDIR has of
-# each: found, by which name where there are several, or not. Exit status: 1 if one is not there.
+# each: found, by which name where there are several, or not. Exit status: 1 if one is not there, or has a name that several
+# have: the kernel looks up the first.
 #
 # Symbols come from what KDIR has: System.map and modules of a built tree, else Module.symvers and the names in vmlinux's
 # BTF, which a prepared tree or a headers package has.
@@ -21,7 +22,7 @@ symbols() {
 		awk '$2 ~ /^[tTwW]$/ { print $3, "vmlinux" }' "$kdir/System.map"
 	elif [ -e "$kdir/vmlinux" ]; then
 		sources="the BTF of vmlinux"
-		tr '\0' '\n' <"$kdir/vmlinux" | grep -axE '[a-zA-Z_][a-zA-Z0-9_.]*' | sed 's/$/ vmlinux/'
+		tr '\0' '\n' <"$kdir/vmlinux" | grep -axE '[a-zA-Z_][a-zA-Z0-9_.]*' | sort -u | sed 's/$/ vmlinux/'
 	else
 		sources=
 	fi
@@ -37,7 +38,7 @@ symbols() {
 	fi
 	echo "$sources" >"$work/sources"
 }
-symbols | sort -u >"$work/symbols"
+symbols | sort | uniq -c >"$work/symbols"
 
 release=$(cat "$kdir/include/config/kernel.release" 2>/dev/null || echo "$kdir")
 printf 'functions that the module attaches to in %s (%s):\n' "$release" "$(cat "$work/sources")"
@@ -54,7 +55,7 @@ awk -v dm="$(cat "$work/dm" 2>/dev/null)" -v audit="$audit" '
 	function row(state, name, note) {
 		printf "  %-9s %-28s %s%s\n", state, name, file, note
 	}
-	FNR == NR { has[$1, $2] = 1; owner[$2] = 1; names[++count] = $1; next }
+	FNR == NR { has[$2, $3] = $1; owner[$3] = 1; names[++count] = $2; next }
 	/^ *\/\/ C: / { file = $NF }
 	!/hook\(/ || /^ *(const|pub|fn|\/\/)/ { next }
 	{
@@ -69,8 +70,10 @@ awk -v dm="$(cat "$work/dm" 2>/dev/null)" -v audit="$audit" '
 			gsub(/^[^"]*"|"$/, "", name)
 			from = in_dm ? "dm_mod" : "vmlinux"
 			first = missing == "" && found == "" ? name : first
-			if (found == "" && (name, from) in has)
+			if (found == "" && (name, from) in has) {
 				found = name
+				several = has[name, from] > 1 ? has[name, from] : 0
+			}
 			else if (found == "")
 				missing = missing (missing == "" ? "" : ", ") name
 			if (!(from in owner))
@@ -81,7 +84,10 @@ awk -v dm="$(cat "$work/dm" 2>/dev/null)" -v audit="$audit" '
 		rows++
 		if (omitted)
 			row("not built", first, ": CONFIG_DM_AUDIT is not set")
-		else if (found != "")
+		else if (found != "" && several) {
+			row("AMBIGUOUS", found, ": " several " functions have this name, and the kernel looks up the first")
+			lacks = 1
+		} else if (found != "")
 			row("found", found, missing == "" ? "" : ", in place of " missing)
 		else if (unknown)
 			row("unknown", first, "")

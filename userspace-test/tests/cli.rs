@@ -59,7 +59,8 @@ fn each_function_that_the_module_attaches_to_is_looked_for_in_a_tree() -> io::Re
     write(
         "System.map",
         "ffffffff81000000 T copy_namespaces\nffffffff81000010 t audit_log_exit.isra.0\n\
-         ffffffff81000020 t dm_audit_log_ti\n",
+         ffffffff81000020 t dm_audit_log_ti\n\
+         ffffffff81000030 t audit_filter\nffffffff81000040 t audit_filter\n",
     )?;
     write(
         "Module.symvers",
@@ -81,6 +82,7 @@ fn each_function_that_the_module_attaches_to_is_looked_for_in_a_tree() -> io::Re
     let renamed = row("audit_log_exit");
     assert!(renamed.starts_with("  NOT FOUND audit_log_exit "), "{said}");
     assert!(renamed.contains("is it audit_log_exit.isra.0 now?"));
+    assert!(row("audit_filter ").starts_with("  AMBIGUOUS audit_filter "));
     write(".config", "CONFIG_BLK_DEV_DM=m\n")?;
     let output = script("build/hooks.sh").arg(tree.path()).output()?;
     let without = String::from_utf8_lossy(&output.stdout).into_owned();
