@@ -127,7 +127,11 @@ fn body(site: c_ulong) -> u64 {
 unsafe extern "C" fn dmns_dispatch(frame: *const bindings::dmns_frame) -> c_ulong {
     // SAFETY: The trampoline has the frame on its stack. `Args` has the layout of it.
     let args = unsafe { &*frame.cast::<Args>() };
-    let hook = find(args.0.body as u64).or_else(|| find(LIVEPATCHED.load(Relaxed)));
+    let hook = find(args.0.body as u64).or_else(|| match LIVEPATCHED.load(Relaxed) {
+        // A free slot has this address, and the hook that it had.
+        0 => None,
+        body => find(body),
+    });
     match hook.map(|hook| hook.action) {
         Some(Action::Replace(function)) => function() | 1,
         // SAFETY: The arguments are those of the function that the hook is for.
