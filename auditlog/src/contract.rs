@@ -4,6 +4,10 @@
 //!
 //! The order is fixed. New fields come before `res=`, which is last.
 
+use crate::forms::{
+    self,
+    Form, //
+};
 use crate::line::{
     Field as Found,
     Line,
@@ -64,6 +68,8 @@ pub enum Syntax {
     Identifier,
     /// Decimal, 0 to 2^64 - 1, or `?` where it is not known.
     U64OrUnknown,
+    /// The name of a kind of namespace, as under `/proc/PID/ns`.
+    NsType,
 }
 
 impl Syntax {
@@ -93,6 +99,7 @@ impl Syntax {
             Self::Outcome => "success or failed",
             Self::Identifier => "letters, digits and . _ + : -, else \"text\" or upper-case hex",
             Self::U64OrUnknown => "a decimal number of 64 bits or ?",
+            Self::NsType => "mnt, uts, ipc, user, pid, net, cgroup or time",
         }
     }
 
@@ -135,6 +142,7 @@ impl Syntax {
             Self::Outcome => matches!(value, "success" | "failed"),
             Self::Identifier => is_identifier(value) || untrusted(value),
             Self::U64OrUnknown => value == "?" || unsigned::<u64>(value),
+            Self::NsType => forms::kind(value.as_bytes()).is_some(),
         }
     }
 }
@@ -303,7 +311,8 @@ const DM_CTRL: &[Field] = &[
 /// C: `dm_audit_log_bio()` and `dm_audit_log_ti()` in `drivers/md/dm-audit.c`.
 const DM_EVENT: &[Field] = &[MODULE, OP, DEV, field("sector", Syntax::Sector), RES];
 
-const fn ns_init(kind: Kind) -> [Field; 11] {
+/// Returns the fields of NS_INIT of a namespace of `kind`, with `nstype=`.
+const fn ns_init(kind: Kind) -> [Field; 12] {
     [
         PID,
         UID,
@@ -324,30 +333,49 @@ const fn ns_init(kind: Kind) -> [Field; 11] {
             optional: true,
             ..field("owner_ns_id", Syntax::U64)
         },
+        field(forms::NSTYPE, Syntax::NsType),
         field("res", Syntax::Success),
     ]
 }
 
-const fn ns_del(kind: Kind) -> [Field; 9] {
-    let [pid, uid, auid, ses, subj, dev, _, ns, ns_id, _, res] = ns_init(kind);
-    [pid, uid, auid, ses, subj, dev, ns, ns_id, res]
+/// The fields of the records of a namespace of one kind, in each form.
+#[derive(Clone, Copy)]
+struct OfKind {
+    init: [Field; 11],
+    init_offered: [Field; 12],
+    del: [Field; 9],
+    del_offered: [Field; 10],
 }
 
-const NS_INIT: [[Field; 11]; Kind::ALL.len()] = {
-    let mut all = [ns_init(Kind::Mnt); Kind::ALL.len()];
-    let mut k = 0;
-    while k < all.len() {
-        all[k] = ns_init(Kind::ALL[k]);
-        k += 1;
+const fn of_kind(kind: Kind) -> OfKind {
+    let init_offered = ns_init(kind);
+    let [
+        pid,
+        uid,
+        auid,
+        ses,
+        subj,
+        dev,
+        old,
+        ns,
+        id,
+        owner,
+        nstype,
+        res,
+    ] = init_offered;
+    OfKind {
+        init: [pid, uid, auid, ses, subj, dev, old, ns, id, owner, res],
+        init_offered,
+        del: [pid, uid, auid, ses, subj, dev, ns, id, res],
+        del_offered: [pid, uid, auid, ses, subj, dev, ns, id, nstype, res],
     }
-    all
-};
+}
 
-const NS_DEL: [[Field; 9]; Kind::ALL.len()] = {
-    let mut all = [ns_del(Kind::Mnt); Kind::ALL.len()];
+const OF_KINDS: [OfKind; Kind::ALL.len()] = {
+    let mut all = [of_kind(Kind::Mnt); Kind::ALL.len()];
     let mut k = 0;
     while k < all.len() {
-        all[k] = ns_del(Kind::ALL[k]);
+        all[k] = of_kind(Kind::ALL[k]);
         k += 1;
     }
     all
@@ -375,17 +403,18 @@ const NS_INFO: [Field; Kind::ALL.len() + 3] = {
     all
 };
 
-/// Returns the fields of a record of type `ty`, in order.
-pub fn layout(ty: RecordType) -> &'static [Field] {
-    static INIT: [[Field; 11]; Kind::ALL.len()] = NS_INIT;
-    static DEL: [[Field; 9]; Kind::ALL.len()] = NS_DEL;
+/// Returns the fields of a record of type `ty` in this form, in order.
+pub fn layout(ty: RecordType, form: Form) -> &'static [Field] {
+    static KINDS: [OfKind; Kind::ALL.len()] = OF_KINDS;
     static INFO: [Field; Kind::ALL.len() + 3] = NS_INFO;
-    match ty {
-        RecordType::DmCtrl => DM_CTRL,
-        RecordType::DmEvent => DM_EVENT,
-        RecordType::NsInit(kind) => &INIT[kind as usize],
-        RecordType::NsDel(kind) => &DEL[kind as usize],
-        RecordType::NsInfo => &INFO,
+    match (ty, form) {
+        (RecordType::DmCtrl, _) => DM_CTRL,
+        (RecordType::DmEvent, _) => DM_EVENT,
+        (RecordType::NsInit(kind), Form::TypePerKind) => &KINDS[kind as usize].init,
+        (RecordType::NsInit(kind), Form::Offered(_)) => &KINDS[kind as usize].init_offered,
+        (RecordType::NsDel(kind), Form::TypePerKind) => &KINDS[kind as usize].del,
+        (RecordType::NsDel(kind), Form::Offered(_)) => &KINDS[kind as usize].del_offered,
+        (RecordType::NsInfo, _) => &INFO,
     }
 }
 
@@ -437,10 +466,10 @@ impl fmt::Display for ContractError<'_> {
     }
 }
 
-/// Compares `line` with the contract of `ty`. `Err` is the first difference.
+/// Compares `line` with the contract of `ty`, in the form of the line. `Err` is the first difference.
 pub fn check<'a>(ty: RecordType, line: &Line<'a>) -> Result<(), ContractError<'a>> {
     let mut found = fields(line.body).peekable();
-    for field in layout(ty) {
+    for field in layout(ty, Form::of(line.ty.as_bytes())) {
         match found.next_if(|f| field.name.is(f.name)) {
             Some(f) if field.syntax.accepts(f.value) => {}
             Some(f) => {
@@ -480,6 +509,14 @@ mod tests {
         check(ty, &line).map_err(|d| d.to_string())
     }
 
+    /// Judges a record with `nstype=`; `None` without a kind.
+    fn offered(ty: &forms::Offered, body: &str) -> Option<Result<(), String>> {
+        let line = format!("type={} msg=audit(1.000:1): {body}", ty.name);
+        let line = Line::parse(&line).expect("a record");
+        let ty = line.record_type()?;
+        Some(check(ty, &line).map_err(|d| d.to_string()))
+    }
+
     proptest! {
         /// User space accepts the text that the kernel's code writes, for any numbers.
         #[test]
@@ -501,6 +538,15 @@ mod tests {
             prop_assert_eq!(verdict(RecordType::NsDel(kind), &del), Ok(()));
             prop_assert!(verdict(RecordType::NsDel(kind), &init).is_err());
             prop_assert!(verdict(RecordType::NsInit(kind), &del).is_err());
+            for (ty, body) in forms::OFFERED.iter().zip([&init, &del]) {
+                let with = |field: &str| body.replace(" res=", &format!("{field} res="));
+                let own = with(&format!(" nstype={}", kind.name()));
+                prop_assert_eq!(offered(ty, &own), Some(Ok(())));
+                prop_assert!(verdict((ty.of)(kind), &own).is_err());
+                prop_assert_eq!(offered(ty, body), None);
+                let another = with(&format!(" nstype={}", Kind::ALL[(kind as usize + 1) % 8].name()));
+                prop_assert!(offered(ty, &another).is_some_and(|verdict| verdict.is_err()));
+            }
         }
 
         #[test]

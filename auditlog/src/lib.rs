@@ -7,6 +7,7 @@
 //!
 //! - [`line`]: takes a line of an audit log apart.
 //! - [`contract`]: which fields each record has, in which order, with which syntax.
+//! - [`forms`]: the two forms of records of namespaces.
 //! - [`masks`]: finds bytes in a text, many at once.
 //! - [`rules`]: operations, events, and the source of the format.
 //! - [`virt`]: the records of guests, which user space writes: their text and their contract.
@@ -17,6 +18,7 @@
 extern crate alloc;
 
 pub mod contract;
+pub mod forms;
 pub mod line;
 pub mod masks;
 pub mod rules;

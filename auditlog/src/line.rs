@@ -8,7 +8,6 @@
 
 use crate::masks::{WIDTH, block, mask};
 use core::ops::Range;
-use dmns_audit_uapi::types::RecordType;
 use memchr::{memchr, memchr_iter, memrchr};
 
 /// Separates the record from the names that auditd adds to it (`log_format = ENRICHED`).
@@ -73,11 +72,6 @@ impl<'a> Line<'a> {
             },
             body: body.trim(),
         })
-    }
-
-    /// Returns the type, if it is one of ours.
-    pub fn record_type(&self) -> Option<RecordType> {
-        RecordType::from_name(self.ty)
     }
 
     /// Returns the fields, in order.
@@ -318,6 +312,7 @@ impl Signs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dmns_audit_uapi::types::RecordType;
     extern crate std;
     use proptest::prelude::*;
     use std::vec::Vec;

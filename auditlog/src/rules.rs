@@ -296,6 +296,7 @@ pub const fn example(field: &Field) -> &'static str {
             "9a1d9f7b3d1c5e60f1b2a3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708"
         }
         (_, Syntax::U64OrUnknown) => "21",
+        (_, Syntax::NsType) => "net",
     }
 }
 
@@ -303,12 +304,15 @@ pub const fn example(field: &Field) -> &'static str {
 mod tests {
     use super::*;
     use crate::contract::layout;
+    use crate::forms::{Form, OFFERED};
 
     #[test]
     fn every_example_is_accepted_by_its_field() {
         for ty in RecordType::ALL {
-            for field in layout(ty) {
-                assert!(field.syntax.accepts(example(field)), "{}", field.name);
+            for form in [Form::TypePerKind, Form::Offered(&OFFERED[0])] {
+                for field in layout(ty, form) {
+                    assert!(field.syntax.accepts(example(field)), "{}", field.name);
+                }
             }
         }
     }

@@ -6,21 +6,55 @@ use crate::table::{Table, plain, styled};
 use crate::terminal::{FAINT, NAME, TITLE, Terminal};
 use dmns_audit_log::contract::Field;
 use dmns_audit_log::contract::layout;
+use dmns_audit_log::forms::{Form, OFFERED};
 use dmns_audit_log::rules::{self, Dev, OPS, Unit};
 use dmns_audit_log::virt::layout::{OUTER, SHAPES, Shape};
 use dmns_audit_uapi::config::Change;
+use dmns_audit_uapi::ns::Kind;
 use dmns_audit_uapi::types::RecordType;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
 /// Notes that no field shows.
-const NOTES: [&str; 5] = [
+const NOTES: [&str; 6] = [
     "Fields stand in this order, one space between them; new ones come before res=, which is last.",
     "An optional field may be missing as a whole.",
     "Untrusted text is \"quoted\" if every byte is 0x21 to 0x7e and none is a quote, else in upper-case hex.",
     "A record of a guest begins with the kernel's pid= uid= auid= ses= subj=; its own fields stand in msg='...'.",
     "The number of a namespace is its inode number minus 4026531840; it is reused, ns_id never is.",
+    "NS_INIT and NS_DEL are what the kernel patches offer in place of a type for each kind: nstype= is net here.",
 ];
+
+/// A record of the kernel.
+struct Record {
+    number: u16,
+    name: &'static str,
+    meaning: &'static str,
+    ty: RecordType,
+    fields: &'static [Field],
+}
+
+/// Returns the records of the kernel: a type for each kind of namespace, and those with `nstype=`.
+fn records() -> impl Iterator<Item = Record> {
+    let per_kind = RecordType::ALL.into_iter().map(|ty| Record {
+        number: ty.number(),
+        name: ty.name(),
+        meaning: rules::meaning(ty),
+        ty,
+        fields: layout(ty, Form::TypePerKind),
+    });
+    let offered = OFFERED.iter().map(|offered| {
+        let ty = (offered.of)(Kind::Net);
+        Record {
+            number: offered.number,
+            name: offered.name,
+            meaning: offered.meaning,
+            ty,
+            fields: layout(ty, Form::Offered(offered)),
+        }
+    });
+    per_kind.chain(offered)
+}
 
 /// What follows the head of a CONFIG_CHANGE.
 const CHANGE_END: &str = " auid=1000 ses=3 subj=unconfined res=1";
@@ -105,17 +139,21 @@ pub fn text(terminal: &Terminal, out: &mut dyn Write) -> io::Result<()> {
             ]
         })
     };
-    let layouts = RecordType::ALL.into_iter().map(layout);
+    let layouts = records().map(|record| record.fields);
     layouts
         .chain(SHAPES.iter().map(|shape| shape.fields))
         .for_each(|layout| rows(layout).for_each(|row| fields.measure(&row)));
     fields.fit(terminal);
-    for ty in RecordType::ALL {
-        let title = terminal.paint(TITLE, &format!("{} {}", ty.number(), ty.name()));
-        writeln!(out, "{title}: {}", rules::meaning(ty))?;
-        writeln!(out, "     {}", rules::describe_grouping(ty))?;
-        writeln!(out, "     {}", terminal.paint(FAINT, rules::source(ty)))?;
-        for row in rows(layout(ty)) {
+    for record in records() {
+        let title = terminal.paint(TITLE, &format!("{} {}", record.number, record.name));
+        writeln!(out, "{title}: {}", record.meaning)?;
+        writeln!(out, "     {}", rules::describe_grouping(record.ty))?;
+        writeln!(
+            out,
+            "     {}",
+            terminal.paint(FAINT, rules::source(record.ty))
+        )?;
+        for row in rows(record.fields) {
             fields.row(&row, terminal, out)?;
         }
         writeln!(out)?;
@@ -227,16 +265,16 @@ pub fn markdown(out: &mut dyn Write) -> io::Result<()> {
     for note in NOTES {
         writeln!(out, "- {note}")?;
     }
-    for ty in RecordType::ALL {
-        writeln!(out, "\n## {} ({})\n", ty.name(), ty.number())?;
-        let meaning = rules::meaning(ty);
+    for record in records() {
+        writeln!(out, "\n## {} ({})\n", record.name, record.number)?;
         writeln!(
             out,
-            "Meaning: {meaning}. Event: {}. Source: `{}`.\n",
-            rules::describe_grouping(ty),
-            rules::source(ty)
+            "Meaning: {}. Event: {}. Source: `{}`.\n",
+            record.meaning,
+            rules::describe_grouping(record.ty),
+            rules::source(record.ty)
         )?;
-        table(layout(ty), out)?;
+        table(record.fields, out)?;
     }
     let (number, name, meaning) = CHANGE;
     writeln!(out, "\n## {name} ({number})\n\nMeaning: {meaning}.\n")?;
@@ -282,16 +320,15 @@ pub fn markdown(out: &mut dyn Write) -> io::Result<()> {
 ///
 /// Fails if `out` cannot be written to.
 pub fn json(out: &mut dyn Write) -> io::Result<()> {
-    let types: Vec<Value> = RecordType::ALL
-        .into_iter()
-        .map(|ty| {
+    let types: Vec<Value> = records()
+        .map(|record| {
             json!({
-                "number": ty.number(),
-                "name": ty.name(),
-                "meaning": rules::meaning(ty),
-                "event": rules::describe_grouping(ty),
-                "source": rules::source(ty),
-                "fields": objects(layout(ty)),
+                "number": record.number,
+                "name": record.name,
+                "meaning": record.meaning,
+                "event": rules::describe_grouping(record.ty),
+                "source": rules::source(record.ty),
+                "fields": objects(record.fields),
             })
         })
         .collect();
@@ -349,11 +386,12 @@ mod tests {
         let text = printed(|out| text(&Terminal::FILE, out));
         let markdown = printed(|out| markdown(out));
         let json: Value = serde_json::from_str(&printed(|out| json(out))).expect("JSON");
-        for (i, ty) in RecordType::ALL.into_iter().enumerate() {
-            let name = ty.name();
-            assert!(text.contains(name) && markdown.contains(name));
-            assert_eq!(json["records"][i]["number"], ty.number());
-            for (j, field) in layout(ty).iter().enumerate() {
+        for (i, record) in records().enumerate() {
+            let (number, name) = (record.number, record.name);
+            assert!(text.contains(&format!("{number} {name}: ")));
+            assert!(markdown.contains(&format!("## {name} ({number})")));
+            assert_eq!(json["records"][i]["number"], number);
+            for (j, field) in record.fields.iter().enumerate() {
                 assert_eq!(
                     json["records"][i]["fields"][j]["name"],
                     field.name.to_string()

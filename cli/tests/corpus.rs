@@ -183,6 +183,9 @@ corpus! {
     constant_mistake: "h-constant-mistake.log";
     no_namespaces: "h-no-namespaces.log";
     virt_operation: "h-virt-operation.log";
+    in_tree: "i-in-tree.log";
+    in_tree_nstype: "i-in-tree-nstype.log";
+    in_tree_without_nstype: "i-in-tree-without-nstype.log";
 }
 
 /// Reads what a command prints on standard output about a file.
@@ -498,4 +501,31 @@ fn messages_name_the_thing_and_the_next_step() {
     assert!(!corpus().join("-").exists());
     let all = printed(&["check", "--all"], &["h-constant-mistake.log"]);
     assert_eq!(all.matches("error[unexpected-field]").count(), 9);
+}
+
+/// A kernel that has one type for each kind of namespace and one with `nstype=` give the same answers.
+#[test]
+fn both_forms_of_records_of_namespaces_are_the_same_to_readers() {
+    let (per_kind, offered) = ("i-in-tree.log", "i-in-tree-nstype.log");
+    for arguments in [
+        &["check", "--strict"][..],
+        &["report", "ns"],
+        &["report", "ns", "--tree"],
+        &["report", "ns", "--container", "29"],
+        &["report", "ns", "--format", "json"],
+        &["events"],
+        &["events", "--format", "json"],
+        &["watch", "--stdin"],
+    ] {
+        let of = |file| {
+            let output = run(arguments, &[file]);
+            let text = String::from_utf8(output.stdout).expect("text");
+            (text.replace(file, per_kind), output.status.code())
+        };
+        assert_eq!(of(offered), of(per_kind), "{arguments:?}");
+    }
+    let report = printed(&["report", "ns", "--tree"], &[offered]);
+    for id in ["29", "30"] {
+        assert!(report.split_whitespace().any(|word| word == id), "{report}");
+    }
 }

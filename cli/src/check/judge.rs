@@ -10,6 +10,7 @@ use crate::input::lines::Raw;
 use crate::record::Head;
 use crate::record::value::{is_letter, is_printable, printable};
 use dmns_audit_log::contract::layout;
+use dmns_audit_log::forms::{Form, NSTYPE};
 use dmns_audit_log::rules;
 use dmns_audit_log::virt::VirtType;
 use dmns_audit_uapi::types::RecordType;
@@ -31,17 +32,22 @@ pub struct Judged<'a> {
 pub fn unknown_type(head: &Head<'_>, place: Place, raw: &Raw<'_>) -> Finding {
     let span = head.name_at..head.name_at + head.name.len();
     let name = printable(head.name);
-    let mut finding = Finding::new(
-        Rule::UnknownType,
-        place,
-        raw.text,
-        span,
-        format!("{name} is no record type of the contract"),
-    );
-    finding.label = "unknown type".to_owned();
+    let (message, label) = match Form::of(head.name) {
+        Form::TypePerKind => (
+            format!("{name} is no record type of the contract"),
+            "unknown type",
+        ),
+        Form::Offered(_) => (
+            format!("{name} has no {NSTYPE}= with a kind of namespace"),
+            "of no kind",
+        ),
+    };
+    let mut finding = Finding::new(Rule::UnknownType, place, raw.text, span, message);
+    finding.label = label.to_owned();
     finding.contract = format!(
-        "the types are DM_CTRL, DM_EVENT, NS_INIT_*, NS_DEL_* and NS_INFO, {} to {}, and eight of guests from {} on \
-         (uapi/src/types.rs, uapi/src/virt); `dmns-audit spec` lists them",
+        "the types are DM_CTRL, DM_EVENT, NS_INIT_*, NS_DEL_* and NS_INFO, {} to {}, NS_INIT and NS_DEL with {NSTYPE}=, \
+         and eight of guests from {} on (uapi/src/types.rs, auditlog/src/forms.rs, auditlog/src/virt); \
+         `dmns-audit spec` lists them",
         RecordType::DmCtrl.number(),
         RecordType::NsInfo.number(),
         VirtType::Control.number()
@@ -76,10 +82,15 @@ pub(super) fn bytes(
 impl<'a> Judged<'a> {
     /// Judges the record `head` of type `ty`, which is the line `raw`.
     pub fn new(ty: RecordType, head: &'a Head<'a>, place: Place, raw: &'a Raw<'a>) -> Self {
+        let form = Form::of(head.name);
+        let name = match form {
+            Form::TypePerKind => ty.name(),
+            Form::Offered(offered) => offered.name,
+        };
         let contract = Contract {
-            name: ty.name(),
+            name,
             source: rules::source(ty),
-            layout: layout(ty),
+            layout: layout(ty, form),
             inner: false,
         };
         let body = printable(head.body);

@@ -36,6 +36,7 @@ use crate::input::{Log, Place, Prefetch, Repeated, Step, Wanted};
 use crate::record::loss::{self, Loss};
 use crate::record::{Head, Parsed, Type, form, head};
 use config::Config;
+use dmns_audit_log::forms;
 use finding::{Finding, Rule, Severity};
 use grouping::Grouping;
 use guests::Guests;
@@ -315,9 +316,8 @@ impl Check {
 
 /// Returns whether the contract should know a type of this name.
 fn is_of_contract(name: &[u8]) -> bool {
-    [&b"DM_"[..], b"NS_", b"VIRT_"]
-        .iter()
-        .any(|prefix| name.starts_with(prefix))
+    let mut prefixes = [&b"DM_"[..], b"NS_", b"VIRT_"].into_iter();
+    prefixes.any(|prefix| name.starts_with(prefix)) || forms::offered(name).is_some()
 }
 
 #[cfg(test)]

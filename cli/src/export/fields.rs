@@ -3,6 +3,7 @@
 //! Columns of fields, and their types.
 
 use crate::record::value::Fields;
+use dmns_audit_log::forms::NSTYPE;
 use dmns_audit_uapi::ns::Kind;
 
 /// The form of a field in a row.
@@ -43,6 +44,8 @@ pub(super) fn kernel(name: &str) -> Column {
         "res" => Column::Result,
         "ns_id" => Column::Number("ns_id"),
         "pid" | "uid" | "auid" | "ses" | "comm" | "exe" | "ppid" | "subj" => Column::Subject,
+        // It is in the column `kind`, as the kind in the name of a type is.
+        NSTYPE => Column::Nothing,
         "gid" | "euid" | "suid" | "fsuid" | "egid" | "sgid" | "fsgid" | "tty" => Column::Nothing,
         _ => match name.strip_suffix("ns") {
             Some(name) if name.starts_with("old_") => Column::Old,

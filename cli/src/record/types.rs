@@ -2,13 +2,14 @@
 
 //! The types of record that this program knows: its own, and others of a log.
 
+use dmns_audit_log::forms::offered;
 use dmns_audit_log::virt::VirtType;
 use dmns_audit_uapi::types::RecordType;
 
 /// The type of a record. Numbers: C, `include/uapi/linux/audit.h` and libaudit's `audit-records.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Type {
-    /// A record of the module.
+    /// A record of the module, or of a kernel that writes them itself.
     Ours(RecordType),
     /// 1300: the system call of an event.
     Syscall,
@@ -78,6 +79,9 @@ impl Type {
     pub fn of(name: &[u8], body: &[u8]) -> Self {
         match Self::from_name(name) {
             Self::Other if matches!(body, [b'm' | b's', ..]) => Self::by_fields(name, body),
+            Self::Other if matches!(name, [b'N' | b'U' | b'1', ..]) => offered(name)
+                .and_then(|ty| ty.record_type(body))
+                .map_or(Self::Other, Self::Ours),
             ty => ty,
         }
     }
@@ -163,6 +167,7 @@ impl Type {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dmns_audit_uapi::ns::Kind;
 
     #[test]
     fn a_type_is_found_by_each_of_its_spellings() {
@@ -207,6 +212,18 @@ mod tests {
                 Type::KernelBoot,
             ),
             ("2000", "state=other", Type::Other),
+            (
+                "NS_DEL",
+                "pid=1 nstype=net res=1\x1dUID=\"root\"",
+                Type::Ours(RecordType::NsDel(Kind::Net)),
+            ),
+            (
+                "UNKNOWN[1397]",
+                "pid=1 nstype=uts res=1",
+                Type::Ours(RecordType::NsInit(Kind::Uts)),
+            ),
+            ("NS_INIT", "pid=1 nstype=disk res=1", Type::Other),
+            ("NS_INIT", "pid=1 res=1", Type::Other),
         ] {
             assert_eq!(
                 Type::of(name.as_bytes(), body.as_bytes()),

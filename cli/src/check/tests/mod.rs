@@ -367,18 +367,33 @@ proptest::proptest! {
     /// passes that check.
     #[test]
     fn it_is_never_milder_than_the_contract(
-        ty in 0usize..dmns_audit_uapi::types::COUNT,
+        ty in 0usize..dmns_audit_uapi::types::COUNT + 2 * 8,
         drop in proptest::option::of(0usize..21),
         swap in proptest::option::of((0usize..20, 0usize..20)),
         value in proptest::option::of((0usize..21, "[0-9a-fA-F:\"'?x()-]{0,6}")),
     ) {
         use dmns_audit_log::contract::{self, layout};
+        use dmns_audit_log::forms::{Form, NSTYPE, OFFERED};
         use dmns_audit_log::{line::Line, rules};
-        use dmns_audit_uapi::types::RecordType;
-        let ty = RecordType::ALL[ty];
-        let mut fields: Vec<String> = layout(ty)
+        use dmns_audit_uapi::{ns::Kind, types::{COUNT, RecordType}};
+        let (ty, form) = match ty.checked_sub(COUNT) {
+            None => (RecordType::ALL[ty], Form::TypePerKind),
+            Some(at) => {
+                let offered = &OFFERED[at / 8];
+                ((offered.of)(Kind::ALL[at % 8]), Form::Offered(offered))
+            }
+        };
+        let number = match form {
+            Form::TypePerKind => ty.number(),
+            Form::Offered(offered) => offered.number,
+        };
+        let value_of = |field: &contract::Field| match (field.name, ty) {
+            (contract::Name::Fixed(NSTYPE), RecordType::NsInit(kind) | RecordType::NsDel(kind)) => kind.name(),
+            _ => rules::example(field),
+        };
+        let mut fields: Vec<String> = layout(ty, form)
             .iter()
-            .map(|field| format!("{}={}", field.name, rules::example(field)))
+            .map(|field| format!("{}={}", field.name, value_of(field)))
             .collect();
         if let Some((at, value)) = value {
             if let Some(field) = fields.get_mut(at) {
@@ -394,13 +409,14 @@ proptest::proptest! {
         if let Some(at) = drop.filter(|&at| at < fields.len()) {
             fields.remove(at);
         }
-        let text = format!("type=UNKNOWN[{}] msg=audit(1.000:1): {}", ty.number(), fields.join(" "));
+        let text = format!("type=UNKNOWN[{number}] msg=audit(1.000:1): {}", fields.join(" "));
         let line = Line::parse(&text).expect("a record");
         let refused = contract::check(ty, &line).is_err();
         let found = findings(text.as_bytes());
         let errors = found.iter().filter(|found| found.contains(" error ")).count();
         proptest::prop_assert!(!refused || errors > 0, "{text}");
-        let structure = ["field", "value", "encoding", "spacing", "bytes", "result", "operation"];
+        // Without nstype= it is of no type of the contract.
+        let structure = ["field", "value", "encoding", "spacing", "bytes", "result", "operation", "unknown-type"];
         let clean = !found.iter().any(|found| structure.iter().any(|rule| found.contains(rule)));
         proptest::prop_assert!(!clean || !refused, "{text}: {found:?}");
     }
