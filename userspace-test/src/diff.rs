@@ -5,16 +5,18 @@
 //!
 //! dm-audit.c is the judge of device-mapper records. All must be equal except for time and process:
 //! timestamps, serial numbers, `pid=`, `ppid=`, and the kernel's worker. Of namespaces, numbers and
-//! ids may differ, and the order of deletions, which wait for no one.
+//! ids may differ, the order of deletions, which wait for no one, and the position of NS_INFO in its
+//! event. A kernel may have a type for each kind of namespace, or name the kind in `nstype=`.
 
 use crate::identity::Namespaces;
 use crate::needs;
 use crate::report;
 use crate::scenario::Scenario;
+use dmns_audit_log::forms::NSTYPE;
 use dmns_audit_log::line::Line;
 use dmns_audit_uapi::types::RecordType;
 use similar::{Algorithm, DiffOp, capture_diff_slices};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,12 +90,29 @@ fn is_dm(ty: RecordType) -> bool {
     matches!(ty, RecordType::DmCtrl | RecordType::DmEvent)
 }
 
+/// Moves each NS_INFO to the end of its event. The kernel writes it after SYSCALL and before the
+/// creations, and the module after the creations and before SYSCALL.
+fn info_last(lines: &mut Vec<Line<'_>>) {
+    let last: HashMap<u64, usize> = lines
+        .iter()
+        .enumerate()
+        .map(|(at, line)| (line.stamp.serial, at))
+        .collect();
+    let mut placed: Vec<_> = lines.drain(..).enumerate().collect();
+    placed.sort_by_key(|(at, line)| match line.record_type() {
+        Some(RecordType::NsInfo) => (last[&line.stamp.serial], true),
+        _ => (*at, false),
+    });
+    lines.extend(placed.into_iter().map(|(_, line)| line));
+}
+
 impl Record {
     /// Returns the records of a log that are compared, deletions of namespaces last and sorted.
     ///
     /// A record's relation to a system call must be equal too: it is printed as a field.
     pub(crate) fn all(log: &[String], scope: Scope) -> Vec<Self> {
-        let lines: Vec<Line<'_>> = log.iter().filter_map(|text| Line::parse(text)).collect();
+        let mut lines: Vec<Line<'_>> = log.iter().filter_map(|text| Line::parse(text)).collect();
+        info_last(&mut lines);
         let in_syscall: HashSet<u64> = lines
             .iter()
             .filter(|line| line.ty == "SYSCALL")
@@ -120,12 +139,16 @@ impl Record {
             let head = [("type", ty.name()), ("event", with)];
             let fields = head
                 .into_iter()
-                .chain(named.iter().map(|(name, value)| match *name {
-                    "pid" | "ppid" => (*name, "*"),
-                    // Which worker of a pool runs is chance, as its pid is.
-                    "comm" if value.starts_with("\"kworker/") => (*name, "\"kworker/*\""),
-                    name => (name, value.as_str()),
-                }))
+                .chain(
+                    named.iter().filter(|(name, _)| *name != NSTYPE).map(
+                        |(name, value)| match *name {
+                            "pid" | "ppid" => (*name, "*"),
+                            // Which worker of a pool runs is chance, as its pid is.
+                            "comm" if value.starts_with("\"kworker/") => (*name, "\"kworker/*\""),
+                            name => (name, value.as_str()),
+                        },
+                    ),
+                )
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect();
             match ty {
@@ -386,6 +409,49 @@ mod tests {
             "old_netns: 7.3.4-base -7, 7.3.4-mine older"
         );
         assert_eq!(pairs[0].record().point().1, "NS_INIT_NET");
+    }
+
+    /// The log of a kernel with the series, in both of its forms, and the same from the module.
+    #[test]
+    fn the_records_of_a_kernel_are_those_of_the_module() {
+        let info = "mntns=-8 utsns=334 ipcns=-1 userns=-3 pidns=-4 netns=-7 cgroupns=-5 timens=-6";
+        let init = "pid=131 uid=0 auid=4294967295 ses=4294967295 subj=unconfined dev=00:07 old_utsns=-2 utsns=334 ns_id=29";
+        let del = "pid=131 uid=0 auid=4294967295 ses=4294967295 subj=unconfined dev=00:07 utsns=334 ns_id=29";
+        let kernel = [
+            log(63, "SYSCALL", "arch=c000003e syscall=272 success=yes"),
+            log(63, "UNKNOWN[1396]", info),
+            log(63, "UNKNOWN[1381]", &format!("{init} res=1")),
+            log(63, "EOE", ""),
+            log(65, "UNKNOWN[1389]", &format!("{del} res=1")),
+        ];
+        let offered = [
+            kernel[0].clone(),
+            log(63, "NS_INFO", info),
+            log(63, "NS_INIT", &format!("{init} nstype=uts res=1")),
+            log(65, "NS_DEL", &format!("{del} nstype=uts res=1")),
+        ];
+        let module = [
+            log(9, "UNKNOWN[1381]", &format!("{init} res=1")),
+            log(9, "UNKNOWN[1396]", info),
+            log(9, "SYSCALL", "arch=c000003e syscall=272 success=yes"),
+            log(11, "UNKNOWN[1389]", &format!("{del} res=1")),
+        ]
+        .map(|line| line.replace("334", "7").replace("ns_id=29", "ns_id=310"));
+        let scope = Scope {
+            namespaces: true,
+            module: false,
+        };
+        let all = |log: &[String]| Record::all(log, scope);
+        for kernel in [&kernel[..], &offered] {
+            let pairs = compare(&all(kernel), &all(&module));
+            let points: Vec<_> = pairs.iter().map(|pair| pair.record().point().1).collect();
+            assert_eq!(points, ["NS_INIT_UTS", "NS_INFO", "NS_DEL_UTS"]);
+            assert!(pairs.iter().all(Pair::is_equal), "{pairs:?}");
+        }
+        let mut wrong = module.clone();
+        wrong[1] = wrong[1].replace("utsns=7", "utsns=-2");
+        let pairs = compare(&all(&kernel), &all(&wrong));
+        assert_eq!(pairs.iter().filter(|pair| !pair.is_equal()).count(), 1);
     }
 
     fn log(serial: u64, ty: &str, body: &str) -> String {
