@@ -6,6 +6,7 @@
 //! and its commands; its file may name more (`options`).
 
 use crate::config::Config;
+use crate::kind::Kind;
 use crate::prepare::Prepared;
 use crate::scenario::Scenario;
 use std::collections::BTreeSet;
@@ -60,12 +61,10 @@ pub(crate) fn lack(prepared: &Prepared, scenario: &Scenario) -> Option<String> {
             return Some(why);
         }
     }
-    if prepared.module.is_none() {
-        if let Some(word) = module_word(scenario) {
-            return Some(format!(
-                "its steps use the module ({word}), and there is none"
-            ));
-        }
+    if let Some(word) = lacks_module(prepared.kind, prepared.module.is_some(), scenario) {
+        return Some(format!(
+            "its steps use the module ({word}), and there is none"
+        ));
     }
     if !prepared.writes_namespaces && probes_namespaces(scenario) {
         return Some(
@@ -77,6 +76,12 @@ pub(crate) fn lack(prepared: &Prepared, scenario: &Scenario) -> Option<String> {
         return Some("its test modules need a tree to be built against: --tree".to_owned());
     }
     None
+}
+
+/// Returns the word of its steps that needs a module, if there is none. On a kernel with patches,
+/// `in_tree` has decided which scenarios hold.
+fn lacks_module(kind: Kind, has_module: bool, scenario: &Scenario) -> Option<&'static str> {
+    module_word(scenario).filter(|_| !has_module && kind.patches().is_none())
 }
 
 /// Returns whether it is skipped where nothing records namespaces: it expects such records, and was
@@ -143,6 +148,7 @@ fn words(script: &str) -> impl Iterator<Item = &str> {
 mod tests {
     use super::*;
     use crate::guest;
+    use crate::kind::Patches;
     use std::path::Path;
 
     fn scenario(name: &str) -> Scenario {
@@ -202,6 +208,22 @@ mod tests {
         ] {
             let found = module_word(&scenario(name));
             assert_eq!(found.is_some(), word.is_some(), "{name}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn what_holds_in_the_tree_needs_no_module() {
+        for name in ["intree/info-features", "long/hostile-churn"] {
+            let scenario = scenario(name);
+            assert!(scenario.in_tree.is_some(), "{name}");
+            for (kind, has_module, lacks) in [
+                (Kind::Stock, false, true),
+                (Kind::Stock, true, false),
+                (Kind::Patched(Patches::Namespaces), false, false),
+            ] {
+                let found = lacks_module(kind, has_module, &scenario);
+                assert_eq!(found.is_some(), lacks, "{name}, {kind:?}: {found:?}");
+            }
         }
     }
 
