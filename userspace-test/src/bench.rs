@@ -9,6 +9,7 @@ use crate::report;
 use crate::vm::Machine;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -22,6 +23,12 @@ pub(crate) struct Bench {
     /// Write the table here, in Markdown.
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
+    /// Write the measurements here, for --first of another run.
+    #[arg(long, value_name = "FILE")]
+    lines: Option<PathBuf>,
+    /// Measurements of another kernel, which come first in each table.
+    #[arg(long, value_name = "FILE")]
+    first: Vec<PathBuf>,
 }
 
 /// A measurement, in instructions.
@@ -78,11 +85,15 @@ pub(crate) fn bench(prepared: &Prepared, options: &Bench) -> Result<ExitCode> {
         "the console has a splat:\n{}",
         splat.unwrap_or_default()
     );
-    let measured: Vec<_> = ended
-        .text()
-        .lines()
-        .map(Measured::parse)
-        .collect::<Result<_>>()?;
+    let mut lines = String::new();
+    for file in &options.first {
+        lines += &fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    }
+    lines += &ended.text();
+    if let Some(file) = &options.lines {
+        fs::write(file, &*ended.text()).with_context(|| file.display().to_string())?;
+    }
+    let measured: Vec<_> = lines.lines().map(Measured::parse).collect::<Result<_>>()?;
     let text = markdown(&measured, &report::versions(prepared));
     report::say(&text);
     report::write_markdown(options.markdown.as_deref(), &text)?;

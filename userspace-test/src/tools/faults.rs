@@ -2,7 +2,7 @@
 
 //! Allocations of the module that fail: at random, or each in turn.
 
-use super::status;
+use super::{MODULE, status};
 use crate::sys;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
@@ -19,7 +19,6 @@ use std::thread::sleep;
 use std::time::Duration;
 
 const DEBUG: &str = "/sys/kernel/debug";
-const MODULE: &str = "/run/dmns/dmns_audit.ko";
 const INFO: &str = "/sys/kernel/security/dmns_audit/info";
 
 /// The two kinds of allocations that can fail.

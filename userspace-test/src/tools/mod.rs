@@ -25,6 +25,9 @@ use clap::{Parser, Subcommand};
 use std::path::Path;
 use std::process::ExitCode;
 
+/// The module, if the guest has it.
+const MODULE: &str = "/run/dmns/dmns_audit.ko";
+
 /// The program, as it is run by the name of a command.
 #[derive(Parser)]
 #[command(multicall = true, max_term_width = 100)]
