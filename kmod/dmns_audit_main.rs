@@ -165,6 +165,11 @@ impl kernel::Module for DmnsAudit {
         let ns = switch(c"ns", module_parameters::ns.value())?;
         let level = level(module_parameters::info.value())?;
         lifetime::check_kernel()?;
+        let in_kernel = hooks::kernel_records_namespaces()?;
+        let (ns, level) = match in_kernel {
+            true => of_kernel(ns, level),
+            false => (ns, level),
+        };
         nsfs::init_dev()?;
         let counts = Counts;
         // SAFETY: Called once, before the workers start.
@@ -178,6 +183,7 @@ impl kernel::Module for DmnsAudit {
         let wanted = |part| match part {
             Part::Dm => dm,
             Part::Ns => ns,
+            Part::Tasks => !in_kernel,
             Part::Always => true,
         };
         let hooks = hooks::MODULE.iter().filter(|(part, _)| wanted(*part));
@@ -215,6 +221,15 @@ fn has_dm_audit() -> bool {
         pr_notice!("the kernel lacks CONFIG_DM_AUDIT: records of namespaces alone\n");
     }
     cfg!(CONFIG_DM_AUDIT)
+}
+
+/// Returns what remains of the parameters `ns` and `info` on a kernel that records namespaces itself.
+/// Each record would be there twice.
+fn of_kernel(ns: bool, level: Level) -> (bool, Level) {
+    if ns || level != Level::None {
+        pr_notice!("this kernel records namespaces itself: ns=0, info=0\n");
+    }
+    (false, Level::None)
 }
 
 /// Returns the value of the parameter `info`.

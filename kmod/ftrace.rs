@@ -209,6 +209,15 @@ impl Drop for Probes {
     }
 }
 
+/// Returns whether the kernel has this function. Nothing is patched.
+pub(crate) fn exists(function: &'static CStr) -> Result<bool> {
+    match Probes(KVec::new()).find(function) {
+        Ok(_) => Ok(true),
+        Err(e) if e == ENOENT => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
 /// Prints why a function cannot be attached to, and what to do.
 fn refused(function: &CStr, error: Error) {
     let advice = if error == ENOENT {

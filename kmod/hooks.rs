@@ -17,6 +17,7 @@ mod filter;
 mod ns;
 
 use crate::ftrace::{
+    self,
     Action,
     Hook, //
 };
@@ -48,6 +49,13 @@ macro_rules! dm_mod {
     };
 }
 
+/// Returns whether the kernel records namespaces itself: it has the patches of `docs/upstream`, with
+/// CONFIG_AUDIT_NAMESPACES.
+pub(crate) fn kernel_records_namespaces() -> Result<bool> {
+    // C: kernel/audit_ns.c
+    ftrace::exists(c"__audit_ns_add")
+}
+
 /// The parts of the module, which parameters switch on and off.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -56,6 +64,8 @@ pub(crate) enum Part {
     Dm,
     /// Namespaces.
     Ns,
+    /// NS_INFO, and the filter.
+    Tasks,
     /// The hooks that all parts need.
     Always,
 }
@@ -72,7 +82,7 @@ pub(crate) static MODULE: &[(Part, Hook)] = &[
     (Part::Ns, hook(c"__ns_tree_add_raw", Action::Entry(ns::on_add))),
     (Part::Ns, hook(c"__ns_tree_remove", Action::Entry(ns::on_remove))),
     // C: kernel/nsproxy.c
-    (Part::Always, hook(c"switch_task_namespaces", Action::Entry(ns::on_switch))),
+    (Part::Tasks, hook(c"switch_task_namespaces", Action::Entry(ns::on_switch))),
     // C: kernel/auditsc.c
     (Part::Always, hook(c"audit_log_exit", Action::Entry(event::on_end))),
     // C: kernel/audit.c

@@ -91,5 +91,11 @@ fn attach(level: Level) -> Result<Option<Attachments>> {
     if level == Level::None {
         return Ok(None);
     }
+    if hooks::kernel_records_namespaces()? {
+        pr_err!(
+            "info: this kernel records namespaces itself, with features of audit; not changed\n"
+        );
+        return Err(EEXIST);
+    }
     Attachments::new(&hooks::INFO).map(Some)
 }

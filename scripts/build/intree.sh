@@ -8,7 +8,8 @@
 #   unpatched  with none, in the same configuration: what the others are compared with
 #
 # All of them are built in one folder, so that a change of a patch compiles what it touches. An interrupted build
-# continues. INTREE_STOP=applied stops before the build, and prints the source.
+# continues. INTREE_STOP=applied stops before the build, and prints the source. INTREE_STOP=built prints the build tree in
+# place of the result: modules can be built against it until another kind is built.
 . "$(dirname "$0")/../common.sh"
 
 root=$1 kind=$2
@@ -131,7 +132,9 @@ in_root sh -eu -c '
 echo "$cc" >"$kernel.partial/cc"
 cp "$stock/package" "$kernel.partial/package"
 keep "$kernel"
+kept=$kernel
+[ "${INTREE_STOP:-}" != built ] || kernel=$work/build
 for old in "$CACHE/kernel/$(basename "$root")-$kind"-*; do
-	[ "$old" = "$kernel" ] || [ -n "$(find "$old" -maxdepth 0 -mmin -1440)" ] || as_root rm -rf "$old"
+	[ "$old" = "$kept" ] || [ -n "$(find "$old" -maxdepth 0 -mmin -1440)" ] || as_root rm -rf "$old"
 done
 result "$kernel"

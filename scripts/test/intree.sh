@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 # intree.sh - the kernels with the patches of docs/upstream, without the module: the scenarios hold with the patches that
-# their in_tree names, and those of the fixes fail without any, for the reason that is expected.
+# their in_tree names, and those of the fixes fail without any, for the reason that is expected. The module is loaded on the
+# kernel with both series, where it records device mapper alone.
 . "$(dirname "$0")/../common.sh"
 
 run() {
@@ -12,6 +13,11 @@ run() {
 }
 
 run intree
+run intree hostile-churn hostile-order
+root=$("$PROJECT/scripts/build/build-root.sh")
+tree=$(INTREE_STOP=built "$PROJECT/scripts/build/intree.sh" "$root" intree)
+say "dmns-test run --tree $tree module-without-namespaces"
+"$PROJECT/scripts/dmns-test.sh" run --tree "$tree" module-without-namespaces
 run fixes
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
