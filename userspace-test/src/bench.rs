@@ -94,17 +94,21 @@ pub(crate) fn bench(prepared: &Prepared, options: &Bench) -> Result<ExitCode> {
         fs::write(file, &*ended.text()).with_context(|| file.display().to_string())?;
     }
     let measured: Vec<_> = lines.lines().map(Measured::parse).collect::<Result<_>>()?;
-    let text = markdown(&measured, &report::versions(prepared));
+    let made_by = match options.first.is_empty() {
+        true => "make bench",
+        false => "scripts/bench/intree.sh",
+    };
+    let text = markdown(made_by, &measured, &report::versions(prepared));
     report::say(&text);
     report::write_markdown(options.markdown.as_deref(), &text)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Returns a table for each measurement: its conditions, and the ratio to the first.
-fn markdown(measured: &[Measured], versions: &[String]) -> String {
-    let mut text = String::from(
+fn markdown(made_by: &str, measured: &[Measured], versions: &[String]) -> String {
+    let mut text = format!(
         "# What records cost\n\n\
-         Made by `make bench`: instructions, counted by QEMU (`-icount shift=0`) on one processor, of 30 to 500 \
+         Made by `{made_by}`: instructions, counted by QEMU (`-icount shift=0`) on one processor, of 30 to 500 \
          rounds. The mean is of all that ran meanwhile: the task, kernel workers, kauditd, auditd. Least and median \
          are of single rounds: what is left for later does not show there. A ratio is of the means, to the first line \
          of its table. Medians fall on this or that side of the timer's interrupt, some 16,000 instructions.\n\n",
@@ -147,7 +151,7 @@ mod tests {
             .into_iter()
             .map(Measured::parse)
             .collect::<Result<_>>()?;
-        let table = markdown(&measured, &[]);
+        let table = markdown("make bench", &measured, &[]);
         assert!(
             table.contains(
                 "| no module | 900 | 1100 | 1000 | 1.000 |\n| module | 1400 | 1600 | 1500 | 1.500 |\n"

@@ -1,0 +1,13 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR MIT
+# intree.sh FILE - measures what records cost with the module and in the tree, with kernels of one source and configuration:
+# without a patch and with docs/upstream. Writes the tables in Markdown.
+. "$(dirname "$0")/../common.sh"
+
+[ $# = 1 ] || die "the file of the tables, please"
+lines=$(mktemp)
+trap 'rm -f "$lines"' EXIT
+root=$("$PROJECT/scripts/build/build-root.sh")
+tree=$(INTREE_STOP=built "$PROJECT/scripts/build/intree.sh" "$root" unpatched)
+"$PROJECT/scripts/dmns-test.sh" bench --tree "$tree" --lines "$lines"
+DMNS_KERNEL=intree "$PROJECT/scripts/dmns-test.sh" bench --first "$lines" --markdown "$1"
