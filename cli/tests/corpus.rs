@@ -164,6 +164,7 @@ corpus! {
     cdrom: "f-cdrom.log";
     docker: "f-docker.log";
     users: "f-users.log";
+    guest_group: "f-guest-group.log";
     long_name: "f-long-name.log";
     bom: "g-bom.log";
     carriage_returns: "g-cr.log";
@@ -300,6 +301,38 @@ fn records_are_the_same_whatever_stands_around_them() {
         &["c-copies/audit.log.1", "c-copies/audit.log.1.gz"],
     ]);
     assert!(printed(reports[0], &["b-035.log"]).contains("edda (integritysetup)"));
+}
+
+#[test]
+fn an_event_of_a_guests_task_is_found_whether_the_guest_is_known_already_or_not() {
+    let found = |vm: &str| -> Vec<String> {
+        let lines = printed(&["events", "--proof", "--vm", vm], &["f-guest-group.log"]);
+        let serial = |line: &str| line.rsplit(':').next().map(|last| last.replace(']', ""));
+        lines.lines().filter_map(serial).collect()
+    };
+    assert_eq!(found("web01"), ["602", "603", "604", "607", "610"]);
+    assert_eq!(found("5c1e0a77-0001"), found("web01"));
+    // Its control group is called db1.
+    assert_eq!(found("db 1"), ["606", "608", "609"]);
+    assert_eq!(found("5c1e0a77-0002"), found("db 1"));
+    // No record names it.
+    assert_eq!(found("old"), ["600"]);
+    assert_eq!(found("web"), [""; 0]);
+    let all = printed(&["events"], &["f-guest-group.log"]);
+    assert!(
+        all.contains("(qemu-system-x86) of guest db1 openat /srv/images/db.qcow2"),
+        "{all}"
+    );
+    assert!(
+        all.contains("(qemu-system-x86) of guest db 1 openat /srv/images/db.qcow2"),
+        "{all}"
+    );
+    assert!(!all.contains("in container"), "{all}");
+    let objects = printed(&["events", "--json", "--vm", "old"], &["f-guest-group.log"]);
+    assert!(
+        objects.contains(r#""guest":"old","#) && objects.contains(r#""inside":null"#),
+        "{objects}"
+    );
 }
 
 #[test]

@@ -192,3 +192,14 @@ fn what_matches_nothing_names_what_there_is() {
         assert!(text.contains(said), "{command}: {text}");
     }
 }
+
+#[test]
+fn the_end_of_the_host_is_no_guest_that_was_asked_for() {
+    let log = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/logs/virt.log"));
+    for filter in ["--vm nosuch", "--uuid 00000000-0000-0000-0000-000000000001"] {
+        let output = run(&words(&format!("report virt {filter}")), log);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{filter}: {text}");
+        assert!(text.contains("no guest"), "{filter}: {text}");
+    }
+}

@@ -120,7 +120,7 @@ else
 		if [ -n "${DMNS_SOURCE:-}" ]; then
 			[ -e "$tarball" ] || lacks "$tarball is missing"
 		elif [ ! -e "$tarball" ] || [ "$source" != "$package" ]; then
-			lacks "the kernel's source of version $package is missing" "linux-source-$series${package:+=$package}"
+			lacks "the kernel's source${package:+ of version $package} is missing" "linux-source-$series${package:+=$package}"
 		fi
 		# It has the name of the kernel's build, which the module asks for.
 		[ -e "$image" ] || lacks "$image is missing" "linux-image-$release"

@@ -32,8 +32,11 @@ compiled_by() { sed "s/^CONFIG_RUSTC_VERSION_TEXT=.*/CONFIG_RUSTC_VERSION_TEXT=\
 
 says "headers has no .config" "comes with: apt install linux-headers-$release"
 mkdir "$headers"
+sed '/^CONFIG_KPROBES=/d' "$kernel/config" >"$headers/.config"
+says "CONFIG_KPROBES is not set; the module needs it"
+# Without this one the module has fewer records.
 sed '/^CONFIG_DM_AUDIT=/d' "$kernel/config" >"$headers/.config"
-says "CONFIG_DM_AUDIT is not set; the module needs it"
+says "CONFIG_DM_AUDIT is not set: the module records namespaces alone" "the kernel's source is missing"
 
 compiled_by "rustc 9.9.9"
 says "rustc is 1.85" "9.9.9 built this kernel, and apt offers no rustc 9.9.9"
@@ -48,7 +51,7 @@ says "x86_64-linux-gnu-gcc-99 is missing" "apt install gcc-99 rustc/$SUITE-backp
 	" linux-source-$(echo "$release" | cut -d. -f1,2)"
 
 cp "$kernel/config" "$headers/.config"
-says "the kernel's source of version" "comes with: apt install linux-source-"
+says "the kernel's source is missing" "comes with: apt install linux-source-"
 
 # Headers that are prepared, by another compiler than their configuration says.
 mkdir "$headers/rust"

@@ -7,7 +7,7 @@ use crate::record::value::Fields;
 use crate::report::Id;
 use crate::report::candidates::Candidates;
 use crate::report::ns::event::Event as Detail;
-use crate::watch::containers::ContainerContext;
+use crate::watch::containers::{ContainerContext, Guest};
 use crate::watch::events::Event;
 use crate::watch::filter::Filter;
 
@@ -72,6 +72,15 @@ pub struct EventFilter {
     pub common: Filter,
 }
 
+/// Whether an event passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passes {
+    No,
+    Yes,
+    /// If the guest of its task, which no record has named yet, is the one that is asked for.
+    IfGuest,
+}
+
 /// Names that the log has, by filter.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
@@ -91,7 +100,7 @@ impl EventFilter {
         detail: &Detail,
         context: &ContainerContext,
         seen: &mut Seen,
-    ) -> bool {
+    ) -> Passes {
         let common = self.common.passes(event, context);
         let who = detail.who.as_ref();
         let guests = guests(event);
@@ -99,13 +108,7 @@ impl EventFilter {
         let key = |wanted: &String| keys(detail).any(|key| key == wanted);
         let user = |name: &String| who.is_some_and(|who| who.is_user(name));
         let program = |name: &String| who.is_some_and(|who| who.is_program(name));
-        let vm = |name: &String| {
-            let is = |(vm, uuid): &(String, String)| {
-                vm == name || name.len() >= 8 && uuid.starts_with(name.as_str())
-            };
-            guests.iter().any(is)
-        };
-        common
+        let rest = common
             && self
                 .serial
                 .as_ref()
@@ -113,12 +116,37 @@ impl EventFilter {
             && self.key.as_ref().is_none_or(key)
             && self.user.as_ref().is_none_or(user)
             && self.program.as_ref().is_none_or(program)
-            && self.vm.as_ref().is_none_or(vm)
             && self.path.as_ref().is_none_or(|path| {
                 paths(event, detail.cwd.as_deref())
                     .iter()
                     .any(|known| is_path(path, known))
-            })
+            });
+        match (rest, &self.vm) {
+            (false, _) => Passes::No,
+            (true, None) => Passes::Yes,
+            (true, Some(wanted)) if guests.iter().any(|(vm, uuid)| is_guest(wanted, vm, uuid)) => {
+                Passes::Yes
+            }
+            (true, Some(_)) => match &context.guest {
+                Some(guest) => self.passes_of(guest),
+                None => Passes::No,
+            },
+        }
+    }
+
+    /// Returns whether what a task of `guest` does passes, if all else holds.
+    pub(super) fn passes_of(&self, guest: &Guest) -> Passes {
+        match (&self.vm, guest.uuid()) {
+            (None, _) => Passes::Yes,
+            (Some(_), None) => Passes::IfGuest,
+            (Some(wanted), Some(uuid)) if is_guest(wanted, guest.name(), uuid) => Passes::Yes,
+            (Some(_), Some(_)) => Passes::No,
+        }
+    }
+
+    /// Returns whether `guest`, which no record names, may be the one that is asked for.
+    pub(super) fn may_be(&self, guest: &Guest) -> bool {
+        self.vm.as_ref().is_none_or(|wanted| guest.may_be(wanted))
     }
 
     /// Returns the filter as the end of a sentence, ` with the key etc`, and the names that the log has.
@@ -172,6 +200,9 @@ impl Seen {
             self.programs.add(&who.comm);
         }
         guests.iter().for_each(|(vm, _)| self.guests.add(vm));
+        if let Some(guest) = &context.guest {
+            self.guests.add(guest.name());
+        }
         for name in context
             .inside
             .as_deref()
@@ -211,6 +242,11 @@ pub(super) fn guests(event: &Event) -> Vec<(String, String)> {
         all.push((of("vm"), of("uuid")));
     }
     all
+}
+
+/// Returns whether `wanted` is the name or the beginning of the UUID of a guest.
+fn is_guest(wanted: &str, vm: &str, uuid: &str) -> bool {
+    vm == wanted || wanted.len() >= 8 && uuid.starts_with(wanted)
 }
 
 /// Returns the paths that `event` names: of files, of images, of devices of guests.

@@ -38,6 +38,13 @@ impl Shown<'_> {
         paths(self.event, self.detail.cwd.as_deref())
     }
 
+    /// Returns the guest that it is about, or that its task belongs to.
+    fn guest(&self) -> Option<String> {
+        let about = guests(self.event).into_iter().next().map(|(vm, _)| vm);
+        let of = self.context.guest.as_ref();
+        about.or_else(|| of.map(|guest| guest.name().to_owned()))
+    }
+
     /// Returns a sentence about it.
     fn sentence(&self, options: &Options) -> String {
         let mut sentence = print::sentence(self.event, self.context, options);
@@ -50,16 +57,7 @@ impl Shown<'_> {
         }
         let mut parts = Vec::new();
         parts.extend(detail.who.as_ref().map(|who| who.show()));
-        let mut place = String::new();
-        place.extend(
-            self.context
-                .inside
-                .as_ref()
-                .map(|name| format!("in container {name}")),
-        );
-        if !place.is_empty() {
-            parts.push(place);
-        }
+        parts.extend(self.context.place());
         if detail.success == Some(false) {
             parts.push("failed:".to_owned());
         }
@@ -113,7 +111,6 @@ impl Shown<'_> {
     /// Writes an object.
     pub(super) fn json(&self, options: &Options, out: &mut dyn Write) -> io::Result<()> {
         let (id, detail) = (self.event.id, self.detail);
-        let guest = guests(self.event).into_iter().next();
         let object = json!({
             "kind": self.kind(),
             "time": options.clock.iso(id.seconds, id.millis),
@@ -123,7 +120,7 @@ impl Shown<'_> {
             "by": detail.who.as_ref().map(|who| who.json()),
             "inside": self.context.inside.as_deref(),
             "containers": self.context.containers(),
-            "guest": guest.map(|(vm, _)| vm),
+            "guest": self.guest(),
             "types": detail.types,
             "syscall": detail.syscall,
             "arch": detail.arch,
@@ -145,7 +142,6 @@ impl Shown<'_> {
     pub(super) fn csv(&self, options: &Options, out: &mut dyn Write) -> io::Result<()> {
         let (id, detail) = (self.event.id, self.detail);
         let who = detail.who.as_ref();
-        let guest = guests(self.event).into_iter().next();
         let success = |success| match success {
             true => "yes".to_owned(),
             false => "no".to_owned(),
@@ -169,7 +165,7 @@ impl Shown<'_> {
                 .unwrap_or_default()
                 .to_owned(),
             self.context.containers().join(" "),
-            guest.map(|(vm, _)| vm).unwrap_or_default(),
+            self.guest().unwrap_or_default(),
             detail.success.map(success).unwrap_or_default(),
             detail.syscall.clone().unwrap_or_default(),
             detail.command().unwrap_or_default(),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Finds the container of a control group by its path: runtimes name the group after the container.
+//! Finds the container or the guest of a control group by its path: runtimes name the group after it.
 
 use std::borrow::Cow;
 
@@ -20,6 +20,64 @@ pub enum Named<'a> {
 /// with systemd's names or without.
 pub fn container(path: &str) -> Option<Named<'_>> {
     path.rsplit('/').find_map(part)
+}
+
+/// A guest, as libvirt names its control group: `qemu-1-web01`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    whole: String,
+    /// Length of the part before the name: `qemu-1-`.
+    before: usize,
+}
+
+impl Machine {
+    /// Returns the name in the control group, without the characters that libvirt leaves out.
+    pub fn name(&self) -> &str {
+        &self.whole[self.before..]
+    }
+
+    /// Returns the name with driver and number.
+    pub fn whole(&self) -> &str {
+        &self.whole
+    }
+
+    /// Returns whether libvirt names the group of the guest `vm` so.
+    ///
+    /// Source: libvirt `virDomainMachineNameAppendValid()`.
+    pub fn is_of(&self, vm: &str) -> bool {
+        const LONGEST: usize = 64;
+        let mut whole = self.whole[..self.before].to_owned();
+        let mut skip = true;
+        for byte in vm.bytes() {
+            if whole.len() >= LONGEST {
+                break;
+            }
+            let separates = matches!(byte, b'.' | b'-');
+            if byte.is_ascii_alphanumeric() || separates && !skip {
+                whole.push(char::from(byte));
+            }
+            skip = separates;
+        }
+        whole.trim_end_matches(['-', '.']) == self.whole
+    }
+}
+
+/// Returns the guest of libvirt's that `path` names, with systemd or without.
+///
+/// Source: libvirt `virDomainGenerateMachineName()`, `virSystemdMakeScopeName()`, `virCgroupNewDomainPartition()`.
+pub fn guest(path: &str) -> Option<Machine> {
+    path.rsplit('/').find_map(|part| {
+        let scope = part.strip_prefix("machine-");
+        let scope = scope.and_then(|part| part.strip_suffix(".scope"));
+        let whole = match scope {
+            Some(escaped) => unescaped(escaped).into_owned(),
+            None => part.strip_suffix(".libvirt-qemu")?.to_owned(),
+        };
+        let (number, name) = whole.strip_prefix("qemu-")?.split_once('-')?;
+        number.parse::<u32>().ok().filter(|_| !name.is_empty())?;
+        let before = whole.len() - name.len();
+        Some(Machine { whole, before })
+    })
 }
 
 fn part(part: &str) -> Option<Named<'_>> {
@@ -76,6 +134,42 @@ fn unescaped(name: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_guest_has_the_name_that_libvirt_makes_of_its_own() {
+        let named = |path: &str| guest(path).map(|machine| machine.name().to_owned());
+        let web = "/machine.slice/machine-qemu\\x2d1\\x2dweb\\x2d01.scope/libvirt/emulator";
+        assert_eq!(named(web).as_deref(), Some("web-01"));
+        assert_eq!(
+            named("/machine/qemu-3-plain.libvirt-qemu/vcpu0").as_deref(),
+            Some("plain")
+        );
+        for path in [
+            "/machine.slice/machine-lxc\\x2d715\\x2dweb.scope",
+            "/machine.slice/machine-web.scope",
+            "/machine.slice/machine-qemu\\x2dada\\x2d1\\x2dweb.scope",
+            "/machine.slice/machine-qemu\\x2d1.scope",
+            "/machine.slice",
+        ] {
+            assert_eq!(named(path), None, "{path}");
+        }
+        let is = |group: &str, vm: &str| {
+            let path = format!("/machine/qemu-12-{group}.libvirt-qemu");
+            guest(&path).is_some_and(|machine| machine.is_of(vm))
+        };
+        for (group, vm) in [
+            ("web01", "web01"),
+            ("db1", "db 1"),
+            ("a-b.c", "-a--b..c-"),
+            ("Grn", "Gr\u{fc}n"),
+        ] {
+            assert!(is(group, vm), "{group} {vm}");
+        }
+        let long = "x".repeat(80);
+        assert!(is(&long[..64 - "qemu-12-".len()], &long));
+        assert!(!is("web01", "web0"));
+        assert!(!is("web01", "web011"));
+    }
 
     #[test]
     fn each_runtime_calls_its_groups_otherwise() {

@@ -9,7 +9,7 @@
 
 use super::events::Event;
 use crate::record::Type;
-use crate::record::cgroup::{self, Named};
+use crate::record::cgroup::{self, Machine, Named};
 use crate::record::value::Fields;
 use dmns_audit_log::virt::VirtType;
 use dmns_audit_log::virt::container::number_of;
@@ -37,9 +37,46 @@ pub struct ContainerContext {
     pub about: Vec<Option<Rc<str>>>,
     /// The action on a container from outside, if the event has no other record.
     pub from_outside: Option<FromOutside>,
+    /// The guest that the control group of its task belongs to.
+    pub guest: Option<Guest>,
+}
+
+/// A guest, by the control group of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guest {
+    machine: Machine,
+    /// Its name and its UUID, once a record has them.
+    known: Option<Rc<(String, String)>>,
+}
+
+impl Guest {
+    /// Returns its name; before a record has it, the one of the control group.
+    pub fn name(&self) -> &str {
+        match &self.known {
+            Some(known) => &known.0,
+            None => self.machine.name(),
+        }
+    }
+
+    /// Returns its UUID, once a record has it.
+    pub fn uuid(&self) -> Option<&str> {
+        self.known.as_ref().map(|known| known.1.as_str())
+    }
+
+    /// Returns whether libvirt names the control group of the guest `vm` so.
+    pub fn may_be(&self, vm: &str) -> bool {
+        self.machine.is_of(vm)
+    }
 }
 
 impl ContainerContext {
+    /// Returns where its task is: `in container web`, `of guest web01`.
+    pub fn place(&self) -> Option<String> {
+        let guest = self.guest.as_ref();
+        let guest = guest.map(|guest| format!("of guest {}", guest.name()));
+        guest.or_else(|| Some(format!("in container {}", self.inside.as_ref()?)))
+    }
+
     /// Returns the containers that the event is about, each once.
     pub fn containers(&self) -> Vec<&str> {
         let outside = self.from_outside.as_ref().map(FromOutside::name);
@@ -96,6 +133,10 @@ struct Host {
     by_id: HashMap<String, Rc<str>>,
     /// Tasks that were seen in a container, oldest first.
     tasks: VecDeque<Seen>,
+    /// Guests that a record names, with their UUIDs, oldest first.
+    guests: Vec<Rc<(String, String)>>,
+    /// The guest of a control group.
+    machines: HashMap<String, Rc<(String, String)>>,
 }
 
 /// A task that was seen in a container.
@@ -126,9 +167,17 @@ impl Containers {
                 Type::Virt(_) => container(&record),
                 _ => None,
             };
+            if matches!(head.ty, Type::Virt(_)) && about.is_none() {
+                host.names(&record);
+            }
             context.about.push(about);
             match head.ty {
-                Type::Ours(RecordType::NsInfo) => info = Some(host.inside(&record)),
+                Type::Ours(RecordType::NsInfo) => {
+                    info = Some(host.inside(&record));
+                    let group = record.text("cgroup");
+                    let machine = group.and_then(|path| cgroup::guest(&path));
+                    context.guest = machine.map(|machine| host.guest(machine));
+                }
                 Type::Syscall => call = Some(Call::of(&record)),
                 _ if head.name == b"OBJ_PID" || head.name == b"1318" => {
                     let target = record.raw("opid").unwrap_or_default();
@@ -157,6 +206,12 @@ impl Containers {
             host.sees(call.pid, place);
         }
         context
+    }
+
+    /// Names `guest` of the host `node`, if a record has named it since its task was seen.
+    pub fn learn(&mut self, node: Option<&[u8]>, guest: &mut Guest) {
+        let host = self.0.entry(node.map(Box::from)).or_default();
+        *guest = host.guest(guest.machine.clone());
     }
 }
 
@@ -260,9 +315,54 @@ impl Host {
         Some(name)
     }
 
+    /// Keeps the name and the UUID of a guest, and its control group where the record has it.
+    fn names(&mut self, record: &Fields<'_>) {
+        let (Some(vm), Some(uuid)) = (record.text("vm"), record.text("uuid")) else {
+            return;
+        };
+        let known = |guest: &Rc<(String, String)>| guest.0 == vm && guest.1 == uuid;
+        let guest = match self.guests.iter().find(|guest| known(guest)) {
+            Some(guest) => Rc::clone(guest),
+            None => {
+                let guest = Rc::new((vm.into_owned(), uuid.into_owned()));
+                if self.guests.len() == MOST {
+                    self.guests.remove(0);
+                }
+                self.guests.push(Rc::clone(&guest));
+                // Numbers begin again with the host.
+                self.machines.retain(|_, other| other.0 != guest.0);
+                guest
+            }
+        };
+        let group = record.text("cgroup");
+        if let Some(machine) = group.and_then(|path| cgroup::guest(&path)) {
+            self.machines.insert(machine.whole().to_owned(), guest);
+        }
+    }
+
+    fn guest(&mut self, machine: Machine) -> Guest {
+        let known = match self.machines.get(machine.whole()) {
+            Some(guest) => Some(Rc::clone(guest)),
+            None => {
+                let mut guests = self.guests.iter().rev();
+                let found = guests.find(|guest| machine.is_of(&guest.0)).cloned();
+                if let Some(guest) = found.as_ref().filter(|_| self.machines.len() < MOST) {
+                    let whole = machine.whole().to_owned();
+                    self.machines.insert(whole, Rc::clone(guest));
+                }
+                found
+            }
+        };
+        Guest { machine, known }
+    }
+
     /// Returns the container of a task's control group, by its runtime's name, where nothing else is known.
     fn by_cgroup(&self, record: &Fields<'_>) -> Option<Rc<str>> {
-        match cgroup::container(&record.text("cgroup")?)? {
+        let path = record.text("cgroup")?;
+        if cgroup::guest(&path).is_some() {
+            return None;
+        }
+        match cgroup::container(&path)? {
             Named::Name(name) => Some(Rc::from(name)),
             Named::Id(id) => match self.by_id.get(id) {
                 Some(name) => Some(Rc::clone(name)),

@@ -230,9 +230,8 @@ pub fn sentence(event: &Event, context: &ContainerContext, options: &Options) ->
         parts.push(part);
     }
     let comes = context.from_outside.is_some();
-    let inside = context.inside.as_ref();
-    if let Some(name) = inside.filter(|_| !actor.is_empty() && !comes) {
-        actor.push_str(&format!(" in container {name}"));
+    if let Some(place) = context.place().filter(|_| !actor.is_empty() && !comes) {
+        actor.push_str(&format!(" {place}"));
     }
     // A verb that is repeated is written once.
     let mut sentence = actor;

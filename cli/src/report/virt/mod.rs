@@ -35,7 +35,7 @@ use dmns_audit_log::virt::VirtType;
 use dmns_audit_uapi::types::RecordType;
 use guests::Guests;
 use machine::Machine;
-use row::Row;
+use row::{Event, Row};
 use show::Text;
 use std::io::{self, Write};
 use std::path::Path;
@@ -223,7 +223,8 @@ impl<'a> Report<'a> {
             self.ended = true;
             return Ok(());
         }
-        self.passed = true;
+        // The end of the host is reported with every guest.
+        self.passed |= !matches!(row.event, Event::Down);
         self.summary.count(&row);
         if self.virt_options.summary || !(options.all_events || row.is_session()) {
             return Ok(());
