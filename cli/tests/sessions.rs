@@ -95,6 +95,53 @@ sessions! {
     watch_nothing: "watch --stdin", "watch --stdin --plugin=x --output=y";
 }
 
+/// A code host names the rule, and recognises a finding in a log that has grown.
+#[test]
+fn sarif_has_help_and_fingerprints() {
+    let run = |log: &std::path::Path| -> serde_json::Value {
+        let output = Command::new(env!("CARGO_BIN_EXE_dmns-audit"))
+            .args(["check", "--format", "sarif"])
+            .arg(log)
+            .output()
+            .expect("it runs");
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    };
+    let logs = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/logs"));
+    let broken = logs.join("broken.log");
+    let before = run(&broken);
+    let driver = &before["runs"][0]["tool"]["driver"];
+    assert!(
+        driver["informationUri"]
+            .as_str()
+            .is_some_and(|uri| uri.contains("://")),
+        "{driver}"
+    );
+    let rules = driver["rules"].as_array().expect("rules");
+    for rule in rules {
+        let help = rule["help"]["text"].as_str().unwrap_or_default();
+        assert!(help.starts_with("Requires: ") && help.len() > 30, "{rule}");
+    }
+    let prints = |sarif: &serde_json::Value| -> Vec<String> {
+        let results = sarif["runs"][0]["results"].as_array().expect("results");
+        let print = |result: &serde_json::Value| result["partialFingerprints"]["record/v1"].clone();
+        let prints = results.iter().map(print);
+        prints
+            .filter_map(|print| print.as_str().map(str::to_owned))
+            .collect()
+    };
+    let results = before["runs"][0]["results"].as_array().expect("results");
+    assert_eq!(prints(&before).len(), results.len());
+    let distinct: std::collections::BTreeSet<_> = prints(&before).into_iter().collect();
+    assert_eq!(distinct.len(), results.len());
+    let folder = tempfile::tempdir().expect("a folder");
+    let grown = folder.path().join("grown.log");
+    let first =
+        "type=USER msg=audit(1630420000.000:1): pid=1 uid=0 auid=0 ses=1 msg='op=x res=success'\n";
+    let text = std::fs::read_to_string(&broken).expect("read");
+    std::fs::write(&grown, first.to_owned() + &text).expect("written");
+    assert_eq!(prints(&run(&grown)), prints(&before));
+}
+
 /// Every field that JSON output has is in docs/reference.
 #[test]
 fn json_fields_are_documented() {

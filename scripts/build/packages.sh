@@ -43,7 +43,9 @@ if [ ! -d "$packages" ]; then
 		lintian --fail-on error --info --allow-root *.changes' sh "$CACHE" "$work" $([ "$version" = "$was" ] || echo pkg.dmns-audit.notest)
 	as_root rm -rf "$work" "$packages"
 	mv "$build.partial" "$packages"
-	ls -td "$CACHE"/packages/[0-9]* | tail -n +7 | while read -r old; do as_root rm -rf "$old"; done
+	# README installs what `newest` leads to.
+	newest=$(readlink "$CACHE/packages/newest" || true)
+	ls -td "$CACHE"/packages/[0-9]* | grep -v "/$newest\$" | tail -n +7 | while read -r old; do as_root rm -rf "$old"; done
 fi
 # What people install, not what a test makes.
 [ "$version" != "$was" ] || [ -n "${DEB_BUILD_OPTIONS:-}" ] || ln -sfn "$(basename "$packages")" "$CACHE/packages/newest"

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 const PAGE: &str = include_str!("../../../docs/reference/check-rules.md");
 
 /// Returns what `rule` requires, and how severe its findings are.
-fn about(rule: Rule) -> Option<(&'static str, &'static str)> {
+pub(super) fn about(rule: Rule) -> Option<(&'static str, &'static str)> {
     PAGE.lines().find_map(|line| {
         let mut cells = line.strip_prefix("| ")?.trim_end_matches(" |").split(" | ");
         let is_it = cells.next()?.split(", ").any(|name| name == rule.name());

@@ -4,12 +4,18 @@
 //!
 //! Results are written as they are found, so that memory does not grow with them.
 
+use super::explain::about;
 use super::finding::{Finding, Rule, Severity};
 use super::{Problem, Reporter, Totals};
+use crate::record::fnv::fnv;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
+
+/// The documents of the package.
+const ABOUT: &str = "file:///usr/share/doc/dmns-audit/docs/reference/check.md";
+const RULES: &str = "file:///usr/share/doc/dmns-audit/docs/reference/check-rules.md";
 
 /// Writes findings to `W`.
 #[derive(Debug)]
@@ -29,15 +35,19 @@ impl<W: Write> Sarif<W> {
         let rules: Vec<Value> = Rule::ALL
             .iter()
             .map(|rule| {
+                let (requires, severity) = about(*rule).unwrap_or_default();
                 json!({
                     "id": rule.name(),
                     "shortDescription": { "text": rule.summary() },
+                    "help": { "text": format!("Requires: {requires}. Severity: {severity}.") },
+                    "helpUri": RULES,
                 })
             })
             .collect();
         let driver = json!({
             "name": "dmns-audit",
             "version": env!("CARGO_PKG_VERSION"),
+            "informationUri": ABOUT,
             "rules": rules,
         });
         write!(
@@ -59,8 +69,13 @@ impl<W: Write> Reporter for Sarif<W> {
         if let Some(help) = &finding.help {
             text.push_str(&format!(". {help}"));
         }
+        // The line moves when a log grows or is rotated, and the record stays.
+        let column = finding.column().to_string();
+        let name_of_rule = finding.rule.name();
+        let parts = [name_of_rule, &column, &finding.line].map(str::as_bytes);
         let object = json!({
-            "ruleId": finding.rule.name(),
+            "ruleId": name_of_rule,
+            "partialFingerprints": { "record/v1": format!("{:016x}", fnv(&parts)) },
             "ruleIndex": Rule::ALL.iter().position(|&rule| rule == finding.rule),
             "level": match finding.severity {
                 Severity::Error => "error",

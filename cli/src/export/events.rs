@@ -4,6 +4,7 @@
 //! where an event has the same text twice, which of them it is: so that a log that is loaded twice counts once.
 
 use crate::record::Head;
+use crate::record::fnv::fnv;
 use dmns_audit_log::line::Stamp;
 
 /// Maximum number of interleaved events of a host.
@@ -65,13 +66,4 @@ impl Events {
             copy: 0,
         }
     }
-}
-
-/// FNV-1a: the same on every machine and in every version, as what is in a table has to be.
-fn fnv(parts: &[&[u8]]) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325u64;
-    for byte in parts.iter().copied().flatten() {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    hash
 }

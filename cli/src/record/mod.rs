@@ -6,12 +6,13 @@
 //! - [`types`]: what its type is.
 //! - [`by_host`]: a table of the objects of all hosts.
 //! - [`call`]: system calls by name.
-//! - [`cgroup`]: which container a control group is of.
+//! - [`cgroup`]: which container or guest a control group is of.
 //! - [`command`]: the command line of a task.
 //! - [`device`]: the number of a device.
 //! - [`selector`]: selects a device by name or number.
 //! - [`enrichment`]: the names that auditd adds.
 //! - [`event`]: distinguishes events and boots.
+//! - [`fnv`]: a hash that is the same everywhere.
 //! - [`form`]: recognises an input without a record.
 //! - [`short`]: recognises the short output of `journalctl`.
 //! - [`loss`]: the losses that a log announces.
@@ -33,6 +34,7 @@ pub mod command;
 pub mod device;
 pub mod enrichment;
 pub mod event;
+pub mod fnv;
 pub mod form;
 pub mod head;
 pub mod host;
