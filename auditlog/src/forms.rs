@@ -60,8 +60,8 @@ pub static OFFERED: [Offered; 2] = [
 ];
 
 impl Form {
-    /// Returns the form of a record with the type `name`, as a log writes it: `NS_INIT`, `UNKNOWN[1397]`
-    /// or `1397`.
+    /// Returns the form of a record with the type `name`, as a log writes it: `NS_INIT`,
+    /// `UNKNOWN[1397]` or `1397`.
     pub fn of(name: &[u8]) -> Self {
         offered(name).map_or(Self::TypePerKind, Self::Offered)
     }
