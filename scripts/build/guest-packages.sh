@@ -25,7 +25,7 @@ second=$("$PROJECT/scripts/in-root.sh" "$root" apt-cache search --names-only '^l
 
 cd "$PROJECT"
 # What the packages of the tool and of the module are made of.
-sources=$(git ls-files --cached --others --exclude-standard Cargo.toml Cargo.lock */Cargo.toml cli/src auditlog/src \
+sources=$(git ls-files --cached --others --exclude-standard Cargo.toml Cargo.lock */Cargo.toml cli/src auditlog/src layout/src \
 	recorder/src contrib tools kmod uapi debian scripts/common.sh \
 	scripts/build/check-kdir.sh scripts/build/dkms.sh scripts/build/packages.sh scripts/build/uts-version.sh)
 kept=$CACHE/guest/dkms-$(echo "$release $version $second" | hash - scripts/build/dkms.sh)

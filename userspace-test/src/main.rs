@@ -29,6 +29,7 @@ mod interactive;
 mod judge;
 mod kind;
 mod live;
+mod mapper;
 mod metrics;
 mod needs;
 mod own;
@@ -41,6 +42,7 @@ mod scenario;
 mod shared;
 mod sys;
 mod tools;
+mod torture;
 mod tsc;
 mod vm;
 

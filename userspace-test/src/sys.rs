@@ -107,6 +107,75 @@ pub(crate) fn ns_owner(ns: &File) -> Result<File> {
     Ok(unsafe { OwnedFd::from_raw_fd(owner as i32) }.into())
 }
 
+/// Calls ioctl(2) of device mapper's control device. `message` is a `struct dm_ioctl` and what follows
+/// it: its size is in it.
+pub(crate) fn device_mapper(control: &File, command: u8, message: &mut [u8]) -> io::Result<()> {
+    /// `_IOWR(DM_IOCTL, 0, struct dm_ioctl)` of linux/dm-ioctl.h.
+    const DM_IOCTL: libc::c_ulong = 0xc138_fd00;
+    const SIZE: std::ops::Range<usize> = 12..16;
+    let size = message.len() as u32;
+    if message.len() < 312 || message[SIZE] != size.to_ne_bytes() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let request = DM_IOCTL | libc::c_ulong::from(command);
+    // SAFETY: The kernel reads and writes as many bytes as the message says, which are in it.
+    done(unsafe { libc::ioctl(control.as_raw_fd(), request as _, message.as_mut_ptr()) }.into())
+        .map(drop)
+}
+
+/// Discards bytes of a block device.
+pub(crate) fn discard(device: &File, from: u64, length: u64) -> io::Result<()> {
+    /// `BLKDISCARD` of linux/fs.h.
+    const BLKDISCARD: libc::c_ulong = 0x1277;
+    let range = [from, length];
+    // SAFETY: The kernel reads two numbers there.
+    done(unsafe { libc::ioctl(device.as_raw_fd(), BLKDISCARD as _, range.as_ptr()) }.into()).map(drop)
+}
+
+/// Sets how many sectors of a block device are read ahead.
+pub(crate) fn set_read_ahead(device: &File, sectors: u32) -> io::Result<()> {
+    /// `BLKRASET` of linux/fs.h.
+    const BLKRASET: libc::c_ulong = 0x1262;
+    let sectors = libc::c_ulong::from(sectors);
+    // SAFETY: It takes a number.
+    done(unsafe { libc::ioctl(device.as_raw_fd(), BLKRASET as _, sectors) }.into()).map(drop)
+}
+
+/// Forgets the pages of a block device.
+pub(crate) fn flush_pages(device: &File) -> io::Result<()> {
+    /// `BLKFLSBUF` of linux/fs.h.
+    const BLKFLSBUF: libc::c_ulong = 0x1261;
+    // SAFETY: It takes nothing.
+    done(unsafe { libc::ioctl(device.as_raw_fd(), BLKFLSBUF as _, 0) }.into()).map(drop)
+}
+
+/// Reads a range of a file by mmap(2). A page that cannot be read is an error, not a signal.
+pub(crate) fn read_mapped(file: &File, from: u64, length: usize) -> io::Result<Vec<u8>> {
+    // SAFETY: It is a new mapping, of which the kernel chooses the place.
+    let mapped = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            length,
+            libc::PROT_READ,
+            libc::MAP_SHARED,
+            file.as_raw_fd(),
+            from as libc::off_t,
+        )
+    };
+    if mapped == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: The range is the mapping.
+    let populated = done(unsafe { libc::madvise(mapped, length, libc::MADV_POPULATE_READ) }.into());
+    let read = populated.map(|_| {
+        // SAFETY: All pages are there, and nobody writes to them.
+        unsafe { std::slice::from_raw_parts(mapped.cast::<u8>(), length) }.to_vec()
+    });
+    // SAFETY: The range is the mapping, and nothing refers to it any more.
+    unsafe { libc::munmap(mapped, length) };
+    read
+}
+
 /// A kind of namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NsKind {

@@ -6,9 +6,13 @@
 
 use super::answer::Layer;
 use super::tool;
+use dmns_audit_layout::SECTOR;
+use dmns_audit_layout::integrity::{self, Integrity, SUPERBLOCK_BYTES, Use};
+use dmns_audit_layout::table::Table;
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// One line of a mapping's table.
@@ -237,6 +241,14 @@ impl Stack {
         all
     }
 
+    /// Reads the superblock of dm-integrity from a sector of `device`.
+    fn superblock(&self, device: &str, sector: u64) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; SUPERBLOCK_BYTES];
+        let file = fs::File::open(self.path(device)?).ok()?;
+        file.read_exact_at(&mut bytes, sector * SECTOR).ok()?;
+        Some(bytes)
+    }
+
     fn read(&self, device: &str, file: &str) -> Option<String> {
         let path = self.root.join("sys/dev/block").join(device).join(file);
         Some(fs::read_to_string(path).ok()?.trim_end().to_owned())
@@ -286,7 +298,8 @@ impl Stack {
         for segment in segments.iter().filter_map(|&at| self.segments.get(at)) {
             let name = self.name(&segment.device);
             let shown = name.clone().unwrap_or_else(|| segment.device.clone());
-            match segment.up(device, sector) {
+            let superblock = |device: &str, sector| self.superblock(device, sector);
+            match segment.up(device, sector, &superblock) {
                 Place::Sector(by, of_segment, remark) if of_segment < segment.length => {
                     above.up.push(Up {
                         layer: Layer {
@@ -433,12 +446,23 @@ impl Segment {
         self.arguments.iter().find_map(of)
     }
 
-    /// Returns where `sector` of `lower` is.
-    fn up(&self, lower: &str, sector: u64) -> Place {
-        self.find(lower, sector).unwrap_or(Place::Outside)
+    /// Returns where `sector` of `lower` is. `superblock` reads that of dm-integrity.
+    fn up(
+        &self,
+        lower: &str,
+        sector: u64,
+        superblock: &dyn Fn(&str, u64) -> Option<Vec<u8>>,
+    ) -> Place {
+        self.find(lower, sector, superblock)
+            .unwrap_or(Place::Outside)
     }
 
-    fn find(&self, lower: &str, sector: u64) -> Option<Place> {
+    fn find(
+        &self,
+        lower: &str,
+        sector: u64,
+        superblock: &dyn Fn(&str, u64) -> Option<Vec<u8>>,
+    ) -> Option<Place> {
         let by = || self.target.clone();
         let is = |at: usize| self.argument(at) == lower;
         Some(match self.target.as_str() {
@@ -469,7 +493,7 @@ impl Segment {
             "striped" => self.striped(lower, sector)?,
             "mirror" => self.mirror(lower, sector)?,
             "raid" => self.raid(lower, sector)?,
-            "integrity" => self.integrity(lower, sector)?,
+            "integrity" => self.integrity(lower, sector, superblock)?,
             "snapshot-origin" | "snapshot-merge" if is(0) => Place::Sector(by(), sector, None),
             "snapshot" if is(0) => Place::Sector(
                 "snapshot".to_owned(),
@@ -570,42 +594,37 @@ impl Segment {
         Some((leg, of(at(leg)?)?))
     }
 
-    /// C: `get_data_sector()`, `get_area_and_offset()`: `DEV START TAG MODE COUNT OPTION...`. Superblock, journal, then runs
-    /// of tags and data.
-    fn integrity(&self, lower: &str, sector: u64) -> Option<Place> {
-        if self.argument(0) != lower {
-            return Some(Place::Own("tags and journal".to_owned()));
+    /// By the model of dm-integrity's format. `superblock` reads it, where the table does not have all.
+    fn integrity(
+        &self,
+        lower: &str,
+        sector: u64,
+        superblock: &dyn Fn(&str, u64) -> Option<Vec<u8>>,
+    ) -> Option<Place> {
+        let table = Table {
+            start: self.start,
+            length: self.length,
+            target: self.target.clone(),
+            arguments: self.arguments.clone(),
+        };
+        let on = match self.argument(0) == lower {
+            true => integrity::On::Data,
+            false => integrity::On::Metadata,
+        };
+        let layout = Integrity::new(&table, None).or_else(|unknown| {
+            let metadata = table.option("meta_device").unwrap_or(table.argument(0));
+            let bytes = superblock(metadata, self.number(1).unwrap_or(0)).ok_or(unknown)?;
+            Integrity::new(&table, Some(&bytes))
+        });
+        let own = |what: &str| Some(Place::Own(what.to_owned()));
+        match layout.map(|layout| layout.at(on, sector * SECTOR)) {
+            Ok(Use::Data(sector)) => Some(Place::Sector("integrity".to_owned(), sector, None)),
+            Ok(Use::Tag(_) | Use::Padding) => own("tags"),
+            Ok(Use::Journal) => own("journal"),
+            Ok(Use::Superblock) => own("superblock"),
+            Ok(Use::Outside) => None,
+            Err(unknown) => Some(Place::Own(format!("data, tags or journal ({unknown})"))),
         }
-        let by = "integrity".to_owned();
-        let of = sector.checked_sub(self.number(1)?)?;
-        if self.arguments.iter().any(|a| a.starts_with("meta_device:")) {
-            return Some(Place::Sector(by, of, None));
-        }
-        let per_block = self.option("block_size").unwrap_or(512) / 512;
-        let Some(of) = of.checked_sub(8) else {
-            return Some(Place::Own("superblock".to_owned()));
-        };
-        if self.argument(3) == "I" {
-            return Some(Place::Sector(by, of, None));
-        }
-        let unknown = "data, tags or journal; the table does not have the layout";
-        let has = |name: &str| self.arguments.iter().any(|a| a == name);
-        let (Some(journal), true) = (self.option("journal_sectors"), has("fix_padding")) else {
-            return Some(Place::Own(unknown.to_owned()));
-        };
-        let Some(of) = of.checked_sub(journal) else {
-            return Some(Place::Own("journal".to_owned()));
-        };
-        let run = self.option("interleave_sectors").unwrap_or(32768).max(1);
-        let Some(tag) = self.number(2) else {
-            return Some(Place::Own(unknown.to_owned()));
-        };
-        let tags = (tag * run / per_block.max(1)).div_ceil(4096) * 8;
-        let (number, of) = (of / (tags + run), of % (tags + run));
-        Some(match of.checked_sub(tags) {
-            Some(of) => Place::Sector(by, number * run + of, None),
-            None => Place::Own("tags".to_owned()),
-        })
     }
 }
 
@@ -621,10 +640,11 @@ mod tests {
         r1: 0 8192 raid raid1 3 0 region_size 1024 2 253:10 253:11 253:12 253:13\n\
         r5: 0 8192 raid raid5_ls 3 128 region_size 1024 3 253:14 253:15 253:16 253:17 253:18 253:19\n\
         ver: 0 800 verity 1 7:5 7:5 4096 4096 100 101 sha256 aa bb\n\
-        it: 0 16384 integrity 7:6 0 32 J 5 journal_sectors:256 interleave_sectors:32768 buffer_sectors:128 \
+        it: 0 16384 integrity 7:6 0 32 J 6 interleave_sectors:32768 buffer_sectors:128 journal_sectors:264 \
         journal_watermark:50 fix_padding internal_hash:sha256\n\
-        leg: 0 8192 integrity 7:7 0 4 J 2 meta_device:7:8 internal_hash:crc32c\n\
-        inline: 0 8192 integrity 253:9 0 32 I 2 block_size:4096 internal_hash:sha256\n\
+        leg: 0 8192 integrity 7:7 0 4 J 5 meta_device:7:8 interleave_sectors:1 buffer_sectors:128 \
+        journal_sectors:352 internal_hash:crc32c\n\
+        inline: 0 8192 integrity 253:9 0 32 I 3 block_size:4096 buffer_sectors:128 internal_hash:sha256\n\
         snap: 0 8192 snapshot 7:9 7:10 P 8\n\
         pool: 0 8192 thin-pool 7:11 7:12 128 0\n";
 
@@ -679,7 +699,8 @@ mod tests {
         assert_eq!(above("7:5", 799), ["ver 799 by verity"]);
         assert_eq!(above("7:5", 808), ["tree of hashes of ver"]);
         assert_eq!(above("7:7", 9), ["leg 9 by integrity"]);
-        assert_eq!(above("7:8", 9), ["tags and journal of leg"]);
+        assert_eq!(above("7:8", 9), ["journal of leg"]);
+        assert_eq!(above("7:8", 360), ["tags of leg"]);
         assert_eq!(above("253:9", 808), ["inline 800 by integrity"]);
         assert_eq!(above("7:9", 4), ["snap 4 by snapshot"]);
         assert!(above("7:10", 4)[0].starts_with("copied chunk"));
@@ -690,11 +711,11 @@ mod tests {
         assert_eq!(above("7:99", 4), [""; 0]);
     }
 
-    /// The layout by `userspace-test/guest/integrity-offset`: 8 + 256 + 2048 sectors precede the data.
+    /// 8 + 264 + 2048 sectors precede the data.
     #[test]
     fn interleaved_data_of_integrity_is_found() {
-        assert_eq!(above("7:6", 2312 + 77), ["it 77 by integrity"]);
-        assert_eq!(above("7:6", 2311), ["tags of it"]);
+        assert_eq!(above("7:6", 2320 + 77), ["it 77 by integrity"]);
+        assert_eq!(above("7:6", 2319), ["tags of it"]);
         assert_eq!(above("7:6", 100), ["journal of it"]);
         assert_eq!(above("7:6", 7), ["superblock of it"]);
     }

@@ -9,32 +9,32 @@ const PATH: &str = "/sys/kernel/security/dmns_audit/counters";
 
 /// The table.
 #[derive(Debug)]
-pub(super) struct Counters {
+pub(crate) struct Counters {
     /// The names of the columns with counts.
-    pub(super) columns: Vec<String>,
+    pub(crate) columns: Vec<String>,
     /// A row for each type.
-    pub(super) rows: Vec<Row>,
+    pub(crate) rows: Vec<Row>,
 }
 
 /// The outcomes of the records of one type.
 #[derive(Debug)]
-pub(super) struct Row {
+pub(crate) struct Row {
     /// The name of the type.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Its number.
-    pub(super) number: u32,
+    pub(crate) number: u32,
     /// A count for each column.
-    pub(super) counts: Vec<u64>,
+    pub(crate) counts: Vec<u64>,
 }
 
 impl Counters {
     /// Reads the counters of the module that is loaded.
-    pub(super) fn read() -> Result<Self> {
+    pub(crate) fn read() -> Result<Self> {
         Self::parse(&fs::read_to_string(PATH).context(PATH)?).context(PATH)
     }
 
     /// Reads a table.
-    pub(super) fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let mut lines = text.lines();
         let mut columns = lines.next().unwrap_or_default().split_whitespace();
         ensure!(
@@ -61,7 +61,7 @@ impl Counters {
     }
 
     /// Returns the sum of a column.
-    pub(super) fn sum(&self, column: usize) -> u64 {
+    pub(crate) fn sum(&self, column: usize) -> u64 {
         self.rows.iter().map(|row| row.counts[column]).sum()
     }
 }

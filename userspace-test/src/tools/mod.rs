@@ -8,8 +8,9 @@
 
 mod bench;
 mod check_counters;
+pub(crate) mod corrupt;
 mod corrupt_bytes;
-mod counters;
+pub(crate) mod counters;
 mod evade_info;
 mod faults;
 mod fill_backlog;
@@ -20,6 +21,7 @@ mod probes;
 mod records;
 
 use crate::attack;
+use crate::torture::{geometries, rounds};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::path::Path;
@@ -60,6 +62,13 @@ enum Tool {
     /// The kernel lets who fills the backlog wait for room after each message. A program for each
     /// message (auditctl -m) takes longer than kauditd to drop one, where the kernel is slow.
     FillBacklog,
+    /// Corrupt a sector of a mapping: invert a byte of its data, its tag or its hash, where the
+    /// devices below keep it.
+    ///
+    /// The mapping is active. dm-integrity, dm-verity, dm-crypt and linear are followed down to a
+    /// device that is no mapping. A layout that is not known is an error. The kernel keeps tags,
+    /// hashes and journals in memory: close the mapping and open it again where these are corrupted.
+    Corrupt(corrupt::Corrupt),
     /// Invert bytes of a file, and wait until they are stored.
     CorruptBytes(corrupt_bytes::CorruptBytes),
     /// Do random system calls on namespaces, and corrupt small mappings at random.
@@ -69,8 +78,18 @@ enum Tool {
     /// many calls there were. The ideas are syzkaller's (sys/linux/namespaces.txt, io_uring.txt,
     /// fs_mount.txt).
     Fuzz(fuzz::Fuzz),
+    /// Compare where random devices of dm-integrity keep data and tags with the model.
+    ///
+    /// Formats each, writes a pattern through it, closes it, and looks for the pattern below. The same
+    /// seed gives the same devices. Prints how often each option was covered.
+    Geometries(geometries::Geometries),
     /// Print ids of namespaces, and compare records with the kernel's own probes.
     Namespaces(namespaces::Namespaces),
+    /// Corrupt random devices of dm-integrity, and compare all that follows with a model.
+    ///
+    /// The model predicts what each read returns, and which records come. The same seed gives the same
+    /// devices and steps. Prints what was covered, or the steps of the device that differs.
+    Torture(rounds::Torture),
     /// Copy a module as if it were built for another build of the kernel.
     OtherBuild(other_build::OtherBuild),
 }
@@ -113,9 +132,12 @@ fn run(tool: Tool) -> Result<ExitCode> {
         Tool::EvadeInfo(options) => evade_info::run(&options),
         Tool::Faults(options) => faults::run(&options),
         Tool::FillBacklog => fill_backlog::run(),
+        Tool::Corrupt(options) => corrupt::run(&options),
         Tool::CorruptBytes(options) => corrupt_bytes::run(&options),
         Tool::Fuzz(options) => fuzz::run(&options),
+        Tool::Geometries(options) => geometries::run(&options),
         Tool::Namespaces(options) => namespaces::run(&options),
+        Tool::Torture(options) => rounds::run(&options),
         Tool::OtherBuild(options) => other_build::run(&options),
     }
 }

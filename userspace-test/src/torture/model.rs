@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! What dm-integrity returns and records: predicted from the options, the data and the damage.
+//!
+//! Source: drivers/md/dm-integrity.c. A read is verified in pieces: the bios that device mapper
+//! makes of it. The first corrupt block of a piece ends it, with a record (`integrity_recheck()`,
+//! `dm_integrity_inline_recheck()`).
+
+use super::geometry::Geometry;
+use super::log::Record;
+use super::pattern::crc32c;
+use nix::libc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+/// What is corrupted of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    Data,
+    Tag,
+}
+
+/// What a step must return and record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Prediction {
+    /// The number of the error, if it fails.
+    pub(super) error: Option<i32>,
+    /// Each of these comes so often.
+    pub(super) exact: Vec<Record>,
+    /// Only these come in addition, in any number up to `at_most`.
+    pub(super) among: BTreeSet<Record>,
+    /// At least so many of `among` come.
+    pub(super) at_least: usize,
+    /// At most so many of `among` come.
+    pub(super) at_most: usize,
+}
+
+impl Prediction {
+    /// Returns how the records differ from those predicted.
+    pub(super) fn compare(&self, records: &[Record]) -> Vec<String> {
+        let mut differences = Vec::new();
+        let mut left = records.to_vec();
+        for expected in &self.exact {
+            match left.iter().position(|record| record == expected) {
+                Some(at) => drop(left.remove(at)),
+                None => differences.push(format!("predicted, not recorded: {expected}")),
+            }
+        }
+        let before = left.len();
+        left.retain(|record| !self.among.contains(record));
+        let among = before - left.len();
+        if among < self.at_least {
+            let some = self.among.iter().next();
+            let some = some.map_or("nothing".to_owned(), ToString::to_string);
+            differences.push(format!(
+                "predicted, not recorded: {} of {} such as {some}",
+                self.at_least - among,
+                self.among.len()
+            ));
+        }
+        if among > self.at_most {
+            differences.push(format!(
+                "{among} records of corrupt blocks, at most {} were predicted",
+                self.at_most
+            ));
+        }
+        differences.extend(left.iter().map(|record| format!("recorded, not predicted: {record}")));
+        differences
+    }
+}
+
+/// A device of dm-integrity: its options, what was written, and what is corrupted.
+#[derive(Clone, Debug)]
+pub(super) struct Model {
+    geometry: Geometry,
+    /// Sectors.
+    pub(super) length: u64,
+    /// The number that records of reads have.
+    read_dev: String,
+    /// The number that other records have.
+    dev: String,
+    /// The data, by byte.
+    content: Vec<u8>,
+    /// The salt of the superblock, if hashes have it.
+    pub(super) salt: Vec<u8>,
+    /// Bits that are inverted, by block, part and byte of it.
+    flips: BTreeMap<(u64, Part, u64), u8>,
+    /// Blocks that were discarded, and not written since.
+    discarded: BTreeSet<u64>,
+    /// The error that all I/O has.
+    pub(super) failed: Option<i32>,
+    /// Records of reads since the table was loaded: the kernel counts them too.
+    pub(super) mismatches: u64,
+}
+
+impl Model {
+    /// Returns a device on which zeros were written.
+    pub(super) fn new(geometry: &Geometry, length: u64, dev: String, below: String) -> Self {
+        Self {
+            geometry: geometry.clone(),
+            length,
+            read_dev: match geometry.mode {
+                // The bio is sent to the device below before it is verified. C:
+                // `dm_integrity_map_inline()`.
+                'I' => below,
+                _ => dev.clone(),
+            },
+            dev,
+            content: vec![0; length as usize * 512],
+            salt: Vec::new(),
+            flips: BTreeMap::new(),
+            discarded: BTreeSet::new(),
+            failed: None,
+            mismatches: 0,
+        }
+    }
+
+    /// Returns the sectors of a block.
+    pub(super) fn block(&self) -> u64 {
+        1 << self.geometry.log2_sectors_per_block
+    }
+
+    /// Returns the number of the mapping.
+    pub(super) fn number(&self) -> &str {
+        &self.dev
+    }
+
+    /// Returns the bytes of a tag.
+    pub(super) fn tag_size(&self) -> u64 {
+        self.geometry.tag_size
+    }
+
+    fn bytes(&self, sectors: Range<u64>) -> Range<usize> {
+        sectors.start as usize * 512..sectors.end as usize * 512
+    }
+
+    /// Returns the bytes of sectors.
+    pub(super) fn content(&self, sectors: Range<u64>) -> &[u8] {
+        &self.content[self.bytes(sectors)]
+    }
+
+    /// Returns whether the bytes of sectors are known: those of discarded blocks are not.
+    pub(super) fn is_known(&self, sectors: Range<u64>) -> bool {
+        let block = self.block();
+        let mut blocks = sectors.start / block..sectors.end.div_ceil(block);
+        !blocks.any(|block| self.discarded.contains(&block))
+    }
+
+    /// Notes that whole blocks were written: they are good again.
+    pub(super) fn write(&mut self, sector: u64, bytes: &[u8]) {
+        let sectors = sector..sector + bytes.len() as u64 / 512;
+        let range = self.bytes(sectors.clone());
+        self.content[range].copy_from_slice(bytes);
+        for block in sectors.start / self.block()..sectors.end / self.block() {
+            self.mend(block);
+            self.discarded.remove(&block);
+        }
+    }
+
+    /// Notes that whole blocks were discarded. Their tag is the filler, which fits all data. C:
+    /// `integrity_metadata()`, `dm_integrity_rw_tag()`.
+    pub(super) fn discard(&mut self, sectors: Range<u64>) {
+        for block in sectors.start / self.block()..sectors.end / self.block() {
+            self.mend(block);
+            self.discarded.insert(block);
+        }
+    }
+
+    fn mend(&mut self, block: u64) {
+        self.flips.retain(|(of, _, _), _| *of != block);
+    }
+
+    /// Inverts bits below.
+    pub(super) fn flip(&mut self, sector: u64, part: Part, byte: u64, mask: u8) {
+        let block = sector / self.block();
+        let key = (block, part, byte);
+        let flipped = self.flips.remove(&key).unwrap_or(0) ^ mask;
+        if flipped != 0 {
+            self.flips.insert(key, flipped);
+        }
+    }
+
+    /// Returns whether the data of a block does not fit its tag.
+    pub(super) fn is_bad(&self, block: u64) -> bool {
+        let flips = || self.flips.range((block, Part::Data, 0)..=(block, Part::Tag, u64::MAX));
+        let tag_flips = flips().filter(|((_, part, byte), _)| {
+            // Inline mode compares no more than the hash has. C: `dm_integrity_check()`.
+            *part == Part::Tag && (self.geometry.mode != 'I' || *byte < self.geometry.hash.digest)
+        });
+        if self.discarded.contains(&block) {
+            // The data is not looked at while the tag is the filler.
+            return tag_flips.count() > 0;
+        }
+        let has_data_flips = flips().any(|((_, part, _), _)| *part == Part::Data);
+        if self.geometry.hash.name != "crc32c" {
+            return has_data_flips || tag_flips.count() > 0;
+        }
+        // It is linear: some damage of data and tag fits.
+        let sectors = block * self.block()..(block + 1) * self.block();
+        let good = self.content(sectors.clone());
+        let mut data = good.to_vec();
+        for ((_, part, byte), mask) in flips() {
+            if *part == Part::Data {
+                data[*byte as usize] ^= mask;
+            }
+        }
+        let tag = |data: &[u8]| {
+            let mut tag = crc32c(&[&self.salt, &sectors.start.to_le_bytes(), data]).to_vec();
+            tag.resize(self.geometry.tag_size as usize, 0);
+            tag
+        };
+        let mut stored = tag(good);
+        for ((_, _, byte), mask) in tag_flips {
+            stored[*byte as usize] ^= mask;
+        }
+        stored != tag(&data)
+    }
+
+    /// Returns the blocks that are bad.
+    pub(super) fn bad_blocks(&self) -> BTreeSet<u64> {
+        let blocks: BTreeSet<_> = self.flips.keys().map(|(block, _, _)| *block).collect();
+        blocks.into_iter().filter(|block| self.is_bad(*block)).collect()
+    }
+
+    fn record(&self, ty: &str, op: &str, dev: &str) -> Record {
+        Record {
+            ty: ty.to_owned(),
+            module: "integrity".to_owned(),
+            op: op.to_owned(),
+            dev: dev.to_owned(),
+            sector: String::new(),
+            error: String::new(),
+            res: "1".to_owned(),
+        }
+    }
+
+    /// Returns the record of a block that a read finds bad.
+    fn violation(&self, block: u64) -> Record {
+        Record {
+            sector: (block * self.block()).to_string(),
+            res: "0".to_owned(),
+            ..self.record("DM_EVENT", "integrity-checksum", &self.read_dev)
+        }
+    }
+
+    /// Returns the record of an event of the target: it has no sector. C: `dm_audit_log_target()`.
+    pub(super) fn event(&self, op: &str) -> Record {
+        Record {
+            sector: "?".to_owned(),
+            res: "0".to_owned(),
+            ..self.record("DM_EVENT", op, &self.dev)
+        }
+    }
+
+    /// Returns the record of a constructor, which fails with `error` if there is one.
+    pub(super) fn constructor(&self, error: Option<&str>) -> Record {
+        Record {
+            error: error.unwrap_or("success").to_owned(),
+            res: if error.is_some() { "0" } else { "1" }.to_owned(),
+            ..self.record("DM_CTRL", "ctr", &self.dev)
+        }
+    }
+
+    /// Returns the record of a destructor.
+    pub(super) fn destructor(&self) -> Record {
+        Record {
+            error: "success".to_owned(),
+            ..self.record("DM_CTRL", "dtr", &self.dev)
+        }
+    }
+
+    /// Returns the pieces of a read. C: `dm_set_target_max_io_len()` with the sectors of a run.
+    fn pieces(&self, sectors: Range<u64>) -> Vec<Range<u64>> {
+        if self.geometry.mode == 'I' || self.geometry.has_metadata_device {
+            return vec![sectors];
+        }
+        let run = 1 << self.geometry.format().log2_interleave_sectors();
+        let mut pieces = Vec::new();
+        let mut begin = sectors.start;
+        while begin < sectors.end {
+            let end = ((begin / run + 1) * run).min(sectors.end);
+            pieces.push(begin..end);
+            begin = end;
+        }
+        pieces
+    }
+
+    /// Predicts a direct read of whole blocks: the first bad block of each piece has a record.
+    pub(super) fn read(&self, sectors: Range<u64>) -> Prediction {
+        if self.failed.is_some() {
+            return Prediction {
+                error: self.failed,
+                ..Prediction::default()
+            };
+        }
+        let mut exact = Vec::new();
+        for piece in self.pieces(sectors) {
+            let mut blocks = piece.start / self.block()..piece.end / self.block();
+            let bad = blocks.find(|block| self.is_bad(*block));
+            exact.extend(bad.map(|block| self.violation(block)));
+        }
+        Prediction {
+            error: (!exact.is_empty()).then_some(libc::EILSEQ),
+            exact,
+            ..Prediction::default()
+        }
+    }
+
+    /// Predicts a read through the page cache, of sectors of which `ahead` more are read ahead.
+    ///
+    /// The kernel chooses the bios: whole pages, more where it reads ahead, single blocks where it
+    /// tries a page that failed again. So each bad block of the pages, and of those ahead, may have
+    /// records. There is one at least if a page of the range has a bad block.
+    pub(super) fn read_cached(&self, sectors: Range<u64>, ahead: u64, error: i32) -> Prediction {
+        if self.failed.is_some() {
+            return Prediction {
+                error: Some(error),
+                ..Prediction::default()
+            };
+        }
+        let (begin, end) = (sectors.start / 8 * 8, sectors.end.next_multiple_of(8));
+        let bad = self.bad_blocks();
+        let within = |end: u64| {
+            let block = self.block();
+            bad.iter()
+                .copied()
+                .filter(move |bad| (bad + 1) * block > begin && bad * block < end)
+        };
+        let fails = within(end).count() > 0;
+        let among: BTreeSet<_> = within(end + ahead).map(|bad| self.violation(bad)).collect();
+        Prediction {
+            error: fails.then_some(error),
+            at_least: usize::from(fails),
+            // A page is read ahead once and read once, and each of its blocks once more.
+            at_most: among.len() * 3,
+            among,
+            ..Prediction::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fastrand::Rng;
+
+    fn model(change: impl FnOnce(&mut Geometry)) -> Model {
+        let mut geometry = Geometry::random(&mut Rng::with_seed(1), false);
+        geometry.mode = 'J';
+        geometry.hash = super::super::geometry::HASHES[2];
+        geometry.tag_size = 32;
+        geometry.log2_sectors_per_block = 1;
+        geometry.interleave_sectors = Some(64);
+        geometry.has_metadata_device = false;
+        change(&mut geometry);
+        Model::new(&geometry, 1024, "253:3".to_owned(), "253:2".to_owned())
+    }
+
+    fn sectors(prediction: &Prediction) -> Vec<&str> {
+        prediction.exact.iter().map(|record| record.sector.as_str()).collect()
+    }
+
+    /// Runs of 64 sectors: each piece has the record of its first bad block.
+    #[test]
+    fn each_piece_has_one_record() {
+        let mut model = model(|_| {});
+        for sector in [11, 30, 70] {
+            model.flip(sector, Part::Data, 5, 1);
+        }
+        assert_eq!(sectors(&model.read(0..10)), [""; 0]);
+        assert_eq!(model.read(0..10).error, None);
+        assert_eq!(sectors(&model.read(0..128)), ["10", "70"]);
+        assert_eq!(sectors(&model.read(12..64)), ["30"]);
+        assert_eq!(model.read(12..64).error, Some(libc::EILSEQ));
+        model.flip(30, Part::Data, 5, 1);
+        assert_eq!(model.read(12..64).error, None);
+        model.write(10, &[7; 1024]);
+        assert_eq!(sectors(&model.read(0..128)), ["70"]);
+    }
+
+    #[test]
+    fn inline_mode_names_the_device_below() {
+        let mut model = model(|geometry| {
+            geometry.mode = 'I';
+            geometry.tag_size = 40;
+        });
+        model.flip(8, Part::Tag, 39, 1);
+        assert_eq!(model.read(0..1024).error, None, "behind the hash");
+        model.flip(8, Part::Tag, 31, 1);
+        model.flip(100, Part::Data, 0, 1);
+        assert_eq!(sectors(&model.read(0..1024)), ["8"], "it is one piece");
+        assert_eq!(model.read(0..1024).exact[0].dev, "253:2");
+    }
+
+    #[test]
+    fn a_discarded_block_has_a_tag_that_fits() {
+        let mut model = model(|_| {});
+        model.flip(8, Part::Tag, 0, 1);
+        model.discard(8..12);
+        assert_eq!(model.read(0..16).error, None);
+        assert!(!model.is_known(0..16));
+        assert!(model.is_known(12..16));
+        model.flip(8, Part::Data, 0, 1);
+        assert_eq!(model.read(0..16).error, None);
+        model.flip(8, Part::Tag, 0, 1);
+        assert_eq!(sectors(&model.read(0..16)), ["8"]);
+    }
+
+    /// Tag and data with the same difference: crc32c is linear.
+    #[test]
+    fn a_tag_of_crc32c_may_fit_by_chance() {
+        let mut model = model(|geometry| {
+            geometry.hash = super::super::geometry::HASHES[0];
+            geometry.tag_size = 4;
+        });
+        let tag = |data: &[u8]| crc32c(&[&8_u64.to_le_bytes(), data]);
+        let mut data = vec![0; 1024];
+        let good = tag(&data);
+        data[3] ^= 4;
+        let other = tag(&data);
+        model.flip(8, Part::Data, 3, 4);
+        assert!(model.is_bad(4));
+        for byte in 0..4 {
+            model.flip(8, Part::Tag, byte as u64, good[byte] ^ other[byte]);
+        }
+        assert!(!model.is_bad(4));
+    }
+
+    #[test]
+    fn records_are_compared() {
+        let mut model = model(|_| {});
+        model.flip(10, Part::Data, 5, 1);
+        let exact = model.read(10..12);
+        assert!(exact.compare(&exact.exact).is_empty());
+        assert_eq!(exact.compare(&[]).len(), 1);
+        let twice = [exact.exact[0].clone(), exact.exact[0].clone()];
+        assert_eq!(exact.compare(&twice).len(), 1);
+        let cached = model.read_cached(0..1, 0, libc::EIO);
+        assert_eq!((cached.error, cached.at_least), (None, 0));
+        assert_eq!(cached.compare(&exact.exact).len(), 1);
+        let cached = model.read_cached(0..1, 8, libc::EIO);
+        assert_eq!((cached.error, cached.at_least), (None, 0));
+        assert!(cached.compare(&exact.exact).is_empty());
+        let cached = model.read_cached(15..16, 0, libc::EIO);
+        assert_eq!((cached.error, cached.at_least), (Some(libc::EIO), 1));
+        assert_eq!(cached.compare(&[]).len(), 1);
+        assert!(cached.compare(&twice).is_empty());
+    }
+}
