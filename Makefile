@@ -6,7 +6,7 @@
 DMNS_TEST := scripts/dmns-test.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-long test-libvirt test-runtimes test-files test-packages test-fleet test-arm64 test-debug test-intree test-all soak bench vm module prepare packages fuzz man update clean
+.PHONY: help demo check test test-long test-libvirt test-runtimes test-files test-packages test-fleet test-arm64 test-debug test-intree torture test-all soak bench vm module prepare packages fuzz man update clean
 
 help: ## Say what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || \
@@ -73,7 +73,14 @@ test-intree: ## The kernels with the patches of docs/upstream, without the modul
 test-fleet: ## The views of contrib/clickhouse/ against the reports, in ClickHouse's embedded engine (180 MB)
 	@scripts/test/fleet.sh
 
-test-all: test test-long test-libvirt test-runtimes test-files test-packages test-fleet test-arm64 test-debug test-intree ## All tests, also those that need a larger guest or a debug kernel
+MINUTES := 4
+SEED := 1
+
+torture: ## Random devices with random damage, every record predicted: by the module, then by dm-audit.c (MINUTES=4, SEED=1)
+	@$(DMNS_TEST) torture --seed $(SEED) --minutes $(MINUTES)
+	@$(DMNS_TEST) --no-module torture --seed $(SEED) --minutes $(MINUTES)
+
+test-all: test test-long test-libvirt test-runtimes test-files test-packages test-fleet test-arm64 test-debug test-intree torture ## All tests, also those that need a larger guest or a debug kernel
 
 CYCLES := 1000
 SECONDS_OF_FUZZ := 3600

@@ -122,7 +122,8 @@ impl Syntax {
             Self::Quoted => value
                 .strip_prefix('\'')
                 .and_then(|rest| rest.strip_suffix('\''))
-                .is_some_and(|text| !text.contains('\'')),
+                // The kernel does not escape one within a word.
+                .is_some_and(|text| !text.contains("' ") && !text.ends_with('\'')),
             Self::OldNamespace => value == "(none)" || signed(value),
             Self::Result => matches!(value, "0" | "1"),
             Self::Success => value == "1",

@@ -8,7 +8,7 @@
 
 use crate::masks::{WIDTH, block, mask};
 use core::ops::Range;
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr_iter, memrchr};
 
 /// Separates the record from the names that auditd adds to it (`log_format = ENRICHED`).
 const ENRICHMENT: char = '\x1d';
@@ -235,9 +235,7 @@ impl Places<'_> {
         };
         let quoted = match text.get(from) {
             Some(b'"') => Some(self.signs.next(text, from + 1, |signs| signs.quotes)),
-            Some(b'\'') if self.single => {
-                memchr(b'\'', &text[from + 1..]).map(|length| from + 1 + length)
-            }
+            Some(b'\'') if self.single => apostrophe(text, from + 1),
             _ => None,
         };
         let quoted = quoted.filter(|end| *end < text.len());
@@ -248,6 +246,16 @@ impl Places<'_> {
         let value = from..self.at;
         Place { name, value }
     }
+}
+
+/// Returns the apostrophe that ends a value which begins at `from`.
+///
+/// The kernel does not escape one within, as in `error_msg='Tag size doesn't match the information in
+/// superblock'`. The one at the end has a space or nothing behind it. If there is none, it is the first.
+fn apostrophe(text: &[u8], from: usize) -> Option<usize> {
+    let mut all = memchr_iter(b'\'', text.get(from..)?).map(move |length| from + length);
+    let ends = |at: &usize| matches!(text.get(at + 1), None | Some(b' '));
+    all.clone().find(ends).or_else(|| all.next())
 }
 
 impl Iterator for Places<'_> {
@@ -334,7 +342,14 @@ mod tests {
             };
             let quote = rest[from..].chars().next();
             let quote = quote.filter(|&c| c == '"' || (single && c == '\''));
-            let quoted = quote.and_then(|quote| rest[from + 1..].find(quote));
+            let quoted = quote.and_then(|quote| {
+                let text = &rest[from + 1..];
+                let mut ends = text.match_indices(quote);
+                let last = ends.clone().find(|(at, _)| {
+                    quote == '"' || matches!(text[at + 1..].chars().next(), None | Some(' '))
+                });
+                last.or_else(|| ends.next()).map(|(at, _)| at)
+            });
             let word = rest[from..]
                 .find(' ')
                 .map_or(rest.len(), |length| from + length);
@@ -342,6 +357,16 @@ mod tests {
             all.push((name, &rest[from..end]));
             rest = &rest[end..];
         }
+    }
+
+    #[test]
+    fn an_apostrophe_within_a_value_does_not_end_it() {
+        let line = "type=DM_CTRL msg=audit(1.002:3): module=integrity dev=253:2 \
+                    error_msg='Tag size doesn't match the information in superblock' res=0";
+        let line = Line::parse(line).expect("a record");
+        let error = "'Tag size doesn't match the information in superblock'";
+        assert_eq!(line.field("error_msg"), Some(error));
+        assert_eq!(line.field("res"), Some("0"));
     }
 
     #[test]

@@ -81,12 +81,7 @@ pub enum Below {
 /// # Errors
 ///
 /// Fails if the target or its layout is not known, or has nothing of this kind.
-pub fn below(
-    table: &Table,
-    sector: u64,
-    what: What,
-    reader: &mut dyn Reader,
-) -> Result<Below> {
+pub fn below(table: &Table, sector: u64, what: What, reader: &mut dyn Reader) -> Result<Below> {
     let of = sector
         .checked_sub(table.start)
         .filter(|of| *of < table.length)

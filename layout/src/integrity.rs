@@ -270,7 +270,11 @@ impl Integrity {
         let log2_interleave_sectors = match number("interleave_sectors")? {
             _ if has_metadata_device || mode == 'I' => 0,
             Some(sectors) => power_of_two("interleave_sectors", sectors)?,
-            None => return Err(Unknown::new("integrity: the table has no interleave_sectors")),
+            None => {
+                return Err(Unknown::new(
+                    "integrity: the table has no interleave_sectors",
+                ));
+            }
         };
         if let Some(superblock) = &superblock {
             agrees("the tag size", u64::from(superblock.tag_size) == tag_size)?;
@@ -580,7 +584,9 @@ fn metadata_run(
     fixed_padding: bool,
 ) -> Result<u64> {
     if log2_interleave_sectors < 3 || log2_interleave_sectors > 31 {
-        return Err(Unknown::new("integrity: interleave_sectors is not 8 to 2^31"));
+        return Err(Unknown::new(
+            "integrity: interleave_sectors is not 8 to 2^31",
+        ));
     }
     // C: METADATA_PADDING_SECTORS is 8: of sectors, or by mistake a power of two of them.
     let padding = match fixed_padding {
@@ -601,7 +607,7 @@ fn power_of_two(name: &str, value: u64) -> Result<u8> {
     }
 }
 
-/// The options by which the kernel formats a device whose superblock is zero.
+/// The options by which the kernel formats a device with zeros in place of a superblock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Format {
     /// `J`, `B`, `D` or `I`.
@@ -639,7 +645,9 @@ impl Format {
         let section = Section::new(self.tag_size, self.log2_sectors_per_block, self.has_mac);
         // C: DEFAULT_MAX_JOURNAL_SECTORS, DEFAULT_JOURNAL_SIZE_FACTOR.
         let default = || (self.data_sectors >> 7).min(131_072);
-        let journal = self.journal_sectors.map_or_else(default, |sectors| sectors.max(1));
+        let journal = self
+            .journal_sectors
+            .map_or_else(default, |sectors| sectors.max(1));
         let wanted = match self.mode {
             'I' => 0,
             _ => (journal / section.sectors).max(1),
@@ -659,7 +667,8 @@ impl Format {
                 _ => Ok((wanted, provided)),
             };
         };
-        let provided = self.data_sectors >> self.log2_sectors_per_block << self.log2_sectors_per_block;
+        let provided =
+            self.data_sectors >> self.log2_sectors_per_block << self.log2_sectors_per_block;
         let mut buffer = self.log2_buffer_sectors();
         loop {
             let mut sections = 0;
@@ -800,7 +809,10 @@ mod tests {
         assert!(layout.journal_entry(0, 80).is_err());
         assert_eq!(layout.at(On::Data, 4096), Use::Journal);
         assert_eq!(layout.at(On::Data, 0), Use::Superblock);
-        assert_eq!(Integrity::journal_entry_sector([7, 0, 0, 0, 0, 0, 0, 0]), Some(7));
+        assert_eq!(
+            Integrity::journal_entry_sector([7, 0, 0, 0, 0, 0, 0, 0]),
+            Some(7)
+        );
         assert_eq!(Integrity::journal_entry_sector([0xff; 8]), None);
     }
 
@@ -819,25 +831,46 @@ mod tests {
     fn a_layout_that_is_not_known_is_an_error() {
         let error = |table: &str, superblock: Option<&[u8]>| {
             let table = Table::parse(table).expect("a table");
-            Integrity::new(&table, superblock).expect_err("not known").to_string()
+            Integrity::new(&table, superblock)
+                .expect_err("not known")
+                .to_string()
         };
         let common = "interleave_sectors:32768 buffer_sectors:128";
         assert!(error("0 8 linear 7:0 0", None).contains("not integrity"));
         assert!(error(&format!("0 8 integrity 7:0 0 4 X 2 {common}"), None).contains("mode"));
         assert!(error(&format!("0 8 integrity 7:0 0 4 D 2 {common}"), None).contains("superblock"));
         assert!(error(&format!("0 8 integrity 7:0 0 4 J 3 {common} news"), None).contains("news"));
-        let blocks = format!("0 8 integrity 7:0 0 4 J 3 {common} block_size:8192 journal_sectors:8");
+        let blocks =
+            format!("0 8 integrity 7:0 0 4 J 3 {common} block_size:8192 journal_sectors:8");
         assert!(error(&blocks, None).contains("block_size"));
         let journal = format!("0 8 integrity 7:0 0 4 J 3 {common} journal_sectors:175");
         assert!(error(&journal, None).contains("sections"));
-        assert!(error(&format!("0 8 integrity 7:0 0 4 D 2 {common}"), Some(&[0; 64])).contains("no super"));
+        assert!(
+            error(
+                &format!("0 8 integrity 7:0 0 4 D 2 {common}"),
+                Some(&[0; 64])
+            )
+            .contains("no super")
+        );
         let mut superblock = [0; 64];
         superblock[..8].copy_from_slice(b"integrt\0");
         superblock[8] = 9;
-        assert!(error(&format!("0 8 integrity 7:0 0 4 D 2 {common}"), Some(&superblock)).contains("version"));
+        assert!(
+            error(
+                &format!("0 8 integrity 7:0 0 4 D 2 {common}"),
+                Some(&superblock)
+            )
+            .contains("version")
+        );
         superblock[8] = 4;
         superblock[10] = 5;
-        assert!(error(&format!("0 8 integrity 7:0 0 4 D 2 {common}"), Some(&superblock)).contains("tag size"));
+        assert!(
+            error(
+                &format!("0 8 integrity 7:0 0 4 D 2 {common}"),
+                Some(&superblock)
+            )
+            .contains("tag size")
+        );
     }
 
     /// Runs of 16 sectors with buffers of 128: the tags of the second run begin at a multiple of
@@ -902,7 +935,8 @@ mod tests {
                 for interleave in [8, 32, 256, 32_768] {
                     for padding in ["fix_padding", "legacy_recalculate"] {
                         for metadata in ["fix_hmac", "meta_device:7:1"] {
-                            let section = Section::new(tag, (block as u64 / 512).ilog2() as u8, false);
+                            let section =
+                                Section::new(tag, (block as u64 / 512).ilog2() as u8, false);
                             let table = format!(
                                 "0 1024 integrity 7:0 24 {tag} J 9 {metadata} block_size:{block} \
                                  interleave_sectors:{interleave} buffer_sectors:8 \

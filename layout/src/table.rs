@@ -83,7 +83,10 @@ mod tests {
     fn a_line_is_read() {
         let table = Table::parse("0 100 linear 7:0 50").expect("a table");
         assert_eq!((table.start, table.length), (0, 100));
-        assert_eq!((table.target.as_str(), table.argument(0)), ("linear", "7:0"));
+        assert_eq!(
+            (table.target.as_str(), table.argument(0)),
+            ("linear", "7:0")
+        );
         assert_eq!(table.number(1), Ok(50));
         assert!(table.number(2).is_err());
         assert!(Table::parse("0 linear").is_err());

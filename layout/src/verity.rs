@@ -245,7 +245,11 @@ impl Verity {
 /// Reads the options of FEC. C: `verity_fec_ctr()`.
 fn fec(table: &Table, blocks_match: bool) -> Result<Option<Fec>> {
     let value = |name: &str| -> Result<Option<u64>> {
-        let mut pairs = table.arguments.iter().skip(10).zip(table.arguments.iter().skip(11));
+        let mut pairs = table
+            .arguments
+            .iter()
+            .skip(10)
+            .zip(table.arguments.iter().skip(11));
         match pairs.find(|(option, _)| *option == name) {
             None => Ok(None),
             Some((_, value)) => value
@@ -257,7 +261,11 @@ fn fec(table: &Table, blocks_match: bool) -> Result<Option<Fec>> {
     if !table.has("use_fec_from_device") {
         return Ok(None);
     }
-    match (value("fec_roots")?, value("fec_blocks")?, value("fec_start")?) {
+    match (
+        value("fec_roots")?,
+        value("fec_blocks")?,
+        value("fec_start")?,
+    ) {
         (Some(roots @ 2..=24), Some(blocks), Some(start)) if blocks_match => Ok(Some(Fec {
             roots,
             start,

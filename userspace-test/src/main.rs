@@ -116,6 +116,18 @@ enum Cmd {
     /// The guest's clock counts instructions (QEMU's -icount), so that a busy machine does not
     /// disturb. It does not count cycles, nor what happens between processors. Takes some minutes.
     Bench(bench::Bench),
+    /// Corrupt random devices in a guest, and compare all that follows with a model.
+    ///
+    /// Each device has random options. It is written, closed, corrupted below, opened, read and written
+    /// in several ways. The model predicts what each read returns, and each record. Prints what was
+    /// covered. Where something differs, it prints the steps of that device; the same seed repeats them.
+    /// With --no-module, the records of dm-audit.c are compared. Exit status as for run.
+    #[command(
+        after_help = "Examples:\n  dmns-test torture --seed 7 --minutes 10\n  \
+                            dmns-test torture --seed 7 --first 31 --devices 1 --steps\n  \
+                            dmns-test --no-module torture --minutes 5"
+    )]
+    Torture(torture::Options),
     /// Print the options that a kernel of one's own needs, for the end of its .config.
     ///
     /// make defconfig kvm_guest.config; dmns-test kconfig >>.config; make olddefconfig
@@ -319,6 +331,9 @@ fn act(command: Cmd, multiplier: Option<u32>, kernel: &own::Options) -> Result<E
             Ok(ExitCode::SUCCESS)
         }
         Cmd::Run(options) => run_scenarios(&options, kind, &prepare),
+        Cmd::Torture(options) => {
+            torture::run(&prepare(&Disk::default().into())?.complete()?, &options)
+        }
         Cmd::Diff(options) => diff_scenarios(&options, &chosen, multiplier),
         Cmd::Metrics(options) => {
             ensure!(

@@ -196,7 +196,8 @@ impl Mapper {
                 let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
                 String::from_utf8_lossy(&bytes[..end]).into_owned()
             };
-            let number = |at: usize| u64::from_ne_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|i| spec[at + i]));
+            let number =
+                |at: usize| u64::from_ne_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|i| spec[at + i]));
             lines.push(Table {
                 start: number(0),
                 length: number(8),
@@ -224,7 +225,8 @@ impl Mapper {
         body: &[u8],
     ) -> io::Result<Answer> {
         let mut message = vec![0; HEAD];
-        let mut put = |at: usize, bytes: &[u8]| message[at..at + bytes.len()].copy_from_slice(bytes);
+        let mut put =
+            |at: usize, bytes: &[u8]| message[at..at + bytes.len()].copy_from_slice(bytes);
         let size = HEAD + body.len().max(ANSWER);
         // struct dm_ioctl: version, data_size, data_start, target_count, open_count, flags,
         // event_nr, padding, dev, name, uuid.

@@ -228,6 +228,11 @@ impl Scenario {
         }
     }
 
+    /// Reads a scenario that is in no file.
+    pub(crate) fn of_text(text: &str) -> Result<Self> {
+        Self::parse(text).map_err(|fault| anyhow::anyhow!("{}", fault.what))
+    }
+
     fn parse(text: &str) -> Result<Self, Fault> {
         let mut scenario: Self = toml::from_str(text).map_err(|e| Fault {
             at: e.span().unwrap_or(0..0),

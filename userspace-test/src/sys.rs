@@ -129,7 +129,8 @@ pub(crate) fn discard(device: &File, from: u64, length: u64) -> io::Result<()> {
     const BLKDISCARD: libc::c_ulong = 0x1277;
     let range = [from, length];
     // SAFETY: The kernel reads two numbers there.
-    done(unsafe { libc::ioctl(device.as_raw_fd(), BLKDISCARD as _, range.as_ptr()) }.into()).map(drop)
+    done(unsafe { libc::ioctl(device.as_raw_fd(), BLKDISCARD as _, range.as_ptr()) }.into())
+        .map(drop)
 }
 
 /// Sets how many sectors of a block device are read ahead.

@@ -440,12 +440,6 @@ impl Segment {
         self.argument(at).parse().ok()
     }
 
-    /// Returns the value of the option `name:NUMBER`.
-    fn option(&self, name: &str) -> Option<u64> {
-        let of = |argument: &String| argument.strip_prefix(name)?.strip_prefix(':')?.parse().ok();
-        self.arguments.iter().find_map(of)
-    }
-
     /// Returns where `sector` of `lower` is. `superblock` reads that of dm-integrity.
     fn up(
         &self,

@@ -197,7 +197,10 @@ impl Direct {
             // The last block of a device may be a short one.
             let mut read = 0;
             while read < buffer.len() {
-                match self.file.read_at(&mut buffer[read..], begin + read as u64)? {
+                match self
+                    .file
+                    .read_at(&mut buffer[read..], begin + read as u64)?
+                {
                     0 => break,
                     more => read += more,
                 }

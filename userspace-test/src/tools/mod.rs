@@ -8,9 +8,9 @@
 
 mod bench;
 mod check_counters;
-pub(crate) mod corrupt;
+mod corrupt;
 mod corrupt_bytes;
-pub(crate) mod counters;
+mod counters;
 mod evade_info;
 mod faults;
 mod fill_backlog;
@@ -19,13 +19,14 @@ mod namespaces;
 mod other_build;
 mod probes;
 mod records;
+pub(crate) mod torture;
 
 use crate::attack;
-use crate::torture::{geometries, rounds};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::path::Path;
 use std::process::ExitCode;
+use torture::{geometries, rounds};
 
 /// The module, if the guest has it.
 const MODULE: &str = "/run/dmns/dmns_audit.ko";

@@ -64,7 +64,10 @@ impl Prediction {
                 self.at_most
             ));
         }
-        differences.extend(left.iter().map(|record| format!("recorded, not predicted: {record}")));
+        differences.extend(
+            left.iter()
+                .map(|record| format!("recorded, not predicted: {record}")),
+        );
         differences
     }
 }
@@ -182,7 +185,10 @@ impl Model {
 
     /// Returns whether the data of a block does not fit its tag.
     pub(super) fn is_bad(&self, block: u64) -> bool {
-        let flips = || self.flips.range((block, Part::Data, 0)..=(block, Part::Tag, u64::MAX));
+        let flips = || {
+            self.flips
+                .range((block, Part::Data, 0)..=(block, Part::Tag, u64::MAX))
+        };
         let tag_flips = flips().filter(|((_, part, byte), _)| {
             // Inline mode compares no more than the hash has. C: `dm_integrity_check()`.
             *part == Part::Tag && (self.geometry.mode != 'I' || *byte < self.geometry.hash.digest)
@@ -219,7 +225,10 @@ impl Model {
     /// Returns the blocks that are bad.
     pub(super) fn bad_blocks(&self) -> BTreeSet<u64> {
         let blocks: BTreeSet<_> = self.flips.keys().map(|(block, _, _)| *block).collect();
-        blocks.into_iter().filter(|block| self.is_bad(*block)).collect()
+        blocks
+            .into_iter()
+            .filter(|block| self.is_bad(*block))
+            .collect()
     }
 
     fn record(&self, ty: &str, op: &str, dev: &str) -> Record {
@@ -306,12 +315,18 @@ impl Model {
         }
     }
 
-    /// Predicts a read through the page cache, of sectors of which `ahead` more are read ahead.
+    /// Predicts a read through the page cache. `before` and `ahead` sectors around it may be read too.
     ///
     /// The kernel chooses the bios: whole pages, more where it reads ahead, single blocks where it
     /// tries a page that failed again. So each bad block of the pages, and of those ahead, may have
     /// records. There is one at least if a page of the range has a bad block.
-    pub(super) fn read_cached(&self, sectors: Range<u64>, ahead: u64, error: i32) -> Prediction {
+    pub(super) fn read_cached(
+        &self,
+        sectors: Range<u64>,
+        before: u64,
+        ahead: u64,
+        error: i32,
+    ) -> Prediction {
         if self.failed.is_some() {
             return Prediction {
                 error: Some(error),
@@ -320,14 +335,15 @@ impl Model {
         }
         let (begin, end) = (sectors.start / 8 * 8, sectors.end.next_multiple_of(8));
         let bad = self.bad_blocks();
-        let within = |end: u64| {
+        let within = |begin: u64, end: u64| {
             let block = self.block();
             bad.iter()
                 .copied()
                 .filter(move |bad| (bad + 1) * block > begin && bad * block < end)
         };
-        let fails = within(end).count() > 0;
-        let among: BTreeSet<_> = within(end + ahead).map(|bad| self.violation(bad)).collect();
+        let fails = within(begin, end).count() > 0;
+        let around = within(begin.saturating_sub(before), end + ahead);
+        let among: BTreeSet<_> = around.map(|bad| self.violation(bad)).collect();
         Prediction {
             error: fails.then_some(error),
             at_least: usize::from(fails),
@@ -357,7 +373,11 @@ mod tests {
     }
 
     fn sectors(prediction: &Prediction) -> Vec<&str> {
-        prediction.exact.iter().map(|record| record.sector.as_str()).collect()
+        prediction
+            .exact
+            .iter()
+            .map(|record| record.sector.as_str())
+            .collect()
     }
 
     /// Runs of 64 sectors: each piece has the record of its first bad block.
@@ -435,13 +455,13 @@ mod tests {
         assert_eq!(exact.compare(&[]).len(), 1);
         let twice = [exact.exact[0].clone(), exact.exact[0].clone()];
         assert_eq!(exact.compare(&twice).len(), 1);
-        let cached = model.read_cached(0..1, 0, libc::EIO);
+        let cached = model.read_cached(0..1, 0, 0, libc::EIO);
         assert_eq!((cached.error, cached.at_least), (None, 0));
         assert_eq!(cached.compare(&exact.exact).len(), 1);
-        let cached = model.read_cached(0..1, 8, libc::EIO);
+        let cached = model.read_cached(0..1, 0, 8, libc::EIO);
         assert_eq!((cached.error, cached.at_least), (None, 0));
         assert!(cached.compare(&exact.exact).is_empty());
-        let cached = model.read_cached(15..16, 0, libc::EIO);
+        let cached = model.read_cached(15..16, 0, 0, libc::EIO);
         assert_eq!((cached.error, cached.at_least), (Some(libc::EIO), 1));
         assert_eq!(cached.compare(&[]).len(), 1);
         assert!(cached.compare(&twice).is_empty());

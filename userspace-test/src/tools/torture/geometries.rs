@@ -4,11 +4,11 @@
 //! pattern through each, and looks for it below.
 
 use super::geometry::{Covered, Geometry};
-use super::ground::Ground;
+use super::ground::{Ground, NAME, TAGS};
 use super::pattern::{crc32c, fill};
 use crate::mapper::{Mapper, Number};
-use crate::tools::corrupt::{Place, descend, with_buffer};
-use anyhow::{Context, Result, bail, ensure};
+use crate::tools::corrupt::{descend, with_buffer};
+use anyhow::{Context, Result, ensure};
 use dmns_audit_layout::SECTOR;
 use dmns_audit_layout::below::What;
 use dmns_audit_layout::integrity::{FIXED_HMAC, Superblock};
@@ -18,11 +18,6 @@ use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::process::ExitCode;
-
-/// The mapping.
-const NAME: &str = "torture";
-/// The mapping below it that keeps tags, in inline mode.
-const TAGS: &str = "torture-tags";
 
 /// Compare where random devices of dm-integrity keep data and tags with the model.
 #[derive(clap::Args)]
@@ -40,26 +35,26 @@ pub(crate) struct Geometries {
 /// Compares them.
 pub(crate) fn run(options: &Geometries) -> Result<ExitCode> {
     let mapper = Mapper::open()?;
-    let (mut data, mut metadata) = Ground::both(&mapper)?;
+    let mut ground = Ground::new(&mapper)?;
     let mut covered = Covered::default();
     let mut sums = Sums::default();
     for device in options.first..options.first + options.count {
         let mut rng = Rng::with_seed(options.seed.wrapping_mul(1_000_003).wrapping_add(device));
         let geometry = Geometry::random(&mut rng, true);
         geometry.cover(&mut covered);
-        compare(&mapper, &mut data, &mut metadata, &geometry, device, &mut rng, &mut sums)
-            .with_context(|| {
-                let table = geometry.table(0, data.mapping, metadata.mapping);
+        compare(&mapper, &mut ground, &geometry, device, &mut rng, &mut sums).with_context(
+            || {
+                let table = geometry.table(0, ground.data(), ground.metadata());
                 format!(
                     "seed {} device {device}: {}, {} sectors below",
                     options.seed,
                     table.arguments.join(" "),
                     geometry.data_sectors
                 )
-            })?;
+            },
+        )?;
     }
-    data.remove(&mapper)?;
-    metadata.remove(&mapper)?;
+    ground.remove(&mapper)?;
     covered.print();
     println!(
         "{} devices, {} blocks and {} tags where the model has them",
@@ -76,33 +71,22 @@ struct Sums {
 
 fn compare(
     mapper: &Mapper,
-    data: &mut Ground,
-    metadata: &mut Ground,
+    ground: &mut Ground,
     geometry: &Geometry,
     device: u64,
     rng: &mut Rng,
     sums: &mut Sums,
 ) -> Result<()> {
     let inline = geometry.mode == 'I';
-    // The mapping that keeps tags needs room for itself.
-    let below = geometry.data_sectors * if inline { 2 } else { 1 } + if inline { 2048 } else { 0 };
-    data.take(mapper, rng.u64(..512) * 8, below)?;
-    metadata.take(mapper, rng.u64(..8) * 8, geometry.metadata_sectors)?;
-    data.write(geometry.start * SECTOR, &[0; 4096])?;
-    metadata.write(geometry.start * SECTOR, &[0; 4096])?;
-    let mut lower = data.mapping;
-    if inline {
-        data.write(0, &[0; 4096])?;
-        lower = mapper.create(TAGS)?;
-        mapper.load(TAGS, &[geometry.table_of_tags(data.mapping)], false)?;
-        mapper.resume(TAGS)?;
-        // The superblock of the upper one.
-        write(lower, geometry.start * SECTOR, &[0; 4096])?;
-    }
+    let lower = ground.prepare(mapper, geometry, rng)?;
     let (sections, provided) = geometry.format().sizes()?;
     let number = mapper.create(NAME)?;
     mapper
-        .load(NAME, &[geometry.table(provided, lower, metadata.mapping)], false)
+        .load(
+            NAME,
+            &[geometry.table(provided, lower, ground.metadata())],
+            false,
+        )
         .context("the model has a size that the kernel refuses")?;
     mapper.resume(NAME)?;
 
@@ -124,23 +108,20 @@ fn compare(
         mapper.remove(TAGS)?;
     }
 
-    let read = |place: Place, bytes: &mut [u8]| match place.device {
-        device if device == data.device => data.read(place.byte, bytes),
-        device if device == metadata.device => metadata.read(place.byte, bytes),
-        device => bail!("the model names the device {device}"),
-    };
     let mut superblock = [0; 512];
-    read(at, &mut superblock)?;
+    ground.read(at, &mut superblock)?;
     let salt = &superblock[48..64];
     let superblock = Superblock::parse(&superblock)?;
     ensure!(
-        (u64::from(superblock.journal_sections), superblock.provided_data_sectors)
-            == (sections, provided),
+        (
+            u64::from(superblock.journal_sections),
+            superblock.provided_data_sectors
+        ) == (sections, provided),
         "the model has {sections} sections of the journal and {provided} sectors, the kernel {superblock:?}"
     );
     for (sector, written, at, tag_at) in places {
         let mut found = vec![0; written.len()];
-        read(at, &mut found)?;
+        ground.read(at, &mut found)?;
         ensure!(
             found == written,
             "the data of sector {sector} is not at byte {} of {}",
@@ -156,7 +137,7 @@ fn compare(
             let mut tag = crc32c(&[salt, &sector.to_le_bytes(), &written]).to_vec();
             tag.resize(geometry.tag_size as usize, 0);
             let mut found = vec![0; tag.len()];
-            read(tag_at, &mut found)?;
+            ground.read(tag_at, &mut found)?;
             ensure!(
                 found == tag,
                 "the tag of sector {sector} is not at byte {} of {}",

@@ -53,7 +53,11 @@ pub(super) fn choose(rng: &mut Rng, geometry: &Geometry, superblock: &[u8; 512])
             "Block size doesn't match the information in superblock",
         ),
         5 => ("inline flag", flags(INLINE), "Inline flag mismatch"),
-        6 => ("journal MAC flag", flags(HAVE_JOURNAL_MAC), "Journal mac mismatch"),
+        6 => (
+            "journal MAC flag",
+            flags(HAVE_JOURNAL_MAC),
+            "Journal mac mismatch",
+        ),
         7 => (
             "keyed discard flag",
             flags(DISCARD_KEYED),
@@ -87,5 +91,41 @@ pub(super) fn choose(rng: &mut Rng, geometry: &Geometry, superblock: &[u8; 512])
             errno: libc::EINVAL,
             event: None,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(change: impl Fn(&mut Geometry), flags: u32) -> Vec<Damage> {
+        let mut superblock = [0; 512];
+        superblock[..8].copy_from_slice(b"integrt\0");
+        superblock[8] = 5;
+        superblock[12] = 3;
+        superblock[24] = flags as u8;
+        let mut rng = Rng::with_seed(1);
+        let mut geometry = Geometry::random(&mut rng, false);
+        change(&mut geometry);
+        (0..200).map(|_| choose(&mut rng, &geometry, &superblock)).collect()
+    }
+
+    #[test]
+    fn each_field_has_its_error() {
+        let damages = all(|geometry| geometry.journal_mac = false, FIXED_HMAC);
+        let names: std::collections::BTreeSet<_> = damages.iter().map(|of| of.name).collect();
+        assert_eq!(names.len(), 10);
+        let version = damages.iter().find(|of| of.name == "version, to 0");
+        assert_eq!(version.map(|of| of.masks[8]), Some(5));
+        assert!(damages.iter().all(|of| of.errno == libc::EINVAL && of.event.is_none()));
+        assert!(damages.iter().all(|of| of.masks.iter().any(|mask| *mask != 0)));
+    }
+
+    #[test]
+    fn a_mac_finds_all_damage() {
+        let damages = all(|geometry| geometry.journal_mac = true, FIXED_HMAC);
+        assert!(damages.iter().all(|of| of.event == Some("mac-superblock")));
+        let damages = all(|geometry| geometry.journal_mac = true, 0);
+        assert!(damages.iter().all(|of| of.event.is_none()));
     }
 }

@@ -8,7 +8,7 @@
 //! `dmns-audit-layout` has. [`rounds`] damages devices, [`model`] predicts what follows, [`log`] has
 //! the records that do.
 
-pub(crate) mod geometries;
+pub(super) mod geometries;
 mod geometry;
 mod ground;
 mod log;

@@ -77,7 +77,10 @@ impl Record {
             let value = words.find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
             value.unwrap_or("").to_owned()
         };
-        let error = body.split_once("error_msg='").and_then(|(_, rest)| rest.split_once('\''));
+        // The text may have an apostrophe, which the kernel does not escape.
+        let error = body
+            .split_once("error_msg='")
+            .and_then(|(_, rest)| rest.split_once("' res="));
         Some(Self {
             ty: ty.to_owned(),
             module: field("module"),
@@ -204,8 +207,8 @@ mod tests {
         let shown = "DM_EVENT integrity integrity-checksum dev=253:0 sector=77480 res=0";
         assert_eq!(read(event).as_deref(), Some(shown));
         let control = "type=DM_CTRL msg=audit(1.2:3): module=integrity op=ctr ppid=1 pid=2 \
-                       comm=\"x\" dev=253:0 error_msg='Unknown version' res=0\u{1d}UID=\"root\"";
-        let shown = "DM_CTRL integrity ctr dev=253:0 error_msg='Unknown version' res=0";
+                       comm=\"x\" dev=253:0 error_msg='It doesn't match' res=0\u{1d}UID=\"root\"";
+        let shown = "DM_CTRL integrity ctr dev=253:0 error_msg='It doesn't match' res=0";
         assert_eq!(read(control).as_deref(), Some(shown));
         assert_eq!(read("type=SYSCALL msg=audit(1.2:3): arch=1"), None);
         assert_eq!(read(""), None);

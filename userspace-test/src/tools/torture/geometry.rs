@@ -219,7 +219,9 @@ impl Geometry {
             options.push(format!("block_size:{}", 512 << self.log2_sectors_per_block));
         }
         let fixed = [data.to_string(), "0".to_owned(), self.tag_size.to_string()];
-        let arguments = fixed.into_iter().chain(["D".to_owned(), options.len().to_string()]);
+        let arguments = fixed
+            .into_iter()
+            .chain(["D".to_owned(), options.len().to_string()]);
         Table {
             start: 0,
             length: self.data_sectors,
@@ -332,12 +334,17 @@ mod tests {
             if geometry.mode != 'I' {
                 let interleave = 1_u64 << format.log2_interleave_sectors();
                 let journal = sections * section.sectors;
-                table.arguments.push(format!("interleave_sectors:{interleave}"));
+                table
+                    .arguments
+                    .push(format!("interleave_sectors:{interleave}"));
                 table.arguments.push(format!("journal_sectors:{journal}"));
             }
             let layout = Integrity::new(&table, None).expect("a layout");
             let last = layout.data(provided - 1).expect("a sector");
-            assert!(last.byte + 512 <= geometry.data_sectors * 512, "{geometry:?}");
+            assert!(
+                last.byte + 512 <= geometry.data_sectors * 512,
+                "{geometry:?}"
+            );
         }
     }
 

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! The devices below: two files behind loop devices, and a linear mapping of a part of each.
+
+use super::geometry::{DATA_SECTORS, Geometry, METADATA_SECTORS};
+use crate::mapper::{Mapper, Number};
+use crate::tools::corrupt::{Direct, Place};
+use anyhow::{Context, Result, bail, ensure};
+use dmns_audit_layout::SECTOR;
+use dmns_audit_layout::table::Table;
+use fastrand::Rng;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// The mapping under test.
+pub(super) const NAME: &str = "torture";
+/// The mapping below it that keeps tags, in inline mode.
+pub(super) const TAGS: &str = "torture-tags";
+
+/// Sectors of the metadata that are copied: no device here has more.
+const COPIED: u64 = 4096;
+
+/// What was on both devices.
+pub(super) struct Copy {
+    data: Vec<u8>,
+    metadata: Vec<u8>,
+}
+
+/// The devices below a mapping.
+pub(super) struct Ground {
+    data: Part,
+    metadata: Part,
+}
+
+impl Ground {
+    /// Makes both: for data, for metadata.
+    pub(super) fn new(mapper: &Mapper) -> Result<Self> {
+        Ok(Self {
+            data: Part::new(mapper, "torture-data", DATA_SECTORS)?,
+            metadata: Part::new(mapper, "torture-metadata", METADATA_SECTORS + 64)?,
+        })
+    }
+
+    /// Takes random parts for a device with these options, without a superblock. Returns the device
+    /// that has the data: in inline mode, a mapping that keeps tags, which is made.
+    pub(super) fn prepare(
+        &mut self,
+        mapper: &Mapper,
+        geometry: &Geometry,
+        rng: &mut Rng,
+    ) -> Result<Number> {
+        let inline = geometry.mode == 'I';
+        // The mapping that keeps tags needs room for itself.
+        let below = match inline {
+            true => geometry.data_sectors * 2 + 2048,
+            false => geometry.data_sectors,
+        };
+        self.data.take(mapper, rng.u64(..512) * 8, below)?;
+        self.metadata
+            .take(mapper, rng.u64(..8) * 8, geometry.metadata_sectors)?;
+        for part in [&self.data, &self.metadata] {
+            let at = (part.first + geometry.start) * SECTOR;
+            part.file.write_all_at(&[0; 4096], at)?;
+        }
+        if !inline {
+            return Ok(self.data.mapping);
+        }
+        let lower = mapper.create(TAGS)?;
+        let table = geometry.table_of_tags(self.data.mapping);
+        mapper
+            .load(TAGS, &[table], false)
+            .and_then(|()| mapper.resume(TAGS))
+            .context("the mapping that keeps tags")?;
+        Direct::open(lower)?.write(geometry.start * SECTOR, &[0; 4096])?;
+        Ok(lower)
+    }
+
+    /// Returns the number of the mapping for metadata.
+    pub(super) fn metadata(&self) -> Number {
+        self.metadata.mapping
+    }
+
+    /// Returns the number of the mapping for data.
+    pub(super) fn data(&self) -> Number {
+        self.data.mapping
+    }
+
+    fn file(&self, device: Number) -> Result<&File> {
+        let parts = [&self.data, &self.metadata];
+        match parts.iter().find(|part| part.device == device) {
+            Some(part) => Ok(&part.file),
+            None => bail!("the model names the device {device}"),
+        }
+    }
+
+    /// Reads bytes from a place on.
+    pub(super) fn read(&self, place: Place, bytes: &mut [u8]) -> Result<()> {
+        Ok(self.file(place.device)?.read_exact_at(bytes, place.byte)?)
+    }
+
+    /// Inverts bits of bytes from a place on.
+    pub(super) fn invert(&self, place: Place, masks: &[u8]) -> Result<()> {
+        let file = self.file(place.device)?;
+        let mut bytes = vec![0; masks.len()];
+        file.read_exact_at(&mut bytes, place.byte)?;
+        for (byte, mask) in bytes.iter_mut().zip(masks) {
+            *byte ^= mask;
+        }
+        Ok(file.write_all_at(&bytes, place.byte)?)
+    }
+
+    /// Copies what a device with these options has on both.
+    pub(super) fn copy(&self, geometry: &Geometry) -> Result<Copy> {
+        let read = |part: &Part, sectors: u64| -> Result<Vec<u8>> {
+            let mut bytes = vec![0; (sectors * SECTOR) as usize];
+            part.file.read_exact_at(&mut bytes, part.first * SECTOR)?;
+            Ok(bytes)
+        };
+        let metadata = match geometry.has_metadata_device {
+            true => read(&self.metadata, COPIED)?,
+            false => Vec::new(),
+        };
+        Ok(Copy {
+            data: read(&self.data, geometry.data_sectors)?,
+            metadata,
+        })
+    }
+
+    /// Writes a copy back. The mapping is closed.
+    pub(super) fn restore(&self, copy: &Copy) -> Result<()> {
+        for (part, bytes) in [(&self.data, &copy.data), (&self.metadata, &copy.metadata)] {
+            part.file.write_all_at(bytes, part.first * SECTOR)?;
+        }
+        Ok(())
+    }
+
+    /// Removes both.
+    pub(super) fn remove(self, mapper: &Mapper) -> Result<()> {
+        self.data.remove(mapper)?;
+        self.metadata.remove(mapper)
+    }
+}
+
+/// A file, its loop device, and the part of it that a linear mapping has.
+struct Part {
+    name: String,
+    image: PathBuf,
+    file: File,
+    /// The loop device.
+    device: Number,
+    /// The mapping.
+    mapping: Number,
+    /// The first sector of the part.
+    first: u64,
+}
+
+impl Part {
+    fn new(mapper: &Mapper, name: &str, sectors: u64) -> Result<Self> {
+        let image = PathBuf::from(format!("/tmp/{name}.img"));
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&image)
+            .with_context(|| image.display().to_string())?;
+        file.set_len(sectors * SECTOR)?;
+        let set_up = Command::new("losetup")
+            .args(["-f", "--show"])
+            .arg(&image)
+            .stderr(Stdio::inherit())
+            .output()
+            .context("losetup")?;
+        ensure!(
+            set_up.status.success(),
+            "losetup ended with {}",
+            set_up.status
+        );
+        let path = String::from_utf8_lossy(&set_up.stdout).trim().to_owned();
+        use std::os::unix::fs::MetadataExt;
+        let device = Number::of(fs::metadata(&path).with_context(|| path.clone())?.rdev());
+        Ok(Self {
+            name: name.to_owned(),
+            image,
+            file,
+            device,
+            mapping: mapper.create(name)?,
+            first: 0,
+        })
+    }
+
+    /// Takes the part of `sectors` from `first` on.
+    fn take(&mut self, mapper: &Mapper, first: u64, sectors: u64) -> Result<()> {
+        let table = Table {
+            start: 0,
+            length: sectors,
+            target: "linear".to_owned(),
+            arguments: vec![self.device.to_string(), first.to_string()],
+        };
+        mapper
+            .load(&self.name, &[table], false)
+            .and_then(|()| mapper.resume(&self.name))
+            .with_context(|| format!("{}: sectors {first} + {sectors}", self.name))?;
+        self.first = first;
+        Ok(())
+    }
+
+    /// Removes the mapping, the loop device and the file.
+    fn remove(self, mapper: &Mapper) -> Result<()> {
+        mapper
+            .remove(&self.name)
+            .with_context(|| format!("remove {}", self.name))?;
+        let path = self.device.path()?;
+        let detached = Command::new("losetup").arg("-d").arg(&path).status();
+        ensure!(
+            detached.context("losetup")?.success(),
+            "losetup -d {}",
+            path.display()
+        );
+        fs::remove_file(&self.image).with_context(|| self.image.display().to_string())
+    }
+}
