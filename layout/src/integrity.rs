@@ -73,7 +73,7 @@ impl Superblock {
             return Err(Unknown::new("integrity: no superblock"));
         }
         let u32_at = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| bytes[at + i]));
-        let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
+        let u64_at = |at: usize| u64::from(u32_at(at)) | (u64::from(u32_at(at + 4)) << 32);
         let superblock = Self {
             version: bytes[8],
             log2_interleave_sectors: bytes[9],
@@ -552,7 +552,7 @@ impl Integrity {
             return Use::Journal;
         };
         let tag = |begin: u64, byte: u64, sectors: Option<u64>| {
-            let of_run = byte / self.tag_size << self.log2_sectors_per_block;
+            let of_run = (byte / self.tag_size) << self.log2_sectors_per_block;
             match sectors {
                 Some(sectors) if of_run >= sectors => Use::Padding,
                 _ if begin + of_run < self.length => Use::Tag(begin + of_run),
@@ -583,7 +583,7 @@ fn metadata_run(
     log2_sectors_per_block: u8,
     fixed_padding: bool,
 ) -> Result<u64> {
-    if log2_interleave_sectors < 3 || log2_interleave_sectors > 31 {
+    if !(3..=31).contains(&log2_interleave_sectors) {
         return Err(Unknown::new(
             "integrity: interleave_sectors is not 8 to 2^31",
         ));
@@ -657,7 +657,7 @@ impl Format {
             let mut provided = 0;
             let first = self.data_sectors.checked_ilog2().ok_or_else(too_small)?;
             for bit in (3..=first).rev() {
-                let larger = provided | 1 << bit;
+                let larger = provided | (1 << bit);
                 if self.fits(wanted, larger)? {
                     provided = larger;
                 }
@@ -673,7 +673,7 @@ impl Format {
         loop {
             let mut sections = 0;
             for bit in (0..=wanted.ilog2()).rev() {
-                let larger = sections | 1 << bit;
+                let larger = sections | (1 << bit);
                 let initial = SUPERBLOCK_SECTORS + section.sectors * larger;
                 let tags = (provided >> self.log2_sectors_per_block) * self.tag_size;
                 let tags = tags.div_ceil(SECTOR << buffer) << buffer;

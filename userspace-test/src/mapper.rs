@@ -61,13 +61,13 @@ impl Number {
     /// Reads what the kernel and stat(2) have. C: `huge_encode_dev()`.
     pub(crate) fn of(encoded: u64) -> Self {
         Self {
-            major: encoded >> 8 & 0xfff,
-            minor: encoded & 0xff | encoded >> 12 & 0xfff_ff00,
+            major: (encoded >> 8) & 0xfff,
+            minor: (encoded & 0xff) | ((encoded >> 12) & 0xfff_ff00),
         }
     }
 
     fn encoded(self) -> u64 {
-        self.minor & 0xff | self.major << 8 | (self.minor & !0xff) << 12
+        (self.minor & 0xff) | (self.major << 8) | ((self.minor & !0xff) << 12)
     }
 
     fn sys(self) -> PathBuf {
@@ -256,7 +256,7 @@ impl Answer {
     }
 
     fn number(&self) -> Number {
-        let encoded = u64::from(self.u32_at(40)) | u64::from(self.u32_at(44)) << 32;
+        let encoded = u64::from(self.u32_at(40)) | (u64::from(self.u32_at(44)) << 32);
         Number::of(encoded)
     }
 }

@@ -23,7 +23,7 @@ pub(super) const TAGS: &str = "torture-tags";
 const COPIED: u64 = 4096;
 
 /// What was on both devices.
-pub(super) struct Copy {
+pub(super) struct Saved {
     data: Vec<u8>,
     metadata: Vec<u8>,
 }
@@ -112,7 +112,7 @@ impl Ground {
     }
 
     /// Copies what a device with these options has on both.
-    pub(super) fn copy(&self, geometry: &Geometry) -> Result<Copy> {
+    pub(super) fn copy(&self, geometry: &Geometry) -> Result<Saved> {
         let read = |part: &Part, sectors: u64| -> Result<Vec<u8>> {
             let mut bytes = vec![0; (sectors * SECTOR) as usize];
             part.file.read_exact_at(&mut bytes, part.first * SECTOR)?;
@@ -122,14 +122,14 @@ impl Ground {
             true => read(&self.metadata, COPIED)?,
             false => Vec::new(),
         };
-        Ok(Copy {
+        Ok(Saved {
             data: read(&self.data, geometry.data_sectors)?,
             metadata,
         })
     }
 
     /// Writes a copy back. The mapping is closed.
-    pub(super) fn restore(&self, copy: &Copy) -> Result<()> {
+    pub(super) fn restore(&self, copy: &Saved) -> Result<()> {
         for (part, bytes) in [(&self.data, &copy.data), (&self.metadata, &copy.metadata)] {
             part.file.write_all_at(bytes, part.first * SECTOR)?;
         }

@@ -12,8 +12,8 @@ pub(super) fn fill(bytes: &mut [u8], device: u64, sector: u64, version: u64) {
         // splitmix64.
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = state;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^= mixed >> 31;
         word.copy_from_slice(&mixed.to_le_bytes()[..word.len()]);
     }
@@ -27,7 +27,7 @@ const TABLE: [u32; 256] = {
         let mut crc = byte as u32;
         let mut bit = 0;
         while bit < 8 {
-            crc = crc >> 1 ^ if crc & 1 == 1 { 0x82f6_3b78 } else { 0 };
+            crc = (crc >> 1) ^ if crc & 1 == 1 { 0x82f6_3b78 } else { 0 };
             bit += 1;
         }
         table[byte] = crc;
@@ -40,7 +40,7 @@ const TABLE: [u32; 256] = {
 pub(super) fn crc32c(parts: &[&[u8]]) -> [u8; 4] {
     let mut crc = u32::MAX;
     for byte in parts.iter().copied().flatten() {
-        crc = crc >> 8 ^ TABLE[usize::from(crc as u8 ^ byte)];
+        crc = (crc >> 8) ^ TABLE[usize::from(crc as u8 ^ byte)];
     }
     (!crc).to_le_bytes()
 }
