@@ -213,7 +213,7 @@ impl Round<'_> {
         let table = geometry.table(provided, lower, self.ground.metadata());
         self.step(format!("format, {provided} sectors"));
         self.mapper
-            .load(NAME, &[table.clone()], false)
+            .load(NAME, std::slice::from_ref(&table), false)
             .context("load")?;
         self.mapper.resume(NAME).context("resume")?;
         self.records(&Prediction {
@@ -294,7 +294,7 @@ impl Round<'_> {
     fn open_with(&mut self, model: &mut Model, table: &Table, mismatches: usize) -> Result<()> {
         self.step("open".to_owned());
         self.mapper
-            .load(NAME, &[table.clone()], false)
+            .load(NAME, std::slice::from_ref(table), false)
             .context("load")?;
         self.mapper.resume(NAME).context("resume")?;
         model.mismatches = 0;
@@ -404,7 +404,7 @@ impl Round<'_> {
         self.covered.note("superblock", damage.name);
         self.ground.invert(place, &damage.masks)?;
         self.sums.corruptions += 1;
-        let loaded = self.mapper.load(NAME, &[table.clone()], false);
+        let loaded = self.mapper.load(NAME, std::slice::from_ref(table), false);
         let error = loaded
             .err()
             .context("a table was loaded that must be refused")?;
@@ -765,7 +765,7 @@ impl Round<'_> {
         self.covered.note("action", "reload");
         self.counted(model)?;
         self.mapper
-            .load(NAME, &[table.clone()], false)
+            .load(NAME, std::slice::from_ref(table), false)
             .context("load")?;
         self.mapper
             .suspend(NAME, Suspend::Usual)

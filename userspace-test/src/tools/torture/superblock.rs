@@ -107,7 +107,9 @@ mod tests {
         let mut rng = Rng::with_seed(1);
         let mut geometry = Geometry::random(&mut rng, false);
         change(&mut geometry);
-        (0..200).map(|_| choose(&mut rng, &geometry, &superblock)).collect()
+        (0..200)
+            .map(|_| choose(&mut rng, &geometry, &superblock))
+            .collect()
     }
 
     #[test]
@@ -117,8 +119,16 @@ mod tests {
         assert_eq!(names.len(), 10);
         let version = damages.iter().find(|of| of.name == "version, to 0");
         assert_eq!(version.map(|of| of.masks[8]), Some(5));
-        assert!(damages.iter().all(|of| of.errno == libc::EINVAL && of.event.is_none()));
-        assert!(damages.iter().all(|of| of.masks.iter().any(|mask| *mask != 0)));
+        assert!(
+            damages
+                .iter()
+                .all(|of| of.errno == libc::EINVAL && of.event.is_none())
+        );
+        assert!(
+            damages
+                .iter()
+                .all(|of| of.masks.iter().any(|mask| *mask != 0))
+        );
     }
 
     #[test]
