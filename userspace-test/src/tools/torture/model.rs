@@ -9,6 +9,8 @@
 use super::geometry::Geometry;
 use super::log::Record;
 use super::pattern::crc32c;
+use crate::mapper::Number;
+use dmns_audit_layout::table::Table;
 use nix::libc;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -121,6 +123,17 @@ impl Model {
     /// Returns the sectors of a block.
     pub(super) fn block(&self) -> u64 {
         1 << self.geometry.log2_sectors_per_block
+    }
+
+    /// Returns the mapping below that keeps tags, in inline mode, with its table.
+    pub(super) fn below(&self, data: Number) -> Option<(Self, Table)> {
+        (self.geometry.mode == 'I').then(|| {
+            let below = Self {
+                dev: self.read_dev.clone(),
+                ..self.clone()
+            };
+            (below, self.geometry.table_of_tags(data))
+        })
     }
 
     /// Returns the number of the mapping.

@@ -321,6 +321,19 @@ impl Round<'_> {
             again.to_string() == model.number(),
             "the mapping has the number {again} now"
         );
+        let Some((below, table)) = model.below(self.ground.data()) else {
+            return Ok(());
+        };
+        // The one below has tags in memory, which would hide what is corrupted: it begins anew.
+        self.mapper.load(TAGS, &[table], false).context("load")?;
+        self.mapper
+            .suspend(TAGS, Suspend::Usual)
+            .and_then(|()| self.mapper.resume(TAGS))
+            .context("reload of the mapping below")?;
+        self.records(&Prediction {
+            exact: vec![below.constructor(None), below.destructor()],
+            ..Prediction::default()
+        })?;
         Ok(())
     }
 
