@@ -340,6 +340,7 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
                 files: args.show_files,
                 names: names(args.names.as_deref(), &options)?,
             };
+            page = page.map(|(file, page)| (file, page.with_files(&ask)));
             let mut report = dm::Report::new(&options).only(ask);
             read.all(&mut report, page.as_mut().map(|(_, page)| page))?;
             if !to_stdout && read.is_understood() {

@@ -59,6 +59,16 @@ impl<'a> Page<'a> {
         }
     }
 
+    /// Looks up the files of corrupt sectors too, as `dm_options` has it. The page has all mappings, whatever they select.
+    pub fn with_files(mut self, dm_options: &dm::DmOptions) -> Self {
+        self.dm = self.dm.only(dm::DmOptions {
+            files: dm_options.files,
+            names: dm_options.names.clone(),
+            ..dm::DmOptions::default()
+        });
+        self
+    }
+
     /// Writes the page about `logs`.
     ///
     /// # Errors
@@ -68,7 +78,14 @@ impl<'a> Page<'a> {
         let options = self.options;
         let mut lifetimes = Rows::new("lifetimes of mappings");
         self.dm.visit(|lifetime| {
-            lifetimes.add(|| dm::show::object(lifetime, options));
+            lifetimes.add(|| {
+                let mut object = dm::show::object(lifetime, options);
+                if let Some(files) = &lifetime.files {
+                    let lines = files.lines.iter().take(MOST);
+                    object["files"] = lines.cloned().collect();
+                }
+                object
+            });
         })?;
         let mut guests = Rows::new("events of guests");
         self.virt.visit(|row| {
@@ -221,5 +238,29 @@ mod tests {
                 .replace("default-src=", "");
             assert!(!own.contains(what), "nothing is loaded: {what}");
         }
+    }
+
+    #[test]
+    fn a_page_with_files_has_them_below_the_device() {
+        let options = options(&Options::default());
+        let ask = virt::VirtOptions::default();
+        let namespaces = ns::NsOptions::default();
+        let written = |files: bool| {
+            let dm_options = dm::DmOptions {
+                files,
+                ..dm::DmOptions::default()
+            };
+            let mut page = Page::new(&options, &ask, &namespaces).with_files(&dm_options);
+            let log = include_str!("../../tests/logs/dm.log");
+            let mut log = Log::stream("log", io::Cursor::new(log));
+            collect(&mut log, &mut page, |_| {}).expect("read");
+            let mut out = Vec::new();
+            page.write(&["log".to_owned()], &mut out).expect("written");
+            String::from_utf8(out).expect("text")
+        };
+        // The mappings of this log are gone, which the page says.
+        let said = "files are not looked up: the host was down since";
+        assert!(written(true).contains(said));
+        assert!(!written(false).contains(said));
     }
 }

@@ -634,7 +634,7 @@ mod tests {
         r1: 0 8192 raid raid1 3 0 region_size 1024 2 253:10 253:11 253:12 253:13\n\
         r5: 0 8192 raid raid5_ls 3 128 region_size 1024 3 253:14 253:15 253:16 253:17 253:18 253:19\n\
         ver: 0 800 verity 1 7:5 7:5 4096 4096 100 101 sha256 aa bb\n\
-        it: 0 16384 integrity 7:6 0 32 J 6 interleave_sectors:32768 buffer_sectors:128 journal_sectors:264 \
+        it: 0 65536 integrity 7:6 0 32 J 6 interleave_sectors:32768 buffer_sectors:128 journal_sectors:264 \
         journal_watermark:50 fix_padding internal_hash:sha256\n\
         leg: 0 8192 integrity 7:7 0 4 J 5 meta_device:7:8 interleave_sectors:1 buffer_sectors:128 \
         journal_sectors:352 internal_hash:crc32c\n\
@@ -709,6 +709,13 @@ mod tests {
     #[test]
     fn interleaved_data_of_integrity_is_found() {
         assert_eq!(above("7:6", 2320 + 77), ["it 77 by integrity"]);
+        // The second run has its tags before it.
+        assert_eq!(above("7:6", 2320 + 32767), ["it 32767 by integrity"]);
+        assert_eq!(above("7:6", 2320 + 32768), ["tags of it"]);
+        assert_eq!(
+            above("7:6", 2320 + 32768 + 2048 + 5),
+            ["it 32773 by integrity"]
+        );
         assert_eq!(above("7:6", 2319), ["tags of it"]);
         assert_eq!(above("7:6", 100), ["journal of it"]);
         assert_eq!(above("7:6", 7), ["superblock of it"]);

@@ -178,7 +178,13 @@ pub fn watch(
         if let Some(metrics) = &mut sinks.metrics {
             metrics.tick(now)?;
         }
-        print_files(&mut files, options, watch_options.ecs, out)?;
+        print_files(
+            &mut files,
+            &mut sinks.metrics,
+            options,
+            watch_options.ecs,
+            out,
+        )?;
         let whole = match message {
             Ok(Message::Record(line)) => {
                 let device = sinks.record(&line, now);
@@ -222,10 +228,16 @@ pub fn watch(
                 for event in events.all() {
                     print_event(&event, &mut files, out)?;
                 }
+                wait_for_files(
+                    &mut files,
+                    &mut sinks.metrics,
+                    options,
+                    watch_options.ecs,
+                    out,
+                )?;
                 if let Some(metrics) = &mut sinks.metrics {
                     metrics.write(now)?;
                 }
-                wait_for_files(&mut files, options, watch_options.ecs, out)?;
                 return out.flush().map(|()| unread);
             }
         };
@@ -234,7 +246,13 @@ pub fn watch(
         }
         for event in whole {
             if print_event(&event, &mut files, out)? {
-                wait_for_files(&mut files, options, watch_options.ecs, out)?;
+                wait_for_files(
+                    &mut files,
+                    &mut sinks.metrics,
+                    options,
+                    watch_options.ecs,
+                    out,
+                )?;
                 return out.flush().map(|()| unread);
             }
         }
@@ -246,6 +264,7 @@ pub fn watch(
 /// Prints the files that were found meanwhile.
 fn print_files(
     files: &mut Option<Files>,
+    metrics: &mut Option<Metrics>,
     options: &Options,
     ecs: bool,
     out: &mut dyn Write,
@@ -254,6 +273,9 @@ fn print_files(
     let found = files.found();
     let dropped = std::mem::take(&mut files.dropped);
     for located in &found {
+        if let Some(metrics) = metrics {
+            metrics.located(located);
+        }
         match ecs {
             true => ecs::located(located, options, out)?,
             false => print::located(located, options, out)?,
@@ -271,13 +293,14 @@ fn print_files(
 /// Waits at the end for files that are looked up, for a while.
 fn wait_for_files(
     files: &mut Option<Files>,
+    metrics: &mut Option<Metrics>,
     options: &Options,
     ecs: bool,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let end = Instant::now() + LAST_CALL;
     loop {
-        print_files(files, options, ecs, out)?;
+        print_files(files, metrics, options, ecs, out)?;
         let busy = files.as_ref().is_some_and(Files::is_busy);
         if !busy || Instant::now() > end {
             return Ok(());

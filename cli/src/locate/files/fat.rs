@@ -76,6 +76,8 @@ impl Layout {
         if position < self.data {
             return Finding::certain(What::Directory(Data {
                 paths: vec!["/".to_owned()],
+                // C: MSDOS_ROOT_INO.
+                inode: 1,
                 offset: Some(position - self.root),
                 ..Data::default()
             }));

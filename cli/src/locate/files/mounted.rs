@@ -291,11 +291,19 @@ impl<'a> Search<'a> {
             .read(true)
             .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
             .open(entry.path);
-        let Ok(file) = file else { return false };
-        if !self.extents(&file, entry.inode) {
+        let Some((file, about)) = file.ok().and_then(|f| f.metadata().ok().map(|a| (f, a))) else {
+            return false;
+        };
+        // Something is mounted over it. Its blocks are those of another device.
+        if about.dev() != self.mount.number {
             return false;
         }
-        if let (Some(names), Ok(about)) = (self.names.get_mut(&entry.inode), file.metadata()) {
+        // FAT has no numbers in its directories: that of an open file holds.
+        let inode = about.ino();
+        if !self.extents(&file, inode) {
+            return false;
+        }
+        if let Some(names) = self.names.get_mut(&inode) {
             names.describe(&about);
             names.paths.push(entry.path.to_owned());
         }
@@ -312,7 +320,7 @@ impl<'a> Search<'a> {
             return;
         }
         let positions: Vec<u64> = left.iter().map(|(position, _)| *position).collect();
-        let asked = match (device, self.mount.kind.as_str()) {
+        let mut asked: Vec<Finding> = match (device, self.mount.kind.as_str()) {
             (Some(device), _) if self.is_ext() => {
                 let found = ext::find(device, &positions, effort);
                 found
@@ -344,6 +352,13 @@ impl<'a> Search<'a> {
                 self.mount.kind
             ),
         };
+        for path in asked
+            .iter_mut()
+            .filter_map(|finding| finding.what.data_mut())
+            .flat_map(|data| &mut data.paths)
+        {
+            *path = below(self.mount, path);
+        }
         let mut asked = asked.into_iter();
         for (_, index) in left {
             let finding = asked
@@ -440,10 +455,25 @@ fn of_inode(
 /// Returns `path` as those see it who have the mount.
 fn visible(mount: &Mount, path: &Path) -> String {
     match path.strip_prefix(&mount.path) {
-        Ok(below) => shown(&Path::new(&mount.point).join(below))
-            .trim_end_matches('/')
-            .to_owned(),
+        Ok(below) => at_point(mount, below),
         Err(_) => shown(path),
+    }
+}
+
+/// Returns the path in the filesystem `path` as those see it who have the mount. What is not below the folder that is
+/// mounted stays as it is.
+fn below(mount: &Mount, path: &str) -> String {
+    match Path::new(path).strip_prefix(&mount.root) {
+        Ok(below) => at_point(mount, below),
+        Err(_) => path.to_owned(),
+    }
+}
+
+fn at_point(mount: &Mount, below: &Path) -> String {
+    let path = shown(&Path::new(&mount.point).join(below));
+    match path.trim_end_matches('/') {
+        "" => "/".to_owned(),
+        path => path.to_owned(),
     }
 }
 
@@ -478,4 +508,36 @@ fn special(filesystem: &str, owner: u64) -> Option<Finding> {
         (0x66, 4) => metadata("bitmap of inodes"),
         _ => metadata(&format!("owner {owner:#x}")),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_that_of_who_has_the_mount() {
+        let mount = |point: &str, root: &str| Mount {
+            kind: "ext4".to_owned(),
+            point: point.to_owned(),
+            path: PathBuf::from("/proc/7/root").join(point.trim_start_matches('/')),
+            root: root.to_owned(),
+            number: 0,
+            of: Some(7),
+        };
+        let whole = mount("/srv", "/");
+        assert_eq!(
+            visible(&whole, Path::new("/proc/7/root/srv/a b")),
+            "/srv/a b"
+        );
+        assert_eq!(visible(&whole, Path::new("/proc/7/root/srv")), "/srv");
+        assert_eq!(below(&whole, "/a"), "/srv/a");
+        assert_eq!(below(&whole, "/"), "/srv");
+        let first = mount("/", "/");
+        assert_eq!(visible(&first, Path::new("/proc/7/root/")), "/");
+        assert_eq!(below(&first, "/"), "/");
+        let part = mount("/srv", "/folder");
+        assert_eq!(below(&part, "/folder/a"), "/srv/a");
+        // It is not mounted.
+        assert_eq!(below(&part, "/other"), "/other");
+    }
 }

@@ -10,6 +10,8 @@ mod active;
 mod system;
 
 use super::devices::Device;
+use super::files::Located;
+use crate::locate::answer::What;
 use crate::record::value::Fields;
 use crate::record::{Parsed, Type, head};
 use crate::report::dm::record::Record;
@@ -30,6 +32,9 @@ const SOON: Duration = Duration::from_secs(1);
 /// Maximum age of the file: the kernel's counters change without events.
 const OLD: Duration = Duration::from_secs(15);
 
+/// Maximum number of files with a figure of their own. A database keeps each for long.
+const FILES: usize = 500;
+
 /// The figures.
 #[derive(Debug)]
 pub struct Metrics {
@@ -38,6 +43,8 @@ pub struct Metrics {
     system: System,
     /// Violations by mapping, device, target and operation.
     violations: BTreeMap<[String; 4], u64>,
+    /// Corrupt sectors that were looked up by mapping, device, what is there and the file.
+    located: BTreeMap<[String; 4], u64>,
     /// Guests and containers that run, by UUID or id, with what runs them.
     guests: HashMap<String, String>,
     missed: u64,
@@ -53,6 +60,7 @@ impl Metrics {
             active: ActiveObjects::of(root),
             system: System::of(root),
             violations: BTreeMap::new(),
+            located: BTreeMap::new(),
             guests: HashMap::new(),
             missed: 0,
             changed: true,
@@ -120,6 +128,26 @@ impl Metrics {
         self.changed = true;
     }
 
+    /// Takes what is at a corrupt sector.
+    pub fn located(&mut self, located: &Located) {
+        for answer in &located.answers {
+            for place in &answer.places {
+                let path = place.what.data().and_then(|data| data.paths.first());
+                let mut labels = [
+                    answer.name.clone().unwrap_or_default(),
+                    answer.device.clone(),
+                    sort(&place.what).to_owned(),
+                    path.cloned().unwrap_or_default(),
+                ];
+                if self.located.len() >= FILES && !self.located.contains_key(&labels) {
+                    labels[3].clear();
+                }
+                *self.located.entry(labels).or_default() += 1;
+            }
+        }
+        self.changed = true;
+    }
+
     /// So many records were lost on the way here.
     pub fn missed(&mut self, number: u64) {
         self.missed += number;
@@ -173,6 +201,22 @@ impl Metrics {
             ];
             out.sample(&labels.map(|(name, value)| (name, value.as_str())), *count);
         }
+        if !self.located.is_empty() {
+            out.family(
+                "dmns_corrupt_sectors_total",
+                "counter",
+                "Corrupt sectors that were looked up, by what is there.",
+            );
+        }
+        for ([mapping, device, what, path], count) in &self.located {
+            let labels = [
+                ("mapping", mapping),
+                ("device", device),
+                ("what", what),
+                ("path", path),
+            ];
+            out.sample(&labels.map(|(name, value)| (name, value.as_str())), *count);
+        }
         out.family("dmns_mappings", "gauge", "Tables of device mapper that are loaded, by target; two between a reload and its resume.");
         for (target, count) in self.active.mappings() {
             out.sample(&[("target", &target)], count);
@@ -204,6 +248,22 @@ impl Metrics {
         out.sample(&[], self.missed);
         self.system.text(&mut out);
         out.0
+    }
+}
+
+/// Returns `what` as JSON has it.
+fn sort(what: &What) -> &'static str {
+    match what {
+        What::File(_) => "file",
+        What::Deleted(_) => "deleted",
+        What::Directory(_) => "directory",
+        What::Belonging { .. } => "belonging",
+        What::Free => "free",
+        What::Journal => "journal",
+        What::Metadata { .. } => "metadata",
+        What::Swap => "swap",
+        What::Other { .. } => "other",
+        What::Unknown { .. } => "unknown",
     }
 }
 
@@ -276,5 +336,60 @@ mod tests {
             "nothing is left beside it"
         );
         insta::assert_snapshot!("metrics", fs::read_to_string(file).expect("read"));
+    }
+
+    #[test]
+    fn a_corrupt_sector_counts_for_its_file() {
+        use crate::locate::answer::{Answer, Data, Finding, Place};
+        let root = tempfile::tempdir().expect("a folder");
+        let mut metrics = Metrics::new(&root.path().join("dmns.prom"), root.path());
+        let mut locate = |sector: u64, what: What| {
+            let finding = Finding::certain(what);
+            let place = Place {
+                layers: Vec::new(),
+                filesystem: None,
+                what: finding.what,
+                certain: true,
+                remarks: Vec::new(),
+            };
+            let answer = Answer {
+                device: "253:0".to_owned(),
+                name: Some("data".to_owned()),
+                sector,
+                places: vec![place],
+            };
+            metrics.located(&Located {
+                id: crate::report::Id {
+                    seconds: 1,
+                    millis: 0,
+                    serial: 1,
+                },
+                answers: vec![answer],
+            });
+        };
+        let file = |path: String| {
+            What::File(Data {
+                paths: vec![path, "/z".to_owned()],
+                ..Data::default()
+            })
+        };
+        locate(8, file("/srv/a \"b\"".to_owned()));
+        locate(9, file("/srv/a \"b\"".to_owned()));
+        locate(16, What::Free);
+        for i in 0..FILES {
+            locate(24, file(format!("/srv/{i}")));
+        }
+        let text = metrics.text();
+        let of = |labels: &str| {
+            let name = "dmns_corrupt_sectors_total{mapping=\"data\",device=\"253:0\",";
+            let start = format!("{name}{labels}}} ");
+            let value = text.lines().find_map(|line| line.strip_prefix(&start));
+            value.and_then(|value| value.parse::<usize>().ok())
+        };
+        assert_eq!(of(r#"what="file",path="/srv/a \"b\"""#), Some(2));
+        assert_eq!(of(r#"what="free",path="""#), Some(1));
+        assert_eq!(of(r#"what="file",path="/srv/0""#), Some(1));
+        // What has no figure of its own is counted too.
+        assert_eq!(of(r#"what="file",path="""#), Some(2));
     }
 }
