@@ -135,7 +135,10 @@ fn set_up() -> Result<()> {
          truncate -s 4M i.img
          integritysetup -q format --integrity crc32c i.img
          integritysetup open --integrity crc32c i.img it
-         corrupt it --sector 0
+         integrity-offset it data 0 >at
+         integritysetup close it
+         corrupt-bytes i.img $(cat at)
+         integritysetup open --integrity crc32c i.img it
          blockdev --setra 0 /dev/mapper/it",
     )?;
     must("touch watched")
