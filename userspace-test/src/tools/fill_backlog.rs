@@ -2,20 +2,14 @@
 
 //! Messages that fill audit's backlog.
 
+use super::audit;
 use anyhow::{Context, Result};
-use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use nix::unistd::write;
 use std::process::ExitCode;
 
 /// Sends messages until it is killed.
 pub(super) fn run() -> Result<ExitCode> {
-    let audit = socket(
-        AddressFamily::Netlink,
-        SockType::Raw,
-        SockFlag::empty(),
-        SockProtocol::NetlinkAudit,
-    )
-    .context("netlink")?;
+    let audit = audit::open()?;
     let message = message();
     loop {
         write(&audit, &message).context("audit")?;
@@ -24,14 +18,7 @@ pub(super) fn run() -> Result<ExitCode> {
 
 /// Returns a message of type `AUDIT_USER`.
 fn message() -> Vec<u8> {
-    // struct nlmsghdr: length, AUDIT_USER, NLM_F_REQUEST, sequence, port; and the text.
-    let mut message = Vec::new();
-    message.extend(24_u32.to_ne_bytes());
-    message.extend(1005_u16.to_ne_bytes());
-    message.extend(1_u16.to_ne_bytes());
-    message.extend([0; 8]);
-    message.extend(b"fill\0\0\0\0");
-    message
+    audit::message(1005, b"fill\0\0\0\0")
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! that it is run by. A command that a user would type, or would change at a shell, is a script in
 //! `guest/` instead.
 
+mod audit;
 mod bench;
 mod check_counters;
 mod corrupt;

@@ -15,15 +15,14 @@ mod uring;
 mod x32;
 
 use crate::sys::{clone, fork, setns, unshare, wait, wait_for_success};
+use crate::tools::audit;
 #[cfg(not(target_arch = "x86_64"))]
 use anyhow::bail;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 use nix::libc;
 use nix::sys::signal::{SigHandler, Signal, kill, raise, signal};
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, connect, sendto, socket,
-};
+use nix::sys::socket::{MsgFlags, NetlinkAddr, connect, sendto};
 use nix::unistd::{Pid, execv};
 use std::ffi::CStr;
 use std::fs::File;
@@ -190,34 +189,21 @@ fn crash() -> Result<()> {
     })
 }
 
-/// Opens a socket to audit.
-fn audit() -> Result<OwnedFd> {
-    socket(
-        AddressFamily::Netlink,
-        SockType::Raw,
-        SockFlag::empty(),
-        SockProtocol::NetlinkAudit,
-    )
-    .context("netlink")
-}
-
 /// Returns a message of type `AUDIT_USER_AUTH`.
 fn message() -> Vec<u8> {
     let text = br#"op=evade acct="a" exe="/evade" hostname=? addr=? terminal=? res=success"#;
-    // struct nlmsghdr: length, type, NLM_F_REQUEST, sequence, port.
-    let mut message = Vec::new();
-    message.extend((16 + text.len() as u32).to_ne_bytes());
-    message.extend(1100_u16.to_ne_bytes());
-    message.extend(1_u16.to_ne_bytes());
-    message.extend(1_u32.to_ne_bytes());
-    message.extend(0_u32.to_ne_bytes());
-    message.extend(text);
-    message
+    audit::message(1100, text)
 }
 
 fn plain_message() -> Result<()> {
     let kernel = NetlinkAddr::new(0, 0);
-    sendto(audit()?.as_raw_fd(), &message(), &kernel, MsgFlags::empty()).context("sendto")?;
+    sendto(
+        audit::open()?.as_raw_fd(),
+        &message(),
+        &kernel,
+        MsgFlags::empty(),
+    )
+    .context("sendto")?;
     Ok(())
 }
 

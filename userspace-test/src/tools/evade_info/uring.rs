@@ -2,8 +2,9 @@
 
 //! Operations of io_uring, which run elsewhere than in a system call of their task.
 
-use super::{WATCHED, audit, connect_to_kernel, uts};
+use super::{WATCHED, connect_to_kernel, uts};
 use crate::sys::{done, fork, setns, wait_for_success};
+use crate::tools::audit;
 use anyhow::{Context, Result, ensure};
 use nix::libc;
 use nix::unistd::{pipe, write};
@@ -225,7 +226,7 @@ pub(super) fn task_work() -> Result<()> {
 
 /// Sends a message to audit by a worker.
 pub(super) fn message() -> Result<()> {
-    let audit = audit()?;
+    let audit = audit::open()?;
     connect_to_kernel(&audit)?;
     let message: &'static [u8] = super::message().leak();
     let mut ring = Ring::new()?;

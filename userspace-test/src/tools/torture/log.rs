@@ -4,9 +4,9 @@
 //!
 //! The parser is not that of `dmns-audit`, which is tested with these records too.
 
+use crate::tools::audit;
 use crate::tools::counters::Counters;
 use anyhow::{Context, Result, bail};
-use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use nix::unistd::write;
 use std::fmt;
 use std::fs::{self, File};
@@ -104,13 +104,7 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn open() -> Result<Self> {
-        let audit = socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            SockFlag::empty(),
-            SockProtocol::NetlinkAudit,
-        )
-        .context("netlink")?;
+        let audit = audit::open()?;
         let mut file = File::open(PATH).context(PATH)?;
         file.seek(SeekFrom::End(0))?;
         let inode = file.metadata()?.ino();
@@ -181,18 +175,7 @@ fn pending() -> Result<u64> {
 
 /// Returns a message of type `AUDIT_USER`.
 fn message(text: &str) -> Vec<u8> {
-    let mut text = text.as_bytes().to_vec();
-    text.push(0);
-    let length = 16 + text.len();
-    // struct nlmsghdr: length, AUDIT_USER, NLM_F_REQUEST, sequence, port; and the text.
-    let mut message = Vec::new();
-    message.extend((length as u32).to_ne_bytes());
-    message.extend(1005_u16.to_ne_bytes());
-    message.extend(1_u16.to_ne_bytes());
-    message.extend([0; 8]);
-    message.extend(text);
-    message.resize(length.next_multiple_of(4), 0);
-    message
+    audit::message(1005, format!("{text}\0").as_bytes())
 }
 
 #[cfg(test)]
