@@ -164,7 +164,7 @@ pub fn watch(
             }
             Ok(left == 0)
         };
-    loop {
+    let has_ended = 'source: loop {
         let stops = watch_options.stop.load(Ordering::Relaxed);
         if stops {
             last_call.get_or_insert_with(|| Instant::now() + LAST_CALL);
@@ -228,17 +228,7 @@ pub fn watch(
                 for event in events.all() {
                     print_event(&event, &mut files, out)?;
                 }
-                wait_for_files(
-                    &mut files,
-                    &mut sinks.metrics,
-                    options,
-                    watch_options.ecs,
-                    out,
-                )?;
-                if let Some(metrics) = &mut sinks.metrics {
-                    metrics.write(now)?;
-                }
-                return out.flush().map(|()| unread);
+                break 'source true;
             }
         };
         if whole.is_empty() {
@@ -246,19 +236,23 @@ pub fn watch(
         }
         for event in whole {
             if print_event(&event, &mut files, out)? {
-                wait_for_files(
-                    &mut files,
-                    &mut sinks.metrics,
-                    options,
-                    watch_options.ecs,
-                    out,
-                )?;
-                return out.flush().map(|()| unread);
+                break 'source false;
             }
         }
         // A person may be watching.
         out.flush()?;
+    };
+    wait_for_files(
+        &mut files,
+        &mut sinks.metrics,
+        options,
+        watch_options.ecs,
+        out,
+    )?;
+    if let Some(metrics) = sinks.metrics.as_mut().filter(|_| has_ended) {
+        metrics.write(Instant::now())?;
     }
+    out.flush().map(|()| unread)
 }
 
 /// Prints the files that were found meanwhile.
