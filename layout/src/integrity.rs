@@ -703,6 +703,15 @@ impl Format {
         (sectors.unwrap_or(32_768).ilog2() as u8).clamp(3, 31)
     }
 
+    fn metadata_run(&self) -> Result<u64> {
+        metadata_run(
+            self.tag_size,
+            self.log2_interleave_sectors(),
+            self.log2_sectors_per_block,
+            self.fixed_padding,
+        )
+    }
+
     /// Returns whether tags would be where data is, on a device without another for metadata:
     /// [`Integrity::overlaps`].
     ///
@@ -714,12 +723,7 @@ impl Format {
             return Ok(false);
         }
         let interleave = self.log2_interleave_sectors();
-        let run = metadata_run(
-            self.tag_size,
-            interleave,
-            self.log2_sectors_per_block,
-            self.fixed_padding,
-        )?;
+        let run = self.metadata_run()?;
         let buffer = self.log2_buffer_sectors().min(run.trailing_zeros() as u8);
         let (_, provided) = self.sizes()?;
         Ok(buffer > interleave && provided > 1 << interleave)
@@ -736,12 +740,7 @@ impl Format {
             return Ok(initial + provided <= self.data_sectors);
         }
         let interleave = self.log2_interleave_sectors();
-        let run = metadata_run(
-            self.tag_size,
-            interleave,
-            self.log2_sectors_per_block,
-            self.fixed_padding,
-        )?;
+        let run = self.metadata_run()?;
         let last = provided - 1;
         let below = self.start + initial + ((last >> interleave) + 1) * run + last;
         Ok(below < self.data_sectors)
