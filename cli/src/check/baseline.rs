@@ -22,6 +22,8 @@ pub(super) struct Baseline {
     created: u64,
     /// The highest id in the baseline.
     last: u64,
+    /// The list shows no change: the next creation shows whether ids are missing before it.
+    is_silent: bool,
     /// The finding to report.
     at: Finding,
 }
@@ -39,6 +41,7 @@ impl Baseline {
             highest,
             created: 0,
             last: 0,
+            is_silent: false,
             at: judged.finding(Rule::Gap, String::new()).note(),
         }
     }
@@ -61,14 +64,22 @@ impl Baseline {
         }
     }
 
-    /// Ends the baseline. Returns, once, what happened while nothing was recorded.
-    pub(super) fn gap(&mut self) -> Option<Finding> {
-        let deleted = self.before.take()?.len() as u64;
+    /// Ends the baseline, with the id of a namespace that was `created` after it. Returns, once, what
+    /// happened while nothing was recorded.
+    pub(super) fn gap(&mut self, created: Option<u64>) -> Option<Finding> {
+        let deleted = match self.before.take() {
+            Some(before) => before.len() as u64,
+            None if self.is_silent && created.is_some() => 0,
+            None => return None,
+        };
+        self.is_silent = false;
         if !self.complete || self.highest == 0 {
             return None;
         }
-        let passed = (self.last.saturating_sub(self.highest)).saturating_sub(self.created);
+        let last = created.map_or(0, |id| id.saturating_sub(1)).max(self.last);
+        let passed = (last.saturating_sub(self.highest)).saturating_sub(self.created);
         if (self.created, deleted, passed) == (0, 0, 0) {
+            self.is_silent = created.is_none();
             return None;
         }
         let mut finding = self.at.clone();

@@ -165,7 +165,7 @@ impl History {
         let first = out.len();
         for node in self.nodes.all_mut() {
             node.nothing_is_deferred(out);
-            node.baseline_ends(out);
+            node.baseline_ends(None, out);
         }
         out[first..].sort_by_key(|finding| finding.place);
     }
@@ -179,7 +179,8 @@ impl History {
         let in_baseline = matches!(judged.ty, RecordType::NsInit(kind)
             if judged.value(&format!("old_{}ns", kind.name())) == Some("(none)"));
         if !in_baseline {
-            node.baseline_ends(out);
+            let created = matches!(judged.ty, RecordType::NsInit(_)).then(|| judged.value("ns_id"));
+            node.baseline_ends(created.flatten().and_then(|id| id.parse().ok()), out);
         }
         match judged.ty {
             RecordType::NsInit(kind) => self.created(kind, judged, out),
@@ -353,7 +354,7 @@ impl History {
         }
         if again || id == Baseline::FIRST {
             // Changes between the two loads are not in the log.
-            node.baseline_ends(out);
+            node.baseline_ends(None, out);
             node.nothing_is_deferred(out);
             while self.numbers.pop(host).is_some() {}
             let before = std::iter::from_fn(|| self.namespaces.pop(host));
@@ -546,9 +547,9 @@ impl Node {
         baseline.is_some_and(|list| list.is_complete())
     }
 
-    /// Ends the baseline.
-    fn baseline_ends(&mut self, out: &mut Vec<Finding>) {
-        out.extend(self.baseline.as_mut().and_then(|list| list.gap()));
+    /// Ends the baseline, with the id of a namespace that was `created` after it.
+    fn baseline_ends(&mut self, created: Option<u64>, out: &mut Vec<Finding>) {
+        out.extend(self.baseline.as_mut().and_then(|list| list.gap(created)));
     }
 
     /// Reports the missing records. No record is deferred any more.

@@ -521,6 +521,22 @@ fn what_happened_between_two_loads_is_counted_once() {
         "{:?}",
         late(10)
     );
+    // The list shows nothing; the first creation after it shows that 31 and 32 came and went. Later ones count no more.
+    let passed = [
+        existing(5, 1),
+        existing(5, 30),
+        existing(9, 1),
+        existing(9, 30),
+        gone(10, 30),
+        call(11),
+        call(12).replace("netns=33 ns_id=33", "netns=40 ns_id=40"),
+    ];
+    let found = findings(passed.concat().as_bytes());
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains("0 namespaces were created, 0 namespaces were deleted, and 2 more both created and deleted"),
+        "{found:?}"
+    );
     // Nothing happened between.
     let quiet = [
         existing(5, 1),
