@@ -65,7 +65,7 @@ test-debug: ## Every scenario on a kernel that complains, with controls and faul
 	@DMNS_KERNEL=kasan $(DMNS_TEST) run $(KASAN)
 
 test-arm64: ## The scenarios on Debian's arm64 kernel, emulated; what only x86-64 has is skipped, with its reason
-	@DMNS_ARCH=arm64 $(DMNS_TEST) run
+	@$(DMNS_TEST) --arch arm64 run
 
 test-intree: ## The kernels with the patches of docs/upstream, without the module (some 60 minutes the first time)
 	@scripts/test/intree.sh

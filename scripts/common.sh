@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# Sourced by the other scripts: where things live, and how to print.
+# Sourced by the other scripts: the paths, and how to print.
 
 set -eu
 

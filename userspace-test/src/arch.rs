@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The architectures of guests, as `DMNS_ARCH` asks for them.
+//! The architectures of guests, as `--arch` or `DMNS_ARCH` asks for them.
+
+use crate::prepare;
+use anyhow::{Context, Result};
+use std::convert::Infallible;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// The environment variable that selects the architecture, here and in the scripts.
+const VARIABLE: &str = "DMNS_ARCH";
 
 /// The architecture of a guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Arch {
     /// x86-64, that of this machine.
     Amd64,
@@ -14,9 +23,27 @@ pub(crate) enum Arch {
 impl Arch {
     /// Returns the architecture that the environment requests. The scripts refuse other names.
     pub(crate) fn asked() -> Self {
-        match std::env::var("DMNS_ARCH").as_deref() {
+        match std::env::var(VARIABLE).as_deref() {
             Ok("arm64") => Self::Arm64,
             _ => Self::Amd64,
+        }
+    }
+
+    /// Starts this program again, with guests of this architecture. The script builds the guest's programs.
+    pub(crate) fn start_again(self) -> Result<Infallible> {
+        let script = prepare::project()?.join("scripts/dmns-test.sh");
+        Err(Command::new(&script)
+            .args(std::env::args_os().skip(1))
+            .env(VARIABLE, self.name())
+            .exec())
+        .with_context(|| format!("starting {}", script.display()))
+    }
+
+    /// Returns its name, as Debian has it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
         }
     }
 

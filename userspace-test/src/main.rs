@@ -47,6 +47,7 @@ mod tsc;
 mod vm;
 
 use anyhow::{Context, Result, bail, ensure};
+use arch::Arch;
 use clap::{Args, Parser, Subcommand};
 use guest::Watcher;
 use kind::Kind;
@@ -70,6 +71,9 @@ struct Cli {
     /// machine. The default depends on DMNS_KERNEL: 1; rt: 2, debug: 5, kasan: 12.
     #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u32).range(1..))]
     timeout_multiplier: Option<u32>,
+    /// Architecture of the guests. By default that of DMNS_ARCH, or amd64.
+    #[arg(long, global = true)]
+    arch: Option<Arch>,
     #[command(flatten)]
     kernel: own::Options,
     #[command(subcommand)]
@@ -286,7 +290,11 @@ fn main() -> ExitCode {
         Cmd::Run(options) if options.bisect => UNTESTABLE,
         _ => 2,
     };
-    match act(cli.command, cli.timeout_multiplier, &cli.kernel) {
+    let done = match cli.arch {
+        Some(arch) if arch != Arch::asked() => arch.start_again().map(|never| match never {}),
+        _ => act(cli.command, cli.timeout_multiplier, &cli.kernel),
+    };
+    match done {
         Ok(code) => code,
         Err(e) => {
             eprintln!("dmns-test: {e:#}");
