@@ -115,6 +115,24 @@ pub enum What {
     },
 }
 
+impl What {
+    /// Returns its name, as JSON has it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Deleted(_) => "deleted",
+            Self::Directory(_) => "directory",
+            Self::Belonging { .. } => "belonging",
+            Self::Free => "free",
+            Self::Journal => "journal",
+            Self::Metadata { .. } => "metadata",
+            Self::Swap => "swap",
+            Self::Other { .. } => "other",
+            Self::Unknown { .. } => "unknown",
+        }
+    }
+}
+
 /// A place in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Data {

@@ -11,7 +11,6 @@ mod system;
 
 use super::devices::Device;
 use super::files::Located;
-use crate::locate::answer::What;
 use crate::record::value::Fields;
 use crate::record::{Parsed, Type, head};
 use crate::report::dm::record::Record;
@@ -136,7 +135,7 @@ impl Metrics {
                 let mut labels = [
                     answer.name.clone().unwrap_or_default(),
                     answer.device.clone(),
-                    sort(&place.what).to_owned(),
+                    place.what.name().to_owned(),
                     path.cloned().unwrap_or_default(),
                 ];
                 if self.located.len() >= FILES && !self.located.contains_key(&labels) {
@@ -251,22 +250,6 @@ impl Metrics {
     }
 }
 
-/// Returns `what` as JSON has it.
-fn sort(what: &What) -> &'static str {
-    match what {
-        What::File(_) => "file",
-        What::Deleted(_) => "deleted",
-        What::Directory(_) => "directory",
-        What::Belonging { .. } => "belonging",
-        What::Free => "free",
-        What::Journal => "journal",
-        What::Metadata { .. } => "metadata",
-        What::Swap => "swap",
-        What::Other { .. } => "other",
-        What::Unknown { .. } => "unknown",
-    }
-}
-
 /// The text format of Prometheus. <https://prometheus.io/docs/instrumenting/exposition_formats/>
 #[derive(Debug, Default)]
 struct Text(String, &'static str);
@@ -340,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_corrupt_sector_counts_for_its_file() {
-        use crate::locate::answer::{Answer, Data, Finding, Place};
+        use crate::locate::answer::{Answer, Data, Finding, Place, What};
         let root = tempfile::tempdir().expect("a folder");
         let mut metrics = Metrics::new(&root.path().join("dmns.prom"), root.path());
         let mut locate = |sector: u64, what: What| {
