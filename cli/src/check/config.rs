@@ -40,19 +40,29 @@ pub(super) fn is_config(name: &[u8]) -> bool {
     matches!(name, b"CONFIG_CHANGE" | b"1305" | b"UNKNOWN[1305]")
 }
 
+/// What a `CONFIG_CHANGE` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    /// It is the module's.
+    pub(super) ours: bool,
+    /// It begins or ends the recording of namespaces.
+    pub(super) switches: bool,
+}
+
 impl Config {
-    /// Takes a `CONFIG_CHANGE`. Returns whether it is the module's.
+    /// Takes a `CONFIG_CHANGE`.
     pub(super) fn record(
         &mut self,
         head: &Head<'_>,
         place: Place,
         raw: &Raw<'_>,
         out: &mut Vec<Finding>,
-    ) -> bool {
+    ) -> Change {
         let body = text(head.body);
         let value = |name: &str| fields(&body).find(|field| field.name == name);
         let of = |name: &str| value(name).map(|field| field.value);
-        let loads = of("op") == Some("load") && of("module") == Some("dmns_audit");
+        let module = of("module") == Some("dmns_audit");
+        let loads = of("op") == Some("load") && module;
         let enables = of("audit_enabled").is_some_and(|enabled| enabled != "0");
         if loads || enables {
             let changes = self.hosts.entry(head.host).or_default();
@@ -60,11 +70,14 @@ impl Config {
             let near = |(at, _): &mut (u64, Finding)| at.abs_diff(head.stamp.seconds) <= NEAR;
             drop(changes.baseline.take_if(near));
         }
-        let ours = of("module") == Some("dmns_audit")
-            || of("dmns_audit_info").is_some()
-            || of("dmns_audit_select").is_some();
+        let ours = module || of("dmns_audit_info").is_some() || of("dmns_audit_select").is_some();
+        let switched = of("audit_enabled").is_some_and(|enabled| of("old") != Some(enabled));
+        let change = Change {
+            ours,
+            switches: (module || switched) && of("res") != Some("0"),
+        };
         if !ours {
-            return false;
+            return change;
         }
         let mut wrong = |name: &str, message: String| {
             let at = memchr::memmem::find(head.body, format!("{name}=").as_bytes());
@@ -122,7 +135,7 @@ impl Config {
                 ),
             ),
         }
-        true
+        change
     }
 
     /// Takes a record of the module: a baseline has a cause.

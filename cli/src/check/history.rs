@@ -165,7 +165,7 @@ impl History {
         let first = out.len();
         for node in self.nodes.all_mut() {
             node.nothing_is_deferred(out);
-            node.baseline_ends(None, out);
+            node.baseline_ends(out);
         }
         out[first..].sort_by_key(|finding| finding.place);
     }
@@ -179,8 +179,11 @@ impl History {
         let in_baseline = matches!(judged.ty, RecordType::NsInit(kind)
             if judged.value(&format!("old_{}ns", kind.name())) == Some("(none)"));
         if !in_baseline {
-            let created = matches!(judged.ty, RecordType::NsInit(_)).then(|| judged.value("ns_id"));
-            node.baseline_ends(created.flatten().and_then(|id| id.parse().ok()), out);
+            let created =
+                matches!(judged.ty, RecordType::NsInit(_)).then(|| judged.number("ns_id"));
+            let second = judged.head.stamp.seconds;
+            let baseline = node.baseline.as_mut();
+            out.extend(baseline.and_then(|list| list.other(created.flatten(), second)));
         }
         match judged.ty {
             RecordType::NsInit(kind) => self.created(kind, judged, out),
@@ -193,6 +196,16 @@ impl History {
                 }
             }
             RecordType::NsInfo => {}
+        }
+    }
+
+    /// Takes note that the module was loaded or unloaded, or auditing switched: the log has not all
+    /// namespaces until the next baseline.
+    pub(super) fn interrupted(&mut self, head: &Head<'_>) {
+        let node = self.nodes.of(head.host);
+        let before = node.baseline_serial < head.stamp.serial;
+        if let Some(baseline) = node.baseline.as_mut().filter(|_| before) {
+            baseline.interrupt();
         }
     }
 
@@ -354,7 +367,7 @@ impl History {
         }
         if again || id == Baseline::FIRST {
             // Changes between the two loads are not in the log.
-            node.baseline_ends(None, out);
+            node.baseline_ends(out);
             node.nothing_is_deferred(out);
             while self.numbers.pop(host).is_some() {}
             let before = std::iter::from_fn(|| self.namespaces.pop(host));
@@ -365,7 +378,7 @@ impl History {
         }
         node.given.insert(id);
         if let Some(baseline) = &mut node.baseline {
-            baseline.found(id);
+            baseline.found(id, judged.head.stamp.seconds);
         }
         true
     }
@@ -408,10 +421,7 @@ impl History {
                 let message = format!("the creation of ns_id={id} is not in this log");
                 let mut finding =
                     judged.finding_in(Rule::DeletionWithoutCreation, "ns_id", message);
-                let complete = node
-                    .baseline
-                    .as_ref()
-                    .is_some_and(|list| list.is_complete());
+                let complete = node.is_complete();
                 finding.help = Some(match complete {
                     true => "the baseline in this log does not have it".to_owned(),
                     false => {
@@ -547,9 +557,9 @@ impl Node {
         baseline.is_some_and(|list| list.is_complete())
     }
 
-    /// Ends the baseline, with the id of a namespace that was `created` after it.
-    fn baseline_ends(&mut self, created: Option<u64>, out: &mut Vec<Finding>) {
-        out.extend(self.baseline.as_mut().and_then(|list| list.gap(created)));
+    /// Ends the baseline.
+    fn baseline_ends(&mut self, out: &mut Vec<Finding>) {
+        out.extend(self.baseline.as_mut().and_then(|list| list.gap()));
     }
 
     /// Reports the missing records. No record is deferred any more.

@@ -220,8 +220,11 @@ impl Check {
                 self.grouping.other(head.ty, head, &mut self.findings);
             }
             Type::Other if config::is_config(head.name) => {
-                let ours = self.config.record(head, place, raw, &mut self.findings);
-                self.totals.judged += u64::from(ours);
+                let change = self.config.record(head, place, raw, &mut self.findings);
+                self.totals.judged += u64::from(change.ours);
+                if change.switches {
+                    self.history.interrupted(head);
+                }
                 self.grouping.other(head.ty, head, &mut self.findings);
             }
             Type::Other if is_of_contract(head.name) => {

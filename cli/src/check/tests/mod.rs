@@ -537,6 +537,23 @@ fn what_happened_between_two_loads_is_counted_once() {
         found[0].contains("0 namespaces were created, 0 namespaces were deleted, and 2 more both created and deleted"),
         "{found:?}"
     );
+    // Other records come between those of a baseline, which is read in slices. A creation with a lower id may come later.
+    let slices = [
+        existing(5, 1),
+        existing(5, 30),
+        existing(9, 1),
+        EVENT.replace("1.100:2", "9.100:10"),
+        call(11).replace("netns=33 ns_id=33", "netns=40 ns_id=40"),
+        existing(9, 30).replace(":9)", ":12)"),
+        call(13),
+    ];
+    let found = findings(slices.concat().as_bytes());
+    assert!(
+        found
+            .iter()
+            .any(|f| f.contains("0 namespaces were deleted, and 2 more")),
+        "{found:?}"
+    );
     // Nothing happened between.
     let quiet = [
         existing(5, 1),

@@ -199,6 +199,31 @@ fn a_creation_that_comes_later_is_known() {
     );
 }
 
+/// A task that exists when the module is loaded again is recorded before the baseline lists its namespaces, and they may
+/// have ended by then.
+#[test]
+fn the_log_has_no_baseline_between_two_loads() {
+    let named = "type=NS_INFO msg=audit(1795400009.000:99): mntns=-8 utsns=-2 ipcns=-1 userns=-3 pidns=-4 netns=777 \
+         cgroupns=-5 timens=-6\n";
+    let unknown = |change: &str| {
+        let change = match change {
+            "" => String::new(),
+            change => format!(
+                "type=CONFIG_CHANGE msg=audit(1795400008.000:90): {change} auid=0 ses=1 subj=unconfined res=1\n"
+            ),
+        };
+        let all = findings((log() + &change + named).as_bytes());
+        all.iter()
+            .any(|finding| finding.contains("unknown-namespace"))
+    };
+    assert!(unknown(""));
+    assert!(unknown("op=set audit_enabled=1 old=1"));
+    assert!(unknown("op=set audit_backlog_limit=8192 old=64"));
+    assert!(!unknown("op=unload module=dmns_audit"));
+    assert!(!unknown("op=load module=dmns_audit dm=1 ns=1 info=2"));
+    assert!(!unknown("op=set audit_enabled=1 old=0"));
+}
+
 #[test]
 fn changes_of_the_module_have_its_values() {
     let change = |body: &str| {
