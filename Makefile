@@ -22,17 +22,18 @@ check: ## Format, lints, host tests: under a minute warm
 	@$(CHECK)
 
 # The guest image waits for the network: it is prepared while the host tests are built.
-test: ## What `make check` does, the HTML page in Chromium, and the scenarios in QEMU
+test: ## What `make check` does, and the scenarios in QEMU
 	@scripts/build/host-tools.sh
 	@$(DMNS_TEST) --version >/dev/null
 	@$(DMNS_TEST) prepare >/dev/null & prepared=$$!; \
-	scripts/cargo.sh test --no-run --quiet --locked --workspace && $(CHECK) && scripts/test/page.sh; tested=$$?; \
+	scripts/cargo.sh test --no-run --quiet --locked --workspace && $(CHECK); tested=$$?; \
 	wait $$prepared && exit $$tested
 	@scripts/test/interrupt.sh
 	@scripts/test/red.sh
 	@logs=$$(mktemp -d) && $(DMNS_TEST) run --keep-logs "$$logs" && scripts/test/readme.sh "$$logs" && rm -r "$$logs"
 
-test-long: ## The scenarios that take minutes each: storms, full backlogs, evasion, a log that is complete from loading on
+test-long: ## The HTML page in Chromium; scenarios that take minutes each: storms, full backlogs, evasion, a log that is complete from loading on
+	@scripts/test/page.sh
 	@$(DMNS_TEST) run --long
 	@$(DMNS_TEST) run filter --set toggles=1000
 
