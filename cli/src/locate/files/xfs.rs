@@ -45,7 +45,7 @@ fn ask(device: &Path, positions: &[u64], effort: &Effort) -> io::Result<Vec<Find
     };
     let inodes: BTreeSet<u64> = uses.iter().filter_map(|used| used.inode).collect();
     effort.show(|| format!("xfs_db ncheck {}", device.display()));
-    let files = files(device, &inodes)?;
+    let files = files(device, &inodes, effort)?;
     let pairs = positions.iter().zip(uses);
     Ok(pairs
         .map(|(&position, used)| finding(position, &used, block_size, &files))
@@ -85,11 +85,12 @@ struct File {
     paths: Vec<String>,
     size: Option<u64>,
     links: u64,
+    is_directory: bool,
     /// First block of the file, group and block of the device, blocks.
     runs: Vec<(u64, u64, u64, u64)>,
 }
 
-fn files(device: &Path, inodes: &BTreeSet<u64>) -> io::Result<HashMap<u64, File>> {
+fn files(device: &Path, inodes: &BTreeSet<u64>, effort: &Effort) -> io::Result<HashMap<u64, File>> {
     if inodes.is_empty() {
         return Ok(HashMap::new());
     }
@@ -99,7 +100,67 @@ fn files(device: &Path, inodes: &BTreeSet<u64>) -> io::Result<HashMap<u64, File>
             "ncheck -i {inode}\ninode {inode}\np core.size\np core.nlinkv2\nbmap\n"
         ));
     }
-    Ok(parse(&xfs_db(device, commands)?, inodes))
+    let mut files = parse(&xfs_db(device, commands)?, inodes);
+    let missing: BTreeSet<u64> = (files.iter())
+        .filter(|(_, file)| !file.is_directory && (file.paths.len() as u64) < file.links)
+        .map(|(&inode, _)| inode)
+        .collect();
+    if !missing.is_empty() {
+        effort.show(|| format!("xfs_db ls of each directory of {}", device.display()));
+        for (inode, paths) in names(device, &missing)? {
+            files.entry(inode).or_default().paths = paths;
+        }
+    }
+    Ok(files)
+}
+
+/// Reads every directory for the names of `inodes`: `ncheck` has one of each, whatever its links.
+fn names(device: &Path, inodes: &BTreeSet<u64>) -> io::Result<HashMap<u64, Vec<String>>> {
+    let said = xfs_db(device, "blockget -n\nncheck\nsb 0\np rootino\n".to_owned())?;
+    let mut directories: Vec<(u64, &str)> = Vec::new();
+    for line in said.lines() {
+        if let Some(root) = line.strip_prefix("rootino = ") {
+            directories.extend(root.parse().ok().map(|inode| (inode, "")));
+        } else if let Some((inode, path)) = line.trim_start().split_once(' ') {
+            let path = path.strip_suffix("/.");
+            directories.extend(inode.parse().ok().zip(path));
+        }
+    }
+    let lists = (directories.iter())
+        .map(|(inode, _)| format!("inode {inode}\nls\n"))
+        .collect();
+    let mut directories = directories.into_iter();
+    let mut directory = "";
+    let mut found: HashMap<u64, Vec<String>> = HashMap::new();
+    for entry in xfs_db(device, lists)?.lines().filter_map(entry) {
+        match entry {
+            (_, ".") => directory = directories.next().map_or("", |(_, path)| path),
+            (inode, name) if inodes.contains(&inode) => {
+                let path = match directory {
+                    "" => format!("/{name}"),
+                    directory => format!("/{directory}/{name}"),
+                };
+                let paths = found.entry(inode).or_default();
+                paths.push(shown(Path::new(&path)));
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+/// Reads `14         262273             regular        0x0d9a776b   4 link (good)`: the inode, and its name.
+fn entry(line: &str) -> Option<(u64, &str)> {
+    let mut rest = line;
+    // A name may begin with a space.
+    let mut word = || {
+        let (word, after) = rest.trim_start().split_once(' ')?;
+        rest = after;
+        Some(word)
+    };
+    let (_, inode, _, hash, length) = (word()?, word()?, word()?, word()?, word()?);
+    let (name, state) = rest.split_at_checked(length.parse().ok()?)?;
+    (hash.starts_with("0x") && state.starts_with(" (")).then_some((inode.parse().ok()?, name))
 }
 
 /// Reads the names (`        131 d/file`) and what is printed of each inode, in the order of `inodes`.
@@ -119,10 +180,11 @@ fn parse(text: &str, inodes: &BTreeSet<u64>) -> HashMap<u64, File> {
             (line.trim_start().split_once(' ')).map(|(inode, name)| (inode.parse(), name))
         {
             if inodes.contains(&inode) {
+                let file = all.entry(inode).or_default();
+                file.is_directory = name.ends_with("/.");
                 let name = name.strip_suffix("/.").unwrap_or(name);
                 let path = format!("/{}", name.trim_start_matches('/'));
-                let paths = &mut all.entry(inode).or_default().paths;
-                paths.push(shown(Path::new(&path)));
+                file.paths.push(shown(Path::new(&path)));
             }
         }
     }
@@ -233,6 +295,11 @@ mod tests {
         let found = finding((24 + 6) * 4096 + 512, &used, 4096, &files);
         let data = found.what.data().expect("a file");
         assert_eq!((data.offset, found.certain), (Some(11 * 4096 + 512), true));
+        assert_eq!(
+            entry("14         262273             regular        0xec2836e3   5 na me (good)"),
+            Some((262_273, "na me"))
+        );
+        assert_eq!(entry("rootino = 128"), None);
         let free = block_use("block 3 (0/3) type free2").expect("a use");
         assert_eq!(finding(0, &free, 4096, &files).what, What::Free);
     }
