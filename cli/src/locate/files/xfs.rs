@@ -29,20 +29,48 @@ struct Use {
 
 fn ask(device: &Path, positions: &[u64], effort: &Effort) -> io::Result<Vec<Finding>> {
     effort.show(|| format!("xfs_db blockget {}", device.display()));
-    let mut commands = "blockget -n\nsb 0\np blocksize\n".to_owned();
+    let mut commands = "blockget -n\nsb 0\np blocksize\np agblocks\np agblklog\n".to_owned();
     for position in positions {
-        commands.push_str(&format!("daddr {}\nblockuse\n", position / 512));
+        commands.push_str(&format!("daddr {}\ndaddr\nblockuse\n", position / 512));
     }
     let said = xfs_db(device, commands)?;
-    let block_size = said
-        .lines()
-        .find_map(|line| line.strip_prefix("blocksize = ")?.parse::<u64>().ok());
-    let uses: Vec<Use> = said.lines().filter_map(block_use).collect();
-    let Some(block_size) = block_size.filter(|_| uses.len() == positions.len()) else {
-        return Err(io::Error::other(
-            "xfs_db cannot read it: its journal has to be replayed by a mount, or it is damaged",
-        ));
+    let field = |name: &str| {
+        let mut values = said.lines().filter_map(|line| line.strip_prefix(name));
+        values.next()?.strip_prefix(" = ")?.parse::<u64>().ok()
     };
+    let mut uses = uses(&said, positions);
+    let (Some(block_size), Some(group_blocks), Some(group_bits)) =
+        (field("blocksize"), field("agblocks"), field("agblklog"))
+    else {
+        return Err(unreadable());
+    };
+    // xfs_db stays where it was if it cannot read a block, such as the corrupt one. What it says of a block whose number it
+    // gets, it says without reading it.
+    let place = |position: u64| {
+        (
+            position / block_size / group_blocks,
+            position / block_size % group_blocks,
+        )
+    };
+    let unread: BTreeSet<(u64, u64)> = (positions.iter().zip(&uses))
+        .filter_map(|(&position, used)| used.is_none().then(|| place(position)))
+        .collect();
+    if !unread.is_empty() {
+        effort.show(|| format!("xfs_db blockget -b {}", device.display()));
+        let numbers: String = (unread.iter())
+            .map(|(group, block)| format!(" -b {}", (group << group_bits) | block))
+            .collect();
+        let unread = set(&xfs_db(device, format!("blockget -n{numbers}\n"))?);
+        for (&position, used) in positions.iter().zip(&mut uses) {
+            *used = used
+                .take()
+                .or_else(|| unread.get(&place(position)).cloned());
+        }
+    }
+    let uses: Vec<Use> = uses
+        .into_iter()
+        .collect::<Option<_>>()
+        .ok_or_else(unreadable)?;
     let inodes: BTreeSet<u64> = uses.iter().filter_map(|used| used.inode).collect();
     effort.show(|| format!("xfs_db ncheck {}", device.display()));
     let files = files(device, &inodes, effort)?;
@@ -50,6 +78,61 @@ fn ask(device: &Path, positions: &[u64], effort: &Effort) -> io::Result<Vec<Find
     Ok(pairs
         .map(|(&position, used)| finding(position, &used, block_size, &files))
         .collect())
+}
+
+fn unreadable() -> io::Error {
+    io::Error::other(
+        "xfs_db cannot read it: its journal has to be replayed by a mount, or it is damaged",
+    )
+}
+
+/// Reads where `daddr` is, and what `blockuse` says; `None` for a position that `daddr` did not go to.
+fn uses(text: &str, positions: &[u64]) -> Vec<Option<Use>> {
+    let mut uses = vec![None; positions.len()];
+    let mut next = positions.iter().zip(&mut uses);
+    let mut current = None;
+    for line in text.lines() {
+        if let Some(at) = line.strip_prefix("current daddr is ") {
+            current = next
+                .next()
+                .filter(|(position, _)| at.parse() == Ok(*position / 512));
+        } else if let Some((_, used)) = &mut current {
+            **used = block_use(line).or(used.take());
+        }
+    }
+    uses
+}
+
+/// Reads `setting block 1/40 to data` and `setting inode to 262273 for block 1/40`.
+fn set(text: &str) -> HashMap<(u64, u64), Use> {
+    let place = |text: &str| {
+        let (group, block) = text.split_once('/')?;
+        Some((group.parse().ok()?, block.parse().ok()?))
+    };
+    let mut uses: HashMap<(u64, u64), Use> = HashMap::new();
+    for line in text.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["setting", "block", at, "to", kind] => {
+                if let Some((group, block)) = place(at) {
+                    let used = Use {
+                        group,
+                        block,
+                        kind: (*kind).to_owned(),
+                        inode: None,
+                    };
+                    uses.insert((group, block), used);
+                }
+            }
+            ["setting", "inode", "to", inode, "for", "block", at] => {
+                if let Some(used) = place(at).and_then(|at| uses.get_mut(&at)) {
+                    used.inode = inode.parse().ok();
+                }
+            }
+            _ => {}
+        }
+    }
+    uses
 }
 
 fn xfs_db(device: &Path, commands: String) -> io::Result<String> {
@@ -286,6 +369,21 @@ mod tests {
         let used = block_use("block 30 (1/30) type data inode 131 f").expect("a use");
         assert_eq!((used.group, used.block, used.inode), (1, 30, Some(131)));
         assert_eq!(block_use("must run blockget first"), None);
+        let said = "current daddr is 8\nblock 1 (0/1) type data inode 131\ncurrent daddr is 8\n\
+            block 1 (0/1) type data inode 131\ncurrent daddr is 24\nblock 3 (0/3) type free2\n";
+        let uses = uses(said, &[4096, 8192, 12288]);
+        assert_eq!(
+            uses.iter().map(Option::is_some).collect::<Vec<_>>(),
+            [true, false, true]
+        );
+        let set = set(
+            "setting block 1/40 to data\nsetting inode to 262273 for block 1/40\nsetting block 0/3 to free1\n",
+        );
+        assert_eq!(set[&(1, 40)].inode, Some(262_273));
+        assert_eq!(
+            (set[&(0, 3)].kind.as_str(), set[&(0, 3)].inode),
+            ("free1", None)
+        );
         let inodes = BTreeSet::from([131, 140]);
         let text = "        131 d/file\n        131 link name\ncore.size = 3145728\ncore.nlinkv2 = 2\n\
             data offset 5 startblock 65540 (1/24) count 768 flag 0\n        140 d/.\ncore.size = 40\ncore.nlinkv2 = 2\n";
