@@ -92,7 +92,12 @@ pub fn walk(
                 continue;
             }
         };
-        for entry in entries.iter().flatten() {
+        for entry in entries.iter() {
+            // A directory may be open, and its blocks unreadable.
+            let Ok(entry) = entry else {
+                walked.hidden.push(folder);
+                break;
+            };
             let name = entry.file_name().to_bytes();
             if matches!(name, b"." | b"..") {
                 continue;
