@@ -4,10 +4,8 @@
 
 use super::shown;
 use crate::locate::effort::Effort;
-use nix::dir::{Dir, Type};
-use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
+use rustix::fs::{Dir, FileType, Mode, OFlags};
+use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -85,14 +83,14 @@ pub fn walk(
     }
     let mut folders = vec![point.to_owned()];
     while let Some(folder) = folders.pop() {
-        let mut entries = match open(&folder, number) {
+        let entries = match open(&folder, number) {
             Ok(Some(entries)) => entries,
             Ok(None) | Err(_) => {
                 walked.hidden.push(folder);
                 continue;
             }
         };
-        for entry in entries.iter() {
+        for entry in entries {
             // A directory may be open, and its blocks unreadable.
             let Ok(entry) = entry else {
                 walked.hidden.push(folder);
@@ -103,7 +101,10 @@ pub fn walk(
                 continue;
             }
             let path = folder.join(OsStr::from_bytes(name));
-            let kind = entry.file_type().or_else(|| kind_of(&path));
+            let kind = match entry.file_type() {
+                FileType::Unknown => kind_of(&path),
+                kind => kind,
+            };
             walked.names += 1;
             if walked.names % 256 == 0 {
                 if effort.is_up() {
@@ -112,12 +113,12 @@ pub fn walk(
                 }
                 effort.show(|| format!("{} names, at {}", walked.names, shown(&path)));
             }
-            let is_directory = kind == Some(Type::Directory);
+            let is_directory = kind == FileType::Directory;
             let name = Entry {
                 path: &path,
                 inode: entry.ino(),
                 is_directory,
-                is_file: kind == Some(Type::File),
+                is_file: kind == FileType::RegularFile,
             };
             if !each(&name) {
                 return walked;
@@ -135,22 +136,20 @@ fn open(folder: &Path, number: u64) -> io::Result<Option<Dir>> {
     if fs::symlink_metadata(folder)?.dev() != number {
         return Ok(None);
     }
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let dir = match Dir::open(folder, flags | OFlag::O_NOATIME, Mode::empty()) {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = match rustix::fs::open(folder, flags | OFlags::NOATIME, Mode::empty()) {
         // Another user's.
-        Err(Errno::EPERM) => Dir::open(folder, flags, Mode::empty()),
+        Err(Errno::PERM) => rustix::fs::open(folder, flags, Mode::empty()),
         dir => dir,
     };
-    Ok(Some(dir?))
+    Ok(Some(Dir::new(dir?)?))
 }
 
 /// Returns the kind of a name for which the folder does not have it.
-fn kind_of(path: &Path) -> Option<Type> {
-    let about = fs::symlink_metadata(path).ok()?;
-    match (about.is_dir(), about.is_file()) {
-        (true, _) => Some(Type::Directory),
-        (_, true) => Some(Type::File),
-        _ => None,
+fn kind_of(path: &Path) -> FileType {
+    match fs::symlink_metadata(path) {
+        Ok(about) => FileType::from_raw_mode(about.mode()),
+        Err(_) => FileType::Unknown,
     }
 }
 
