@@ -20,7 +20,7 @@ use dmns_audit_uapi::ns::Kind;
 use dmns_audit_uapi::types::RecordType;
 use hashbrown::{HashMap, HashSet};
 
-/// The maximum number of devices that are reported to have no mapping.
+/// The maximum number of devices that are reported to have no mapping, and of notes that wait for a creation.
 const MOST: usize = 1024;
 
 /// The active objects of all hosts.
@@ -72,8 +72,8 @@ struct Node {
 #[derive(Debug)]
 struct Early {
     serial: u64,
-    /// The error, if the creation does not come.
-    error: Option<Finding>,
+    /// The finding, if the creation does not come.
+    finding: Option<Finding>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -252,9 +252,11 @@ impl History {
             let node = self.nodes.of(host);
             let deletion = node.early.remove(&id);
             let is_new = node.given.insert(id);
-            if !is_new && (before_baseline || deletion.is_some_and(|it| serial < it.serial)) {
+            let precedes = |it: &Early| serial < it.serial;
+            if !is_new && (before_baseline || deletion.as_ref().is_some_and(precedes)) {
                 return;
             }
+            out.extend(deletion.and_then(|it| it.finding));
             if !is_new && node.given.is_exact() {
                 let message = format!("ns_id={id} is reused: a deleted namespace had it");
                 out.push(judged.finding_in(Rule::ReusedId, "ns_id", message));
@@ -429,14 +431,19 @@ impl History {
                             .to_owned()
                     }
                 });
-                let error = if complete && !self.lossy {
-                    Some(finding)
-                } else {
-                    out.push(finding.note());
-                    None
+                if !complete || self.lossy {
+                    finding = finding.note();
+                }
+                let waits = complete || node.early.len() < MOST;
+                let finding = match waits {
+                    true => Some(finding),
+                    false => {
+                        out.push(finding);
+                        None
+                    }
                 };
                 let serial = judged.head.stamp.serial;
-                node.early.insert(id, Early { serial, error });
+                node.early.insert(id, Early { serial, finding });
             }
         }
     }
@@ -566,7 +573,7 @@ impl Node {
     fn nothing_is_deferred(&mut self, out: &mut Vec<Finding>) {
         let first = out.len();
         out.extend(self.reused.drain().map(|(_, finding)| finding));
-        out.extend(self.early.drain().filter_map(|(_, early)| early.error));
+        out.extend(self.early.drain().filter_map(|(_, early)| early.finding));
         out.extend(self.unknown.drain().map(|(_, finding)| finding));
         out[first..].sort_by_key(|finding| finding.place);
     }
