@@ -53,14 +53,16 @@ fn ask(device: &Path, positions: &[u64], effort: &Effort) -> io::Result<Vec<Find
         )
     };
     let unread: BTreeSet<(u64, u64)> = (positions.iter().zip(&uses))
-        .filter_map(|(&position, used)| used.is_none().then(|| place(position)))
+        .filter(|(_, used)| used.is_none())
+        .map(|(&position, _)| place(position))
         .collect();
     if !unread.is_empty() {
         effort.show(|| format!("xfs_db blockget -b {}", device.display()));
-        let numbers: String = (unread.iter())
-            .map(|(group, block)| format!(" -b {}", (group << group_bits) | block))
-            .collect();
-        let unread = set(&xfs_db(device, format!("blockget -n{numbers}\n"))?);
+        let mut command = "blockget -n".to_owned();
+        for (group, block) in &unread {
+            command.push_str(&format!(" -b {}", (group << group_bits) | block));
+        }
+        let unread = set(&xfs_db(device, command + "\n")?);
         for (&position, used) in positions.iter().zip(&mut uses) {
             *used = used
                 .take()
@@ -209,9 +211,10 @@ fn names(device: &Path, inodes: &BTreeSet<u64>) -> io::Result<HashMap<u64, Vec<S
             directories.extend(inode.parse().ok().zip(path));
         }
     }
-    let lists = (directories.iter())
-        .map(|(inode, _)| format!("inode {inode}\nls\n"))
-        .collect();
+    let mut lists = String::new();
+    for (inode, _) in &directories {
+        lists.push_str(&format!("inode {inode}\nls\n"));
+    }
     let mut directories = directories.into_iter();
     let mut directory = "";
     let mut found: HashMap<u64, Vec<String>> = HashMap::new();
