@@ -56,15 +56,22 @@ fn completion(shell: Shell, name: &str, command: &Command) -> String {
 
 /// Writes the page of a program, and of each subcommand.
 fn pages(command: &Command, folder: &Path) -> io::Result<()> {
-    fn each(command: &Command, status: &str, others: &[String], folder: &Path) -> io::Result<()> {
+    fn each(
+        command: &Command,
+        status: &str,
+        above: &[String],
+        others: &[String],
+        folder: &Path,
+    ) -> io::Result<()> {
         let name = command
             .get_display_name()
             .unwrap_or_else(|| command.get_name());
         let status = section(command, "Exit status:").unwrap_or_else(|| status.to_owned());
-        let page = page(command, name, &status, others)?;
+        let examples = examples(command, above);
+        let page = page(command, name, &status, &examples, others)?;
         fs::write(folder.join(format!("{name}.1")), page)?;
         for inner in command.get_subcommands() {
-            each(inner, &status, others, folder)?;
+            each(inner, &status, &examples, others, folder)?;
         }
         Ok(())
     }
@@ -72,7 +79,7 @@ fn pages(command: &Command, folder: &Path) -> io::Result<()> {
     command.build();
     let mut names = Vec::new();
     all_names(&command, &mut names);
-    each(&command, "0 all is well; 2 an error.", &names, folder)
+    each(&command, "0 all is well; 2 an error.", &[], &names, folder)
 }
 
 /// Removes the subcommands `help`, which have no page.
@@ -113,8 +120,35 @@ fn section(command: &Command, heading: &str) -> Option<String> {
         .find_map(|paragraph| paragraph.strip_prefix(heading).map(str::to_owned))
 }
 
+/// Returns the examples of a command: its own, else the first one of each of its subcommands, else those of the
+/// command `above` it that are of this one.
+fn examples(command: &Command, above: &[String]) -> Vec<String> {
+    let own: Vec<String> = section(command, "Examples:")
+        .unwrap_or_default()
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(str::to_owned)
+        .collect();
+    if !own.is_empty() {
+        return own;
+    }
+    let first = |inner: &Command| examples(inner, &[]).into_iter().next();
+    let inner: Vec<String> = command.get_subcommands().filter_map(first).collect();
+    if !inner.is_empty() {
+        return inner;
+    }
+    let is_word = |line: &&String| line.split(' ').any(|word| word == command.get_name());
+    above.iter().filter(is_word).cloned().collect()
+}
+
 /// Returns a page in roff.
-fn page(command: &Command, name: &str, status: &str, names: &[String]) -> io::Result<String> {
+fn page(
+    command: &Command,
+    name: &str,
+    status: &str,
+    examples: &[String],
+    names: &[String],
+) -> io::Result<String> {
     let bare = command
         .clone()
         .after_help(Resettable::Reset)
@@ -136,10 +170,10 @@ fn page(command: &Command, name: &str, status: &str, names: &[String]) -> io::Re
             text.push_str(&format!("{}\n.PP\n", escaped(&paragraph)));
         }
     }
-    if let Some(examples) = section(command, "Examples:") {
+    if !examples.is_empty() {
         text.push_str(&format!(
             ".SH EXAMPLES\n.nf\n{}\n.fi\n",
-            escaped(examples.trim_start_matches('\n'))
+            escaped(&examples.join("\n"))
         ));
     }
     text.push_str(".SH \"EXIT STATUS\"\n");
@@ -217,7 +251,7 @@ fn files(name: &str) -> Vec<(&'static str, &'static str)> {
             "The filter of the module.",
         )],
         "dmns-audit-spec" => vec![(
-            "/usr/share/doc/dmns-audit/docs/reference/records.md",
+            "docs/reference/records.md",
             "The records, with the reasons for their fields.",
         )],
         name if name.starts_with("dmns-audit-record") => vec![
@@ -238,13 +272,7 @@ fn files(name: &str) -> Vec<(&'static str, &'static str)> {
                 "The forwarder's socket, and the containers that run.",
             ),
         ],
-        "dmns-audit" => vec![
-            log,
-            (
-                "/usr/share/doc/dmns-audit/docs/",
-                "The guide, the reference, the design.",
-            ),
-        ],
+        "dmns-audit" => vec![log, ("docs/", "The guide, the reference, the design.")],
         _ => vec![log],
     }
 }
@@ -317,6 +345,14 @@ mod tests {
                 &["dmns-audit", "watch", "--format", ""],
                 &["text", "json", "ecs"],
             ),
+            (
+                &["dmns-audit", "check", "--explain", "net"],
+                &["net-without-open"],
+            ),
+            (
+                &["dmns-audit", "events", "--only", ""],
+                &["violation", "error"],
+            ),
             (&["dmns-audit", "select", "excl"], &["exclude"]),
             (&["dmns-audit-record", "oci-f"], &["oci-forward"]),
             (&["dmns-audit-record", "run-guest", "--stri"], &["--strict"]),
@@ -340,31 +376,46 @@ mod tests {
             let path = entry.expect("an entry").path();
             let text = fs::read_to_string(&path).expect("a page");
             let name = path.display();
-            for section in ["NAME", "\"EXIT STATUS\"", "FILES", "\"SEE ALSO\""] {
+            for section in [
+                "NAME",
+                "EXAMPLES",
+                "\"EXIT STATUS\"",
+                "FILES",
+                "\"SEE ALSO\"",
+            ] {
                 assert!(
                     text.contains(&format!(".SH {section}\n")),
                     "{name}: {section}"
                 );
             }
             assert!(!text.contains(".SH EXTRA"), "{name}");
+            // Each example is of this command.
+            let (_, rest) = text.split_once(".SH EXAMPLES\n").expect("examples");
+            let (examples, _) = rest.split_once("\n.SH").expect("an end");
+            let file = path.file_stem().expect("a name").to_string_lossy();
+            let words: Vec<&str> = file.rsplit('-').collect();
+            let last = words[0];
+            assert!(examples.contains(last), "{name}: {examples}");
             // Documents have the path where the package has them.
             let documents = text.matches("docs/").count();
             let installed = text.matches("/usr/share/doc/dmns\\-audit/docs/").count();
             assert_eq!(documents, installed, "{name}: {text}");
             assert!(!text.contains("contrib/"), "{name}");
+            // The package has all of docs.
+            let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+            for document in text.split("/usr/share/doc/dmns\\-audit/").skip(1) {
+                let end = document.find([' ', '\n', ',', ')', ';', '`']);
+                let document = &document[..end.unwrap_or(document.len())];
+                let document = document.trim_end_matches('.').replace('\\', "");
+                let exists = !document.is_empty() && project.join(&document).exists();
+                assert!(exists, "{name}: '{document}'");
+            }
             seen += 1;
         }
         assert!(folder.join("dmns-audit-report-ns.1").exists());
         assert!(folder.join("dmns-audit-record-oci-hook.1").exists());
         assert!(!folder.join("dmns-audit-help.1").exists());
         assert!(seen >= 15, "{seen} pages");
-        for command in ["check", "watch", "export", "select", "report-dm"] {
-            let page = fs::read_to_string(folder.join(format!("dmns-audit-{command}.1")));
-            assert!(
-                page.expect("a page").contains(".SH EXAMPLES\n"),
-                "{command}"
-            );
-        }
         fs::remove_dir_all(&folder).expect("removed");
     }
 }
