@@ -733,6 +733,28 @@ mod tests {
     }
 
     #[test]
+    fn a_scenario_that_there_is_not_is_answered_with_those_like_it() {
+        for (name, says) in [
+            (
+                "unshare",
+                "did you mean the scenario unshare-all, unshare-each-kind?",
+            ),
+            ("integrity-crc", "integrity-crc32c"),
+            ("verity-dat", "verity-data"),
+            (
+                "./unshare-all.toml",
+                "no folder is called ./unshare-all.toml; did you mean the scenario unshare-all?",
+            ),
+            ("./mine.toml", "is called ./mine.toml; `dmns-test list`"),
+            ("xyz", "is called xyz; `dmns-test list`"),
+        ] {
+            let said = refused(&[name]);
+            assert!(said.contains(says), "{said}\nshould say: {says}");
+            assert!(said.len() < 400, "{said}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_written_or_read_fails_before_the_run() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = |name: &str| dir.path().join(name).display().to_string();

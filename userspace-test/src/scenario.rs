@@ -438,6 +438,33 @@ fn listed(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
     Ok(listed)
 }
 
+/// Returns what is said of `name`, which is no scenario, no file and no folder: the names of `known` that are like it.
+fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    const LIST: &str = "`dmns-test list` prints the names of scenarios";
+    let stem = Path::new(name).file_stem().unwrap_or_default();
+    let stem = stem.to_string_lossy();
+    let is_path = name.contains('/') || name.ends_with(".toml");
+    let alike = |of: &&str| match is_path {
+        true => **of == *stem,
+        false => {
+            let shared = of.bytes().zip(name.bytes()).take_while(|(a, b)| a == b);
+            of.contains(name) || name.contains(*of) || shared.count() >= 4
+        }
+    };
+    let alike: Vec<&str> = known.filter(alike).take(10).collect();
+    let what = match is_path {
+        true => "no file and no folder",
+        false => "no scenario, no file and no folder",
+    };
+    match alike.as_slice() {
+        [] => format!("{what} is called {name}; {LIST}"),
+        alike => format!(
+            "{what} is called {name}; did you mean the scenario {}? {LIST}",
+            alike.join(", ")
+        ),
+    }
+}
+
 /// The project's scenarios that run if none is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Group<'a> {
@@ -509,10 +536,7 @@ pub(crate) fn find(
             ensure!(!scenarios.is_empty(), "{name} has no scenario (*.toml)");
             paths.extend(scenarios.into_values());
         } else {
-            bail!(
-                "no scenario, no file and no folder is called {name}; there are: {}",
-                known.keys().cloned().collect::<Vec<_>>().join(", ")
-            )
+            bail!(unknown(name, known.keys().map(String::as_str)))
         }
     }
     let load = |path: &PathBuf| {
