@@ -2,7 +2,7 @@
 
 //! Times: what `--start` and `--end` may say, and how a report says them.
 
-use jiff::civil::{Date, Time};
+use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, Timestamp, Zoned};
 use std::fs;
@@ -17,54 +17,84 @@ pub enum Bound {
 }
 
 /// The words that are times.
-pub const WORDS: &str = "now, recent, boot, today, yesterday, last-night, this-week, last-week, week-ago, this-month, last-month, this-year";
+pub const WORDS: &str = "now, recent, boot, today, yesterday, last-night, this-week, last-week, week-ago, this-month, last-month, this-year, last-year, a day of the week";
 
-/// Returns whether `word` may follow another one in a time: `last night`, `2 days ago`.
+/// Returns whether `word` may follow another one in a time: `last night`, `2 days ago`, `last 24 hours`.
 pub fn is_word(word: &str) -> bool {
-    matches!(word, "night" | "month" | "ago") || unit(word).is_some()
+    let word = word.to_ascii_lowercase();
+    matches!(word.as_str(), "night" | "month" | "year" | "ago")
+        || span(&word).is_some()
+        || weekday(&word).is_some()
 }
 
-/// Returns the seconds of a unit of time.
-fn unit(word: &str) -> Option<i64> {
+/// Returns a unit of time.
+fn span(word: &str) -> Option<Span> {
     let word = match word.len() {
         0..=2 => word,
         _ => word.strip_suffix('s').unwrap_or(word),
     };
     Some(match word {
-        "s" | "sec" | "second" => 1,
-        "m" | "min" | "minute" => 60,
-        "h" | "hr" | "hour" => 3600,
-        "d" | "day" => 86400,
-        "w" | "week" => 7 * 86400,
+        "s" | "sec" | "second" => Span::new().seconds(1),
+        "m" | "min" | "minute" => Span::new().minutes(1),
+        "h" | "hr" | "hour" => Span::new().hours(1),
+        "d" | "day" => Span::new().hours(24),
+        "w" | "week" => Span::new().hours(7 * 24),
+        "month" | "M" => Span::new().months(1),
+        "y" | "yr" | "year" => Span::new().years(1),
         _ => return None,
     })
 }
 
-/// Reads a distance from now, in seconds: `-1h`, `-1h30m`, `2 days ago`, `an hour ago`.
-fn distance(text: &str) -> Option<i64> {
+/// Returns the day of the week that `word` names: `monday`, `mon`.
+fn weekday(word: &str) -> Option<Weekday> {
+    let days = [
+        ("monday", Weekday::Monday),
+        ("tuesday", Weekday::Tuesday),
+        ("wednesday", Weekday::Wednesday),
+        ("thursday", Weekday::Thursday),
+        ("friday", Weekday::Friday),
+        ("saturday", Weekday::Saturday),
+        ("sunday", Weekday::Sunday),
+    ];
+    let is = |name: &str| word == name || word == &name[..3];
+    days.into_iter()
+        .find_map(|(name, day)| is(name).then_some(day))
+}
+
+/// Returns the time that is a distance before `now`: `-1h`, `1h30m`, `2 days ago`, `an hour ago`, `last 24 hours`.
+fn distance(text: &str, now: &Zoned) -> Option<Zoned> {
     let text = text.replace('-', " ");
-    let (negative, past) = (text.starts_with(' '), text.trim().strip_suffix("ago"));
-    let rest = match (negative, past) {
-        (_, Some(rest)) => rest,
-        (true, None) => text.trim(),
-        (false, None) => return None,
-    };
+    let rest = text.trim();
+    let rest = rest.strip_suffix("ago").unwrap_or(rest);
+    let rest = rest
+        .strip_prefix("last ")
+        .or_else(|| rest.strip_prefix("past "))
+        .unwrap_or(rest);
     let mut rest = rest.trim();
     if let Some(word) = rest.strip_prefix("an ").or_else(|| rest.strip_prefix("a ")) {
-        return unit(word.trim());
+        return now.checked_sub(span(word.trim())?).ok();
     }
-    let mut sum: Option<i64> = None;
+    let mut time = None;
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let (number, after) = rest.split_at(digits);
         let after = after.trim_start();
         let letters = after.bytes().take_while(u8::is_ascii_alphabetic).count();
         let (word, after) = after.split_at(letters);
-        let part = number.parse::<i64>().ok()?.checked_mul(unit(word)?)?;
-        sum = sum.unwrap_or(0).checked_add(part);
+        let part = span(word)?.checked_mul(number.parse().ok()?).ok()?;
+        time = Some(time.as_ref().unwrap_or(now).checked_sub(part).ok()?);
         rest = after.trim_start();
     }
-    sum
+    time
+}
+
+/// Reads a whole moment: `2026-11-21T04:17:59.123Z`, as JSON has it, with a space for the `T`, and with any offset.
+fn moment(text: &str) -> Option<i64> {
+    let text = match text.strip_suffix(" UTC") {
+        Some(text) => format!("{text}Z"),
+        None => text.to_owned(),
+    };
+    text.parse::<Timestamp>().ok().map(|time| time.as_second())
 }
 
 /// From when to when records count, in seconds since 1970, both ends included.
@@ -84,10 +114,24 @@ impl Window {
     }
 }
 
-/// Reads a time: a word of [`WORDS`], a date, a time of day, or a date and a time of day.
+/// Returns `text` in small letters, except the `M` of `-1M`, which is a month.
+fn lower(text: &str) -> String {
+    let mut lower = text.to_ascii_lowercase().into_bytes();
+    let text = text.as_bytes();
+    for at in 1..text.len() {
+        let ends = !text.get(at + 1).is_some_and(u8::is_ascii_alphabetic);
+        if text[at] == b'M' && text[at - 1].is_ascii_digit() && ends {
+            lower[at] = b'M';
+        }
+    }
+    String::from_utf8_lossy(&lower).into_owned()
+}
+
+/// Reads a time: a word of [`WORDS`], a distance from now, a date, a time of day, a date and a time of day, or a
+/// moment as an event, JSON or a record has it.
 ///
-/// Dates are `2026-11-21`, `11/21/2026`, `11/21/26` or `21.11.2026`; times are `18:00` or `18:00:00`;
-/// `@1795227208` is seconds since 1970.
+/// Dates are `2026-11-21`, `11/21/2026`, `11/21/26` or `21.11.2026`; times are `18:00`, `18:00:00`, `18:00:00.123`,
+/// `6pm` or `6:30pm`; `@1795227208` is seconds since 1970.
 ///
 /// # Errors
 ///
@@ -95,25 +139,33 @@ impl Window {
 pub fn parse(text: &str, bound: Bound, now: &Zoned) -> Result<i64, String> {
     let explain = || {
         format!(
-            "'{text}' is no time: a word ({WORDS}), a date (2026-11-21 or 11/21/2026), a time of day \
-             (18:00 or 18:00:00), both, or @SECONDS expected"
+            "'{text}' is no time: a word ({WORDS}), a distance (-1h, \"2 days ago\"), a date (2026-11-21 or 11/21/2026), \
+             a time of day (18:00 or 18:00:00), both, or @SECONDS expected"
         )
     };
     if let Some(seconds) = text.strip_prefix('@') {
-        return seconds.parse().map_err(|_| explain());
+        return since_1970(seconds).ok_or_else(explain);
     }
-    if let Some(distance) = distance(text) {
-        return now
-            .timestamp()
-            .as_second()
-            .checked_sub(distance)
-            .ok_or_else(explain);
+    if let Some(seconds) = moment(text) {
+        return Ok(seconds);
     }
-    let text = &match text.strip_prefix("last ") {
+    let lower = lower(text.trim());
+    if let Some(time) = distance(&lower, now) {
+        return Ok(time.timestamp().as_second());
+    }
+    let lower = match lower.strip_prefix("last ") {
         Some(word) => format!("last-{word}"),
-        None => text.to_owned(),
+        None => lower,
     };
-    let mut parts = text.split([' ', 'T']).filter(|part| !part.is_empty());
+    // The T between date and time: letters are before and after any other one.
+    let spaced: String = lower
+        .char_indices()
+        .map(|(at, letter)| match letter {
+            't' if lower[..at].ends_with(|c: char| c.is_ascii_digit()) => ' ',
+            letter => letter,
+        })
+        .collect();
+    let mut parts = spaced.split(' ').filter(|part| !part.is_empty());
     let (first, second) = (parts.next().ok_or_else(explain)?, parts.next());
     if parts.next().is_some() {
         return Err(explain());
@@ -176,7 +228,24 @@ pub fn parse(text: &str, bound: Bound, now: &Zoned) -> Result<i64, String> {
         }
         "this-month" => today.first_of_month(),
         "this-year" => today.first_of_year(),
-        date => self::date(date).ok_or_else(explain)?,
+        "last-year" => {
+            let last = today.first_of_year().yesterday().map_err(|_| explain())?;
+            match bound {
+                Bound::Start => last.first_of_year(),
+                Bound::End => last,
+            }
+        }
+        word => match weekday(word.strip_prefix("last-").unwrap_or(word)) {
+            // The last one that has begun; with `last`, not today.
+            Some(day) => {
+                let days = match today.weekday().since(day) {
+                    0 if word.starts_with("last-") => 7,
+                    days => days,
+                };
+                before(Span::new().days(days))?
+            }
+            None => self::date(word).ok_or_else(explain)?,
+        },
     };
     // A period that has not ended has no last second, so as an end it means its beginning.
     let begins = matches!(first, "this-week" | "this-month" | "this-year");
@@ -202,9 +271,17 @@ fn seconds(date: Date, time: Time, zone: &TimeZone) -> Result<i64, String> {
         .map_err(|error| error.to_string())
 }
 
-/// `18:00` or `18:00:00`.
+/// Reads `1795227208`, `1795227208.123` or `1795227208.123:45`, as records have it.
+fn since_1970(text: &str) -> Option<i64> {
+    let text = text.split(':').next()?;
+    let (seconds, rest) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
+    seconds.parse().ok().filter(|_| digits)
+}
+
+/// `18:00`, `18:00:00`, `18:00:00.123`, `6pm` or `6:30pm`.
 fn time_of_day(text: &str) -> Option<Time> {
-    let forms = ["%H:%M:%S", "%H:%M"];
+    let forms = ["%H:%M:%S%.f", "%H:%M", "%I:%M%p", "%I%p"];
     forms
         .iter()
         .find_map(|form| Time::strptime(form, text).ok())
@@ -507,11 +584,68 @@ mod tests {
             ("last-week", "2026-11-08 00:00:00", "2026-11-14 23:59:59"),
             ("last month", "2026-10-01 00:00:00", "2026-10-31 23:59:59"),
             ("last-hour", "2026-11-21 03:17:59", "2026-11-21 04:17:59"),
+            ("Yesterday", "2026-11-20 00:00:00", "2026-11-20 23:59:59"),
+            // As other tools take them.
+            ("2h", "2026-11-21 02:17:59", "2026-11-21 02:17:59"),
+            ("90 minutes", "2026-11-21 02:47:59", "2026-11-21 02:47:59"),
+            (
+                "last 24 hours",
+                "2026-11-20 04:17:59",
+                "2026-11-20 04:17:59",
+            ),
+            ("2 months ago", "2026-09-21 04:17:59", "2026-09-21 04:17:59"),
+            ("-1M", "2026-10-21 04:17:59", "2026-10-21 04:17:59"),
+            ("a year ago", "2025-11-21 04:17:59", "2025-11-21 04:17:59"),
+            ("last year", "2025-01-01 00:00:00", "2025-12-31 23:59:59"),
+            // 2026-11-21 is a Saturday.
+            ("friday", "2026-11-20 00:00:00", "2026-11-20 23:59:59"),
+            ("Sun", "2026-11-15 00:00:00", "2026-11-15 23:59:59"),
+            ("saturday", "2026-11-21 00:00:00", "2026-11-21 23:59:59"),
+            (
+                "last saturday",
+                "2026-11-14 00:00:00",
+                "2026-11-14 23:59:59",
+            ),
+            (
+                "tuesday 10:00",
+                "2026-11-17 10:00:00",
+                "2026-11-17 10:00:00",
+            ),
+            ("2am", "2026-11-21 02:00:00", "2026-11-21 02:00:00"),
+            (
+                "yesterday 6:30PM",
+                "2026-11-20 18:30:00",
+                "2026-11-20 18:30:00",
+            ),
         ] {
             assert_eq!(parsed(text, Bound::Start).as_deref(), Ok(start), "{text}");
             assert_eq!(parsed(text, Bound::End).as_deref(), Ok(end), "{text}");
         }
         assert!(parsed("boot", Bound::Start).is_ok());
+    }
+
+    /// What an event, an object, a record and `journalctl` show can be pasted.
+    #[test]
+    fn a_time_that_is_printed_is_a_time() {
+        let clock = Clock::utc();
+        let second = 1_795_234_679;
+        let berlin = Clock {
+            zone: TimeZone::fixed(Offset::from_hours(1).expect("an offset")),
+            compact: false,
+        };
+        for text in [
+            clock.iso(second, 123),
+            berlin.iso(second, 123),
+            clock.full(second),
+            format!("{}.123", clock.full(second)),
+            format!("{} UTC", clock.full(second)),
+            format!("@{second}"),
+            format!("@{second}.123"),
+            format!("@{second}.123:45"),
+        ] {
+            let read = parse(&text, Bound::Start, &now());
+            assert_eq!(read, Ok(second as i64), "{text}");
+        }
     }
 
     #[test]
@@ -528,10 +662,17 @@ mod tests {
             "-1x",
             "ago",
             "1 ago",
+            "h ago",
+            "+1h",
+            "1 2h",
             "-99999999999999999999h",
             "-9000000000000000000w",
             "last",
-            "last tuesday",
+            "last someday",
+            "25pm",
+            "2026-11-21T04:17:59+99:00",
+            "@1795234679.x",
+            "@.5",
         ] {
             let refused = parsed(text, Bound::Start).expect_err(text);
             assert!(
