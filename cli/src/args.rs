@@ -10,11 +10,12 @@ use crate::scrub::pace;
 use crate::terminal::Colour;
 use crate::watch::filter::Kind;
 use crate::when;
+use clap::builder::{PossibleValuesParser, StyledStr, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dmns_audit_recorder::oci::memory::STATE;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
@@ -128,6 +129,7 @@ pub enum Command {
     /// Print the contract: every record, its fields, and how they are written
     #[command(after_help = "Examples:\n  \
                             dmns-audit spec\n  \
+                            dmns-audit spec NS_INIT_NET VIRT_CONTROL\n  \
                             dmns-audit spec --format markdown >contract.md\n  \
                             dmns-audit spec --format json | jq '.records[].name'")]
     Spec(Spec),
@@ -260,9 +262,10 @@ pub struct Check {
     #[arg(short, long)]
     pub all: bool,
 
-    /// Print what a rule requires, and how severe a finding of it is. Example: --explain net-without-open
-    #[arg(long, value_name = "RULE", value_parser = rule)]
-    pub explain: Option<Rule>,
+    /// Print what a rule requires, and how severe a finding of it is; without RULE, list the rules.
+    /// Example: --explain net-without-open
+    #[arg(long, value_name = "RULE", num_args = 0..=1, value_parser = rules(), hide_possible_values = true)]
+    pub explain: Option<Option<Rule>>,
 
     /// The format of the findings. Example: --format json
     #[arg(long, value_name = "FORMAT", default_value = "text")]
@@ -273,7 +276,7 @@ pub struct Check {
     pub strict: bool,
 
     /// Suppress the findings of this rule, for a known issue; an error if there are none. May be repeated. Example: check --strict --expect net-without-open audit.log
-    #[arg(long, value_name = "RULE", value_parser = rule)]
+    #[arg(long, value_name = "RULE", value_parser = rules(), hide_possible_values = true)]
     pub expect: Vec<Rule>,
 
     /// Records may be missing (`auditctl -s` counts them as lost): a missing companion record is a note, not an
@@ -282,11 +285,10 @@ pub struct Check {
     pub lossy: bool,
 }
 
-fn rule(name: &str) -> Result<Rule, String> {
-    Rule::from_name(name).ok_or_else(|| {
-        let known: Vec<_> = Rule::ALL.iter().map(|rule| rule.name()).collect();
-        format!("no such rule; there are: {}", known.join(", "))
-    })
+/// Returns a parser of names of rules, which completions know.
+fn rules() -> impl TypedValueParser<Value = Rule> {
+    let names = Rule::ALL.iter().map(|rule| rule.name());
+    PossibleValuesParser::new(names).try_map(|name| Rule::from_name(&name).ok_or("no such rule"))
 }
 
 /// The format of `check`'s findings.
@@ -377,6 +379,14 @@ pub struct Input {
     /// End of the period; -te and --until are the same. A date alone means its end. Example: --end yesterday
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub end: Option<String>,
+}
+
+impl Input {
+    /// Returns the logs that are named; none: the system's.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let named = self.files.iter().chain(&self.file).cloned();
+        named.chain(self.stdin.then(|| "-".into())).collect()
+    }
 }
 
 /// Options of all reports.
@@ -511,16 +521,16 @@ pub struct Events {
     #[command(flatten)]
     pub input: Input,
 
-    /// Only events with this path: whole, a folder that ends with `/`, a name, or a pattern with `*`. Example: --path /etc/passwd
+    /// Only events with this path: whole, a folder and all below it, a name, or a pattern with `*`. Example: --path /etc/passwd
     #[arg(long, value_name = "PATH")]
     pub path: Option<String>,
 
     /// Only events that an audit rule with this key recorded. Example: --key identity
-    #[arg(long, value_name = "KEY")]
+    #[arg(short, long, value_name = "KEY")]
     pub key: Option<String>,
 
     /// Only events of this user: a name, or a user id. Example: --user jo
-    #[arg(long, value_name = "USER", visible_alias = "by")]
+    #[arg(long, value_name = "USER", visible_alias = "by", aliases = ["uid", "auid"])]
     pub user: Option<String>,
 
     /// Only the event with this serial number, or identifier. Example: --serial 1795300000.000:50
@@ -537,7 +547,7 @@ pub struct Events {
     pub vm: Option<String>,
 
     /// Only events of this program: its name, or its path. Example: --program cat
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", aliases = ["comm", "exe"])]
     pub program: Option<String>,
 
     /// Only events of this mapping: its name, its number, or its path. Example: events --device 253:0
@@ -670,8 +680,9 @@ pub fn modern(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
                     value => format!("{name}={value}").into(),
                 }
             }
-            Some(("--json", "")) => "--format=json".into(),
-            Some(("--csv", "")) => "--format=csv".into(),
+            Some((format @ ("--json" | "--csv" | "--sarif" | "--ecs" | "--markdown"), "")) => {
+                format!("--format={}", format.trim_start_matches('-')).into()
+            }
             _ => argument,
         };
         let whole = argument
@@ -689,18 +700,23 @@ pub fn modern(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
             modern.push(argument);
             continue;
         };
-        // `last night`, `2 days ago`.
+        // `last night`, `last 24 hours`, `2 days ago`.
         let begin = time
             .to_str()
             .map(|time| time.rsplit('=').next().unwrap_or(time).to_owned());
+        let is_number =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let more = match begin.as_deref() {
-            Some("last") => 1,
-            Some("a" | "an") => 2,
-            Some(number) if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => 2,
+            Some("last" | "past" | "a" | "an") => 2,
+            Some(number) if is_number(number) => 2,
             _ => 0,
         };
-        for _ in 0..more {
-            let is_word = |next: &OsString| next.to_str().is_some_and(when::is_word);
+        for at in 0..more {
+            let counts = at == 0 && matches!(begin.as_deref(), Some("last" | "past"));
+            let is_word = |next: &OsString| {
+                next.to_str()
+                    .is_some_and(|next| when::is_word(next) || counts && is_number(next))
+            };
             let Some(word) = arguments.next_if(is_word) else {
                 break;
             };
@@ -710,7 +726,13 @@ pub fn modern(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
         let is_ago = |next: &OsString| next == "ago";
         let is_hour = |next: &OsString| {
             next.to_str().is_some_and(|text| {
-                text.contains(':') && text.bytes().all(|b| b.is_ascii_digit() || b == b':')
+                let half = text.strip_suffix("am").or_else(|| text.strip_suffix("pm"));
+                let hour = half.unwrap_or(text);
+                (half.is_some() || text.contains(':'))
+                    && hour.starts_with(|c: char| c.is_ascii_digit())
+                    && hour
+                        .bytes()
+                        .all(|b| b.is_ascii_digit() || b":.".contains(&b))
             })
         };
         let more = [arguments.next_if(is_ago), arguments.next_if(is_hour)];
@@ -721,6 +743,18 @@ pub fn modern(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
         modern.push(time);
     }
     modern
+}
+
+/// Removes the tip to type `--` before an option that there is not: no log has such a name.
+pub fn without_tip(error: &mut clap::Error) {
+    let Some(ContextValue::StyledStrs(tips)) = error.remove(ContextKind::Suggested) else {
+        return;
+    };
+    let is_good = |tip: &StyledStr| !tip.to_string().contains(" as a value, use ");
+    let tips: Vec<StyledStr> = tips.into_iter().filter(is_good).collect();
+    if !tips.is_empty() {
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    }
 }
 
 /// Returns what to type instead of an option that `error` does not know, if that is known.
@@ -734,35 +768,171 @@ pub fn instead(error: &clap::Error) -> Option<&'static str> {
             "`dmns-audit events --csv` has comma-separated values; a report has --json, for jq's @csv",
         );
     }
+    if let Some(name) = argument(ContextKind::InvalidSubcommand) {
+        return instead_of_command(name);
+    }
     // It may also be one that does not go with another.
     if error.kind() != ErrorKind::UnknownArgument {
         return None;
     }
     let name = argument(ContextKind::InvalidArg)?.split('=').next()?;
+    let of_watch = || {
+        let usage = error.get(ContextKind::Usage)?;
+        usage.to_string().contains("dmns-audit watch").then_some(
+            "`dmns-audit watch --stdin <FILE` reads a log; --container, --device and --only select events",
+        )
+    };
+    match name.starts_with('-') {
+        true => instead_of_option(name),
+        false => of_watch(),
+    }
+}
+
+/// Returns the options of `known` that `word` may have been meant for, which stands in the place of a log.
+pub fn meant_for(word: &str, is_device: bool, known: &[&'static str]) -> Vec<&'static str> {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let number = word
+        .split_once(':')
+        .is_some_and(|(major, minor)| digits(major) && digits(minor));
+    let name = Path::new(word).file_name().unwrap_or_default();
+    let of_log = name.to_string_lossy().to_lowercase();
+    let of_log = ["log", "audit", "journal", ".gz", ".json", ".txt", ".raw"]
+        .iter()
+        .any(|part| of_log.contains(part));
+    let meant: &[&str] = match word {
+        _ if is_device || number || word.starts_with("/dev/") => &["--device"],
+        _ if of_log => &[],
+        _ if word.contains('/') => &["--path"],
+        _ if digits(word) => &["--serial", "--container"],
+        _ if word.contains(['[', '=']) => &["--container"],
+        _ => &[
+            "--container",
+            "--vm",
+            "--user",
+            "--program",
+            "--device",
+            "--path",
+        ],
+    };
+    let known = |option: &&str| known.contains(option);
+    let all = [
+        "--container",
+        "--vm",
+        "--user",
+        "--program",
+        "--device",
+        "--path",
+        "--serial",
+    ];
+    let meant = all.into_iter().filter(|option| meant.contains(option));
+    meant.filter(|option| known(option)).collect()
+}
+
+/// Returns what to type instead of the subcommand `name`, which there is not.
+fn instead_of_command(name: &str) -> Option<&'static str> {
     Some(match name {
-        "--path" | "--key" | "--serial" | "--user" | "--by" | "--program" => {
+        "show" | "search" | "find" | "grep" | "query" | "list" | "ls" | "log" | "logs"
+        | "event" | "events" | "get" | "who" => {
+            "`dmns-audit events` prints the events that match its filters; without a filter, all"
+        }
+        "follow" | "tail" | "monitor" | "live" | "stream" | "top" | "listen" | "watch" => {
+            "`dmns-audit watch` shows events as they happen"
+        }
+        "verify" | "validate" | "lint" | "judge" | "check" => {
+            "`dmns-audit check` compares each record with the contract"
+        }
+        "explain" | "rule" | "rules" => {
+            "`dmns-audit check --explain RULE` prints what a rule requires; `check --explain` lists the rules"
+        }
+        "containers" | "container" | "namespaces" | "namespace" | "ns" | "ps" | "lsns"
+        | "docker" | "podman" => {
+            "`dmns-audit report ns` has containers and their namespaces; --running only the active ones"
+        }
+        "guests" | "guest" | "vms" | "vm" | "virt" | "domains" | "auvirt" => {
+            "`dmns-audit report virt` has the sessions of guests; --running only the active ones"
+        }
+        "mappings" | "mapping" | "dm" | "devices" | "device" | "sectors" | "sector"
+        | "violations" | "corruption" => {
+            "`dmns-audit report dm` has mappings and their violations; --all-events also the sectors"
+        }
+        "status" | "info" | "doctor" | "stats" | "counters" => {
+            "`dmns-audit watch` reports at its start if audit is off or the module is not loaded; \
+             /sys/kernel/security/dmns_audit/counters has the module's counters"
+        }
+        "metrics" | "prometheus" => "`dmns-audit watch --metrics FILE` writes metrics",
+        "html" | "page" => {
+            "`dmns-audit report dm --html FILE` has it, and so have the other reports"
+        }
+        "summary" => "`dmns-audit report ns --summary` and `report virt --summary` have numbers",
+        "filter" | "exclude" | "only" | "ignore" => {
+            "`dmns-audit select exclude CONTAINER` excludes a container's events, `select only` those of others"
+        }
+        "contract" | "fields" | "records" | "schema" | "types" => {
+            "`dmns-audit spec` prints every record and its fields"
+        }
+        "version" => "`dmns-audit --version`",
+        "json" | "csv" => "`dmns-audit events` and the reports have --json, and `events` has --csv",
+        _ => return None,
+    })
+}
+
+/// Returns what to type instead of the option `name`, which the command does not have.
+fn instead_of_option(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "--path" | "--key" | "-k" | "--serial" | "--user" | "--by" | "--uid" | "--auid"
+        | "--program" | "--comm" | "--exe" => {
             "`dmns-audit events` selects events by --path, --key, --user, --serial, --container, --vm, --program and --device"
         }
         "--container" | "--namespace" => {
             "`dmns-audit report ns --container` and `dmns-audit events --container` have it"
         }
-        "--device" | "--mapping" => {
+        "--device" | "--mapping" | "--dev" => {
             "`dmns-audit report dm --device` and `dmns-audit events --device` have it"
         }
         "--vm" | "--guest" | "--domain" => {
             "`dmns-audit report virt --vm` and `dmns-audit events --vm` have it"
         }
-        "--active" | "--running" => {
+        "--active" | "--running" | "--alive" => {
             "`dmns-audit report ns`, `report dm` and `report virt` have --active"
         }
-        "--only" | "--errors" | "--violations" => {
-            "`dmns-audit watch --only` and `dmns-audit events --only` have it"
+        "--only" | "--errors" | "--error" | "--violations" | "--failed" | "--success" => {
+            "`dmns-audit watch --only` and `dmns-audit events --only` have it: dm, ns, virt, violation, error"
         }
         "--start" | "--end" => {
             "`dmns-audit report` and `dmns-audit events` have a period; `watch` shows what happens now"
         }
+        "--today" | "--yesterday" | "--last-night" | "--last-week" | "--last" | "--date"
+        | "--on" | "--hours" | "--days" => {
+            "a period has a start and an end: `--start yesterday --end yesterday`, `--since -1h`"
+        }
         "--html" => "`dmns-audit report dm --html FILE` has it, and so have the other reports",
-        "--follow" | "-f" | "--tail" => "`dmns-audit watch` shows events as they happen",
+        "--follow" | "-f" | "-F" | "--tail" | "--live" => {
+            "`dmns-audit watch` shows events as they happen"
+        }
+        "--summary" => {
+            "`dmns-audit report dm` has the number of violations of each mapping; `report ns` and `report virt` have --summary"
+        }
+        "--sector" | "--sectors" => {
+            "`dmns-audit report dm --all-events` has the sectors, `dmns-audit locate DEVICE SECTOR` the file at one"
+        }
+        "-m" | "--message" | "--type" | "--pid" | "-p" | "--syscall" | "--session" | "--ses"
+        | "--node" => {
+            "`dmns-audit events --json` has it, for jq: select(.types | index(\"NS_DEL_NET\")), select(.by.pid == 129), \
+             select(.syscall == \"unlinkat\"), select(.node == \"db1\")"
+        }
+        "--disk" => {
+            "`dmns-audit report dm --device` has a mapping, `dmns-audit events --path` an image, `report virt` the disks of guests"
+        }
+        "-n" | "--limit" | "--head" | "--lines" => "`| head` and `| tail` limit the lines",
+        "-r" | "--reverse" => "`| tac` reverses the lines",
+        "--sort" | "--top" | "--count" => {
+            "with --json, jq sorts and counts: `| jq -s 'sort_by(-.violations)[:3]'`"
+        }
+        "--format" => "the output has one format: objects, one a line",
+        "--utc" => "the environment has the time zone: `TZ=UTC dmns-audit ...`",
+        "--no-color" | "--no-colour" => "--color never",
+        "-i" | "--interpret" => "all is interpreted",
+        "-o" | "--output" => "`>FILE` writes to a file",
         _ => return None,
     })
 }
@@ -780,6 +950,10 @@ pub fn moved(error: &clap::Error) -> Option<&str> {
 /// `dmns-audit spec`.
 #[derive(Args, Debug)]
 pub struct Spec {
+    /// Records: names, beginnings of names, or numbers. None: all. Example: spec NS_INIT_NET
+    #[arg(value_name = "RECORD")]
+    pub records: Vec<String>,
+
     /// The output format. Example: --format markdown
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: SpecFormat,
@@ -840,8 +1014,124 @@ mod tests {
             "audit.log",
         ];
         assert_eq!(modern, expected);
+        let line = "events --since last 24 hours --until friday 6pm audit.log --sarif";
+        let modern = super::modern(line.split(' ').map(OsString::from));
+        let expected = [
+            "events",
+            "--start",
+            "last 24 hours",
+            "--end",
+            "friday 6pm",
+            "audit.log",
+            "--format=sarif",
+        ];
+        assert_eq!(modern, expected);
         assert!(uuid("cabf9532-99f1-3756-930f-59e8f19d4144").is_ok());
         assert!(uuid("cabf9532").is_err());
+    }
+
+    #[test]
+    fn a_word_in_the_place_of_a_log_may_be_meant_for_an_option() {
+        let all = [
+            "--container",
+            "--vm",
+            "--user",
+            "--program",
+            "--device",
+            "--path",
+            "--serial",
+        ];
+        for (word, meant) in [
+            ("web.example.org", &all[..6]),
+            ("151", &["--container", "--serial"]),
+            ("253:0", &["--device"]),
+            ("/dev/mapper/data", &["--device"]),
+            ("net:[4026532190]", &["--container"]),
+            ("/srv/db/users", &["--path"]),
+            ("audit.log.1", &[]),
+            ("/var/log/audit/audit.log", &[]),
+        ] {
+            assert_eq!(meant_for(word, false, &all), meant, "{word}");
+        }
+        assert_eq!(meant_for("web.example.org", false, &["--vm"]), ["--vm"]);
+        assert_eq!(meant_for("/srv/disk", true, &all), ["--device"]);
+        assert!(meant_for("/srv/disk", true, &["--vm"]).is_empty());
+    }
+
+    /// What other tools call it.
+    #[test]
+    fn a_command_line_that_there_is_not_is_answered_with_one_that_there_is() {
+        let answer = |line: &str| {
+            let words = modern(line.split(' ').map(OsString::from));
+            let error = Cli::try_parse_from(words).expect_err(line);
+            instead(&error).unwrap_or_default().to_owned()
+        };
+        for (line, said) in [
+            ("dmns-audit show 151", "dmns-audit events"),
+            ("dmns-audit containers", "dmns-audit report ns"),
+            ("dmns-audit report containers", "dmns-audit report ns"),
+            ("dmns-audit report guests", "dmns-audit report virt"),
+            ("dmns-audit mappings", "dmns-audit report dm"),
+            ("dmns-audit tail", "dmns-audit watch"),
+            ("dmns-audit status", "dmns-audit watch"),
+            ("dmns-audit lint audit.log", "dmns-audit check"),
+            ("dmns-audit explain gap", "check --explain RULE"),
+            ("dmns-audit ignore web", "select exclude"),
+            (
+                "dmns-audit report dm --summary",
+                "violations of each mapping",
+            ),
+            ("dmns-audit report dm --sector 77480", "--all-events"),
+            ("dmns-audit report ns --yesterday", "--start yesterday"),
+            ("dmns-audit report dm -f -k x", "dmns-audit events"),
+            ("dmns-audit events -m NS_DEL_NET", "select(.types"),
+            ("dmns-audit events --pid 129", "select(.by.pid"),
+            ("dmns-audit events --follow", "dmns-audit watch"),
+            ("dmns-audit events --failed", "events --only"),
+            ("dmns-audit watch web", "--container"),
+            ("dmns-audit watch --user jo", "dmns-audit events"),
+            ("dmns-audit watch --since -1h", "a period"),
+            ("dmns-audit locate data --sector 5", "locate DEVICE SECTOR"),
+            ("dmns-audit export --json", "one format"),
+            ("dmns-audit version", "--version"),
+        ] {
+            let found = answer(line);
+            assert!(found.contains(said), "{line}: {found}");
+        }
+        assert_eq!(answer("dmns-audit nonsense"), "");
+        let tips = |line: &str| {
+            let mut error = Cli::try_parse_from(line.split(' ')).expect_err(line);
+            without_tip(&mut error);
+            error.to_string()
+        };
+        assert!(!tips("dmns-audit report dm --wrong").contains("tip:"));
+        assert!(tips("dmns-audit report dm --activ").contains("'--active'"));
+        // What ausearch calls it.
+        let line = "dmns-audit events -k identity --uid 0 --exe /usr/bin/cat";
+        let cli = Cli::try_parse_from(line.split(' ')).expect("known");
+        let Command::Events(events) = cli.command else {
+            panic!("{cli:?}");
+        };
+        assert_eq!(events.key.as_deref(), Some("identity"));
+        assert_eq!(events.user.as_deref(), Some("0"));
+        assert_eq!(events.program.as_deref(), Some("/usr/bin/cat"));
+    }
+
+    #[test]
+    fn each_rule_is_a_value() {
+        let explain = |line: &str| {
+            let cli = Cli::try_parse_from(line.split(' ')).expect(line);
+            match cli.command {
+                Command::Check(check) => check.explain,
+                command => panic!("{command:?}"),
+            }
+        };
+        assert_eq!(explain("dmns-audit check"), None);
+        assert_eq!(explain("dmns-audit check --explain"), Some(None));
+        for rule in Rule::ALL {
+            let line = format!("dmns-audit check --explain {}", rule.name());
+            assert_eq!(explain(&line), Some(Some(rule)));
+        }
     }
 
     #[test]

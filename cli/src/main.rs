@@ -7,7 +7,7 @@ use dmns_audit::args::{
     self, Check, CheckFormat, Cli, Command, EventFormat, Events, Export, Input, Locate, Report,
     ReportFormat, Scrub, Select, SpecFormat, Watch, WatchFormat, What,
 };
-use dmns_audit::check::explain::explain;
+use dmns_audit::check::explain::{explain, list};
 use dmns_audit::check::json::Json;
 use dmns_audit::check::sarif::Sarif;
 use dmns_audit::check::text::Text;
@@ -41,7 +41,8 @@ use std::time::Duration;
 fn main() -> ExitCode {
     let cli = match Cli::try_parse_from(args::modern(std::env::args_os())) {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(mut error) => {
+            args::without_tip(&mut error);
             // The exit status is clap's.
             let _ = error.print();
             if let Some(moved) = args::moved(&error) {
@@ -93,7 +94,8 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
         Command::Export(args) => run_export(args, &mut out)?,
         Command::Report(report) => run_report(report, terminal, &mut out)?,
         Command::Watch(args) => {
-            let unread = run_watch(args, terminal, &mut out)?;
+            let (watched, filtered) = run_watch(args, terminal, &mut out)?;
+            let unread = watched.unread;
             if unread > 0 {
                 let lines = if unread == 1 {
                     "line is no record"
@@ -102,7 +104,16 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
                 };
                 eprintln!("dmns-audit: {unread} {lines}; `dmns-audit check` has more");
             }
-            ExitCode::SUCCESS
+            match watched.printed {
+                0 if args.stdin && filtered => {
+                    eprintln!(
+                        "dmns-audit: no event of this log passes; `dmns-audit events` with the same filters prints the names \
+                         that the log has"
+                    );
+                    ExitCode::from(1)
+                }
+                _ => ExitCode::SUCCESS,
+            }
         }
         Command::Locate(args) => run_locate(args, &terminal, &mut out)?,
         Command::Scrub(args) => run_scrub(args, &terminal, &mut out)?,
@@ -111,10 +122,14 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
             ExitCode::SUCCESS
         }
         Command::Spec(args) => {
+            let only = &args.records;
+            if let Some(unknown) = spec::unknown(only) {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, unknown));
+            }
             match args.format {
-                SpecFormat::Text => spec::text(&terminal, &mut out)?,
-                SpecFormat::Markdown => spec::markdown(&mut out)?,
-                SpecFormat::Json => spec::json(&mut out)?,
+                SpecFormat::Text => spec::text(only, &terminal, &mut out)?,
+                SpecFormat::Markdown => spec::markdown(only, &mut out)?,
+                SpecFormat::Json => spec::json(only, &mut out)?,
             }
             ExitCode::SUCCESS
         }
@@ -143,7 +158,10 @@ fn at(path: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
 
 fn run_check(args: &Check, terminal: &Terminal, out: &mut dyn Write) -> io::Result<ExitCode> {
     if let Some(rule) = args.explain {
-        explain(rule, out)?;
+        match rule {
+            Some(rule) => explain(rule, out)?,
+            None => list(out)?,
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let mut log = match args.journal {
@@ -207,7 +225,18 @@ fn run_export(args: &Export, out: &mut dyn Write) -> io::Result<ExitCode> {
 }
 
 fn run_events(args: &Events, terminal: Terminal, out: &mut dyn Write) -> io::Result<ExitCode> {
-    exist(&args.input, &["--container", "--vm", "--path"])?;
+    exist(
+        &args.input,
+        &[
+            "--container",
+            "--vm",
+            "--user",
+            "--program",
+            "--device",
+            "--path",
+            "--serial",
+        ],
+    )?;
     let options = Options {
         proof: args.proof,
         ..options(&args.input, terminal)?
@@ -238,8 +267,13 @@ fn run_events(args: &Events, terminal: Terminal, out: &mut dyn Write) -> io::Res
     })?;
     out.flush()?;
     remarks(&log, &totals.unread);
+    remark_host(&log, args.input.host.as_deref());
     if let Some(none) = &totals.none {
         eprintln!("dmns-audit: {none}");
+    }
+    if let ([file], false, false) = (args.input.files().as_slice(), whole, log.has_records()) {
+        let file = file.display();
+        eprintln!("dmns-audit: `--path {file}` selects events with the path {file}");
     }
     Ok(match (whole, totals.none.is_some()) {
         (false, _) => ExitCode::from(2),
@@ -263,24 +297,31 @@ fn names(file: Option<&Path>, options: &Options) -> io::Result<KnownNames> {
 const PLUGIN: &str = "/var/log/audit/dmns-audit.json";
 
 /// Checks that the words in the place of logs are files: a name may have been meant for one of `instead`.
-fn exist(input: &Input, instead: &[&str]) -> io::Result<()> {
-    let is_word = |path: &&PathBuf| {
+fn exist(input: &Input, instead: &[&'static str]) -> io::Result<()> {
+    use std::os::unix::fs::FileTypeExt;
+    for path in input.files.iter().chain(&input.file) {
         let text = path.to_string_lossy();
-        *text != *"-" && !text.contains(['/', '.']) && !path.exists()
-    };
-    let Some(word) = input.files.iter().find(is_word) else {
-        return Ok(());
-    };
-    let word = word.display();
-    let options: Vec<String> = instead
-        .iter()
-        .map(|option| format!("{option} {word}"))
-        .collect();
-    let message = format!(
-        "there is no file {word} here; did you mean {}?",
-        options.join(", or ")
-    );
-    Err(io::Error::new(io::ErrorKind::NotFound, message))
+        let about = path.metadata();
+        let is_device = about.is_ok_and(|about| about.file_type().is_block_device());
+        if text == "-" || path.exists() && !is_device {
+            continue;
+        }
+        let options = args::meant_for(&text, is_device, instead);
+        if options.is_empty() {
+            continue;
+        }
+        let options: Vec<String> = options
+            .iter()
+            .map(|option| format!("{option} {text}"))
+            .collect();
+        let what = match is_device {
+            true => format!("{text} is a device, no log"),
+            false => format!("there is no file {text} here"),
+        };
+        let message = format!("{what}; did you mean {}?", options.join(", or "));
+        return Err(io::Error::new(io::ErrorKind::NotFound, message));
+    }
+    Ok(())
 }
 
 fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::Result<ExitCode> {
@@ -364,6 +405,7 @@ fn run_report(report: &Report, terminal: Terminal, out: &mut dyn Write) -> io::R
         }
     }
     read.print_remarks();
+    remark_host(&read.log, common.input.host.as_deref());
     match page {
         Some((_, page)) if to_stdout => page.write(read.log.names(), out)?,
         Some((file, page)) => {
@@ -452,6 +494,16 @@ fn remarks(log: &Log, unread: &Unread) {
     }
 }
 
+/// Prints what `--host` is for, where no record needs it.
+fn remark_host(log: &Log, host: Option<&str>) {
+    if let Some(host) = host.filter(|_| log.names_hosts()) {
+        eprintln!(
+            "dmns-audit: --host names the host of records that name none, and each record of this log names its own: with --json, \
+             jq 'select(.node == \"{host}\")' selects a host"
+        );
+    }
+}
+
 /// Returns the options that all readers of logs have.
 fn options(common: &Input, terminal: Terminal) -> io::Result<Options> {
     let clock = Clock::local();
@@ -488,12 +540,7 @@ fn open(common: &Input) -> io::Result<Log> {
     if common.journal {
         return Log::journal();
     }
-    let mut files = common.files.clone();
-    files.extend(common.file.iter().cloned());
-    if common.stdin {
-        files.push("-".into());
-    }
-    Log::of_host(&files, common.host.as_deref())
+    Log::of_host(&common.files(), common.host.as_deref())
 }
 
 fn run_locate(args: &Locate, terminal: &Terminal, out: &mut dyn Write) -> io::Result<ExitCode> {
@@ -592,7 +639,12 @@ fn run_select(args: &Select, out: &mut dyn Write) -> io::Result<()> {
     select::run(&ask, &task, out)
 }
 
-fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Result<u64> {
+/// Watches. Returns also whether only some events were asked for.
+fn run_watch(
+    args: &Watch,
+    terminal: Terminal,
+    out: &mut dyn Write,
+) -> io::Result<(watch::Watched, bool)> {
     let file = args.plugin.as_ref().or(args.output.as_ref());
     let options = Options {
         json: args.plugin.is_some() && args.format != WatchFormat::Ecs
@@ -635,7 +687,8 @@ fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Resul
         args.container.clone(),
         args.device.clone(),
     );
-    match file {
+    let filtered = !filter.is_empty();
+    let watched = match file {
         Some(path) => {
             let file = watch::appended::Appended::open(path).map_err(at(path))?;
             watch::watch(
@@ -648,5 +701,6 @@ fn run_watch(args: &Watch, terminal: Terminal, out: &mut dyn Write) -> io::Resul
             )
         }
         None => watch::watch(&source, &options, &ask, sinks, filter, out),
-    }
+    };
+    Ok((watched?, filtered))
 }

@@ -4,8 +4,8 @@
 
 use crate::table::{Table, plain, styled};
 use crate::terminal::{FAINT, NAME, TITLE, Terminal};
-use dmns_audit_log::contract::Field;
 use dmns_audit_log::contract::layout;
+use dmns_audit_log::contract::{Field, Name};
 use dmns_audit_log::forms::{Form, OFFERED};
 use dmns_audit_log::rules::{self, Dev, OPS, Unit};
 use dmns_audit_log::virt::layout::{OUTER, SHAPES, Shape};
@@ -54,6 +54,74 @@ fn records() -> impl Iterator<Item = Record> {
         }
     });
     per_kind.chain(offered)
+}
+
+/// A record that examples are of.
+#[derive(Clone, Copy, Debug)]
+enum Of {
+    /// Of the kernel.
+    Kernel(RecordType),
+    /// Of a guest, with the values that its shape asks for: `op=start`.
+    Guest(&'static str),
+}
+
+impl Of {
+    /// Returns a value that `field` may have in such a record.
+    fn example(self, field: &Field) -> &'static str {
+        let Name::Fixed(name) = field.name else {
+            return rules::example(field);
+        };
+        let own = match self {
+            Self::Kernel(RecordType::DmEvent) => match name {
+                "op" => Some("integrity-checksum"),
+                "res" => Some("0"),
+                _ => None,
+            },
+            Self::Kernel(_) => None,
+            Self::Guest(shape) => shape.split(' ').find_map(|condition| {
+                let (of, value) = condition.split_once('=')?;
+                (of == name && !value.is_empty()).then_some(value)
+            }),
+        };
+        own.unwrap_or_else(|| rules::example(field))
+    }
+}
+
+/// Returns whether `only`, which is empty for all, has this record: its name, the beginning of it, or its number.
+fn is_asked(only: &[String], number: u32, name: &str) -> bool {
+    let is = |word: &String| {
+        let word = word
+            .strip_prefix("UNKNOWN[")
+            .and_then(|rest| rest.strip_suffix(']'))
+            .unwrap_or(word);
+        name.starts_with(&word.to_ascii_uppercase()) || word.parse() == Ok(number)
+    };
+    only.is_empty() || only.iter().any(is)
+}
+
+/// Returns what to say of a word of `only` that no record is called, if there is one.
+pub fn unknown(only: &[String]) -> Option<String> {
+    let mut all: Vec<(u32, &str)> = records()
+        .map(|record| (record.number.into(), record.name))
+        .collect();
+    all.push((CHANGE.0, CHANGE.1));
+    all.extend(
+        SHAPES
+            .iter()
+            .map(|shape| (shape.ty.number().into(), shape.ty.name())),
+    );
+    let is_unknown = |word: &&String| {
+        let word = std::slice::from_ref(*word);
+        !all.iter()
+            .any(|(number, name)| is_asked(word, *number, name))
+    };
+    let word = only.iter().find(is_unknown)?;
+    let mut names: Vec<&str> = all.iter().map(|(_, name)| *name).collect();
+    names.dedup();
+    Some(format!(
+        "no record is called {word}; there are: {}",
+        names.join(", ")
+    ))
 }
 
 /// What follows the head of a CONFIG_CHANGE.
@@ -121,30 +189,34 @@ fn dev(dev: Dev) -> &'static str {
     }
 }
 
-/// For people.
+/// For people: the records of `only`, or all.
 ///
 /// # Errors
 ///
 /// Fails if `out` cannot be written to.
-pub fn text(terminal: &Terminal, out: &mut dyn Write) -> io::Result<()> {
+pub fn text(only: &[String], terminal: &Terminal, out: &mut dyn Write) -> io::Result<()> {
     let mut fields = Table::new(&["", "field", "value", "example", ""], &[]);
-    let rows = |layout: &'static [Field]| {
-        layout.iter().map(|field| {
+    let rows = |layout: &'static [Field], of: Of| {
+        layout.iter().map(move |field| {
             [
                 plain("   "),
                 styled(NAME, field.name.to_string()),
                 plain(field.syntax.describe()),
-                plain(rules::example(field)),
+                plain(of.example(field)),
                 styled(FAINT, if field.optional { "optional" } else { "" }),
             ]
         })
     };
-    let layouts = records().map(|record| record.fields);
+    let layouts = records().map(|record| (record.fields, Of::Kernel(record.ty)));
     layouts
-        .chain(SHAPES.iter().map(|shape| shape.fields))
-        .for_each(|layout| rows(layout).for_each(|row| fields.measure(&row)));
+        .chain(
+            SHAPES
+                .iter()
+                .map(|shape| (shape.fields, Of::Guest(shape.about))),
+        )
+        .for_each(|(layout, of)| rows(layout, of).for_each(|row| fields.measure(&row)));
     fields.fit(terminal);
-    for record in records() {
+    for record in records().filter(|record| is_asked(only, record.number.into(), record.name)) {
         let title = terminal.paint(TITLE, &format!("{} {}", record.number, record.name));
         writeln!(out, "{title}: {}", record.meaning)?;
         writeln!(out, "     {}", rules::describe_grouping(record.ty))?;
@@ -153,27 +225,33 @@ pub fn text(terminal: &Terminal, out: &mut dyn Write) -> io::Result<()> {
             "     {}",
             terminal.paint(FAINT, rules::source(record.ty))
         )?;
-        for row in rows(record.fields) {
+        for row in rows(record.fields, Of::Kernel(record.ty)) {
             fields.row(&row, terminal, out)?;
         }
         writeln!(out)?;
     }
     let (number, name, meaning) = CHANGE;
-    let title_of = terminal.paint(TITLE, &format!("{number} {name}"));
-    writeln!(out, "{title_of}: {meaning}")?;
-    for (example, meaning) in changes() {
-        writeln!(out, "    {example}")?;
-        writeln!(out, "         {}", terminal.paint(FAINT, meaning))?;
+    if is_asked(only, number, name) {
+        let title_of = terminal.paint(TITLE, &format!("{number} {name}"));
+        writeln!(out, "{title_of}: {meaning}")?;
+        for (example, meaning) in changes() {
+            writeln!(out, "    {example}")?;
+            writeln!(out, "         {}", terminal.paint(FAINT, meaning))?;
+        }
+        writeln!(out)?;
     }
-    writeln!(out)?;
-    for shape in &SHAPES {
+    for shape in SHAPES.iter().filter(|shape| is_asked_of(only, shape)) {
         let title = terminal.paint(TITLE, &title(shape));
         writeln!(out, "{title}: {}", shape.meaning)?;
         writeln!(out, "     {}", terminal.paint(FAINT, shape.source))?;
-        for row in rows(shape.fields) {
+        for row in rows(shape.fields, Of::Guest(shape.about)) {
             fields.row(&row, terminal, out)?;
         }
         writeln!(out)?;
+    }
+    let ops_of = |record: RecordType| is_asked(only, record.number().into(), record.name());
+    if !OPS.iter().any(|op| ops_of(op.ty)) {
+        return Ok(());
     }
     writeln!(
         out,
@@ -186,6 +264,7 @@ pub fn text(terminal: &Terminal, out: &mut dyn Write) -> io::Result<()> {
     );
     let rows: Vec<_> = OPS
         .iter()
+        .filter(|op| ops_of(op.ty))
         .map(|op| {
             [
                 plain("   "),
@@ -203,8 +282,15 @@ pub fn text(terminal: &Terminal, out: &mut dyn Write) -> io::Result<()> {
     for row in &rows {
         ops.row(row, terminal, out)?;
     }
+    if !only.is_empty() {
+        return Ok(());
+    }
     writeln!(out)?;
     NOTES.iter().try_for_each(|note| writeln!(out, "{note}"))
+}
+
+fn is_asked_of(only: &[String], shape: &Shape) -> bool {
+    is_asked(only, shape.ty.number().into(), shape.ty.name())
 }
 
 /// What a record of a guest is called.
@@ -216,7 +302,7 @@ fn title(shape: &Shape) -> String {
 }
 
 /// The fields of a record in Markdown.
-fn table(layout: &[Field], out: &mut dyn Write) -> io::Result<()> {
+fn table(layout: &[Field], of: Of, out: &mut dyn Write) -> io::Result<()> {
     let cell = |text: &str| text.replace('|', "\\|");
     writeln!(
         out,
@@ -230,14 +316,14 @@ fn table(layout: &[Field], out: &mut dyn Write) -> io::Result<()> {
             i + 1,
             field.name,
             cell(field.syntax.describe()),
-            cell(rules::example(field))
+            cell(of.example(field))
         )?;
     }
     Ok(())
 }
 
 /// A record's fields in JSON.
-fn objects(layout: &[Field]) -> Vec<Value> {
+fn objects(layout: &[Field], of: Of) -> Vec<Value> {
     layout
         .iter()
         .map(|field| {
@@ -245,7 +331,7 @@ fn objects(layout: &[Field]) -> Vec<Value> {
                 "name": field.name.to_string(),
                 "syntax": format!("{:?}", field.syntax),
                 "value": field.syntax.describe(),
-                "example": rules::example(field),
+                "example": of.example(field),
                 "optional": field.optional,
             })
         })
@@ -257,7 +343,7 @@ fn objects(layout: &[Field]) -> Vec<Value> {
 /// # Errors
 ///
 /// Fails if `out` cannot be written to.
-pub fn markdown(out: &mut dyn Write) -> io::Result<()> {
+pub fn markdown(only: &[String], out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
         "# The contract of the records\n\nMade by `dmns-audit spec --format markdown`.\n"
@@ -265,7 +351,7 @@ pub fn markdown(out: &mut dyn Write) -> io::Result<()> {
     for note in NOTES {
         writeln!(out, "- {note}")?;
     }
-    for record in records() {
+    for record in records().filter(|record| is_asked(only, record.number.into(), record.name)) {
         writeln!(out, "\n## {} ({})\n", record.name, record.number)?;
         writeln!(
             out,
@@ -274,15 +360,17 @@ pub fn markdown(out: &mut dyn Write) -> io::Result<()> {
             rules::describe_grouping(record.ty),
             rules::source(record.ty)
         )?;
-        table(record.fields, out)?;
+        table(record.fields, Of::Kernel(record.ty), out)?;
     }
     let (number, name, meaning) = CHANGE;
-    writeln!(out, "\n## {name} ({number})\n\nMeaning: {meaning}.\n")?;
-    writeln!(out, "| example | meaning |\n| --- | --- |")?;
-    for (example, meaning) in changes() {
-        writeln!(out, "| `{example}` | {meaning} |")?;
+    if is_asked(only, number, name) {
+        writeln!(out, "\n## {name} ({number})\n\nMeaning: {meaning}.\n")?;
+        writeln!(out, "| example | meaning |\n| --- | --- |")?;
+        for (example, meaning) in changes() {
+            writeln!(out, "| `{example}` | {meaning} |")?;
+        }
     }
-    for shape in &SHAPES {
+    for shape in SHAPES.iter().filter(|shape| is_asked_of(only, shape)) {
         writeln!(out, "\n## {}\n", title(shape))?;
         let names: Vec<_> = OUTER
             .iter()
@@ -295,14 +383,18 @@ pub fn markdown(out: &mut dyn Write) -> io::Result<()> {
             shape.source,
             names.join(", ")
         )?;
-        table(shape.fields, out)?;
+        table(shape.fields, Of::Guest(shape.about), out)?;
+    }
+    let ops_of = |record: RecordType| is_asked(only, record.number().into(), record.name());
+    if !OPS.iter().any(|op| ops_of(op.ty)) {
+        return Ok(());
     }
     writeln!(
         out,
         "\n## Operations\n\n| module | op | record | dev | sector | meaning |"
     )?;
     writeln!(out, "| --- | --- | --- | --- | --- | --- |")?;
-    for op in &OPS {
+    for op in OPS.iter().filter(|op| ops_of(op.ty)) {
         let record = op.ty.name();
         let (dev, unit) = (dev(op.dev), unit(op.unit));
         writeln!(
@@ -319,8 +411,9 @@ pub fn markdown(out: &mut dyn Write) -> io::Result<()> {
 /// # Errors
 ///
 /// Fails if `out` cannot be written to.
-pub fn json(out: &mut dyn Write) -> io::Result<()> {
+pub fn json(only: &[String], out: &mut dyn Write) -> io::Result<()> {
     let types: Vec<Value> = records()
+        .filter(|record| is_asked(only, record.number.into(), record.name))
         .map(|record| {
             json!({
                 "number": record.number,
@@ -328,12 +421,13 @@ pub fn json(out: &mut dyn Write) -> io::Result<()> {
                 "meaning": record.meaning,
                 "event": rules::describe_grouping(record.ty),
                 "source": rules::source(record.ty),
-                "fields": objects(record.fields),
+                "fields": objects(record.fields, Of::Kernel(record.ty)),
             })
         })
         .collect();
     let guests: Vec<Value> = SHAPES
         .iter()
+        .filter(|shape| is_asked_of(only, shape))
         .map(|shape| {
             json!({
                 "number": shape.ty.number(),
@@ -341,13 +435,14 @@ pub fn json(out: &mut dyn Write) -> io::Result<()> {
                 "about": shape.about,
                 "meaning": shape.meaning,
                 "source": shape.source,
-                "outer": objects(OUTER),
-                "fields": objects(shape.fields),
+                "outer": objects(OUTER, Of::Guest(shape.about)),
+                "fields": objects(shape.fields, Of::Guest(shape.about)),
             })
         })
         .collect();
     let ops: Vec<Value> = OPS
         .iter()
+        .filter(|op| is_asked(only, op.ty.number().into(), op.ty.name()))
         .map(|op| {
             json!({
                 "module": op.module,
@@ -362,6 +457,7 @@ pub fn json(out: &mut dyn Write) -> io::Result<()> {
     let (number, name, meaning) = CHANGE;
     let forms: Vec<Value> = changes()
         .into_iter()
+        .filter(|_| is_asked(only, number, name))
         .map(|(example, meaning)| json!({ "example": example, "meaning": meaning }))
         .collect();
     let changes = json!({ "number": number, "name": name, "meaning": meaning, "forms": forms });
@@ -381,11 +477,80 @@ mod tests {
         String::from_utf8(out).expect("text")
     }
 
+    /// Returns the rules that `check` finds errors of in one record, without those about other records.
+    fn wrong(line: String) -> Vec<String> {
+        let mut log = crate::input::Log::stream("log", io::Cursor::new(line));
+        let mut out = Vec::new();
+        let mut reporter = crate::check::json::Json(&mut out);
+        let totals = crate::check::check(&mut log, false, &[], &mut reporter).expect("read");
+        assert_eq!(totals.judged, 1);
+        let text = String::from_utf8(out).expect("text");
+        let finding = |line: &str| -> Option<String> {
+            let finding: Value = serde_json::from_str(line).expect("JSON");
+            let rule = finding["rule"].as_str()?;
+            let others = ["grouping", "guest-start", "guest-stop", "config-change"];
+            let own = finding["severity"] == "error" && !others.contains(&rule);
+            own.then(|| format!("{rule}: {}", finding["message"]))
+        };
+        text.lines().filter_map(finding).collect()
+    }
+
+    #[test]
+    fn the_examples_of_a_record_are_a_record() {
+        let body = |layout: &[Field], of: Of| {
+            let fields = layout.iter().filter(|field| !field.optional);
+            let fields = fields.map(|field| format!("{}={}", field.name, of.example(field)));
+            fields.collect::<Vec<_>>().join(" ")
+        };
+        for record in records() {
+            let body = body(record.fields, Of::Kernel(record.ty));
+            let line = format!("type={} msg=audit(1.000:1): {body}\n", record.name);
+            assert_eq!(wrong(line.clone()), [""; 0], "{line}");
+        }
+        for shape in &SHAPES {
+            let of = Of::Guest(shape.about);
+            let (outer, inner) = (body(OUTER, of), body(shape.fields, of));
+            let line = format!(
+                "type={} msg=audit(1.000:1): {outer} msg='{inner}'\n",
+                shape.ty.name()
+            );
+            assert_eq!(wrong(line.clone()), [""; 0], "{line}");
+        }
+    }
+
+    #[test]
+    fn a_record_is_asked_for_by_name_or_number() {
+        for (asked, has, lacks) in [
+            ("NS_INIT_NET", "1385 NS_INIT_NET: ", "NS_INIT_MNT"),
+            ("ns_init", "1380 NS_INIT_MNT: ", "NS_DEL"),
+            ("UNKNOWN[1339]", "integrity-checksum", "DM_CTRL"),
+            ("1305", "op=load", "DM_EVENT"),
+            ("VIRT_CONTROL", "2500 VIRT_CONTROL op=start", "DM_EVENT"),
+        ] {
+            let only = [asked.to_owned()];
+            assert_eq!(unknown(&only), None);
+            let text = printed(|out| text(&only, &Terminal::FILE, out));
+            assert!(
+                text.contains(has) && !text.contains(lacks),
+                "{asked}: {text}"
+            );
+            let markdown = printed(|out| markdown(&only, out));
+            let json = printed(|out| json(&only, out));
+            assert!(!markdown.contains(&format!("## {lacks}")), "{markdown}");
+            assert!(!json.contains(&format!("\"name\": \"{lacks}")), "{json}");
+        }
+        let said = unknown(&["NS_NEW".to_owned()]).expect("no record");
+        assert!(
+            said.contains("NS_NEW") && said.contains("CONFIG_CHANGE"),
+            "{said}"
+        );
+    }
+
     #[test]
     fn every_type_and_field_is_in_each_form() {
-        let text = printed(|out| text(&Terminal::FILE, out));
-        let markdown = printed(|out| markdown(out));
-        let json: Value = serde_json::from_str(&printed(|out| json(out))).expect("JSON");
+        let text = printed(|out| text(&[], &Terminal::FILE, out));
+        let markdown = printed(|out| markdown(&[], out));
+        let json: Value = serde_json::from_str(&printed(|out| json(&[], out))).expect("JSON");
         for (i, record) in records().enumerate() {
             let (number, name) = (record.number, record.name);
             assert!(text.contains(&format!("{number} {name}: ")));

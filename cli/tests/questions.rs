@@ -136,6 +136,37 @@ fn what_matches_nothing_names_what_there_is() {
         ("events --container x", &today, 1, "containers: mail, shop"),
         ("events --vm x", &yesterday, 1, "guests: db1, web01"),
         (
+            "events --path /etc/password",
+            &yesterday,
+            1,
+            "paths: /etc/passwd, ",
+        ),
+        (
+            "watch --container x",
+            &today,
+            1,
+            "no event of this log passes",
+        ),
+        ("watch --device x", &today, 1, "no event of this log passes"),
+        (
+            "report dm --device data --since -1h",
+            &yesterday,
+            1,
+            "no such mapping is in the log in this period",
+        ),
+        (
+            "report ns --running",
+            &yesterday,
+            1,
+            "no container that is active",
+        ),
+        (
+            "report ns --container db --since -1h",
+            &yesterday,
+            0,
+            "no event of this container in this period",
+        ),
+        (
             "events --since -1h",
             &yesterday,
             1,
@@ -165,6 +196,27 @@ fn what_matches_nothing_names_what_there_is() {
             2,
             "did you mean --container web01, or --vm web01",
         ),
+        (
+            "report virt web01.example.org",
+            &yesterday,
+            2,
+            "did you mean --vm web01.example.org?",
+        ),
+        ("events 151", &yesterday, 2, "--serial 151"),
+        (
+            "events /srv/db/users",
+            &yesterday,
+            2,
+            "--path /srv/db/users",
+        ),
+        ("report dm 253:0", &yesterday, 2, "--device 253:0"),
+        (
+            "report dm --file /dev/mapper/data",
+            &yesterday,
+            2,
+            "--device /dev/mapper/data",
+        ),
+        ("check --explain", &yesterday, 0, "net-without-open"),
         ("report dm --csv", &yesterday, 2, "dmns-audit events --csv"),
         (
             "report dm --path x",
@@ -190,6 +242,110 @@ fn what_matches_nothing_names_what_there_is() {
         text.push_str(&String::from_utf8_lossy(&output.stderr));
         assert_eq!(output.status.code(), Some(status), "{command}: {text}");
         assert!(text.contains(said), "{command}: {text}");
+    }
+}
+
+/// A reader of objects gets objects only.
+#[test]
+fn an_answer_without_objects_is_on_standard_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (yesterday, _) = logs(folder.path());
+    for command in [
+        "report dm --json --device date",
+        "report dm --json --device data --since -1h",
+        "report ns --json --container dbx",
+        "report ns --json --user ed",
+        "report ns --json --tree --user ed",
+        "report virt --json --vm web02",
+        "events --json --user ed",
+    ] {
+        let output = run(&words(command), &yesterday);
+        assert_eq!(output.status.code(), Some(1), "{command}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{command}");
+        assert!(!output.stderr.is_empty(), "{command}");
+    }
+}
+
+#[test]
+fn a_violation_names_its_mapping() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (yesterday, _) = logs(folder.path());
+    for (command, said) in [
+        (
+            "events --only violation",
+            "integrity on 253:0 (data), sector 77480: ",
+        ),
+        (
+            "events --device data",
+            "ada (integritysetup) deleted integrity 253:0 (data)",
+        ),
+        (
+            "events --device data --csv",
+            "created integrity 253:0 (data)",
+        ),
+        ("events --device 253:1", "created integrity 253:1 (scratch)"),
+    ] {
+        let output = run(&words(command), &yesterday);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains(said), "{command}: {text}");
+    }
+}
+
+/// A log without any record of the kind is no match either.
+#[test]
+fn a_filter_of_records_that_the_log_lacks_is_no_match() {
+    let logs = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/logs"));
+    for (command, log) in [
+        ("report ns --container web", "dm.log"),
+        ("report ns --user root", "dm.log"),
+        ("report dm --device data", "ns.log"),
+        ("report virt --vm web", "dm.log"),
+    ] {
+        let output = run(&words(command), &logs.join(log));
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{command}: {text}");
+        assert!(text.starts_with("no "), "{command}: {text}");
+    }
+}
+
+/// Without a rule or NS_INFO, no filter matches: what to do is answered.
+#[test]
+fn a_log_that_can_have_no_match_is_answered_with_what_is_missing() {
+    let log = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/logs/dm.log"));
+    for (command, said) in [
+        ("events --path /etc/passwd", "auditctl -w"),
+        ("events --key identity", "auditctl -w"),
+        ("events --container web", "info=2"),
+    ] {
+        let output = run(&words(command), log);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{command}: {text}");
+        assert!(text.contains(said), "{command}: {text}");
+    }
+    // A file that is no log was meant for --path.
+    let output = run(&words("events"), Path::new("/etc/passwd"));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("--path /etc/passwd"), "{text}");
+}
+
+/// It looks like a filter of hosts, and is none.
+#[test]
+fn a_name_for_a_host_that_no_record_needs_is_answered() {
+    let logs = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/logs"));
+    for (command, log, answered) in [
+        ("events --host a", "hosts.log", true),
+        ("report dm --host a", "hosts.log", true),
+        ("report dm --host a", "dm.log", false),
+        ("report dm --host a", "ns.log", false),
+        ("report dm", "hosts.log", false),
+    ] {
+        let output = run(&words(command), &logs.join(log));
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            text.contains("jq 'select(.node"),
+            answered,
+            "{command}: {text}"
+        );
     }
 }
 

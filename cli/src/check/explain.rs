@@ -34,6 +34,18 @@ pub fn explain(rule: Rule, out: &mut dyn Write) -> io::Result<()> {
     )
 }
 
+/// Writes the name and the summary of each rule.
+///
+/// # Errors
+///
+/// Fails if `out` cannot be written to.
+pub fn list(out: &mut dyn Write) -> io::Result<()> {
+    for rule in Rule::ALL {
+        writeln!(out, "{:<26} {}", rule.name(), rule.summary())?;
+    }
+    writeln!(out, "\n`check --explain RULE` prints what a rule requires.")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@ use crate::report::ns::event::Event as Detail;
 use crate::watch::containers::{ContainerContext, Guest};
 use crate::watch::events::Event;
 use crate::watch::filter::Filter;
+use dmns_audit_uapi::types::RecordType;
 
 /// The event of `--serial`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +57,7 @@ impl Serial {
 /// What is asked for. All of it has to hold.
 #[derive(Debug, Default)]
 pub struct EventFilter {
-    /// A path: whole, a folder that ends with `/`, a name without `/`, with `*` for any text.
+    /// A path: whole, a folder and all below it, a name without `/`, with `*` for any text.
     pub path: Option<String>,
     /// The key of an audit rule.
     pub key: Option<String>,
@@ -84,13 +85,21 @@ pub(super) enum Passes {
 /// Names that the log has, by filter.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
+    /// Only where a path is asked for.
+    paths: Candidates,
     keys: Candidates,
     users: Candidates,
     guests: Candidates,
     programs: Candidates,
     containers: Candidates,
     devices: Candidates,
+    /// An NS_INFO was seen.
+    informed: bool,
 }
+
+/// What to do where the log has nothing that a filter could match.
+const RULE: &str = "; no event has one: an audit rule records it, for example `auditctl -w /etc -p wa -k identity`";
+const INFO: &str = "; the log has no NS_INFO: load dmns_audit with info=2, or write 2 to /sys/kernel/security/dmns_audit/info";
 
 impl EventFilter {
     /// Returns whether `event` passes. Each event has to be taken, in order.
@@ -105,6 +114,11 @@ impl EventFilter {
         let who = detail.who.as_ref();
         let guests = guests(event);
         seen.add(event, detail, context, &guests, &self.common);
+        let paths = match self.path {
+            Some(_) => paths(event, detail.cwd.as_deref()),
+            None => Vec::new(),
+        };
+        paths.iter().for_each(|path| seen.paths.add(path));
         let key = |wanted: &String| keys(detail).any(|key| key == wanted);
         let user = |name: &String| who.is_some_and(|who| who.is_user(name));
         let program = |name: &String| who.is_some_and(|who| who.is_program(name));
@@ -116,11 +130,10 @@ impl EventFilter {
             && self.key.as_ref().is_none_or(key)
             && self.user.as_ref().is_none_or(user)
             && self.program.as_ref().is_none_or(program)
-            && self.path.as_ref().is_none_or(|path| {
-                paths(event, detail.cwd.as_deref())
-                    .iter()
-                    .any(|known| is_path(path, known))
-            });
+            && self
+                .path
+                .as_ref()
+                .is_none_or(|path| paths.iter().any(|known| is_path(path, known)));
         match (rest, &self.vm) {
             (false, _) => Passes::No,
             (true, None) => Passes::Yes,
@@ -160,7 +173,7 @@ impl EventFilter {
             }
         };
         let none = Candidates::default();
-        add("with the path", &self.path, &none, "paths");
+        add("with the path", &self.path, &none, "");
         add("with the key", &self.key, &seen.keys, "keys");
         add("by the user", &self.user, &seen.users, "users");
         add("by the program", &self.program, &seen.programs, "programs");
@@ -170,9 +183,19 @@ impl EventFilter {
             Serial::Id(id) => id.clone(),
         });
         add("with the serial number", &serial, &none, "");
+        if let Some(path) = &self.path {
+            names.push_str(&seen.paths.show_near("paths", path));
+        }
+        let without = |candidates: &Candidates, asked: bool| asked && candidates.is_empty();
+        if without(&seen.paths, self.path.is_some()) || without(&seen.keys, self.key.is_some()) {
+            names.push_str(RULE);
+        }
         if self.common.container.is_some() {
             words.push_str(" in that container");
             names.push_str(&seen.containers.show("containers"));
+            if !seen.informed {
+                names.push_str(INFO);
+            }
         }
         if self.common.device.is_some() {
             words.push_str(" of that mapping");
@@ -195,6 +218,9 @@ impl Seen {
         filter: &Filter,
     ) {
         keys(detail).for_each(|key| self.keys.add(key));
+        self.informed |= event
+            .records()
+            .any(|head| head.ty == Type::Ours(RecordType::NsInfo));
         if let Some(who) = &detail.who {
             self.users.add(&who.user);
             self.programs.add(&who.comm);
@@ -297,13 +323,12 @@ fn is_path(wanted: &str, path: &str) -> bool {
     if wanted.contains('*') {
         return matches(wanted, path);
     }
-    if wanted.ends_with('/') {
-        return path.starts_with(wanted) || path == wanted.trim_end_matches('/');
+    if !wanted.contains('/') {
+        return path.rsplit('/').next() == Some(wanted);
     }
-    match wanted.contains('/') {
-        true => path == wanted,
-        false => path.rsplit('/').next() == Some(wanted),
-    }
+    // A folder, and all below it.
+    let rest = path.strip_prefix(wanted.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Returns whether `text` is `pattern`, in which `*` stands for any text.
@@ -334,6 +359,9 @@ mod tests {
         for (wanted, path) in [
             ("/etc/passwd", "/etc/passwd"),
             ("/etc/", "/etc/passwd"),
+            ("/etc", "/etc/passwd"),
+            ("/etc", "/etc/"),
+            ("/", "/etc/passwd"),
             ("passwd", "/etc/passwd"),
             ("/etc/*", "/etc/passwd"),
             ("*wd", "/etc/passwd"),
@@ -343,7 +371,9 @@ mod tests {
             assert!(is_path(wanted, path), "{wanted} {path}");
         }
         for (wanted, path) in [
-            ("/etc", "/etc/passwd"),
+            ("/et", "/etc/passwd"),
+            ("/etc/passwd", "/etc/passwd-"),
+            ("/etc", "/srv/etc/passwd"),
             ("pass", "/etc/passwd"),
             ("/var/", "/etc/passwd"),
             ("/etc/*x", "/etc/passwd"),

@@ -70,7 +70,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Prints `event`, if it passes. What is outside the period still says which namespaces are a container's.
-    fn event(&mut self, event: Event) -> io::Result<()> {
+    fn event(&mut self, mut event: Event) -> io::Result<()> {
         let context = self.containers.classify(&event);
         let node = event
             .node()
@@ -82,6 +82,9 @@ impl Run<'_> {
         let passes = self
             .filter
             .passes(&event, &detail, &context, &mut self.seen);
+        for (device, name) in self.filter.common.named() {
+            event.add_name(device, name);
+        }
         if event.records().any(|head| matches!(head.ty, Type::Virt(_))) {
             self.named()?;
         }

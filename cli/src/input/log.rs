@@ -187,6 +187,9 @@ pub struct Log {
     early: Option<Early>,
     /// The message about hosts that no record names.
     taken: Option<String>,
+    /// A record names a host, and one names none.
+    named: bool,
+    unnamed: bool,
     done: bool,
 }
 
@@ -286,6 +289,8 @@ impl Log {
             losses: Losses::default(),
             early: None,
             taken: None,
+            named: false,
+            unnamed: false,
             done: false,
         }
     }
@@ -389,6 +394,11 @@ impl Log {
     /// Returns the device-mapper records with the numbers of the first patches.
     pub fn early(&self) -> Option<&Early> {
         self.early.as_ref()
+    }
+
+    /// Returns whether each record so far names its host.
+    pub fn names_hosts(&self) -> bool {
+        self.named && !self.unnamed
     }
 
     /// Returns the message about hosts that no record names.
@@ -537,8 +547,12 @@ impl Log {
             Parsed::Record(head) => {
                 source.records = true;
                 self.records = true;
-                if head.node.is_none() {
-                    head.node = source.host.as_deref();
+                match head.node {
+                    Some(_) => self.named = true,
+                    None => {
+                        self.unnamed = true;
+                        head.node = source.host.as_deref();
+                    }
                 }
                 head.host = self.hosts.number(head.node);
                 if let Some(copies) = &self.copies {

@@ -20,12 +20,32 @@ impl Candidates {
         }
     }
 
+    /// Returns whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns `; guests: db1, web01, and 3 more`, or nothing without any.
     pub fn show(&self, what: &str) -> String {
-        let mut names: Vec<&str> = self.0.iter().map(String::as_str).collect();
         // What a control group is called says less than a name.
         let is_id = |name: &str| name.len() >= 12 && name.bytes().all(|b| b.is_ascii_hexdigit());
-        names.sort_by_key(|name| is_id(name));
+        self.sorted(what, is_id)
+    }
+
+    /// Returns the same, with those first that begin like `wanted`, or end in a name that begins like its own.
+    pub fn show_near(&self, what: &str, wanted: &str) -> String {
+        let last = |path: &str| path.rsplit('/').next().map(str::to_owned);
+        let alike = |a: &str, b: &str| a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count();
+        let own = last(wanted).unwrap_or_default();
+        self.sorted(what, |name| {
+            let of_name = alike(&last(name).unwrap_or_default(), &own);
+            std::cmp::Reverse(alike(name, wanted).max(of_name))
+        })
+    }
+
+    fn sorted<K: Ord>(&self, what: &str, key: impl Fn(&str) -> K) -> String {
+        let mut names: Vec<&str> = self.0.iter().map(String::as_str).collect();
+        names.sort_by_key(|name| key(name));
         let more = names.len().saturating_sub(SHOWN);
         names.truncate(SHOWN);
         match (names.is_empty(), more) {
@@ -52,5 +72,13 @@ mod tests {
         assert_eq!(names.show("guests"), "; guests: db, web, 04999a733b1b");
         (0..8).for_each(|number| names.add(&number.to_string()));
         assert!(names.show("guests").ends_with("7, db, web, and 1 more"));
+        let mut paths = Candidates::default();
+        ["/bin/cat", "/etc/password", "/srv/passwd"]
+            .into_iter()
+            .for_each(|path| paths.add(path));
+        assert_eq!(
+            paths.show_near("paths", "/etc/passwd"),
+            "; paths: /etc/password, /srv/passwd, /bin/cat"
+        );
     }
 }

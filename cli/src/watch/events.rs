@@ -55,6 +55,17 @@ impl Event {
         &self.devices
     }
 
+    /// Adds the name that the log has of a device, unless the machine was asked.
+    pub fn add_name(&mut self, device: &str, name: &str) {
+        if self.devices.iter().all(|known| known.device != device) {
+            self.devices.push(Device {
+                device: device.to_owned(),
+                name: Some(name.to_owned()),
+                ..Device::default()
+            });
+        }
+    }
+
     /// `node=`, if there is one.
     pub fn node(&self) -> Option<&[u8]> {
         self.node.as_deref()

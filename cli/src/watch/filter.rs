@@ -70,6 +70,8 @@ pub struct Filter {
     /// Only events of this mapping.
     pub device: Option<DeviceSelector>,
     names: HashMap<(Node, String), String>,
+    /// The devices of the last event that have a name, with it.
+    named: Vec<(String, String)>,
     /// The namespaces of the container: those that have its id, and those that were created in it.
     own: HashSet<(Node, NsKind, i32)>,
     /// Names of the container, if a runtime's id selects it.
@@ -91,6 +93,11 @@ impl Filter {
         }
     }
 
+    /// Returns whether all events pass.
+    pub fn is_empty(&self) -> bool {
+        self.only.is_empty() && self.container.is_none() && self.device.is_none()
+    }
+
     /// Returns whether `event`, with this relation to containers, passes. Each event has to be taken, in order.
     pub fn passes(&mut self, event: &Event, context: &ContainerContext) -> bool {
         let in_container = self.is_of_container(event, context);
@@ -107,7 +114,13 @@ impl Filter {
         self.names.get(&key).map(String::as_str)
     }
 
+    /// Returns the devices of the event that came last, with the names that command lines gave them.
+    pub fn named(&self) -> &[(String, String)] {
+        &self.named
+    }
+
     fn is_of_device(&mut self, event: &Event) -> bool {
+        self.named.clear();
         let node: Node = event.node().map(Box::from);
         let mut is = self.device.is_none();
         let mut argv: Option<Vec<String>> = None;
@@ -127,6 +140,9 @@ impl Filter {
                     Some(name) => drop(self.names.insert(key.clone(), name)),
                     None => drop(self.names.remove(&key)),
                 }
+            }
+            if let Some(name) = self.names.get(&key) {
+                self.named.push((dev.to_owned(), name.clone()));
             }
             if let Some(device) = &self.device {
                 let here = event.devices().iter().filter(|known| known.device == dev);
@@ -175,6 +191,7 @@ impl Filter {
                     let selected = match selector {
                         ContainerSelector::Id(wanted) => id == Some(wanted),
                         ContainerSelector::Number(of, wanted) => (of, wanted) == (kind, own),
+                        ContainerSelector::Inode(wanted) => wanted == own,
                         ContainerSelector::Name(_) => false,
                     };
                     let deleted = matches!(head.ty, Type::Ours(RecordType::NsDel(_)));
@@ -192,7 +209,11 @@ impl Filter {
                         let Some(seen) = number(&format!("{}ns", kind.name())) else {
                             continue;
                         };
-                        let selected = selector == ContainerSelector::Number(kind, seen);
+                        let selected = match selector {
+                            ContainerSelector::Number(of, wanted) => (of, wanted) == (kind, seen),
+                            ContainerSelector::Inode(wanted) => wanted == seen,
+                            _ => false,
+                        };
                         is |= selected || self.own.contains(&(node.clone(), kind, seen));
                     }
                 }
@@ -281,5 +302,9 @@ mod tests {
         assert!(container("absent").is_empty());
         // bwrap's, which has no name.
         assert!(container("53").len() > 1);
+        // By the inode number that lsns prints.
+        let (net, all) = (container("netns=320"), container("4026532160"));
+        assert!(net.len() > 1);
+        assert!(net.iter().all(|serial| all.contains(serial)), "{all:?}");
     }
 }

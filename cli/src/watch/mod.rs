@@ -85,6 +85,15 @@ pub struct WatchOptions {
     pub stop: Arc<AtomicBool>,
 }
 
+/// The result of [`watch`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Watched {
+    /// The number of events that were printed.
+    pub printed: u64,
+    /// The number of lines that are no records.
+    pub unread: u64,
+}
+
 /// Consumers of each record, in addition to the printer.
 #[derive(Debug, Default)]
 pub struct Sinks {
@@ -124,7 +133,7 @@ pub fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Prints the events of `source` that pass `filter`, until it ends, or as `watch_options` says. Returns how many lines of it were no records.
+/// Prints the events of `source` that pass `filter`, until it ends, or as `watch_options` says.
 ///
 /// # Errors
 ///
@@ -136,12 +145,13 @@ pub fn watch(
     mut sinks: Sinks,
     mut filter: Filter,
     out: &mut dyn Write,
-) -> io::Result<u64> {
+) -> io::Result<Watched> {
     let mut events = Events::default();
     let mut containers = Containers::default();
     let mut last_call = None;
     let mut unread = 0;
-    let mut left = watch_options.count.unwrap_or(u64::MAX);
+    let most = watch_options.count.unwrap_or(u64::MAX);
+    let mut left = most;
     let mut files = sinks.files.take();
     let mut print_event =
         |event: &Event, files: &mut Option<Files>, out: &mut dyn Write| -> io::Result<bool> {
@@ -252,7 +262,11 @@ pub fn watch(
     if let Some(metrics) = sinks.metrics.as_mut().filter(|_| has_ended) {
         metrics.write(Instant::now())?;
     }
-    out.flush().map(|()| unread)
+    out.flush()?;
+    Ok(Watched {
+        printed: most - left,
+        unread,
+    })
 }
 
 /// Prints the files that were found meanwhile.

@@ -120,17 +120,24 @@ impl<'a> Report<'a> {
     pub fn end(mut self, out: &mut dyn Write) -> io::Result<bool> {
         self.close()?;
         let filtered = self.dm_options.device.is_some() || self.dm_options.active;
-        if filtered && self.lifetimes.any && !self.passed {
+        let window = self.options.window;
+        let windowed = window.start.is_some() || window.end.is_some();
+        if filtered && !self.passed {
             let what = match (&self.dm_options.device, self.dm_options.active) {
+                _ if !self.lifetimes.any => "no device-mapper records",
                 (Some(_), false) => "no such mapping is in the log",
                 (Some(_), true) => "no such mapping is active",
                 (None, _) => "no mapping is active",
             };
-            writeln!(out, "{what}{}", self.others.show("mappings"))?;
+            let period = if windowed { " in this period" } else { "" };
+            let none = format!("{what}{period}{}", self.others.show("mappings"));
+            match self.options.json {
+                true => eprintln!("dmns-audit: {none}"),
+                false => writeln!(out, "{none}")?,
+            }
             return Ok(false);
         }
-        let window = self.options.window;
-        if self.lifetimes.any && (window.start.is_some() || window.end.is_some()) {
+        if self.lifetimes.any && windowed {
             self.rows.set_none(
                 "no device-mapper records in this period; there are some before or after it"
                     .to_owned(),

@@ -13,7 +13,7 @@ use crate::report::Options;
 use crate::report::candidates::Candidates;
 use crate::report::id::Id;
 use crate::report::spool::Spool;
-use dmns_audit_uapi::ns::{Kind, relative};
+use dmns_audit_uapi::ns::{Kind, PROC_DYNAMIC_FIRST, relative};
 use hashbrown::HashSet;
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -28,18 +28,23 @@ pub enum ContainerSelector {
     Id(u64),
     /// The kind and number of one of its namespaces.
     Number(Kind, i32),
+    /// The number of one of its namespaces, of any kind.
+    Inode(i32),
     /// Its name, or the beginning of its runtime's id.
     Name(String),
 }
 
 impl ContainerSelector {
-    /// Reads `17` (an `ns_id`), `netns=3`, `net:3`, or `net:[4026531843]` as `/proc/PID/ns` shows it; what is none of
-    /// these is a name.
+    /// Reads `17` (an `ns_id`), `netns=3`, `net:3`, `net:[4026531843]` as `/proc/PID/ns` shows it, or `4026531843` as
+    /// `lsns` does; what is none of these is a name.
     ///
     /// # Errors
     ///
     /// A sentence that says what was expected.
     pub fn parse(value: &str) -> Result<Self, String> {
+        if let Some(number) = of_inode(value) {
+            return Ok(Self::Inode(number));
+        }
         if let Ok(id) = value.parse() {
             return Ok(Self::Id(id));
         }
@@ -62,7 +67,7 @@ impl ContainerSelector {
         let inode = number.strip_prefix('[').and_then(|n| n.strip_suffix(']'));
         let number = match inode {
             Some(inode) => inode.parse::<u32>().ok().map(relative),
-            None => number.parse().ok(),
+            None => of_inode(number).or_else(|| number.parse().ok()),
         };
         Ok(Self::Number(kind, number.ok_or_else(explain)?))
     }
@@ -71,6 +76,7 @@ impl ContainerSelector {
         match *self {
             Self::Id(id) => namespace.id == Some(id),
             Self::Number(kind, number) => (namespace.kind(), namespace.number) == (kind, number),
+            Self::Inode(number) => namespace.number == number,
             Self::Name(_) => false,
         }
     }
@@ -82,6 +88,16 @@ impl ContainerSelector {
         let begins = |uuid: &String| name.len() >= 8 && uuid.starts_with(name);
         container.name.as_ref() == Some(name) || container.uuid.as_ref().is_some_and(begins)
     }
+}
+
+/// Returns the number of the namespace with the inode number `text`, if it is one: no `ns_id` is as great.
+fn of_inode(text: &str) -> Option<i32> {
+    /// The initial namespaces precede [`PROC_DYNAMIC_FIRST`].
+    const FIRST: u32 = PROC_DYNAMIC_FIRST - 16;
+    text.parse()
+        .ok()
+        .filter(|inode: &u32| *inode >= FIRST)
+        .map(relative)
 }
 
 /// Collects the events inside a container.
@@ -243,7 +259,15 @@ impl Inside {
                 true => eprintln!("dmns-audit: {none}"),
                 false => writeln!(out, "{none}")?,
             }
-            return Ok(!any);
+            return Ok(false);
+        }
+        if self.order == 0 {
+            let none = "no event of this container in this period";
+            match options.json {
+                true => eprintln!("dmns-audit: {none}"),
+                false => writeln!(out, "{none}")?,
+            }
+            return Ok(true);
         }
         if options.json {
             self.rows
@@ -275,6 +299,9 @@ mod tests {
             ("netns=3", ContainerSelector::Number(Kind::Net, 3)),
             ("net:3", ContainerSelector::Number(Kind::Net, 3)),
             ("net:[4026531843]", ContainerSelector::Number(Kind::Net, 3)),
+            ("net:4026531843", ContainerSelector::Number(Kind::Net, 3)),
+            ("4026531843", ContainerSelector::Inode(3)),
+            ("4026531832", ContainerSelector::Inode(-8)),
             ("user:-3", ContainerSelector::Number(Kind::User, -3)),
             ("web", ContainerSelector::Name("web".to_owned())),
             ("web:blue", ContainerSelector::Name("web:blue".to_owned())),

@@ -157,7 +157,7 @@ impl<'a> Report<'a> {
         if let Some(word) = self.word() {
             eprintln!("dmns-audit: {word}");
         }
-        let filtered = ns_options.by.is_some() || ns_options.program.is_some();
+        let filtered = ns_options.active || ns_options.by.is_some() || ns_options.program.is_some();
         let matched = !filtered || self.passed;
         let mut none = self.none("container", self.others);
         self.rows.set_none(none.clone());
