@@ -825,7 +825,7 @@ pub fn meant_for(word: &str, is_device: bool, known: &[&'static str]) -> Vec<&'s
         "--serial",
     ];
     let meant = all.into_iter().filter(|option| meant.contains(option));
-    meant.filter(|option| known(option)).collect()
+    meant.filter(known).collect()
 }
 
 /// Returns what to type instead of the subcommand `name`, which there is not.

@@ -266,6 +266,19 @@ fn an_answer_without_objects_is_on_standard_error() {
     }
 }
 
+/// A message shares its event with a call that succeeds.
+#[test]
+fn a_failed_login_in_a_container_is_called_so() {
+    let log = Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/logs/containers.log"
+    ));
+    let output = run(&words("events --container lx1 --only error"), log);
+    let text = String::from_utf8_lossy(&output.stdout);
+    let said = "nobody (su) in container lx1 USER_AUTH failed: sendto";
+    assert!(text.contains(said), "{text}");
+}
+
 #[test]
 fn a_violation_names_its_mapping() {
     let folder = tempfile::tempdir().expect("a folder");

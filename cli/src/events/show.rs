@@ -58,7 +58,14 @@ impl Shown<'_> {
         let mut parts = Vec::new();
         parts.extend(detail.who.as_ref().map(|who| who.show()));
         parts.extend(self.context.place());
-        if detail.success == Some(false) {
+        // What a message or a refusal in the event of a call is.
+        let said = match &detail.syscall {
+            Some(_) => self.own_types(),
+            None => Vec::new(),
+        };
+        let has_failed = !said.is_empty() && Kind::Error.is(self.event);
+        parts.extend(said.into_iter().map(str::to_owned));
+        if detail.success == Some(false) || has_failed {
             parts.push("failed:".to_owned());
         }
         match &detail.syscall {
@@ -78,6 +85,32 @@ impl Shown<'_> {
         sentence.extend(command.map(|command| format!("; command: {command}")));
         sentence.extend(detail.key.as_ref().map(|_| self.key()));
         sentence
+    }
+
+    /// Returns the types of records that are more than the companions of a system call.
+    fn own_types(&self) -> Vec<&str> {
+        const COMPANIONS: [&str; 18] = [
+            "SYSCALL",
+            "CWD",
+            "PATH",
+            "EXECVE",
+            "PROCTITLE",
+            "SOCKADDR",
+            "SOCKETCALL",
+            "NS_INFO",
+            "EOE",
+            "FD_PAIR",
+            "IPC",
+            "IPC_SET_PERM",
+            "MMAP",
+            "OBJ_PID",
+            "CAPSET",
+            "BPRM_FCAPS",
+            "OPENAT2",
+            "MQ_OPEN",
+        ];
+        let types = self.detail.types.iter().map(String::as_str);
+        types.filter(|name| !COMPANIONS.contains(name)).collect()
     }
 
     fn key(&self) -> String {
