@@ -30,6 +30,7 @@ test: ## What `make check` does, and the scenarios in QEMU
 	wait $$prepared && exit $$tested
 	@scripts/test/interrupt.sh
 	@scripts/test/red.sh
+	@scripts/test/examples.sh
 	@logs=$$(mktemp -d) && $(DMNS_TEST) run --keep-logs "$$logs" && scripts/test/readme.sh "$$logs" && rm -r "$$logs"
 
 test-long: ## The HTML page in Chromium; scenarios that take minutes each: storms, full backlogs, evasion, a log that is complete from loading on
