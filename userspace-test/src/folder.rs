@@ -16,6 +16,17 @@ use tempfile::TempDir;
 /// The existing folders; `None` before the first.
 static ALL: Mutex<Option<Vec<PathBuf>>> = Mutex::new(None);
 
+/// Returns what to say when a signal ends this program.
+type LastWords = Box<dyn Fn() -> String + Send>;
+
+static LAST_WORDS: Mutex<Option<LastWords>> = Mutex::new(None);
+
+/// Prints what `words` returns, if a signal ends this program while a folder exists.
+pub(crate) fn say_at_signal(words: impl Fn() -> String + Send + 'static) {
+    let mut last = LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner);
+    *last = Some(Box::new(words));
+}
+
 fn all() -> MutexGuard<'static, Option<Vec<PathBuf>>> {
     ALL.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -54,6 +65,11 @@ fn mind_signals() -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     thread::spawn(move || {
         for signal in signals.forever() {
+            let words = LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(words) = words.as_ref() {
+                eprintln!("{}", words());
+            }
+            drop(words);
             // Locked to the end: no other is made.
             let all = all();
             for path in all.iter().flatten() {

@@ -124,10 +124,12 @@ enum Cmd {
     ///
     /// Each device has random options. It is written, closed, corrupted below, opened, read and written
     /// in several ways. The model predicts what each read returns, and each record. Prints what was
-    /// covered. Where something differs, it prints the steps of that device; the same seed repeats them.
-    /// With --no-module, the records of dm-audit.c are compared. Exit status as for run.
+    /// covered. Where something differs, it prints the steps of that device, leaves out those without
+    /// influence, and writes a scenario that fails in the same way, into the folder of --keep-logs or
+    /// here. The same seed repeats all. With --no-module, the records of dm-audit.c are compared. Exit
+    /// status as for run.
     #[command(
-        after_help = "Examples:\n  dmns-test torture --seed 7 --minutes 10\n  \
+        after_help = "Examples:\n  dmns-test torture --seed 7 --minutes 10 --target verity\n  \
                             dmns-test torture --seed 7 --first 31 --devices 1 --steps\n  \
                             dmns-test --no-module torture --minutes 5"
     )]

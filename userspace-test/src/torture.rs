@@ -4,36 +4,102 @@
 //!
 //! So what fails any run fails this one: a splat, a record off the contract, counters that differ.
 
+use crate::folder::say_at_signal;
 use crate::guest::{Happening, Watcher};
 use crate::prepare::Prepared;
 use crate::report::{Outcome, say, versions};
 use crate::run::run_all;
 use crate::scenario::Scenario;
-use crate::tools::torture::rounds::Torture;
-use anyhow::{Context, Result};
-use clap::{Args, ValueEnum};
-use std::io::Write;
-use std::path::PathBuf;
+use crate::tools::torture::rounds::{SCENARIO_BEGIN, SCENARIO_END, Torture};
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// What is corrupted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Target {
-    /// dm-integrity.
-    Integrity,
-}
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The options of `torture`.
 #[derive(Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     torture: Torture,
-    /// What to corrupt.
-    #[arg(long, value_enum, default_value_t = Target::Integrity)]
-    target: Target,
     /// Keep the guest's audit log, console and kernel log in this folder.
     #[arg(long, value_name = "DIR")]
     keep_logs: Option<PathBuf>,
+}
+
+/// What the guest has said of its run.
+#[derive(Debug, Default)]
+struct Progress {
+    /// The begin of the next line.
+    partial: Vec<u8>,
+    /// The last step.
+    step: Option<String>,
+    /// Whether the run has ended by itself.
+    has_ended: bool,
+    /// The scenario of what failed: its name, its lines, whether it has ended.
+    scenario: Option<(String, String, bool)>,
+}
+
+impl Progress {
+    /// Takes output. Returns the lines to show: steps are among them if `shows_steps`.
+    fn take(&mut self, bytes: &[u8], shows_steps: bool) -> Vec<String> {
+        self.partial.extend(bytes);
+        let mut lines = Vec::new();
+        while let Some(end) = self.partial.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<_> = self.partial.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line[..end]).into_owned();
+            let is_step = line.starts_with("device ") && line.contains(" step ");
+            if is_step {
+                self.step = Some(line.clone());
+            }
+            self.has_ended |= line.starts_with("FAILED seed ")
+                || line.starts_with("interrupted: ")
+                || (line.starts_with("seed ") && line.ends_with(" predicted and matched"));
+            if let Some(name) = line.strip_prefix(SCENARIO_BEGIN) {
+                self.scenario = Some((name.to_owned(), String::new(), false));
+                continue;
+            }
+            if let Some((_, text, has_ended @ false)) = &mut self.scenario {
+                match line == SCENARIO_END {
+                    true => *has_ended = true,
+                    false => *text += &format!("{line}\n"),
+                }
+                continue;
+            }
+            if shows_steps || !is_step {
+                lines.push(line);
+            }
+        }
+        lines
+    }
+
+    /// Writes the scenario of what failed into a folder. Returns its path.
+    fn write_scenario(&self, folder: &Path) -> Result<Option<PathBuf>> {
+        let Some((name, text, true)) = &self.scenario else {
+            return Ok(None);
+        };
+        // A guest that is corrupted chooses no path.
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        ensure!(name.chars().all(is_plain), "{name}: not a name");
+        let path = folder.join(format!("{name}.toml"));
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::write(&path, text))
+            .with_context(|| path.display().to_string())?;
+        Ok(Some(path))
+    }
+
+    /// Returns how far it came.
+    fn last(&self, seed: u64) -> String {
+        match &self.step {
+            Some(step) => format!("seed {seed}, the last step: {step}"),
+            None => format!("seed {seed}, before the first step"),
+        }
+    }
+}
+
+fn locked(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
+    progress.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs it in a guest.
@@ -41,24 +107,38 @@ pub(crate) fn run(prepared: &Prepared, options: &Options) -> Result<ExitCode> {
     for version in versions(prepared) {
         say(version);
     }
-    let Target::Integrity = options.target;
     let scenario = scenario(&options.torture)?;
+    let (seed, shows_steps) = (options.torture.seed, options.torture.steps);
+    let progress = Arc::new(Mutex::new(Progress::default()));
+    let at_signal = Arc::clone(&progress);
+    say_at_signal(move || format!("interrupted: {}", locked(&at_signal).last(seed)));
     let verdicts = run_all(
         prepared,
         &[scenario],
         1,
         options.keep_logs.as_deref(),
         &|_| {
-            Watcher::new(|happening| {
+            let progress = Arc::clone(&progress);
+            Watcher::new(move |happening| {
                 if let Happening::Output(_, bytes) = happening {
-                    let mut out = std::io::stdout().lock();
-                    // Nobody to show it to is no reason to stop.
-                    let _ = out.write_all(bytes).and_then(|()| out.flush());
+                    for line in locked(&progress).take(bytes, shows_steps) {
+                        say(line);
+                    }
                 }
             })
         },
-        &|verdict| say(verdict.text()),
+        &|verdict| {
+            let progress = locked(&progress);
+            if matches!(verdict.outcome(), Outcome::Failed(_)) && !progress.has_ended {
+                say(format!("ended early: {}", progress.last(seed)));
+            }
+            say(verdict.text());
+        },
     );
+    let folder = options.keep_logs.as_deref().unwrap_or(Path::new("."));
+    if let Some(path) = locked(&progress).write_scenario(folder)? {
+        say(format!("dmns-test run {}", path.display()));
+    }
     let passed = verdicts
         .iter()
         .all(|verdict| matches!(verdict.outcome(), Outcome::Passed));
@@ -67,22 +147,29 @@ pub(crate) fn run(prepared: &Prepared, options: &Options) -> Result<ExitCode> {
 
 /// Returns the scenario that runs `torture` with these options.
 fn scenario(torture: &Torture) -> Result<Scenario> {
-    // A device takes seconds where the machine is busy; each of them is a minute at most.
-    let seconds = 600 + torture.minutes * 120 + torture.devices.unwrap_or(0) * 60;
+    // A device takes seconds where the machine is busy; each of them is a minute at most. What fails is
+    // shrunk.
+    let seconds = match torture.devices {
+        Some(devices) => 900 + devices * 60,
+        None => 900 + torture.minutes * 120,
+    };
     let text = format!(
-        "title = \"dm-integrity: random devices with random damage, compared with a model\"\n\
+        "title = \"random devices with random damage, compared with a model: {}\"\n\
          timeout = {seconds}\n\
          module = true\n\
          in_tree = \"fixes\"\n\
          memory = 2048\n\
+         options = {:?}\n\
          [[step]]\n\
          title = \"torture\"\n\
          run = '''\n{}\n'''\n\
          order = \"any\"\n\
          expect = [\n\
-         {{ record = \"DM_CTRL\", fields = \"module=integrity\", at_least = 1 }},\n\
-         {{ record = \"DM_EVENT\", fields = \"module=integrity\", at_least = 0 }},\n\
+         {{ record = \"DM_CTRL\", at_least = 1 }},\n\
+         {{ record = \"DM_EVENT\", at_least = 0 }},\n\
          ]\n",
+        torture.target,
+        torture.target.kernel_options(),
         torture.command()
     );
     let mut scenario = Scenario::of_text(&text).context("the scenario of torture")?;
@@ -102,16 +189,81 @@ mod tests {
         options: Options,
     }
 
+    fn options(words: &str) -> Result<Options, clap::Error> {
+        let words = ["torture"].into_iter().chain(words.split_whitespace());
+        Ok(Command::try_parse_from(words)?.options)
+    }
+
     #[test]
     fn the_scenario_has_the_options() -> Result<()> {
-        let words = ["torture", "--seed", "7", "--first", "3", "--devices", "2"];
-        let options = Command::try_parse_from(words)?.options;
-        let scenario = scenario(&options.torture)?;
+        let few = options("--seed 7 --first 3 --devices 2 --target verity --skip 1002,2001")?;
+        let few = scenario(&few.torture)?;
         assert_eq!(
-            scenario.steps[0].run.trim(),
-            "torture --seed 7 --minutes 1 --first 3 --devices 2"
+            few.steps[0].run.trim(),
+            "torture --seed 7 --target verity --first 3 --devices 2 --skip 1002,2001 --steps"
         );
-        assert!(scenario.timeout > 600);
+        assert_eq!(few.options, ["DM_VERITY", "DM_VERITY_FEC"]);
+        assert!(few.timeout > 600);
+        let usual = scenario(&options("")?.torture)?;
+        assert_eq!(
+            usual.steps[0].run.trim(),
+            "torture --seed 1 --target all --first 0 --minutes 1 --steps"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn limits_that_contradict_are_refused() {
+        for words in [
+            "--minutes 1 --devices 1",
+            "--devices 0",
+            "--minutes 0",
+            "--skip 1001",
+            "--target linear",
+            "--first -1",
+        ] {
+            assert!(options(words).is_err(), "{words}");
+        }
+    }
+
+    #[test]
+    fn the_last_step_is_known() {
+        let mut progress = Progress::default();
+        assert_eq!(progress.last(7), "seed 7, before the first step");
+        let some = b"seed 7 device 2, 10 s: 5 records\ndevice 2 step 4: re";
+        assert_eq!(
+            progress.take(some, false),
+            ["seed 7 device 2, 10 s: 5 records"]
+        );
+        assert!(progress.take(b"ad 0..8\ndevice", false).is_empty());
+        let last = "seed 7, the last step: device 2 step 4: read 0..8";
+        assert_eq!(progress.last(7), last);
+        assert!(!progress.has_ended);
+        assert_eq!(progress.take(b" 2 step 5: close\n", true).len(), 1);
+        progress.take(
+            b"seed 7: 3 devices, 9 records predicted and matched\n",
+            false,
+        );
+        assert!(progress.has_ended);
+    }
+
+    #[test]
+    fn the_scenario_of_a_failure_is_written() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let mut progress = Progress::default();
+        assert_eq!(progress.write_scenario(folder.path())?, None);
+        let begin = format!("{SCENARIO_BEGIN}torture-verity-1-2\ntitle = \"\"\n");
+        assert!(progress.take(begin.as_bytes(), true).is_empty());
+        assert_eq!(progress.write_scenario(folder.path())?, None, "not whole");
+        let end = format!("device 1\n{SCENARIO_END}\nand more\n");
+        assert_eq!(progress.take(end.as_bytes(), true), ["and more"]);
+        let path = progress.write_scenario(folder.path())?;
+        let path = path.context("a path")?;
+        assert_eq!(path, folder.path().join("torture-verity-1-2.toml"));
+        assert_eq!(fs::read_to_string(path)?, "title = \"\"\ndevice 1\n");
+        let begin = format!("{SCENARIO_BEGIN}../x\n{SCENARIO_END}\n");
+        progress.take(begin.as_bytes(), true);
+        assert!(progress.write_scenario(folder.path()).is_err());
         Ok(())
     }
 }

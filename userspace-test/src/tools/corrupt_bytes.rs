@@ -4,9 +4,9 @@
 
 use anyhow::{Context, Result};
 use clap::Args;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Invert bytes of a file, and wait until they are stored.
@@ -22,23 +22,26 @@ pub(super) struct CorruptBytes {
     /// Distance of each byte from the one before.
     #[arg(default_value_t = 0)]
     step: u64,
+    /// The bits of each byte.
+    #[arg(long, default_value_t = u8::MAX, value_parser = clap::value_parser!(u8).range(1..))]
+    mask: u8,
 }
 
 /// Inverts them.
 pub(super) fn run(options: &CorruptBytes) -> Result<ExitCode> {
-    invert(&options.file, options.offset, options.count, options.step)
-        .with_context(|| options.file.display().to_string())?;
+    invert(options).with_context(|| options.file.display().to_string())?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn invert(path: &Path, offset: u64, count: u64, step: u64) -> Result<()> {
-    let file: File = OpenOptions::new().read(true).write(true).open(path)?;
-    for i in 0..count {
-        let offset = offset + i * step;
+fn invert(options: &CorruptBytes) -> Result<()> {
+    let mut open = OpenOptions::new();
+    let file = open.read(true).write(true).open(&options.file)?;
+    for i in 0..options.count {
+        let offset = options.offset + i * options.step;
         let mut byte = [0];
         file.read_exact_at(&mut byte, offset)
             .with_context(|| format!("no byte at {offset}"))?;
-        file.write_all_at(&[!byte[0]], offset)?;
+        file.write_all_at(&[byte[0] ^ options.mask], offset)?;
     }
     file.sync_all().context("not stored")
 }
@@ -47,16 +50,32 @@ fn invert(path: &Path, offset: u64, count: u64, step: u64) -> Result<()> {
 mod tests {
     use super::*;
     use std::fs;
+    use std::path::Path;
+
+    fn bytes(path: &Path, offset: u64, count: u64, step: u64) -> CorruptBytes {
+        CorruptBytes {
+            file: path.to_owned(),
+            offset,
+            count,
+            step,
+            mask: u8::MAX,
+        }
+    }
 
     #[test]
     fn bytes_at_a_distance_are_inverted() -> Result<()> {
         let dir = tempfile::tempdir()?;
         let path = dir.path().join("file");
         fs::write(&path, [0, 1, 2, 3, 4, 5])?;
-        invert(&path, 1, 2, 3)?;
+        invert(&bytes(&path, 1, 2, 3))?;
         assert_eq!(fs::read(&path)?, [0, 254, 2, 3, 251, 5]);
-        invert(&path, 5, 1, 0)?;
+        invert(&bytes(&path, 5, 1, 0))?;
         assert_eq!(fs::read(&path)?, [0, 254, 2, 3, 251, 250]);
+        invert(&CorruptBytes {
+            mask: 4,
+            ..bytes(&path, 0, 1, 0)
+        })?;
+        assert_eq!(fs::read(&path)?[0], 4);
         Ok(())
     }
 
@@ -65,7 +84,7 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let path = dir.path().join("file");
         fs::write(&path, [0])?;
-        let error = invert(&path, 1, 1, 0).expect_err("past the end");
+        let error = invert(&bytes(&path, 1, 1, 0)).expect_err("past the end");
         assert_eq!(error.to_string(), "no byte at 1");
         assert_eq!(fs::read(&path)?, [0]);
         Ok(())

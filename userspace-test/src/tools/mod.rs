@@ -87,10 +87,12 @@ enum Tool {
     Geometries(geometries::Geometries),
     /// Print ids of namespaces, and compare records with the kernel's own probes.
     Namespaces(namespaces::Namespaces),
-    /// Corrupt random devices of dm-integrity, and compare all that follows with a model.
+    /// Corrupt random devices of dm-integrity, dm-crypt and dm-verity, and compare all that follows
+    /// with a model.
     ///
     /// The model predicts what each read returns, and which records come. The same seed gives the same
-    /// devices and steps. Prints what was covered, or the steps of the device that differs.
+    /// devices and steps. Prints what was covered, or the steps of the device that differs, and a
+    /// scenario of those that matter.
     Torture(rounds::Torture),
     /// Copy a module as if it were built for another build of the kernel.
     OtherBuild(other_build::OtherBuild),

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The options of a device of dm-integrity, chosen at random within limits.
+//! The options of a device of dm-integrity, or of dm-crypt above one, chosen at random within limits.
 
 use crate::mapper::Number;
+use anyhow::Result;
 use dmns_audit_layout::integrity::Format;
 use dmns_audit_layout::table::Table;
 use fastrand::Rng;
@@ -48,9 +49,70 @@ pub(super) const HASHES: [Hash; 5] = [
     },
 ];
 
+/// A cipher with authentication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cipher {
+    /// What the crypto API calls it.
+    spec: &'static str,
+    /// How its IV is made.
+    iv: &'static str,
+    /// The bytes of its keys.
+    key: usize,
+    /// The bytes of each tag that it uses: those of the authentication, and a random IV.
+    pub(super) used: u64,
+}
+
+/// The ciphers. C: `crypt_ctr_cipher_new()`; they are what `cryptsetup --integrity` offers.
+pub(super) const CIPHERS: [Cipher; 5] = [
+    Cipher {
+        spec: "authenc(hmac(sha256),xts(aes))",
+        iv: "random",
+        key: 64 + 32,
+        used: 32 + 16,
+    },
+    Cipher {
+        spec: "authenc(hmac(sha256),xts(aes))",
+        iv: "plain64",
+        key: 32 + 32,
+        used: 32,
+    },
+    Cipher {
+        spec: "authenc(hmac(sha1),cbc(aes))",
+        iv: "plain64",
+        key: 32 + 20,
+        used: 20,
+    },
+    Cipher {
+        spec: "authenc(hmac(sha512),xts(aes))",
+        iv: "random",
+        key: 64 + 64,
+        used: 64 + 16,
+    },
+    Cipher {
+        spec: "gcm(aes)",
+        iv: "random",
+        key: 32,
+        used: 16 + 12,
+    },
+];
+
+/// What dm-crypt adds to a mapping below that keeps tags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Crypt {
+    pub(super) cipher: Cipher,
+    /// Sectors that are added to the number of a sector, for the IV.
+    iv_offset: u64,
+    /// The first sector on the mapping below.
+    start: u64,
+    iv_large_sectors: bool,
+    same_cpu_crypt: bool,
+}
+
 /// The options of a device.
 #[derive(Clone, Debug)]
 pub(super) struct Geometry {
+    /// What encrypts. It is above a mapping that keeps tags, as inline mode is.
+    pub(super) crypt: Option<Crypt>,
     /// `J`, `B`, `D` or `I`.
     pub(super) mode: char,
     pub(super) hash: Hash,
@@ -80,6 +142,59 @@ pub(super) const DATA_SECTORS: u64 = 192 << 11;
 pub(super) const METADATA_SECTORS: u64 = 32 << 11;
 
 impl Geometry {
+    /// Chooses one with a cipher.
+    pub(super) fn encrypted(rng: &mut Rng) -> Self {
+        let cipher = *choose(rng, &CIPHERS);
+        let log2_sectors_per_block = rng.u8(..4);
+        let crypt = Crypt {
+            cipher,
+            iv_offset: *choose(rng, &[0, 0, 8, 1 << 20]),
+            start: *choose(rng, &[0, 0, 8, 64]),
+            iv_large_sectors: log2_sectors_per_block > 0 && rng.bool(),
+            same_cpu_crypt: rng.bool(),
+        };
+        Self {
+            crypt: Some(crypt),
+            mode: 'I',
+            tag_size: cipher.used + *choose(rng, &[0, 0, 4, 13]),
+            log2_sectors_per_block,
+            data_sectors: rng.u64(1024..6000) / 8 * 8,
+            metadata_sectors: METADATA_SECTORS,
+            hash: HASHES[2],
+            interleave_sectors: None,
+            buffer_sectors: None,
+            journal_sectors: None,
+            sectors_per_bit: None,
+            fix_padding: true,
+            fix_hmac: false,
+            legacy_recalculate: false,
+            journal_mac: false,
+            journal_crypt: false,
+            allow_discards: false,
+            has_metadata_device: false,
+            start: 0,
+        }
+    }
+
+    /// Returns how many sectors a mapping has.
+    pub(super) fn provided(&self) -> Result<u64> {
+        match self.crypt {
+            Some(crypt) => Ok(self.data_sectors - crypt.start),
+            None => Ok(self.format().sizes()?.1),
+        }
+    }
+
+    /// Returns how many bytes of a tag a read looks at.
+    pub(super) fn compared_bytes(&self) -> u64 {
+        match (self.crypt, self.mode) {
+            // The rest is zeros. C: `crypt_convert_block_aead()`.
+            (Some(crypt), _) => crypt.cipher.used,
+            // Inline mode compares no more than the hash has. C: `dm_integrity_check()`.
+            (None, 'I') => self.hash.digest,
+            (None, _) => self.tag_size,
+        }
+    }
+
     /// Chooses one. `large` allows devices of tens of MiB, of which little is written.
     pub(super) fn random(rng: &mut Rng, large: bool) -> Self {
         loop {
@@ -111,6 +226,7 @@ impl Geometry {
             false => None,
         };
         Self {
+            crypt: None,
             mode,
             hash,
             tag_size,
@@ -160,6 +276,9 @@ impl Geometry {
 
     /// Returns the table of a mapping of `length` sectors.
     pub(super) fn table(&self, length: u64, data: Number, metadata: Number) -> Table {
+        if let Some(crypt) = &self.crypt {
+            return self.table_of_cipher(crypt, length, data);
+        }
         let mut options = Vec::new();
         let mut number = |name: &str, value: Option<u64>| {
             options.extend(value.map(|value| format!("{name}:{value}")));
@@ -212,7 +331,40 @@ impl Geometry {
         }
     }
 
-    /// Returns the mapping below one in inline mode: it keeps the tags.
+    fn table_of_cipher(&self, crypt: &Crypt, length: u64, tags: Number) -> Table {
+        let cipher = crypt.cipher;
+        let mut options = vec![format!("integrity:{}:aead", cipher.used)];
+        if self.log2_sectors_per_block > 0 {
+            options.push(format!(
+                "sector_size:{}",
+                512 << self.log2_sectors_per_block
+            ));
+        }
+        if crypt.iv_large_sectors {
+            options.push("iv_large_sectors".to_owned());
+        }
+        if crypt.same_cpu_crypt {
+            options.push("same_cpu_crypt".to_owned());
+        }
+        // The halves of a key of XTS differ. C: `xts_verify_key()`.
+        let key: String = (0..cipher.key).map(|byte| format!("{byte:02x}")).collect();
+        let arguments = [
+            format!("capi:{}-{}", cipher.spec, cipher.iv),
+            key,
+            crypt.iv_offset.to_string(),
+            tags.to_string(),
+            crypt.start.to_string(),
+            options.len().to_string(),
+        ];
+        Table {
+            start: 0,
+            length,
+            target: "crypt".to_owned(),
+            arguments: arguments.into_iter().chain(options).collect(),
+        }
+    }
+
+    /// Returns the mapping that keeps the tags, below one in inline mode or dm-crypt.
     pub(super) fn table_of_tags(&self, data: Number) -> Table {
         let mut options = vec!["fix_padding".to_owned()];
         if self.log2_sectors_per_block > 0 {
@@ -236,6 +388,22 @@ impl Geometry {
             *covered.0.entry((what, value)).or_default() += 1;
         };
         let option = |value: Option<u64>| value.map_or("default".to_owned(), |v| v.to_string());
+        note("block", (512 << self.log2_sectors_per_block).to_string());
+        if let Some(crypt) = &self.crypt {
+            let cipher = crypt.cipher;
+            note("cipher", format!("{}-{}", cipher.spec, cipher.iv));
+            let flags = [
+                (self.tag_size > cipher.used, "longer tag"),
+                (crypt.iv_offset > 0, "iv_offset"),
+                (crypt.start > 0, "start below"),
+                (crypt.iv_large_sectors, "iv_large_sectors"),
+                (crypt.same_cpu_crypt, "same_cpu_crypt"),
+            ];
+            for (_, name) in flags.iter().filter(|(is_set, _)| *is_set) {
+                note("option", (*name).to_owned());
+            }
+            return;
+        }
         note("mode", self.mode.to_string());
         note("hash", self.hash.name.to_owned());
         let tag = match self.tag_size.cmp(&self.hash.digest) {
@@ -244,7 +412,6 @@ impl Geometry {
             std::cmp::Ordering::Greater => "padded",
         };
         note("tag", tag.to_owned());
-        note("block", (512 << self.log2_sectors_per_block).to_string());
         note("interleave", option(self.interleave_sectors));
         note("buffer", option(self.buffer_sectors));
         note("journal", option(self.journal_sectors));
@@ -292,7 +459,7 @@ impl Covered {
     }
 }
 
-fn choose<'a, T>(rng: &mut Rng, choices: &'a [T]) -> &'a T {
+pub(super) fn choose<'a, T>(rng: &mut Rng, choices: &'a [T]) -> &'a T {
     &choices[rng.usize(..choices.len())]
 }
 

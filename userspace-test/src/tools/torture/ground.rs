@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! The devices below: two files behind loop devices, and a linear mapping of a part of each.
+//! The devices below: files behind loop devices, and a linear mapping of a part of each.
 
 use super::geometry::{DATA_SECTORS, Geometry, METADATA_SECTORS};
+use super::script::Script;
 use crate::mapper::{Mapper, Number};
 use crate::tools::corrupt::{Direct, Place};
 use anyhow::{Context, Result, bail, ensure};
 use dmns_audit_layout::SECTOR;
 use dmns_audit_layout::table::Table;
 use fastrand::Rng;
+use nix::sys::statvfs::statvfs;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -18,6 +20,9 @@ use std::process::{Command, Stdio};
 pub(super) const NAME: &str = "torture";
 /// The mapping below it that keeps tags, in inline mode.
 pub(super) const TAGS: &str = "torture-tags";
+
+/// Where the files are.
+const FOLDER: &str = "/tmp";
 
 /// Sectors of the metadata that are copied: no device here has more.
 const COPIED: u64 = 4096;
@@ -32,15 +37,61 @@ pub(super) struct Saved {
 pub(super) struct Ground {
     data: Part,
     metadata: Part,
+    parity: Part,
 }
 
+/// Sectors of the device for parity.
+const PARITY_SECTORS: u64 = 16 << 11;
+
+/// Bytes that must be free where the files are.
+const ROOM: u64 = 64 << 20;
+
 impl Ground {
-    /// Makes both: for data, for metadata.
+    /// Makes all: for data, for metadata, for parity.
     pub(super) fn new(mapper: &Mapper) -> Result<Self> {
+        let room = statvfs(FOLDER).context(FOLDER)?;
+        let free = room.blocks_available() * room.fragment_size();
+        ensure!(
+            free >= ROOM,
+            "no room: {FOLDER} has {} MiB, {} are needed",
+            free >> 20,
+            ROOM >> 20
+        );
         Ok(Self {
             data: Part::new(mapper, "torture-data", DATA_SECTORS)?,
             metadata: Part::new(mapper, "torture-metadata", METADATA_SECTORS + 64)?,
+            parity: Part::new(mapper, "torture-parity", PARITY_SECTORS + 64)?,
         })
+    }
+
+    /// Takes random parts for so many bytes of data, metadata and parity.
+    pub(super) fn take(&mut self, mapper: &Mapper, rng: &mut Rng, bytes: [u64; 3]) -> Result<()> {
+        for (part, bytes) in self.parts_mut().into_iter().zip(bytes) {
+            let sectors = bytes.div_ceil(SECTOR).max(8);
+            part.take(mapper, rng.u64(..8) * 8, sectors)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the numbers of the mappings for data, metadata and parity.
+    pub(super) fn mappings(&self) -> [Number; 3] {
+        self.parts().map(|part| part.mapping)
+    }
+
+    fn parts(&self) -> [&Part; 3] {
+        [&self.data, &self.metadata, &self.parity]
+    }
+
+    fn parts_mut(&mut self) -> [&mut Part; 3] {
+        [&mut self.data, &mut self.metadata, &mut self.parity]
+    }
+
+    /// Writes data from its first byte on, below all mappings.
+    pub(super) fn write_data(&self, bytes: &[u8]) -> Result<()> {
+        Ok(self
+            .data
+            .file
+            .write_all_at(bytes, self.data.first * SECTOR)?)
     }
 
     /// Takes random parts for a device with these options, without a superblock. Returns the device
@@ -87,22 +138,56 @@ impl Ground {
         self.data.mapping
     }
 
-    fn file(&self, device: Number) -> Result<&File> {
-        let parts = [&self.data, &self.metadata];
-        match parts.iter().find(|part| part.device == device) {
-            Some(part) => Ok(&part.file),
+    fn part(&self, device: Number) -> Result<&Part> {
+        match self.parts().into_iter().find(|part| part.device == device) {
+            Some(part) => Ok(part),
             None => bail!("the model names the device {device}"),
         }
     }
 
+    /// Returns the name of the file below a device, as a scenario has it.
+    pub(super) fn image(&self, device: Number) -> Result<String> {
+        Ok(format!("{}.img", self.part(device)?.name))
+    }
+
+    /// Adds the commands that make the devices.
+    pub(super) fn script(&self, script: &mut Script) {
+        script.begin("the devices below");
+        let names = ["data", "metadata", "parity"];
+        for (part, name) in self.parts().into_iter().zip(names) {
+            let (mapping, end) = (&part.name, (part.first + part.sectors) * SECTOR);
+            script.run(format!("truncate -s {end} {mapping}.img"));
+            script.run(format!(
+                "dmsetup create {mapping} --table \"0 {} linear $(losetup -f --show {mapping}.img) {}\"",
+                part.sectors, part.first
+            ));
+            script.save_device(name, mapping, part.mapping);
+        }
+    }
+
+    /// Returns the commands that copy what is on the devices, and write the copy back.
+    pub(super) fn script_of_copy(&self) -> (String, String) {
+        let each = |command: &dyn Fn(&str) -> String| {
+            let commands = self.parts().map(|part| command(&part.name));
+            commands.join("\n")
+        };
+        (
+            each(&|name| format!("cp {name}.img {name}.copy")),
+            each(&|name| format!("dd if={name}.copy of={name}.img bs=1M conv=notrunc status=none")),
+        )
+    }
+
     /// Reads bytes from a place on.
     pub(super) fn read(&self, place: Place, bytes: &mut [u8]) -> Result<()> {
-        Ok(self.file(place.device)?.read_exact_at(bytes, place.byte)?)
+        Ok(self
+            .part(place.device)?
+            .file
+            .read_exact_at(bytes, place.byte)?)
     }
 
     /// Inverts bits of bytes from a place on.
     pub(super) fn invert(&self, place: Place, masks: &[u8]) -> Result<()> {
-        let file = self.file(place.device)?;
+        let file = &self.part(place.device)?.file;
         let mut bytes = vec![0; masks.len()];
         file.read_exact_at(&mut bytes, place.byte)?;
         for (byte, mask) in bytes.iter_mut().zip(masks) {
@@ -136,10 +221,11 @@ impl Ground {
         Ok(())
     }
 
-    /// Removes both.
+    /// Removes all.
     pub(super) fn remove(self, mapper: &Mapper) -> Result<()> {
         self.data.remove(mapper)?;
-        self.metadata.remove(mapper)
+        self.metadata.remove(mapper)?;
+        self.parity.remove(mapper)
     }
 }
 
@@ -154,11 +240,13 @@ struct Part {
     mapping: Number,
     /// The first sector of the part.
     first: u64,
+    /// How many sectors it has.
+    sectors: u64,
 }
 
 impl Part {
     fn new(mapper: &Mapper, name: &str, sectors: u64) -> Result<Self> {
-        let image = PathBuf::from(format!("/tmp/{name}.img"));
+        let image = PathBuf::from(format!("{FOLDER}/{name}.img"));
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -188,6 +276,7 @@ impl Part {
             device,
             mapping: mapper.create(name)?,
             first: 0,
+            sectors: 0,
         })
     }
 
@@ -204,6 +293,7 @@ impl Part {
             .and_then(|()| mapper.resume(&self.name))
             .with_context(|| format!("{}: sectors {first} + {sectors}", self.name))?;
         self.first = first;
+        self.sectors = sectors;
         Ok(())
     }
 

@@ -60,6 +60,19 @@ impl fmt::Display for Record {
 }
 
 impl Record {
+    /// Returns a record of a failure, without a sector.
+    pub(super) fn new(ty: &str, module: &str, op: &str, dev: &str) -> Self {
+        Self {
+            ty: ty.to_owned(),
+            module: module.to_owned(),
+            op: op.to_owned(),
+            dev: dev.to_owned(),
+            sector: String::new(),
+            error: String::new(),
+            res: "0".to_owned(),
+        }
+    }
+
     /// Reads a line of the log. Returns `None` if it is another record.
     pub(super) fn parse(line: &str) -> Option<Self> {
         let line = line.strip_prefix("type=")?;

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What dm-integrity returns and records: predicted from the options, the data and the damage.
+//! What dm-integrity, and dm-crypt above it, return and record: predicted from the options, the data
+//! and the damage.
 //!
-//! Source: drivers/md/dm-integrity.c. A read is verified in pieces: the bios that device mapper
-//! makes of it. The first corrupt block of a piece ends it, with a record (`integrity_recheck()`,
-//! `dm_integrity_inline_recheck()`).
+//! Source: drivers/md/dm-integrity.c, drivers/md/dm-crypt.c. A read is verified in pieces: the bios
+//! that device mapper makes of it. The first corrupt block of a piece ends it, with a record
+//! (`integrity_recheck()`, `dm_integrity_inline_recheck()`, `crypt_convert_block_aead()`).
 
 use super::geometry::Geometry;
 use super::log::Record;
+use super::oracle::{Oracle, Prediction};
 use super::pattern::crc32c;
 use crate::mapper::Number;
+use anyhow::{Result, ensure};
 use dmns_audit_layout::table::Table;
 use nix::libc;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,64 +25,12 @@ pub(super) enum Part {
     Tag,
 }
 
-/// What a step must return and record.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Prediction {
-    /// The number of the error, if it fails.
-    pub(super) error: Option<i32>,
-    /// Each of these comes so often.
-    pub(super) exact: Vec<Record>,
-    /// Only these come in addition, in any number up to `at_most`.
-    pub(super) among: BTreeSet<Record>,
-    /// At least so many of `among` come.
-    pub(super) at_least: usize,
-    /// At most so many of `among` come.
-    pub(super) at_most: usize,
-}
-
-impl Prediction {
-    /// Returns how the records differ from those predicted.
-    pub(super) fn compare(&self, records: &[Record]) -> Vec<String> {
-        let mut differences = Vec::new();
-        let mut left = records.to_vec();
-        for expected in &self.exact {
-            match left.iter().position(|record| record == expected) {
-                Some(at) => drop(left.remove(at)),
-                None => differences.push(format!("predicted, not recorded: {expected}")),
-            }
-        }
-        let before = left.len();
-        left.retain(|record| !self.among.contains(record));
-        let among = before - left.len();
-        if among < self.at_least {
-            let some = self.among.iter().next();
-            let some = some.map_or("nothing".to_owned(), ToString::to_string);
-            differences.push(format!(
-                "predicted, not recorded: {} of {} such as {some}",
-                self.at_least - among,
-                self.among.len()
-            ));
-        }
-        if among > self.at_most {
-            differences.push(format!(
-                "{among} records of corrupt blocks, at most {} were predicted",
-                self.at_most
-            ));
-        }
-        differences.extend(
-            left.iter()
-                .map(|record| format!("recorded, not predicted: {record}")),
-        );
-        differences
-    }
-}
-
-/// A device of dm-integrity: its options, what was written, and what is corrupted.
+/// A device of dm-integrity or dm-crypt: its options, what was written, and what is corrupted.
 #[derive(Clone, Debug)]
 pub(super) struct Model {
     geometry: Geometry,
     /// Sectors.
-    pub(super) length: u64,
+    length: u64,
     /// The number that records of reads have.
     read_dev: String,
     /// The number that other records have.
@@ -95,7 +46,7 @@ pub(super) struct Model {
     /// The error that all I/O has.
     pub(super) failed: Option<i32>,
     /// Records of reads since the table was loaded: the kernel counts them too.
-    pub(super) mismatches: u64,
+    mismatches: u64,
 }
 
 impl Model {
@@ -106,7 +57,7 @@ impl Model {
             length,
             read_dev: match geometry.mode {
                 // The bio is sent to the device below before it is verified. C:
-                // `dm_integrity_map_inline()`.
+                // `dm_integrity_map_inline()`, `crypt_convert_block_aead()`.
                 'I' => below,
                 _ => dev.clone(),
             },
@@ -120,25 +71,13 @@ impl Model {
         }
     }
 
-    /// Returns the sectors of a block.
-    pub(super) fn block(&self) -> u64 {
-        1 << self.geometry.log2_sectors_per_block
-    }
-
-    /// Returns the mapping below that keeps tags, in inline mode, with its table.
-    pub(super) fn below(&self, data: Number) -> Option<(Self, Table)> {
-        (self.geometry.mode == 'I').then(|| {
-            let below = Self {
-                dev: self.read_dev.clone(),
-                ..self.clone()
-            };
-            (below, self.geometry.table_of_tags(data))
-        })
-    }
-
-    /// Returns the number of the mapping.
-    pub(super) fn number(&self) -> &str {
-        &self.dev
+    /// Returns the mapping below that keeps tags. Its number is `number`.
+    pub(super) fn tags(geometry: &Geometry, number: Number) -> Self {
+        let geometry = Geometry {
+            crypt: None,
+            ..geometry.clone()
+        };
+        Self::new(&geometry, 0, number.to_string(), number.to_string())
     }
 
     /// Returns the bytes of a tag.
@@ -202,16 +141,15 @@ impl Model {
             self.flips
                 .range((block, Part::Data, 0)..=(block, Part::Tag, u64::MAX))
         };
-        let tag_flips = flips().filter(|((_, part, byte), _)| {
-            // Inline mode compares no more than the hash has. C: `dm_integrity_check()`.
-            *part == Part::Tag && (self.geometry.mode != 'I' || *byte < self.geometry.hash.digest)
-        });
+        let compared = self.geometry.compared_bytes();
+        let tag_flips =
+            flips().filter(|((_, part, byte), _)| *part == Part::Tag && *byte < compared);
         if self.discarded.contains(&block) {
             // The data is not looked at while the tag is the filler.
             return tag_flips.count() > 0;
         }
         let has_data_flips = flips().any(|((_, part, _), _)| *part == Part::Data);
-        if self.geometry.hash.name != "crc32c" {
+        if self.geometry.crypt.is_some() || self.geometry.hash.name != "crc32c" {
             return has_data_flips || tag_flips.count() > 0;
         }
         // It is linear: some damage of data and tag fits.
@@ -235,59 +173,15 @@ impl Model {
         stored != tag(&data)
     }
 
-    /// Returns the blocks that are bad.
-    pub(super) fn bad_blocks(&self) -> BTreeSet<u64> {
-        let blocks: BTreeSet<_> = self.flips.keys().map(|(block, _, _)| *block).collect();
-        blocks
-            .into_iter()
-            .filter(|block| self.is_bad(*block))
-            .collect()
-    }
-
-    fn record(&self, ty: &str, op: &str, dev: &str) -> Record {
-        Record {
-            ty: ty.to_owned(),
-            module: "integrity".to_owned(),
-            op: op.to_owned(),
-            dev: dev.to_owned(),
-            sector: String::new(),
-            error: String::new(),
-            res: "1".to_owned(),
-        }
-    }
-
     /// Returns the record of a block that a read finds bad.
     fn violation(&self, block: u64) -> Record {
+        let op = match self.geometry.crypt {
+            Some(_) => "integrity-aead",
+            None => "integrity-checksum",
+        };
         Record {
             sector: (block * self.block()).to_string(),
-            res: "0".to_owned(),
-            ..self.record("DM_EVENT", "integrity-checksum", &self.read_dev)
-        }
-    }
-
-    /// Returns the record of an event of the target: it has no sector. C: `dm_audit_log_target()`.
-    pub(super) fn event(&self, op: &str) -> Record {
-        Record {
-            sector: "?".to_owned(),
-            res: "0".to_owned(),
-            ..self.record("DM_EVENT", op, &self.dev)
-        }
-    }
-
-    /// Returns the record of a constructor, which fails with `error` if there is one.
-    pub(super) fn constructor(&self, error: Option<&str>) -> Record {
-        Record {
-            error: error.unwrap_or("success").to_owned(),
-            res: if error.is_some() { "0" } else { "1" }.to_owned(),
-            ..self.record("DM_CTRL", "ctr", &self.dev)
-        }
-    }
-
-    /// Returns the record of a destructor.
-    pub(super) fn destructor(&self) -> Record {
-        Record {
-            error: "success".to_owned(),
-            ..self.record("DM_CTRL", "dtr", &self.dev)
+            ..Record::new("DM_EVENT", self.module(), op, &self.read_dev)
         }
     }
 
@@ -307,44 +201,74 @@ impl Model {
         pieces
     }
 
-    /// Predicts a direct read of whole blocks: the first bad block of each piece has a record.
-    pub(super) fn read(&self, sectors: Range<u64>) -> Prediction {
+    /// Returns the bytes that a read returns, if they are known.
+    fn known(&self, sectors: Range<u64>) -> Option<Vec<u8>> {
+        self.is_known(sectors.clone())
+            .then(|| self.content(sectors).to_vec())
+    }
+}
+
+impl Oracle for Model {
+    fn module(&self) -> &'static str {
+        match self.geometry.crypt {
+            Some(_) => "crypt",
+            None => "integrity",
+        }
+    }
+
+    fn number(&self) -> &str {
+        &self.dev
+    }
+
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn block(&self) -> u64 {
+        1 << self.geometry.log2_sectors_per_block
+    }
+
+    fn is_read_only(&self) -> bool {
+        false
+    }
+
+    /// The first bad block of each piece has a record.
+    fn direct(&mut self, sectors: Range<u64>) -> Option<Prediction> {
         if self.failed.is_some() {
-            return Prediction {
+            return Some(Prediction {
                 error: self.failed,
                 ..Prediction::default()
-            };
+            });
         }
         let mut exact = Vec::new();
-        for piece in self.pieces(sectors) {
+        for piece in self.pieces(sectors.clone()) {
             let mut blocks = piece.start / self.block()..piece.end / self.block();
             let bad = blocks.find(|block| self.is_bad(*block));
             exact.extend(bad.map(|block| self.violation(block)));
         }
-        Prediction {
+        Some(Prediction {
             error: (!exact.is_empty()).then_some(libc::EILSEQ),
+            data: self.known(sectors),
             exact,
             ..Prediction::default()
-        }
+        })
     }
 
-    /// Predicts a read through the page cache. `before` and `ahead` sectors around it may be read too.
-    ///
     /// The kernel chooses the bios: whole pages, more where it reads ahead, single blocks where it
     /// tries a page that failed again. So each bad block of the pages, and of those ahead, may have
     /// records. There is one at least if a page of the range has a bad block.
-    pub(super) fn read_cached(
-        &self,
+    fn cached(
+        &mut self,
         sectors: Range<u64>,
         before: u64,
         ahead: u64,
         error: i32,
-    ) -> Prediction {
+    ) -> Option<Prediction> {
         if self.failed.is_some() {
-            return Prediction {
+            return Some(Prediction {
                 error: Some(error),
                 ..Prediction::default()
-            };
+            });
         }
         let (begin, end) = (sectors.start / 8 * 8, sectors.end.next_multiple_of(8));
         let bad = self.bad_blocks();
@@ -357,14 +281,50 @@ impl Model {
         let fails = within(begin, end).count() > 0;
         let around = within(begin.saturating_sub(before), end + ahead);
         let among: BTreeSet<_> = around.map(|bad| self.violation(bad)).collect();
-        Prediction {
+        Some(Prediction {
             error: fails.then_some(error),
+            data: self.known(sectors),
             at_least: usize::from(fails),
             // A page is read ahead once and read once, and each of its blocks once more.
             at_most: among.len() * 3,
             among,
             ..Prediction::default()
+        })
+    }
+
+    fn bad_blocks(&self) -> BTreeSet<u64> {
+        let blocks: BTreeSet<_> = self.flips.keys().map(|(block, _, _)| *block).collect();
+        blocks
+            .into_iter()
+            .filter(|block| self.is_bad(*block))
+            .collect()
+    }
+
+    fn recorded(&mut self, records: &[Record]) {
+        let violations = records
+            .iter()
+            .filter(|record| record.op == "integrity-checksum");
+        self.mismatches += violations.count() as u64;
+    }
+
+    fn loaded(&mut self) {
+        self.mismatches = 0;
+    }
+
+    fn resumed(&mut self) {}
+
+    /// C: `number_of_mismatches`.
+    fn compare_status(&self, status: &Table) -> Result<()> {
+        // A target that has failed counts the tags that it does not write, too. dm-crypt has no state.
+        if self.failed.is_none() && self.geometry.crypt.is_none() {
+            ensure!(
+                status.number(0)? == self.mismatches,
+                "the target has counted {} mismatches, {} were recorded",
+                status.argument(0),
+                self.mismatches
+            );
         }
+        Ok(())
     }
 }
 
@@ -385,6 +345,15 @@ mod tests {
         Model::new(&geometry, 1024, "253:3".to_owned(), "253:2".to_owned())
     }
 
+    fn read(model: &mut Model, sectors: Range<u64>) -> Prediction {
+        model.direct(sectors).expect("a prediction")
+    }
+
+    fn cached(model: &mut Model, sectors: Range<u64>, ahead: u64) -> Prediction {
+        let read = model.cached(sectors, 0, ahead, libc::EIO);
+        read.expect("a prediction")
+    }
+
     fn sectors(prediction: &Prediction) -> Vec<&str> {
         prediction
             .exact
@@ -400,15 +369,15 @@ mod tests {
         for sector in [11, 30, 70] {
             model.flip(sector, Part::Data, 5, 1);
         }
-        assert_eq!(sectors(&model.read(0..10)), [""; 0]);
-        assert_eq!(model.read(0..10).error, None);
-        assert_eq!(sectors(&model.read(0..128)), ["10", "70"]);
-        assert_eq!(sectors(&model.read(12..64)), ["30"]);
-        assert_eq!(model.read(12..64).error, Some(libc::EILSEQ));
+        assert_eq!(sectors(&read(&mut model, 0..10)), [""; 0]);
+        assert_eq!(read(&mut model, 0..10).error, None);
+        assert_eq!(sectors(&read(&mut model, 0..128)), ["10", "70"]);
+        assert_eq!(sectors(&read(&mut model, 12..64)), ["30"]);
+        assert_eq!(read(&mut model, 12..64).error, Some(libc::EILSEQ));
         model.flip(30, Part::Data, 5, 1);
-        assert_eq!(model.read(12..64).error, None);
+        assert_eq!(read(&mut model, 12..64).error, None);
         model.write(10, &[7; 1024]);
-        assert_eq!(sectors(&model.read(0..128)), ["70"]);
+        assert_eq!(sectors(&read(&mut model, 0..128)), ["70"]);
     }
 
     #[test]
@@ -418,11 +387,15 @@ mod tests {
             geometry.tag_size = 40;
         });
         model.flip(8, Part::Tag, 39, 1);
-        assert_eq!(model.read(0..1024).error, None, "behind the hash");
+        assert_eq!(read(&mut model, 0..1024).error, None, "behind the hash");
         model.flip(8, Part::Tag, 31, 1);
         model.flip(100, Part::Data, 0, 1);
-        assert_eq!(sectors(&model.read(0..1024)), ["8"], "it is one piece");
-        assert_eq!(model.read(0..1024).exact[0].dev, "253:2");
+        assert_eq!(
+            sectors(&read(&mut model, 0..1024)),
+            ["8"],
+            "it is one piece"
+        );
+        assert_eq!(read(&mut model, 0..1024).exact[0].dev, "253:2");
     }
 
     #[test]
@@ -430,13 +403,13 @@ mod tests {
         let mut model = model(|_| {});
         model.flip(8, Part::Tag, 0, 1);
         model.discard(8..12);
-        assert_eq!(model.read(0..16).error, None);
+        assert_eq!(read(&mut model, 0..16).error, None);
         assert!(!model.is_known(0..16));
         assert!(model.is_known(12..16));
         model.flip(8, Part::Data, 0, 1);
-        assert_eq!(model.read(0..16).error, None);
+        assert_eq!(read(&mut model, 0..16).error, None);
         model.flip(8, Part::Tag, 0, 1);
-        assert_eq!(sectors(&model.read(0..16)), ["8"]);
+        assert_eq!(sectors(&read(&mut model, 0..16)), ["8"]);
     }
 
     /// Tag and data with the same difference: crc32c is linear.
@@ -463,20 +436,20 @@ mod tests {
     fn records_are_compared() {
         let mut model = model(|_| {});
         model.flip(10, Part::Data, 5, 1);
-        let exact = model.read(10..12);
+        let exact = read(&mut model, 10..12);
         assert!(exact.compare(&exact.exact).is_empty());
         assert_eq!(exact.compare(&[]).len(), 1);
         let twice = [exact.exact[0].clone(), exact.exact[0].clone()];
         assert_eq!(exact.compare(&twice).len(), 1);
-        let cached = model.read_cached(0..1, 0, 0, libc::EIO);
-        assert_eq!((cached.error, cached.at_least), (None, 0));
-        assert_eq!(cached.compare(&exact.exact).len(), 1);
-        let cached = model.read_cached(0..1, 0, 8, libc::EIO);
-        assert_eq!((cached.error, cached.at_least), (None, 0));
-        assert!(cached.compare(&exact.exact).is_empty());
-        let cached = model.read_cached(15..16, 0, 0, libc::EIO);
-        assert_eq!((cached.error, cached.at_least), (Some(libc::EIO), 1));
-        assert_eq!(cached.compare(&[]).len(), 1);
-        assert!(cached.compare(&twice).is_empty());
+        let read = cached(&mut model, 0..1, 0);
+        assert_eq!((read.error, read.at_least), (None, 0));
+        assert_eq!(read.compare(&exact.exact).len(), 1);
+        let read = cached(&mut model, 0..1, 8);
+        assert_eq!((read.error, read.at_least), (None, 0));
+        assert!(read.compare(&exact.exact).is_empty());
+        let read = cached(&mut model, 15..16, 0);
+        assert_eq!((read.error, read.at_least), (Some(libc::EIO), 1));
+        assert_eq!(read.compare(&[]).len(), 1);
+        assert!(read.compare(&twice).is_empty());
     }
 }

@@ -1,0 +1,475 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! A device of dm-integrity, or of dm-crypt above one: it is formatted, written, damaged, read and
+//! written again.
+
+use super::geometry::Geometry;
+use super::ground::{NAME, TAGS};
+use super::model::{Model, Part};
+use super::oracle::{Oracle, Prediction};
+use super::pattern::fill;
+use super::round::{Access, LARGEST, Round, create, open};
+use super::script::dd;
+use super::superblock;
+use crate::mapper::{Number, Suspend};
+use crate::sys;
+use crate::tools::corrupt::{Direct, Place, descend, with_buffer};
+use anyhow::{Context, Result, ensure};
+use dmns_audit_layout::SECTOR;
+use dmns_audit_layout::below::What;
+use dmns_audit_layout::integrity::{FIXED_HMAC, Section, Superblock};
+use dmns_audit_layout::table::Table;
+use nix::libc;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
+/// A byte of a block that can be corrupted, found while the mapping was active.
+struct Victim {
+    sector: u64,
+    part: Part,
+    byte: u64,
+    mask: u8,
+    place: Place,
+}
+
+/// A device with its model.
+struct Life<'a, 'b> {
+    round: &'a mut Round<'b>,
+    geometry: &'a Geometry,
+    dev: Number,
+    table: Table,
+    model: Model,
+}
+
+/// Tortures a device with these options.
+pub(super) fn torture(round: &mut Round<'_>, geometry: &Geometry) -> Result<()> {
+    let provided = geometry.provided()?;
+    let lower = prepare(round, geometry)?;
+    let dev = round.mapper.create(NAME)?;
+    let table = geometry.table(provided, lower, round.ground.metadata());
+    let mut life = Life {
+        geometry,
+        dev,
+        model: Model::new(geometry, provided, dev.to_string(), lower.to_string()),
+        table,
+        round,
+    };
+    life.format()?;
+    for _ in 0..life.round.rng.u8(1..=3) {
+        if life.round.part() {
+            life.damage_and_use()?;
+        }
+    }
+    life.close()?;
+    life.round.mapper.remove(NAME)?;
+    if geometry.mode == 'I' {
+        life.round.step("remove the mapping below".to_owned())?;
+        life.round.script.run(format!("dmsetup remove {TAGS}"));
+        life.round.mapper.remove(TAGS)?;
+        // It has a destructor of its own.
+        let tags = Model::tags(geometry, lower);
+        life.round
+            .records(&Prediction::of(vec![tags.destructor()]))?;
+    }
+    Ok(())
+}
+
+/// Makes the devices below. Returns the one with the data.
+fn prepare(round: &mut Round<'_>, geometry: &Geometry) -> Result<Number> {
+    let lower = round
+        .ground
+        .prepare(round.mapper, geometry, &mut round.rng)?;
+    round.ground.script(round.script);
+    if geometry.mode == 'I' {
+        round.step("a mapping below that keeps tags".to_owned())?;
+        let table = round
+            .script
+            .table(&geometry.table_of_tags(round.ground.data()));
+        round.script.run(format!("dmsetup create {TAGS} {table}"));
+        round.script.save_device("tags", TAGS, lower);
+        let tags = Model::tags(geometry, lower);
+        round.records(&Prediction::of(vec![tags.constructor(None)]))?;
+    }
+    Ok(lower)
+}
+
+impl Life<'_, '_> {
+    /// Formats it, and writes all of it.
+    fn format(&mut self) -> Result<()> {
+        let provided = self.model.length();
+        self.round.step(format!("format, {provided} sectors"))?;
+        self.round.load(&mut self.model, &self.table)?;
+        self.round
+            .records(&Prediction::of(vec![self.model.constructor(None)]))?;
+        self.learn_salt()?;
+        self.round.step("write all".to_owned())?;
+        self.round.script.run(format!(
+            "dd if=/dev/urandom of=good.img bs=512 count={provided} iflag=fullblock status=none"
+        ));
+        self.round.script.run(format!(
+            "dd if=good.img of=/dev/mapper/{NAME} bs=64K oflag=direct conv=fsync status=none"
+        ));
+        let mut sector = 0;
+        while sector < provided {
+            let end = (sector + LARGEST).min(provided);
+            self.write(sector..end)?;
+            sector = end;
+        }
+        Ok(())
+    }
+
+    /// Reads the salt of hashes.
+    fn learn_salt(&mut self) -> Result<()> {
+        if self.geometry.crypt.is_some() {
+            return Ok(());
+        }
+        let at = descend(self.round.mapper, self.dev, 0, What::Superblock, 0)?;
+        let mut bytes = [0; 512];
+        Direct::open(at.device)?.read(at.byte, &mut bytes)?;
+        if Superblock::parse(&bytes)?.flags & FIXED_HMAC != 0 {
+            self.model.salt = bytes[48..64].to_vec();
+        }
+        Ok(())
+    }
+
+    /// Damages it while it is closed, then uses it.
+    fn damage_and_use(&mut self) -> Result<()> {
+        let has_journal = self.geometry.mode != 'I';
+        let (count, actions) = (self.round.rng.u8(..8), self.round.rng.u8(4..12));
+        let spoils_superblock = self.round.rng.u8(..4) == 0;
+        let spoils_journal = self.round.rng.u8(..6) == 0;
+        let mut victims: Vec<Victim> = Vec::new();
+        for _ in 0..count {
+            if self.round.element() {
+                let victim = self.victim(victims.last())?;
+                victims.push(victim);
+            }
+        }
+        let superblock = descend(self.round.mapper, self.dev, 0, What::Superblock, 0)?;
+        self.close()?;
+        if has_journal && spoils_superblock && self.round.element() {
+            self.spoil_superblock(superblock)?;
+        }
+        if has_journal && spoils_journal && self.round.element() {
+            self.spoil_journal(superblock)?;
+        }
+        for victim in victims {
+            self.corrupt(&victim)?;
+        }
+        self.open(0)?;
+        for _ in 0..actions {
+            if self.round.element() {
+                self.act()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens it. The replay of the journal finds `mismatches` entries with data that does not fit.
+    fn open(&mut self, mismatches: usize) -> Result<()> {
+        let replayed = vec![self.model.event("integrity-replay-journal"); mismatches];
+        self.round.open(&mut self.model, &self.table, replayed)
+    }
+
+    /// Closes it, and begins the mapping below that keeps tags anew, if there is one: it has tags in
+    /// memory, which would hide what is corrupted.
+    fn close(&mut self) -> Result<()> {
+        self.round.close(&self.model)?;
+        if self.geometry.mode != 'I' {
+            return Ok(());
+        }
+        let mapper = self.round.mapper;
+        let table = self.geometry.table_of_tags(self.round.ground.data());
+        let script = &mut *self.round.script;
+        script.run(format!("dmsetup load {TAGS} {}", script.table(&table)));
+        script.run(format!("dmsetup suspend {TAGS}; dmsetup resume {TAGS}"));
+        mapper.load(TAGS, &[table], false).context("load")?;
+        mapper
+            .suspend(TAGS, Suspend::Usual)
+            .and_then(|()| mapper.resume(TAGS))
+            .context("reload of the mapping below")?;
+        let number = mapper.number(crate::mapper::Which::Name(TAGS))?;
+        let tags = Model::tags(self.geometry, number);
+        self.round.records(&Prediction::of(vec![
+            tags.constructor(None),
+            tags.destructor(),
+        ]))?;
+        Ok(())
+    }
+
+    /// Chooses what to corrupt. Places below are found while the mapping is active.
+    fn victim(&mut self, last: Option<&Victim>) -> Result<Victim> {
+        let model = &self.model;
+        let (block, blocks) = (model.block(), model.length() / model.block());
+        let rng = &mut self.round.rng;
+        let of = match (last, rng.u8(..3)) {
+            // A neighbour.
+            (Some(last), 0) => (last.sector / block + 1) % blocks,
+            _ => rng.u64(..blocks),
+        };
+        let sector = of * block;
+        let (part, what, size) = match rng.u8(..3) {
+            0 => (Part::Tag, What::Tag, model.tag_size()),
+            _ => (Part::Data, What::Data, block * SECTOR),
+        };
+        let byte = rng.u64(..size);
+        let mask = 1 << rng.u8(..8);
+        let place = descend(self.round.mapper, self.dev, sector, what, byte)
+            .with_context(|| format!("sector {sector}, {what:?}"))?;
+        Ok(Victim {
+            sector,
+            part,
+            byte,
+            mask,
+            place,
+        })
+    }
+
+    /// Inverts bits of a byte below.
+    fn corrupt(&mut self, victim: &Victim) -> Result<()> {
+        let mask = victim.mask;
+        self.round.step(format!(
+            "corrupt the {} of sector {}, byte {} with {mask:#x}: {} byte {}",
+            match victim.part {
+                Part::Data => "data",
+                Part::Tag => "tag",
+            },
+            victim.sector,
+            victim.byte,
+            victim.place.device,
+            victim.place.byte
+        ))?;
+        self.round.invert(victim.place, &[mask])?;
+        self.model
+            .flip(victim.sector, victim.part, victim.byte, mask);
+        self.round.sums.corruptions += 1;
+        Ok(())
+    }
+
+    /// Corrupts the superblock of a mapping that is closed: its table must be refused. Mends it.
+    fn spoil_superblock(&mut self, place: Place) -> Result<()> {
+        let mut bytes = [0; 512];
+        self.round.ground.read(place, &mut bytes)?;
+        let damage = superblock::choose(&mut self.round.rng, self.geometry, &bytes);
+        self.round.step(format!("superblock: {damage}"))?;
+        self.round.covered.note("superblock", damage.name);
+        self.round.invert(place, &damage.masks)?;
+        self.round.sums.corruptions += 1;
+        let command = create(&self.model, &self.round.script.table(&self.table));
+        self.round.script.run_or_fail(command, true);
+        let tables = std::slice::from_ref(&self.table);
+        let loaded = self.round.mapper.load(NAME, tables, false);
+        let error = loaded
+            .err()
+            .context("a table was loaded that must be refused")?;
+        ensure!(
+            error.raw_os_error() == Some(damage.errno),
+            "the table is refused with {error}, predicted was {}",
+            io::Error::from_raw_os_error(damage.errno)
+        );
+        let mut exact = vec![
+            self.model.constructor(Some(damage.error)),
+            self.model.destructor(),
+        ];
+        exact.extend(damage.event.map(|op| self.model.event(op)));
+        self.round.records(&Prediction::of(exact))?;
+        self.round.invert(place, &damage.masks)
+    }
+
+    /// Corrupts a commit id of the journal of a mapping that is closed: all I/O must fail, without a
+    /// record. Mends it. C: `replay_journal()`, `find_commit_seq()`.
+    fn spoil_journal(&mut self, superblock: Place) -> Result<()> {
+        let geometry = self.geometry;
+        let (sections, _) = geometry.format().sizes()?;
+        let section = Section::new(
+            geometry.tag_size,
+            geometry.log2_sectors_per_block,
+            geometry.journal_mac,
+        );
+        let rng = &mut self.round.rng;
+        let sector = rng.u64(..sections * section.sectors);
+        let mask = 1 << rng.u8(..8);
+        let place = Place {
+            byte: superblock.byte + (8 + sector) * SECTOR + 504 + rng.u64(..8),
+            ..superblock
+        };
+        self.round.step(format!(
+            "journal: corrupt the commit id of its sector {sector}"
+        ))?;
+        self.round.covered.note("journal", "commit id");
+        self.round.invert(place, &[mask])?;
+        self.round.sums.corruptions += 1;
+        self.open(0)?;
+        self.model.failed = Some(libc::EIO);
+        for _ in 0..2 {
+            self.round.read_direct(self.dev, &mut self.model)?;
+        }
+        self.close()?;
+        self.model.failed = None;
+        self.round.invert(place, &[mask])
+    }
+
+    /// Crashes: what is below when a write is in the journal is what the mapping is opened with. Corrupts
+    /// data in the journal, so that the replay finds it, and all I/O fails. Then the journal as it was.
+    /// C: `replay_journal()`, `do_journal_write()`.
+    fn crash(&mut self) -> Result<()> {
+        // The journal has nothing from before.
+        self.round.suspend(&mut self.model)?;
+        let block = self.model.block();
+        let length = self.model.length();
+        let first = self.round.rng.u64(..length / block) * block;
+        let count = self.round.rng.u64(1..=8).min((length - first) / block);
+        let range = first..first + count * block;
+        self.round
+            .step(format!("write {range:?} into the journal, crash"))?;
+        self.round.covered.note("action", "crash");
+        self.write_direct(range.clone())?;
+        self.round.script.run(format!("sync /dev/mapper/{NAME}"));
+        open(self.dev, Access::Write, 0)?
+            .sync_all()
+            .context("flush")?;
+        let mut places = Vec::new();
+        if !self.geometry.journal_crypt {
+            for sector in range.clone().step_by(block as usize) {
+                let byte = self.round.rng.u64(..504);
+                let at = descend(self.round.mapper, self.dev, sector, What::Journal, byte);
+                places.push(at.with_context(|| format!("sector {sector} in the journal"))?);
+            }
+            let count = self.round.rng.usize(..=places.len());
+            self.round.rng.shuffle(&mut places);
+            places.truncate(count);
+        }
+        let copy = self.round.ground.copy(self.geometry)?;
+        let copied = self.round.ground.script_of_copy();
+        self.round.script.run(copied.0);
+        self.close()?;
+        self.round.script.run(copied.1.clone());
+        self.round.ground.restore(&copy)?;
+        if !places.is_empty() {
+            self.round
+                .step(format!("corrupt {} entries of the journal", places.len()))?;
+            self.round.covered.note("journal", "data of entries");
+            for place in &places {
+                let mask = 1 << self.round.rng.u8(..8);
+                self.round.invert(*place, &[mask])?;
+                self.round.sums.corruptions += 1;
+            }
+            self.open(places.len())?;
+            self.model.failed = Some(libc::EILSEQ);
+            self.round.read_direct(self.dev, &mut self.model)?;
+            self.close()?;
+            self.model.failed = None;
+            self.round.script.run(copied.1);
+            self.round.ground.restore(&copy)?;
+        }
+        self.open(0)?;
+        self.round
+            .read_and_compare(self.dev, &mut self.model, range)
+    }
+
+    /// Does one thing with an active mapping.
+    fn act(&mut self) -> Result<()> {
+        let (dev, model) = (self.dev, &mut self.model);
+        match self.round.rng.u8(..20) {
+            0..=5 => self.round.read_direct(dev, model),
+            6 | 7 => self.round.read_bad(dev, model),
+            8 => self.round.read_in_threads(dev, model),
+            9 | 10 => self.round.read_cached(dev, model, false),
+            11 | 12 => self.round.read_cached(dev, model, true),
+            13 | 14 => {
+                let range = self.round.range(model);
+                self.round.step(format!("write {range:?}"))?;
+                self.round.covered.note("action", "write");
+                self.write_direct(range)
+            }
+            15 => self.heal(),
+            16 if self.geometry.allow_discards => self.discard(),
+            16 | 17 => self.round.suspend(model),
+            18 if self.geometry.mode == 'J' && self.round.rng.bool() => self.crash(),
+            18 => self.round.reload(model, &self.table),
+            _ => {
+                // Nothing is in the journal then.
+                self.round.suspend(model)?;
+                for _ in 0..self.round.rng.u8(..8) {
+                    let victim = self.victim(None)?;
+                    if victim.part == Part::Data {
+                        self.corrupt(&victim)?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes sectors with one call, and notes the command that does.
+    fn write_direct(&mut self, range: Range<u64>) -> Result<()> {
+        let script = &mut *self.round.script;
+        let seek = format!("seek={}", range.start * SECTOR);
+        let more = format!("{seek} oflag=seek_bytes conv=notrunc iflag=fullblock");
+        script.run(dd("/dev/urandom", "good.img", &range, &more));
+        let more = format!(
+            "skip={} {seek} iflag=skip_bytes,fullblock oflag=direct,seek_bytes",
+            range.start * SECTOR
+        );
+        let path = format!("/dev/mapper/{NAME}");
+        script.run(dd("good.img", &path, &range, &more));
+        self.write(range)
+    }
+
+    fn write(&mut self, range: Range<u64>) -> Result<()> {
+        let round = &mut *self.round;
+        round.version += 1;
+        round.sums.writes += 1;
+        let length = (range.end - range.start) as usize * 512;
+        let file = open(self.dev, Access::Write, libc::O_DIRECT)?;
+        let (number, version) = (round.number, round.version);
+        let bytes = with_buffer(length, |buffer| {
+            for (i, sector) in buffer.chunks_mut(512).enumerate() {
+                fill(sector, number, range.start + i as u64, version);
+            }
+            file.write_all_at(buffer, range.start * SECTOR)?;
+            io::Result::Ok(buffer.to_vec())
+        })
+        .with_context(|| format!("write {range:?}"))?;
+        self.model.write(range.start, &bytes);
+        Ok(())
+    }
+
+    /// Overwrites a block that is bad, and reads it.
+    fn heal(&mut self) -> Result<()> {
+        let bad: Vec<_> = self.model.bad_blocks().into_iter().collect();
+        if bad.is_empty() {
+            return self.round.read_direct(self.dev, &mut self.model);
+        }
+        let block = self.model.block();
+        let first = bad[self.round.rng.usize(..bad.len())] * block;
+        let range = first..first + block;
+        self.round.step(format!("heal {range:?}"))?;
+        self.round.covered.note("action", "heal");
+        self.write_direct(range.clone())?;
+        self.round
+            .read_and_compare(self.dev, &mut self.model, range)
+    }
+
+    fn discard(&mut self) -> Result<()> {
+        let range = self.round.range(&self.model);
+        self.round.step(format!("discard {range:?}"))?;
+        self.round.covered.note("action", "discard");
+        self.round.script.run(format!(
+            "blkdiscard --offset {} --length {} /dev/mapper/{NAME}",
+            range.start * SECTOR,
+            (range.end - range.start) * SECTOR
+        ));
+        let file = open(self.dev, Access::Write, 0)?;
+        sys::discard(
+            &file,
+            range.start * SECTOR,
+            (range.end - range.start) * SECTOR,
+        )
+        .with_context(|| format!("discard {range:?}"))?;
+        self.model.discard(range.clone());
+        self.round
+            .read_and_compare(self.dev, &mut self.model, range)
+    }
+}

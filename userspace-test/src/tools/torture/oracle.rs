@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! What a model of a target predicts, and how that is compared with the records.
+
+use super::log::Record;
+use anyhow::Result;
+use dmns_audit_layout::table::Table;
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+/// A model of a device: it follows what is written and corrupted, and predicts what a read returns.
+pub(super) trait Oracle {
+    /// Returns the name of the target, as records have it.
+    fn module(&self) -> &'static str;
+
+    /// Returns the number of the mapping, as records have it.
+    fn number(&self) -> &str;
+
+    /// Returns how many sectors the mapping has.
+    fn length(&self) -> u64;
+
+    /// Returns the sectors of a block: what is verified at once.
+    fn block(&self) -> u64;
+
+    /// Returns whether a table of it is loaded for reading alone.
+    fn is_read_only(&self) -> bool;
+
+    /// Predicts a direct read of whole blocks by one bio. `None`: the kernel's source does not decide.
+    fn direct(&mut self, sectors: Range<u64>) -> Option<Prediction>;
+
+    /// Predicts a read through the page cache, which fails with `error` if it fails. `before` and
+    /// `ahead` sectors around it may be read too. `None`: the kernel's source does not decide.
+    fn cached(
+        &mut self,
+        sectors: Range<u64>,
+        before: u64,
+        ahead: u64,
+        error: i32,
+    ) -> Option<Prediction>;
+
+    /// Returns the blocks that a read finds corrupt.
+    fn bad_blocks(&self) -> BTreeSet<u64>;
+
+    /// Notes the records of a read.
+    fn recorded(&mut self, records: &[Record]);
+
+    /// Notes that a table was loaded and is active now.
+    fn loaded(&mut self);
+
+    /// Notes that the mapping was suspended and resumed.
+    fn resumed(&mut self);
+
+    /// Compares what `dmsetup status` has with the model.
+    fn compare_status(&self, status: &Table) -> Result<()>;
+
+    /// Returns the record of a constructor, which fails with `error` if there is one.
+    fn constructor(&self, error: Option<&str>) -> Record {
+        Record {
+            error: error.unwrap_or("success").to_owned(),
+            res: if error.is_some() { "0" } else { "1" }.to_owned(),
+            ..Record::new("DM_CTRL", self.module(), "ctr", self.number())
+        }
+    }
+
+    /// Returns the record of a destructor.
+    fn destructor(&self) -> Record {
+        Record {
+            error: "success".to_owned(),
+            res: "1".to_owned(),
+            ..Record::new("DM_CTRL", self.module(), "dtr", self.number())
+        }
+    }
+
+    /// Returns the record of an event of the target: it has no sector. C: `dm_audit_log_target()`.
+    fn event(&self, op: &str) -> Record {
+        Record {
+            sector: "?".to_owned(),
+            ..Record::new("DM_EVENT", self.module(), op, self.number())
+        }
+    }
+}
+
+/// What a step must return and record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Prediction {
+    /// The number of the error, if it fails.
+    pub(super) error: Option<i32>,
+    /// The bytes that it returns if it does not fail, if they are known.
+    pub(super) data: Option<Vec<u8>>,
+    /// Each of these comes so often.
+    pub(super) exact: Vec<Record>,
+    /// Only these come in addition, in any number up to `at_most`.
+    pub(super) among: BTreeSet<Record>,
+    /// At least so many of `among` come.
+    pub(super) at_least: usize,
+    /// At most so many of `among` come.
+    pub(super) at_most: usize,
+    /// This comes once, or not at all.
+    pub(super) perhaps: Option<Record>,
+}
+
+impl Prediction {
+    /// Returns a prediction of records alone.
+    pub(super) fn of(exact: Vec<Record>) -> Self {
+        Self {
+            exact,
+            ..Self::default()
+        }
+    }
+
+    /// Returns how the records differ from those predicted.
+    pub(super) fn compare(&self, records: &[Record]) -> Vec<String> {
+        let mut differences = Vec::new();
+        let mut left = records.to_vec();
+        for expected in &self.exact {
+            match left.iter().position(|record| record == expected) {
+                Some(at) => drop(left.remove(at)),
+                None => differences.push(format!("predicted, not recorded: {expected}")),
+            }
+        }
+        let perhaps = |record: &Record| Some(record) == self.perhaps.as_ref();
+        if let Some(at) = left.iter().position(perhaps) {
+            left.remove(at);
+        }
+        let before = left.len();
+        left.retain(|record| !self.among.contains(record));
+        let among = before - left.len();
+        if among < self.at_least {
+            let some = self.among.iter().next();
+            let some = some.map_or("nothing".to_owned(), ToString::to_string);
+            differences.push(format!(
+                "predicted, not recorded: {} of {} such as {some}",
+                self.at_least - among,
+                self.among.len()
+            ));
+        }
+        if among > self.at_most {
+            differences.push(format!(
+                "{among} records of corrupt blocks, at most {} were predicted",
+                self.at_most
+            ));
+        }
+        differences.extend(
+            left.iter()
+                .map(|record| format!("recorded, not predicted: {record}")),
+        );
+        differences
+    }
+}

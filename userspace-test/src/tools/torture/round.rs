@@ -1,0 +1,573 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! One device while it is tortured: what is done with every target, compared with its model.
+
+use super::geometry::Covered;
+use super::ground::{Ground, NAME};
+use super::log::{Log, Record};
+use super::oracle::{Oracle, Prediction};
+use super::script::{Script, dd};
+use crate::mapper::{Mapper, Number, Suspend, Which};
+use crate::sys;
+use crate::tools::corrupt::{Place, with_buffer};
+use anyhow::{Context, Result, bail, ensure};
+use dmns_audit_layout::SECTOR;
+use dmns_audit_layout::table::Table;
+use fastrand::Rng;
+use nix::libc;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// The most sectors of a read or a write: one bio has them.
+pub(super) const LARGEST: u64 = 128;
+
+/// Sectors that are read ahead.
+const AHEAD: u64 = 64;
+
+/// The numbers of elements that each part has for itself.
+const ELEMENTS_OF_PART: u32 = 1000;
+
+/// How often something was done.
+#[derive(Debug, Default)]
+pub(super) struct Sums {
+    pub(super) corruptions: u64,
+    pub(super) reads: u64,
+    pub(super) failed: u64,
+    pub(super) writes: u64,
+    pub(super) records: u64,
+}
+
+/// The elements of a run: what can be left out without a change of the others.
+///
+/// Each element has choices of its own, by its number. The elements of a part are numbered from a
+/// multiple of [`ELEMENTS_OF_PART`] on.
+pub(super) struct Elements<'a> {
+    seed: u64,
+    next: u32,
+    skip: &'a BTreeSet<u32>,
+    /// Those that were met, and not left out.
+    pub(super) met: Vec<u32>,
+}
+
+impl<'a> Elements<'a> {
+    pub(super) fn new(seed: u64, skip: &'a BTreeSet<u32>) -> Self {
+        Self {
+            seed,
+            next: 0,
+            skip,
+            met: Vec::new(),
+        }
+    }
+
+    /// Begins the next element. Returns its choices, or `None` if it is left out.
+    fn next(&mut self) -> Option<Rng> {
+        let number = self.next;
+        self.next += 1;
+        if self.skip.contains(&number) {
+            return None;
+        }
+        self.met.push(number);
+        let seed = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Some(Rng::with_seed(seed.wrapping_add(u64::from(number))))
+    }
+
+    fn next_part(&mut self) {
+        self.next = (self.next / ELEMENTS_OF_PART + 1) * ELEMENTS_OF_PART;
+    }
+}
+
+/// One device.
+pub(super) struct Round<'a> {
+    pub(super) mapper: &'a Mapper,
+    pub(super) ground: &'a mut Ground,
+    pub(super) log: &'a mut Log,
+    pub(super) rng: Rng,
+    pub(super) elements: Elements<'a>,
+    pub(super) number: u64,
+    /// How often something was written.
+    pub(super) version: u64,
+    pub(super) steps: &'a mut Vec<String>,
+    pub(super) script: &'a mut Script,
+    pub(super) prints: bool,
+    /// Whether what reads return is what was written.
+    pub(super) compares: bool,
+    pub(super) sums: &'a mut Sums,
+    pub(super) covered: &'a mut Covered,
+}
+
+impl Round<'_> {
+    /// Notes what is done next. Fails if the run was interrupted.
+    pub(super) fn step(&mut self, text: String) -> Result<()> {
+        if self.prints {
+            println!("device {} step {}: {text}", self.number, self.steps.len());
+        }
+        self.script.begin(&text);
+        self.steps.push(text);
+        match interrupted() {
+            true => Err(Interrupted.into()),
+            false => Ok(()),
+        }
+    }
+
+    /// Begins an element, with choices of its own. Returns false if it is left out.
+    pub(super) fn element(&mut self) -> bool {
+        match self.elements.next() {
+            Some(rng) => {
+                self.rng = rng;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Begins a part: an element that has elements.
+    pub(super) fn part(&mut self) -> bool {
+        self.elements.next_part();
+        self.element()
+    }
+
+    /// Compares the records since the last call with those predicted.
+    pub(super) fn records(&mut self, prediction: &Prediction) -> Result<Vec<Record>> {
+        self.script.expect(prediction);
+        let records = self.log.records()?;
+        let differences = prediction.compare(&records);
+        ensure!(differences.is_empty(), "{}", differences.join("\n  "));
+        self.sums.records += records.len() as u64;
+        Ok(records)
+    }
+
+    /// Compares the records of a read with those predicted.
+    pub(super) fn records_of_read(
+        &mut self,
+        model: &mut dyn Oracle,
+        prediction: &Prediction,
+    ) -> Result<()> {
+        let records = self.records(prediction)?;
+        model.recorded(&records);
+        Ok(())
+    }
+
+    /// Loads the table, and makes it active.
+    pub(super) fn load(&mut self, model: &mut dyn Oracle, table: &Table) -> Result<()> {
+        self.script.run(create(model, &self.script.table(table)));
+        let number = Number::parse(model.number()).context("the mapping has no number")?;
+        self.script.save_device("dev", NAME, number);
+        self.mapper
+            .load(NAME, std::slice::from_ref(table), model.is_read_only())
+            .context("load")?;
+        self.mapper.resume(NAME).context("resume")?;
+        model.loaded();
+        Ok(())
+    }
+
+    /// Opens the mapping, which records `more` beside its constructor.
+    pub(super) fn open(
+        &mut self,
+        model: &mut dyn Oracle,
+        table: &Table,
+        more: Vec<Record>,
+    ) -> Result<()> {
+        self.step("open".to_owned())?;
+        self.load(model, table)?;
+        let mut exact = vec![model.constructor(None)];
+        exact.extend(more);
+        self.records(&Prediction::of(exact))?;
+        Ok(())
+    }
+
+    /// Closes the mapping, which keeps its number: its table goes.
+    pub(super) fn close(&mut self, model: &dyn Oracle) -> Result<()> {
+        self.step("close".to_owned())?;
+        self.status(model)?;
+        self.script.run(format!("dmsetup remove {NAME}"));
+        self.mapper.remove(NAME).context("remove")?;
+        self.records(&Prediction::of(vec![model.destructor()]))?;
+        let again = self.mapper.create(NAME)?;
+        ensure!(
+            again.to_string() == model.number(),
+            "the mapping has the number {again} now"
+        );
+        Ok(())
+    }
+
+    /// Inverts bits of bytes below, from a place on.
+    pub(super) fn invert(&mut self, place: Place, masks: &[u8]) -> Result<()> {
+        let image = self.ground.image(place.device)?;
+        for (i, mask) in masks.iter().enumerate().filter(|(_, mask)| **mask != 0) {
+            let byte = place.byte + i as u64;
+            let command = format!("corrupt-bytes --mask {mask} {image} {byte}");
+            self.script.run(command);
+        }
+        self.ground.invert(place, masks)
+    }
+
+    /// Compares what the target says of itself with the model.
+    pub(super) fn status(&self, model: &dyn Oracle) -> Result<()> {
+        let state = self.mapper.state(Which::Name(NAME))?;
+        match state.first() {
+            Some(line) => model.compare_status(line),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns a range of whole blocks.
+    pub(super) fn range(&mut self, model: &dyn Oracle) -> Range<u64> {
+        let block = model.block();
+        let first = self.rng.u64(..model.length() / block) * block;
+        let most = LARGEST.min(model.length() - first) / block;
+        let count = match self.rng.bool() {
+            true => 1,
+            false => self.rng.u64(1..=most),
+        };
+        first..first + count * block
+    }
+
+    pub(super) fn read_direct(&mut self, dev: Number, model: &mut dyn Oracle) -> Result<()> {
+        let range = self.range(model);
+        self.covered.note("action", "read");
+        self.read_and_compare(dev, model, range)
+    }
+
+    /// Reads around a block that is bad, if there is one.
+    pub(super) fn read_bad(&mut self, dev: Number, model: &mut dyn Oracle) -> Result<()> {
+        let bad: Vec<_> = model.bad_blocks().into_iter().collect();
+        if bad.is_empty() {
+            return self.read_direct(dev, model);
+        }
+        let block = model.block();
+        let bad = bad[self.rng.usize(..bad.len())];
+        let begin = bad.saturating_sub(self.rng.u64(..4));
+        let end = (bad + 1 + self.rng.u64(..4)).min(model.length() / block);
+        self.covered.note("action", "read a bad block");
+        self.read_and_compare(dev, model, begin * block..end * block)
+    }
+
+    pub(super) fn read_and_compare(
+        &mut self,
+        dev: Number,
+        model: &mut dyn Oracle,
+        range: Range<u64>,
+    ) -> Result<()> {
+        let Some(prediction) = model.direct(range.clone()) else {
+            return self.leave_out();
+        };
+        self.step(format!("read {range:?}"))?;
+        let file = open(dev, Access::Read, libc::O_DIRECT)?;
+        self.script_of_read(&prediction, &range, "iflag=direct,skip_bytes");
+        let read = read_into_buffer(&file, &range);
+        self.result(&prediction, &range, read)?;
+        self.records_of_read(model, &prediction)
+    }
+
+    /// Notes a read, and what it has to return.
+    fn script_of_read(&mut self, prediction: &Prediction, range: &Range<u64>, flags: &str) {
+        let more = format!("skip={} {flags}", range.start * SECTOR);
+        let path = format!("/dev/mapper/{NAME}");
+        let fails = prediction.error.is_some();
+        let command = dd(&path, "read", range, &more);
+        self.script.run_or_fail(command, fails);
+        if !fails && prediction.data.is_some() && self.compares {
+            self.script.run(format!(
+                "cmp --ignore-initial={}:0 --bytes={} good.img read",
+                range.start * SECTOR,
+                (range.end - range.start) * SECTOR
+            ));
+        }
+    }
+
+    /// Notes that a read is left out: the kernel's source does not decide its result.
+    fn leave_out(&mut self) -> Result<()> {
+        self.covered.note("action", "not decided");
+        Ok(())
+    }
+
+    /// Compares what a read returns with what was predicted.
+    fn result(
+        &mut self,
+        prediction: &Prediction,
+        range: &Range<u64>,
+        read: io::Result<Vec<u8>>,
+    ) -> Result<()> {
+        self.sums.reads += 1;
+        match (read, prediction.error) {
+            (Ok(bytes), None) => {
+                if let Some(known) = &prediction.data {
+                    let wrong = known.iter().zip(&bytes).position(|(a, b)| a != b);
+                    ensure!(
+                        wrong.is_none() && known.len() == bytes.len(),
+                        "WRONG DATA without an error, of sectors {range:?}: byte {wrong:?} is the \
+                         first"
+                    );
+                }
+            }
+            (Ok(_), Some(error)) => bail!(
+                "sectors {range:?} are read, {} was predicted",
+                io::Error::from_raw_os_error(error)
+            ),
+            (Err(error), Some(predicted)) => {
+                self.sums.failed += 1;
+                ensure!(
+                    error.raw_os_error() == Some(predicted),
+                    "{error} of sectors {range:?}, {} was predicted",
+                    io::Error::from_raw_os_error(predicted)
+                );
+            }
+            (Err(error), None) => bail!("{error} of sectors {range:?}, data was predicted"),
+        }
+        Ok(())
+    }
+
+    /// Reads in threads at the same time. The model decides each of the reads, in any order.
+    pub(super) fn read_in_threads(&mut self, dev: Number, model: &mut dyn Oracle) -> Result<()> {
+        let ranges: Vec<_> = (0..3).map(|_| self.range(model)).collect();
+        let mut predictions = Vec::new();
+        for range in &ranges {
+            let prediction = model.direct(range.clone());
+            predictions.push(prediction.context("threads read what is not decided")?);
+        }
+        self.step(format!("read {ranges:?} in threads"))?;
+        self.covered.note("action", "read in threads");
+        for range in &ranges {
+            let more = format!("skip={} iflag=direct,skip_bytes", range.start * SECTOR);
+            let path = format!("/dev/mapper/{NAME}");
+            let read = dd(&path, "/dev/null", range, &more);
+            self.script.run(format!("{read} &"));
+        }
+        self.script.run("wait");
+        let file = open(dev, Access::Read, libc::O_DIRECT)?;
+        let reads: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = ranges
+                .iter()
+                .map(|range| scope.spawn(|| read_into_buffer(&file, range)))
+                .collect();
+            let ends = threads.into_iter().map(|thread| thread.join());
+            ends.collect()
+        });
+        let mut all = Prediction::default();
+        for ((range, prediction), read) in ranges.iter().zip(predictions).zip(reads) {
+            let read = read.map_err(|_| anyhow::anyhow!("a thread panicked"))?;
+            self.result(&prediction, range, read)?;
+            all.exact.extend(prediction.exact);
+        }
+        self.records_of_read(model, &all)
+    }
+
+    /// Reads through the page cache, with read(2) or mmap(2).
+    pub(super) fn read_cached(
+        &mut self,
+        dev: Number,
+        model: &mut dyn Oracle,
+        mapped: bool,
+    ) -> Result<()> {
+        let range = self.range(model);
+        let page = range.start / 8 * 8;
+        let range = if mapped { page..range.end } else { range };
+        let ahead = if self.rng.bool() { AHEAD } else { 0 };
+        let name = match (mapped, ahead > 0) {
+            (true, true) => "mmap, ahead",
+            (true, false) => "mmap",
+            (false, true) => "read cached, ahead",
+            (false, false) => "read cached",
+        };
+        // A fault reads around the page. C: `do_sync_mmap_readahead()`.
+        let (before, error) = match mapped {
+            true => (ahead, libc::EFAULT),
+            false => (0, libc::EIO),
+        };
+        // A window may be twice as large as is said, and the next one begin. C: `get_init_ra_size()`.
+        let Some(prediction) = model.cached(range.clone(), before, ahead * 4, error) else {
+            return self.leave_out();
+        };
+        self.step(format!("{name} {range:?}"))?;
+        self.covered.note("action", name);
+        self.script.run(format!(
+            "blockdev --flushbufs --setra {ahead} /dev/mapper/{NAME}"
+        ));
+        if mapped {
+            self.script
+                .run("# it was read by mmap() and MADV_POPULATE_READ");
+        }
+        self.script_of_read(&prediction, &range, "iflag=skip_bytes");
+        let file = open(dev, Access::Read, 0)?;
+        sys::flush_pages(&file).context("BLKFLSBUF")?;
+        sys::set_read_ahead(&file, ahead as u32).context("BLKRASET")?;
+        // What is opened from now on has it. C: `file_ra_state_init()`.
+        let file = open(dev, Access::Read, 0)?;
+        let length = (range.end - range.start) as usize * 512;
+        let begin = range.start * SECTOR;
+        let read = match mapped {
+            true => sys::read_mapped(&file, begin, length),
+            false => {
+                let mut bytes = vec![0; length];
+                file.read_exact_at(&mut bytes, begin).map(|()| bytes)
+            }
+        };
+        // A read through the cache returns what was read before the page that fails.
+        self.result(&prediction, &range, read)?;
+        // It waits for what is read ahead.
+        self.suspend_and_resume(model, Suspend::NoFlush)?;
+        self.records_of_read(model, &prediction)
+    }
+
+    fn suspend_and_resume(&mut self, model: &mut dyn Oracle, how: Suspend) -> Result<()> {
+        self.script.run(suspend(NAME, how));
+        self.script.run(format!("dmsetup resume {NAME}"));
+        self.mapper.suspend(NAME, how).context("suspend")?;
+        self.mapper.resume(NAME).context("resume")?;
+        model.resumed();
+        Ok(())
+    }
+
+    pub(super) fn suspend(&mut self, model: &mut dyn Oracle) -> Result<()> {
+        let how = match self.rng.bool() {
+            true => Suspend::Usual,
+            false => Suspend::NoFlush,
+        };
+        self.step(format!("suspend ({how:?}), resume"))?;
+        self.covered.note("action", "suspend");
+        self.status(model)?;
+        self.suspend_and_resume(model, how)?;
+        self.records(&Prediction::default())?;
+        Ok(())
+    }
+
+    pub(super) fn reload(&mut self, model: &mut dyn Oracle, table: &Table) -> Result<()> {
+        self.step("reload".to_owned())?;
+        self.covered.note("action", "reload");
+        self.status(model)?;
+        self.script.run(load(model, &self.script.table(table)));
+        self.mapper
+            .load(NAME, std::slice::from_ref(table), model.is_read_only())
+            .context("load")?;
+        self.suspend_and_resume(model, Suspend::Usual)?;
+        model.loaded();
+        self.records(&Prediction::of(vec![
+            model.constructor(None),
+            model.destructor(),
+        ]))?;
+        Ok(())
+    }
+}
+
+/// Returns the command that creates the mapping.
+pub(super) fn create(model: &dyn Oracle, table: &str) -> String {
+    format!("dmsetup create {}{NAME} {table}", read_only(model))
+}
+
+/// Returns the command that loads a table.
+fn load(model: &dyn Oracle, table: &str) -> String {
+    format!("dmsetup load {}{NAME} {table}", read_only(model))
+}
+
+fn read_only(model: &dyn Oracle) -> &'static str {
+    match model.is_read_only() {
+        true => "--readonly ",
+        false => "",
+    }
+}
+
+/// Returns the command that suspends a mapping.
+pub(super) fn suspend(name: &str, how: Suspend) -> String {
+    match how {
+        Suspend::Usual => format!("dmsetup suspend {name}"),
+        Suspend::NoFlush => format!("dmsetup suspend --noflush --nolockfs {name}"),
+    }
+}
+
+/// How a device is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    Write,
+}
+
+/// Opens a device.
+pub(super) fn open(device: Number, access: Access, flags: i32) -> Result<File> {
+    let path = device.path()?;
+    OpenOptions::new()
+        .read(true)
+        .write(access == Access::Write)
+        .custom_flags(flags)
+        .open(&path)
+        .with_context(|| path.display().to_string())
+}
+
+/// Reads sectors with one call.
+fn read_into_buffer(file: &File, range: &Range<u64>) -> io::Result<Vec<u8>> {
+    let length = (range.end - range.start) as usize * 512;
+    with_buffer(length, |buffer| {
+        let read = file.read_at(buffer, range.start * SECTOR)?;
+        match read == length {
+            true => Ok(buffer.to_vec()),
+            false => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    })
+}
+
+/// What ends a run early.
+#[derive(Debug)]
+pub(super) struct Interrupted;
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("interrupted")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// Whether a signal has come.
+static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// Lets SIGINT and SIGTERM end a run at its next step.
+pub(super) fn catch_signals() -> io::Result<()> {
+    let flag = INTERRUPTED.get_or_init(Arc::default);
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(flag))?;
+    }
+    Ok(())
+}
+
+fn interrupted() -> bool {
+    INTERRUPTED
+        .get()
+        .is_some_and(|flag| flag.load(Ordering::Relaxed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_element_that_is_left_out_changes_no_other() {
+        let choices = |skip: &[u32]| {
+            let skip = skip.iter().copied().collect();
+            let mut elements = Elements::new(7, &skip);
+            let mut chosen = Vec::new();
+            for _ in 0..2 {
+                elements.next_part();
+                for _ in 0..3 {
+                    chosen.push(elements.next().map(|mut rng| rng.u64(..)));
+                }
+            }
+            (chosen, elements.met)
+        };
+        let (all, met) = choices(&[]);
+        assert_eq!(met, [1000, 1001, 1002, 2000, 2001, 2002]);
+        let (fewer, met) = choices(&[1001, 2000]);
+        assert_eq!(met, [1000, 1002, 2001, 2002]);
+        assert_eq!((fewer[1], fewer[3]), (None, None));
+        for same in [0, 2, 4, 5] {
+            assert_eq!(all[same], fewer[same]);
+        }
+        let different: BTreeSet<_> = all.into_iter().collect();
+        assert_eq!(different.len(), 6);
+    }
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! What was done to a device, as a scenario of its own: commands of a shell, and the records that the
+//! model predicts.
+
+use super::log::Record;
+use super::oracle::Prediction;
+use crate::mapper::Number;
+use dmns_audit_layout::table::Table;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::ops::Range;
+
+/// A step of the scenario.
+#[derive(Debug, Default)]
+struct Step {
+    title: String,
+    run: Vec<String>,
+    /// The records that come, and how often.
+    exact: BTreeMap<Record, usize>,
+    /// Those that may come.
+    among: BTreeMap<Record, usize>,
+}
+
+/// The scenario so far.
+#[derive(Debug, Default)]
+pub(super) struct Script {
+    steps: Vec<Step>,
+    /// What is replaced by the name of a value: numbers of devices, the hash of a root.
+    names: Vec<(String, &'static str)>,
+}
+
+impl Script {
+    /// Begins a step.
+    pub(super) fn begin(&mut self, title: &str) {
+        self.steps.push(Step {
+            title: title.to_owned(),
+            ..Step::default()
+        });
+    }
+
+    /// Adds a command to the step.
+    pub(super) fn run(&mut self, command: impl Into<String>) {
+        if self.steps.is_empty() {
+            self.begin("begin");
+        }
+        if let Some(step) = self.steps.last_mut() {
+            step.run.push(command.into());
+        }
+    }
+
+    /// Adds a command that must succeed, or must fail.
+    pub(super) fn run_or_fail(&mut self, command: String, fails: bool) {
+        self.run(match fails {
+            true => format!("! {command} || exit 1"),
+            false => command,
+        });
+    }
+
+    /// Saves the number of a mapping by a name. Later steps have the name in its place.
+    pub(super) fn save_device(&mut self, name: &'static str, mapping: &str, number: Number) {
+        self.save(name, &format!("$(device {mapping})"), number.to_string());
+    }
+
+    /// Saves what a shell makes of `text` by a name. Later steps have the name in place of `value`.
+    pub(super) fn save(&mut self, name: &'static str, text: &str, value: String) {
+        self.run(format!("save {name} {text}"));
+        self.names.retain(|(_, other)| *other != name);
+        self.names.push((value, name));
+    }
+
+    /// Returns a table for `--table`, with names in place of values.
+    pub(super) fn table(&self, table: &Table) -> String {
+        let arguments = table.arguments.iter().map(|argument| self.named(argument));
+        let arguments: Vec<_> = arguments.collect();
+        format!(
+            "--table \"{} {} {} {}\"",
+            table.start,
+            table.length,
+            table.target,
+            arguments.join(" ")
+        )
+    }
+
+    fn named(&self, text: &str) -> String {
+        let value = |text: &str| self.names.iter().find(|(value, _)| value == text);
+        if let Some((_, name)) = value(text) {
+            return format!("${{{name}}}");
+        }
+        match text.split_once(':') {
+            Some((option, rest)) => match value(rest) {
+                Some((_, name)) => format!("{option}:${{{name}}}"),
+                None => text.to_owned(),
+            },
+            None => text.to_owned(),
+        }
+    }
+
+    /// Adds what the step records.
+    pub(super) fn expect(&mut self, prediction: &Prediction) {
+        let Some(step) = self.steps.last_mut() else {
+            return;
+        };
+        for record in &prediction.exact {
+            *step.exact.entry(record.clone()).or_default() += 1;
+        }
+        let perhaps = prediction.perhaps.iter();
+        for record in prediction.among.iter().chain(perhaps) {
+            *step.among.entry(record.clone()).or_default() += 1;
+        }
+    }
+
+    /// Returns the scenario.
+    pub(super) fn scenario(&self, title: &str, why: &str) -> String {
+        let mut text = format!(
+            "title = \"{title}\"\nwhy = '''\n{}\n'''\ntimeout = {}\nin_tree = \"fixes\"\n",
+            why.replace("'''", "\"\"\""),
+            120 + self.steps.len() * 10
+        );
+        for step in &self.steps {
+            let _ = write!(
+                text,
+                "\n[[step]]\ntitle = \"{}\"\nrun = '''\n{}\n'''\n",
+                step.title.replace(['"', '\\'], "'"),
+                step.run.join("\n")
+            );
+            if step.exact.is_empty() && step.among.is_empty() {
+                continue;
+            }
+            text += "order = \"any\"\nexpect = [\n";
+            for (record, count) in &step.exact {
+                let _ = writeln!(text, "  {{ {}, count = {count} }},", self.fields(record));
+            }
+            for record in step.among.keys() {
+                let _ = writeln!(text, "  {{ {}, at_least = 0 }},", self.fields(record));
+            }
+            text += "]\n";
+        }
+        text
+    }
+
+    fn fields(&self, record: &Record) -> String {
+        let mut fields = format!(
+            "module={} op={} dev={}",
+            record.module,
+            record.op,
+            self.named(&record.dev)
+        );
+        if !record.sector.is_empty() {
+            fields += &format!(" sector={}", record.sector);
+        }
+        format!(
+            "record = \"{}\", fields = \"{fields} res={}\"",
+            record.ty, record.res
+        )
+    }
+}
+
+/// Returns the command that copies sectors, with one call each for reading and for writing.
+pub(super) fn dd(from: &str, to: &str, sectors: &Range<u64>, more: &str) -> String {
+    format!(
+        "dd if={from} of={to} bs={} count=1 {more} status=none",
+        (sectors.end - sectors.start) * 512
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Scenario;
+
+    #[test]
+    fn a_scenario_has_the_steps_and_the_records() {
+        let number = Number {
+            major: 253,
+            minor: 3,
+        };
+        let mut script = Script::default();
+        script.begin("open \"it\"");
+        let table = Table::parse("0 8 integrity 253:0 0 4 D 1 meta_device:253:3").expect("a table");
+        script.save_device("dev", "torture", number);
+        assert_eq!(
+            script.table(&table),
+            "--table \"0 8 integrity 253:0 0 4 D 1 meta_device:${dev}\""
+        );
+        script.begin("read");
+        script.run_or_fail(dd("a", "b", &(8..16), "skip=4"), true);
+        let record = Record {
+            sector: "8".to_owned(),
+            ..Record::new("DM_EVENT", "integrity", "integrity-checksum", "253:3")
+        };
+        script.expect(&Prediction::of(vec![record.clone(), record.clone()]));
+        script.expect(&Prediction {
+            perhaps: Some(record),
+            ..Prediction::default()
+        });
+        let text = script.scenario("a device", "it differs: ''' 7");
+        let scenario = Scenario::of_text(&text).expect("a scenario");
+        assert_eq!(scenario.steps.len(), 2);
+        assert_eq!(
+            scenario.steps[1].run.trim(),
+            "! dd if=a of=b bs=4096 count=1 skip=4 status=none || exit 1"
+        );
+        let fields =
+            "fields = \"module=integrity op=integrity-checksum dev=${dev} sector=8 res=0\"";
+        assert!(text.contains(&format!("{fields}, count = 2")), "{text}");
+        assert!(text.contains(&format!("{fields}, at_least = 0")), "{text}");
+    }
+}
