@@ -9,7 +9,7 @@
 
 use super::geometry::Geometry;
 use super::log::Record;
-use super::oracle::{Oracle, Prediction};
+use super::oracle::{Cached, Oracle, Prediction};
 use super::pattern::crc32c;
 use crate::mapper::Number;
 use anyhow::{Result, ensure};
@@ -257,16 +257,10 @@ impl Oracle for Model {
     /// The kernel chooses the bios: whole pages, more where it reads ahead, single blocks where it
     /// tries a page that failed again. So each bad block of the pages, and of those ahead, may have
     /// records. There is one at least if a page of the range has a bad block.
-    fn cached(
-        &mut self,
-        sectors: Range<u64>,
-        before: u64,
-        ahead: u64,
-        error: i32,
-    ) -> Option<Prediction> {
+    fn cached(&mut self, sectors: Range<u64>, how: Cached) -> Option<Prediction> {
         if self.failed.is_some() {
             return Some(Prediction {
-                error: Some(error),
+                error: Some(how.error),
                 ..Prediction::default()
             });
         }
@@ -279,14 +273,13 @@ impl Oracle for Model {
                 .filter(move |bad| (bad + 1) * block > begin && bad * block < end)
         };
         let fails = within(begin, end).count() > 0;
-        let around = within(begin.saturating_sub(before), end + ahead);
+        let around = within(begin.saturating_sub(how.before), end + how.ahead);
         let among: BTreeSet<_> = around.map(|bad| self.violation(bad)).collect();
         Some(Prediction {
-            error: fails.then_some(error),
+            error: fails.then_some(how.error),
             data: self.known(sectors),
             at_least: usize::from(fails),
-            // A page is read ahead once and read once, and each of its blocks once more.
-            at_most: among.len() * 3,
+            at_most: among.len() * how.tries,
             among,
             ..Prediction::default()
         })
@@ -350,7 +343,13 @@ mod tests {
     }
 
     fn cached(model: &mut Model, sectors: Range<u64>, ahead: u64) -> Prediction {
-        let read = model.cached(sectors, 0, ahead, libc::EIO);
+        let how = Cached {
+            before: 0,
+            ahead,
+            error: libc::EIO,
+            tries: 3,
+        };
+        let read = model.cached(sectors, how);
         read.expect("a prediction")
     }
 

@@ -8,6 +8,18 @@ use dmns_audit_layout::table::Table;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+/// How the page cache reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cached {
+    /// Sectors before those that are read, and behind them, that may be read too.
+    pub(super) before: u64,
+    pub(super) ahead: u64,
+    /// What it fails with, if it fails.
+    pub(super) error: i32,
+    /// How often a block may be read that fails.
+    pub(super) tries: usize,
+}
+
 /// A model of a device: it follows what is written and corrupted, and predicts what a read returns.
 pub(super) trait Oracle {
     /// Returns the name of the target, as records have it.
@@ -28,15 +40,8 @@ pub(super) trait Oracle {
     /// Predicts a direct read of whole blocks by one bio. `None`: the kernel's source does not decide.
     fn direct(&mut self, sectors: Range<u64>) -> Option<Prediction>;
 
-    /// Predicts a read through the page cache, which fails with `error` if it fails. `before` and
-    /// `ahead` sectors around it may be read too. `None`: the kernel's source does not decide.
-    fn cached(
-        &mut self,
-        sectors: Range<u64>,
-        before: u64,
-        ahead: u64,
-        error: i32,
-    ) -> Option<Prediction>;
+    /// Predicts a read through the page cache. `None`: the kernel's source does not decide.
+    fn cached(&mut self, sectors: Range<u64>, how: Cached) -> Option<Prediction>;
 
     /// Returns the blocks that a read finds corrupt.
     fn bad_blocks(&self) -> BTreeSet<u64>;

@@ -5,7 +5,7 @@
 use super::geometry::Covered;
 use super::ground::{Ground, NAME};
 use super::log::{Log, Record};
-use super::oracle::{Oracle, Prediction};
+use super::oracle::{Cached, Oracle, Prediction};
 use super::script::{Script, dd};
 use crate::mapper::{Mapper, Number, Suspend, Which};
 use crate::sys;
@@ -376,13 +376,20 @@ impl Round<'_> {
             (false, true) => "read cached, ahead",
             (false, false) => "read cached",
         };
-        // A fault reads around the page. C: `do_sync_mmap_readahead()`.
-        let (before, error) = match mapped {
-            true => (ahead, libc::EFAULT),
-            false => (0, libc::EIO),
+        let how = Cached {
+            // A fault reads around the page. C: `do_sync_mmap_readahead()`.
+            before: if mapped { ahead } else { 0 },
+            // A window may be twice as large as is said, and the next one begin. C:
+            // `get_init_ra_size()`.
+            ahead: ahead * 4,
+            error: if mapped { libc::EFAULT } else { libc::EIO },
+            // A page is read ahead once. read(2) returns what is before a page that fails, and tries
+            // that page again. A fault lets go of the lock, so that it reads twice; of a range in which
+            // pages were there before, the last one is tried again. C: `filemap_fault()`,
+            // `__get_user_pages_locked()`.
+            tries: if mapped { 1 + 2 * 2 } else { 1 + 2 },
         };
-        // A window may be twice as large as is said, and the next one begin. C: `get_init_ra_size()`.
-        let Some(prediction) = model.cached(range.clone(), before, ahead * 4, error) else {
+        let Some(prediction) = model.cached(range.clone(), how) else {
             return self.leave_out();
         };
         self.step(format!("{name} {range:?}"))?;

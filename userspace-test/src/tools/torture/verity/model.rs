@@ -7,7 +7,7 @@
 //! hashes of other bytes differ.
 
 use super::super::log::Record;
-use super::super::oracle::{Oracle, Prediction};
+use super::super::oracle::{Cached, Oracle, Prediction};
 use super::geometry::Geometry;
 use anyhow::{Result, ensure};
 use dmns_audit_layout::table::Table;
@@ -411,13 +411,7 @@ impl Oracle for Model {
     /// The kernel chooses the bios, so each block of the pages and of those ahead may have its record. A
     /// page with a block that fails has one at least. How many errors are counted is not known
     /// afterwards.
-    fn cached(
-        &mut self,
-        sectors: Range<u64>,
-        before: u64,
-        ahead: u64,
-        error: i32,
-    ) -> Option<Prediction> {
+    fn cached(&mut self, sectors: Range<u64>, how: Cached) -> Option<Prediction> {
         // FEC verifies other blocks, in an order that depends on the bios.
         if self.layout.fec.is_some() && self.has_bad_hashes() {
             return None;
@@ -427,7 +421,7 @@ impl Oracle for Model {
         let mut prediction = Prediction::default();
         let mut data = Vec::new();
         let mut errors = 0;
-        for block in self.blocks(begin.saturating_sub(before), end + ahead) {
+        for block in self.blocks(begin.saturating_sub(how.before), end + how.ahead) {
             let (after, read) = self.alone(block..block + 1);
             if after.is_undecided {
                 return None;
@@ -440,7 +434,7 @@ impl Oracle for Model {
             }
             match read {
                 Ok(bytes) if pages.contains(&block) => data.extend(bytes),
-                Err(Failed) if pages.contains(&block) => prediction.error = Some(error),
+                Err(Failed) if pages.contains(&block) => prediction.error = Some(how.error),
                 _ => {}
             }
         }
@@ -450,8 +444,7 @@ impl Oracle for Model {
             prediction.data = Some(data[from..from + length].to_vec());
         }
         prediction.at_least = usize::from(prediction.error.is_some());
-        // A page is read ahead once and read once, and each of its blocks once more.
-        prediction.at_most = prediction.among.len() * 3;
+        prediction.at_most = prediction.among.len() * how.tries;
         if errors > 0 {
             if !self.is_full {
                 prediction.perhaps = Some(self.event("max-corrupted-errors"));
