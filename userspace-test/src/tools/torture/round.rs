@@ -167,7 +167,7 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// Opens the mapping, which records `more` beside its constructor.
+    /// Opens the mapping, which records `more` in addition to its constructor.
     pub(super) fn open(
         &mut self,
         model: &mut dyn Oracle,

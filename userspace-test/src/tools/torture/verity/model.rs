@@ -161,7 +161,7 @@ impl Model {
         (byte / self.layout.hash_block, byte % self.layout.hash_block)
     }
 
-    /// Counts an error. Returns whether the read goes on. C: `verity_handle_err()`.
+    /// Counts an error. Returns whether the read continues. C: `verity_handle_err()`.
     fn handle_error(&mut self) -> bool {
         self.has_failed = Some(true);
         if let Some(errors) = self.errors.as_mut().filter(|errors| **errors < MOST_ERRORS) {
