@@ -154,7 +154,9 @@ impl Ground {
     pub(super) fn script(&self, script: &mut Script) {
         script.begin("the devices below");
         let names = ["data", "metadata", "parity"];
-        for (part, name) in self.parts().into_iter().zip(names) {
+        let parts = self.parts().into_iter().zip(names);
+        // A part that no device has taken has no sectors.
+        for (part, name) in parts.filter(|(part, _)| part.sectors > 0) {
             let (mapping, end) = (&part.name, (part.first + part.sectors) * SECTOR);
             script.run(format!("truncate -s {end} {mapping}.img"));
             script.run(format!(
@@ -168,7 +170,8 @@ impl Ground {
     /// Returns the commands that copy what is on the devices, and write the copy back.
     pub(super) fn script_of_copy(&self) -> (String, String) {
         let each = |command: &dyn Fn(&str) -> String| {
-            let commands = self.parts().map(|part| command(&part.name));
+            let parts = self.parts().into_iter().filter(|part| part.sectors > 0);
+            let commands: Vec<_> = parts.map(|part| command(&part.name)).collect();
             commands.join("\n")
         };
         (
