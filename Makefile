@@ -30,11 +30,11 @@ test: ## What `make check` does, and the scenarios in QEMU
 	wait $$prepared && exit $$tested
 	@scripts/test/interrupt.sh
 	@scripts/test/red.sh
-	@scripts/test/examples.sh
 	@logs=$$(mktemp -d) && $(DMNS_TEST) run --keep-logs "$$logs" && scripts/test/readme.sh "$$logs" && rm -r "$$logs"
 
 test-long: ## The HTML page in Chromium; scenarios that take minutes each: storms, full backlogs, evasion, a log that is complete from loading on
 	@scripts/test/page.sh
+	@scripts/test/examples.sh
 	@$(DMNS_TEST) run --long
 	@$(DMNS_TEST) run filter --set toggles=1000
 
