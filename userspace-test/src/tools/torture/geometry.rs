@@ -347,7 +347,10 @@ impl Geometry {
             options.push("same_cpu_crypt".to_owned());
         }
         // The halves of a key of XTS differ. C: `xts_verify_key()`.
-        let key: String = (0..cipher.key).map(|byte| format!("{byte:02x}")).collect();
+        let mut key = String::new();
+        for byte in 0..cipher.key {
+            key.push_str(&format!("{byte:02x}"));
+        }
         let arguments = [
             format!("capi:{}-{}", cipher.spec, cipher.iv),
             key,
