@@ -36,6 +36,8 @@ struct Layout {
     data: u64,
     cluster: u64,
     clusters: u64,
+    /// Of an entry in the table. C: `fat_fill_super()`: FAT32 is what has no size of a table of FAT16.
+    bits: u8,
 }
 
 impl Layout {
@@ -60,6 +62,11 @@ impl Layout {
             data,
             cluster,
             clusters,
+            bits: match (short(22), clusters) {
+                (0, _) => 32,
+                (_, ..4085) => 12,
+                _ => 16,
+            },
         })
     }
 
@@ -99,8 +106,8 @@ impl Layout {
     /// Returns the entry of the table for `cluster`.
     fn entry(&self, cluster: u64, file: &File) -> io::Result<u32> {
         let mut bytes = [0; 4];
-        Ok(match self.clusters {
-            ..4085 => {
+        Ok(match self.bits {
+            12 => {
                 file.read_exact_at(&mut bytes[..2], self.tables + cluster * 3 / 2)?;
                 let pair = u32::from_le_bytes(bytes);
                 if cluster % 2 == 0 {
@@ -109,7 +116,7 @@ impl Layout {
                     pair >> 4
                 }
             }
-            4085..65525 => {
+            16 => {
                 file.read_exact_at(&mut bytes[..2], self.tables + cluster * 2)?;
                 u32::from_le_bytes(bytes)
             }
@@ -163,5 +170,27 @@ mod tests {
         assert_eq!(at(69), "a cluster in use");
         assert_eq!(at(31999), "rest behind the last cluster");
         assert_eq!(Layout::read(&[0; 512]), None);
+    }
+
+    /// `mkfs.vfat -F 32` makes them of any size.
+    #[test]
+    fn a_small_fat32_has_entries_of_its_size() {
+        let mut sector = [0; 512];
+        sector[11..13].copy_from_slice(&512u16.to_le_bytes());
+        sector[13] = 1;
+        sector[14] = 32;
+        sector[16] = 1;
+        sector[19..21].copy_from_slice(&40000u16.to_le_bytes());
+        sector[36..40].copy_from_slice(&320u32.to_le_bytes());
+        let layout = Layout::read(&sector).expect("a layout");
+        assert_eq!((layout.bits, layout.clusters), (32, 39648));
+        let mut image = vec![0; 512 * 64];
+        image[..512].copy_from_slice(&sector);
+        // Cluster 3 is the last of a file, cluster 6 is free.
+        image[32 * 512 + 12..32 * 512 + 16].copy_from_slice(&0x0fff_ffffu32.to_le_bytes());
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(&image).expect("written");
+        let entry = |cluster| layout.entry(cluster, file.as_file()).expect("an entry");
+        assert_eq!((entry(3), entry(6)), (0x0fff_ffff, 0));
     }
 }
