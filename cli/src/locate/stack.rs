@@ -208,11 +208,31 @@ impl Stack {
         self.read(device, "dm/name")
     }
 
-    /// Returns what `device` is: the UUID of the mapping, its name, or that of the kernel. Numbers are reused.
+    /// Returns what `device` is: the UUID of the mapping, its name, the file of a loop device, or the number that the disk
+    /// has from its maker. A disk without one is the same until the next boot. Numbers and the kernel's names are reused.
     pub fn identity(&self, device: &str) -> String {
-        let uuid = self.read(device, "dm/uuid").filter(|uuid| !uuid.is_empty());
-        let named = uuid.or_else(|| self.name(device));
-        named.unwrap_or_else(|| device.to_owned())
+        let read = |file: &str| self.read(device, file).filter(|text| !text.is_empty());
+        let named = ["dm/uuid", "dm/name", "loop/backing_file"];
+        if let Some(name) = named.into_iter().find_map(read) {
+            return name;
+        }
+        let part = read("partition").map(|part| format!(" part {part}"));
+        let above = if part.is_some() { "../" } else { "" };
+        let files = ["wwid", "device/wwid", "serial", "device/serial"];
+        let made = files
+            .iter()
+            .find_map(|file| read(&format!("{above}{file}")));
+        let disk = made.unwrap_or_else(|| {
+            let boot = fs::read_to_string(self.root.join("proc/sys/kernel/random/boot_id"));
+            let name = self.kernel_name(device);
+            format!(
+                "{} {} {}",
+                name.unwrap_or_else(|| device.to_owned()),
+                read(&format!("{above}diskseq")).unwrap_or_default(),
+                boot.unwrap_or_default().trim_end()
+            )
+        });
+        format!("{disk}{}", part.unwrap_or_default())
     }
 
     /// Returns the number of legs that the array `device` of md lacks.
@@ -468,9 +488,11 @@ impl Segment {
                 Place::Sector(by(), sector, None)
             }
             "verity" if is(2) => Place::Own("tree of hashes".to_owned()),
-            "era" | "writecache" | "cache" | "clone" if is(0) => {
+            "verity" => Place::Own("codes of error correction".to_owned()),
+            "era" | "cache" | "clone" if is(0) => {
                 Place::Own(format!("metadata or cache ({})", self.target))
             }
+            "writecache" if is(2) => Place::Own("metadata or cache (writecache)".to_owned()),
             "era" if is(1) => Place::Sector(by(), sector, None),
             "cache" if is(1) => Place::Own("cached block".to_owned()),
             "cache" if is(2) => Place::Sector(
@@ -488,7 +510,12 @@ impl Segment {
             "mirror" => self.mirror(lower, sector)?,
             "raid" => self.raid(lower, sector)?,
             "integrity" => self.integrity(lower, sector, superblock)?,
-            "snapshot-origin" | "snapshot-merge" if is(0) => Place::Sector(by(), sector, None),
+            "snapshot-origin" if is(0) => Place::Sector(by(), sector, None),
+            "snapshot-merge" if is(0) => Place::Sector(
+                by(),
+                sector,
+                Some("a chunk that is not merged yet is in the store of copies"),
+            ),
             "snapshot" if is(0) => Place::Sector(
                 "snapshot".to_owned(),
                 sector,
@@ -502,13 +529,17 @@ impl Segment {
                 let block = sector / self.number(2)?.max(1);
                 Place::Own(format!("block {block} (thin_rmap names the thin volume)"))
             }
-            _ => return None,
+            // Of those above, each device is known.
+            target => Place::Own(format!(
+                "data or metadata ({target}, which this program does not map)"
+            )),
         })
     }
 
     fn striped(&self, lower: &str, sector: u64) -> Option<Place> {
         let (stripes, chunk) = (self.number(0)?, self.number(1)?.max(1));
-        let (leg, start) = self.leg(2, 2, stripes, lower, |at| self.number(at + 1))?;
+        let length = self.length / stripes.max(1);
+        let (leg, start) = self.leg_at(2, stripes, lower, sector, length)?;
         let of = sector.checked_sub(start)?;
         let at = (of / chunk * stripes + leg) * chunk + of % chunk;
         Some(Place::Sector(format!("striped, leg {leg}"), at, None))
@@ -518,10 +549,10 @@ impl Segment {
     fn mirror(&self, lower: &str, sector: u64) -> Option<Place> {
         let after = 2 + usize::try_from(self.number(1)?).ok()?;
         let legs = self.number(after)?;
-        let Some((leg, start)) = self.leg(after + 1, 2, legs, lower, |at| self.number(at + 1))
-        else {
+        if self.leg(after + 1, legs, lower).is_none() {
             return Some(Place::Own("log of the mirror".to_owned()));
-        };
+        }
+        let (leg, start) = self.leg_at(after + 1, legs, lower, sector, self.length)?;
         let at = sector.checked_sub(start)?;
         Some(Place::Sector(format!("mirror, leg {leg}"), at, None))
     }
@@ -532,13 +563,20 @@ impl Segment {
         let after = 2 + usize::try_from(self.number(1)?).ok()?;
         let legs = self.number(after)?;
         let first = after + 1;
-        if let Some((leg, _)) = self.leg(first, 2, legs, lower, |_| Some(0)) {
+        if let Some(leg) = self.leg(first, legs, lower) {
             return Some(Place::Own(format!("superblock and bitmap of leg {leg}")));
         }
-        let (leg, _) = self.leg(first + 1, 2, legs, lower, |_| Some(0))?;
+        let leg = self.leg(first + 1, legs, lower)?;
         let by = format!("{kind}, leg {leg}");
         let chunk = self.number(2)?;
+        // Where data begins, and how it lies, changes while an array is reshaped.
+        let is_reshaped = self.arguments.windows(2).any(|pair| {
+            matches!(pair[0].as_str(), "data_offset" | "delta_disks") && pair[1] != "0"
+        });
         Some(match kind {
+            _ if is_reshaped => Place::Own(format!(
+                "data or parity ({by}: it is or was reshaped, which this program does not map)"
+            )),
             "raid1" => Place::Sector(by, sector, None),
             "raid0" | "raid0_meta" if chunk > 0 => {
                 let at = (sector / chunk * legs + leg) * chunk + sector % chunk;
@@ -574,18 +612,28 @@ impl Segment {
         })
     }
 
-    /// Returns the number of the leg that is `lower`, and `of` it. Legs begin at the argument `first`.
-    fn leg(
+    /// Returns the number of the first leg that is `lower`. Legs are each second argument from `first` on.
+    fn leg(&self, first: usize, legs: u64, lower: &str) -> Option<u64> {
+        let at = |leg: u64| Some(first + 2 * usize::try_from(leg).ok()?);
+        (0..legs).find(|&leg| at(leg).is_some_and(|at| self.argument(at) == lower))
+    }
+
+    /// Returns the number of the leg that has `sector` of `lower`, and where it begins. A leg is two arguments, the device
+    /// and where it begins, and has `length` sectors. Several may be on one device.
+    fn leg_at(
         &self,
         first: usize,
-        step: usize,
         legs: u64,
         lower: &str,
-        of: impl Fn(usize) -> Option<u64>,
+        sector: u64,
+        length: u64,
     ) -> Option<(u64, u64)> {
-        let at = |leg: u64| Some(first + step * usize::try_from(leg).ok()?);
-        let leg = (0..legs).find(|&leg| at(leg).is_some_and(|at| self.argument(at) == lower))?;
-        Some((leg, of(at(leg)?)?))
+        (0..legs).find_map(|leg| {
+            let at = first + 2 * usize::try_from(leg).ok()?;
+            let start = self.number(at + 1)?;
+            let of = sector.checked_sub(start)?;
+            (self.argument(at) == lower && of < length).then_some((leg, start))
+        })
     }
 
     /// By the model of dm-integrity's format. `superblock` reads it, where the table does not have all.
@@ -640,7 +688,14 @@ mod tests {
         journal_sectors:352 internal_hash:crc32c\n\
         inline: 0 8192 integrity 253:9 0 32 I 3 block_size:4096 buffer_sectors:128 internal_hash:sha256\n\
         snap: 0 8192 snapshot 7:9 7:10 P 8\n\
-        pool: 0 8192 thin-pool 7:11 7:12 128 0\n";
+        pool: 0 8192 thin-pool 7:11 7:12 128 0\n\
+        both: 0 128 striped 2 8 7:13 0 7:13 1000\n\
+        wcache: 0 8192 writecache s 7:14 7:15 4096 0\n\
+        dedup: 0 8192 vdo V4 7:16 2048 4096 32768 16380\n\
+        fec: 0 800 verity 1 7:17 7:18 4096 4096 100 1 sha256 aa bb 8 use_fec_from_device 7:19 fec_start 0 \
+        fec_blocks 101 fec_roots 2\n\
+        shape: 0 8192 raid raid5_ls 5 128 data_offset 2048 region_size 1024 3 253:80 253:81 253:82 253:83 253:84 253:85\n\
+        merge: 0 8192 snapshot-merge 7:20 7:21 P 8\n";
 
     /// Returns a machine with these tables. The mappings have the numbers 253:0 and so on, in order.
     fn stack() -> (tempfile::TempDir, Stack) {
@@ -705,6 +760,31 @@ mod tests {
         assert_eq!(above("7:99", 4), [""; 0]);
     }
 
+    #[test]
+    fn two_legs_may_be_on_one_device() {
+        assert_eq!(above("7:13", 13), ["both 21 by striped, leg 0"]);
+        assert_eq!(above("7:13", 1005), ["both 13 by striped, leg 1"]);
+        assert_eq!(above("7:13", 64), ["not both"]);
+    }
+
+    /// What is not mapped is not free.
+    #[test]
+    fn a_target_that_is_not_mapped_has_the_sector() {
+        assert_eq!(above("7:14", 9), ["wcache 9 by writecache"]);
+        assert_eq!(
+            above("7:15", 9),
+            ["metadata or cache (writecache) of wcache"]
+        );
+        assert_eq!(
+            above("7:16", 9),
+            ["data or metadata (vdo, which this program does not map) of dedup"]
+        );
+        assert_eq!(above("7:19", 9), ["codes of error correction of fec"]);
+        assert!(above("253:81", 9)[0].contains("was reshaped"));
+        let (_root, stack) = stack();
+        assert!(stack.above("7:20", 9).up[0].remark.is_some());
+    }
+
     /// 8 + 264 + 2048 sectors precede the data.
     #[test]
     fn interleaved_data_of_integrity_is_found() {
@@ -719,6 +799,29 @@ mod tests {
         assert_eq!(above("7:6", 2319), ["tags of it"]);
         assert_eq!(above("7:6", 100), ["journal of it"]);
         assert_eq!(above("7:6", 7), ["superblock of it"]);
+    }
+
+    /// After a boot, `sda` may be another disk of the same size.
+    #[test]
+    fn a_disk_is_not_its_name() {
+        let root = tempfile::tempdir().expect("a folder");
+        let put = |file: &str, text: &str| {
+            let path = root.path().join(file);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            fs::write(path, text).expect("written");
+        };
+        put("sys/dev/block/8:0/uevent", "DEVNAME=sda\n");
+        put("sys/dev/block/8:0/diskseq", "9\n");
+        put("proc/sys/kernel/random/boot_id", "b-1\n");
+        let stack = Stack::new(root.path(), "");
+        assert_eq!(stack.identity("8:0"), "sda 9 b-1");
+        put("sys/dev/block/8:0/device/wwid", "naa.5000\n");
+        assert_eq!(stack.identity("8:0"), "naa.5000");
+        put("sys/dev/block/8:0/sda1/partition", "1\n");
+        let link = root.path().join("sys/dev/block/8:1");
+        std::os::unix::fs::symlink(root.path().join("sys/dev/block/8:0/sda1"), link)
+            .expect("linked");
+        assert_eq!(stack.identity("8:1"), "naa.5000 part 1");
     }
 
     /// Three legs, left symmetric: the parity is on the last leg, then on the one before.
