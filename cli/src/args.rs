@@ -222,7 +222,7 @@ pub struct Scrub {
     #[arg(long, value_name = "RATE", value_parser = pace::parse)]
     pub rate: Option<u64>,
 
-    /// End each device after so many seconds; the next scrub continues there. Example: --time-limit 3600
+    /// End each device after so many seconds; the next scrub continues there; 0 is never. Example: --time-limit 3600
     #[arg(long, value_name = "SECONDS")]
     pub time_limit: Option<u64>,
 

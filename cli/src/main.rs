@@ -557,6 +557,9 @@ fn run_locate(args: &Locate, terminal: &Terminal, out: &mut dyn Write) -> io::Re
             text => sectors.extend(locate::sectors(text).map_err(wrong)?),
         }
     }
+    if sectors.is_empty() {
+        return Err(wrong("standard input has no sector".to_owned()));
+    }
     let questions = match &args.target {
         Some(target) => {
             let of = |&sector: &u64| stack.of_record(target, &args.device, sector);
@@ -595,7 +598,7 @@ fn run_locate(args: &Locate, terminal: &Terminal, out: &mut dyn Write) -> io::Re
 fn run_scrub(args: &Scrub, terminal: &Terminal, out: &mut dyn Write) -> io::Result<ExitCode> {
     let options = scrub::ScrubOptions {
         rate: args.rate,
-        limit: args.time_limit.map(Duration::from_secs),
+        limit: (args.time_limit.filter(|seconds| *seconds > 0)).map(Duration::from_secs),
         restart: args.restart,
         state: args.state.clone(),
         json: args.format == ReportFormat::Json,
