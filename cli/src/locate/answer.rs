@@ -116,6 +116,13 @@ pub enum What {
 }
 
 impl What {
+    /// The device is larger than its filesystem.
+    pub fn behind() -> Self {
+        Self::Other {
+            kind: "behind the end of the filesystem".to_owned(),
+        }
+    }
+
     /// Returns its name, as JSON has it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -146,6 +153,9 @@ pub struct Data {
     pub size: Option<u64>,
     /// When it was last written, in seconds.
     pub modified: Option<i64>,
+    /// When its inode was last changed, in seconds. A file that is restored with its old times has been changed.
+    #[serde(skip)]
+    pub changed: Option<i64>,
     /// Tasks that have it open.
     pub open: Vec<Holder>,
 }

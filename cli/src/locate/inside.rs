@@ -6,7 +6,7 @@
 use super::answer::{Answer, Layer, Place, What};
 use super::effort::Effort;
 use super::stack::Stack;
-use super::{SECTOR, locate, tool};
+use super::{SECTOR, is_here, locate, tool};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -72,8 +72,10 @@ pub fn add(stack: &Stack, answers: &mut [Answer], effort: &Effort) {
 fn image(stack: &Stack, answer: &Answer, place: &Place) -> Option<(PathBuf, u64)> {
     match &place.what {
         What::File(data) => {
-            let path = PathBuf::from(data.paths.first()?);
-            Some((path, data.offset? / SECTOR))
+            let path = data.paths.first()?;
+            let device = place.layers.last().map_or(&answer.device, |l| &l.device);
+            is_here(device, place, path).then_some(())?;
+            Some((PathBuf::from(path), data.offset? / SECTOR))
         }
         // A volume with a table of partitions.
         What::Unknown { .. } if place.filesystem.is_none() => {

@@ -215,9 +215,28 @@ const FS_IOC_GETFSMAP: u64 = nix::request_code_readwrite!(b'X', 59, 192);
 ///
 /// Fails if the filesystem does not know.
 pub fn owners(root: &File, device: u64, at: u64) -> io::Result<Vec<Owned>> {
-    const COUNT: usize = 32;
-    let mut words = Words::new(192 + 64 * COUNT);
-    words.set_u32(8, COUNT as u32);
+    // They come in the order of their places. Thousands of files may share one.
+    let mut count = 32;
+    loop {
+        let found = some_owners(root, device, at, count)?;
+        let are_all = found.len() < count || found.last().is_some_and(|o| o.physical > at);
+        if are_all {
+            let is_at = |o: &Owned| o.physical <= at && at - o.physical < o.length;
+            return Ok(found.into_iter().filter(is_at).collect());
+        }
+        if count >= MOST_OWNERS {
+            return Err(io::Error::other("too many files share a block"));
+        }
+        count *= 8;
+    }
+}
+
+const MOST_OWNERS: usize = 32 << 15;
+
+/// Returns the first `count` owners from the byte `at` on.
+fn some_owners(root: &File, device: u64, at: u64, count: usize) -> io::Result<Vec<Owned>> {
+    let mut words = Words::new(192 + 64 * count);
+    words.set_u32(8, count as u32);
     let (major, minor) = (
         nix::sys::stat::major(device) as u32,
         nix::sys::stat::minor(device) as u32,
@@ -232,7 +251,7 @@ pub fn owners(root: &File, device: u64, at: u64) -> io::Result<Vec<Owned>> {
         words.set_u64(key + 24, all);
     }
     ask(root, FS_IOC_GETFSMAP, &mut words)?;
-    let entries = (words.u32(12) as usize).min(COUNT);
+    let entries = (words.u32(12) as usize).min(count);
     let found = (0..entries).map(|i| 192 + 64 * i).map(|entry| {
         let flags = words.u32(entry + 4);
         Owned {
@@ -247,9 +266,17 @@ pub fn owners(root: &File, device: u64, at: u64) -> io::Result<Vec<Owned>> {
             special: flags & 0x10 != 0,
         }
     });
-    Ok(found
-        .filter(|owned| owned.physical <= at && at - owned.physical < owned.length)
-        .collect())
+    Ok(found.collect())
+}
+
+const FS_IOC_FSGETXATTR: u64 = nix::request_code_read!(b'X', 31, 28);
+
+/// Returns whether the data of a file of XFS is on the device for real time.
+pub fn is_on_another_device(file: &File) -> bool {
+    // C: FS_XFLAG_REALTIME.
+    const REALTIME: u32 = 1;
+    let mut words = Words::new(32);
+    ask(file, FS_IOC_FSGETXATTR, &mut words).is_ok() && words.u32(0) & REALTIME != 0
 }
 
 /// An item of one of btrfs's trees.
@@ -374,13 +401,23 @@ const BTRFS_IOC_LOGICAL_INO_V2: u64 = nix::request_code_readwrite!(0x94, 59, 56)
 ///
 /// ENOENT if nothing is there, or metadata (EINVAL in other kernels).
 pub fn btrfs_references(root: &File, logical: u64) -> io::Result<Vec<Reference>> {
-    const ROOM: usize = 1 << 16;
-    let mut words = Words::new(56);
-    let mut inner = Words::new(ROOM);
-    words.set_u64(0, logical);
-    words.set_u64(8, ROOM as u64);
-    ask_inner(root, BTRFS_IOC_LOGICAL_INO_V2, &mut words, 48, &mut inner)?;
-    let count = (inner.u32(8) as usize / 3).min((ROOM - 16) / 24);
+    // The second is the kernel's maximum.
+    let mut rooms = [1_usize << 16, 1 << 24].into_iter();
+    let (inner, room) = loop {
+        let Some(room) = rooms.next() else {
+            return Err(io::Error::other("too many files share a block"));
+        };
+        let mut words = Words::new(56);
+        let mut inner = Words::new(room);
+        words.set_u64(0, logical);
+        words.set_u64(8, room as u64);
+        ask_inner(root, BTRFS_IOC_LOGICAL_INO_V2, &mut words, 48, &mut inner)?;
+        // C: `struct btrfs_data_container`, elem_missed.
+        if inner.u32(12) == 0 {
+            break (inner, room);
+        }
+    };
+    let count = (inner.u32(8) as usize / 3).min((room - 16) / 24);
     let references = (0..count).map(|i| 16 + 24 * i).map(|at| Reference {
         inode: inner.u64(at),
         offset: inner.u64(at + 8),

@@ -35,6 +35,7 @@ use files::{btrfs, ext, mounted, xfs};
 use stack::Stack;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Maximum number of filesystems in files of other filesystems.
@@ -255,9 +256,11 @@ fn on(
     };
     let one = |found: Vec<Finding>| found.into_iter().map(|finding| vec![finding]).collect();
     let found = match kind.as_str() {
-        "ext2" | "ext3" | "ext4" => one(ext::find(&path, positions, effort)),
+        "ext2" | "ext3" | "ext4" => one(ext::find(&path, false, positions, effort)),
         "xfs" => one(xfs::find(&path, positions, effort)),
         "swap" => all(Finding::certain(What::Swap)),
+        // Of an ext4 on another device.
+        "jbd" => all(Finding::certain(What::Journal)),
         kind => all(Finding::unknown(format!(
             "{kind} that is not mounted or open, which this program does not read; mount it read-only"
         ))),
@@ -299,8 +302,25 @@ impl Loop {
             by: "loop".to_owned(),
             sector: of / SECTOR,
         };
-        (is_in && data.paths.contains(&self.file)).then(|| way.up(layer, None))
+        let is_of = || data.paths.contains(&self.file) && is_here(&way.device, place, &self.file);
+        (is_in && is_of()).then(|| way.up(layer, None))
     }
+}
+
+/// Returns whether `path`, as this program sees it, is the file at `place`, on the filesystem of `device`. The paths of a
+/// filesystem that is not mounted, or is mounted in another mount namespace, may be those of other files here.
+fn is_here(device: &str, place: &Place, path: &str) -> bool {
+    let (Some(filesystem), Some(data)) = (&place.filesystem, place.what.data()) else {
+        return false;
+    };
+    let Ok(about) = fs::metadata(path) else {
+        return false;
+    };
+    let kind = filesystem.kind.as_str();
+    // A subvolume has a number of its own. FAT numbers its inodes anew.
+    let is_device = kind == "btrfs" || stack::show_number(about.dev()) == device;
+    let is_inode = matches!(kind, "vfat" | "msdos" | "exfat") || about.ino() == data.inode;
+    filesystem.point.is_some() && is_device && is_inode
 }
 
 /// Returns the loop devices of this machine.
@@ -326,6 +346,35 @@ fn loops() -> Vec<Loop> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The path of a file in an image may be that of another file here.
+    #[test]
+    fn a_file_is_here_only_if_its_filesystem_is() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let about = file.as_file().metadata().expect("known");
+        let path = file.path().to_string_lossy().into_owned();
+        let device = stack::show_number(about.dev());
+        let place = |point: Option<&str>, inode| Place {
+            layers: Vec::new(),
+            filesystem: Some(Filesystem {
+                kind: "ext4".to_owned(),
+                point: point.map(str::to_owned),
+            }),
+            what: What::File(answer::Data {
+                paths: vec![path.clone()],
+                inode,
+                ..answer::Data::default()
+            }),
+            certain: true,
+            remarks: Vec::new(),
+        };
+        let inode = about.ino();
+        assert!(is_here(&device, &place(Some("/"), inode), &path));
+        assert!(!is_here(&device, &place(None, inode), &path));
+        assert!(!is_here("4095:1", &place(Some("/"), inode), &path));
+        assert!(!is_here(&device, &place(Some("/"), inode + 1), &path));
+        assert!(!is_here(&device, &place(Some("/"), inode), "/nonexistent"));
+    }
 
     #[test]
     fn sectors_are_read_as_reports_write_them() {

@@ -310,6 +310,7 @@ mod tests {
             offset: Some(offset),
             size: Some(9000),
             modified: None,
+            changed: None,
             open: vec![Holder {
                 pid: 7,
                 comm: "qemu-system-x86".to_owned(),

@@ -5,6 +5,7 @@
 //!
 //! C: `include/uapi/linux/btrfs_tree.h`, `btrfs_map_block()` in `fs/btrfs/volumes.c`.
 
+use super::mounted::ENCODED;
 use super::mounts::Mount;
 use super::open::OpenFiles;
 use super::shown;
@@ -31,6 +32,7 @@ const CHUNK_ITEM: u32 = 228;
 const FIRST_CHUNK: u64 = 256;
 const EXTENT_TREE: u64 = 2;
 const EXTENT_ITEM: u32 = 168;
+const EXTENT_DATA: u32 = 108;
 /// In the flags of an extent.
 const TREE_BLOCK: u64 = 2;
 const TREE_BLOCK_REF: u8 = 176;
@@ -304,6 +306,7 @@ impl<'a> Volume<'a> {
                 {
                     data.size = Some(about.len());
                     data.modified = Some(about.mtime());
+                    data.changed = Some(about.ctime());
                     is_known = paths.len() as u64 >= about.nlink();
                 }
                 data.paths = paths.iter().map(|p| self.visible(&point.join(p))).collect();
@@ -335,7 +338,17 @@ impl<'a> Volume<'a> {
         if !is_known {
             finding = finding.but("it may have more names");
         }
+        if self.is_encoded(reference) {
+            finding = finding.but(ENCODED);
+        }
         finding
+    }
+
+    /// Returns whether the extent is compressed or encrypted. The kernel then has the begin of the extent as the offset.
+    fn is_encoded(&self, reference: Reference) -> bool {
+        let key = (reference.inode, reference.offset);
+        let items = kernel::btrfs_items(&self.root, reference.root, EXTENT_DATA, key, key, 1);
+        items.is_ok_and(|items| items.first().is_some_and(|item| is_encoded(&item.data)))
     }
 
     /// Returns `path` as those see it who have the mount.
@@ -404,6 +417,13 @@ impl<'a> Volume<'a> {
     }
 }
 
+/// C: `struct btrfs_file_extent_item`: compression, encryption, other_encoding (16 bits).
+fn is_encoded(extent: &[u8]) -> bool {
+    extent
+        .get(16..20)
+        .is_some_and(|kinds| kinds.iter().any(|kind| *kind != 0))
+}
+
 /// Returns the name of a tree.
 fn named(owner: Option<u64>) -> String {
     match owner {
@@ -414,6 +434,7 @@ fn named(owner: Option<u64>) -> String {
         Some(7) => "tree of checksums".to_owned(),
         Some(9) => "tree of UUIDs".to_owned(),
         Some(10) => "tree of free space".to_owned(),
+        Some(11) => "tree of block groups".to_owned(),
         Some(tree @ (5 | 256..=u64::MAX)) => format!("tree of files of subvolume {tree}"),
         Some(tree) => format!("tree {tree}"),
         None => "a tree".to_owned(),
@@ -427,6 +448,16 @@ fn metadata(kind: String) -> What {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_compressed_extent_is_seen() {
+        let mut extent = vec![0; 53];
+        assert!(!is_encoded(&extent));
+        // zstd
+        extent[16] = 3;
+        assert!(is_encoded(&extent));
+        assert!(!is_encoded(&[3; 12]));
+    }
 
     #[test]
     fn a_stripe_is_placed_in_its_chunk() {

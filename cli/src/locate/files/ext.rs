@@ -15,15 +15,20 @@ use std::path::Path;
 /// Number of blocks or inodes in one command.
 const AT_A_TIME: usize = 4000;
 
-/// Returns what is at the bytes `positions` of the filesystem on `device`.
-pub fn find(device: &Path, positions: &[u64], effort: &Effort) -> Vec<Finding> {
-    match ask(device, positions, effort) {
+/// Returns what is at the bytes `positions` of the filesystem on `device`, which is mounted or not.
+pub fn find(device: &Path, is_mounted: bool, positions: &[u64], effort: &Effort) -> Vec<Finding> {
+    match ask(device, is_mounted, positions, effort) {
         Ok(found) => found,
         Err(error) => vec![Finding::unknown(error.to_string()); positions.len()],
     }
 }
 
-fn ask(device: &Path, positions: &[u64], effort: &Effort) -> io::Result<Vec<Finding>> {
+fn ask(
+    device: &Path,
+    is_mounted: bool,
+    positions: &[u64],
+    effort: &Effort,
+) -> io::Result<Vec<Finding>> {
     let path = device.to_string_lossy().into_owned();
     effort.show(|| format!("dumpe2fs {path}"));
     let map = Map::read(&tool::output("dumpe2fs", &[&path])?)?;
@@ -53,16 +58,18 @@ fn ask(device: &Path, positions: &[u64], effort: &Effort) -> io::Result<Vec<Find
     let mut names: HashMap<u64, Vec<String>> = HashMap::new();
     for some in files.chunks(AT_A_TIME) {
         effort.show(|| format!("debugfs ncheck {path}"));
-        let said = debugfs(&path, "ncheck", some)?;
-        for line in said.lines() {
-            if let Some((Ok(inode), name)) = line.split_once('\t').map(|(i, n)| (i.parse(), n)) {
-                // A name in the root has two.
-                let name = format!("/{}", name.trim_start_matches('/'));
-                let paths: &mut Vec<String> = names.entry(inode).or_default();
-                paths.push(shown(Path::new(&name)));
-            }
-        }
+        names.extend(names_of(&debugfs(&path, "ncheck", some)?));
     }
+    // A part of a name after a line break may look like the name of another inode.
+    let is_forged = names.iter().any(|(inode, paths)| {
+        let stat = stats.get(inode).cloned().unwrap_or_default();
+        let most = if stat.kind == "directory" {
+            1
+        } else {
+            stat.links
+        };
+        paths.len() as u64 > most
+    });
     let finding = |&position: &u64| {
         let block = block_of(position);
         if let Some(what) = map.kind(block) {
@@ -70,7 +77,8 @@ fn ask(device: &Path, positions: &[u64], effort: &Effort) -> io::Result<Vec<Find
         }
         let Some(&inode) = inode_of.get(&block) else {
             return Finding::unknown(
-                "in use by the bitmap, but no inode has it: of a file that is deleted and open, or damaged",
+                "in use by the bitmap, but no inode has it: of a file that is deleted and open, the rest of a cluster, a defective \
+                 block, or damaged",
             );
         };
         match inode {
@@ -99,6 +107,7 @@ fn ask(device: &Path, positions: &[u64], effort: &Effort) -> io::Result<Vec<Find
             offset: logical.map(|logical| logical * map.block + position % map.block),
             size: stat.size,
             modified: stat.modified,
+            changed: stat.changed,
             open: Vec::new(),
         };
         let is_directory = stat.kind == "directory";
@@ -112,10 +121,52 @@ fn ask(device: &Path, positions: &[u64], effort: &Effort) -> io::Result<Vec<Find
         });
         match !is_directory && known < links {
             true => finding.but(format!("{known} of its {links} names were found")),
+            false if is_forged => finding.but("debugfs lists more names than there are links"),
             false => finding,
         }
     };
-    Ok(positions.iter().map(finding).collect())
+    let replayed = |finding: Finding| {
+        match map.needs_recovery && !is_mounted {
+        true => finding.but(
+            "its journal was not replayed, so that the device may have older data; mount it read-only to be sure",
+        ),
+        false => finding,
+    }
+    };
+    Ok(positions.iter().map(finding).map(replayed).collect())
+}
+
+/// Reads what `ncheck` prints: `12	/folder/name`. A name may have line breaks; a path begins with a slash.
+fn names_of(text: &str) -> HashMap<u64, Vec<String>> {
+    let mut found: Vec<(u64, String)> = Vec::new();
+    for line in text.split_terminator('\n') {
+        let named = line
+            .split_once('\t')
+            .filter(|(_, name)| name.starts_with('/'));
+        match (
+            named.and_then(|(inode, name)| Some((inode.parse().ok()?, name))),
+            found.last_mut(),
+        ) {
+            // A name in the root has two.
+            (Some((inode, name)), _) => {
+                found.push((inode, format!("/{}", name.trim_start_matches('/'))));
+            }
+            (None, Some((_, name))) => {
+                name.push('\n');
+                name.push_str(line);
+            }
+            // The head of the table.
+            (None, None) => {}
+        }
+    }
+    let mut names: HashMap<u64, Vec<String>> = HashMap::new();
+    for (inode, name) in found {
+        names
+            .entry(inode)
+            .or_default()
+            .push(shown(Path::new(&name)));
+    }
+    names
 }
 
 fn metadata(kind: &str) -> What {
@@ -140,6 +191,7 @@ struct Stat {
     links: u64,
     size: Option<u64>,
     modified: Option<i64>,
+    changed: Option<i64>,
     /// First block of the file, first and last block of the device.
     runs: Vec<(u64, RangeInclusive<u64>)>,
 }
@@ -197,16 +249,21 @@ fn stats(text: &str) -> HashMap<u64, Stat> {
             stat.links = links.parse().unwrap_or(0);
         } else if let Some(size) = after("Size:").filter(|_| line.starts_with("User:")) {
             stat.size = size.parse().ok();
-        } else if let (true, Some(time)) =
-            (line.trim_start().starts_with("mtime:"), after("mtime:"))
-        {
-            let seconds = time.strip_prefix("0x").and_then(|t| t.split(':').next());
-            stat.modified = seconds.and_then(|s| i64::from_str_radix(s, 16).ok());
+        } else if line.trim_start().starts_with("mtime:") {
+            stat.modified = after("mtime:").and_then(seconds);
+        } else if line.trim_start().starts_with("ctime:") {
+            stat.changed = after("ctime:").and_then(seconds);
         } else if line.starts_with('(') {
             stat.runs.extend(line.split(", ").filter_map(run));
         }
     }
     all
+}
+
+/// Reads `0x6b0ba843:5fdef9cc`, or without the part of a second.
+fn seconds(time: &str) -> Option<i64> {
+    let seconds = time.strip_prefix("0x")?.split(':').next()?;
+    i64::from_str_radix(seconds, 16).ok()
 }
 
 /// Reads `(12-15):26637-26640`; `None` for blocks that hold the map.
@@ -229,9 +286,27 @@ struct Map {
     block: u64,
     /// Runs, by their first block: the last block, and what they are; `None` is free.
     runs: BTreeMap<u64, (u64, Option<&'static str>)>,
-    /// Inodes that are not files: `Orphan file`, `Journal`.
+    /// Inodes that are not files: `orphan file`, `journal`.
     own: HashMap<u64, String>,
+    /// Number of blocks, if it is known.
+    blocks: Option<u64>,
+    /// The first of them. A smaller one has what boots.
+    first: u64,
+    /// Number of blocks that are allocated at once. What is free is printed by the first block of each.
+    cluster: u64,
+    /// The journal has more than the device.
+    needs_recovery: bool,
 }
+
+/// Lines of `dumpe2fs` that name an inode of the filesystem. A label is free text, and is none of them.
+const OWN: [&str; 6] = [
+    "Journal",
+    "Orphan file",
+    "User quota",
+    "Group quota",
+    "Project quota",
+    "Snapshot",
+];
 
 impl Map {
     fn read(text: &str) -> io::Result<Self> {
@@ -239,13 +314,41 @@ impl Map {
             block: 0,
             runs: BTreeMap::new(),
             own: HashMap::new(),
+            blocks: None,
+            first: 0,
+            cluster: 1,
+            needs_recovery: false,
         };
         for line in text.lines() {
             if let Some((what, number)) = line.split_once(" inode:") {
-                let number = number.trim().parse().ok();
-                if let Some(number) = number.filter(|_| what != "First") {
+                if let (true, Ok(number)) = (OWN.contains(&what), number.trim().parse()) {
                     map.own.insert(number, what.to_lowercase());
                 }
+                continue;
+            }
+            if let Some(features) = line.strip_prefix("Filesystem features:") {
+                map.needs_recovery = features.split_whitespace().any(|f| f == "needs_recovery");
+                continue;
+            }
+            if let Some(count) = line.strip_prefix("Block count:") {
+                map.blocks = count.trim().parse().ok();
+                continue;
+            }
+            if let Some(first) = line.strip_prefix("First block:") {
+                map.first = first.trim().parse().unwrap_or(0);
+                continue;
+            }
+            if let Some(Ok(size)) =
+                (line.strip_prefix("Cluster size:")).map(|size| size.trim().parse::<u64>())
+            {
+                map.cluster = size.checked_div(map.block).unwrap_or(1).max(1);
+                continue;
+            }
+            if let Some(Ok(block)) =
+                (line.strip_prefix("MMP block number:")).map(|number| number.trim().parse::<u64>())
+            {
+                map.runs
+                    .insert(block, (block, Some("protection against two mounts")));
                 continue;
             }
             if let Some(size) = line.strip_prefix("Block size:") {
@@ -254,7 +357,8 @@ impl Map {
             }
             if let Some(free) = line.trim_start().strip_prefix("Free blocks: ") {
                 for range in free.split(", ").filter_map(range) {
-                    map.runs.insert(*range.start(), (*range.end(), None));
+                    let last = range.end() + (map.cluster - 1);
+                    map.runs.insert(*range.start(), (last, None));
                 }
                 continue;
             }
@@ -290,6 +394,12 @@ impl Map {
 
     /// Returns what `block` is, if no inode has it.
     fn kind(&self, block: u64) -> Option<What> {
+        if self.blocks.is_some_and(|blocks| block >= blocks) {
+            return Some(What::behind());
+        }
+        if block < self.first {
+            return Some(metadata("boot sector"));
+        }
         let (_, (last, kind)) = self.runs.range(..=block).next_back()?;
         if block > *last {
             return None;
@@ -330,6 +440,7 @@ mod tests {
         };
         assert_eq!(map.block, 1024);
         assert_eq!(map.own, HashMap::from([(12, "orphan file".to_owned())]));
+        assert!(!map.needs_recovery);
         for (block, expected) in [
             (0, "?"),
             (1, "superblock"),
@@ -349,11 +460,59 @@ mod tests {
     }
 
     #[test]
+    fn what_is_behind_the_filesystem_is_not_in_use() {
+        let said = format!("{DUMP}Block count:              8200\nMMP block number:         900\n");
+        let map =
+            Map::read(&said.replace("has_journal", "has_journal needs_recovery")).expect("a map");
+        assert!(map.needs_recovery);
+        assert_eq!(map.kind(8199), None);
+        assert_eq!(map.kind(8200), Some(What::behind()));
+        assert_eq!(
+            map.kind(900),
+            Some(metadata("protection against two mounts"))
+        );
+    }
+
+    #[test]
+    fn what_is_free_is_printed_in_clusters() {
+        let said = "First block:              1\nBlock size:               1024\nCluster size:             4096\n\
+            \n  Free blocks: 4608-4620, 5000\n";
+        let map = Map::read(said).expect("a map");
+        assert_eq!(map.kind(0), Some(metadata("boot sector")));
+        for (block, is_free) in [
+            (4607, false),
+            (4620, true),
+            (4623, true),
+            (4624, false),
+            (5003, true),
+            (5004, false),
+        ] {
+            assert_eq!(map.kind(block) == Some(What::Free), is_free, "{block}");
+        }
+    }
+
+    #[test]
+    fn a_label_is_no_inode() {
+        let map =
+            Map::read(&format!("Filesystem volume name:   x inode:13\n{DUMP}")).expect("a map");
+        assert_eq!(map.own.get(&13), None);
+    }
+
+    #[test]
+    fn a_name_may_have_line_breaks() {
+        let names = names_of("Inode\tPathname\n13\t//a\nb\n14\t/d/plain\n15\t//evil\n14\tshadow\n");
+        assert_eq!(names[&13], ["/a\u{fffd}b"]);
+        assert_eq!(names[&14], ["/d/plain"]);
+        assert_eq!(names[&15], ["/evil\u{fffd}14\u{fffd}shadow"]);
+    }
+
+    #[test]
     fn an_inode_has_its_blocks() {
         let text = "debugfs: stat <12>\n\
             Inode: 12   Type: regular    Mode:  0644   Flags: 0x80000\n\
             User:     0   Group:     0   Project:     0   Size: 8388608\n\
             Links: 2   Blockcount: 16384\n \
+             ctime: 0x6b0ba844:00000000 -- Sun Nov 29 04:21:24 2026\n \
              mtime: 0x6b0ba843:5fdef9cc -- Sun Nov 29 04:21:23 2026\n\
             EXTENTS:\n\
             (ETB0):8967, (12-15):26637-26640, (16-17[u]):9-10\n\
@@ -370,6 +529,7 @@ mod tests {
             (file.size, file.modified),
             (Some(8_388_608), Some(0x6b0b_a843))
         );
+        assert_eq!(file.changed, Some(0x6b0b_a844));
         assert_eq!(file.logical(26638), Some(13));
         assert_eq!(file.logical(10), Some(17));
         assert_eq!(file.logical(8967), None);

@@ -82,6 +82,7 @@ struct Names {
     is_deleted: bool,
     size: Option<u64>,
     modified: Option<i64>,
+    changed: Option<i64>,
 }
 
 impl Names {
@@ -91,6 +92,7 @@ impl Names {
         self.is_deleted = about.nlink() == 0;
         self.size = Some(about.len());
         self.modified = Some(about.mtime());
+        self.changed = Some(about.ctime());
     }
 
     /// Returns whether there are no more of them. A directory has one, whatever its count of links.
@@ -193,6 +195,9 @@ impl<'a> Search<'a> {
 
     /// Claims the positions that `file` has. Returns whether there are any.
     fn extents(&mut self, file: &File, inode: u64) -> bool {
+        if self.mount.kind == "xfs" && kernel::is_on_another_device(file) {
+            return false;
+        }
         let mut found: Vec<(usize, Claim)> = Vec::new();
         let sorted = &self.sorted;
         let claims = &self.claims;
@@ -322,7 +327,7 @@ impl<'a> Search<'a> {
         let positions: Vec<u64> = left.iter().map(|(position, _)| *position).collect();
         let mut asked: Vec<Finding> = match (device, self.mount.kind.as_str()) {
             (Some(device), _) if self.is_ext() => {
-                let found = ext::find(device, &positions, effort);
+                let found = ext::find(device, true, &positions, effort);
                 found
                     .into_iter()
                     .map(|finding| match finding.what {
@@ -409,7 +414,8 @@ impl<'a> Search<'a> {
     }
 }
 
-const ENCODED: &str = "compressed or encrypted: the offset is where the run of blocks begins";
+/// What limits the offset in a compressed file.
+pub const ENCODED: &str = "compressed or encrypted: the offset is where the run of blocks begins";
 const UNWRITTEN: &str = "allocated, but not written: reads of the file return zeros";
 
 fn of_inode(
@@ -433,6 +439,7 @@ fn of_inode(
         offset,
         size: names.size,
         modified: names.modified,
+        changed: names.changed,
         open: open.holders(inode),
     };
     let what = match (belonging, names.is_deleted, names.is_directory) {
@@ -497,7 +504,7 @@ fn special(filesystem: &str, owner: u64) -> Option<Finding> {
         (0x58, 2) => What::Journal,
         (0x58, 3) => metadata("trees of free space"),
         (0x58, 4) => metadata("tree of inodes"),
-        (0x58, 5) if filesystem == "ext4" => metadata("table of inodes"),
+        (0x58, 5) if filesystem.starts_with("ext") => metadata("table of inodes"),
         (0x58, 5) => metadata("inodes"),
         (0x58, 6) => metadata("tree of reference counts"),
         (0x58, 7) => metadata("staging of a copy on write"),

@@ -27,23 +27,65 @@ struct Use {
     inode: Option<u64>,
 }
 
-fn ask(device: &Path, positions: &[u64], effort: &Effort) -> io::Result<Vec<Finding>> {
-    effort.show(|| format!("xfs_db blockget {}", device.display()));
-    let mut commands = "blockget -n\nsb 0\np blocksize\np agblocks\np agblklog\n".to_owned();
-    for position in positions {
-        commands.push_str(&format!("daddr {}\ndaddr\nblockuse\n", position / 512));
+impl Use {
+    /// Returns whether the inode is that of a file or directory. The others are XFS's own.
+    fn is_of_file(&self) -> bool {
+        matches!(
+            self.kind.as_str(),
+            "data" | "rldata" | "symlink" | "dir" | "attr" | "btbmapa" | "btbmapd"
+        )
     }
-    let said = xfs_db(device, commands)?;
+}
+
+fn ask(device: &Path, positions: &[u64], effort: &Effort) -> io::Result<Vec<Finding>> {
+    let fields = "sb 0\np blocksize\np agblocks\np agblklog\np dblocks\n";
+    let said = xfs_db(device, fields.to_owned())?;
     let field = |name: &str| {
         let mut values = said.lines().filter_map(|line| line.strip_prefix(name));
         values.next()?.strip_prefix(" = ")?.parse::<u64>().ok()
     };
-    let mut uses = uses(&said, positions);
-    let (Some(block_size), Some(group_blocks), Some(group_bits)) =
-        (field("blocksize"), field("agblocks"), field("agblklog"))
-    else {
+    let (Some(block_size @ 1..), Some(group_blocks @ 1..), Some(group_bits), Some(blocks)) = (
+        field("blocksize"),
+        field("agblocks"),
+        field("agblklog"),
+        field("dblocks"),
+    ) else {
         return Err(unreadable());
     };
+    let is_in = |position: &u64| position / block_size < blocks;
+    let inner: Vec<u64> = positions.iter().copied().filter(is_in).collect();
+    let found = match inner.is_empty() {
+        true => Vec::new(),
+        false => ask_inner(
+            device,
+            &inner,
+            (block_size, group_blocks, group_bits),
+            effort,
+        )?,
+    };
+    let mut found = found.into_iter();
+    let each = positions.iter().map(|position| match is_in(position) {
+        true => found
+            .next()
+            .unwrap_or_else(|| Finding::unknown(unreadable().to_string())),
+        false => Finding::certain(What::behind()),
+    });
+    Ok(each.collect())
+}
+
+/// The same for positions in the filesystem, with the size of a block, the blocks of a group, and the bits of their number.
+fn ask_inner(
+    device: &Path,
+    positions: &[u64],
+    (block_size, group_blocks, group_bits): (u64, u64, u64),
+    effort: &Effort,
+) -> io::Result<Vec<Finding>> {
+    effort.show(|| format!("xfs_db blockget {}", device.display()));
+    let mut commands = "blockget -n\n".to_owned();
+    for position in positions {
+        commands.push_str(&format!("daddr {}\ndaddr\nblockuse\n", position / 512));
+    }
+    let mut uses = uses(&xfs_db(device, commands)?, positions);
     // xfs_db stays where it was if it cannot read a block, such as the corrupt one. What it says of a block whose number it
     // gets, it says without reading it.
     let place = |position: u64| {
@@ -69,17 +111,34 @@ fn ask(device: &Path, positions: &[u64], effort: &Effort) -> io::Result<Vec<Find
                 .or_else(|| unread.get(&place(position)).cloned());
         }
     }
-    let uses: Vec<Use> = uses
-        .into_iter()
-        .collect::<Option<_>>()
-        .ok_or_else(unreadable)?;
-    let inodes: BTreeSet<u64> = uses.iter().filter_map(|used| used.inode).collect();
+    let inodes: BTreeSet<u64> = (uses.iter().flatten())
+        .filter(|used| used.is_of_file())
+        .filter_map(|used| used.inode)
+        .collect();
     effort.show(|| format!("xfs_db ncheck {}", device.display()));
     let files = files(device, &inodes, effort)?;
+    let is_replayed = is_replayed(device);
     let pairs = positions.iter().zip(uses);
-    Ok(pairs
-        .map(|(&position, used)| finding(position, &used, block_size, &files))
-        .collect())
+    let each = pairs.map(|(&position, used)| {
+        let found = match used {
+            Some(used) => finding(position, &used, block_size, &files),
+            None => return Finding::unknown(unreadable().to_string()),
+        };
+        match is_replayed {
+            true => found,
+            false => found.but(
+                "its journal was not replayed, so that the device may have older data; mount it read-only to be sure",
+            ),
+        }
+    });
+    Ok(each.collect())
+}
+
+/// Returns whether the journal has nothing that the device has not.
+fn is_replayed(device: &Path) -> bool {
+    let path = device.to_string_lossy().into_owned();
+    tool::dialogue("xfs_logprint", &["-t", &path], String::new())
+        .is_ok_and(|said| said.contains("state: <CLEAN>"))
 }
 
 fn unreadable() -> io::Error {
@@ -179,13 +238,15 @@ fn files(device: &Path, inodes: &BTreeSet<u64>, effort: &Effort) -> io::Result<H
     if inodes.is_empty() {
         return Ok(HashMap::new());
     }
+    let mark = mark();
     let mut commands = "blockget -n\n".to_owned();
     for inode in inodes {
         commands.push_str(&format!(
-            "ncheck -i {inode}\ninode {inode}\np core.size\np core.nlinkv2\nbmap\n"
+            "echo {mark} {inode} names\nncheck -i {inode}\necho {mark} {inode} fields\ninode {inode}\n\
+             p core.size\np core.nlinkv2\nbmap\n"
         ));
     }
-    let mut files = parse(&xfs_db(device, commands)?, inodes);
+    let mut files = parse(&xfs_db(device, commands)?, &mark);
     let missing: BTreeSet<u64> = (files.iter())
         .filter(|(_, file)| !file.is_directory && (file.paths.len() as u64) < file.links)
         .map(|(&inode, _)| inode)
@@ -249,31 +310,56 @@ fn entry(line: &str) -> Option<(u64, &str)> {
     (hash.starts_with("0x") && state.starts_with(" (")).then_some((inode.parse().ok()?, name))
 }
 
-/// Reads the names (`        131 d/file`) and what is printed of each inode, in the order of `inodes`.
-fn parse(text: &str, inodes: &BTreeSet<u64>) -> HashMap<u64, File> {
+/// Returns a word that no name has: names may have line breaks, and look like another answer.
+fn mark() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    format!("mark-{:016x}", RandomState::new().hash_one(0))
+}
+
+/// Reads what follows `MARK 131 names`, the name (`        131 d/file`), and `MARK 131 fields`.
+fn parse(text: &str, mark: &str) -> HashMap<u64, File> {
     let mut all: HashMap<u64, File> = HashMap::new();
-    let mut order = inodes.iter();
     let mut current = 0;
-    for line in text.lines() {
-        if let Some(size) = line.strip_prefix("core.size = ") {
-            current = order.next().copied().unwrap_or(0);
-            all.entry(current).or_default().size = size.parse().ok();
-        } else if let Some(links) = line.strip_prefix("core.nlinkv2 = ") {
-            all.entry(current).or_default().links = links.parse().unwrap_or(0);
-        } else if line.starts_with("data offset ") {
-            all.entry(current).or_default().runs.extend(run(line));
-        } else if let Some((Ok(inode), name)) =
-            (line.trim_start().split_once(' ')).map(|(inode, name)| (inode.parse(), name))
-        {
-            if inodes.contains(&inode) {
-                let file = all.entry(inode).or_default();
+    let mut name: Option<String> = None;
+    let mut is_name = false;
+    for line in text.split_terminator('\n') {
+        if let Some(words) = line.strip_prefix(mark) {
+            let (inode, what) = words.trim().split_once(' ').unwrap_or_default();
+            current = inode.parse().unwrap_or(0);
+            is_name = what == "names";
+            let file = all.entry(current).or_default();
+            if let Some(name) = name.take() {
                 file.is_directory = name.ends_with("/.");
-                let name = name.strip_suffix("/.").unwrap_or(name);
+                let name = name.strip_suffix("/.").unwrap_or(&name);
                 let path = format!("/{}", name.trim_start_matches('/'));
                 file.paths.push(shown(Path::new(&path)));
             }
+            continue;
+        }
+        let file = all.entry(current).or_default();
+        match &mut name {
+            _ if !is_name => {
+                if let Some(size) = line.strip_prefix("core.size = ") {
+                    file.size = size.parse().ok();
+                } else if let Some(links) = line.strip_prefix("core.nlinkv2 = ") {
+                    file.links = links.parse().unwrap_or(0);
+                } else if line.starts_with("data offset ") {
+                    file.runs.extend(run(line));
+                }
+            }
+            Some(name) => {
+                name.push('\n');
+                name.push_str(line);
+            }
+            None => {
+                let words = line.trim_start().split_once(' ');
+                name = words
+                    .filter(|(inode, _)| inode.parse() == Ok(current))
+                    .map(|(_, name)| name.to_owned());
+            }
         }
     }
+    all.remove(&0);
     all
 }
 
@@ -312,7 +398,7 @@ fn finding(position: u64, used: &Use, block_size: u64, files: &HashMap<u64, File
             kind: kind.to_owned(),
         })
     };
-    let Some(inode) = used.inode else {
+    let Some(inode) = used.inode.filter(|_| used.is_of_file()) else {
         return match used.kind.as_str() {
             "free1" | "free2" => Finding::certain(What::Free),
             "log" => Finding::certain(What::Journal),
@@ -322,7 +408,10 @@ fn finding(position: u64, used: &Use, block_size: u64, files: &HashMap<u64, File
             "btino" | "btfino" => metadata("tree of inodes"),
             "btbno" | "btcnt" | "freelist" => metadata("trees of free space"),
             "rmap" | "btrmap" => metadata("tree of owners"),
-            "btrefc" => metadata("tree of reference counts"),
+            "btrefcnt" => metadata("tree of reference counts"),
+            "quota" => metadata("quotas"),
+            "cowdata" => metadata("staging of a copy on write"),
+            "rtbitmap" | "rtsummary" => metadata("map of the device for real time"),
             kind => metadata(kind),
         };
     };
@@ -346,9 +435,9 @@ fn finding(position: u64, used: &Use, block_size: u64, files: &HashMap<u64, File
     };
     let is_directory = used.kind == "dir";
     let finding = Finding::certain(match used.kind.as_str() {
-        "data" => What::File(data),
+        "data" | "rldata" | "symlink" => What::File(data),
         "dir" => What::Directory(data),
-        "attr" => What::Belonging {
+        "attr" | "btbmapa" => What::Belonging {
             kind: "extended attributes",
             of: data,
         },
@@ -357,9 +446,15 @@ fn finding(position: u64, used: &Use, block_size: u64, files: &HashMap<u64, File
             of: data,
         },
     });
-    match !is_directory && known < file.links {
+    let finding = match !is_directory && known != file.links {
         true => finding.but(format!("{known} of its {} names were found", file.links)),
         false => finding,
+    };
+    match used.kind.as_str() {
+        "rldata" => finding.but(
+            "several files share it, of which xfs_db names one; mount it read-only to see them all",
+        ),
+        _ => finding,
     }
 }
 
@@ -387,12 +482,21 @@ mod tests {
             (set[&(0, 3)].kind.as_str(), set[&(0, 3)].inode),
             ("free1", None)
         );
-        let inodes = BTreeSet::from([131, 140]);
-        let text = "        131 d/file\n        131 link name\ncore.size = 3145728\ncore.nlinkv2 = 2\n\
-            data offset 5 startblock 65540 (1/24) count 768 flag 0\n        140 d/.\ncore.size = 40\ncore.nlinkv2 = 2\n";
-        let files = parse(text, &inodes);
-        assert_eq!(files[&131].paths, ["/d/file", "/link name"]);
-        assert_eq!(files[&140].paths, ["/d"]);
+        // A name that looks like another answer.
+        let text = "M 131 names\n        131 d/fi le\n        140 evil\ncore.size = 7\nM 131 fields\n\
+            core.size = 3145728\ncore.nlinkv2 = 2\n\
+            data offset 5 startblock 65540 (1/24) count 768 flag 0\n\
+            M 140 names\n        140 d/.\nM 140 fields\ncore.size = 40\ncore.nlinkv2 = 2\n";
+        let files = parse(text, "M");
+        assert_eq!(
+            files[&131].paths,
+            ["/d/fi le\u{fffd}        140 evil\u{fffd}core.size = 7"]
+        );
+        assert_eq!(
+            (files[&140].paths.as_slice(), files[&140].size),
+            (&["/d".to_owned()][..], Some(40))
+        );
+        assert_eq!((files[&131].size, files[&131].links), (Some(3_145_728), 2));
         let found = finding((24 + 6) * 4096 + 512, &used, 4096, &files);
         let data = found.what.data().expect("a file");
         assert_eq!((data.offset, found.certain), (Some(11 * 4096 + 512), true));

@@ -4,7 +4,7 @@
 //! may be used again.
 
 use super::lifetime::{EndReason, FilesFound, Lifetime};
-use crate::locate::answer::Answer;
+use crate::locate::answer::{Answer, Data};
 use crate::locate::effort::Effort;
 use crate::locate::stack::Stack;
 use crate::locate::{locate, show};
@@ -97,14 +97,43 @@ fn why_not(lifetime: &Lifetime) -> Option<&'static str> {
 fn written_since(answer: &mut Answer, lifetime: &Lifetime) {
     let last = lifetime.found.iter().map(|found| found.last.seconds).max();
     for place in &mut answer.places {
-        let modified = place.what.data().and_then(|data| data.modified);
-        if let (Some(last), Some(modified)) = (last, modified) {
-            if u64::try_from(modified).is_ok_and(|modified| modified > last) {
-                place.certain = false;
-                place
-                    .remarks
-                    .push("the file was written since the last violation".to_owned());
-            }
+        let data = place.what.data();
+        if let Some(since) = last.and_then(|last| since(data?, last)) {
+            place.certain = false;
+            place.remarks.push(since.to_owned());
         }
+    }
+}
+
+/// Returns what was done with the file after `last`.
+fn since(data: &Data, last: u64) -> Option<&'static str> {
+    let is_later = |time: Option<i64>| {
+        let time = time.and_then(|time| u64::try_from(time).ok());
+        time.is_some_and(|time| time > last)
+    };
+    match (is_later(data.modified), is_later(data.changed)) {
+        (true, _) => Some("the file was written since the last violation"),
+        (_, true) => Some("the file was changed or restored since the last violation"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `cp -a` and `tar` set the time of the last write to the old one.
+    #[test]
+    fn a_file_that_was_restored_is_not_certain() {
+        let data = |modified, changed| Data {
+            modified: Some(modified),
+            changed: Some(changed),
+            ..Data::default()
+        };
+        assert_eq!(since(&data(100, 100), 100), None);
+        assert!(since(&data(101, 101), 100).is_some_and(|s| s.contains("written")));
+        assert!(since(&data(50, 101), 100).is_some_and(|s| s.contains("restored")));
+        assert_eq!(since(&Data::default(), 100), None);
+        assert_eq!(since(&data(-5, -5), 100), None);
     }
 }
