@@ -136,7 +136,7 @@ fn ask(
     Ok(positions.iter().map(finding).map(replayed).collect())
 }
 
-/// Reads what `ncheck` prints: `12	/folder/name`. A name may have line breaks; a path begins with a slash.
+/// Reads what `ncheck` prints: `12 /folder/name`. A name may have line breaks; a path begins with a slash.
 fn names_of(text: &str) -> HashMap<u64, Vec<String>> {
     let mut found: Vec<(u64, String)> = Vec::new();
     for line in text.split_terminator('\n') {

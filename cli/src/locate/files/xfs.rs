@@ -484,7 +484,7 @@ mod tests {
         );
         // A name that looks like another answer.
         let text = "M 131 names\n        131 d/fi le\n        140 evil\ncore.size = 7\nM 131 fields\n\
-            core.size = 3145728\ncore.nlinkv2 = 2\n\
+            core.size = 3145728\ncore.nlinkv2 = 1\n\
             data offset 5 startblock 65540 (1/24) count 768 flag 0\n\
             M 140 names\n        140 d/.\nM 140 fields\ncore.size = 40\ncore.nlinkv2 = 2\n";
         let files = parse(text, "M");
@@ -496,7 +496,7 @@ mod tests {
             (files[&140].paths.as_slice(), files[&140].size),
             (&["/d".to_owned()][..], Some(40))
         );
-        assert_eq!((files[&131].size, files[&131].links), (Some(3_145_728), 2));
+        assert_eq!((files[&131].size, files[&131].links), (Some(3_145_728), 1));
         let found = finding((24 + 6) * 4096 + 512, &used, 4096, &files);
         let data = found.what.data().expect("a file");
         assert_eq!((data.offset, found.certain), (Some(11 * 4096 + 512), true));
