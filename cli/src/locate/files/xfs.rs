@@ -230,6 +230,8 @@ struct File {
     size: Option<u64>,
     links: u64,
     is_directory: bool,
+    /// It shares blocks, or did.
+    shares: bool,
     /// First block of the file, group and block of the device, blocks.
     runs: Vec<(u64, u64, u64, u64)>,
 }
@@ -243,7 +245,7 @@ fn files(device: &Path, inodes: &BTreeSet<u64>, effort: &Effort) -> io::Result<H
     for inode in inodes {
         commands.push_str(&format!(
             "echo {mark} {inode} names\nncheck -i {inode}\necho {mark} {inode} fields\ninode {inode}\n\
-             p core.size\np core.nlinkv2\nbmap\n"
+             p core.size\np core.nlinkv2\np v3.reflink\nbmap\n"
         ));
     }
     let mut files = parse(&xfs_db(device, commands)?, &mark);
@@ -341,6 +343,8 @@ fn parse(text: &str, mark: &str) -> HashMap<u64, File> {
             _ if !is_name => {
                 if let Some(size) = line.strip_prefix("core.size = ") {
                     file.size = size.parse().ok();
+                } else if line == "v3.reflink = 1" {
+                    all.entry(current).or_default().shares = true;
                 } else if let Some(links) = line.strip_prefix("core.nlinkv2 = ") {
                     file.links = links.parse().unwrap_or(0);
                 } else if line.starts_with("data offset ") {
@@ -426,6 +430,8 @@ fn finding(position: u64, used: &Use, block_size: u64, files: &HashMap<u64, File
         .find(of)
         .map(|run| run.0 + (used.block - run.2));
     let known = file.paths.len() as u64;
+    // Later versions of xfs_db do not mark a shared block.
+    let shared = used.kind == "rldata" || (used.kind == "data" && file.shares);
     let data = Data {
         paths: file.paths,
         inode,
@@ -450,11 +456,11 @@ fn finding(position: u64, used: &Use, block_size: u64, files: &HashMap<u64, File
         true => finding.but(format!("{known} of its {} names were found", file.links)),
         false => finding,
     };
-    match used.kind.as_str() {
-        "rldata" => finding.but(
-            "several files share it, of which xfs_db names one; mount it read-only to see them all",
+    match shared {
+        true => finding.but(
+            "several files may share it, of which xfs_db names one; mount it read-only to see them all",
         ),
-        _ => finding,
+        false => finding,
     }
 }
 
