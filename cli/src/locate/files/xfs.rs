@@ -344,7 +344,7 @@ fn parse(text: &str, mark: &str) -> HashMap<u64, File> {
                 if let Some(size) = line.strip_prefix("core.size = ") {
                     file.size = size.parse().ok();
                 } else if line == "v3.reflink = 1" {
-                    all.entry(current).or_default().shares = true;
+                    file.shares = true;
                 } else if let Some(links) = line.strip_prefix("core.nlinkv2 = ") {
                     file.links = links.parse().unwrap_or(0);
                 } else if line.starts_with("data offset ") {
