@@ -3,7 +3,7 @@
 //! ext2, ext3 and ext4 by `dumpe2fs` (free space, metadata) and `debugfs` (inodes, names), read-only. Also for
 //! filesystems that are not mounted.
 
-use super::shown;
+use super::{NOT_REPLAYED, shown};
 use crate::locate::answer::{Data, Finding, What};
 use crate::locate::effort::Effort;
 use crate::locate::tool;
@@ -125,13 +125,9 @@ fn ask(
             false => finding,
         }
     };
-    let replayed = |finding: Finding| {
-        match map.needs_recovery && !is_mounted {
-        true => finding.but(
-            "its journal was not replayed, so that the device may have older data; mount it read-only to be sure",
-        ),
+    let replayed = |finding: Finding| match map.needs_recovery && !is_mounted {
+        true => finding.but(NOT_REPLAYED),
         false => finding,
-    }
     };
     Ok(positions.iter().map(finding).map(replayed).collect())
 }

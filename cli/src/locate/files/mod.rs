@@ -22,6 +22,9 @@ pub mod xfs;
 
 use std::path::Path;
 
+/// What limits an answer about a filesystem that is not mounted.
+const NOT_REPLAYED: &str = "its journal was not replayed, so that the device may have older data; mount it read-only to be sure";
+
 /// Returns a path as text. What would disturb a terminal is replaced.
 pub fn shown(path: &Path) -> String {
     let text = path.to_string_lossy();

@@ -2,11 +2,11 @@
 
 //! XFS that is not mounted, by `xfs_db` (read-only).
 
-use super::shown;
+use super::{NOT_REPLAYED, shown};
 use crate::locate::answer::{Data, Finding, What};
 use crate::locate::effort::Effort;
 use crate::locate::tool;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
 
@@ -86,8 +86,8 @@ fn ask_inner(
         commands.push_str(&format!("daddr {}\ndaddr\nblockuse\n", position / 512));
     }
     let mut uses = uses(&xfs_db(device, commands)?, positions);
-    // xfs_db stays where it was if it cannot read a block, such as the corrupt one. What it says of a block whose number it
-    // gets, it says without reading it.
+    // If xfs_db cannot read a block, such as the corrupt one, its position does not change. `blockget -b` prints the use of
+    // a block without reading it.
     let place = |position: u64| {
         (
             position / block_size / group_blocks,
@@ -126,9 +126,7 @@ fn ask_inner(
         };
         match is_replayed {
             true => found,
-            false => found.but(
-                "its journal was not replayed, so that the device may have older data; mount it read-only to be sure",
-            ),
+            false => found.but(NOT_REPLAYED),
         }
     });
     Ok(each.collect())
@@ -265,26 +263,34 @@ fn files(device: &Path, inodes: &BTreeSet<u64>, effort: &Effort) -> io::Result<H
 /// Reads every directory for the names of `inodes`: `ncheck` has one of each, whatever its links.
 fn names(device: &Path, inodes: &BTreeSet<u64>) -> io::Result<HashMap<u64, Vec<String>>> {
     let said = xfs_db(device, "blockget -n\nncheck\nsb 0\np rootino\n".to_owned())?;
-    let mut directories: Vec<(u64, &str)> = Vec::new();
+    // A directory has one name. A name with line breaks may look like another line: what has two is not known.
+    let mut directories: BTreeMap<u64, Option<&str>> = BTreeMap::new();
+    let mut add = |inode: &str, path| {
+        if let Ok(inode) = inode.parse() {
+            let known = directories.entry(inode).or_insert(Some(path));
+            *known = known.filter(|known| *known == path);
+        }
+    };
     for line in said.lines() {
         if let Some(root) = line.strip_prefix("rootino = ") {
-            directories.extend(root.parse().ok().map(|inode| (inode, "")));
+            add(root, "");
         } else if let Some((inode, path)) = line.trim_start().split_once(' ') {
-            let path = path.strip_suffix("/.");
-            directories.extend(inode.parse().ok().zip(path));
+            if let Some(path) = path.strip_suffix("/.") {
+                add(inode, path);
+            }
         }
     }
     let mut lists = String::new();
-    for (inode, _) in &directories {
+    for inode in directories.keys() {
         lists.push_str(&format!("inode {inode}\nls\n"));
     }
-    let mut directories = directories.into_iter();
-    let mut directory = "";
+    let mut directory = None;
     let mut found: HashMap<u64, Vec<String>> = HashMap::new();
     for entry in xfs_db(device, lists)?.lines().filter_map(entry) {
-        match entry {
-            (_, ".") => directory = directories.next().map_or("", |(_, path)| path),
-            (inode, name) if inodes.contains(&inode) => {
+        match (entry, directory) {
+            // A directory that cannot be read has no line.
+            ((inode, "."), _) => directory = directories.get(&inode).copied().flatten(),
+            ((inode, name), Some(directory)) if inodes.contains(&inode) => {
                 let path = match directory {
                     "" => format!("/{name}"),
                     directory => format!("/{directory}/{name}"),
@@ -295,6 +301,7 @@ fn names(device: &Path, inodes: &BTreeSet<u64>) -> io::Result<HashMap<u64, Vec<S
             _ => {}
         }
     }
+    found.values_mut().for_each(|paths| paths.sort());
     Ok(found)
 }
 
