@@ -704,8 +704,6 @@ pub fn modern(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
         let begin = time
             .to_str()
             .map(|time| time.rsplit('=').next().unwrap_or(time).to_owned());
-        let is_number =
-            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let more = match begin.as_deref() {
             Some("last" | "past" | "a" | "an") => 2,
             Some(number) if is_number(number) => 2,
@@ -788,12 +786,26 @@ pub fn instead(error: &clap::Error) -> Option<&'static str> {
     }
 }
 
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The filters of `events` that a word in the place of a log may have been meant for.
+pub const EVENT_FILTERS: [&str; 7] = [
+    "--container",
+    "--vm",
+    "--user",
+    "--program",
+    "--device",
+    "--path",
+    "--serial",
+];
+
 /// Returns the options of `known` that `word` may have been meant for, which stands in the place of a log.
 pub fn meant_for(word: &str, is_device: bool, known: &[&'static str]) -> Vec<&'static str> {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let number = word
         .split_once(':')
-        .is_some_and(|(major, minor)| digits(major) && digits(minor));
+        .is_some_and(|(major, minor)| is_number(major) && is_number(minor));
     let name = Path::new(word).file_name().unwrap_or_default();
     let of_log = name.to_string_lossy().to_lowercase();
     let of_log = ["log", "audit", "journal", ".gz", ".json", ".txt", ".raw"]
@@ -803,29 +815,15 @@ pub fn meant_for(word: &str, is_device: bool, known: &[&'static str]) -> Vec<&'s
         _ if is_device || number || word.starts_with("/dev/") => &["--device"],
         _ if of_log => &[],
         _ if word.contains('/') => &["--path"],
-        _ if digits(word) => &["--serial", "--container"],
+        _ if is_number(word) => &["--serial", "--container"],
         _ if word.contains(['[', '=']) => &["--container"],
-        _ => &[
-            "--container",
-            "--vm",
-            "--user",
-            "--program",
-            "--device",
-            "--path",
-        ],
+        _ => &EVENT_FILTERS[..6],
     };
-    let known = |option: &&str| known.contains(option);
-    let all = [
-        "--container",
-        "--vm",
-        "--user",
-        "--program",
-        "--device",
-        "--path",
-        "--serial",
-    ];
-    let meant = all.into_iter().filter(|option| meant.contains(option));
-    meant.filter(known).collect()
+    known
+        .iter()
+        .copied()
+        .filter(|option| meant.contains(option))
+        .collect()
 }
 
 /// Returns what to type instead of the subcommand `name`, which there is not.
@@ -1032,17 +1030,8 @@ mod tests {
 
     #[test]
     fn a_word_in_the_place_of_a_log_may_be_meant_for_an_option() {
-        let all = [
-            "--container",
-            "--vm",
-            "--user",
-            "--program",
-            "--device",
-            "--path",
-            "--serial",
-        ];
         for (word, meant) in [
-            ("web.example.org", &all[..6]),
+            ("web.example.org", &EVENT_FILTERS[..6]),
             ("151", &["--container", "--serial"]),
             ("253:0", &["--device"]),
             ("/dev/mapper/data", &["--device"]),
@@ -1051,10 +1040,10 @@ mod tests {
             ("audit.log.1", &[]),
             ("/var/log/audit/audit.log", &[]),
         ] {
-            assert_eq!(meant_for(word, false, &all), meant, "{word}");
+            assert_eq!(meant_for(word, false, &EVENT_FILTERS), meant, "{word}");
         }
         assert_eq!(meant_for("web.example.org", false, &["--vm"]), ["--vm"]);
-        assert_eq!(meant_for("/srv/disk", true, &all), ["--device"]);
+        assert_eq!(meant_for("/srv/disk", true, &EVENT_FILTERS), ["--device"]);
         assert!(meant_for("/srv/disk", true, &["--vm"]).is_empty());
     }
 

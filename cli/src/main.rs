@@ -225,18 +225,7 @@ fn run_export(args: &Export, out: &mut dyn Write) -> io::Result<ExitCode> {
 }
 
 fn run_events(args: &Events, terminal: Terminal, out: &mut dyn Write) -> io::Result<ExitCode> {
-    exist(
-        &args.input,
-        &[
-            "--container",
-            "--vm",
-            "--user",
-            "--program",
-            "--device",
-            "--path",
-            "--serial",
-        ],
-    )?;
+    exist(&args.input, &args::EVENT_FILTERS)?;
     let options = Options {
         proof: args.proof,
         ..options(&args.input, terminal)?
