@@ -7,7 +7,7 @@ use crate::terminal::{FAINT, NAME, TITLE, Terminal};
 use dmns_audit_log::contract::layout;
 use dmns_audit_log::contract::{Field, Name};
 use dmns_audit_log::forms::{Form, OFFERED};
-use dmns_audit_log::rules::{self, Dev, OPS, Unit};
+use dmns_audit_log::rules::{self, Dev, OPS, Op, Unit};
 use dmns_audit_log::virt::layout::{OUTER, SHAPES, Shape};
 use dmns_audit_uapi::config::Change;
 use dmns_audit_uapi::ns::Kind;
@@ -97,6 +97,24 @@ fn is_asked(only: &[String], number: u32, name: &str) -> bool {
         name.starts_with(&word.to_ascii_uppercase()) || word.parse() == Ok(number)
     };
     only.is_empty() || only.iter().any(is)
+}
+
+/// Returns the records of the kernel that `only` has.
+fn records_of(only: &[String]) -> impl Iterator<Item = Record> + '_ {
+    records().filter(|record| is_asked(only, record.number.into(), record.name))
+}
+
+/// Returns the records of guests that `only` has.
+fn shapes_of(only: &[String]) -> impl Iterator<Item = &'static Shape> + '_ {
+    SHAPES
+        .iter()
+        .filter(|shape| is_asked(only, shape.ty.number().into(), shape.ty.name()))
+}
+
+/// Returns the operations of the records that `only` has.
+fn ops_of(only: &[String]) -> impl Iterator<Item = &'static Op> + '_ {
+    OPS.iter()
+        .filter(|op| is_asked(only, op.ty.number().into(), op.ty.name()))
 }
 
 /// Returns what to say of a word of `only` that no record is called, if there is one.
@@ -216,7 +234,7 @@ pub fn text(only: &[String], terminal: &Terminal, out: &mut dyn Write) -> io::Re
         )
         .for_each(|(layout, of)| rows(layout, of).for_each(|row| fields.measure(&row)));
     fields.fit(terminal);
-    for record in records().filter(|record| is_asked(only, record.number.into(), record.name)) {
+    for record in records_of(only) {
         let title = terminal.paint(TITLE, &format!("{} {}", record.number, record.name));
         writeln!(out, "{title}: {}", record.meaning)?;
         writeln!(out, "     {}", rules::describe_grouping(record.ty))?;
@@ -240,7 +258,7 @@ pub fn text(only: &[String], terminal: &Terminal, out: &mut dyn Write) -> io::Re
         }
         writeln!(out)?;
     }
-    for shape in SHAPES.iter().filter(|shape| is_asked_of(only, shape)) {
+    for shape in shapes_of(only) {
         let title = terminal.paint(TITLE, &title(shape));
         writeln!(out, "{title}: {}", shape.meaning)?;
         writeln!(out, "     {}", terminal.paint(FAINT, shape.source))?;
@@ -249,8 +267,7 @@ pub fn text(only: &[String], terminal: &Terminal, out: &mut dyn Write) -> io::Re
         }
         writeln!(out)?;
     }
-    let ops_of = |record: RecordType| is_asked(only, record.number().into(), record.name());
-    if !OPS.iter().any(|op| ops_of(op.ty)) {
+    if ops_of(only).next().is_none() {
         return Ok(());
     }
     writeln!(
@@ -262,9 +279,7 @@ pub fn text(only: &[String], terminal: &Terminal, out: &mut dyn Write) -> io::Re
         &["", "module", "op", "dev= is", "sector= counts", "it means"],
         &[],
     );
-    let rows: Vec<_> = OPS
-        .iter()
-        .filter(|op| ops_of(op.ty))
+    let rows: Vec<_> = ops_of(only)
         .map(|op| {
             [
                 plain("   "),
@@ -287,10 +302,6 @@ pub fn text(only: &[String], terminal: &Terminal, out: &mut dyn Write) -> io::Re
     }
     writeln!(out)?;
     NOTES.iter().try_for_each(|note| writeln!(out, "{note}"))
-}
-
-fn is_asked_of(only: &[String], shape: &Shape) -> bool {
-    is_asked(only, shape.ty.number().into(), shape.ty.name())
 }
 
 /// What a record of a guest is called.
@@ -351,7 +362,7 @@ pub fn markdown(only: &[String], out: &mut dyn Write) -> io::Result<()> {
     for note in NOTES {
         writeln!(out, "- {note}")?;
     }
-    for record in records().filter(|record| is_asked(only, record.number.into(), record.name)) {
+    for record in records_of(only) {
         writeln!(out, "\n## {} ({})\n", record.name, record.number)?;
         writeln!(
             out,
@@ -370,7 +381,7 @@ pub fn markdown(only: &[String], out: &mut dyn Write) -> io::Result<()> {
             writeln!(out, "| `{example}` | {meaning} |")?;
         }
     }
-    for shape in SHAPES.iter().filter(|shape| is_asked_of(only, shape)) {
+    for shape in shapes_of(only) {
         writeln!(out, "\n## {}\n", title(shape))?;
         let names: Vec<_> = OUTER
             .iter()
@@ -385,8 +396,7 @@ pub fn markdown(only: &[String], out: &mut dyn Write) -> io::Result<()> {
         )?;
         table(shape.fields, Of::Guest(shape.about), out)?;
     }
-    let ops_of = |record: RecordType| is_asked(only, record.number().into(), record.name());
-    if !OPS.iter().any(|op| ops_of(op.ty)) {
+    if ops_of(only).next().is_none() {
         return Ok(());
     }
     writeln!(
@@ -394,7 +404,7 @@ pub fn markdown(only: &[String], out: &mut dyn Write) -> io::Result<()> {
         "\n## Operations\n\n| module | op | record | dev | sector | meaning |"
     )?;
     writeln!(out, "| --- | --- | --- | --- | --- | --- |")?;
-    for op in OPS.iter().filter(|op| ops_of(op.ty)) {
+    for op in ops_of(only) {
         let record = op.ty.name();
         let (dev, unit) = (dev(op.dev), unit(op.unit));
         writeln!(
@@ -412,8 +422,7 @@ pub fn markdown(only: &[String], out: &mut dyn Write) -> io::Result<()> {
 ///
 /// Fails if `out` cannot be written to.
 pub fn json(only: &[String], out: &mut dyn Write) -> io::Result<()> {
-    let types: Vec<Value> = records()
-        .filter(|record| is_asked(only, record.number.into(), record.name))
+    let types: Vec<Value> = records_of(only)
         .map(|record| {
             json!({
                 "number": record.number,
@@ -425,9 +434,7 @@ pub fn json(only: &[String], out: &mut dyn Write) -> io::Result<()> {
             })
         })
         .collect();
-    let guests: Vec<Value> = SHAPES
-        .iter()
-        .filter(|shape| is_asked_of(only, shape))
+    let guests: Vec<Value> = shapes_of(only)
         .map(|shape| {
             json!({
                 "number": shape.ty.number(),
@@ -440,9 +447,7 @@ pub fn json(only: &[String], out: &mut dyn Write) -> io::Result<()> {
             })
         })
         .collect();
-    let ops: Vec<Value> = OPS
-        .iter()
-        .filter(|op| is_asked(only, op.ty.number().into(), op.ty.name()))
+    let ops: Vec<Value> = ops_of(only)
         .map(|op| {
             json!({
                 "module": op.module,
