@@ -132,13 +132,7 @@ pub enum On {
 }
 
 /// A byte below a mapping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Byte {
-    /// The device.
-    pub on: On,
-    /// The byte of it.
-    pub byte: u64,
-}
+pub type Byte = crate::Byte<On>;
 
 /// What a byte below a mapping is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,6 +23,15 @@ use std::fmt;
 /// Bytes of a sector.
 pub const SECTOR: u64 = 512;
 
+/// A byte below a mapping. `On` has the devices of the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Byte<On> {
+    /// The device.
+    pub on: On,
+    /// The byte of it.
+    pub byte: u64,
+}
+
 /// Why there is no layout, or no place in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unknown(String);
