@@ -10,6 +10,7 @@ use dmns_audit_layout::table::Table;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Bytes of `struct dm_ioctl`.
@@ -87,6 +88,24 @@ impl Number {
         let name = name.with_context(|| format!("{self} has no name"))?;
         Ok(Path::new("/dev").join(name))
     }
+
+    /// Opens it, with these flags of open(2) in addition.
+    pub(crate) fn open(self, access: Access, flags: i32) -> Result<File> {
+        let path = self.path()?;
+        OpenOptions::new()
+            .read(true)
+            .write(access == Access::Write)
+            .custom_flags(flags)
+            .open(&path)
+            .with_context(|| path.display().to_string())
+    }
+}
+
+/// How a device is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Write,
 }
 
 /// Which mapping.
@@ -149,6 +168,12 @@ impl Mapper {
     /// Makes a mapping active, with its new table if there is one.
     pub(crate) fn resume(&self, name: &str) -> io::Result<()> {
         self.call(DEV_SUSPEND, Which::Name(name), 0, &[]).map(drop)
+    }
+
+    /// Loads a table of one target, and makes it active.
+    pub(crate) fn activate(&self, name: &str, table: Table) -> io::Result<()> {
+        self.load(name, &[table], false)?;
+        self.resume(name)
     }
 
     /// Stops I/O, and waits for that which is under way.

@@ -2,7 +2,7 @@
 
 //! Bytes below a mapping that are corrupted, found by its table and its superblock.
 
-use crate::mapper::{Mapper, Number, Which, find};
+use crate::mapper::{Access, Mapper, Number, Which, find};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use dmns_audit_layout::below::{Below, Reader, What, below};
@@ -10,8 +10,8 @@ use dmns_audit_layout::{self as layout, SECTOR, Unknown};
 use nix::libc;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::process::ExitCode;
 
 /// Corrupt a sector of a mapping: invert a byte of its data, its tag or its hash, where the devices
@@ -173,13 +173,7 @@ const ALIGNED: u64 = 4096;
 impl Direct {
     /// Opens a device.
     pub(crate) fn open(device: Number) -> Result<Self> {
-        let path = device.path()?;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_DIRECT)
-            .open(&path)
-            .with_context(|| path.display().to_string())?;
+        let file = device.open(Access::Write, libc::O_DIRECT)?;
         Ok(Self { file })
     }
 

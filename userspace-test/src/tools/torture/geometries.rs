@@ -6,7 +6,7 @@
 use super::geometry::{Covered, Geometry};
 use super::ground::{Ground, NAME, TAGS};
 use super::pattern::{crc32c, fill};
-use crate::mapper::{Mapper, Number};
+use crate::mapper::{Access, Mapper, Number};
 use crate::tools::corrupt::{descend, with_buffer};
 use anyhow::{Context, Result, ensure};
 use dmns_audit_layout::SECTOR;
@@ -15,8 +15,7 @@ use dmns_audit_layout::integrity::{FIXED_HMAC, Superblock};
 use fastrand::Rng;
 use nix::libc;
 use std::collections::BTreeSet;
-use std::fs::OpenOptions;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::process::ExitCode;
 
 /// Compare where random devices of dm-integrity keep data and tags with the model.
@@ -82,13 +81,8 @@ fn compare(
     let (sections, provided) = geometry.format().sizes()?;
     let number = mapper.create(NAME)?;
     mapper
-        .load(
-            NAME,
-            &[geometry.table(provided, lower, ground.metadata())],
-            false,
-        )
+        .activate(NAME, geometry.table(provided, lower, ground.metadata()))
         .context("the model has a size that the kernel refuses")?;
-    mapper.resume(NAME)?;
 
     let block = 1_u64 << geometry.log2_sectors_per_block;
     let sectors = sectors(rng, geometry, provided, block);
@@ -163,17 +157,12 @@ fn sectors(rng: &mut Rng, geometry: &Geometry, provided: u64, block: u64) -> BTr
     sectors
 }
 
-/// Writes through a device, past its pages.
+/// Writes through a device, past its pages. What is around it is not read: it has no tags yet.
 fn write(device: Number, byte: u64, bytes: &[u8]) -> Result<()> {
-    let path = device.path()?;
-    let file = OpenOptions::new()
-        .write(true)
-        .custom_flags(libc::O_DIRECT)
-        .open(&path)
-        .with_context(|| path.display().to_string())?;
+    let file = device.open(Access::Write, libc::O_DIRECT)?;
     with_buffer(bytes.len(), |buffer| {
         buffer.copy_from_slice(bytes);
         file.write_all_at(buffer, byte)
     })
-    .with_context(|| format!("{}: write {} bytes at {byte}", path.display(), bytes.len()))
+    .with_context(|| format!("{device}: write {} bytes at {byte}", bytes.len()))
 }

@@ -387,14 +387,11 @@ impl Geometry {
 
     /// Notes the options for the table of what was covered.
     pub(super) fn cover(&self, covered: &mut Covered) {
-        let mut note = |what: &'static str, value: String| {
-            *covered.0.entry((what, value)).or_default() += 1;
-        };
         let option = |value: Option<u64>| value.map_or("default".to_owned(), |v| v.to_string());
-        note("block", (512 << self.log2_sectors_per_block).to_string());
+        covered.note("block", (512 << self.log2_sectors_per_block).to_string());
         if let Some(crypt) = &self.crypt {
             let cipher = crypt.cipher;
-            note("cipher", format!("{}-{}", cipher.spec, cipher.iv));
+            covered.note("cipher", format!("{}-{}", cipher.spec, cipher.iv));
             let flags = [
                 (self.tag_size > cipher.used, "longer tag"),
                 (crypt.iv_offset > 0, "iv_offset"),
@@ -403,21 +400,21 @@ impl Geometry {
                 (crypt.same_cpu_crypt, "same_cpu_crypt"),
             ];
             for (_, name) in flags.iter().filter(|(is_set, _)| *is_set) {
-                note("option", (*name).to_owned());
+                covered.note("option", *name);
             }
             return;
         }
-        note("mode", self.mode.to_string());
-        note("hash", self.hash.name.to_owned());
+        covered.note("mode", self.mode.to_string());
+        covered.note("hash", self.hash.name);
         let tag = match self.tag_size.cmp(&self.hash.digest) {
             std::cmp::Ordering::Less => "short",
             std::cmp::Ordering::Equal => "whole",
             std::cmp::Ordering::Greater => "padded",
         };
-        note("tag", tag.to_owned());
-        note("interleave", option(self.interleave_sectors));
-        note("buffer", option(self.buffer_sectors));
-        note("journal", option(self.journal_sectors));
+        covered.note("tag", tag);
+        covered.note("interleave", option(self.interleave_sectors));
+        covered.note("buffer", option(self.buffer_sectors));
+        covered.note("journal", option(self.journal_sectors));
         let flags = [
             (self.fix_padding, "fix_padding"),
             (self.fix_hmac, "fix_hmac"),
@@ -429,7 +426,7 @@ impl Geometry {
             (self.start > 0, "start"),
         ];
         for (_, name) in flags.iter().filter(|(is_set, _)| *is_set) {
-            note("option", (*name).to_owned());
+            covered.note("option", *name);
         }
     }
 }

@@ -121,8 +121,7 @@ impl Ground {
         let lower = mapper.create(TAGS)?;
         let table = geometry.table_of_tags(self.data.mapping);
         mapper
-            .load(TAGS, &[table], false)
-            .and_then(|()| mapper.resume(TAGS))
+            .activate(TAGS, table)
             .context("the mapping that keeps tags")?;
         Direct::open(lower)?.write(geometry.start * SECTOR, &[0; 4096])?;
         Ok(lower)
@@ -292,8 +291,7 @@ impl Part {
             arguments: vec![self.device.to_string(), first.to_string()],
         };
         mapper
-            .load(&self.name, &[table], false)
-            .and_then(|()| mapper.resume(&self.name))
+            .activate(&self.name, table)
             .with_context(|| format!("{}: sectors {first} + {sectors}", self.name))?;
         self.first = first;
         self.sectors = sectors;

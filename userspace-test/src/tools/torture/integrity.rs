@@ -8,10 +8,10 @@ use super::ground::{NAME, TAGS};
 use super::model::{Model, Part};
 use super::oracle::{Oracle, Prediction};
 use super::pattern::fill;
-use super::round::{Access, LARGEST, Round, create, open};
+use super::round::{LARGEST, Round, create};
 use super::script::dd;
 use super::superblock;
-use crate::mapper::{Number, Suspend};
+use crate::mapper::{Access, Number, Suspend};
 use crate::sys;
 use crate::tools::corrupt::{Direct, Place, descend, with_buffer};
 use anyhow::{Context, Result, ensure};
@@ -326,7 +326,8 @@ impl Life<'_, '_> {
         self.round.covered.note("action", "crash");
         self.write_direct(range.clone())?;
         self.round.script.run(format!("sync /dev/mapper/{NAME}"));
-        open(self.dev, Access::Write, 0)?
+        self.dev
+            .open(Access::Write, 0)?
             .sync_all()
             .context("flush")?;
         let mut places = Vec::new();
@@ -422,7 +423,7 @@ impl Life<'_, '_> {
         round.version += 1;
         round.sums.writes += 1;
         let length = (range.end - range.start) as usize * 512;
-        let file = open(self.dev, Access::Write, libc::O_DIRECT)?;
+        let file = self.dev.open(Access::Write, libc::O_DIRECT)?;
         let (number, version) = (round.number, round.version);
         let bytes = with_buffer(length, |buffer| {
             for (i, sector) in buffer.chunks_mut(512).enumerate() {
@@ -461,7 +462,7 @@ impl Life<'_, '_> {
             range.start * SECTOR,
             (range.end - range.start) * SECTOR
         ));
-        let file = open(self.dev, Access::Write, 0)?;
+        let file = self.dev.open(Access::Write, 0)?;
         sys::discard(
             &file,
             range.start * SECTOR,

@@ -7,7 +7,7 @@ use super::ground::{Ground, NAME};
 use super::log::{Log, Record};
 use super::oracle::{Cached, Oracle, Prediction};
 use super::script::{Script, dd};
-use crate::mapper::{Mapper, Number, Suspend, Which};
+use crate::mapper::{Access, Mapper, Number, Suspend, Which};
 use crate::sys;
 use crate::tools::corrupt::{Place, with_buffer};
 use anyhow::{Context, Result, bail, ensure};
@@ -18,10 +18,10 @@ use nix::libc;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -259,7 +259,7 @@ impl Round<'_> {
             return self.leave_out();
         };
         self.step(format!("read {range:?}"))?;
-        let file = open(dev, Access::Read, libc::O_DIRECT)?;
+        let file = dev.open(Access::Read, libc::O_DIRECT)?;
         self.script_of_read(&prediction, &range, "iflag=direct,skip_bytes");
         let read = read_into_buffer(&file, &range);
         self.result(&prediction, &range, read)?;
@@ -341,7 +341,7 @@ impl Round<'_> {
             self.script.run(format!("{read} &"));
         }
         self.script.run("wait");
-        let file = open(dev, Access::Read, libc::O_DIRECT)?;
+        let file = dev.open(Access::Read, libc::O_DIRECT)?;
         let reads: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = ranges
                 .iter()
@@ -402,11 +402,11 @@ impl Round<'_> {
                 .run("# it was read by mmap() and MADV_POPULATE_READ");
         }
         self.script_of_read(&prediction, &range, "iflag=skip_bytes");
-        let file = open(dev, Access::Read, 0)?;
+        let file = dev.open(Access::Read, 0)?;
         sys::flush_pages(&file).context("BLKFLSBUF")?;
         sys::set_read_ahead(&file, ahead as u32).context("BLKRASET")?;
         // What is opened from now on has it. C: `file_ra_state_init()`.
-        let file = open(dev, Access::Read, 0)?;
+        let file = dev.open(Access::Read, 0)?;
         let length = (range.end - range.start) as usize * 512;
         let begin = range.start * SECTOR;
         let read = match mapped {
@@ -486,24 +486,6 @@ pub(super) fn suspend(name: &str, how: Suspend) -> String {
         Suspend::Usual => format!("dmsetup suspend {name}"),
         Suspend::NoFlush => format!("dmsetup suspend --noflush --nolockfs {name}"),
     }
-}
-
-/// How a device is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
-    Read,
-    Write,
-}
-
-/// Opens a device.
-pub(super) fn open(device: Number, access: Access, flags: i32) -> Result<File> {
-    let path = device.path()?;
-    OpenOptions::new()
-        .read(true)
-        .write(access == Access::Write)
-        .custom_flags(flags)
-        .open(&path)
-        .with_context(|| path.display().to_string())
 }
 
 /// Reads sectors with one call.
