@@ -4,6 +4,7 @@
 
 use crate::prepare;
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 use std::convert::Infallible;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -12,7 +13,7 @@ use std::process::Command;
 const VARIABLE: &str = "DMNS_ARCH";
 
 /// The architecture of a guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Arch {
     /// x86-64, that of this machine.
     Amd64,
@@ -23,10 +24,10 @@ pub(crate) enum Arch {
 impl Arch {
     /// Returns the architecture that the environment requests. The scripts refuse other names.
     pub(crate) fn asked() -> Self {
-        match std::env::var(VARIABLE).as_deref() {
-            Ok("arm64") => Self::Arm64,
-            _ => Self::Amd64,
-        }
+        let asked = std::env::var(VARIABLE);
+        let mut all = Self::value_variants().iter().copied();
+        let is = |arch: &Self| asked.as_deref() == Ok(arch.name());
+        all.find(is).unwrap_or(Self::Amd64)
     }
 
     /// Starts this program again, with guests of this architecture. The script builds the guest's programs.
