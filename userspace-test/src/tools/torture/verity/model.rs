@@ -610,7 +610,7 @@ mod tests {
         assert_eq!(model.errors, Some(1), "it is verified");
         model.resumed();
         assert_eq!(read(&mut model, 0..4), (true, vec![]));
-        // Four for the leaf, one for the block whose hash is another one.
+        // Four for the leaf, one for the block with another hash.
         assert_eq!(model.errors, Some(1 + 4 + 1));
         for _ in 0..6 {
             assert!(model.errors < Some(MOST_ERRORS));
