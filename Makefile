@@ -29,12 +29,12 @@ test: ## What `make check` does, and the scenarios in QEMU
 	scripts/cargo.sh test --no-run --quiet --locked --workspace && $(CHECK); tested=$$?; \
 	wait $$prepared && exit $$tested
 	@scripts/test/interrupt.sh
-	@scripts/test/red.sh
 	@logs=$$(mktemp -d) && $(DMNS_TEST) run --keep-logs "$$logs" && scripts/test/readme.sh "$$logs" && rm -r "$$logs"
 
-test-long: ## The HTML page in Chromium; scenarios that take minutes each: storms, full backlogs, evasion, a log that is complete from loading on
+test-long: ## The HTML page in Chromium, examples of documents, runs that must fail, scenarios that take minutes each
 	@scripts/test/page.sh
 	@scripts/test/examples.sh
+	@scripts/test/red.sh
 	@$(DMNS_TEST) run --long
 	@$(DMNS_TEST) run filter --set toggles=1000
 
