@@ -35,6 +35,7 @@ test-long: ## The HTML page in Chromium, examples of documents, runs that must f
 	@scripts/test/page.sh
 	@scripts/test/examples.sh
 	@scripts/test/red.sh
+	@scripts/test/interrupt-root.sh
 	@$(DMNS_TEST) run --long
 	@$(DMNS_TEST) run filter --set toggles=1000
 

@@ -123,11 +123,14 @@ mirror() {
 }
 
 # bootstrap ARGUMENT... - mmdebstrap of $SUITE with its backports, through the mirror and proxy of this
-# machine, for $ARCHITECTURES, or amd64. Lists stay, so that packages can be looked up later.
+# machine, for $ARCHITECTURES, or amd64. Lists stay, so that packages can be looked up later. What it mounts, root mounts
+# in a namespace of its own, as mmdebstrap does for others: a build that is killed leaves no mounts.
 bootstrap() {
 	uri=$(mirror)
 	proxy=$(apt-config dump 2>/dev/null | sed -n 's/^Acquire::http::Proxy "\(..*\)";$/\1/p')
-	mmdebstrap --variant=minbase --components=main --architectures="${ARCHITECTURES:-amd64}" \
+	own_mounts=
+	[ "$(id -u)" != 0 ] || own_mounts="unshare --mount"
+	$own_mounts mmdebstrap --variant=minbase --components=main --architectures="${ARCHITECTURES:-amd64}" \
 		--aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Retries "3"' \
 		${proxy:+--aptopt="Acquire::http::Proxy \"$proxy\""} \
 		--dpkgopt='path-exclude=/usr/share/man/*' \
