@@ -4,6 +4,7 @@
 
 use crate::mapper::Number;
 use anyhow::Result;
+use dmns_audit_layout::SECTOR;
 use dmns_audit_layout::integrity::Format;
 use dmns_audit_layout::table::Table;
 use fastrand::Rng;
@@ -365,6 +366,14 @@ impl Geometry {
             target: "crypt".to_owned(),
             arguments: arguments.into_iter().chain(options).collect(),
         }
+    }
+
+    /// Returns the sectors that the mapping below needs in addition to its data: a superblock, a journal, and
+    /// the tags of its runs. A run has room for 32,768 sectors, also if there are fewer. C:
+    /// `calculate_device_limits()`.
+    pub(super) fn sectors_of_tags(&self) -> u64 {
+        let runs = self.data_sectors.div_ceil(1 << 15);
+        runs * (self.tag_size << 15 >> self.log2_sectors_per_block) / SECTOR + 2048
     }
 
     /// Returns the mapping that keeps the tags, below one in inline mode or dm-crypt.

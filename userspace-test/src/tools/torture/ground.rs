@@ -103,9 +103,8 @@ impl Ground {
         rng: &mut Rng,
     ) -> Result<Number> {
         let inline = geometry.mode == 'I';
-        // The mapping that keeps tags needs room for itself.
         let below = match inline {
-            true => geometry.data_sectors * 2 + 2048,
+            true => geometry.data_sectors + geometry.sectors_of_tags(),
             false => geometry.data_sectors,
         };
         self.data.take(mapper, rng.u64(..512) * 8, below)?;
