@@ -129,7 +129,7 @@ bootstrap() {
 	uri=$(mirror)
 	proxy=$(apt-config dump 2>/dev/null | sed -n 's/^Acquire::http::Proxy "\(..*\)";$/\1/p')
 	own_mounts=
-	[ "$(id -u)" != 0 ] || own_mounts="unshare --mount"
+	[ "$(id -u)" != 0 ] || own_mounts="unshare --mount --propagation slave"
 	$own_mounts mmdebstrap --variant=minbase --components=main --architectures="${ARCHITECTURES:-amd64}" \
 		--aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Retries "3"' \
 		${proxy:+--aptopt="Acquire::http::Proxy \"$proxy\""} \

@@ -40,7 +40,8 @@ if [ "$project$cache" != "$PROJECT$CACHE" ]; then
 fi
 export DMNS_CACHE="$cache"
 
-as_root unshare --mount sh -eu -c '
+# What is unmounted outside meanwhile is unmounted in here, too.
+as_root unshare --mount --propagation slave sh -eu -c '
 	root=$1 project=$2 cache=$3 from_project=$4 from_cache=$5
 	shift 5
 	for dir in /dev /proc; do
