@@ -83,7 +83,7 @@ torture: ## Random devices with random damage, every record predicted: by the mo
 	@$(DMNS_TEST) torture --seed $(SEED) --minutes $(MINUTES)
 	@$(DMNS_TEST) --no-module torture --seed $(SEED) --minutes $(MINUTES)
 
-test-all: test test-long test-libvirt test-runtimes test-files test-packages test-fleet test-arm64 test-debug test-intree ## All tests, also those that need a larger guest or a debug kernel
+test-all: test test-long test-libvirt test-runtimes test-files test-packages test-fleet test-arm64 test-debug test-intree torture ## All tests, also those that need a larger guest or a debug kernel
 
 CYCLES := 1000
 SECONDS_OF_FUZZ := 3600

@@ -46,10 +46,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ("has-dm-target", include_str!("../guest/has-dm-target")),
     ("hostile", include_str!("../guest/hostile")),
     ("in-tree", include_str!("../guest/in-tree")),
-    (
-        "integrity-offset",
-        include_str!("../guest/integrity-offset"),
-    ),
     ("leaks", include_str!("../guest/leaks")),
     ("libvirt-up", include_str!("../guest/libvirt-up")),
     ("livepatch", include_str!("../guest/livepatch")),

@@ -58,6 +58,7 @@ use scenario::{Group, Scenario};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use tools::corrupt;
 
 /// Boots a stock Debian kernel in QEMU with dmns_audit.ko, drives real tools, judges every audit
 /// record.
@@ -134,6 +135,19 @@ enum Cmd {
                             dmns-test --no-module torture --minutes 5"
     )]
     Torture(torture::Options),
+    /// Corrupt a sector of a mapping of this machine, as root: invert a byte of its data, its tag or its
+    /// hash, where the devices below keep it.
+    ///
+    /// Needs no guest; in a guest the command is `corrupt`. The mapping is active. dm-integrity,
+    /// dm-verity, dm-crypt and linear are followed down to a device that is no mapping. A layout that is
+    /// not known is an error. The kernel keeps tags, hashes and journals in memory: close the mapping and
+    /// open it again where these are corrupted.
+    #[command(
+        after_help = "Examples:\n  dmns-test corrupt volume --sector 8 --print\n  \
+                            dmns-test corrupt volume --sector 8 --what tag\n  \
+                            dmns-test corrupt root --sector 4096 --what hash:0"
+    )]
+    Corrupt(corrupt::Corrupt),
     /// Print the options that a kernel of one's own needs, for the end of its .config.
     ///
     /// make defconfig kvm_guest.config; dmns-test kconfig >>.config; make olddefconfig
@@ -352,6 +366,7 @@ fn act(command: Cmd, multiplier: Option<u32>, kernel: &own::Options) -> Result<E
             );
             take_metrics(&options, kind, &prepare)
         }
+        Cmd::Corrupt(options) => corrupt::run(&options),
         Cmd::Kconfig { small } => {
             say(config::fragment(small));
             Ok(ExitCode::SUCCESS)

@@ -135,7 +135,7 @@ fn set_up() -> Result<()> {
          truncate -s 4M i.img
          integritysetup -q format --integrity crc32c i.img
          integritysetup open --integrity crc32c i.img it
-         integrity-offset it data 0 >at
+         corrupt it --sector 0 --print=byte >at
          integritysetup close it
          corrupt-bytes i.img $(cat at)
          integritysetup open --integrity crc32c i.img it

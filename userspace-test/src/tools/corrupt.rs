@@ -4,7 +4,7 @@
 
 use crate::mapper::{Access, Mapper, Number, Which, find};
 use anyhow::{Context, Result, bail, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use dmns_audit_layout::below::{Below, Reader, What, below};
 use dmns_audit_layout::{self as layout, SECTOR, Unknown};
 use nix::libc;
@@ -21,7 +21,7 @@ use std::process::ExitCode;
 /// that is no mapping. A layout that is not known is an error. The kernel keeps tags, hashes and
 /// journals in memory: close the mapping and open it again where these are corrupted.
 #[derive(Args)]
-pub(super) struct Corrupt {
+pub(crate) struct Corrupt {
     /// The mapping: its name, a path, or MAJOR:MINOR.
     device: String,
     /// The sector of the mapping, of 512 bytes.
@@ -43,13 +43,20 @@ pub(super) struct Corrupt {
     /// How many bits of each byte are inverted; of a bitmap, that of the sector alone by default.
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=8))]
     bits: Option<u8>,
-    /// Print MAJOR:MINOR and byte of each place, and change nothing.
-    #[arg(long)]
-    print: bool,
+    /// Print each place, and change nothing: `place` is MAJOR:MINOR and the byte, `byte` the byte alone.
+    #[arg(long, value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "place")]
+    print: Option<Print>,
+}
+
+/// What is printed of a place.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Print {
+    Place,
+    Byte,
 }
 
 /// Corrupts them.
-pub(super) fn run(options: &Corrupt) -> Result<ExitCode> {
+pub(crate) fn run(options: &Corrupt) -> Result<ExitCode> {
     let mapper = Mapper::open()?;
     let device = find(&mapper, &options.device)?;
     let mut places = BTreeSet::new();
@@ -61,8 +68,11 @@ pub(super) fn run(options: &Corrupt) -> Result<ExitCode> {
     }
     let mut devices = BTreeMap::new();
     for place in places {
-        if options.print {
-            println!("{} {}", place.device, place.byte);
+        if let Some(print) = options.print {
+            match print {
+                Print::Place => println!("{} {}", place.device, place.byte),
+                Print::Byte => println!("{}", place.byte),
+            }
             continue;
         }
         let mask = match (options.bits, place.bit) {

@@ -9,7 +9,7 @@
 mod audit;
 mod bench;
 mod check_counters;
-mod corrupt;
+pub(crate) mod corrupt;
 mod corrupt_bytes;
 mod counters;
 mod evade_info;
