@@ -15,7 +15,7 @@ bad=${2:-10000}
 shift $(($# < 2 ? $# : 2))
 [ $# -gt 0 ] || set -- ext4
 work=$(mktemp -d)
-trap 'umount "$work/mount" 2>/dev/null; [ -z "${loop:-}" ] || losetup -d "$loop"; rm -rf "$work"' EXIT
+trap 'umount "$work/mount" 2>/dev/null || true; [ -z "${loop:-}" ] || losetup -d "$loop"; rm -rf "$work"' EXIT
 marks() { python3 "$PROJECT/userspace-test/scenarios/files/marks" "$@"; }
 
 say "building"
