@@ -3,27 +3,30 @@
 # intree.sh ROOT KIND - builds a kernel of the source that the stock one is made of, with the patches of
 # docs/upstream. Prints the path of the result, which is as scripts/build/kernel.sh makes it, without build/.
 #
-#   intree     with both series: it emits the records of namespaces itself
-#   fixes      with docs/upstream/fixes alone
-#   unpatched  with none, in the same configuration: what the others are compared with
+#   intree        with both series: it emits the records of namespaces itself
+#   intree-debug  the same with the checks of the debug kernel
+#   fixes         with docs/upstream/fixes alone
+#   unpatched     with none, in the same configuration: what the others are compared with
 #
-# All of them are built in one folder, so that a change of a patch compiles what it touches. An interrupted build
-# continues. INTREE_STOP=applied stops before the build, and prints the source. INTREE_STOP=built prints the build tree in
+# Those without the checks are built in one folder, so that a change of a patch compiles what it touches. An interrupted
+# build continues. INTREE_STOP=applied stops before the build, and prints the source. INTREE_STOP=built prints the build tree in
 # place of the result: modules can be built against it until another kind is built.
 . "$(dirname "$0")/../common.sh"
 
-root=$1 kind=$2
+root=$1 kind=$2 checks=
 case $kind in
 intree) series="fixes namespaces" ;;
+intree-debug) series="fixes namespaces" checks=debug ;;
 fixes) series=fixes ;;
 unpatched) series= ;;
-*) die "there is no kind $kind: intree, fixes, unpatched" ;;
+*) die "there is no kind $kind: intree, intree-debug, fixes, unpatched" ;;
 esac
 [ "$ARCH" = amd64 ] || die "its configuration is for amd64, not $ARCH"
 command -v git >/dev/null || die "git applies the patches, and is missing: apt install git"
 
 stock=$(DMNS_KERNEL='' "$PROJECT/scripts/build/kernel.sh" "$root")
-fragments="$PROJECT/userspace-test/kernels/common.config $PROJECT/userspace-test/kernels/intree.config"
+fragments=
+for one in common intree $checks; do fragments="$fragments $PROJECT/userspace-test/kernels/$one.config"; done
 patches=$(for one in $series; do ls "$PROJECT/docs/upstream/$one"/0*.patch | grep -v /0000-; done)
 key=$(hash $fragments "$stock/package" $patches)
 kernel=$CACHE/kernel/$(basename "$root")-$kind-$key
@@ -34,7 +37,7 @@ fi
 
 cc=$(cat "$stock/cc")
 in_root() { "$PROJECT/scripts/in-root.sh" "$root" "$@"; }
-work=$CACHE/kernel-intree/$(basename "$root")-$(hash "$stock/package")
+work=$CACHE/kernel-intree/$(basename "$root")-$(hash "$stock/package")${checks:+-$checks}
 if [ ! -e "$work/prepared" ]; then
 	say "preparing the source of $(cat "$stock/package")"
 	as_root rm -rf "$work"
@@ -106,7 +109,7 @@ in_root sh -eu -c '
 	# What a fragment asks for and does not come would be missed by nobody.
 	refused=$(sed -n "/^CONFIG_/p" "$@" | while read -r wanted; do
 		case $kind,$wanted in
-		intree,*) ;;
+		intree*,*) ;;
 		*,CONFIG_AUDIT_NAMESPACES*) continue ;;
 		esac
 		grep -qxF -e "$wanted" -e "${wanted%%=*}=y" "$work/build/.config" || echo "$wanted"
@@ -117,7 +120,7 @@ in_root sh -eu -c '
 	release=$(cat "$work/build/include/config/kernel.release")
 	rm -f "$kernel/modules/lib/modules/$release/build"
 	depmod -b "$kernel/modules" "$release"
-	if [ "$kind" = intree ]; then
+	if [ "${kind%-debug}" = intree ]; then
 		# To the guest it comes with the modules.
 		build -s headers
 		selftests=tools/testing/selftests
@@ -134,7 +137,7 @@ cp "$stock/package" "$kernel.partial/package"
 keep "$kernel"
 kept=$kernel
 [ "${INTREE_STOP:-}" != built ] || kernel=$work/build
-for old in "$CACHE/kernel/$(basename "$root")-$kind"-*; do
+for old in "$CACHE/kernel/$(basename "$root")-$kind"-????????????; do
 	[ "$old" = "$kept" ] || [ -n "$(find "$old" -maxdepth 0 -mmin -1440)" ] || as_root rm -rf "$old"
 done
 result "$kernel"

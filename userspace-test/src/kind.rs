@@ -20,6 +20,8 @@ pub(crate) enum Kind {
     /// One that is built of Debian's source with patches of `docs/upstream`, and runs without the
     /// module: `scripts/build/intree.sh`.
     Patched(Patches),
+    /// The one with all patches, with the checks of [`Kind::Debug`].
+    PatchedDebug,
 }
 
 /// The patches of `docs/upstream` that a kernel has.
@@ -42,6 +44,7 @@ impl Kind {
             Ok("debug") => Self::Debug,
             Ok("kasan") => Self::Kasan,
             Ok("intree") => Self::Patched(Patches::Namespaces),
+            Ok("intree-debug") => Self::PatchedDebug,
             Ok("fixes") => Self::Patched(Patches::Fixes),
             Ok("unpatched") => Self::Patched(Patches::None),
             _ => Self::Stock,
@@ -51,20 +54,18 @@ impl Kind {
     /// Returns the patches that it has, and how `scripts/build/intree.sh` calls it; `None` for a
     /// kernel that the module is for.
     pub(crate) fn patches(self) -> Option<(Patches, &'static str)> {
-        let Self::Patched(patches) = self else {
-            return None;
-        };
-        let name = match patches {
-            Patches::None => "unpatched",
-            Patches::Fixes => "fixes",
-            Patches::Namespaces => "intree",
-        };
-        Some((patches, name))
+        match self {
+            Self::Patched(Patches::None) => Some((Patches::None, "unpatched")),
+            Self::Patched(Patches::Fixes) => Some((Patches::Fixes, "fixes")),
+            Self::Patched(Patches::Namespaces) => Some((Patches::Namespaces, "intree")),
+            Self::PatchedDebug => Some((Patches::Namespaces, "intree-debug")),
+            _ => None,
+        }
     }
 
     /// Returns whether it checks more than a production kernel does.
     pub(crate) fn complains(self) -> bool {
-        matches!(self, Self::Debug | Self::Kasan)
+        matches!(self, Self::Debug | Self::PatchedDebug | Self::Kasan)
     }
 
     /// Returns the factor of timeouts, relative to the stock kernel.
@@ -72,7 +73,7 @@ impl Kind {
         TimeoutMultiplier(match self {
             Self::Stock => 1,
             Self::Rt | Self::Patched(_) => 2,
-            Self::Debug => 5,
+            Self::Debug | Self::PatchedDebug => 5,
             Self::Kasan => 12,
         })
     }
@@ -81,7 +82,7 @@ impl Kind {
     pub(crate) fn memory(self) -> u32 {
         match self {
             Self::Stock | Self::Rt | Self::Patched(_) => 0,
-            Self::Debug => 1536,
+            Self::Debug | Self::PatchedDebug => 1536,
             Self::Kasan => 2048,
         }
     }
