@@ -4,8 +4,9 @@
 # kernel RELEASE. --check builds nothing. Where something is missing, it prints all that is, and the apt command that brings
 # it, and ends with 1. It ends with 3 if this kernel can never have the module.
 #
-# Debian's headers have no rust/, so the kernel's own source package is prepared, once for each kernel. The result is
-# kept in /var/lib/dmns-audit (DMNS_KERNELS) as long as the kernel is installed.
+# Debian's headers have no rust/, so the kernel's own source package is prepared, once for each kernel. Ubuntu's have it
+# (linux-lib-rust), but not the headers that are private to the kernel's own code: these are taken from its source package.
+# The result is kept in /var/lib/dmns-audit (DMNS_KERNELS) as long as the kernel is installed.
 
 # Maintainer scripts may run without.
 export HOME="${HOME:-/root}"
@@ -19,7 +20,14 @@ fi
 release=$1 headers=${2:-/lib/modules/$1/build}
 kept=${DMNS_KERNELS:-/var/lib/dmns-audit/kernel}
 series=$(echo "$release" | cut -d. -f1,2)
-tarball=${DMNS_SOURCE:-/usr/src/linux-source-$series.tar.xz}
+if [ ! -e "$headers/rust/libkernel.rmeta" ]; then
+	layout=debian top=linux-source-$series
+elif [ -e "$headers/kernel/audit.h" ]; then
+	layout=whole top=
+else
+	layout=ubuntu top=linux-source-${release%%-*}
+fi
+tarball=${DMNS_SOURCE:-$(ls "/usr/src/$top.tar."* "/usr/src/$top/$top.tar."* 2>/dev/null | head -n 1)}
 
 # installed PACKAGE - its version.
 installed() { dpkg-query -W -f '${Version}' "$1" 2>/dev/null || true; }
@@ -74,9 +82,10 @@ grep -q '^CONFIG_RUST=y' "$config" || exit 3
 cc=$(sed -n 's/^CONFIG_CC_VERSION_TEXT="\([^ ]*\) .*/\1/p' "$config")
 need "$cc" "${cc#*-linux-gnu-}"
 for tool in bc bindgen bison flex make openssl pahole perl python3 xz; do
-	case $tool in
-	perl) need perl perl ;;
-	xz) need xz xz-utils ;;
+	case $tool,$tarball in
+	perl,*) need perl perl ;;
+	xz,*.bz2) need bzip2 bzip2 ;;
+	xz,*) need xz xz-utils ;;
 	*) need $tool $tool ;;
 	esac
 done
@@ -109,31 +118,33 @@ if [ -z "${LIBCLANG_PATH:-}" ] && command -v bindgen >/dev/null &&
 	export LIBCLANG_PATH
 fi
 
-if [ -e "$headers/rust/libkernel.rmeta" ]; then
-	tree=$headers
-else
-	tree=$kept/$release
+tree=$headers
+if [ "$layout" != whole ]; then
+	made=$kept/$release
+	[ "$layout" = ubuntu ] || tree=$made
 	image=$(readlink -e "/boot/vmlinuz-$release" || echo "/usr/lib/modules/$release/vmlinuz")
-	package=$(installed "linux-headers-$release") source=$(installed "linux-source-$series")
+	package=$(installed "linux-headers-$release") source=$(installed "$top")
 	made_of="$package $(rustc --version 2>/dev/null) $(hash "$0")"
-	if [ "$(cat "$tree/made-of" 2>/dev/null)" != "$made_of" ]; then
+	if [ "$(cat "$made/made-of" 2>/dev/null)" != "$made_of" ]; then
 		if [ -n "${DMNS_SOURCE:-}" ]; then
 			[ -e "$tarball" ] || lacks "$tarball is missing"
 		elif [ ! -e "$tarball" ] || [ "$source" != "$package" ]; then
-			lacks "the kernel's source${package:+ of version $package} is missing" "linux-source-$series${package:+=$package}"
+			lacks "the kernel's source${package:+ of version $package} is missing" "$top${package:+=$package}"
 		fi
-		# It has the name of the kernel's build, which the module asks for.
-		[ -e "$image" ] || lacks "$image is missing" "linux-image-$release"
 		mkdir -p "$kept"
-		free=$(df -P -k "$kept" | awk 'NR == 2 { print int($4 / 1024) }')
-		[ "$free" -ge 1500 ] || lacks "$kept has $free MB free; the kernel's source needs 1500 MB"
+		if [ "$layout" = debian ]; then
+			# It has the name of the kernel's build, which the module asks for.
+			[ -e "$image" ] || lacks "$image is missing" "linux-image-$release"
+			free=$(df -P -k "$kept" | awk 'NR == 2 { print int($4 / 1024) }')
+			[ "$free" -ge 1500 ] || lacks "$kept has $free MB free; the kernel's source needs 1500 MB"
+		fi
 	fi
 fi
 refuse_if_lacking
 "$PROJECT/scripts/build/check-kdir.sh" "$headers" config
 [ -z "$check" ] || exit 0
 
-if [ "$tree" != "$headers" ]; then
+if [ "$layout" != whole ]; then
 	exec 9>"$kept/lock"
 	flock 9
 	# Those of kernels that are gone.
@@ -141,11 +152,18 @@ if [ "$tree" != "$headers" ]; then
 		name=$(basename "$old")
 		[ ! -d "$old" ] || [ -d "/lib/modules/$name" ] || rm -rf "$old"
 	done
-	if [ "$(cat "$tree/made-of" 2>/dev/null)" != "$made_of" ]; then
+	if [ "$(cat "$made/made-of" 2>/dev/null)" = "$made_of" ]; then
+		:
+	elif [ "$layout" = ubuntu ]; then
+		# What the module includes of them.
+		fresh "$made"
+		tar -xf "$tarball" -C "$made.partial" --strip-components=1 "$top/fs/mount.h" "$top/kernel/audit.h"
+		echo "$made_of" >"$made.partial/made-of"
+		keep "$made"
+	else
 		say "preparing the source of $release ($package): some two minutes, once"
 		fresh "$tree"
 		# What no module is built from is most of it. rust/helpers reads a header of drivers/base.
-		top=linux-source-$series
 		tar -xJf "$tarball" -C "$tree.partial" --strip-components=1 --anchored --exclude="$top/Documentation/*.*" \
 			--exclude="$top/drivers/*.c" --exclude="$top/drivers/[!b]*.h" --exclude="$top/sound/*.[ch]" \
 			--exclude="$top/fs/*.c" --exclude="$top/net/*.c" --exclude="$top/tools/perf/*" \
@@ -163,4 +181,5 @@ if [ "$tree" != "$headers" ]; then
 		keep "$tree"
 	fi
 fi
+[ "$layout" != ubuntu ] || export DMNS_PRIVATE_HEADERS="$made"
 make -C "$PROJECT/kmod" KDIR="$tree" CC="$cc" HOSTCC="$cc"

@@ -54,10 +54,27 @@ cp "$kernel/config" "$headers/.config"
 says "the kernel's source is missing" "comes with: apt install linux-source-"
 
 # Headers that are prepared, by another compiler than their configuration says.
-mkdir "$headers/rust"
+mkdir "$headers/rust" "$headers/kernel"
+: >"$headers/kernel/audit.h"
 : >"$headers/Module.symvers"
 printf 'rust\0\0\0\tArustc 8.8.8 (metadata)\0' >"$headers/rust/libkernel.rmeta"
 says "libkernel.rmeta was made by 'rustc 8.8.8 (metadata)', but rustc is"
+
+# Headers as Ubuntu has them: Rust's libraries, and no header that is private to the kernel. The module is built.
+tree=$kernel/build top=linux-source-${release%%-*}
+as_root rm -rf "$headers"
+cp -al "$tree" "$headers"
+as_root rm -rf "$headers/kernel" "$headers/fs/mount.h"
+says "the kernel's source is missing" "comes with: apt install $top"
+tar -C "$tree" --transform "s,^,$top/," -cJf "$work/source.tar.xz" kernel/audit.h fs/mount.h
+"$PROJECT/scripts/in-root.sh" "$root" env DMNS_KERNELS="$work/kept" DMNS_SOURCE="$work/source.tar.xz" \
+	"$PROJECT/scripts/build/dkms.sh" "$release" "$headers"
+grep -aq "vermagic=$release " "$PROJECT/kmod/dmns_audit.ko" ||
+	die "no module was built with headers of Ubuntu's layout"
+"$PROJECT/scripts/in-root.sh" "$root" make -s -C "$PROJECT/kmod" KDIR="$tree" clean
+# Its files are those of the tree.
+rm "$headers/.config"
+say "ok: headers of Ubuntu's layout"
 
 # A kernel that cannot have the module is no failure: another one may.
 sed '/^CONFIG_RUST=/d' "$kernel/config" >"$headers/.config"
