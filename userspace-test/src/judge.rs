@@ -99,6 +99,13 @@ pub(crate) fn without_oopses(log: &str, function: &str) -> (String, usize) {
 /// The number of records of each type.
 type Counts = BTreeMap<RecordType, u64>;
 
+/// Which records the kernel may have emitted in addition to the module.
+#[derive(Clone, Copy, Debug)]
+struct Itself {
+    device_mapper: bool,
+    namespaces: bool,
+}
+
 /// The module's counters, also those before an unload.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Counted {
@@ -151,9 +158,9 @@ impl Counted {
         }
     }
 
-    /// Returns the differences from the records that arrived. `c_spoke`: dm-audit.c may have
-    /// emitted device-mapper records too.
-    fn compare(&self, arrived: &Counts, c_spoke: bool) -> Vec<String> {
+    /// Returns the differences from the records that arrived. The kernel may have emitted records too,
+    /// as `itself` says: device mapper's, namespaces'.
+    fn compare(&self, arrived: &Counts, itself: Itself) -> Vec<String> {
         let mut problems: Vec<_> = self
             .withheld
             .iter()
@@ -162,11 +169,13 @@ impl Counted {
         for ty in RecordType::ALL {
             let emitted = self.emitted.get(&ty).copied().unwrap_or(0);
             let arrived = arrived.get(&ty).copied().unwrap_or(0);
-            let dm = matches!(ty, RecordType::DmCtrl | RecordType::DmEvent);
-            let adds_up = if dm && c_spoke {
-                arrived >= emitted
-            } else {
-                arrived == emitted
+            let adds_up = match ty {
+                RecordType::DmCtrl | RecordType::DmEvent if itself.device_mapper => {
+                    arrived >= emitted
+                }
+                RecordType::DmCtrl | RecordType::DmEvent => arrived == emitted,
+                _ if itself.namespaces => arrived >= emitted,
+                _ => arrived == emitted,
             };
             if !adds_up {
                 problems.push(format!(
@@ -317,10 +326,14 @@ pub(crate) fn examine(
     counted
         .table(&guest.must("cat /sys/kernel/security/dmns_audit/counters 2>/dev/null || true")?)?;
     let arrived = count(&guest.log);
-    let c_spoke = !module_first || kernel_log.contains("dmns_audit: dm_audit_log_ti: detached");
+    let itself = Itself {
+        device_mapper: !module_first
+            || kernel_log.contains("dmns_audit: dm_audit_log_ti: detached"),
+        namespaces: kernel_log.contains("dmns_audit: this kernel records namespaces itself"),
+    };
     // Where the kernel writes the records, nothing counts them.
     if !allow_lost && guest.has_module {
-        problems.extend(counted.compare(&arrived, c_spoke));
+        problems.extend(counted.compare(&arrived, itself));
     }
     let findings = match skipped {
         true => [].as_slice(),
@@ -443,17 +456,30 @@ mod tests {
         .into_iter()
         .map(|ty| format!("type={ty} msg=audit(1.0:1): x=1"))
         .collect();
-        let arrived = count(&log);
+        let mut arrived = count(&log);
+        let both = Itself {
+            device_mapper: true,
+            namespaces: true,
+        };
+        let neither = Itself {
+            device_mapper: false,
+            namespaces: false,
+        };
         assert_eq!(
-            counted.compare(&arrived, true),
+            counted.compare(&arrived, both),
             ["3 DM_EVENT not emitted: refused_nowait"]
         );
+        arrived.insert(RecordType::from_name("NS_INIT_NET").expect("a type"), 2);
+        assert_eq!(counted.compare(&arrived, both).len(), 1);
         assert_eq!(
-            counted.compare(&arrived, false)[1..],
-            ["DM_CTRL: the module emitted 4, 5 arrived"]
+            counted.compare(&arrived, neither)[1..],
+            [
+                "DM_CTRL: the module emitted 4, 5 arrived",
+                "NS_INIT_NET: the module emitted 1, 2 arrived"
+            ]
         );
         assert_eq!(
-            counted.compare(&Counts::new(), true).len(),
+            counted.compare(&Counts::new(), both).len(),
             3,
             "lost records are named"
         );
