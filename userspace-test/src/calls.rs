@@ -5,7 +5,7 @@
 //! Scenarios name them, in expectations (`syscall=unshare`) and in steps (`$SYS_unshare`).
 
 use crate::arch::Arch;
-use syscalls::{aarch64, x86, x86_64};
+use syscalls::{aarch64, arm, x86, x86_64};
 
 /// The calls that steps make by number. Perl has no names for them.
 const OF_STEPS: [&str; 9] = [
@@ -44,6 +44,7 @@ pub(crate) fn is(arch: &str, number: &str, name: &str) -> bool {
         "c000003e" => x86_64::Sysno::new(number).map(|call| call.name()),
         "40000003" => x86::Sysno::new(number).map(|call| call.name()),
         "c00000b7" => aarch64::Sysno::new(number).map(|call| call.name()),
+        "40000028" => arm::Sysno::new(number).map(|call| call.name()),
         _ => None,
     };
     found == Some(name) || NEWER.contains(&(name, number))
@@ -66,6 +67,7 @@ mod tests {
         for (arch, number, name) in [
             ("c000003e", "272", "unshare"),
             ("c00000b7", "97", "unshare"),
+            ("40000028", "337", "unshare"),
             ("40000003", "310", "unshare"),
             ("40000003", "346", "setns"),
             ("c000003e", "308", "setns"),
