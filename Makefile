@@ -69,6 +69,8 @@ test-debug: ## Every scenario on a kernel that complains, with controls and faul
 
 test-arm64: ## The scenarios on Debian's arm64 kernel, emulated; what only x86-64 has is skipped, with its reason
 	@$(DMNS_TEST) --arch arm64 run
+	@$(DMNS_TEST) --arch arm64 diff
+	@scripts/test/dkms-arm64.sh
 
 test-intree: ## The kernels with the patches of docs/upstream, without the module (some 60 minutes the first time)
 	@scripts/test/intree.sh

@@ -77,15 +77,16 @@ keep() {
 	mv "$1.partial" "$1"
 }
 
-# make_arguments KERNEL - the arguments of make for what is built for KERNEL.
-make_arguments() {
-	cc=$(cat "$1/cc")
-	case $cc in
+# compiler_arguments CC - the arguments of make for what is built for a kernel that CC has built; make_arguments KERNEL - the
+# same for a kernel of the cache.
+make_arguments() { compiler_arguments "$(cat "$1/cc")"; }
+compiler_arguments() {
+	case $1 in
 	aarch64-linux-gnu-*)
-		echo "ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- CC=$cc HOSTCC=${cc#aarch64-linux-gnu-}"
-		echo "CROSS_COMPILE_COMPAT=arm-linux-gnueabihf- CC_COMPAT=arm-linux-gnueabihf-${cc#aarch64-linux-gnu-}"
+		echo "ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- CC=$1 HOSTCC=${1#aarch64-linux-gnu-}"
+		echo "CROSS_COMPILE_COMPAT=arm-linux-gnueabihf- CC_COMPAT=arm-linux-gnueabihf-${1#aarch64-linux-gnu-}"
 		;;
-	*) echo "CC=$cc HOSTCC=$cc" ;;
+	*) echo "CC=$1 HOSTCC=$1" ;;
 	esac
 }
 

@@ -81,6 +81,14 @@ grep -q '^CONFIG_RUST=y' "$config" || exit 3
 
 cc=$(sed -n 's/^CONFIG_CC_VERSION_TEXT="\([^ ]*\) .*/\1/p' "$config")
 need "$cc" "${cc#*-linux-gnu-}"
+# Source of other architectures is not unpacked. arm64 has parts of 32-bit arm, and a vDSO for its programs.
+others='[!x]*'
+if grep -q '^CONFIG_ARM64=y' "$config"; then
+	others='[!a]*'
+	export DMNS_ARCH=arm64
+	! grep -q '^CONFIG_COMPAT_VDSO=y' "$config" ||
+		need "arm-linux-gnueabihf-${cc#*-linux-gnu-}" "${cc#*-linux-gnu-}-arm-linux-gnueabihf"
+fi
 for tool in bc bindgen bison flex make openssl pahole perl python3 xz; do
 	case $tool,$tarball in
 	perl,*) need perl perl ;;
@@ -167,11 +175,11 @@ if [ "$layout" != whole ]; then
 		tar -xJf "$tarball" -C "$tree.partial" --strip-components=1 --anchored --exclude="$top/Documentation/*.*" \
 			--exclude="$top/drivers/*.c" --exclude="$top/drivers/[!b]*.h" --exclude="$top/sound/*.[ch]" \
 			--exclude="$top/fs/*.c" --exclude="$top/net/*.c" --exclude="$top/tools/perf/*" \
-			--exclude="$top/tools/testing/*" --exclude="$top/arch/[!x]*/*.[chS]" --exclude="$top/arch/[!x]*/*.dts*"
+			--exclude="$top/tools/testing/*" --exclude="$top/arch/$others/*.[chS]" --exclude="$top/arch/$others/*.dts*"
 		cp "$headers/.config" "$headers/Module.symvers" "$tree.partial/"
 		[ ! -e "$headers/vmlinux" ] || ln -s "$(readlink -f "$headers/vmlinux")" "$tree.partial/vmlinux"
 		echo "$release" | sed 's/^[0-9.]*//' >"$tree.partial/localversion"
-		make -s -C "$tree.partial" CC="$cc" HOSTCC="$cc" -j"$(nproc)" olddefconfig prepare modules_prepare
+		make -s -C "$tree.partial" $(compiler_arguments "$cc") -j"$(nproc)" olddefconfig prepare modules_prepare
 		diff -u "$headers/.config" "$tree.partial/.config" ||
 			die "the tools here do not reproduce the configuration of $release: each option above has a tool or a version that is missing"
 		[ "$(cat "$tree.partial/include/config/kernel.release")" = "$release" ] ||
@@ -182,4 +190,4 @@ if [ "$layout" != whole ]; then
 	fi
 fi
 [ "$layout" != ubuntu ] || export DMNS_PRIVATE_HEADERS="$made"
-make -C "$PROJECT/kmod" KDIR="$tree" CC="$cc" HOSTCC="$cc"
+make -C "$PROJECT/kmod" KDIR="$tree" $(compiler_arguments "$cc")

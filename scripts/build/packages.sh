@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 # packages.sh [VERSION] - builds the Debian packages with Debian's own tools, in a root of theirs, and lets lintian
 # judge them. Prints the folder with the .deb files. VERSION is another one than Cargo.toml's: what an upgrade is
-# tried with; it lacks dmns-audit-test. DEB_BUILD_OPTIONS=noopt makes it faster, and the programs slower.
+# tried with; it lacks dmns-audit-test. DEB_BUILD_OPTIONS=noopt makes it faster, and the programs slower. DMNS_ARCH=arm64
+# builds for that, without dmns-audit-test.
 . "$(dirname "$0")/../common.sh"
 
 root=$("$PROJECT/scripts/build/packaging-root.sh")
@@ -12,6 +13,8 @@ files=$(git ls-files --cached --others --exclude-standard | grep -v -e '^cli/fuz
 	-e '^scripts/test/' -e '^scripts/bench/')
 was=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml)
 version=${1:-$was}
+profile=
+if [ "$version" != "$was" ] || [ "$ARCH" != amd64 ]; then profile=pkg.dmns-audit.notest; fi
 packages=$CACHE/packages/$version-$( (echo "$version $root ${DEB_BUILD_OPTIONS:-}" && cat $files) | hash -)
 mkdir -p "$CACHE/packages"
 exec 7>"$CACHE/packages/lock"
@@ -38,9 +41,13 @@ if [ ! -d "$packages" ]; then
 	"$PROJECT/scripts/in-root.sh" "$root" sh -eu -c '
 		export CARGO_HOME=$1/cargo CARGO_TARGET_DIR=$1/target/packages${DEB_BUILD_OPTIONS:+-$DEB_BUILD_OPTIONS}
 		cd "$2"
-		dpkg-buildpackage --build=binary --no-sign ${3:+--build-profiles=$3}
+		# Tools to build with are those of this architecture, and looked for in the other.
+		[ "$3" = amd64 ] || set -- "$@" --no-check-builddeps
+		arch=$3 profile=$4
+		shift 4
+		dpkg-buildpackage --build=binary --no-sign --host-arch "$arch" ${profile:+--build-profiles=$profile} "$@"
 		cd ..
-		lintian --fail-on error --info --allow-root *.changes' sh "$CACHE" "$work" $([ "$version" = "$was" ] || echo pkg.dmns-audit.notest)
+		lintian --fail-on error --info --allow-root *.changes' sh "$CACHE" "$work" "$ARCH" "$profile"
 	as_root rm -rf "$work" "$packages"
 	mv "$build.partial" "$packages"
 	# README installs what `newest` leads to.
@@ -48,5 +55,5 @@ if [ ! -d "$packages" ]; then
 	ls -td "$CACHE"/packages/[0-9]* | grep -v "/$newest\$" | tail -n +7 | while read -r old; do as_root rm -rf "$old"; done
 fi
 # What people install, not what a test makes.
-[ "$version" != "$was" ] || [ -n "${DEB_BUILD_OPTIONS:-}" ] || ln -sfn "$(basename "$packages")" "$CACHE/packages/newest"
+[ -n "$profile${DEB_BUILD_OPTIONS:-}" ] || ln -sfn "$(basename "$packages")" "$CACHE/packages/newest"
 result "$packages"

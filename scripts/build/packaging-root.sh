@@ -7,4 +7,9 @@
 PACKAGES="build-essential cargo debhelper dh-dkms help2man lintian rustc bash-completion
 	ca-certificates xz-utils"
 
+if [ "$ARCH" != amd64 ]; then
+	ARCHITECTURES=amd64,$ARCH
+	PACKAGES="$PACKAGES crossbuild-essential-$ARCH libstd-rust-dev:$ARCH libc6-dev:$ARCH"
+fi
+
 make_root packaging "$PACKAGES"

@@ -48,6 +48,38 @@ impl Arch {
         }
     }
 
+    /// Returns its name in messages.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Amd64 => "x86-64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    /// Returns the option that a kernel for it has, and its name for ARCH=.
+    pub(crate) fn option(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Amd64 => ("X86_64", "x86_64"),
+            Self::Arm64 => ("ARM64", "arm64"),
+        }
+    }
+
+    /// Returns the image in a tree that was built, and make's target for it.
+    pub(crate) fn image(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Amd64 => ("arch/x86/boot/bzImage", "bzImage"),
+            Self::Arm64 => ("arch/arm64/boot/Image", "Image"),
+        }
+    }
+
+    /// Returns what programs and modules for it have in their header. C: `EM_X86_64`, `EM_AARCH64`.
+    pub(crate) fn elf_machine(self) -> u16 {
+        match self {
+            Self::Amd64 => 62,
+            Self::Arm64 => 183,
+        }
+    }
+
     /// Returns the QEMU that emulates it.
     pub(crate) fn qemu(self) -> &'static str {
         match self {

@@ -2,11 +2,12 @@
 
 //! What a kernel image and a kernel module state about themselves.
 
+use crate::arch::Arch;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::path::Path;
 
-/// A kernel image for x86-64.
+/// A kernel image for guests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Image {
     /// What `uname -r` prints.
@@ -16,33 +17,60 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// Reads the header of a bzImage.
+    /// Reads an image for the guests' architecture.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).with_context(|| path.display().to_string())?;
-        Self::parse(&bytes).with_context(|| path.display().to_string())
+        Self::parse(&bytes, Arch::asked()).with_context(|| path.display().to_string())
     }
 
-    /// Parses it: `Documentation/arch/x86/boot.rst`.
-    fn parse(bytes: &[u8]) -> Result<Self> {
-        const GIVE: &str = "give the tree's arch/x86/boot/bzImage";
+    fn parse(bytes: &[u8], arch: Arch) -> Result<Self> {
+        let give = format!("give the tree's {}", arch.image().0);
         let has = |at: usize, magic: &[u8]| bytes.get(at..at + magic.len()) == Some(magic);
+        let is = [
+            (Arch::Amd64.title(), has(0x202, b"HdrS")),
+            (Arch::Arm64.title(), has(0x38, b"ARM\x64")),
+            ("RISC-V", has(0x30, b"RISCV\0\0\0")),
+        ];
+        match is.into_iter().find(|(_, is)| *is) {
+            Some((title, _)) if title == arch.title() => {}
+            Some((title, _)) => bail!(
+                "a kernel for {title}, and guests are {0}: {give} of a build for {0}, or ask for others (--arch)",
+                arch.title()
+            ),
+            None if has(0, b"\x7fELF") => {
+                bail!("an ELF file, such as vmlinux, which QEMU does not boot: {give}")
+            }
+            None if [&b"\x1f\x8b"[..], b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"]
+                .iter()
+                .any(|magic| has(0, magic)) =>
+            {
+                bail!("a compressed file: {give}")
+            }
+            None => bail!("not a kernel image: {give}"),
+        }
+        let name = match arch {
+            Arch::Amd64 => Self::of_header(bytes)?,
+            Arch::Arm64 => Self::of_banner(bytes),
+        };
+        let name = String::from_utf8_lossy(name);
+        // RELEASE (BUILDER) #NUMBER ... TIME
+        let release = name.split(' ').next().unwrap_or_default();
+        let version = name.find(" #").map(|at| &name[at + 1..]);
+        let (false, Some(version)) = (release.is_empty(), version) else {
+            bail!(
+                "it does not have the name of the kernel: build it again with make {}",
+                arch.image().1
+            );
+        };
+        Ok(Self {
+            release: release.to_owned(),
+            version: version.to_owned(),
+        })
+    }
+
+    /// Returns the name in the header of a bzImage: `Documentation/arch/x86/boot.rst`.
+    fn of_header(bytes: &[u8]) -> Result<&[u8]> {
         let u16_at = |at: usize| Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
-        if has(0x38, b"ARM\x64") {
-            bail!("a kernel for arm64, and guests are x86-64: {GIVE} of an x86-64 build");
-        }
-        if has(0x30, b"RISCV\0\0\0") {
-            bail!("a kernel for RISC-V, and guests are x86-64: {GIVE} of an x86-64 build");
-        }
-        if has(0, b"\x7fELF") {
-            bail!("an ELF file, such as vmlinux, which QEMU does not boot: {GIVE}");
-        }
-        if [&b"\x1f\x8b"[..], b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"]
-            .iter()
-            .any(|magic| has(0, magic))
-        {
-            bail!("a compressed file, such as the image of another architecture: {GIVE}");
-        }
-        ensure!(has(0x202, b"HdrS"), "not a kernel image: {GIVE}");
         // Bit 0 of xloadflags: it has the 64-bit entry point.
         ensure!(
             u16_at(0x236).is_some_and(|flags| flags & 1 == 1),
@@ -50,20 +78,18 @@ impl Image {
         );
         let at = usize::from(u16_at(0x20e).unwrap_or(0)) + 0x200;
         let name = bytes.get(at..).unwrap_or_default();
-        let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-        let name = String::from_utf8_lossy(name);
-        // RELEASE (BUILDER) #NUMBER ... TIME
-        let release = name.split(' ').next().unwrap_or_default();
-        let version = name.find(" #").map(|at| &name[at + 1..]);
-        let (false, Some(version)) = (release.is_empty(), version) else {
-            bail!(
-                "its header does not have the name of the kernel: build it again with make bzImage"
-            );
-        };
-        Ok(Self {
-            release: release.to_owned(),
-            version: version.to_owned(),
-        })
+        Ok(name.split(|byte| *byte == 0).next().unwrap_or_default())
+    }
+
+    /// Returns the name in `linux_banner[]`, without "Linux version ": init/version-timestamp.c. An image
+    /// that is not compressed has it.
+    fn of_banner(bytes: &[u8]) -> &[u8] {
+        const BEGIN: &[u8] = b"Linux version ";
+        bytes
+            .split(|byte| *byte == 0 || *byte == b'\n')
+            .filter_map(|text| text.strip_prefix(BEGIN))
+            .find(|name| name.first().is_some_and(u8::is_ascii_digit))
+            .unwrap_or_default()
     }
 
     /// Returns why `module`, the contents of `dmns_audit.ko`, cannot be loaded into this kernel, if
@@ -73,10 +99,12 @@ impl Image {
         if !module.starts_with(b"\x7fELF") {
             return Some(format!("not a module, or a compressed one: {BUILD}"));
         }
-        // C: e_machine, EM_X86_64
-        if module.get(18..20) != Some(&62u16.to_le_bytes()) {
+        let arch = Arch::asked();
+        // C: e_machine
+        if module.get(18..20) != Some(&arch.elf_machine().to_le_bytes()) {
             return Some(format!(
-                "a module of another architecture, and guests are x86-64: {BUILD}"
+                "a module of another architecture, and guests are {}: {BUILD}",
+                arch.title()
             ));
         }
         let info = |name: &str| {
@@ -155,9 +183,17 @@ pub(crate) mod tests {
 
     #[test]
     fn an_image_names_its_kernel() {
-        let image = Image::parse(&bzimage("7.3.4-mine")).expect("an image");
-        assert_eq!(image.release, "7.3.4-mine");
-        assert_eq!(image.version, VERSION);
+        let mut arm = vec![0; 64];
+        arm[0x38..0x3c].copy_from_slice(b"ARM\x64");
+        let banners = format!(
+            "Linux version %s\0\0Linux version 7.3.4-mine (me@here) (gcc 14) {VERSION}\n\0"
+        );
+        arm.extend(banners.bytes());
+        for (bytes, arch) in [(bzimage("7.3.4-mine"), Arch::Amd64), (arm, Arch::Arm64)] {
+            let image = Image::parse(&bytes, arch).expect("an image");
+            assert_eq!(image.release, "7.3.4-mine");
+            assert_eq!(image.version, VERSION);
+        }
     }
 
     #[test]
@@ -179,14 +215,16 @@ pub(crate) mod tests {
             (nameless, "does not have the name of the kernel"),
             (b"text".to_vec(), "not a kernel image: give"),
         ] {
-            let said = Image::parse(&bytes).expect_err(says).to_string();
+            let said = Image::parse(&bytes, Arch::Amd64)
+                .expect_err(says)
+                .to_string();
             assert!(said.contains(says), "{said}\nshould say: {says}");
         }
     }
 
     #[test]
     fn a_module_of_another_kernel_is_refused_before_the_guest_boots() {
-        let image = Image::parse(&bzimage("7.3.4-mine")).expect("an image");
+        let image = Image::parse(&bzimage("7.3.4-mine"), Arch::Amd64).expect("an image");
         assert_eq!(image.refuses(&module("7.3.4-mine", VERSION)), None);
         assert_eq!(image.refuses(&module("7.3.4-mine", "")), None);
         let mut arm = module("7.3.4-mine", VERSION);

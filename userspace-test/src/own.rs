@@ -5,6 +5,7 @@
 //! All that can be wrong with it is looked for before anything is made, and named in a sentence with
 //! what to do.
 
+use crate::arch::Arch;
 use crate::config::Config;
 use crate::image::Image;
 use crate::kind::Kind;
@@ -163,19 +164,23 @@ impl Own {
             "{shown}: not a kernel tree, or not configured: it has no .config; with O=, give that folder"
         );
         let config = Config::read(&tree.join(".config"))?;
+        let arch = Arch::asked();
+        let (option, name) = arch.option();
         ensure!(
-            config.has("X86_64"),
-            "{shown}: configured for another architecture, and guests are x86-64: run make ARCH=x86_64 defconfig kvm_guest.config there"
+            config.has(option),
+            "{shown}: configured for another architecture, and guests are {}: run make ARCH={name} defconfig kvm_guest.config there, or ask for others (--arch)",
+            arch.title()
         );
-        let path = tree.join("arch/x86/boot/bzImage");
+        let (image, target) = arch.image();
+        let path = tree.join(image);
         ensure!(
             path.exists(),
-            "{shown}: not built: it has no arch/x86/boot/bzImage; run make bzImage modules there"
+            "{shown}: not built: it has no {image}; run make {target} modules there"
         );
         let built = Config::read(&tree.join("include/config/auto.conf"))?;
         if let Some((name, asked, is)) = config.difference(&built) {
             bail!(
-                "{shown}/.config: changed after the build: CONFIG_{name} is {asked} there, and was built as {is}; run make bzImage modules again"
+                "{shown}/.config: changed after the build: CONFIG_{name} is {asked} there, and was built as {is}; run make {target} modules again"
             );
         }
         ensure!(
@@ -194,7 +199,7 @@ impl Own {
             let text = fs::read_to_string(tree.join(file)).unwrap_or_default();
             ensure!(
                 text.contains(what.as_str()),
-                "{shown}: the image is \"{what}\", and the tree was built again since, as {file} has it; run make bzImage modules there"
+                "{shown}: the image is \"{what}\", and the tree was built again since, as {file} has it; run make {target} modules there"
             );
         }
         Ok(Self {
