@@ -3,12 +3,12 @@
 //! A device of dm-integrity, or of dm-crypt above one: it is formatted, written, damaged, read and
 //! written again.
 
-use super::geometry::Geometry;
+use super::geometry::{Geometry, choose};
 use super::ground::{NAME, TAGS};
-use super::model::{Model, Part};
-use super::oracle::{Oracle, Prediction};
+use super::model::{Model, PAGE, Part};
+use super::oracle::{Cached, Oracle, Prediction};
 use super::pattern::fill;
-use super::round::{LARGEST, Round, create};
+use super::round::{LARGEST, Round, create, length, read_bytes};
 use super::script::dd;
 use super::superblock;
 use crate::mapper::{Access, Number, Suspend};
@@ -372,7 +372,7 @@ impl Life<'_, '_> {
     /// Does one thing with an active mapping.
     fn act(&mut self) -> Result<()> {
         let (dev, model) = (self.dev, &mut self.model);
-        match self.round.rng.u8(..20) {
+        match self.round.rng.u8(..22) {
             0..=5 => self.round.read_direct(dev, model),
             6 | 7 => self.round.read_bad(dev, model),
             8 => self.round.read_in_threads(dev, model),
@@ -389,6 +389,7 @@ impl Life<'_, '_> {
             16 | 17 => self.round.suspend(model),
             18 if self.geometry.mode == 'J' && self.round.rng.bool() => self.crash(),
             18 => self.round.reload(model, &self.table),
+            19 | 20 => self.write_bytes(),
             _ => {
                 // Nothing is in the journal then.
                 self.round.suspend(model)?;
@@ -408,13 +409,14 @@ impl Life<'_, '_> {
         let script = &mut *self.round.script;
         let seek = format!("seek={}", range.start * SECTOR);
         let more = format!("{seek} oflag=seek_bytes conv=notrunc iflag=fullblock");
-        script.run(dd("/dev/urandom", "good.img", &range, &more));
+        let length = length(&range);
+        script.run(dd("/dev/urandom", "good.img", length, &more));
         let more = format!(
             "skip={} {seek} iflag=skip_bytes,fullblock oflag=direct,seek_bytes",
             range.start * SECTOR
         );
         let path = format!("/dev/mapper/{NAME}");
-        script.run(dd("good.img", &path, &range, &more));
+        script.run(dd("good.img", &path, length, &more));
         self.write(range)
     }
 
@@ -422,10 +424,9 @@ impl Life<'_, '_> {
         let round = &mut *self.round;
         round.version += 1;
         round.sums.writes += 1;
-        let length = (range.end - range.start) as usize * 512;
         let file = self.dev.open(Access::Write, libc::O_DIRECT)?;
         let (number, version) = (round.number, round.version);
-        let bytes = with_buffer(length, |buffer| {
+        let bytes = with_buffer(length(&range) as usize, |buffer| {
             for (i, sector) in buffer.chunks_mut(512).enumerate() {
                 fill(sector, number, range.start + i as u64, version);
             }
@@ -435,6 +436,134 @@ impl Life<'_, '_> {
         .with_context(|| format!("write {range:?}"))?;
         self.model.write(range.start, &bytes);
         Ok(())
+    }
+
+    /// Writes bytes through the page cache, where some of its pages are read then.
+    fn write_bytes(&mut self) -> Result<()> {
+        let end = self.model.length() * SECTOR;
+        let bad: Vec<_> = self.model.bad_blocks().into_iter().collect();
+        let rng = &mut self.round.rng;
+        let length = *choose(rng, &[300, PAGE, 4 * PAGE, 8 * PAGE]);
+        let length = rng.u64(1..=length);
+        // A bad block is at the begin, at the end, or somewhere.
+        let at = match (bad.is_empty(), rng.u8(..3)) {
+            (true, _) | (_, 0) => rng.u64(..end),
+            (false, back) => {
+                let size = self.model.block() * SECTOR;
+                let at = bad[rng.usize(..bad.len())] * size + rng.u64(..size);
+                at.saturating_sub(u64::from(back - 1) * length)
+            }
+        };
+        let bytes = at..(at + length).min(end);
+        let reads = rng.bool();
+        let Some((prediction, most)) = self.model.cached_write(&bytes) else {
+            return self.round.leave_out();
+        };
+        self.round
+            .step(format!("write bytes {bytes:?} through the page cache"))?;
+        let file = self.dev.open(Access::Write, 0)?;
+        sys::flush_pages(&file).context("BLKFLSBUF")?;
+        sys::set_read_ahead(&file, 0).context("BLKRASET")?;
+        // What is opened from now on has it. C: `file_ra_state_init()`.
+        let file = self.dev.open(Access::Write, 0)?;
+        let data = self.data_of(&bytes);
+        let written = match (file.write_at(&data, bytes.start), prediction.error) {
+            (Ok(written), Some(_)) => {
+                let end = bytes.start + written as u64;
+                ensure!(
+                    written as u64 <= most && end % PAGE == 0,
+                    "{written} bytes are written, at most {most} and whole pages were predicted"
+                );
+                written
+            }
+            (Ok(written), None) => {
+                ensure!(written == data.len(), "{written} bytes are written");
+                written
+            }
+            (Err(error), predicted) => {
+                ensure!(
+                    predicted.is_some() && error.raw_os_error() == predicted,
+                    "{error} of a write, {predicted:?} was predicted"
+                );
+                0
+            }
+        };
+        let name = match (written, prediction.error) {
+            (0, _) => "write fails",
+            (_, Some(_)) => "write ends early",
+            (_, None) => "write",
+        };
+        self.round.covered.note("bytes", name);
+        self.script_of_cached_write(&bytes, bytes.start + written as u64);
+        self.round.records_of_read(&mut self.model, &prediction)?;
+        if written == 0 {
+            return Ok(());
+        }
+        self.model.write_bytes(bytes.start, &data[..written]);
+        let page = PAGE / SECTOR;
+        let begin = bytes.start / PAGE * page;
+        let around = begin..(bytes.end.div_ceil(PAGE) * page).min(self.model.length());
+        if reads {
+            // The buffers that were written are not read, whichever folio they are in.
+            let how = Cached {
+                before: 0,
+                ahead: 0,
+                error: libc::EIO,
+                tries: 3,
+            };
+            let prediction = self.model.cached(around.clone(), how);
+            let prediction = prediction.context("a read is not decided")?;
+            self.round
+                .step(format!("read {around:?} from the page cache"))?;
+            self.round.covered.note("bytes", "read what is not stored");
+            let all = super::round::bytes(&around);
+            self.round
+                .script_of_read(&prediction, all.clone(), "iflag=skip_bytes");
+            let read = read_bytes(&file, &all);
+            self.round.result(&prediction, &around, read)?;
+            self.round.records_of_read(&mut self.model, &prediction)?;
+        }
+        file.sync_all().context("fsync")?;
+        drop(file);
+        self.round
+            .read_and_compare(self.dev, &mut self.model, around)
+    }
+
+    /// Returns what is written to bytes now.
+    fn data_of(&mut self, bytes: &Range<u64>) -> Vec<u8> {
+        self.round.version += 1;
+        self.round.sums.writes += 1;
+        let first = bytes.start / SECTOR;
+        let mut data = vec![0; (bytes.end.div_ceil(SECTOR) - first) as usize * 512];
+        for (i, sector) in data.chunks_mut(512).enumerate() {
+            fill(
+                sector,
+                self.round.number,
+                first + i as u64,
+                self.round.version,
+            );
+        }
+        data.drain(..(bytes.start % SECTOR) as usize);
+        data.truncate((bytes.end - bytes.start) as usize);
+        data
+    }
+
+    /// Notes a write through the page cache, which fails at `end`.
+    fn script_of_cached_write(&mut self, bytes: &Range<u64>, end: u64) {
+        let script = &mut *self.round.script;
+        let path = format!("/dev/mapper/{NAME}");
+        if end > bytes.start {
+            let seek = format!("seek={} oflag=seek_bytes iflag=fullblock", bytes.start);
+            let length = end - bytes.start;
+            let more = format!("{seek} conv=notrunc");
+            script.run(dd("/dev/urandom", "good.img", length, &more));
+            let more = format!("skip={} iflag=skip_bytes {seek} conv=fsync", bytes.start);
+            script.run(dd("good.img", &path, length, &more));
+        }
+        if end < bytes.end {
+            let more = format!("seek={end} oflag=seek_bytes");
+            script.run_or_fail(dd("/dev/zero", &path, bytes.end - end, &more), true);
+        }
     }
 
     /// Overwrites a block that is bad, and reads it.

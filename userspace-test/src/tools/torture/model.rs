@@ -13,10 +13,14 @@ use super::oracle::{Cached, Oracle, Prediction};
 use super::pattern::crc32c;
 use crate::mapper::Number;
 use anyhow::{Result, ensure};
+use dmns_audit_layout::SECTOR;
 use dmns_audit_layout::table::Table;
 use nix::libc;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+
+/// The bytes of a page.
+pub(super) const PAGE: u64 = 4096;
 
 /// What is corrupted of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,6 +123,60 @@ impl Model {
             self.mend(block);
             self.discarded.insert(block);
         }
+    }
+
+    /// Returns the sectors of a buffer of the page cache. C: `set_init_blocksize()`.
+    pub(super) fn buffer(&self) -> u64 {
+        1 << self.length.trailing_zeros().min(3)
+    }
+
+    /// Predicts a write of bytes through the page cache, which has nothing of them: the first and the
+    /// last buffer are read before if a part of them is written. Returns at most how many bytes are
+    /// written before it fails. `None`: what is read there is not known. C:
+    /// `__block_write_begin_int()`.
+    pub(super) fn cached_write(&mut self, bytes: &Range<u64>) -> Option<(Prediction, u64)> {
+        let size = self.buffer() * SECTOR;
+        let is_partial = |byte: u64| byte % size != 0;
+        let (first, last) = (bytes.start / size, (bytes.end - 1) / size);
+        let (begins, ends) = (is_partial(bytes.start), is_partial(bytes.end));
+        let mut read = |buffer: u64, is_read: bool| {
+            let sectors = buffer * self.buffer()..(buffer + 1) * self.buffer();
+            match is_read {
+                true if !self.is_known(sectors.clone()) => None,
+                true => Some(self.direct(sectors)?.exact),
+                false => Some(Vec::new()),
+            }
+        };
+        let at_begin = read(first, begins || (first == last && ends))?;
+        let at_end = read(last, first != last && ends)?;
+        let mut prediction = Prediction {
+            error: (!at_begin.is_empty() || !at_end.is_empty()).then_some(libc::EIO),
+            ..Prediction::default()
+        };
+        // A folio has at least a page. What was written to those before stays. C:
+        // `iomap_file_buffered_write()`.
+        let page = last * size / PAGE * PAGE;
+        let most = match bytes.start < page && at_begin.is_empty() {
+            true => page - bytes.start,
+            false => 0,
+        };
+        prediction.exact = at_begin;
+        match most == 0 && bytes.start < page {
+            // It is read if the folio is the same.
+            true => prediction.perhaps = at_end.into_iter().next(),
+            false => prediction.exact.extend(at_end),
+        }
+        Some((prediction, most))
+    }
+
+    /// Notes that bytes were written through the page cache, which stores whole buffers.
+    pub(super) fn write_bytes(&mut self, byte: u64, bytes: &[u8]) {
+        let size = self.buffer() * SECTOR;
+        let begin = byte / size * size;
+        let end = (byte + bytes.len() as u64).next_multiple_of(size);
+        let mut whole = self.content(begin / SECTOR..end / SECTOR).to_vec();
+        whole[(byte - begin) as usize..][..bytes.len()].copy_from_slice(bytes);
+        self.write(begin / SECTOR, &whole);
     }
 
     fn mend(&mut self, block: u64) {
@@ -377,6 +435,57 @@ mod tests {
         assert_eq!(read(&mut model, 12..64).error, None);
         model.write(10, &[7; 1024]);
         assert_eq!(sectors(&read(&mut model, 0..128)), ["70"]);
+    }
+
+    /// Buffers of 2048 bytes, with two blocks each. Those that are written as a whole are not read.
+    #[test]
+    fn a_partial_write_reads_its_first_and_last_buffer() {
+        let mut model = model(|_| {});
+        model.length = 1020;
+        assert_eq!(model.buffer(), 4);
+        for sector in [10, 22, 40, 42] {
+            model.flip(sector, Part::Data, 5, 1);
+        }
+        let mut write = |bytes: Range<u64>| {
+            let (prediction, most) = model.cached_write(&bytes).expect("a prediction");
+            let perhaps = prediction.perhaps.iter().map(|record| &record.sector);
+            let perhaps: Vec<_> = perhaps.cloned().collect();
+            let fails = prediction.error.is_some();
+            (
+                sectors(&prediction).join(" "),
+                perhaps.join(" "),
+                fails,
+                most,
+            )
+        };
+        let of = |exact: &str, perhaps: &str, fails, most| {
+            (exact.to_owned(), perhaps.to_owned(), fails, most)
+        };
+        // The other block of the buffer is bad.
+        assert_eq!(write(4096..4097), of("10", "", true, 0));
+        assert_eq!(write(4096..6144), of("", "", false, 0));
+        assert_eq!(write(6144..6145), of("", "", false, 0));
+        // The first and the last one, in different pages and in one.
+        assert_eq!(write(5000..12000), of("10", "22", true, 0));
+        assert_eq!(write(20481..23000), of("40", "", true, 0));
+        assert_eq!(write(20481..22529), of("40", "", true, 0));
+        // Two pages are written before it fails.
+        assert_eq!(write(100..12000), of("22", "", true, 8192 - 100));
+        assert_eq!(write(100..12288), of("", "", false, 8192 - 100));
+    }
+
+    #[test]
+    fn a_partial_write_stores_whole_buffers() {
+        let mut model = model(|_| {});
+        model.flip(16, Part::Tag, 0, 1);
+        model.flip(30, Part::Tag, 0, 1);
+        model.write_bytes(8191, &[7; 4098]);
+        assert_eq!(model.bad_blocks(), BTreeSet::from([]));
+        assert_eq!(model.content(15..16)[510..], [0, 7]);
+        assert_eq!(model.content(24..25)[..2], [7, 0]);
+        model.discard(8..10);
+        assert_eq!(model.cached_write(&(5000..5001)), None);
+        assert!(model.cached_write(&(4096..8192)).is_some());
     }
 
     #[test]

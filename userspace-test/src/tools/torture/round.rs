@@ -260,36 +260,41 @@ impl Round<'_> {
         };
         self.step(format!("read {range:?}"))?;
         let file = dev.open(Access::Read, libc::O_DIRECT)?;
-        self.script_of_read(&prediction, &range, "iflag=direct,skip_bytes");
+        self.script_of_read(&prediction, bytes(&range), "iflag=direct,skip_bytes");
         let read = read_into_buffer(&file, &range);
         self.result(&prediction, &range, read)?;
         self.records_of_read(model, &prediction)
     }
 
-    /// Notes a read, and what it has to return.
-    fn script_of_read(&mut self, prediction: &Prediction, range: &Range<u64>, flags: &str) {
-        let more = format!("skip={} {flags}", range.start * SECTOR);
+    /// Notes a read of bytes, and what it has to return.
+    pub(super) fn script_of_read(
+        &mut self,
+        prediction: &Prediction,
+        bytes: Range<u64>,
+        flags: &str,
+    ) {
+        let more = format!("skip={} {flags}", bytes.start);
+        let length = bytes.end - bytes.start;
         let path = format!("/dev/mapper/{NAME}");
         let fails = prediction.error.is_some();
-        let command = dd(&path, "read", range, &more);
+        let command = dd(&path, "read", length, &more);
         self.script.run_or_fail(command, fails);
         if !fails && prediction.data.is_some() && self.compares {
             self.script.run(format!(
-                "cmp --ignore-initial={}:0 --bytes={} good.img read",
-                range.start * SECTOR,
-                (range.end - range.start) * SECTOR
+                "cmp --ignore-initial={}:0 --bytes={length} good.img read",
+                bytes.start
             ));
         }
     }
 
-    /// Notes that a read is left out: the kernel's source does not decide its result.
-    fn leave_out(&mut self) -> Result<()> {
+    /// Notes that something is left out: the kernel's source does not decide its result.
+    pub(super) fn leave_out(&mut self) -> Result<()> {
         self.covered.note("action", "not decided");
         Ok(())
     }
 
     /// Compares what a read returns with what was predicted.
-    fn result(
+    pub(super) fn result(
         &mut self,
         prediction: &Prediction,
         range: &Range<u64>,
@@ -337,7 +342,7 @@ impl Round<'_> {
         for range in &ranges {
             let more = format!("skip={} iflag=direct,skip_bytes", range.start * SECTOR);
             let path = format!("/dev/mapper/{NAME}");
-            let read = dd(&path, "/dev/null", range, &more);
+            let read = dd(&path, "/dev/null", length(range), &more);
             self.script.run(format!("{read} &"));
         }
         self.script.run("wait");
@@ -359,7 +364,7 @@ impl Round<'_> {
         self.records_of_read(model, &all)
     }
 
-    /// Reads through the page cache, with read(2) or mmap(2).
+    /// Reads through the page cache, with read(2) or mmap(2). read(2) may begin and end within a sector.
     pub(super) fn read_cached(
         &mut self,
         dev: Number,
@@ -389,10 +394,22 @@ impl Round<'_> {
             // `__get_user_pages_locked()`.
             tries: if mapped { 1 + 2 * 2 } else { 1 + 2 },
         };
-        let Some(prediction) = model.cached(range.clone(), how) else {
+        let Some(mut prediction) = model.cached(range.clone(), how) else {
             return self.leave_out();
         };
-        self.step(format!("{name} {range:?}"))?;
+        let whole = bytes(&range);
+        let mut bytes = whole.clone();
+        if !mapped && self.rng.bool() {
+            // The pages are the same.
+            bytes =
+                whole.start + self.rng.u64(..SECTOR / 2)..whole.end - self.rng.u64(..SECTOR / 2);
+            self.covered.note("bytes", "read");
+            prediction.data = prediction.data.map(|data| {
+                data[(bytes.start - whole.start) as usize..(bytes.end - whole.start) as usize]
+                    .to_vec()
+            });
+        }
+        self.step(format!("{name} {range:?}, bytes {bytes:?}"))?;
         self.covered.note("action", name);
         self.script.run(format!(
             "blockdev --flushbufs --setra {ahead} /dev/mapper/{NAME}"
@@ -401,20 +418,18 @@ impl Round<'_> {
             self.script
                 .run("# it was read by mmap() and MADV_POPULATE_READ");
         }
-        self.script_of_read(&prediction, &range, "iflag=skip_bytes");
+        self.script_of_read(&prediction, bytes.clone(), "iflag=skip_bytes");
         let file = dev.open(Access::Read, 0)?;
         sys::flush_pages(&file).context("BLKFLSBUF")?;
         sys::set_read_ahead(&file, ahead as u32).context("BLKRASET")?;
         // What is opened from now on has it. C: `file_ra_state_init()`.
         let file = dev.open(Access::Read, 0)?;
-        let length = (range.end - range.start) as usize * 512;
-        let begin = range.start * SECTOR;
         let read = match mapped {
-            true => sys::read_mapped(&file, begin, length),
-            false => {
-                let mut bytes = vec![0; length];
-                file.read_exact_at(&mut bytes, begin).map(|()| bytes)
+            true => {
+                let length = (bytes.end - bytes.start) as usize;
+                sys::read_mapped(&file, bytes.start, length)
             }
+            false => read_bytes(&file, &bytes),
         };
         // A read through the cache returns what was read before the page that fails.
         self.result(&prediction, &range, read)?;
@@ -488,9 +503,25 @@ pub(super) fn suspend(name: &str, how: Suspend) -> String {
     }
 }
 
+/// Returns the bytes of sectors.
+pub(super) fn bytes(sectors: &Range<u64>) -> Range<u64> {
+    sectors.start * SECTOR..sectors.end * SECTOR
+}
+
+/// Returns how many bytes sectors have.
+pub(super) fn length(sectors: &Range<u64>) -> u64 {
+    (sectors.end - sectors.start) * SECTOR
+}
+
+/// Reads bytes.
+pub(super) fn read_bytes(file: &File, bytes: &Range<u64>) -> io::Result<Vec<u8>> {
+    let mut read = vec![0; (bytes.end - bytes.start) as usize];
+    file.read_exact_at(&mut read, bytes.start).map(|()| read)
+}
+
 /// Reads sectors with one call.
 fn read_into_buffer(file: &File, range: &Range<u64>) -> io::Result<Vec<u8>> {
-    let length = (range.end - range.start) as usize * 512;
+    let length = length(range) as usize;
     with_buffer(length, |buffer| {
         let read = file.read_at(buffer, range.start * SECTOR)?;
         match read == length {

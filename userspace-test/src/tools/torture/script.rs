@@ -9,7 +9,6 @@ use crate::mapper::Number;
 use dmns_audit_layout::table::Table;
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::ops::Range;
 
 /// A step of the scenario.
 #[derive(Debug, Default)]
@@ -156,12 +155,9 @@ impl Script {
     }
 }
 
-/// Returns the command that copies sectors, with one call each for reading and for writing.
-pub(super) fn dd(from: &str, to: &str, sectors: &Range<u64>, more: &str) -> String {
-    format!(
-        "dd if={from} of={to} bs={} count=1 {more} status=none",
-        (sectors.end - sectors.start) * 512
-    )
+/// Returns the command that copies so many bytes, with one call each for reading and for writing.
+pub(super) fn dd(from: &str, to: &str, length: u64, more: &str) -> String {
+    format!("dd if={from} of={to} bs={length} count=1 {more} status=none")
 }
 
 #[cfg(test)]
@@ -184,7 +180,7 @@ mod tests {
             "--table \"0 8 integrity 253:0 0 4 D 1 meta_device:${dev}\""
         );
         script.begin("read");
-        script.run_or_fail(dd("a", "b", &(8..16), "skip=4"), true);
+        script.run_or_fail(dd("a", "b", 4096, "skip=4"), true);
         let record = Record {
             sector: "8".to_owned(),
             ..Record::new("DM_EVENT", "integrity", "integrity-checksum", "253:3")
