@@ -5,13 +5,14 @@
 
 use super::geometry::{Geometry, choose};
 use super::ground::{NAME, TAGS};
+use super::log::Record;
 use super::model::{Model, PAGE, Part};
 use super::oracle::{Cached, Oracle, Prediction};
 use super::pattern::fill;
-use super::round::{LARGEST, Round, create, length, read_bytes};
+use super::round::{LARGEST, Round, create, length, read_bytes, read_into_buffer};
 use super::script::dd;
 use super::superblock;
-use crate::mapper::{Access, Number, Suspend};
+use crate::mapper::{Access, Number, Suspend, Which};
 use crate::sys;
 use crate::tools::corrupt::{Direct, Place, descend, with_buffer};
 use anyhow::{Context, Result, ensure};
@@ -20,9 +21,16 @@ use dmns_audit_layout::below::What;
 use dmns_audit_layout::integrity::{FIXED_HMAC, Section, Superblock};
 use dmns_audit_layout::table::Table;
 use nix::libc;
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// What a table is refused with. C: `dm_integrity_disable_recalculate()`.
+const DISABLED: &str = "Recalculating with HMAC is disabled for security reasons - if you really need it, \
+                        use the argument \"legacy_recalculate\"";
 
 /// A byte of a block that can be corrupted, found while the mapping was active.
 struct Victim {
@@ -189,7 +197,7 @@ impl Life<'_, '_> {
             .suspend(TAGS, Suspend::Usual)
             .and_then(|()| mapper.resume(TAGS))
             .context("reload of the mapping below")?;
-        let number = mapper.number(crate::mapper::Which::Name(TAGS))?;
+        let number = mapper.number(Which::Name(TAGS))?;
         let tags = Model::tags(self.geometry, number);
         self.round.records(&Prediction::of(vec![
             tags.constructor(None),
@@ -256,25 +264,131 @@ impl Life<'_, '_> {
         self.round.covered.note("superblock", damage.name);
         self.round.invert(place, &damage.masks)?;
         self.round.sums.corruptions += 1;
-        let command = create(&self.model, &self.round.script.table(&self.table));
+        let event = damage.event.map(|op| self.model.event(op));
+        let table = self.table.clone();
+        self.refused(&table, damage.error, damage.errno, event)?;
+        self.round.invert(place, &damage.masks)
+    }
+
+    /// Loads a table that must be refused with `error`, after the record `event` if there is one.
+    fn refused(
+        &mut self,
+        table: &Table,
+        error: &str,
+        errno: i32,
+        event: Option<Record>,
+    ) -> Result<()> {
+        let command = create(&self.model, &self.round.script.table(table));
         self.round.script.run_or_fail(command, true);
-        let tables = std::slice::from_ref(&self.table);
+        let tables = std::slice::from_ref(table);
         let loaded = self.round.mapper.load(NAME, tables, false);
-        let error = loaded
+        let refusal = loaded
             .err()
             .context("a table was loaded that must be refused")?;
         ensure!(
-            error.raw_os_error() == Some(damage.errno),
-            "the table is refused with {error}, predicted was {}",
-            io::Error::from_raw_os_error(damage.errno)
+            refusal.raw_os_error() == Some(errno),
+            "the table is refused with {refusal}, predicted was {}",
+            io::Error::from_raw_os_error(errno)
         );
-        let mut exact = vec![
-            self.model.constructor(Some(damage.error)),
-            self.model.destructor(),
-        ];
-        exact.extend(damage.event.map(|op| self.model.event(op)));
+        let mut exact = vec![self.model.constructor(Some(error)), self.model.destructor()];
+        exact.extend(event);
         self.round.records(&Prediction::of(exact))?;
-        self.round.invert(place, &damage.masks)
+        Ok(())
+    }
+
+    /// Opens it so that all tags are made anew: whatever data is below is good then. While that is under
+    /// way, what has no new tag yet is not verified. C: `dm_integrity_map_continue()`,
+    /// `dm_integrity_map_inline()`, `integrity_recalc()`, `integrity_recalc_inline()`.
+    fn recalculate(&mut self) -> Result<()> {
+        self.close()?;
+        let mut table = self.table.clone();
+        let options = ["recalculate", "reset_recalculate"];
+        table.arguments.extend(options.map(str::to_owned));
+        table.arguments[4] = (table.arguments.len() - 5).to_string();
+        if self.model.refuses_recalculation() {
+            self.round.step("recalculate, must be refused".to_owned())?;
+            self.round.covered.note("recalculate", "refused");
+            self.refused(&table, DISABLED, libc::EOPNOTSUPP, None)?;
+            return self.open(0);
+        }
+        let bad = self.model.bad_blocks();
+        let reads = self.round.rng.bool();
+        self.round.step("recalculate".to_owned())?;
+        self.round.load(&mut self.model, &table)?;
+        self.round
+            .records(&Prediction::of(vec![self.model.constructor(None)]))?;
+        let unknown = self.model.recalculate(0..self.model.length());
+        self.round.script.run(format!(
+            "dd if=/dev/mapper/{NAME} of=good.img bs=64K iflag=direct status=none"
+        ));
+        if reads {
+            self.note_progress("read under way")?;
+            self.read_blocks(&bad)?;
+        }
+        if self.model.disables_recalculation() {
+            // The next table would be refused. C: `dm_integrity_ctr()`.
+            self.wait_for_tags()?;
+        }
+        // The next table, without the options, continues where this one was closed.
+        self.note_progress("closed under way")?;
+        self.close()?;
+        self.open(0)?;
+        self.wait_for_tags()?;
+        self.round.covered.note("recalculate", "done");
+        self.learn(&unknown)?;
+        self.read_blocks(&bad)
+    }
+
+    /// Notes it if tags are being made anew.
+    fn note_progress(&mut self, name: &'static str) -> Result<()> {
+        if self.recalculated()? < self.model.length() {
+            self.round.covered.note("recalculate", name);
+        }
+        Ok(())
+    }
+
+    /// Returns the sector up to which tags were made anew. C: `recalc_sector`.
+    fn recalculated(&self) -> Result<u64> {
+        let state = self.round.mapper.state(Which::Name(NAME))?;
+        Ok(state.first().context("no state")?.number(2)?)
+    }
+
+    /// Waits until all tags are made anew.
+    fn wait_for_tags(&mut self) -> Result<()> {
+        self.round.script.run(format!(
+            "until dmsetup status {NAME} | awk '{{ exit $5 != $6 }}'; do sleep 0.1; done"
+        ));
+        let end = Instant::now() + Duration::from_secs(60);
+        while self.recalculated()? < self.model.length() {
+            ensure!(Instant::now() < end, "tags are made anew for 60 s");
+            sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// Reads blocks, each for itself.
+    fn read_blocks(&mut self, blocks: &BTreeSet<u64>) -> Result<()> {
+        let size = self.model.block();
+        for block in blocks {
+            self.round.read_and_compare(
+                self.dev,
+                &mut self.model,
+                block * size..(block + 1) * size,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Learns what blocks have that were discarded, and have tags of their data now.
+    fn learn(&mut self, blocks: &[u64]) -> Result<()> {
+        let size = self.model.block();
+        let file = self.dev.open(Access::Read, libc::O_DIRECT)?;
+        for block in blocks {
+            let sectors = block * size..(block + 1) * size;
+            let data = read_into_buffer(&file, &sectors).context("a block that was discarded")?;
+            self.model.write(sectors.start, &data);
+        }
+        Ok(())
     }
 
     /// Corrupts a commit id of the journal of a mapping that is closed: all I/O must fail, without a
@@ -372,7 +486,7 @@ impl Life<'_, '_> {
     /// Does one thing with an active mapping.
     fn act(&mut self) -> Result<()> {
         let (dev, model) = (self.dev, &mut self.model);
-        match self.round.rng.u8(..22) {
+        match self.round.rng.u8(..23) {
             0..=5 => self.round.read_direct(dev, model),
             6 | 7 => self.round.read_bad(dev, model),
             8 => self.round.read_in_threads(dev, model),
@@ -390,6 +504,7 @@ impl Life<'_, '_> {
             18 if self.geometry.mode == 'J' && self.round.rng.bool() => self.crash(),
             18 => self.round.reload(model, &self.table),
             19 | 20 => self.write_bytes(),
+            21 if self.geometry.crypt.is_none() => self.recalculate(),
             _ => {
                 // Nothing is in the journal then.
                 self.round.suspend(model)?;

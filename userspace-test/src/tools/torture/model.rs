@@ -47,6 +47,8 @@ pub(super) struct Model {
     flips: BTreeMap<(u64, Part, u64), u8>,
     /// Blocks that were discarded, and not written since.
     discarded: BTreeSet<u64>,
+    /// Whether tags were made anew at some time: the superblock has a flag then.
+    has_recalculated: bool,
     /// The error that all I/O has.
     pub(super) failed: Option<i32>,
     /// Records of reads since the table was loaded: the kernel counts them too.
@@ -70,6 +72,7 @@ impl Model {
             salt: Vec::new(),
             flips: BTreeMap::new(),
             discarded: BTreeSet::new(),
+            has_recalculated: false,
             failed: None,
             mismatches: 0,
         }
@@ -177,6 +180,40 @@ impl Model {
         let mut whole = self.content(begin / SECTOR..end / SECTOR).to_vec();
         whole[(byte - begin) as usize..][..bytes.len()].copy_from_slice(bytes);
         self.write(begin / SECTOR, &whole);
+    }
+
+    /// Returns whether the kernel refuses to make tags anew that have a key. C:
+    /// `dm_integrity_disable_recalculate()`.
+    pub(super) fn disables_recalculation(&self) -> bool {
+        let geometry = &self.geometry;
+        let has_key = match self.salt.is_empty() {
+            true => geometry.hash.has_key || geometry.journal_mac,
+            false => geometry.hash.has_key && !geometry.journal_mac,
+        };
+        has_key && !geometry.legacy_recalculate
+    }
+
+    /// Returns whether a table is refused that makes all tags anew. If the superblock says that this was
+    /// done before, the constructor does not see that it begins again. C: `dm_integrity_ctr()`,
+    /// `dm_integrity_resume()`.
+    pub(super) fn refuses_recalculation(&self) -> bool {
+        self.disables_recalculation() && !self.has_recalculated
+    }
+
+    /// Notes that the tags of sectors are made anew, of the data below. Returns the blocks of which that
+    /// is not known: those that were discarded. C: `integrity_recalc()`, `integrity_recalc_inline()`.
+    pub(super) fn recalculate(&mut self, sectors: Range<u64>) -> Vec<u64> {
+        let blocks = sectors.start / self.block()..sectors.end / self.block();
+        let size = self.block() * SECTOR;
+        self.flips.retain(|(block, part, byte), mask| {
+            let is_kept = !blocks.contains(block);
+            if !is_kept && *part == Part::Data {
+                self.content[(block * size + byte) as usize] ^= *mask;
+            }
+            is_kept
+        });
+        self.has_recalculated = true;
+        self.discarded.range(blocks).copied().collect()
     }
 
     fn mend(&mut self, block: u64) {
@@ -374,6 +411,11 @@ impl Oracle for Model {
                 status.argument(0),
                 self.mismatches
             );
+            ensure!(
+                (status.argument(2) != "-") == self.has_recalculated,
+                "the target has made tags anew up to sector {}",
+                status.argument(2)
+            );
         }
         Ok(())
     }
@@ -518,6 +560,50 @@ mod tests {
         assert_eq!(read(&mut model, 0..16).error, None);
         model.flip(8, Part::Tag, 0, 1);
         assert_eq!(sectors(&read(&mut model, 0..16)), ["8"]);
+    }
+
+    #[test]
+    fn data_below_is_good_when_tags_are_made_anew() {
+        let mut model = model(|_| {});
+        model.write(8, &[7; 1024]);
+        model.flip(8, Part::Data, 513, 4);
+        model.flip(12, Part::Tag, 0, 1);
+        model.flip(40, Part::Tag, 0, 1);
+        model.discard(20..24);
+        model.flip(20, Part::Data, 0, 1);
+        assert_eq!(model.recalculate(0..32), [10, 11]);
+        assert_eq!(sectors(&read(&mut model, 0..128)), ["40"]);
+        let read = read(&mut model, 8..10).data.expect("known data");
+        assert_eq!(read[512..515], [7, 3, 7]);
+        assert!(!model.is_known(20..22));
+        model.write(20, &[9; 2048]);
+        assert!(model.is_known(20..24));
+    }
+
+    #[test]
+    fn tags_with_a_key_are_not_made_anew() {
+        let refuses = |has_key: bool, journal_mac, salt: &[u8], change: fn(&mut Model)| {
+            let mut model = model(|geometry| {
+                geometry.hash = super::super::geometry::HASHES[if has_key { 3 } else { 2 }];
+                geometry.journal_mac = journal_mac;
+                geometry.legacy_recalculate = false;
+            });
+            model.salt = salt.to_vec();
+            change(&mut model);
+            model.refuses_recalculation()
+        };
+        let all = |salt: &[u8]| {
+            [(false, false), (false, true), (true, false), (true, true)]
+                .map(|(key, mac)| refuses(key, mac, salt, |_| {}))
+        };
+        assert_eq!(all(&[]), [false, true, true, true]);
+        assert_eq!(all(&[1]), [false, false, true, false]);
+        assert!(!refuses(true, false, &[], |model| {
+            model.geometry.legacy_recalculate = true;
+        }));
+        assert!(!refuses(true, false, &[], |model| {
+            model.recalculate(0..1024);
+        }));
     }
 
     /// Tag and data with the same difference: crc32c is linear.

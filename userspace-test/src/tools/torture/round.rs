@@ -520,7 +520,7 @@ pub(super) fn read_bytes(file: &File, bytes: &Range<u64>) -> io::Result<Vec<u8>>
 }
 
 /// Reads sectors with one call.
-fn read_into_buffer(file: &File, range: &Range<u64>) -> io::Result<Vec<u8>> {
+pub(super) fn read_into_buffer(file: &File, range: &Range<u64>) -> io::Result<Vec<u8>> {
     let length = length(range) as usize;
     with_buffer(length, |buffer| {
         let read = file.read_at(buffer, range.start * SECTOR)?;
