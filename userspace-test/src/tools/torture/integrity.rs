@@ -486,10 +486,11 @@ impl Life<'_, '_> {
     /// Does one thing with an active mapping.
     fn act(&mut self) -> Result<()> {
         let (dev, model) = (self.dev, &mut self.model);
-        match self.round.rng.u8(..23) {
+        match self.round.rng.u8(..24) {
             0..=5 => self.round.read_direct(dev, model),
             6 | 7 => self.round.read_bad(dev, model),
-            8 => self.round.read_in_threads(dev, model),
+            8 => self.round.read_at_once(dev, model, false),
+            22 => self.round.read_at_once(dev, model, true),
             9 | 10 => self.round.read_cached(dev, model, false),
             11 | 12 => self.round.read_cached(dev, model, true),
             13 | 14 => {

@@ -329,16 +329,26 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// Reads in threads at the same time. The model decides each of the reads, in any order.
-    pub(super) fn read_in_threads(&mut self, dev: Number, model: &mut dyn Oracle) -> Result<()> {
-        let ranges: Vec<_> = (0..3).map(|_| self.range(model)).collect();
+    /// Reads at the same time, in threads or in one ring of io_uring. The model decides each of the
+    /// reads, in any order.
+    pub(super) fn read_at_once(
+        &mut self,
+        dev: Number,
+        model: &mut dyn Oracle,
+        in_ring: bool,
+    ) -> Result<()> {
+        let (count, name) = match in_ring {
+            true => (self.rng.usize(2..=8), "read in a ring"),
+            false => (3, "read in threads"),
+        };
+        let ranges: Vec<_> = (0..count).map(|_| self.range(model)).collect();
         let mut predictions = Vec::new();
         for range in &ranges {
             let prediction = model.direct(range.clone());
-            predictions.push(prediction.context("threads read what is not decided")?);
+            predictions.push(prediction.context("what is read at once is not decided")?);
         }
-        self.step(format!("read {ranges:?} in threads"))?;
-        self.covered.note("action", "read in threads");
+        self.step(format!("{name} {ranges:?}"))?;
+        self.covered.note("action", name);
         for range in &ranges {
             let more = format!("skip={} iflag=direct,skip_bytes", range.start * SECTOR);
             let path = format!("/dev/mapper/{NAME}");
@@ -347,17 +357,12 @@ impl Round<'_> {
         }
         self.script.run("wait");
         let file = dev.open(Access::Read, libc::O_DIRECT)?;
-        let reads: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = ranges
-                .iter()
-                .map(|range| scope.spawn(|| read_into_buffer(&file, range)))
-                .collect();
-            let ends = threads.into_iter().map(|thread| thread.join());
-            ends.collect()
-        });
+        let reads = match in_ring {
+            true => read_in_ring(&file, &ranges)?,
+            false => read_in_threads(&file, &ranges)?,
+        };
         let mut all = Prediction::default();
         for ((range, prediction), read) in ranges.iter().zip(predictions).zip(reads) {
-            let read = read.map_err(|_| anyhow::anyhow!("a thread panicked"))?;
             self.result(&prediction, range, read)?;
             all.exact.extend(prediction.exact);
         }
@@ -528,6 +533,41 @@ pub(super) fn read_into_buffer(file: &File, range: &Range<u64>) -> io::Result<Ve
             true => Ok(buffer.to_vec()),
             false => Err(io::ErrorKind::UnexpectedEof.into()),
         }
+    })
+}
+
+/// Reads sectors with one call of each thread.
+fn read_in_threads(file: &File, ranges: &[Range<u64>]) -> Result<Vec<io::Result<Vec<u8>>>> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = ranges
+            .iter()
+            .map(|range| scope.spawn(|| read_into_buffer(file, range)))
+            .collect();
+        let ends = threads.into_iter().map(|thread| thread.join());
+        ends.map(|end| end.map_err(|_| anyhow::anyhow!("a thread panicked")))
+            .collect()
+    })
+}
+
+/// Reads sectors with one operation each of io_uring.
+fn read_in_ring(file: &File, ranges: &[Range<u64>]) -> Result<Vec<io::Result<Vec<u8>>>> {
+    let total: u64 = ranges.iter().map(length).sum();
+    with_buffer(total as usize, |mut buffer| {
+        let mut reads = Vec::new();
+        for range in ranges {
+            let (part, rest) = buffer.split_at_mut(length(range) as usize);
+            reads.push((range.start * SECTOR, part));
+            buffer = rest;
+        }
+        let results = sys::read_in_ring(file, &mut reads).context("io_uring")?;
+        let read = results.into_iter().zip(reads);
+        Ok(read
+            .map(|(result, (_, part))| match usize::try_from(result) {
+                Err(_) => Err(io::Error::from_raw_os_error(-result)),
+                Ok(count) if count == part.len() => Ok(part.to_vec()),
+                Ok(_) => Err(io::ErrorKind::UnexpectedEof.into()),
+            })
+            .collect())
     })
 }
 

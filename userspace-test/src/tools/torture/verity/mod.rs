@@ -325,7 +325,10 @@ impl Life<'_, '_> {
         match self.round.rng.u8(..20) {
             0..=5 => self.round.read_direct(dev, model),
             6..=8 => self.round.read_bad(dev, model),
-            9 if model.allows_threads() => self.round.read_in_threads(dev, model),
+            9 if model.allows_threads() => {
+                let in_ring = self.round.rng.bool();
+                self.round.read_at_once(dev, model, in_ring)
+            }
             9 | 10 => self.read_all(),
             11..=14 => {
                 let mapped = self.round.rng.bool();
