@@ -208,18 +208,23 @@ impl Life<'_, '_> {
 
     /// Chooses what to corrupt. Places below are found while the mapping is active.
     fn victim(&mut self, last: Option<&Victim>) -> Result<Victim> {
-        let model = &self.model;
-        let (block, blocks) = (model.block(), model.length() / model.block());
+        let (block, blocks) = (self.model.block(), self.model.length() / self.model.block());
         let rng = &mut self.round.rng;
         let of = match (last, rng.u8(..3)) {
             // A neighbour.
             (Some(last), 0) => (last.sector / block + 1) % blocks,
             _ => rng.u64(..blocks),
         };
-        let sector = of * block;
+        self.victim_in(of)
+    }
+
+    /// Chooses what to corrupt of a block.
+    fn victim_in(&mut self, block: u64) -> Result<Victim> {
+        let (model, rng) = (&self.model, &mut self.round.rng);
+        let sector = block * model.block();
         let (part, what, size) = match rng.u8(..3) {
             0 => (Part::Tag, What::Tag, model.tag_size()),
-            _ => (Part::Data, What::Data, block * SECTOR),
+            _ => (Part::Data, What::Data, model.block() * SECTOR),
         };
         let byte = rng.u64(..size);
         let mask = 1 << rng.u8(..8);
@@ -483,6 +488,93 @@ impl Life<'_, '_> {
             .read_and_compare(self.dev, &mut self.model, range)
     }
 
+    /// Crashes while the bitmap has bits of a write, and corrupts blocks. When it is opened, the tags of
+    /// all that these bits have are made anew. C: `bitmap_block_work()`, `dm_integrity_resume()`.
+    fn crash_with_bitmap(&mut self) -> Result<()> {
+        // The bitmap has nothing from before.
+        self.round.suspend(&mut self.model)?;
+        let range = self.round.range(&self.model);
+        let size = self.model.block();
+        let (first, end) = (range.start / size, range.end / size);
+        let last = self.model.length() / size - 1;
+        let superblock = descend(self.round.mapper, self.dev, 0, What::Superblock, 0)?;
+        let mut places = Vec::new();
+        for sector in range.clone().step_by(size as usize) {
+            places.push(descend(
+                self.round.mapper,
+                self.dev,
+                sector,
+                What::Bitmap,
+                0,
+            )?);
+        }
+        let mut victims = Vec::new();
+        for _ in 0..self.round.rng.u8(..4) {
+            // Some are near what is written.
+            let block = self
+                .round
+                .rng
+                .u64(first.saturating_sub(4)..(end + 4).min(last + 1));
+            victims.push(self.victim_in(block)?);
+        }
+        self.round
+            .step(format!("write {range:?}, crash with its bits"))?;
+        self.round.covered.note("action", "crash with a bitmap");
+        self.write_direct(range.clone())?;
+        let copy = self.round.ground.copy(self.geometry)?;
+        let copied = self.round.ground.script_of_copy();
+        self.round.script.run(copied.0);
+        self.close()?;
+        self.round.script.run(copied.1);
+        self.round.ground.restore(&copy)?;
+        let mut bytes = [0; 512];
+        self.round.ground.read(superblock, &mut bytes)?;
+        let bit = size << Superblock::parse(&bytes)?.log2_blocks_per_bitmap_bit;
+        let mut dirty = Vec::new();
+        for (sector, place) in range.clone().step_by(size as usize).zip(&places) {
+            let mut byte = [0];
+            self.round.ground.read(*place, &mut byte)?;
+            let mask = 1 << place.bit.context("a bitmap without a bit")?;
+            if byte[0] & mask != 0 {
+                dirty.push(sector);
+            }
+        }
+        // They are cleared after some seconds; once tags were made anew, the last one stays. C:
+        // `bitmap_flush_work()`.
+        let last_bit = (self.model.length() - 1) / bit * bit;
+        ensure!(
+            dirty.len() == places.len() || dirty.iter().all(|sector| *sector >= last_bit),
+            "the bitmap has bits of {dirty:?}"
+        );
+        for victim in &victims {
+            self.corrupt(victim)?;
+        }
+        let bad = self.model.bad_blocks();
+        self.open(0)?;
+        if let (Some(first), Some(last)) = (dirty.first(), dirty.last()) {
+            let end = (last + size).next_multiple_of(bit).min(self.model.length());
+            let region = first / bit * bit..end;
+            let unknown = self.model.recalculate(region.clone());
+            self.round.covered.note("recalculate", "bits");
+            self.wait_for_tags()?;
+            self.script_of_region(&region);
+            self.learn(&unknown)?;
+        }
+        self.read_blocks(&bad)?;
+        self.round
+            .read_and_compare(self.dev, &mut self.model, range)
+    }
+
+    /// Notes that what is below is good.
+    fn script_of_region(&mut self, sectors: &Range<u64>) {
+        let at = sectors.start * SECTOR;
+        let more =
+            format!("skip={at} seek={at} iflag=direct,skip_bytes oflag=seek_bytes conv=notrunc");
+        let path = format!("/dev/mapper/{NAME}");
+        let script = &mut *self.round.script;
+        script.run(dd(&path, "good.img", length(sectors), &more));
+    }
+
     /// Does one thing with an active mapping.
     fn act(&mut self) -> Result<()> {
         let (dev, model) = (self.dev, &mut self.model);
@@ -503,6 +595,10 @@ impl Life<'_, '_> {
             16 if self.geometry.allow_discards => self.discard(),
             16 | 17 => self.round.suspend(model),
             18 if self.geometry.mode == 'J' && self.round.rng.bool() => self.crash(),
+            // With `journal_crypt` what is stored is not the bitmap. C: `rw_journal_sectors()`.
+            18 if self.geometry.mode == 'B' && !self.geometry.journal_crypt => {
+                self.crash_with_bitmap()
+            }
             18 => self.round.reload(model, &self.table),
             19 | 20 => self.write_bytes(),
             21 if self.geometry.crypt.is_none() => self.recalculate(),
