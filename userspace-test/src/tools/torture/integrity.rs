@@ -579,7 +579,8 @@ impl Life<'_, '_> {
     fn act(&mut self) -> Result<()> {
         let (dev, model) = (self.dev, &mut self.model);
         match self.round.rng.u8(..24) {
-            0..=5 => self.round.read_direct(dev, model),
+            0..=4 => self.round.read_direct(dev, model),
+            5 => self.read_across(),
             6 | 7 => self.round.read_bad(dev, model),
             8 => self.round.read_at_once(dev, model, false),
             22 => self.round.read_at_once(dev, model, true),
@@ -614,6 +615,27 @@ impl Life<'_, '_> {
                 Ok(())
             }
         }
+    }
+
+    /// Reads over the end of a run, near a bad block if there is one.
+    fn read_across(&mut self) -> Result<()> {
+        let (block, length) = (self.model.block(), self.model.length());
+        let bad: Vec<_> = self.model.bad_blocks().into_iter().collect();
+        let rng = &mut self.round.rng;
+        let near = match bad.is_empty() {
+            true => rng.u64(..length / block),
+            false => bad[rng.usize(..bad.len())],
+        };
+        let end = |run: u64| (near * block / run + 1) * run;
+        let Some(end) = self.model.run().map(end).filter(|end| *end < length) else {
+            return self.round.read_direct(self.dev, &mut self.model);
+        };
+        let most = LARGEST / 2 / block;
+        let begin = end.saturating_sub(rng.u64(1..=most) * block);
+        let range = begin..(end + rng.u64(1..=most) * block).min(length);
+        self.round.covered.note("action", "read across runs");
+        self.round
+            .read_and_compare(self.dev, &mut self.model, range)
     }
 
     /// Writes sectors with one call, and notes the command that does.

@@ -280,12 +280,18 @@ impl Model {
         }
     }
 
+    /// Returns the sectors of a run of data, if there are tags between them.
+    pub(super) fn run(&self) -> Option<u64> {
+        let geometry = &self.geometry;
+        (geometry.mode != 'I' && !geometry.has_metadata_device)
+            .then(|| 1 << geometry.format().log2_interleave_sectors())
+    }
+
     /// Returns the pieces of a read. C: `dm_set_target_max_io_len()` with the sectors of a run.
     fn pieces(&self, sectors: Range<u64>) -> Vec<Range<u64>> {
-        if self.geometry.mode == 'I' || self.geometry.has_metadata_device {
+        let Some(run) = self.run() else {
             return vec![sectors];
-        }
-        let run = 1 << self.geometry.format().log2_interleave_sectors();
+        };
         let mut pieces = Vec::new();
         let mut begin = sectors.start;
         while begin < sectors.end {
