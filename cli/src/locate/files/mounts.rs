@@ -175,11 +175,24 @@ mod tests {
         assert_eq!(unescaped("\\9"), "\\9");
     }
 
+    /// In a chroot, the root may be no mount point. Others of its filesystem are there then.
     #[test]
-    fn the_root_is_mounted() {
+    fn mounts_of_the_filesystem_of_the_root_are_found() {
         let about = fs::metadata("/").expect("a root");
-        let found = of(&show_number(about.dev()));
-        assert!(found.iter().any(|mount| mount.point == "/"), "{found:?}");
+        let number = show_number(about.dev());
+        let found = of(&number);
+        let table = fs::read_to_string("/proc/self/mountinfo").expect("a table");
+        let lines = table
+            .lines()
+            .map(|line| line.split(' ').collect::<Vec<_>>());
+        let mut points = lines
+            .filter(|line| line[2] == number)
+            .map(|line| unescaped(line[4]));
+        assert!(
+            points.all(|point| found.iter().any(|mount| mount.point == point)),
+            "{found:?}"
+        );
+        assert!(!found.is_empty());
         assert!(of("4095:1").is_empty());
     }
 }
