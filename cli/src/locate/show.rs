@@ -3,10 +3,12 @@
 //! Answers in text. Sectors that follow each other are one line.
 
 use super::answer::{Answer, Data, Holder, Place, What};
+use super::files::shown;
 use crate::terminal::{BAD, FAINT, NAME, Terminal};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::path::Path;
 
 /// Maximum number of names, tasks and the like of one place.
 const MOST: usize = 20;
@@ -97,7 +99,11 @@ fn head(first: &Answer, sectors: u64) -> String {
         1 => format!("sector {}", first.sector),
         n => format!("sectors {}-{}", first.sector, first.sector + n - 1),
     };
-    format!("{}{}, {of}", first.device, name.unwrap_or_default())
+    plain(&format!(
+        "{}{}, {of}",
+        first.device,
+        name.unwrap_or_default()
+    ))
 }
 
 /// Returns the answers in runs: sectors that follow each other in the same file, or in the same sort of place.
@@ -151,8 +157,9 @@ fn sentence(place: &Place, bytes: u64, terminal: &Terminal) -> String {
             None => format!("{}, not mounted", filesystem.kind),
         });
     }
+    let mut parts: Vec<String> = parts.iter().map(|part| plain(part)).collect();
     let is_bad = place.what.data().is_some();
-    let what = what(&place.what, bytes);
+    let what = plain(&what(&place.what, bytes));
     parts.push(if is_bad {
         terminal.paint(BAD, &what)
     } else {
@@ -217,7 +224,12 @@ fn details(place: &Place) -> Vec<String> {
     if !place.certain && !matches!(place.what, What::Unknown { .. }) {
         lines.push("not certain".to_owned());
     }
-    lines
+    lines.iter().map(|line| plain(line)).collect()
+}
+
+/// Returns `text` without what would disturb a terminal: mount points, images and tasks have names of any kind.
+fn plain(text: &str) -> String {
+    shown(Path::new(text))
 }
 
 fn holder(holder: &Holder) -> String {
@@ -347,6 +359,24 @@ mod tests {
         253:0 (it), sector 16: lin sector 24 (linear): ext4 at /srv: journal
         7 sectors: 3 in 1 file, 1 no file's, 2 free, 1 unknown
         ");
+    }
+
+    #[test]
+    fn no_name_disturbs_the_terminal() {
+        let mut answer = answer(10, file(0));
+        answer.name = Some("/a\nb".to_owned());
+        let place = &mut answer.places[0];
+        place.layers[0].name = Some("c\x1b[2J".to_owned());
+        place.filesystem.as_mut().expect("one").point = Some("/d\ne".to_owned());
+        place.remarks.push("f\ng".to_owned());
+        if let What::File(data) = &mut place.what {
+            data.open[0].comm = "h\x1b[2J".to_owned();
+        }
+        let mut out = Vec::new();
+        text(&[answer], &Terminal::FILE, &mut out).expect("written");
+        let out = String::from_utf8(out).expect("text");
+        assert_eq!(out.lines().count(), 4, "{out}");
+        assert!(!out.contains('\x1b'), "{out}");
     }
 
     #[test]
