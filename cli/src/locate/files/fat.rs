@@ -55,6 +55,13 @@ impl Layout {
             return None;
         }
         let clusters = (or(short(19), long(32)) * size).saturating_sub(data) / cluster;
+        let bits = match (short(22), clusters) {
+            (0, _) => 32,
+            (_, ..4085) => 12,
+            _ => 16,
+        };
+        // The table may have fewer. C: `calc_fat_clusters()`.
+        let clusters = clusters.min((table * 8 / u64::from(bits)).saturating_sub(2));
         Some(Self {
             tables,
             table,
@@ -62,11 +69,7 @@ impl Layout {
             data,
             cluster,
             clusters,
-            bits: match (short(22), clusters) {
-                (0, _) => 32,
-                (_, ..4085) => 12,
-                _ => 16,
-            },
+            bits,
         })
     }
 
@@ -170,6 +173,20 @@ mod tests {
         assert_eq!(at(69), "a cluster in use");
         assert_eq!(at(31999), "rest behind the last cluster");
         assert_eq!(Layout::read(&[0; 512]), None);
+    }
+
+    /// The device is larger than what the table has entries for.
+    #[test]
+    fn a_cluster_without_an_entry_is_behind_the_last() {
+        let mut sector = [0; 512];
+        sector[11..13].copy_from_slice(&512u16.to_le_bytes());
+        sector[13] = 1;
+        sector[14] = 1;
+        sector[16] = 1;
+        sector[19..21].copy_from_slice(&32000u16.to_le_bytes());
+        sector[22] = 32;
+        let layout = Layout::read(&sector).expect("a layout");
+        assert_eq!((layout.bits, layout.clusters), (16, 32 * 256 - 2));
     }
 
     /// `mkfs.vfat -F 32` makes them of any size.
