@@ -230,7 +230,7 @@ struct File {
     is_directory: bool,
     /// It shares blocks, or did.
     shares: bool,
-    /// First block of the file, group and block of the device, blocks.
+    /// First block of the file, group and block of the device, blocks; in the order of the device.
     runs: Vec<(u64, u64, u64, u64)>,
 }
 
@@ -371,6 +371,9 @@ fn parse(text: &str, mark: &str) -> HashMap<u64, File> {
         }
     }
     all.remove(&0);
+    for file in all.values_mut() {
+        file.runs.sort_unstable_by_key(|run| (run.1, run.2));
+    }
     all
 }
 
@@ -426,21 +429,19 @@ fn finding(position: u64, used: &Use, block_size: u64, files: &HashMap<u64, File
             kind => metadata(kind),
         };
     };
-    let file = files.get(&inode).cloned().unwrap_or_default();
-    let of = |run: &&(u64, u64, u64, u64)| {
-        let (_, group, block, count) = **run;
-        group == used.group && (block..block + count).contains(&used.block)
-    };
-    let logical = file
-        .runs
-        .iter()
-        .find(of)
+    let none = File::default();
+    let file = files.get(&inode).unwrap_or(&none);
+    let at = (used.group, used.block);
+    let end = file.runs.partition_point(|run| (run.1, run.2) <= at);
+    let run = end.checked_sub(1).and_then(|last| file.runs.get(last));
+    let logical = run
+        .filter(|run| run.1 == used.group && used.block - run.2 < run.3)
         .map(|run| run.0 + (used.block - run.2));
     let known = file.paths.len() as u64;
     // Later versions of xfs_db do not mark a shared block.
     let shared = used.kind == "rldata" || (used.kind == "data" && file.shares);
     let data = Data {
-        paths: file.paths,
+        paths: file.paths.clone(),
         inode,
         offset: logical.map(|logical| logical * block_size + position % block_size),
         size: file.size,
