@@ -62,11 +62,9 @@ fn ask(
     }
     // A part of a name after a line break may look like the name of another inode.
     let is_forged = names.iter().any(|(inode, paths)| {
-        let stat = stats.get(inode).cloned().unwrap_or_default();
-        let most = if stat.kind == "directory" {
-            1
-        } else {
-            stat.links
+        let most = match stats.get(inode) {
+            Some(stat) if stat.kind == "directory" => 1,
+            stat => stat.map_or(0, |stat| stat.links),
         };
         paths.len() as u64 > most
     });
@@ -97,7 +95,8 @@ fn ask(
             paths = vec!["/".to_owned()];
         }
         paths.sort();
-        let stat = stats.get(&inode).cloned().unwrap_or_default();
+        let none = Stat::default();
+        let stat = stats.get(&inode).unwrap_or(&none);
         let links = stat.links;
         let known = paths.len() as u64;
         let logical = stat.logical(block);
@@ -122,12 +121,17 @@ fn ask(
         match !is_directory && known < links {
             true => finding.but(format!("{known} of its {links} names were found")),
             false if is_forged => finding.but("debugfs lists more names than there are links"),
+            false if stat.is_twice => finding.but("debugfs has it twice"),
+            false if stat.is_encrypted => finding.but(
+                "its name is encrypted: what is printed is what the device has; mount it with the key to see the name",
+            ),
             false => finding,
         }
     };
-    let replayed = |finding: Finding| match map.needs_recovery && !is_mounted {
-        true => finding.but(NOT_REPLAYED),
-        false => finding,
+    let replayed = |finding: Finding| match (is_mounted, map.needs_recovery, map.is_clean) {
+        (false, true, _) => finding.but(NOT_REPLAYED),
+        (false, _, false) => finding.but(NOT_CLEAN),
+        _ => finding,
     };
     Ok(positions.iter().map(finding).map(replayed).collect())
 }
@@ -188,15 +192,22 @@ struct Stat {
     size: Option<u64>,
     modified: Option<i64>,
     changed: Option<i64>,
-    /// First block of the file, first and last block of the device.
+    /// First block of the file, first and last block of the device; in the order of the latter.
     runs: Vec<(u64, RangeInclusive<u64>)>,
+    is_encrypted: bool,
+    /// The target of a symbolic link may look like another inode.
+    is_twice: bool,
 }
+
+/// C: `EXT4_ENCRYPT_FL`.
+const ENCRYPTED: u64 = 0x800;
 
 impl Stat {
     /// Returns the block of the file that is `block` of the device.
     fn logical(&self, block: u64) -> Option<u64> {
-        let run = self.runs.iter().find(|(_, run)| run.contains(&block));
-        run.map(|(first, run)| first + (block - run.start()))
+        let end = self.runs.partition_point(|(_, run)| *run.start() <= block);
+        let (first, run) = self.runs.get(end.checked_sub(1)?)?;
+        run.contains(&block).then(|| first + (block - run.start()))
     }
 }
 
@@ -224,13 +235,15 @@ fn stats(text: &str) -> HashMap<u64, Stat> {
             let mut words = rest.split_whitespace();
             current = words.next().and_then(|n| n.parse().ok()).unwrap_or(0);
             let kind = words.nth(1).unwrap_or_default().to_owned();
-            all.insert(
-                current,
-                Stat {
-                    kind,
-                    ..Stat::default()
-                },
-            );
+            let flags = words.last().and_then(|flags| flags.strip_prefix("0x"));
+            let flags = flags.and_then(|flags| u64::from_str_radix(flags, 16).ok());
+            let stat = Stat {
+                kind,
+                is_encrypted: flags.is_some_and(|flags| flags & ENCRYPTED != 0),
+                is_twice: all.contains_key(&current),
+                ..Stat::default()
+            };
+            all.insert(current, stat);
             continue;
         }
         let Some(stat) = all.get_mut(&current) else {
@@ -252,6 +265,9 @@ fn stats(text: &str) -> HashMap<u64, Stat> {
         } else if line.starts_with('(') {
             stat.runs.extend(line.split(", ").filter_map(run));
         }
+    }
+    for stat in all.values_mut() {
+        stat.runs.sort_unstable_by_key(|(_, run)| *run.start());
     }
     all
 }
@@ -292,7 +308,12 @@ struct Map {
     cluster: u64,
     /// The journal has more than the device.
     needs_recovery: bool,
+    /// It was unmounted, and has no errors.
+    is_clean: bool,
 }
+
+/// What limits an answer about a filesystem that has no journal to replay.
+const NOT_CLEAN: &str = "it was not unmounted cleanly, or has errors, so that the device may have older data; run e2fsck -n";
 
 /// Lines of `dumpe2fs` that name an inode of the filesystem. A label is free text, and is none of them.
 const OWN: [&str; 6] = [
@@ -314,6 +335,7 @@ impl Map {
             first: 0,
             cluster: 1,
             needs_recovery: false,
+            is_clean: false,
         };
         for line in text.lines() {
             if let Some((what, number)) = line.split_once(" inode:") {
@@ -324,6 +346,10 @@ impl Map {
             }
             if let Some(features) = line.strip_prefix("Filesystem features:") {
                 map.needs_recovery = features.split_whitespace().any(|f| f == "needs_recovery");
+                continue;
+            }
+            if let Some(state) = line.strip_prefix("Filesystem state:") {
+                map.is_clean = state.trim() == "clean";
                 continue;
             }
             if let Some(count) = line.strip_prefix("Block count:") {
@@ -436,7 +462,11 @@ mod tests {
         };
         assert_eq!(map.block, 1024);
         assert_eq!(map.own, HashMap::from([(12, "orphan file".to_owned())]));
-        assert!(!map.needs_recovery);
+        assert!(!map.needs_recovery && !map.is_clean);
+        let clean = format!("Filesystem state:         clean\n{DUMP}");
+        assert!(Map::read(&clean).is_ok_and(|map| map.is_clean));
+        let errors = clean.replace("clean", "clean with errors");
+        assert!(Map::read(&errors).is_ok_and(|map| !map.is_clean));
         for (block, expected) in [
             (0, "?"),
             (1, "superblock"),
@@ -500,6 +530,20 @@ mod tests {
         assert_eq!(names[&13], ["/a\u{fffd}b"]);
         assert_eq!(names[&14], ["/d/plain"]);
         assert_eq!(names[&15], ["/evil\u{fffd}14\u{fffd}shadow"]);
+    }
+
+    #[test]
+    fn the_target_of_a_link_may_look_like_an_inode() {
+        let inode = "Inode: 12   Type: regular    Mode:  0644   Flags: 0x80000\nLinks: 1   Blockcount: 8\n(0):900\n";
+        let link = "Inode: 13   Type: symlink    Mode:  0777   Flags: 0x800\nLinks: 1   Blockcount: 8\n\
+            Fast link dest: \"x\nInode: 12 Type: regular\nLinks: 1\n(0):5\n\"\n";
+        let one = stats(inode);
+        assert!(!one[&12].is_twice && !one[&12].is_encrypted);
+        for text in [format!("{inode}{link}"), format!("{link}{inode}")] {
+            let stats = stats(&text);
+            assert!(stats[&12].is_twice && !stats[&13].is_twice, "{text}");
+            assert!(stats[&13].is_encrypted);
+        }
     }
 
     #[test]
