@@ -32,7 +32,7 @@ impl Reader {
     ///
     /// # Errors
     ///
-    /// Fails if it cannot be opened.
+    /// Fails if it cannot be opened, or has no sectors.
     pub fn open(path: &Path) -> io::Result<Self> {
         let open = |flags| OpenOptions::new().read(true).custom_flags(flags).open(path);
         let mut file = match open(libc::O_DIRECT) {
@@ -42,6 +42,11 @@ impl Reader {
         }
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
         let size = file.seek(SeekFrom::End(0))?;
+        // A loop device without a file, a mapping without a table, a drive without a disk.
+        if size == 0 {
+            let message = format!("{}: it has no sectors", path.display());
+            return Err(io::Error::new(io::ErrorKind::NotFound, message));
+        }
         let buffer = vec![0; CHUNK + ALIGNMENT];
         let aligned = buffer.as_ptr().align_offset(ALIGNMENT);
         Ok(Self {
@@ -139,5 +144,7 @@ mod tests {
         }
         assert_eq!((at, bad), (size, Vec::new()));
         assert!(Reader::open(Path::new("/nonexistent")).is_err());
+        let empty = tempfile::NamedTempFile::new_in(".").expect("a file");
+        assert!(Reader::open(empty.path()).is_err());
     }
 }
