@@ -259,13 +259,26 @@ fn on(
         "ext2" | "ext3" | "ext4" => one(ext::find(&path, false, positions, effort)),
         "xfs" => one(xfs::find(&path, positions, effort)),
         "swap" => all(Finding::certain(What::Swap)),
-        // Of an ext4 on another device.
-        "jbd" => all(Finding::certain(What::Journal)),
+        // Of a filesystem on another device.
+        "jbd" | "xfs_external_log" => all(Finding::certain(What::Journal)),
         kind => all(Finding::unknown(format!(
             "{kind} that is not mounted or open, which this program does not read; mount it read-only"
         ))),
     };
+    let found = match stack.is_in_use(device, &kind) {
+        true => found
+            .into_iter()
+            .map(|findings| findings.into_iter().map(hidden).collect())
+            .collect(),
+        false => found,
+    };
     (Some(Filesystem { kind, point: None }), found)
+}
+
+fn hidden(finding: Finding) -> Finding {
+    finding.but(
+        "it is in use, but its mount is not seen: unmounted lazily, or in a namespace without tasks; newer data may be in memory",
+    )
 }
 
 fn nothing() -> Finding {

@@ -198,6 +198,18 @@ impl Stack {
         })
     }
 
+    /// Returns whether a filesystem of `kind` on `device` is in use, wherever it is mounted.
+    pub fn is_in_use(&self, device: &str, kind: &str) -> bool {
+        let kind = if kind.starts_with("ext") {
+            "ext4"
+        } else {
+            kind
+        };
+        let path = self.root.join("sys/fs").join(kind);
+        let name = self.kernel_name(device);
+        name.is_some_and(|name| path.join(name).exists())
+    }
+
     /// Returns the size of `device` in sectors.
     pub fn size(&self, device: &str) -> Option<u64> {
         self.read(device, "size")?.parse().ok()
@@ -729,6 +741,18 @@ mod tests {
         });
         let others = above.others.iter().map(|name| format!("not {name}"));
         up.chain(above.own.clone()).chain(others).collect()
+    }
+
+    /// The kernel has a folder of each filesystem that it uses, also of one without a mount.
+    #[test]
+    fn a_filesystem_in_use_is_seen_without_its_mount() {
+        let (root, stack) = stack();
+        let device = root.path().join("sys/dev/block/253:20");
+        fs::write(device.join("uevent"), "DEVNAME=dm-20\n").expect("written");
+        assert!(!stack.is_in_use("253:20", "ext2"));
+        fs::create_dir_all(root.path().join("sys/fs/ext4/dm-20")).expect("made");
+        assert!(stack.is_in_use("253:20", "ext2") && stack.is_in_use("253:20", "ext4"));
+        assert!(!stack.is_in_use("253:20", "xfs") && !stack.is_in_use("253:21", "ext4"));
     }
 
     #[test]
