@@ -538,7 +538,10 @@ impl Segment {
             }
             "thin-pool" if is(0) => Place::Own("metadata".to_owned()),
             "thin-pool" if is(1) => {
-                let block = sector / self.number(2)?.max(1);
+                let size = self.number(2)?.max(1);
+                let block = sector / size;
+                // What is no whole block is not used.
+                (block < self.length / size).then_some(())?;
                 Place::Own(format!("block {block} (thin_rmap names the thin volume)"))
             }
             // Of those above, each device is known.
@@ -781,6 +784,7 @@ mod tests {
             above("7:12", 300),
             ["block 2 (thin_rmap names the thin volume) of pool"]
         );
+        assert_eq!(above("7:12", 8192), ["not pool"]);
         assert_eq!(above("7:99", 4), [""; 0]);
     }
 
