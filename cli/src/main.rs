@@ -549,23 +549,21 @@ fn run_locate(args: &Locate, terminal: &Terminal, out: &mut dyn Write) -> io::Re
     if sectors.is_empty() {
         return Err(wrong("standard input has no sector".to_owned()));
     }
-    let questions = match &args.target {
-        Some(target) => {
-            let of = |&sector: &u64| stack.of_record(target, &args.device, sector);
-            sectors.iter().flat_map(of).collect()
+    let device = stack.number(&args.device)?;
+    let mut questions = Vec::new();
+    for sector in sectors {
+        let Some(target) = &args.target else {
+            questions.push((device.clone(), sector));
+            continue;
+        };
+        let found = stack.of_record(target, &device, sector);
+        if found.is_empty() {
+            return Err(wrong(format!(
+                "no mapping with the target {target} has sector {sector} of {}",
+                args.device
+            )));
         }
-        None => {
-            let device = stack.number(&args.device)?;
-            let of = |&sector: &u64| (device.clone(), sector);
-            sectors.iter().map(of).collect::<Vec<_>>()
-        }
-    };
-    if questions.is_empty() {
-        let target = args.target.as_deref().unwrap_or_default();
-        return Err(wrong(format!(
-            "no mapping with the target {target} has such a sector of {}",
-            args.device
-        )));
+        questions.extend(found);
     }
     let limit = (args.time_limit > 0).then(|| Duration::from_secs(args.time_limit));
     let effort = Effort::new(limit);
