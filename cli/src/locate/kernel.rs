@@ -371,15 +371,33 @@ pub fn btrfs_device(root: &File, id: u64) -> io::Result<PathBuf> {
 
 const BTRFS_IOC_FS_INFO: u64 = nix::request_code_read!(0x94, 31, 1024);
 
-/// Returns the highest number of a device of btrfs, and the size of its metadata's nodes.
+/// What btrfs says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BtrfsInfo {
+    /// The highest number of a device.
+    pub most: u64,
+    /// The size of metadata's nodes.
+    pub node: u32,
+    /// The last transaction that was begun, if the kernel says.
+    pub generation: Option<u64>,
+}
+
+/// Returns what btrfs says of itself.
 ///
 /// # Errors
 ///
 /// Fails if it is no btrfs.
-pub fn btrfs_info(root: &File) -> io::Result<(u64, u32)> {
+pub fn btrfs_info(root: &File) -> io::Result<BtrfsInfo> {
+    // C: BTRFS_FS_INFO_FLAG_GENERATION.
+    const GENERATION: u64 = 2;
     let mut words = Words::new(1024);
+    words.set_u64(48, GENERATION);
     ask(root, BTRFS_IOC_FS_INFO, &mut words)?;
-    Ok((words.u64(0), words.u32(32)))
+    Ok(BtrfsInfo {
+        most: words.u64(0),
+        node: words.u32(32),
+        generation: (words.u64(48) & GENERATION != 0).then(|| words.u64(56)),
+    })
 }
 
 /// A file of btrfs that has a place.

@@ -5,7 +5,7 @@
 //!
 //! C: `include/uapi/linux/btrfs_tree.h`, `btrfs_map_block()` in `fs/btrfs/volumes.c`.
 
-use super::mounted::ENCODED;
+use super::mounted::{ENCODED, visible};
 use super::mounts::Mount;
 use super::open::OpenFiles;
 use super::shown;
@@ -36,6 +36,8 @@ const EXTENT_DATA: u32 = 108;
 /// In the flags of an extent.
 const TREE_BLOCK: u64 = 2;
 const TREE_BLOCK_REF: u8 = 176;
+const LOG: u64 = 6_u64.wrapping_neg();
+const RELOCATION: u64 = 9_u64.wrapping_neg();
 
 /// Returns what is at the bytes `positions` of `device`, of a filesystem that is mounted at `mounts`.
 pub fn find(
@@ -65,7 +67,7 @@ pub fn find(
         }
         effort.show(|| format!("{number} of {} sectors on btrfs", positions.len()));
         found.push(match volume.at(position) {
-            Ok(findings) => findings,
+            Ok(findings) => findings.into_iter().map(|f| volume.settled(f)).collect(),
             Err(error) => vec![Finding::unknown(format!("btrfs: {error}"))],
         });
     }
@@ -133,11 +135,11 @@ fn long(data: &[u8], at: usize) -> Option<u64> {
 
 /// A subvolume.
 #[derive(Debug)]
-struct Subvolume {
+struct Subvolume<'a> {
     /// Its path from the top.
     path: Option<PathBuf>,
-    /// Its root, where it can be reached, as this program and as others call it.
-    reached: Option<(File, PathBuf)>,
+    /// Its root, where it can be reached, by which mount, and by which path.
+    reached: Option<(File, &'a Mount, PathBuf)>,
     /// It was made from another one.
     is_snapshot: bool,
 }
@@ -149,9 +151,14 @@ struct Volume<'a> {
     node: u64,
     runs: Vec<Run>,
     chunks: HashMap<u64, Option<Chunk>>,
-    subvolumes: HashMap<u64, Subvolume>,
+    subvolumes: HashMap<u64, Subvolume<'a>>,
     open: OpenFiles,
+    /// Nothing was begun that is not committed.
+    is_committed: bool,
 }
+
+/// What limits an answer that nothing is there.
+const NOT_COMMITTED: &str = "btrfs has a transaction that is not committed, of which the blocks are not known yet; ask again after `btrfs filesystem sync`";
 
 impl<'a> Volume<'a> {
     fn open(mounts: &'a [Mount], device: &str) -> io::Result<Self> {
@@ -159,14 +166,20 @@ impl<'a> Volume<'a> {
             return Err(io::ErrorKind::NotFound.into());
         };
         let root = File::open(&mount.path)?;
-        let (most, node) = kernel::btrfs_info(&root)?;
+        let info = kernel::btrfs_info(&root)?;
         let is = |id: &u64| {
             let path = kernel::btrfs_device(&root, *id);
             let about = path.and_then(fs::metadata);
             about.is_ok_and(|about| show_number(about.rdev()) == device)
         };
         let none = || io::Error::new(io::ErrorKind::NotFound, "it does not know the device");
-        let id = (0..=most).find(is).ok_or_else(none)?;
+        let id = (0..=info.most).find(is).ok_or_else(none)?;
+        // C: BTRFS_DEV_REPLACE_DEVID. The map has only its source.
+        if id == 0 {
+            return Err(io::Error::other(
+                "the target of a replacement that is not finished; its source has the same at this sector",
+            ));
+        }
         let mut runs = Vec::new();
         let mut next = 0;
         loop {
@@ -189,17 +202,28 @@ impl<'a> Volume<'a> {
                 })
             }));
         }
-        let numbers: Vec<u64> = mounts.iter().map(|mount| mount.number).collect();
+        let all = (EXTENT_TREE, 0)..=(EXTENT_TREE, u64::MAX);
+        let trees = kernel::btrfs_items(&root, ROOT_TREE, ROOT_ITEM, *all.start(), *all.end(), 1)?;
+        // C: `struct btrfs_root_item`, generation. Each commit changes this tree.
+        let committed = trees.first().and_then(|item| long(&item.data, 160));
         Ok(Self {
             mounts,
             root,
             id,
-            node: u64::from(node).max(1),
+            node: u64::from(info.node).max(1),
             runs,
             chunks: HashMap::new(),
             subvolumes: HashMap::new(),
-            open: OpenFiles::on(&numbers),
+            open: OpenFiles::on(None),
+            is_committed: committed.is_some() && committed == info.generation,
         })
+    }
+
+    fn settled(&self, finding: Finding) -> Finding {
+        match (&finding.what, self.is_committed) {
+            (What::Free, false) => finding.but(NOT_COMMITTED),
+            _ => finding,
+        }
     }
 
     fn at(&mut self, position: u64) -> io::Result<Vec<Finding>> {
@@ -273,6 +297,10 @@ impl<'a> Volume<'a> {
     }
 
     fn file(&mut self, reference: Reference) -> Finding {
+        // The first version of the cache of free space has inodes in this tree.
+        if reference.root == ROOT_TREE {
+            return Finding::certain(metadata("cache of free space".to_owned()));
+        }
         let subvolume = match self.subvolumes.remove(&reference.root) {
             Some(known) => known,
             None => self.subvolume(reference.root),
@@ -282,7 +310,7 @@ impl<'a> Volume<'a> {
         finding
     }
 
-    fn file_in(&self, subvolume: &Subvolume, reference: Reference) -> Finding {
+    fn file_in(&self, subvolume: &Subvolume<'_>, reference: Reference) -> Finding {
         let mut data = Data {
             inode: reference.inode,
             offset: Some(reference.offset),
@@ -296,20 +324,36 @@ impl<'a> Volume<'a> {
                 reference.root
             ));
         }
-        let mut is_known = true;
+        let mut is_known;
+        let is_deleted;
         match &subvolume.reached {
-            Some((root, point)) => {
-                let paths = kernel::btrfs_paths(root, reference.inode).unwrap_or_default();
-                if let Some(about) = paths
-                    .first()
-                    .and_then(|p| fs::symlink_metadata(point.join(p)).ok())
-                {
+            Some((root, mount, point)) => {
+                let paths = kernel::btrfs_paths(root, reference.inode);
+                is_deleted = match &paths {
+                    Ok(paths) => paths.is_empty(),
+                    Err(error) => error.raw_os_error() == Some(libc::ENOENT),
+                };
+                is_known = is_deleted;
+                let paths = paths.unwrap_or_default();
+                let paths: Vec<PathBuf> = paths.iter().map(|path| point.join(path)).collect();
+                let number = root.metadata().map_or(0, |about| about.dev());
+                let hides = paths.iter().find_map(|path| mount.hides(path));
+                let seen = paths.iter().filter(|path| mount.hides(path).is_none());
+                let about = seen.filter_map(|path| fs::symlink_metadata(path).ok());
+                let is =
+                    |about: &fs::Metadata| (about.dev(), about.ino()) == (number, reference.inode);
+                if let Some(about) = about.into_iter().find(is) {
                     data.size = Some(about.len());
                     data.modified = Some(about.mtime());
                     data.changed = Some(about.ctime());
                     is_known = paths.len() as u64 >= about.nlink();
                 }
-                data.paths = paths.iter().map(|p| self.visible(&point.join(p))).collect();
+                if let Some(by) = hides {
+                    remarks.push(format!("hidden by what is mounted over {}", shown(by)));
+                    is_known = false;
+                }
+                data.open = self.open.holders(number, reference.inode);
+                data.paths = paths.iter().map(|path| visible(mount, path)).collect();
                 data.paths.sort();
             }
             None => {
@@ -324,10 +368,10 @@ impl<'a> Volume<'a> {
                     "relative to the subvolume {of}, which is not mounted"
                 ));
                 is_known = false;
+                is_deleted = data.paths.is_empty();
             }
         }
-        data.open = self.open.holders(reference.inode);
-        let what = match data.paths.is_empty() {
+        let what = match is_deleted {
             true => What::Deleted(data),
             false => What::File(data),
         };
@@ -351,28 +395,19 @@ impl<'a> Volume<'a> {
         items.is_ok_and(|items| items.first().is_some_and(|item| is_encoded(&item.data)))
     }
 
-    /// Returns `path` as those see it who have the mount.
-    fn visible(&self, path: &Path) -> String {
-        let mount = self
-            .mounts
-            .iter()
-            .find(|mount| path.starts_with(&mount.path));
-        let below = mount.and_then(|m| Some((m, path.strip_prefix(&m.path).ok()?)));
-        match below {
-            Some((mount, below)) => shown(&Path::new(&mount.point).join(below)),
-            None => shown(path),
-        }
-    }
-
-    fn subvolume(&self, id: u64) -> Subvolume {
+    fn subvolume(&self, id: u64) -> Subvolume<'a> {
         let path = self.subvolume_path(id);
-        let reach = |mount: &Mount| {
+        let reach = |mount: &'a Mount| {
             let root = Path::new("/").join(path.as_ref()?);
             let below = root.strip_prefix(&mount.root).ok()?;
             let point = mount.path.join(below);
+            if mount.hides(&point).is_some() {
+                return None;
+            }
             // The root of each subvolume has this inode.
             let is_root = fs::metadata(&point).is_ok_and(|about| about.ino() == 256);
-            Some((File::open(&point).ok().filter(|_| is_root)?, point))
+            let root = File::open(&point).ok().filter(|_| is_root)?;
+            Some((root, mount, point))
         };
         let items =
             kernel::btrfs_items(&self.root, ROOT_TREE, ROOT_ITEM, (id, 0), (id, u64::MAX), 1);
@@ -435,6 +470,9 @@ fn named(owner: Option<u64>) -> String {
         Some(9) => "tree of UUIDs".to_owned(),
         Some(10) => "tree of free space".to_owned(),
         Some(11) => "tree of block groups".to_owned(),
+        // C: BTRFS_TREE_LOG_OBJECTID and so on, which are negative.
+        Some(LOG) => "log of what was synced".to_owned(),
+        Some(RELOCATION..=u64::MAX) => "tree of files that are moved".to_owned(),
         Some(tree @ (5 | 256..=u64::MAX)) => format!("tree of files of subvolume {tree}"),
         Some(tree) => format!("tree {tree}"),
         None => "a tree".to_owned(),

@@ -12,6 +12,7 @@ use crate::locate::effort::Effort;
 use crate::locate::kernel::{self, Extent, Owned};
 use nix::libc;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry::Vacant;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -47,7 +48,7 @@ pub fn find(
     if let Ok(root) = File::open(&mount.path) {
         search.map(&root);
     }
-    search.open = OpenFiles::on(&[mount.number]);
+    search.open = OpenFiles::on(Some(mount.number));
     search.deleted();
     let walked = search.walk(effort);
     search.leftover(device, &walked, effort);
@@ -60,6 +61,8 @@ struct Search<'a> {
     sorted: Vec<(u64, usize)>,
     /// By index.
     claims: Vec<Vec<Claim>>,
+    /// Number of positions without a claim.
+    unclaimed: usize,
     /// The kernel's map has free space and metadata.
     has_map: bool,
     /// The map has inodes.
@@ -67,6 +70,8 @@ struct Search<'a> {
     open: OpenFiles,
     /// What is known of each inode that claims a position.
     names: HashMap<u64, Names>,
+    /// Number of those of which not all names are known.
+    unnamed: usize,
     /// The filesystem has FIBMAP instead.
     by_block: bool,
     /// The filesystem has neither.
@@ -114,10 +119,12 @@ impl<'a> Search<'a> {
             mount,
             sorted,
             claims: vec![Vec::new(); positions.len()],
+            unclaimed: positions.len(),
             has_map: false,
             has_inodes: false,
             open: OpenFiles::default(),
             names: HashMap::new(),
+            unnamed: 0,
             by_block: false,
             error: None,
         }
@@ -127,10 +134,32 @@ impl<'a> Search<'a> {
         self.mount.kind.starts_with("ext")
     }
 
+    fn claim(&mut self, index: usize, claim: Claim) {
+        if let Claim::Inode { inode, .. } = claim {
+            if let Vacant(entry) = self.names.entry(inode) {
+                entry.insert(Names::default());
+                self.unnamed += 1;
+            }
+        }
+        self.unclaimed -= usize::from(self.claims[index].is_empty());
+        self.claims[index].push(claim);
+    }
+
+    /// Adds what is known of an inode, if it claims a position.
+    fn describe(&mut self, inode: u64, about: &fs::Metadata, path: Option<&Path>) {
+        let Some(names) = self.names.get_mut(&inode) else {
+            return;
+        };
+        self.unnamed -= usize::from(!names.are_all());
+        names.describe(about);
+        names.paths.extend(path.map(Path::to_owned));
+        self.unnamed += usize::from(!names.are_all());
+    }
+
     /// Asks the kernel's map.
     fn map(&mut self, root: &File) {
         let mut last: Vec<Owned> = Vec::new();
-        for &(position, index) in &self.sorted {
+        for (position, index) in self.sorted.clone() {
             let covers = |owned: &Owned| {
                 owned.physical <= position && position - owned.physical < owned.length
             };
@@ -164,22 +193,14 @@ impl<'a> Search<'a> {
                         }
                     }
                 };
-                if let Claim::Inode { inode, .. } = claim {
-                    self.names.entry(inode).or_default();
-                }
-                self.claims[index].push(claim);
+                self.claim(index, claim);
             }
         }
     }
 
-    /// Returns the positions without an owner.
-    fn unclaimed(&self) -> bool {
-        self.claims.iter().any(Vec::is_empty)
-    }
-
     /// Looks into files that have no name, but are open.
     fn deleted(&mut self) {
-        let asks = self.unclaimed();
+        let asks = self.unclaimed > 0;
         for (inode, path) in self.open.deleted.clone() {
             let Ok(file) = File::open(&path) else {
                 continue;
@@ -187,8 +208,8 @@ impl<'a> Search<'a> {
             if asks {
                 self.extents(&file, inode);
             }
-            if let (Some(names), Ok(about)) = (self.names.get_mut(&inode), file.metadata()) {
-                names.describe(&about);
+            if let Ok(about) = file.metadata() {
+                self.describe(inode, &about, None);
             }
         }
     }
@@ -250,43 +271,34 @@ impl<'a> Search<'a> {
         }
         let any = !found.is_empty();
         for (index, claim) in found {
-            self.claims[index].push(claim);
-        }
-        if any {
-            self.names.entry(inode).or_default();
+            self.claim(index, claim);
         }
         any
     }
 
     /// Walks through the files, for names and for extents.
     fn walk(&mut self, effort: &Effort) -> Walked {
-        let mut asks = self.unclaimed();
-        let needs =
-            |search: &Self, asks: bool| asks || search.names.values().any(|names| !names.are_all());
-        if !needs(self, asks) {
+        let needs = |search: &Self| search.unclaimed > 0 || search.unnamed > 0;
+        if !needs(self) {
             return Walked::default();
         }
+        let may_ask = self.unclaimed > 0;
         let ends_early = self.has_inodes || UNSHARED.contains(&&*self.mount.kind);
-        let (point, number) = (self.mount.path.clone(), self.mount.number);
-        walk(&point, number, effort, &mut |entry| {
+        let mount = self.mount;
+        walk(mount, effort, &mut |entry| {
             let mut new = false;
-            if let Some(names) = self.names.get_mut(&entry.inode) {
+            if self.names.contains_key(&entry.inode) {
                 if let Ok(about) = fs::symlink_metadata(entry.path) {
                     // A mount point has the inode of what it hides.
-                    if about.dev() == number && about.ino() == entry.inode {
-                        names.describe(&about);
-                        names.paths.push(entry.path.to_owned());
+                    if about.dev() == mount.number && about.ino() == entry.inode {
+                        self.describe(entry.inode, &about, Some(entry.path));
                         new = true;
                     }
                 }
-            } else if asks && (entry.is_file || entry.is_directory) {
+            } else if may_ask && (self.unclaimed > 0 || !ends_early) && entry.has_data() {
                 new = self.ask(entry);
             }
-            if !new || !ends_early {
-                return true;
-            }
-            asks = self.unclaimed();
-            needs(self, asks)
+            !new || !ends_early || needs(self)
         })
     }
 
@@ -308,10 +320,7 @@ impl<'a> Search<'a> {
         if !self.extents(&file, inode) {
             return false;
         }
-        if let Some(names) = self.names.get_mut(&inode) {
-            names.describe(&about);
-            names.paths.push(entry.path.to_owned());
-        }
+        self.describe(inode, &about, Some(entry.path));
         true
     }
 
@@ -369,7 +378,7 @@ impl<'a> Search<'a> {
             let finding = asked
                 .next()
                 .unwrap_or_else(|| Finding::unknown(reason.clone()));
-            self.claims[index].push(Claim::Known(finding));
+            self.claim(index, Claim::Known(finding));
         }
     }
 
@@ -440,7 +449,7 @@ fn of_inode(
         size: names.size,
         modified: names.modified,
         changed: names.changed,
-        open: open.holders(inode),
+        open: open.holders(mount.number, inode),
     };
     let what = match (belonging, names.is_deleted, names.is_directory) {
         (Some(kind), ..) => What::Belonging { kind, of: data },
@@ -460,7 +469,7 @@ fn of_inode(
 }
 
 /// Returns `path` as those see it who have the mount.
-fn visible(mount: &Mount, path: &Path) -> String {
+pub fn visible(mount: &Mount, path: &Path) -> String {
     match path.strip_prefix(&mount.path) {
         Ok(below) => at_point(mount, below),
         Err(_) => shown(path),
@@ -520,6 +529,7 @@ fn special(filesystem: &str, owner: u64) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
 
     #[test]
     fn a_path_is_that_of_who_has_the_mount() {
@@ -530,6 +540,7 @@ mod tests {
             root: root.to_owned(),
             number: 0,
             of: Some(7),
+            hidden: HashSet::new(),
         };
         let whole = mount("/srv", "/");
         assert_eq!(

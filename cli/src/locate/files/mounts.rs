@@ -4,6 +4,7 @@
 //!
 //! C: `show_mountinfo()` in `fs/proc_namespace.c`, `swap_show()` in `mm/swapfile.c`.
 
+use super::asked;
 use crate::locate::stack::show_number;
 use std::collections::HashSet;
 use std::fs;
@@ -25,6 +26,15 @@ pub struct Mount {
     pub number: u64,
     /// A task that has the mount, if this program has not.
     pub of: Option<u32>,
+    /// What is hidden by other mounts on it, as this program reaches it.
+    pub hidden: HashSet<PathBuf>,
+}
+
+impl Mount {
+    /// Returns what hides `path`, if something is mounted over it or over a folder of it.
+    pub fn hides<'a>(&self, path: &'a Path) -> Option<&'a Path> {
+        path.ancestors().find(|path| self.hidden.contains(*path))
+    }
 }
 
 /// Returns the mounts of `device`, whole filesystems first.
@@ -61,14 +71,24 @@ fn elsewhere(device: &str) -> Vec<Mount> {
 fn table(process: &Path, device: &str, of: Option<u32>) -> Vec<Mount> {
     let table = fs::read(process.join("mountinfo")).unwrap_or_default();
     let text = String::from_utf8_lossy(&table);
+    // 36 35 98:0 /folder /point rw,noatime - ext4 /dev/vda rw
+    let lines = text.lines().filter_map(|line| {
+        let (left, right) = line.split_once(" - ")?;
+        Some((left.split(' ').collect::<Vec<&str>>(), right))
+    });
+    let lines: Vec<(Vec<&str>, &str)> = lines.collect();
+    let reached = |point: &str| match of {
+        None => PathBuf::from(unescaped(point)),
+        Some(_) => {
+            let point = unescaped(point);
+            process.join("root").join(point.trim_start_matches('/'))
+        }
+    };
     let mut found = Vec::new();
-    for line in text.lines() {
-        let Some((left, right)) = line.split_once(" - ") else {
-            continue;
-        };
-        let left: Vec<&str> = left.split(' ').collect();
+    for (left, right) in &lines {
         let mut right = right.split(' ');
-        let (Some(number), Some(root), Some(point)) = (left.get(2), left.get(3), left.get(4))
+        let (Some(id), Some(number), Some(root), Some(point)) =
+            (left.first(), left.get(2), left.get(3), left.get(4))
         else {
             continue;
         };
@@ -86,25 +106,28 @@ fn table(process: &Path, device: &str, of: Option<u32>) -> Vec<Mount> {
         if *number != device && !(kind == "btrfs" && is_member()) {
             continue;
         }
-        let point = unescaped(point);
-        let path = match of {
-            None => PathBuf::from(&point),
-            Some(_) => process.join("root").join(point.trim_start_matches('/')),
-        };
-        // Another one may be mounted over it.
-        let Ok(about) = fs::metadata(&path) else {
+        let path = reached(point);
+        // Another one may be mounted over it, also of the same filesystem.
+        let Some(about) = asked(&path) else {
             continue;
         };
-        if kind != "btrfs" && show_number(about.dev()) != *number {
+        if kind != "btrfs" && show_number(about.device) != *number
+            || about.mount != 0 && id.parse() != Ok(about.mount)
+        {
             continue;
         }
+        let on_it = |line: &&(Vec<&str>, &str)| line.0.get(1) == Some(id);
+        let hidden = lines.iter().filter(on_it);
         found.push(Mount {
             kind: kind.to_owned(),
-            point,
+            point: unescaped(point),
             path,
             root: unescaped(root),
-            number: about.dev(),
+            number: about.device,
             of,
+            hidden: hidden
+                .filter_map(|(left, _)| Some(reached(left.get(4)?)))
+                .collect(),
         });
     }
     found
@@ -168,6 +191,33 @@ pub fn unescaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The second hides the first, and the third is on it.
+    #[test]
+    fn a_mount_has_what_is_mounted_on_it() {
+        let process = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| process.path().join("root").join(name);
+        fs::create_dir_all(at("srv/in")).expect("made");
+        let about = asked(&at("srv")).expect("known");
+        let (mount, number) = (about.mount, show_number(about.device));
+        let table = format!(
+            "{} 1 {number} / /srv rw - ext4 /dev/x rw\n{mount} 1 {number} /part /srv rw - ext4 /dev/x rw\n\
+             7 {mount} 0:5 / /srv/in rw - tmpfs tmpfs rw\n8 7 0:5 / /srv/in/deep rw - tmpfs tmpfs rw\n",
+            mount + 1
+        );
+        fs::write(process.path().join("mountinfo"), table).expect("written");
+        let found = super::table(process.path(), &number, Some(7));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(
+            (found[0].root.as_str(), found[0].point.as_str()),
+            ("/part", "/srv")
+        );
+        assert_eq!(
+            found[0].hides(&at("srv/in/a/b")),
+            Some(at("srv/in").as_path())
+        );
+        assert_eq!(found[0].hides(&at("srv/inner")), None);
+    }
 
     #[test]
     fn octal_is_read() {

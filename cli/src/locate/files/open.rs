@@ -2,24 +2,24 @@
 
 //! Files that tasks have open: by a descriptor, as their program, or mapped.
 
+use super::asked;
 use crate::locate::answer::Holder;
 use std::collections::HashMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// The open files of some devices.
+/// The open files of a device, or of all.
 #[derive(Debug, Default)]
 pub struct OpenFiles {
-    /// Those that tasks have open, by inode.
-    holders: HashMap<u64, Vec<Holder>>,
+    /// Those that tasks have open, by device and inode.
+    holders: HashMap<(u64, u64), Vec<Holder>>,
     /// Those without a name, each with a path by which it can be opened.
     pub deleted: Vec<(u64, PathBuf)>,
 }
 
 impl OpenFiles {
-    /// Reads what tasks have open on the device `number`, as files have it.
-    pub fn on(numbers: &[u64]) -> Self {
+    /// Reads what tasks have open on the device `number`, as files have it, or on all.
+    pub fn on(number: Option<u64>) -> Self {
         let mut found = Self::default();
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else {
@@ -32,15 +32,18 @@ impl OpenFiles {
                 if !fs::read_link(&path).is_ok_and(|to| to.is_absolute()) {
                     continue;
                 }
-                let Ok(about) = fs::metadata(&path) else {
+                let Some(about) = asked(&path) else {
                     continue;
                 };
-                if !numbers.contains(&about.dev()) || !(about.is_file() || about.is_dir()) {
+                if number.is_some_and(|number| number != about.device) || !about.has_data {
                     continue;
                 }
-                let of = found.holders.entry(about.ino()).or_default();
-                if about.nlink() == 0 && of.is_empty() {
-                    found.deleted.push((about.ino(), path));
+                let of = found
+                    .holders
+                    .entry((about.device, about.inode))
+                    .or_default();
+                if about.links == 0 && of.is_empty() {
+                    found.deleted.push((about.inode, path));
                 }
                 let holder = holder.get_or_insert_with(|| describe(pid, &process));
                 if !of.contains(holder) {
@@ -51,9 +54,10 @@ impl OpenFiles {
         found
     }
 
-    /// Returns the tasks that have `inode` open.
-    pub fn holders(&self, inode: u64) -> Vec<Holder> {
-        let mut holders = self.holders.get(&inode).cloned().unwrap_or_default();
+    /// Returns the tasks that have `inode` of the device `number` open.
+    pub fn holders(&self, number: u64, inode: u64) -> Vec<Holder> {
+        let of = self.holders.get(&(number, inode));
+        let mut holders = of.cloned().unwrap_or_default();
         holders.sort();
         holders
     }
@@ -94,14 +98,17 @@ pub fn guest_name(command: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::MetadataExt;
 
     #[test]
     fn a_deleted_file_is_found_with_the_task_that_has_it_open() {
         let file = tempfile::tempfile_in(".").expect("a file");
         let about = file.metadata().expect("known");
-        let found = OpenFiles::on(&[about.dev()]);
+        let found = OpenFiles::on(Some(about.dev()));
         let own = std::process::id();
-        let holders = found.holders(about.ino());
+        let holders = found.holders(about.dev(), about.ino());
+        // Each subvolume of btrfs has the same inodes.
+        assert!(found.holders(about.dev() + 1, about.ino()).is_empty());
         assert!(holders.iter().any(|h| h.pid == own), "{holders:?}");
         let path = found
             .deleted

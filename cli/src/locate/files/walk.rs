@@ -2,6 +2,7 @@
 
 //! Walks once through the files of one filesystem.
 
+use super::mounts::Mount;
 use super::shown;
 use crate::locate::effort::Effort;
 use rustix::fs::{Dir, FileType, Mode, OFlags};
@@ -24,6 +25,13 @@ pub struct Entry<'a> {
     pub is_directory: bool,
     /// It is a file with data.
     pub is_file: bool,
+}
+
+impl Entry<'_> {
+    /// Returns whether it has blocks of its own.
+    pub fn has_data(&self) -> bool {
+        self.is_file || self.is_directory
+    }
 }
 
 /// What a walk has seen.
@@ -60,14 +68,11 @@ impl Walked {
     }
 }
 
-/// Calls `each` with each name in the filesystem on `number`, which is mounted at `point`, until it returns false.
-pub fn walk(
-    point: &Path,
-    number: u64,
-    effort: &Effort,
-    each: &mut dyn FnMut(&Entry<'_>) -> bool,
-) -> Walked {
+/// Calls `each` with each name in the filesystem that is mounted at `mount`, until it returns false. What something is
+/// mounted over is not touched: a server that does not answer would hold the walk.
+pub fn walk(mount: &Mount, effort: &Effort, each: &mut dyn FnMut(&Entry<'_>) -> bool) -> Walked {
     let mut walked = Walked::default();
+    let (point, number) = (mount.path.as_path(), mount.number);
     let Ok(root) = fs::metadata(point) else {
         walked.hidden.push(point.to_owned());
         return walked;
@@ -101,6 +106,10 @@ pub fn walk(
                 continue;
             }
             let path = folder.join(OsStr::from_bytes(name));
+            if mount.hidden.contains(&path) {
+                walked.hidden.push(path);
+                continue;
+            }
             let kind = match entry.file_type() {
                 FileType::Unknown => kind_of(&path),
                 kind => kind,
@@ -156,7 +165,20 @@ fn kind_of(path: &Path) -> FileType {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
     use std::time::Duration;
+
+    fn mount(path: &Path, number: u64) -> Mount {
+        Mount {
+            kind: "ext4".to_owned(),
+            point: path.display().to_string(),
+            path: path.to_owned(),
+            root: "/".to_owned(),
+            number,
+            of: None,
+            hidden: HashSet::new(),
+        }
+    }
 
     #[test]
     fn every_name_is_seen_once() {
@@ -167,11 +189,15 @@ mod tests {
         fs::hard_link(at("a/b/file"), at("link")).expect("linked");
         let number = fs::metadata(root.path()).expect("known").dev();
         let mut seen = Vec::new();
-        let walked = walk(root.path(), number, &Effort::quiet(None), &mut |entry| {
-            let path = entry.path.strip_prefix(root.path()).expect("below");
-            seen.push((path.display().to_string(), entry.is_file));
-            true
-        });
+        let walked = walk(
+            &mount(root.path(), number),
+            &Effort::quiet(None),
+            &mut |entry| {
+                let path = entry.path.strip_prefix(root.path()).expect("below");
+                seen.push((path.display().to_string(), entry.is_file));
+                true
+            },
+        );
         seen.sort();
         let expected = [
             ("", false),
@@ -183,8 +209,17 @@ mod tests {
         assert_eq!(seen, expected.map(|(path, file)| (path.to_owned(), file)));
         assert_eq!((walked.names, &walked.ended_at), (4, &None));
         assert_eq!(walked.limits(&Effort::quiet(None)), None);
-        let other = walk(root.path(), number + 1, &Effort::quiet(None), &mut |_| true);
+        let other = mount(root.path(), number + 1);
+        let other = walk(&other, &Effort::quiet(None), &mut |_| true);
         assert_eq!(other.hidden, [root.path()]);
+        // Another folder of the same filesystem is mounted over it.
+        let mut bound = mount(root.path(), number);
+        bound.hidden.insert(at("a/b"));
+        let walked = walk(&bound, &Effort::quiet(None), &mut |entry| {
+            assert!(!entry.path.starts_with(at("a/b")));
+            true
+        });
+        assert_eq!(walked.hidden, [at("a/b")]);
     }
 
     #[test]
@@ -195,7 +230,7 @@ mod tests {
         }
         let number = fs::metadata(root.path()).expect("known").dev();
         let effort = Effort::quiet(Some(Duration::ZERO));
-        let walked = walk(root.path(), number, &effort, &mut |_| true);
+        let walked = walk(&mount(root.path(), number), &effort, &mut |_| true);
         let said = walked.limits(&effort).expect("limits");
         assert!(
             said.starts_with("the search ended after 256 names"),
