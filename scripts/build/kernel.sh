@@ -7,7 +7,8 @@
 #   vmlinuz    the kernel                              modules/  lib/modules of the kernel
 #   build/     the prepared source: KDIR for modules
 #
-# DMNS_KERNEL=7.3 takes the newest that begins so, DMNS_KERNEL=rt the newest with PREEMPT_RT. DMNS_KERNEL=debug and
+# DMNS_KERNEL=7.3 takes the newest that begins so, DMNS_KERNEL=rt the newest with PREEMPT_RT, DMNS_KERNEL=cloud the one
+# for guests of clouds. DMNS_KERNEL=debug and
 # =kasan have one built that complains: scripts/build/debug-kernel.sh.
 . "$(dirname "$0")/../common.sh"
 
@@ -15,7 +16,7 @@ root=$1
 begins=${DMNS_KERNEL:-} flavour=$ARCH
 case $begins in
 debug | kasan) exec "$PROJECT/scripts/build/debug-kernel.sh" "$root" "$begins" >&3 ;;
-rt) begins='' flavour=rt-$ARCH ;;
+rt | cloud) flavour=$begins-$ARCH begins='' ;;
 esac
 kernel=$CACHE/kernel/$(basename "$root")-$(hash "$0")${DMNS_KERNEL:+-$DMNS_KERNEL}
 if [ -e "$kernel/release" ]; then
