@@ -8,7 +8,9 @@ PROJECT=$(dirname "$0")
 until [ -e "$PROJECT/scripts/common.sh" ]; do PROJECT=$PROJECT/..; done
 PROJECT=$(cd "$PROJECT" && pwd)
 CACHE=${DMNS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dmns-audit}
-SUITE=trixie
+
+# The Debian that build root, kernel and guest come from: trixie with its backports, or sid as it is.
+SUITE=${DMNS_SUITE:-trixie}
 
 # The architecture of the guest, as Debian names it.
 ARCH=${DMNS_ARCH:-amd64}
@@ -24,6 +26,10 @@ die() { printf '%s: %s\n' "$(basename "$0")" "$*"; exit 1; }
 case $ARCH in
 amd64 | arm64) ;;
 *) die "DMNS_ARCH=$ARCH: there are amd64 and arm64" ;;
+esac
+case $SUITE,$ARCH in
+trixie,* | sid,amd64) ;;
+*) die "DMNS_SUITE=$SUITE: there is trixie, and for amd64 sid" ;;
 esac
 
 # hash FILE... - what a cache entry is named after: the content of what it is made of.
@@ -123,21 +129,26 @@ mirror() {
 	echo "$uri"
 }
 
-# bootstrap ARGUMENT... - mmdebstrap of $SUITE with its backports, through the mirror and proxy of this
+# bootstrap ARGUMENT... - mmdebstrap of $SUITE, with its backports if it has any, through the mirror and proxy of this
 # machine, for $ARCHITECTURES, or amd64. Lists stay, so that packages can be looked up later. What it mounts, root mounts
 # in a namespace of its own, as mmdebstrap does for others: a build that is killed leaves no mounts.
 bootstrap() {
 	uri=$(mirror)
 	proxy=$(apt-config dump 2>/dev/null | sed -n 's/^Acquire::http::Proxy "\(..*\)";$/\1/p')
+	# A mirror that is kept as it was at some time, if apt takes it here.
+	until=$(apt-config dump 2>/dev/null | sed -n 's/^Acquire::Check-Valid-Until "\(..*\)";$/\1/p')
+	backports=
+	[ "$SUITE" = sid ] || backports="deb $uri $SUITE-backports main"
 	own_mounts=
 	[ "$(id -u)" != 0 ] || own_mounts="unshare --mount --propagation slave"
 	$own_mounts mmdebstrap --variant=minbase --components=main --architectures="${ARCHITECTURES:-amd64}" \
 		--aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Retries "3"' \
 		${proxy:+--aptopt="Acquire::http::Proxy \"$proxy\""} \
+		${until:+--aptopt="Acquire::Check-Valid-Until \"$until\""} \
 		--dpkgopt='path-exclude=/usr/share/man/*' \
 		--dpkgopt='path-exclude=/usr/share/doc/*' \
 		--dpkgopt='path-exclude=/usr/share/locale/*' \
-		"$@" "deb $uri $SUITE main" "deb $uri $SUITE-backports main"
+		"$@" "deb $uri $SUITE main" ${backports:+"$backports"}
 }
 
 # make_root NAME PACKAGES - makes a Debian with PACKAGES in the cache, called NAME and a hash of what it is made from. Prints

@@ -40,7 +40,7 @@ for package in "$@"; do
 	PACKAGES="$PACKAGES $package"
 done
 folder=$CACHE/guest${1:+/added}
-image=$folder/${name:-usual}-$(echo "$PACKAGES" | hash - "$0" ${sources:+"$sources"}).erofs
+image=$folder/${name:-usual}-$(echo "$SUITE $PACKAGES" | hash - "$0" ${sources:+"$sources"}).erofs
 if [ ! -e "$image" ]; then
 	check_packages "$root" "$@"
 	"$PROJECT/scripts/build/host-tools.sh"
@@ -50,7 +50,7 @@ if [ ! -e "$image" ]; then
 	mkdir -p "$added"
 	if [ "$name" = libvirt ]; then
 		"$PROJECT/scripts/in-root.sh" "$root" sh -eu -c '
-			gcc-14 -m32 -c -o "$2/boot.o" "$1"
+			gcc -m32 -c -o "$2/boot.o" "$1"
 			ld -m elf_i386 -Ttext 0x7c00 --oformat binary -o "$2/boot.bin" "$2/boot.o"' sh "$sources" "$added"
 	fi
 	# The packages' versions go into every report.

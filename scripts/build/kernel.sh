@@ -46,7 +46,7 @@ choose() {
 			fi
 		done <"$kernel/offered"
 	done
-	die "no kernel ${DMNS_KERNEL:-} with its source is on offer in $SUITE-backports (headers: $(tr '\n' ' ' <"$kernel/offered"))"
+	die "no kernel ${DMNS_KERNEL:-} with its source is on offer for $SUITE (headers: $(tr '\n' ' ' <"$kernel/offered"))"
 }
 
 as_root rm -rf "$kernel"
