@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# intree.sh ROOT KIND - builds a kernel of the source that the stock one is made of, with the patches of
+# intree.sh ROOT KIND [COUNT] - builds a kernel of the source that the stock one is made of, with the patches of
 # docs/upstream. Prints the path of the result, which is as scripts/build/kernel.sh makes it, without build/.
 #
 #   intree        with both series: it emits the records of namespaces itself
@@ -10,7 +10,7 @@
 #
 # Those without the checks are built in one folder, so that a change of a patch compiles what it touches. An interrupted
 # build continues. INTREE_STOP=applied stops before the build, and prints the source. INTREE_STOP=built prints the build tree in
-# place of the result: modules can be built against it until another kind is built.
+# place of the result: modules can be built against it until another kind is built. COUNT takes the first patches only.
 . "$(dirname "$0")/../common.sh"
 
 root=$1 kind=$2 checks=
@@ -27,7 +27,7 @@ command -v git >/dev/null || die "git applies the patches, and is missing: apt i
 stock=$(DMNS_KERNEL='' "$PROJECT/scripts/build/kernel.sh" "$root")
 fragments=
 for one in common intree $checks; do fragments="$fragments $PROJECT/userspace-test/kernels/$one.config"; done
-patches=$(for one in $series; do ls "$PROJECT/docs/upstream/$one"/0*.patch | grep -v /0000-; done)
+patches=$(for one in $series; do ls "$PROJECT/docs/upstream/$one"/0*.patch | grep -v /0000-; done | head -n "${3:-100}")
 key=$(hash $fragments "$stock/package" $patches)
 kernel=$CACHE/kernel/$(basename "$root")-$kind-$key
 if [ -e "$kernel/release" ] && [ -z "${INTREE_STOP:-}" ]; then

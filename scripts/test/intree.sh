@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# intree.sh - the kernels with the patches of docs/upstream, without the module: the scenarios hold with the patches that
-# their in_tree names, and those of the fixes fail without any, for the reason that is expected. The module is loaded on the
-# kernel with both series, where it records device mapper alone.
+# intree.sh - the patches of docs/upstream, and the kernels with them, without the module: the scenarios hold with the patches
+# that their in_tree names, and those of the fixes fail without any, for the reason that is expected. The module is loaded on
+# the kernel with both series, where it records device mapper alone. On the one without, its records are those of the series.
 . "$(dirname "$0")/../common.sh"
 
 run() {
@@ -12,6 +12,7 @@ run() {
 	DMNS_KERNEL=$kind "$PROJECT/scripts/dmns-test.sh" run "$@"
 }
 
+"$PROJECT/scripts/test/patches.sh"
 run intree
 run intree hostile-churn hostile-order
 root=$("$PROJECT/scripts/build/build-root.sh")
@@ -32,3 +33,8 @@ fails() {
 fails audit-backlog-wakeup "mkdir still waits, and backlog 0"
 fails crypt-softirq "sleeping function called from invalid context"
 fails io-never-waits 'step "with room for 32'
+tree=$(INTREE_STOP=built "$PROJECT/scripts/build/intree.sh" "$root" unpatched)
+series=$("$PROJECT/scripts/build/intree.sh" "$root" intree)
+say "dmns-test diff --tree $tree --against $series/vmlinuz"
+"$PROJECT/scripts/dmns-test.sh" diff --tree "$tree" --against "$series/vmlinuz" --against-modules "$series/modules" \
+	--against-no-module
