@@ -402,6 +402,11 @@ impl Round<'_> {
         let Some(mut prediction) = model.cached(range.clone(), how) else {
             return self.leave_out();
         };
+        // A fault needs the whole folio of a page, and a folio that is read ahead may have others. C:
+        // `filemap_fault()`; a read(2) needs its part, C: `block_is_partially_uptodate()`.
+        if mapped && ahead > 0 && prediction.error.is_none() && !prediction.among.is_empty() {
+            return self.leave_out();
+        }
         let whole = bytes(&range);
         let mut bytes = whole.clone();
         if !mapped && self.rng.bool() {
