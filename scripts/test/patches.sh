@@ -65,7 +65,7 @@ $more"
 # code NAME - the instructions of what the series touches.
 code() {
 	for object in kernel/audit.o kernel/auditsc.o kernel/nstree.o kernel/nsproxy.o; do
-		in_root objdump -dr --no-show-raw-insn "$work/build/$object" 2>/dev/null
+		in_root objdump -dr --no-show-raw-insn "$work/build/$object"
 	done >"$work/$1"
 }
 
@@ -78,7 +78,8 @@ for patch in $(ls "$PROJECT"/docs/upstream/fixes/0*.patch "$PROJECT"/docs/upstre
 	number=$((number + 1))
 	linux=$(applied "$number")
 	say "$(basename "$(dirname "$patch")")/$(basename "$patch")"
-	(cd "$linux" && perl scripts/checkpatch.pl --strict --terse --no-summary "$patch") >"$work/checkpatch" || true
+	(cd "$linux" && perl scripts/checkpatch.pl --strict --terse --no-summary "$patch") >"$work/checkpatch" || [ $? = 1 ] ||
+		die "$patch: checkpatch.pl itself fails"
 	# The cover letters have a reason for each of these.
 	! grep -v -e 'does MAINTAINERS need updating' -e 'ENOSYS means' -e 'Unknown commit id' "$work/checkpatch" ||
 		die "$patch: checkpatch.pl reports more than the cover letter names"
