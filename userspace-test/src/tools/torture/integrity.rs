@@ -391,7 +391,7 @@ impl Life<'_, '_> {
         for block in blocks {
             let sectors = block * size..(block + 1) * size;
             let data = read_into_buffer(&file, &sectors).context("a block that was discarded")?;
-            self.model.write(sectors.start, &data);
+            self.model.store(sectors.start, &data);
         }
         Ok(())
     }
@@ -419,6 +419,8 @@ impl Life<'_, '_> {
         self.round.covered.note("journal", "commit id");
         self.round.invert(place, &[mask])?;
         self.round.sums.corruptions += 1;
+        // It is not replayed.
+        let journal = std::mem::take(&mut self.model.journal);
         self.open(0)?;
         self.model.failed = Some(libc::EIO);
         for _ in 0..2 {
@@ -426,6 +428,7 @@ impl Life<'_, '_> {
         }
         self.close()?;
         self.model.failed = None;
+        self.model.journal = journal;
         self.round.invert(place, &[mask])
     }
 
@@ -433,8 +436,9 @@ impl Life<'_, '_> {
     /// data in the journal, so that the replay finds it, and all I/O fails. Then the journal as it was.
     /// C: `replay_journal()`, `do_journal_write()`.
     fn crash(&mut self) -> Result<()> {
-        // The journal has nothing from before.
+        // If something was written, the journal has nothing from before.
         self.round.suspend(&mut self.model)?;
+        let mut journal = std::mem::take(&mut self.model.journal);
         let block = self.model.block();
         let length = self.model.length();
         let first = self.round.rng.u64(..length / block) * block;
@@ -444,6 +448,8 @@ impl Life<'_, '_> {
             .step(format!("write {range:?} into the journal, crash"))?;
         self.round.covered.note("action", "crash");
         self.write_direct(range.clone())?;
+        journal.push((range.start, self.model.content(range.clone()).to_vec()));
+        self.model.journal = journal;
         self.round.script.run(format!("sync /dev/mapper/{NAME}"));
         self.dev
             .open(Access::Write, 0)?

@@ -47,6 +47,10 @@ pub(super) struct Model {
     flips: BTreeMap<(u64, Part, u64), u8>,
     /// Blocks that were discarded, and not written since.
     discarded: BTreeSet<u64>,
+    /// What the journal has from before a crash, by first sector, from the oldest on. Each table that is
+    /// loaded replays it, until a write is committed. C: `replay_journal()`, `dm_integrity_postsuspend()`
+    /// with `wrote_to_journal`.
+    pub(super) journal: Vec<(u64, Vec<u8>)>,
     /// Whether tags were made anew at some time: the superblock has a flag then.
     has_recalculated: bool,
     /// The error that all I/O has.
@@ -72,6 +76,7 @@ impl Model {
             salt: Vec::new(),
             flips: BTreeMap::new(),
             discarded: BTreeSet::new(),
+            journal: Vec::new(),
             has_recalculated: false,
             failed: None,
             mismatches: 0,
@@ -108,8 +113,14 @@ impl Model {
         !blocks.any(|block| self.discarded.contains(&block))
     }
 
-    /// Notes that whole blocks were written: they are good again.
+    /// Notes that whole blocks were written: they are good again, and the journal has nothing from before.
     pub(super) fn write(&mut self, sector: u64, bytes: &[u8]) {
+        self.store(sector, bytes);
+        self.journal.clear();
+    }
+
+    /// Notes what whole blocks have below, with tags that fit.
+    pub(super) fn store(&mut self, sector: u64, bytes: &[u8]) {
         let sectors = sector..sector + bytes.len() as u64 / 512;
         let range = self.bytes(sectors.clone());
         self.content[range].copy_from_slice(bytes);
@@ -403,6 +414,10 @@ impl Oracle for Model {
 
     fn loaded(&mut self) {
         self.mismatches = 0;
+        for (sector, bytes) in std::mem::take(&mut self.journal) {
+            self.store(sector, &bytes);
+            self.journal.push((sector, bytes));
+        }
     }
 
     fn resumed(&mut self) {}
@@ -483,6 +498,28 @@ mod tests {
         assert_eq!(read(&mut model, 12..64).error, None);
         model.write(10, &[7; 1024]);
         assert_eq!(sectors(&read(&mut model, 0..128)), ["70"]);
+    }
+
+    /// The journal of a crash is replayed by each table that is loaded, until something is written.
+    #[test]
+    fn a_journal_is_replayed_until_a_write() {
+        let mut model = model(|_| {});
+        model.journal = vec![(10, vec![7; 2048]), (12, vec![8; 1024])];
+        model.flip(10, Part::Tag, 5, 1);
+        model.flip(14, Part::Data, 5, 1);
+        model.discard(12..14);
+        model.loaded();
+        assert_eq!(sectors(&read(&mut model, 0..64)), ["14"]);
+        assert_eq!(model.content(10..11), [7; 512]);
+        assert_eq!(model.content(12..13), [8; 512]);
+        assert!(model.is_known(10..16));
+        model.flip(10, Part::Tag, 5, 1);
+        model.loaded();
+        assert_eq!(sectors(&read(&mut model, 0..64)), ["14"]);
+        model.write(0, &[1; 1024]);
+        model.flip(10, Part::Tag, 5, 1);
+        model.loaded();
+        assert_eq!(sectors(&read(&mut model, 0..64)), ["10"]);
     }
 
     /// Buffers of 2048 bytes, with two blocks each. Those that are written as a whole are not read.
