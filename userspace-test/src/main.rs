@@ -105,17 +105,18 @@ enum Cmd {
                             dmns-test diff --markdown docs/results/differential.md integrity-journal\n  \
                             dmns-test diff --tree linux-new --against linux-old\n  \
                             dmns-test diff --against linux-with-records --against-no-module unshare-all")]
-    Diff(Diff),
+    Diff(Compare),
     /// Run the scenarios that take metrics with the module and without it, and print both side by
-    /// side.
+    /// side, and the kernel of --against beside them.
     ///
     /// Without the module, dm-audit.c writes the device-mapper records; its losses are part of the
     /// metrics, and so its records are not judged. Exit status as for run.
     #[command(
         after_help = "Examples:\n  dmns-test metrics --markdown docs/results/figures.md\n  \
-                            dmns-test metrics dm-event-flood"
+                            dmns-test metrics dm-event-flood\n  \
+                            dmns-test metrics --against linux-with-records --against-no-module"
     )]
-    Metrics(Both),
+    Metrics(Compare),
     /// Count the instructions that records cost, with the module and without it, and print a table.
     ///
     /// The guest's clock counts instructions (QEMU's -icount), so that a busy machine does not
@@ -251,13 +252,13 @@ struct Both {
     jobs: Option<usize>,
 }
 
-/// The options of `diff`.
+/// The options of comparisons, which may have another kernel.
 #[derive(Args)]
-struct Diff {
+struct Compare {
     #[command(flatten)]
     both: Both,
-    /// Compare with this kernel, not with the same one without the module: a built tree, an image
-    /// with --against-modules, or `debian`.
+    /// Compare with this kernel (`diff`: instead of the same one without the module): a built tree, an
+    /// image with --against-modules, or `debian`.
     #[arg(long, value_name = "PATH")]
     against: Option<PathBuf>,
     /// The modules of an image that --against names.
@@ -276,7 +277,7 @@ struct Diff {
     against_no_module: bool,
 }
 
-impl Diff {
+impl Compare {
     /// Finds the kernel to compare with, if it is another.
     fn against(&self) -> Result<Option<Chosen>> {
         let Some(path) = &self.against else {
@@ -364,7 +365,7 @@ fn act(command: Cmd, multiplier: Option<u32>, kernel: &own::Options) -> Result<E
                 chosen.module != Module::None,
                 "metrics compares the module with dm-audit.c: leave out --no-module"
             );
-            take_metrics(&options, kind, &prepare)
+            take_metrics(&options, &chosen, multiplier)
         }
         Cmd::Corrupt(options) => corrupt::run(&options),
         Cmd::Kconfig { small } => {
@@ -440,6 +441,16 @@ fn run_side(prepared: &Prepared, scenarios: &[Scenario], options: &Both) -> Resu
     }
 }
 
+/// Returns scenarios that run without the module.
+fn without_module(scenarios: &[Scenario], judged: bool) -> Vec<Scenario> {
+    let mut scenarios = scenarios.to_vec();
+    for scenario in &mut scenarios {
+        scenario.module = false;
+        scenario.judged = judged;
+    }
+    scenarios
+}
+
 /// Runs scenarios with the module and without it, in one go: both sides share the guests' time.
 /// Returns the verdicts of both sides, in the order of `scenarios`.
 fn run_both(
@@ -448,15 +459,19 @@ fn run_both(
     options: &Both,
     judge_c: bool,
 ) -> Result<(Vec<Verdict>, Vec<Verdict>)> {
-    let without = scenarios.iter().cloned().map(|mut scenario| {
-        scenario.module = false;
-        scenario.judged = judge_c;
-        scenario
-    });
+    let without = without_module(scenarios, judge_c);
     let all: Vec<_> = scenarios.iter().cloned().chain(without).collect();
     let mut ours = run_side(prepared, &all, options)?;
     let c = ours.split_off(scenarios.len());
     Ok((ours, c))
+}
+
+/// Returns what a kernel is called beside another.
+fn side_name(side: &Prepared) -> String {
+    match side.module {
+        Some(_) => side.release.clone(),
+        None => format!("{} without the module", side.release),
+    }
 }
 
 /// Returns what `diff` compares, and the names of the sides. Boots a guest on a kernel without the
@@ -470,18 +485,14 @@ fn sides(ours: &Prepared, other: &Prepared) -> Result<(diff::Scope, diff::Sides)
         namespaces: writes(ours)? && writes(other)?,
         module: ours.module.is_some() && other.module.is_some(),
     };
-    let name = |side: &Prepared| match side.module {
-        Some(_) => side.release.clone(),
-        None => format!("{} without the module", side.release),
-    };
-    let (mut judge, judged) = (name(other), name(ours));
+    let (mut judge, judged) = (side_name(other), side_name(ours));
     if judge == judged {
         judge += " (against)";
     }
     Ok((scope, diff::Sides { judge, judged }))
 }
 
-fn diff_scenarios(options: &Diff, chosen: &Chosen, multiplier: Option<u32>) -> Result<ExitCode> {
+fn diff_scenarios(options: &Compare, chosen: &Chosen, multiplier: Option<u32>) -> Result<ExitCode> {
     let against = options.against()?;
     ensure!(
         against.is_some() || chosen.module != Module::None,
@@ -565,8 +576,10 @@ fn diff_scenarios(options: &Diff, chosen: &Chosen, multiplier: Option<u32>) -> R
     Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
-fn take_metrics(options: &Both, kind: Kind, prepare: Prepare<'_>) -> Result<ExitCode> {
-    let mut scenarios = find(&options.names, Group::Both, kind)?;
+fn take_metrics(options: &Compare, chosen: &Chosen, multiplier: Option<u32>) -> Result<ExitCode> {
+    let against = options.against()?;
+    let options = &options.both;
+    let mut scenarios = find(&options.names, Group::Both, chosen.kind())?;
     if options.names.is_empty() {
         scenarios.retain(|scenario| !scenario.metrics.is_empty());
     }
@@ -578,12 +591,31 @@ fn take_metrics(options: &Both, kind: Kind, prepare: Prepare<'_>) -> Result<Exit
             scenario.name
         );
     }
-    let prepared = prepare(&needed_by(&scenarios))?.complete()?;
-    let versions = say_versions(&prepared);
+    let needs = needed_by(&scenarios);
+    let ready = |chosen: &Chosen| prepare::prepare(chosen, &needs, multiplier)?.complete();
+    let prepared = ready(chosen)?;
+    let other = against.as_ref().map(ready).transpose()?;
+    let mut versions = say_versions(&prepared);
     let (ours, c) = run_both(&prepared, &scenarios, options, false)?;
-    let (_, failed) = report::summary(&ours);
-    let failed = failed + report::summary(&c).1;
-    let text = metrics::markdown(&ours, &c, &versions);
+    let mut sides = vec![
+        ("without the module".to_owned(), c),
+        ("with it".to_owned(), ours),
+    ];
+    if let Some(other) = &other {
+        let name = side_name(other);
+        say(&name);
+        versions.push(name.clone());
+        let verdicts = match other.module {
+            Some(_) => run_side(other, &scenarios, options)?,
+            None => run_side(other, &without_module(&scenarios, false), options)?,
+        };
+        sides.push((name, verdicts));
+    }
+    let failed: usize = sides
+        .iter()
+        .map(|(_, verdicts)| report::summary(verdicts).1)
+        .sum();
+    let text = metrics::markdown(&sides, &versions);
     say(format!("\n{text}"));
     report::write_markdown(options.markdown.as_deref(), &text)?;
     Ok(ExitCode::from(u8::from(failed > 0)))

@@ -4,9 +4,11 @@
 //! place.
 
 use crate::report::{self, Verdict};
+use std::collections::BTreeSet;
 
-/// Returns a table for each scenario, in Markdown: its metrics, C's and ours.
-pub(crate) fn markdown(ours: &[Verdict], c: &[Verdict], versions: &[String]) -> String {
+/// Returns a table for each scenario, in Markdown: its metrics on each side, which has a name and the
+/// verdicts of the same scenarios.
+pub(crate) fn markdown(sides: &[(String, Vec<Verdict>)], versions: &[String]) -> String {
     let mut text = String::from(
         "# What the module does where dm-audit.c waits, loses or sleeps\n\n\
          Made by `dmns-test metrics --markdown FILE`: the same steps with the module and without it, in guests of \
@@ -14,11 +16,20 @@ pub(crate) fn markdown(ours: &[Verdict], c: &[Verdict], versions: &[String]) -> 
          counts instructions, one a nanosecond: only their ratio means something.\n\n",
     );
     text.push_str(&report::version_list(versions));
-    for (ours, c) in ours.iter().zip(c) {
-        text.push_str(&format!("\n## {}\n\n{}\n\n", ours.name, ours.title));
-        text.push_str("| metric | without the module | with it |\n| --- | ---: | ---: |\n");
-        for (name, value) in &ours.metrics {
-            text.push_str(&format!("| {name} | {} | {value} |\n", value_of(c, name)));
+    let names: Vec<_> = sides.iter().map(|(name, _)| name.as_str()).collect();
+    let scenarios = sides.first().map_or(0, |(_, verdicts)| verdicts.len());
+    for of in 0..scenarios {
+        let verdicts: Vec<_> = sides.iter().map(|(_, verdicts)| &verdicts[of]).collect();
+        let Verdict { name, title, .. } = verdicts[0];
+        text.push_str(&format!("\n## {name}\n\n{title}\n\n"));
+        text.push_str(&format!("| metric | {} |\n", names.join(" | ")));
+        text.push_str(&format!("| --- |{}\n", " ---: |".repeat(names.len())));
+        let mut listed = BTreeSet::new();
+        for (metric, _) in verdicts.iter().flat_map(|verdict| &verdict.metrics) {
+            if listed.insert(metric) {
+                let values: Vec<_> = verdicts.iter().map(|of| value_of(of, metric)).collect();
+                text.push_str(&format!("| {metric} | {} |\n", values.join(" | ")));
+            }
         }
     }
     text
@@ -37,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_sides_stand_in_one_row() {
+    fn all_sides_stand_in_one_row() {
         let verdict = |metrics: &[(&str, &str)]| Verdict {
             metrics: metrics
                 .iter()
@@ -45,14 +56,17 @@ mod tests {
                 .collect(),
             ..Verdict::new("dm-event-flood", "many")
         };
+        let side = |name: &str, metrics| (name.to_owned(), vec![verdict(metrics)]);
         let table = markdown(
-            &[verdict(&[("lost", "0"), ("ms", "12")])],
-            &[verdict(&[("lost", "7")])],
+            &[
+                side("without", &[("lost", "7")]),
+                side("with", &[("lost", "0"), ("ms", "12")]),
+                side("other", &[("ms", "11")]),
+            ],
             &[],
         );
-        assert!(
-            table.contains("| lost | 7 | 0 |\n| ms | not taken | 12 |\n"),
-            "{table}"
-        );
+        let rows = "| metric | without | with | other |\n| --- | ---: | ---: | ---: |\n\
+                    | lost | 7 | 0 | not taken |\n| ms | not taken | 12 | 11 |\n";
+        assert!(table.contains(rows), "{table}");
     }
 }
