@@ -23,10 +23,10 @@ if [ ! -e "$image" ]; then
 		rm -rf usr/lib/x86_64-linux-gnu usr/lib64 etc/ld.so.cache
 		awk "/^Package:/ { name = \$2 } /^Architecture:/ { arch = \$2 }
 			/^Version:/ { if (arch == \"amd64\") print name, \$2 }" var/lib/dpkg/status >"$work/installed"
-		# A rebuild for one architecture has a version that ends in +b1, +b2.
+		# A rebuild for one architecture has a version that ends in +b1, +b2, a compiler for another one in cross1.
 		apt-cache madison $(sed "s/ .*/:arm64/" "$work/installed") | awk -F " *[|] *" "
-			NR == FNR { split(\$0, part, \" \"); sub(/[+]b[0-9]+\$/, \"\", part[2]); version[part[1] \":arm64\"] = part[2]; next }
-			{ gsub(/ /, \"\", \$1); plain = \$2; sub(/[+]b[0-9]+\$/, \"\", plain) }
+			NR == FNR { split(\$0, part, \" \"); sub(/([+]b|cross)[0-9]+\$/, \"\", part[2]); version[part[1] \":arm64\"] = part[2]; next }
+			{ gsub(/ /, \"\", \$1); plain = \$2; sub(/([+]b|cross)[0-9]+\$/, \"\", plain) }
 			plain == version[\$1] { print \$1 \"=\" \$2; delete version[\$1] }
 			END { for (name in version) print name >\"/dev/stderr\" }" "$work/installed" - >"$work/wanted" 2>"$work/missing"
 		[ ! -s "$work/missing" ] || echo "not for arm64 in this version: $(tr "\n" " " <"$work/missing")"
@@ -36,6 +36,12 @@ if [ ! -e "$image" ]; then
 		for deb in *.deb; do
 			dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$tree" --keep-directory-symlink \
 				--exclude=./usr/share/man --exclude=./usr/share/doc --exclude=./usr/share/locale
+		done
+		# dpkg installs others there.
+		cd "$tree/var/lib/dpkg"
+		sed -i "s/^Architecture: amd64\$/Architecture: arm64/" status
+		for file in info/*:amd64.*; do
+			mv "$file" "${file%%:amd64.*}:arm64.${file##*:amd64.}"
 		done
 		mkfs.erofs --quiet "$work/image" "$tree"
 	' sh "$amd64" "$image.partial"
