@@ -113,8 +113,10 @@ vm: ## Open a shell in a guest, module loaded
 
 module: ## Build the module: for Debian's kernel, or with KDIR= for a prepared tree and its toolchain
 ifdef KDIR
-	$(MAKE) -C kmod KDIR=$(KDIR) --no-print-directory
-	@scripts/build/hooks.sh $(KDIR)
+	$(if $(word 2,$(KDIR)),$(error KDIR=$(KDIR): a path with a space, which the kernel's makefiles do not take))
+	@scripts/build/check-kdir.sh $(KDIR)
+	@scripts/build/hooks.sh $(KDIR); hooks=$$?; \
+	$(MAKE) -C kmod KDIR=$(abspath $(KDIR)) --no-print-directory && exit $$hooks
 else
 	@$(DMNS_TEST) prepare
 endif

@@ -87,13 +87,17 @@ keep() {
 # same for a kernel of the cache.
 make_arguments() { compiler_arguments "$(cat "$1/cc")"; }
 compiler_arguments() {
-	case $1 in
-	aarch64-linux-gnu-*)
-		echo "ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- CC=$1 HOSTCC=${1#aarch64-linux-gnu-}"
+	case $ARCH,$1 in
+	arm64,*gcc*)
+		echo "$(architecture_arguments) CC=$1 HOSTCC=${1#aarch64-linux-gnu-}"
 		echo "CROSS_COMPILE_COMPAT=arm-linux-gnueabihf- CC_COMPAT=arm-linux-gnueabihf-${1#aarch64-linux-gnu-}"
 		;;
-	*) echo "CC=$1 HOSTCC=$1" ;;
+	*) echo "$(architecture_arguments) CC=$1 HOSTCC=$1" ;;
 	esac
+}
+# architecture_arguments - the arguments of make for a kernel of the guests' architecture.
+architecture_arguments() {
+	[ "$ARCH" != arm64 ] || echo "ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu-"
 }
 
 # with_kernel ROOT KERNEL COMMAND... - runs COMMAND with the toolchain that KERNEL was built with: in ROOT, or on this machine

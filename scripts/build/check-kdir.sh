@@ -3,6 +3,7 @@
 # check-kdir.sh KDIR [options | config] - whether the module can be built against this kernel tree; if not, the first thing
 # that is missing and what to do about it. With `config`, whether it could, were the tree prepared; with `options`, whether
 # the kernel has all that it needs.
+arch=${ARCH:-$(uname -m)}
 . "$(dirname "$0")/../common.sh"
 
 kdir=$1
@@ -23,6 +24,11 @@ have=$(${RUSTC:-rustc} --version 2>/dev/null || echo none)
 [ "$built" = "$have" ] ||
 	die "$kdir is configured for '$built', but ${RUSTC:-rustc} is '$have': use the same (RUSTC=...), or prepare the tree again"
 [ "${2:-}" != config ] || exit 0
+case $arch in
+x86*) option=X86_64 other="ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu-" ;;
+*) option=ARM64 other="ARCH=x86_64 CROSS_COMPILE=x86_64-linux-gnu-" ;;
+esac
+grep -q "^CONFIG_$option=y" "$config" || die "$kdir: configured for another architecture than $arch: add $other"
 [ -e "$kdir/rust/libkernel.rmeta" ] ||
 	die "$kdir: not prepared for Rust modules; run 'make -C $kdir prepare modules_prepare'. Debian's linux-headers packages have no rust/ at all: 'make module' without KDIR prepares the source instead"
 # The metadata, not the configuration, is what rustc reads: a compiler that was replaced after `prepare` is refused by it.

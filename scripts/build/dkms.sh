@@ -17,6 +17,7 @@ if [ "$1" = --check ]; then
 	check=yes
 	shift
 fi
+[ $# -gt 0 ] || die "which kernel? dkms.sh [--check] RELEASE [HEADERS]"
 release=$1 headers=${2:-/lib/modules/$1/build}
 kept=${DMNS_KERNELS:-/var/lib/dmns-audit/kernel}
 series=$(echo "$release" | cut -d. -f1,2)
@@ -80,6 +81,9 @@ grep -q '^CONFIG_RUST=y' "$config" || exit 3
 "$PROJECT/scripts/build/check-kdir.sh" "$headers" options
 
 cc=$(sed -n 's/^CONFIG_CC_VERSION_TEXT="\([^ ]*\) .*/\1/p' "$config")
+if grep -q '^CONFIG_CC_IS_CLANG=y' "$config"; then
+	cc=clang-$(sed -n 's/^CONFIG_CLANG_VERSION=\([0-9]*\)[0-9]\{4\}$/\1/p' "$config")
+fi
 need "$cc" "${cc#*-linux-gnu-}"
 # Source of other architectures is not unpacked. arm64 has parts of 32-bit arm, and a vDSO for its programs.
 others='[!x]*'

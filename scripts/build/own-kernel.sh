@@ -10,7 +10,7 @@
 
 root=$1 image=$2 release=$3 version=$4 modules=$5 kdir=$6
 
-identity=$(echo "$image $release $version $modules $kdir" |
+identity=$(echo "$image $(stat -L -c '%s %Y' "$image") $release $version $modules $kdir" |
 	if [ "$kdir" = none ]; then hash - "$0"; else hash - "$0" "$kdir/.config" "$kdir/Module.symvers"; fi)
 built=$identity
 # A module that is built anew is installed anew, and dmns_audit.ko need not be built for that.
@@ -31,15 +31,20 @@ ln -s "$image" "$new/vmlinuz"
 echo root >"$new/where"
 : >"$new/bind"
 
-# compiler IN - the first that is the one of the configuration. IN is empty, or runs a command in the root.
+# compiler IN - the first that is the one of the configuration, and makes programs for the guests. IN is empty, or runs a
+# command in the root.
 compiler() {
+	case $ARCH in amd64) machine=x86_64 ;; *) machine=aarch64 ;; esac
 	text=$(sed -n 's/^CONFIG_CC_VERSION_TEXT="\(.*\)"$/\1/p' "$kdir/.config")
 	major=$(sed -n 's/^CONFIG_CLANG_VERSION=\([1-9][0-9]*\)[0-9]\{4\}$/\1/p' "$kdir/.config")
 	for cc in ${text%% *} gcc clang ${major:+clang-$major}; do
-		if [ "$($1 "$cc" --version 2>/dev/null | head -n 1)" = "$text" ]; then
+		[ "$($1 "$cc" --version 2>/dev/null | head -n 1)" = "$text" ] || continue
+		case $cc,$($1 "$cc" -dumpmachine) in
+		clang*,* | *,$machine-*)
 			echo "$cc"
 			return
-		fi
+			;;
+		esac
 	done
 }
 # rust IN - whether it has the Rust compiler of the configuration, if that has one.
@@ -68,11 +73,11 @@ if [ "$kdir" != none ]; then
 	echo "$cc" >"$new/cc"
 fi
 if [ "$modules" = install ]; then
-	# Only copies, strips and lists: any toolchain does.
+	# Only copies, strips and lists: any toolchain for the architecture does. The key of a signature may be outside of the tree.
 	DMNS_BIND=$(cat "$new/bind") in_root sh -eu -c '
-		make -s -C "$1" modules_install INSTALL_MOD_PATH="$2/modules" INSTALL_MOD_STRIP=1 DEPMOD=true
+		make -s -C "$1" $4 modules_install INSTALL_MOD_PATH="$2/modules" INSTALL_MOD_STRIP=1 CONFIG_MODULE_SIG_ALL= DEPMOD=true
 		rm -f "$2/modules/lib/modules/$3/build"
-		depmod -b "$2/modules" "$3"' sh "$kdir" "$new" "$release"
+		depmod -b "$2/modules" "$3"' sh "$kdir" "$new" "$release" "$(architecture_arguments)"
 	[ -e "$new/modules/lib/modules/$release/modules.dep" ] ||
 		die "$kdir: its modules are of $(ls "$new/modules/lib/modules"), its image is $release: build both, make bzImage modules"
 else

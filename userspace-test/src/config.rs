@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// The options that the guest needs, each with the reason. All others are of the module or of
 /// scenarios.
-const GUEST: [(&str, &str); 21] = [
+const GUEST: [(&str, &str); 20] = [
     ("64BIT", "its programs"),
     ("BINFMT_ELF", "its programs"),
     ("BINFMT_SCRIPT", "its commands"),
@@ -31,7 +31,24 @@ const GUEST: [(&str, &str); 21] = [
     ("OVERLAY_FS", "its disk"),
     ("BLK_DEV_LOOP", "mappings"),
     ("BLK_DEV_DM", "mappings"),
-    ("SERIAL_8250_CONSOLE", "its console"),
+];
+
+/// The options that the guest needs by its architecture, which is an option too.
+const GUEST_OF: [(&str, &[(&str, &str)]); 2] = [
+    ("X86_64", &[("SERIAL_8250_CONSOLE", "its console")]),
+    (
+        "ARM64",
+        &[
+            ("SERIAL_AMBA_PL011_CONSOLE", "its console"),
+            ("PCI_HOST_GENERIC", "its disk"),
+        ],
+    ),
+];
+
+/// The options that must not be set, each with the reason.
+const REFUSED: [(&str, &str); 2] = [
+    ("MODULE_SIG_FORCE", "the guest's modules have no signature"),
+    ("TRIM_UNUSED_KSYMS", "the module calls others"),
 ];
 
 /// The options that the module needs: those of `scripts/build/check-kdir.sh`.
@@ -65,8 +82,8 @@ pub(crate) struct Config(BTreeMap<String, String>);
 impl Config {
     /// Reads a file: `.config`, or `include/config/auto.conf`.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-        Ok(Self::parse(&text))
+        let bytes = fs::read(path).with_context(|| path.display().to_string())?;
+        Ok(Self::parse(&String::from_utf8_lossy(&bytes)))
     }
 
     /// Returns a configuration with these options built in.
@@ -105,7 +122,11 @@ impl Config {
     /// Returns the options of the guest, and with `module` those of the module, that are not set:
     /// "CONFIG_X (its disk)".
     pub(crate) fn lacks(&self, module: bool) -> Vec<String> {
-        let guest = GUEST.iter().copied();
+        let of_arch = GUEST_OF.iter().filter(|(arch, _)| self.has(arch));
+        let guest = GUEST
+            .iter()
+            .chain(of_arch.flat_map(|(_, options)| *options))
+            .copied();
         let module = MODULE
             .iter()
             .filter(|_| module)
@@ -122,6 +143,15 @@ impl Config {
             }
         }
         lacks
+    }
+
+    /// Returns the options that are set, and must not be: "CONFIG_X (the reason)".
+    pub(crate) fn refused(&self) -> Vec<String> {
+        REFUSED
+            .iter()
+            .filter(|(option, _)| self.has(option))
+            .map(|(option, why)| format!("CONFIG_{option} ({why})"))
+            .collect()
     }
 
     /// Returns the kind of kernel: how slow it is, and whether it complains.
@@ -153,6 +183,17 @@ mod tests {
         assert_eq!(lacks[0], "CONFIG_BINFMT_ELF (its programs)");
         assert!(lacks.contains(&"CONFIG_RUST (the module)".to_owned()));
         assert!(!config.lacks(false).iter().any(|lack| lack.contains("RUST")));
+        let arm = Config::parse("CONFIG_ARM64=y\nCONFIG_MODULE_SIG_FORCE=y\n");
+        let has = |config: &Config, option| {
+            let lacks = config.lacks(false);
+            lacks.iter().any(|lack| lack.contains(option))
+        };
+        assert!(has(&arm, "PL011") && !has(&arm, "8250"));
+        let x86 = Config::parse("CONFIG_X86_64=y\n");
+        assert!(has(&x86, "8250") && !has(&x86, "PL011"));
+        assert_eq!(x86.refused(), [""; 0]);
+        let why = "CONFIG_MODULE_SIG_FORCE (the guest's modules have no signature)";
+        assert_eq!(arm.refused(), [why]);
         let both = lacks
             .iter()
             .filter(|lack| lack.contains("CONFIG_AUDITSYSCALL "))
@@ -193,6 +234,10 @@ mod tests {
         let config = Config::parse(needed);
         for option in ["RUST", "DM_AUDIT", "SECURITYFS", "EROFS_FS", "VIRTIO_BLK"] {
             assert!(config.has(option), "{option}");
+        }
+        assert_eq!(config.refused(), [""; 0]);
+        for (option, _) in REFUSED {
+            assert!(needed.contains(&format!("# CONFIG_{option} is not set")));
         }
         assert!(!needed.contains("CONFIG_SOUND") && all.contains("# CONFIG_SOUND is not set"));
     }

@@ -36,21 +36,39 @@ impl Place {
         })
     }
 
-    /// Returns the places of the first report in a kernel log: where the processor was, and unless
-    /// that is in a module, the first caller that is.
+    /// Returns the places of the first report in a kernel log: where the processor was, or who called
+    /// panic(), and unless that is in a module, the first caller that is.
     fn all(log: &str) -> Vec<Self> {
-        let rip = log
+        // A line of a trace begins with its time: "[    3.1]  function+0x1/0x2 [module]".
+        let callers = || {
+            log.lines()
+                .filter_map(|line| Self::parse(line.rsplit_once("]  ")?.1))
+        };
+        let first = log
             .lines()
-            .find_map(|line| Self::parse(line.split_once("RIP: 0010:")?.1));
-        let in_module = rip.as_ref().is_some_and(|place| place.module.is_some());
-        let caller = log
-            .lines()
-            // A line of a trace begins with its time: "[    3.1]  function+0x1/0x2 [module]".
-            .filter_map(|line| Self::parse(line.rsplit_once("]  ")?.1))
+            .find_map(|line| Self::parse(processor(line)?))
+            .or_else(|| {
+                let mut callers = callers().skip_while(|place| !place.is_panic());
+                callers.find(|place| !place.is_panic())
+            });
+        let in_module = first.as_ref().is_some_and(|place| place.module.is_some());
+        let caller = callers()
             .find(|place| place.module.is_some())
             .filter(|_| !in_module);
-        rip.into_iter().chain(caller).collect()
+        first.into_iter().chain(caller).collect()
     }
+
+    /// Returns whether it is in panic().
+    fn is_panic(&self) -> bool {
+        self.at.starts_with("panic+") || self.at.starts_with("vpanic+")
+    }
+}
+
+/// Returns where the processor was, if a line of a report says that: "RIP: 0010:f+0x1/0x2", or on arm64
+/// "pc : f+0x1/0x2".
+pub(crate) fn processor(line: &str) -> Option<&str> {
+    let of = |before| line.split_once(before).map(|(_, place)| place);
+    of("RIP: 0010:").or_else(|| of("] pc : "))
 }
 
 /// Returns what is known of the places of the complaint in `log`, a line each.
@@ -149,6 +167,20 @@ mod tests {
         let own = report.replace("memcpy+0x5/0x10", "ctr+0x2/0x9 [dmns_oops]");
         assert_eq!(Place::all(&own), [place("ctr+0x2/0x9", Some("dmns_oops"))]);
         assert_eq!(Place::all("[ 1.0] Kernel panic - not syncing: x"), []);
+        let arm = "[    1.0] Unable to handle kernel paging request at virtual address dead\n\
+                   [    1.0] pc : ctr+0x2/0x9 [dmns_oops]\n\
+                   [    1.0] lr : dm_table_add_target+0x5/0x10 [dm_mod]\n";
+        assert_eq!(Place::all(arm), [place("ctr+0x2/0x9", Some("dmns_oops"))]);
+        let panic = "[    1.0] Kernel panic - not syncing: sysrq triggered crash\n\
+                     [    1.0] Call Trace:\n\
+                     [    1.0]  <TASK>\n\
+                     [    1.0]  dump_stack_lvl+0x5d/0x80\n\
+                     [    1.0]  vpanic+0xdd/0x2c0\n\
+                     [    1.0]  panic+0x6b/0x6b\n\
+                     [    1.0]  sysrq_handle_crash+0x1a/0x20\n\
+                     [    1.0]  __handle_sysrq+0x1/0x2\n";
+        let at = "sysrq_handle_crash+0x1a/0x20";
+        assert_eq!(Place::all(panic), [place(at, None)]);
         for text in ["main", "f+0x", "f+0x1", "f+0x1/0xq", ""] {
             assert_eq!(Place::parse(text), None, "{text}");
         }

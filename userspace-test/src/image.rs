@@ -17,10 +17,15 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// Reads an image for the guests' architecture.
-    pub(crate) fn read(path: &Path) -> Result<Self> {
+    /// Reads an image for guests of an architecture.
+    pub(crate) fn read(path: &Path, arch: Arch) -> Result<Self> {
+        ensure!(
+            !path.is_dir(),
+            "{}: a folder: give the image in it, or a built tree with --tree",
+            path.display()
+        );
         let bytes = fs::read(path).with_context(|| path.display().to_string())?;
-        Self::parse(&bytes, Arch::asked()).with_context(|| path.display().to_string())
+        Self::parse(&bytes, arch).with_context(|| path.display().to_string())
     }
 
     fn parse(bytes: &[u8], arch: Arch) -> Result<Self> {
@@ -94,12 +99,11 @@ impl Image {
 
     /// Returns why `module`, the contents of `dmns_audit.ko`, cannot be loaded into this kernel, if
     /// that can be seen.
-    pub(crate) fn refuses(&self, module: &[u8]) -> Option<String> {
+    pub(crate) fn refuses(&self, module: &[u8], arch: Arch) -> Option<String> {
         const BUILD: &str = "build it with make module KDIR=TREE";
         if !module.starts_with(b"\x7fELF") {
             return Some(format!("not a module, or a compressed one: {BUILD}"));
         }
-        let arch = Arch::asked();
         // C: e_machine
         if module.get(18..20) != Some(&arch.elf_machine().to_le_bytes()) {
             return Some(format!(
@@ -113,6 +117,10 @@ impl Image {
             let value = module[at..].split(|byte| *byte == 0).next()?;
             Some(String::from_utf8_lossy(value).into_owned())
         };
+        let name = info("name").unwrap_or_default();
+        if name != "dmns_audit" {
+            return Some(format!("not dmns_audit, but {name:?}: {BUILD}"));
+        }
         let magic = info("vermagic").unwrap_or_default();
         let release = magic.split(' ').next().unwrap_or_default();
         if release != self.release {
@@ -225,11 +233,17 @@ pub(crate) mod tests {
     #[test]
     fn a_module_of_another_kernel_is_refused_before_the_guest_boots() {
         let image = Image::parse(&bzimage("7.3.4-mine"), Arch::Amd64).expect("an image");
-        assert_eq!(image.refuses(&module("7.3.4-mine", VERSION)), None);
-        assert_eq!(image.refuses(&module("7.3.4-mine", "")), None);
+        assert_eq!(
+            image.refuses(&module("7.3.4-mine", VERSION), Arch::Amd64),
+            None
+        );
+        assert_eq!(image.refuses(&module("7.3.4-mine", ""), Arch::Amd64), None);
         let mut arm = module("7.3.4-mine", VERSION);
         arm[18] = 183;
+        let other = String::from_utf8_lossy(&module("7.3.4-mine", VERSION))
+            .replace("name=dmns_audit", "name=dm_bufio");
         for (module, says) in [
+            (other.into_bytes(), "not dmns_audit, but \"dm_bufio\""),
             (
                 module("7.3.3", VERSION),
                 "built for 7.3.3, and the image is 7.3.4-mine",
@@ -241,7 +255,7 @@ pub(crate) mod tests {
             (arm, "a module of another architecture"),
             (b"\xfd7zXZ".to_vec(), "not a module, or a compressed one"),
         ] {
-            let said = image.refuses(&module).expect(says);
+            let said = image.refuses(&module, Arch::Amd64).expect(says);
             assert!(said.contains(says), "{said}\nshould say: {says}");
             assert!(said.contains("make module KDIR=TREE"), "{said}");
         }

@@ -9,7 +9,7 @@ use crate::prepare::{Disk, Prepared};
 use crate::protocol::Stream;
 use crate::scenario;
 use crate::vm::Machine;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 use std::fs;
 use std::io::{IsTerminal, Write};
@@ -167,7 +167,10 @@ pub(crate) fn exec(prepared: &Prepared, options: &Exec) -> Result<ExitCode> {
         }
         fs::write(file, text).with_context(|| file.display().to_string())?;
     }
-    let ended = ended?;
+    let ended = ended.map_err(|error| {
+        let text = format!("{error:#}");
+        anyhow!(decode::explained(prepared, &text))
+    })?;
     let mut kernel_log = guest.must("dmesg")?;
     kernel_log.push_str(&guest.power_off()?);
     if let Some(splat) = crate::judge::splat(&kernel_log) {

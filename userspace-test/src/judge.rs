@@ -3,6 +3,7 @@
 //! Judges a run in addition to its scenario. A run fails for a splat, a lost record, counters that
 //! do not add up, a record off the contract, or another result of `ausearch`.
 
+use crate::decode::processor;
 use crate::expect::show;
 use crate::guest::{EMITTED, Guest};
 use crate::prepare;
@@ -72,7 +73,7 @@ pub(crate) fn splat(log: &str) -> Option<String> {
 /// Returns a kernel log without the oopses in `function`, and their number. Each report is from its
 /// first line to the marker of its end.
 pub(crate) fn without_oopses(log: &str, function: &str) -> (String, usize) {
-    let expected = format!("RIP: 0010:{function}+");
+    let expected = format!("{function}+");
     let mut lines: Vec<_> = log.lines().collect();
     let (mut from, mut oopses) = (0, 0);
     while let Some(begin) = first_splat(&lines[from..]).map(|at| from + at) {
@@ -85,8 +86,8 @@ pub(crate) fn without_oopses(log: &str, function: &str) -> (String, usize) {
         };
         // A report names what was called too: it is the first such line that says where the
         // processor was.
-        let place = rest[..end].iter().find(|line| line.contains("RIP: "));
-        if place.is_some_and(|line| line.contains(&expected)) {
+        let place = rest[..end].iter().find_map(|line| processor(line));
+        if place.is_some_and(|place| place.starts_with(&expected)) {
             lines.drain(begin..=begin + end);
             oopses += 1;
         } else {

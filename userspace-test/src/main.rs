@@ -202,6 +202,9 @@ struct Run {
     /// failed, 125 if nothing could be judged: no kernel, no module, no boot, or all skipped.
     #[arg(long)]
     bisect: bool,
+    /// Find mistakes in the arguments, and end: for scripts/bisect.sh, before it builds.
+    #[arg(long, hide = true, requires = "bisect")]
+    dry_run: bool,
     /// Report in KTAP on standard output.
     #[arg(long)]
     ktap: bool,
@@ -289,7 +292,7 @@ impl Compare {
             self.against_module.clone(),
             self.against_no_module,
         )?;
-        options.choose().map(Some).context("--against")
+        options.choose(Arch::asked()).map(Some).context("--against")
     }
 }
 
@@ -301,22 +304,57 @@ fn main() -> ExitCode {
     if let Some(code) = tools::run_as_tool() {
         return code;
     }
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let is_asked = |word| std::env::args().any(|given| given == word);
+            let status = match error.use_stderr() {
+                false => 0,
+                true if is_asked("--bisect") => MISTAKEN,
+                true if is_asked("exec") => NOT_RUN,
+                true => 2,
+            };
+            // Nobody may read it.
+            let _ = error.print();
+            return ExitCode::from(status);
+        }
+    };
     let failed = match &cli.command {
-        Cmd::Exec(_) => 125,
+        Cmd::Exec(_) => NOT_RUN,
         Cmd::Run(options) if options.bisect => UNTESTABLE,
         _ => 2,
     };
-    let done = match cli.arch {
-        Some(arch) if arch != Arch::asked() => arch.start_again().map(|never| match never {}),
-        _ => act(cli.command, cli.timeout_multiplier, &cli.kernel),
+    let (status, done) = match &cli.command {
+        Cmd::Run(options) if options.bisect => match check(options, &cli.kernel) {
+            Ok(()) if options.dry_run => (0, Ok(ExitCode::SUCCESS)),
+            Ok(()) => (failed, start(cli)),
+            Err(error) => (MISTAKEN, Err(error)),
+        },
+        _ => (failed, start(cli)),
     };
     match done {
         Ok(code) => code,
         Err(e) => {
             eprintln!("dmns-test: {e:#}");
-            ExitCode::from(failed)
+            ExitCode::from(status)
         }
+    }
+}
+
+/// Finds mistakes that no other kernel would mend.
+fn check(options: &Run, kernel: &own::Options) -> Result<()> {
+    kernel.conflict()?;
+    find(&options.names, Group::Usual, Kind::Stock).map(drop)
+}
+
+/// Runs a command, with guests of the architecture that is asked for.
+fn start(cli: Cli) -> Result<ExitCode> {
+    match cli.arch {
+        Some(arch) if arch != Arch::asked() => {
+            cli.kernel.choose(arch)?;
+            arch.start_again().map(|never| match never {})
+        }
+        _ => act(cli.command, cli.timeout_multiplier, &cli.kernel),
     }
 }
 
@@ -325,7 +363,7 @@ fn act(command: Cmd, multiplier: Option<u32>, kernel: &own::Options) -> Result<E
         Cmd::Agent { .. } => own::Options::default(),
         _ => kernel.clone(),
     }
-    .choose()?;
+    .choose(Arch::asked())?;
     let kind = chosen.kind();
     let prepare = |needs: &Needs| prepare::prepare(&chosen, needs, multiplier);
     let usual = || prepare(&Disk::default().into())?.complete();
@@ -719,6 +757,12 @@ fn run_scenarios(options: &Run, kind: Kind, prepare: Prepare<'_>) -> Result<Exit
         false => ExitCode::from(u8::from(failed > 0)),
     })
 }
+
+/// The exit status by which `git bisect run` ends: a mistake of the user's is no commit's.
+const MISTAKEN: u8 = 255;
+
+/// The exit status of `exec` if the command could not be run.
+const NOT_RUN: u8 = 125;
 
 /// The exit status by which `git bisect run` skips a commit.
 const UNTESTABLE: u8 = 125;

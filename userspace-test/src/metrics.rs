@@ -39,6 +39,7 @@ pub(crate) fn markdown(sides: &[(String, Vec<Verdict>)], versions: &[String]) ->
 fn value_of<'a>(verdict: &'a Verdict, name: &str) -> &'a str {
     match verdict.metrics.iter().find(|(n, _)| n == name) {
         Some((_, value)) => value,
+        None if verdict.skipped.is_some() => "skipped",
         None => "not taken",
     }
 }

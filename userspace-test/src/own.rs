@@ -111,10 +111,14 @@ impl Options {
             Some(path) if path.is_dir() => (Some(path), None),
             other => (None, other),
         };
+        let shown = path.display();
+        ensure!(
+            tree.is_some() || kernel.as_ref().is_none_or(|path| path.exists()),
+            "--against {shown}: not there"
+        );
         ensure!(
             kernel.is_some() == modules.is_some(),
-            "{}: an image needs --against-modules, and nothing else takes it",
-            path.display()
+            "{shown}: an image needs --against-modules, and nothing else takes it"
         );
         Ok(Self {
             tree,
@@ -125,30 +129,39 @@ impl Options {
         })
     }
 
-    /// Finds what the options name, and checks that it fits.
-    pub(crate) fn choose(&self) -> Result<Chosen> {
-        let given = |path: &Path| {
+    /// Checks that not two kernels are asked for.
+    pub(crate) fn conflict(&self) -> Result<()> {
+        let is_own = self.tree.is_some() || self.kernel.is_some();
+        ensure!(
+            !is_own || std::env::var_os("DMNS_KERNEL").is_none_or(|value| value.is_empty()),
+            "DMNS_KERNEL asks for a kernel of Debian's, and --tree or --kernel for one of your own: unset one"
+        );
+        Ok(())
+    }
+
+    /// Finds what the options name, and checks that it fits guests of an architecture.
+    pub(crate) fn choose(&self, arch: Arch) -> Result<Chosen> {
+        self.conflict()?;
+        let given = |option: &str, path: &Path| {
             path.canonicalize()
-                .with_context(|| path.display().to_string())
+                .with_context(|| format!("{option} {}", path.display()))
         };
         let module = match &self.module {
             _ if self.no_module => Module::None,
-            Some(path) => Module::Given(given(path)?),
+            Some(path) => Module::Given(given("--module", path)?),
             None => Module::Built,
         };
         let own = match (&self.tree, &self.kernel, &self.modules) {
-            (Some(tree), ..) => Some(Own::tree(&given(tree)?)?),
-            (None, Some(kernel), Some(modules)) => {
-                Some(Own::image(&given(kernel)?, &given(modules)?)?)
-            }
+            (Some(tree), ..) => Some(Own::tree(&given("--tree", tree)?, arch)?),
+            (None, Some(kernel), Some(modules)) => Some(Own::image(
+                &given("--kernel", kernel)?,
+                &given("--modules", modules)?,
+                arch,
+            )?),
             _ => None,
         };
         if let Some(own) = &own {
-            ensure!(
-                std::env::var_os("DMNS_KERNEL").is_none_or(|value| value.is_empty()),
-                "DMNS_KERNEL asks for a kernel of Debian's, and --tree or --kernel for one of your own: unset one"
-            );
-            own.check(&module)?;
+            own.check(&module, arch)?;
         }
         Ok(Chosen { own, module })
     }
@@ -156,15 +169,18 @@ impl Options {
 
 impl Own {
     /// Returns the kernel of a built tree.
-    fn tree(tree: &Path) -> Result<Self> {
+    fn tree(tree: &Path, arch: Arch) -> Result<Self> {
         let shown = tree.display();
         let has = |name: &str| tree.join(name).exists();
+        ensure!(
+            !shown.to_string().contains(char::is_whitespace),
+            "{shown}: a path with a space, which the kernel's makefiles do not take: move the tree"
+        );
         ensure!(
             has(".config"),
             "{shown}: not a kernel tree, or not configured: it has no .config; with O=, give that folder"
         );
         let config = Config::read(&tree.join(".config"))?;
-        let arch = Arch::asked();
         let (option, name) = arch.option();
         ensure!(
             config.has(option),
@@ -176,6 +192,10 @@ impl Own {
         ensure!(
             path.exists(),
             "{shown}: not built: it has no {image}; run make {target} modules there"
+        );
+        ensure!(
+            has("include/config/auto.conf"),
+            "{shown}: not built: it has no include/config/auto.conf; run make {target} modules there"
         );
         let built = Config::read(&tree.join("include/config/auto.conf"))?;
         if let Some((name, asked, is)) = config.difference(&built) {
@@ -191,14 +211,25 @@ impl Own {
             has("modules.order") && has("Module.symvers"),
             "{shown}: its modules are not built: it has no modules.order or no Module.symvers; run make modules there"
         );
-        let image = Image::read(&path)?;
-        for (file, what) in [
-            ("include/config/kernel.release", &image.release),
-            ("include/generated/utsversion.h", &image.version),
+        let order = fs::read_to_string(tree.join("modules.order")).unwrap_or_default();
+        let missing = order
+            .lines()
+            .map(|object| Path::new(object).with_extension("ko"))
+            .find(|module| !tree.join(module).exists());
+        if let Some(module) = missing {
+            bail!(
+                "{shown}: its modules are not built: {} is missing; run make modules there",
+                module.display()
+            );
+        }
+        let image = Image::read(&path, arch)?;
+        let build = Build::of(tree);
+        for (file, what, is_same) in [
+            (RELEASE, &image.release, build.is_release(&image)),
+            (VERSION, &image.version, build.is_version(&image)),
         ] {
-            let text = fs::read_to_string(tree.join(file)).unwrap_or_default();
             ensure!(
-                text.contains(what.as_str()),
+                is_same == Some(true),
                 "{shown}: the image is \"{what}\", and the tree was built again since, as {file} has it; run make {target} modules there"
             );
         }
@@ -212,8 +243,8 @@ impl Own {
     }
 
     /// Returns the kernel of an image, with its modules.
-    fn image(path: &Path, modules: &Path) -> Result<Self> {
-        let image = Image::read(path)?;
+    fn image(path: &Path, modules: &Path, arch: Arch) -> Result<Self> {
+        let image = Image::read(path, arch)?;
         let modules = of_release(modules, &image.release)?;
         let tree = modules.join("build").canonicalize().ok();
         let beside = path.with_file_name(format!("config-{}", image.release));
@@ -234,7 +265,7 @@ impl Own {
 
     /// Checks that the kernel has what the guest and the module need, and that the module is one for
     /// it.
-    fn check(&self, module: &Module) -> Result<()> {
+    fn check(&self, module: &Module, arch: Arch) -> Result<()> {
         let shown = self.tree.as_ref().unwrap_or(&self.path).display();
         let lacks = match &self.config {
             Some(config) => config.lacks(*module != Module::None),
@@ -245,20 +276,71 @@ impl Own {
             "{shown}: not set: {}; append what dmns-test kconfig prints to .config, run make olddefconfig, and build again",
             lacks.join(", ")
         );
+        let refused = self.config.as_ref().map_or_else(Vec::new, Config::refused);
+        ensure!(
+            refused.is_empty(),
+            "{shown}: set, and must not be: {}; append what dmns-test kconfig prints to .config, run make olddefconfig, and build again",
+            refused.join(", ")
+        );
         match module {
             Module::None => {}
             Module::Given(path) => {
                 let bytes = fs::read(path).with_context(|| path.display().to_string())?;
-                if let Some(why) = self.image.refuses(&bytes) {
+                if let Some(why) = self.image.refuses(&bytes, arch) {
                     bail!("{}: {why}", path.display());
                 }
             }
-            Module::Built => ensure!(
-                self.tree.is_some(),
-                "{shown}: no tree to build the module against, as --modules has no link `build`: give --tree DIR, --module KO or --no-module"
-            ),
+            Module::Built => {
+                let Some(tree) = &self.tree else {
+                    bail!(
+                        "{shown}: no tree to build the module against, as its modules have no link `build`: give the tree, a module that is built, or none (--no-module, --against-no-module)"
+                    );
+                };
+                let build = Build::of(tree);
+                ensure!(
+                    build.is_release(&self.image) != Some(false)
+                        && build.is_version(&self.image) != Some(false),
+                    "{}: the image is \"{} {}\", and this tree, which the module would be built against, is another build: give the image and the modules of one build",
+                    tree.display(),
+                    self.image.release,
+                    self.image.version
+                );
+            }
         }
         Ok(())
+    }
+}
+
+/// The file of a tree with what `uname -r` prints.
+const RELEASE: &str = "include/config/kernel.release";
+
+/// The file of a tree with what `uname -v` prints.
+const VERSION: &str = "include/generated/utsversion.h";
+
+/// What a tree states about its last build.
+struct Build {
+    release: Option<String>,
+    version: Option<String>,
+}
+
+impl Build {
+    fn of(tree: &Path) -> Self {
+        let read = |file| fs::read_to_string(tree.join(file)).ok();
+        Self {
+            release: read(RELEASE),
+            version: read(VERSION),
+        }
+    }
+
+    /// Returns whether an image is of this release, if that is known.
+    fn is_release(&self, image: &Image) -> Option<bool> {
+        Some(self.release.as_ref()?.trim() == image.release)
+    }
+
+    /// Returns whether an image is of this build, if that is known.
+    fn is_version(&self, image: &Image) -> Option<bool> {
+        let quoted = format!("\"{}\"", image.version);
+        Some(self.version.as_ref()?.contains(&quoted))
     }
 }
 
@@ -320,13 +402,15 @@ mod tests {
             release: "7.3.4-mine".to_owned(),
             version: "#3 SMP PREEMPT_DYNAMIC Sun Nov 29 04:00:00 UTC 2026".to_owned(),
         };
+        let utsversion = format!("#define UTS_VERSION \"{}\"\n", image.version);
+        let kernel_release = format!("{}\n", image.release);
         for (name, text) in [
             (".config", CONFIG),
             ("include/config/auto.conf", CONFIG),
             ("modules.order", ""),
             ("Module.symvers", ""),
-            ("include/config/kernel.release", &image.release),
-            ("include/generated/utsversion.h", &image.version),
+            (RELEASE, &kernel_release),
+            (VERSION, &utsversion),
         ] {
             write(&tree.join(name), text);
         }
@@ -338,9 +422,14 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let whole = dir.path();
         tree(whole);
-        let own = Own::tree(whole)?;
+        let own = Own::tree(whole, Arch::Amd64)?;
         assert_eq!(own.image.release, "7.3.4-mine");
         assert_eq!(own.modules, None);
+
+        let spaced = dir.path().join("a tree");
+        tree(&spaced);
+        let said = format!("{:#}", Own::tree(&spaced, Arch::Amd64).expect_err("spaced"));
+        assert!(said.contains("a path with a space"), "{said}");
 
         for (name, text, says) in [
             (
@@ -363,16 +452,22 @@ mod tests {
                 Some("CONFIG_64BIT=y\nCONFIG_X86_64=y\nCONFIG_MODULES=y\nCONFIG_DM_AUDIT=y\n"),
                 "CONFIG_DM_AUDIT is y there, and was built as n; run make bzImage modules again",
             ),
-            ("modules.order", None, "run make modules there"),
-            ("Module.symvers", None, "run make modules there"),
             (
-                "include/config/kernel.release",
-                Some("7.3.5"),
-                "built again since",
+                "include/config/auto.conf",
+                None,
+                "it has no include/config/auto.conf; run make bzImage modules there",
             ),
+            ("modules.order", None, "run make modules there"),
             (
-                "include/generated/utsversion.h",
-                Some("#4 SMP"),
+                "modules.order",
+                Some("drivers/md/dm-mod.o\n"),
+                "drivers/md/dm-mod.ko is missing; run make modules there",
+            ),
+            ("Module.symvers", None, "run make modules there"),
+            (RELEASE, Some("7.3.4-mine-dirty"), "built again since"),
+            (
+                VERSION,
+                Some("#define UTS_VERSION \"#4 SMP\"\n"),
                 "built again since",
             ),
         ] {
@@ -382,7 +477,7 @@ mod tests {
                 Some(text) => fs::write(dir.path().join(name), text)?,
                 None => fs::remove_file(dir.path().join(name))?,
             }
-            let said = format!("{:#}", Own::tree(dir.path()).expect_err(says));
+            let said = format!("{:#}", Own::tree(dir.path(), Arch::Amd64).expect_err(says));
             assert!(said.contains(says), "{said}\nshould say: {says}");
         }
         Ok(())
@@ -392,8 +487,11 @@ mod tests {
     fn what_a_kernel_lacks_is_named_with_the_options() -> Result<(), Box<dyn Error>> {
         let dir = tempfile::tempdir()?;
         tree(dir.path());
-        let own = Own::tree(dir.path())?;
-        let said = own.check(&Module::Built).expect_err("lacks").to_string();
+        let own = Own::tree(dir.path(), Arch::Amd64)?;
+        let said = own
+            .check(&Module::Built, Arch::Amd64)
+            .expect_err("lacks")
+            .to_string();
         for text in [
             "CONFIG_RUST (the module)",
             "CONFIG_EROFS_FS (its disk)",
@@ -401,7 +499,10 @@ mod tests {
         ] {
             assert!(said.contains(text), "{said}");
         }
-        let said = own.check(&Module::None).expect_err("lacks").to_string();
+        let said = own
+            .check(&Module::None, Arch::Amd64)
+            .expect_err("lacks")
+            .to_string();
         assert!(!said.contains("CONFIG_RUST"), "{said}");
         Ok(())
     }
@@ -414,7 +515,9 @@ mod tests {
         let modules = dir.path().join("root/lib/modules/7.3.3");
         write(&modules.join("modules.order"), "");
         for folder in [&modules, &dir.path().join("root")] {
-            let said = Own::image(&image, folder).expect_err("others").to_string();
+            let said = Own::image(&image, folder, Arch::Amd64)
+                .expect_err("others")
+                .to_string();
             assert!(
                 said.contains("the image is 7.3.4-mine, and the modules there are of: 7.3.3;"),
                 "{said}"
@@ -422,7 +525,7 @@ mod tests {
         }
         let modules = dir.path().join("root/lib/modules/7.3.4-mine");
         fs::create_dir_all(&modules)?;
-        let said = Own::image(&image, &modules)
+        let said = Own::image(&image, &modules, Arch::Amd64)
             .expect_err("no list")
             .to_string();
         assert!(said.contains("no modules.dep: run depmod"), "{said}");
@@ -432,18 +535,31 @@ mod tests {
             &dir.path().join("root"),
             &dir.path().join("root/lib/modules"),
         ] {
-            let own = Own::image(&image, folder)?;
+            let own = Own::image(&image, folder, Arch::Amd64)?;
             assert_eq!(own.modules.as_ref(), Some(&modules));
             assert_eq!(own.config, None);
-            let said = own.check(&Module::Built).expect_err("no tree").to_string();
+            let said = own
+                .check(&Module::Built, Arch::Amd64)
+                .expect_err("no tree")
+                .to_string();
             assert!(
-                said.contains("--tree DIR, --module KO or --no-module"),
+                said.contains("give the tree, a module that is built, or none"),
                 "{said}"
             );
         }
+        // The tree was built again after its modules were installed.
+        let newer = dir.path().join("newer");
+        write(&newer.join(RELEASE), "7.3.4-mine\n");
+        write(&newer.join(VERSION), "#define UTS_VERSION \"#4 SMP\"\n");
+        std::os::unix::fs::symlink(&newer, modules.join("build"))?;
+        let own = Own::image(&image, &modules, Arch::Amd64)?;
+        let refused = own.check(&Module::Built, Arch::Amd64);
+        let said = refused.expect_err("another build").to_string();
+        assert!(said.contains("is another build"), "{said}");
+        own.check(&Module::None, Arch::Amd64)?;
         // Where distributions have the configuration.
         fs::write(dir.path().join("config-7.3.4-mine"), CONFIG)?;
-        assert!(Own::image(&image, &modules)?.config.is_some());
+        assert!(Own::image(&image, &modules, Arch::Amd64)?.config.is_some());
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 //! The scripts of the project do the work, and print the path of the result. This file runs them in
 //! order, shows their progress, and keeps two runs from doing the same at once.
 
+use crate::arch::Arch;
 use crate::config::Config;
 use crate::image;
 use crate::kind::{Kind, TimeoutMultiplier};
@@ -218,9 +219,9 @@ pub(crate) fn prepare(chosen: &Chosen, needs: &Needs, multiplier: Option<u32>) -
         Module::Built if patches.is_some() => None,
         Module::Built => Some(script("module", "module.sh", &[&root, &kernel])?),
         Module::Given(path) => {
-            let image = image::Image::read(&kernel.join("vmlinuz"))?;
+            let image = image::Image::read(&kernel.join("vmlinuz"), Arch::asked())?;
             let bytes = fs::read(path).with_context(|| path.display().to_string())?;
-            if let Some(why) = image.refuses(&bytes) {
+            if let Some(why) = image.refuses(&bytes, Arch::asked()) {
                 bail!("{}: {why}", path.display());
             }
             Some(path.clone())

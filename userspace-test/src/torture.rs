@@ -7,7 +7,7 @@
 use crate::folder::say_at_signal;
 use crate::guest::{Happening, Watcher};
 use crate::prepare::Prepared;
-use crate::report::{Outcome, say, versions};
+use crate::report::{Outcome, say, summary, versions};
 use crate::run::run_all;
 use crate::scenario::Scenario;
 use crate::tools::torture::rounds::{SCENARIO_BEGIN, SCENARIO_END, Torture};
@@ -139,10 +139,9 @@ pub(crate) fn run(prepared: &Prepared, options: &Options) -> Result<ExitCode> {
     if let Some(path) = locked(&progress).write_scenario(folder)? {
         say(format!("dmns-test run {}", path.display()));
     }
-    let passed = verdicts
-        .iter()
-        .all(|verdict| matches!(verdict.outcome(), Outcome::Passed));
-    Ok(ExitCode::from(u8::from(!passed)))
+    let (line, failed) = summary(&verdicts);
+    say(line);
+    Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
 /// Returns the scenario that runs `torture` with these options.
