@@ -59,6 +59,8 @@ pub enum Below {
         device: String,
         /// The byte.
         byte: u64,
+        /// The bytes from it on that are of what is sought.
+        length: u64,
         /// The bit of it, if that is what is sought.
         bit: Option<u8>,
     },
@@ -93,10 +95,13 @@ pub fn below(table: &Table, sector: u64, what: What, reader: &mut dyn Reader) ->
         "integrity" => in_integrity(table, of, what, reader),
         "verity" => {
             let layout = Verity::new(table)?;
-            let at = match what {
-                What::Data => layout.data(of)?,
-                What::Hash(level) => layout.hash(of, level)?,
-                What::Fec => layout.fec(of, 0)?,
+            let (at, length) = match what {
+                What::Data => (layout.data(of)?, rest_of(of, layout.data_block)),
+                What::Hash(level) => (layout.hash(of, level)?, layout.digest_size),
+                What::Fec => (
+                    layout.fec(of, 0)?,
+                    layout.fec.as_ref().map_or(0, |fec| fec.roots),
+                ),
                 What::Tag | What::Journal | What::Superblock | What::Bitmap => {
                     return Err(Unknown::new(
                         "verity: there are data, hash:LEVEL and fec, no more",
@@ -113,7 +118,7 @@ pub fn below(table: &Table, sector: u64, what: What, reader: &mut dyn Reader) ->
                     .nth(1)
                     .map_or("", String::as_str),
             };
-            byte(device, at.byte, None)
+            byte(device, at.byte, length, None)
         }
         target => Err(Unknown::new(format!(
             "the layout of the target {target} is not known"
@@ -139,12 +144,18 @@ fn deeper(device: &str, sector: u64, what: What) -> Result<Below> {
     })
 }
 
-fn byte(device: &str, byte: u64, bit: Option<u8>) -> Result<Below> {
+fn byte(device: &str, byte: u64, length: u64, bit: Option<u8>) -> Result<Below> {
     Ok(Below::Byte {
         device: device.to_owned(),
         byte,
+        length,
         bit,
     })
+}
+
+/// Returns the bytes from a sector on to the end of its block.
+fn rest_of(sector: u64, block: u64) -> u64 {
+    block - sector * SECTOR % block
 }
 
 /// Returns the layout of a mapping of dm-integrity, by its table and its superblock.
@@ -165,22 +176,33 @@ fn in_integrity(table: &Table, of: u64, what: What, reader: &mut dyn Reader) -> 
         integrity::On::Metadata => metadata,
         integrity::On::Data | integrity::On::Inline => table.argument(0),
     };
-    let (at, bit) = match what {
-        What::Data => (layout.data(of)?, None),
-        What::Tag => (layout.tag(of)?, None),
-        What::Superblock => (layout.superblock(0)?, None),
+    let (at, length, bit) = match what {
+        What::Data => {
+            let block = SECTOR << layout.log2_sectors_per_block;
+            (layout.data(of)?, rest_of(of, block), None)
+        }
+        What::Tag => (layout.tag(of)?, layout.tag_size, None),
+        What::Superblock => {
+            let length = integrity::SUPERBLOCK_SECTORS * SECTOR;
+            (layout.superblock(0)?, length, None)
+        }
         What::Bitmap => {
             let (at, bit) = layout.bitmap(of)?;
-            (at, Some(bit))
+            (at, 1, Some(bit))
         }
-        What::Journal => (in_journal(&layout, of, metadata, reader)?, None),
+        // The last bytes of a sector are in the entry. C: `struct journal_sector`.
+        What::Journal => (
+            in_journal(&layout, of, metadata, reader)?,
+            integrity::JOURNAL_SECTOR_BYTES,
+            None,
+        ),
         What::Hash(_) | What::Fec => {
             return Err(Unknown::new("integrity: there are no hashes and no FEC"));
         }
     };
     match at.on {
         integrity::On::Inline => deeper(device(at.on), at.byte / SECTOR, What::Tag),
-        on => byte(device(on), at.byte, bit),
+        on => byte(device(on), at.byte, length, bit),
     }
 }
 
@@ -298,6 +320,7 @@ mod tests {
         let byte = Below::Byte {
             device: "7:0".to_owned(),
             byte: 8192 + 2 * 512,
+            length: 504,
             bit: None,
         };
         assert_eq!(found, Ok(byte));

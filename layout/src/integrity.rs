@@ -15,6 +15,9 @@ pub const SUPERBLOCK_SECTORS: u64 = 8;
 /// Bytes of `struct superblock`.
 pub const SUPERBLOCK_BYTES: usize = 64;
 
+/// The bytes of data in a sector of the journal; its commit id follows. C: `JOURNAL_SECTOR_DATA`.
+pub const JOURNAL_SECTOR_BYTES: u64 = 504;
+
 /// The superblock has a journal with a MAC. C: `SB_FLAG_HAVE_JOURNAL_MAC`.
 pub const HAVE_JOURNAL_MAC: u32 = 0x1;
 /// Tags are being recalculated. C: `SB_FLAG_RECALCULATING`.

@@ -59,9 +59,17 @@ enum Print {
 pub(crate) fn run(options: &Corrupt) -> Result<ExitCode> {
     let mapper = Mapper::open()?;
     let device = find(&mapper, &options.device)?;
+    ensure!(
+        device.is_mapping(),
+        "{}: no mapping, or one without an active table",
+        options.device
+    );
     let mut places = BTreeSet::new();
     for i in 0..options.count {
-        let sector = options.sector + i * options.step;
+        let sector = i
+            .checked_mul(options.step)
+            .and_then(|more| options.sector.checked_add(more))
+            .context("no device has so many sectors: --count, --step")?;
         let place = descend(&mapper, device, sector, options.what, options.byte)
             .with_context(|| format!("{}, sector {sector}", options.device))?;
         places.insert(place);
@@ -113,7 +121,7 @@ pub(crate) fn descend(
 ) -> Result<Place> {
     let (mut device, mut sector, mut what) = (device, sector, what);
     // The byte of the sector, and the bit, once the place is not to be found any more, but followed.
-    let (mut rest, mut found) = (byte, None);
+    let (mut rest, mut found, mut is_found) = (byte, None, false);
     while device.is_mapping() {
         let tables = mapper.table(Which::Number(device))?;
         let has = |start: u64, length: u64| (start..start + length).contains(&sector);
@@ -132,9 +140,15 @@ pub(crate) fn descend(
             Below::Byte {
                 device: below,
                 byte,
+                length,
                 bit,
             } => {
                 device = number(&below)?;
+                ensure!(
+                    is_found || rest < length,
+                    "--byte {rest}: there are {length} bytes of it"
+                );
+                is_found = true;
                 let at = byte + rest;
                 (sector, rest, what) = (at / SECTOR, at % SECTOR, What::Data);
                 found = found.or(bit);
@@ -144,6 +158,11 @@ pub(crate) fn descend(
     ensure!(
         what == What::Data,
         "no mapping below has anything of this kind"
+    );
+    // Nothing but the sector is known where all mappings are linear.
+    ensure!(
+        is_found || rest < SECTOR,
+        "--byte {rest}: there are {SECTOR} bytes of it"
     );
     Ok(Place {
         device,
