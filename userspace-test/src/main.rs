@@ -395,7 +395,8 @@ fn act(command: Cmd, multiplier: Option<u32>, kernel: &own::Options) -> Result<E
         }
         Cmd::Run(options) => run_scenarios(&options, kind, &prepare),
         Cmd::Torture(options) => {
-            torture::run(&prepare(&Disk::default().into())?.complete()?, &options)
+            let prepared = prepare(&Disk::default().into())?.complete()?;
+            torture::run(&prepared, &options, kernel.words())
         }
         Cmd::Diff(options) => diff_scenarios(&options, &chosen, multiplier),
         Cmd::Metrics(options) => {

@@ -129,6 +129,26 @@ impl Options {
         })
     }
 
+    /// Returns these options as words of a command, each with a space behind.
+    pub(crate) fn words(&self) -> String {
+        let paths = [
+            ("--tree", &self.tree),
+            ("--kernel", &self.kernel),
+            ("--modules", &self.modules),
+            ("--module", &self.module),
+        ];
+        let mut words = String::new();
+        for (option, path) in paths {
+            if let Some(path) = path {
+                words += &format!("{option} {} ", path.display());
+            }
+        }
+        if self.no_module {
+            words += "--no-module ";
+        }
+        words
+    }
+
     /// Checks that not two kernels are asked for.
     pub(crate) fn conflict(&self) -> Result<()> {
         let is_own = self.tree.is_some() || self.kernel.is_some();

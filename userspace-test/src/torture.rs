@@ -10,9 +10,13 @@ use crate::prepare::Prepared;
 use crate::report::{Outcome, say, summary, versions};
 use crate::run::run_all;
 use crate::scenario::Scenario;
-use crate::tools::torture::rounds::{SCENARIO_BEGIN, SCENARIO_END, Torture};
+use crate::tools::torture::rounds::{
+    AGAIN, FAILED, REPORTED, SCENARIO_BEGIN, SCENARIO_END, Torture,
+};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use nix::unistd::{AccessFlags, access};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -37,8 +41,14 @@ struct Progress {
     step: Option<String>,
     /// Whether the run has ended by itself.
     has_ended: bool,
-    /// The scenario of what failed: its name, its lines, whether it has ended.
-    scenario: Option<(String, String, bool)>,
+    /// The options of this program that choose the kernel, to be repeated.
+    kernel: String,
+    /// The lines of a failure.
+    failure: Option<BTreeSet<String>>,
+    /// The scenario that comes: its name and its lines.
+    partial_scenario: Option<(String, String)>,
+    /// The last whole scenario of what failed.
+    scenario: Option<(String, String)>,
 }
 
 impl Progress {
@@ -53,21 +63,24 @@ impl Progress {
             if is_step {
                 self.step = Some(line.clone());
             }
-            self.has_ended |= line.starts_with("FAILED seed ")
+            if line.starts_with(FAILED) {
+                self.failure = Some(BTreeSet::new());
+            }
+            if let Some(failure) = &mut self.failure {
+                failure.insert(line.trim().to_owned());
+            }
+            self.has_ended |= line == REPORTED
                 || line.starts_with("interrupted: ")
                 || (line.starts_with("seed ") && line.ends_with(" predicted and matched"));
             if let Some(name) = line.strip_prefix(SCENARIO_BEGIN) {
-                self.scenario = Some((name.to_owned(), String::new(), false));
-                continue;
-            }
-            if let Some((_, text, has_ended @ false)) = &mut self.scenario {
-                match line == SCENARIO_END {
-                    true => *has_ended = true,
-                    false => *text += &format!("{line}\n"),
-                }
-                continue;
-            }
-            if shows_steps || !is_step {
+                self.partial_scenario = Some((name.to_owned(), String::new()));
+            } else if line == SCENARIO_END {
+                self.scenario = self.partial_scenario.take();
+            } else if let Some((_, text)) = &mut self.partial_scenario {
+                *text += &format!("{line}\n");
+            } else if let Some(command) = line.strip_prefix(AGAIN) {
+                lines.push(format!("{AGAIN}dmns-test {}{command}", self.kernel));
+            } else if line != REPORTED && (shows_steps || !is_step) {
                 lines.push(line);
             }
         }
@@ -76,7 +89,7 @@ impl Progress {
 
     /// Writes the scenario of what failed into a folder. Returns its path.
     fn write_scenario(&self, folder: &Path) -> Result<Option<PathBuf>> {
-        let Some((name, text, true)) = &self.scenario else {
+        let Some((name, text)) = &self.scenario else {
             return Ok(None);
         };
         // A guest that is corrupted chooses no path.
@@ -91,27 +104,67 @@ impl Progress {
 
     /// Returns how far it came.
     fn last(&self, seed: u64) -> String {
-        match &self.step {
-            Some(step) => format!("seed {seed}, the last step: {step}"),
-            None => format!("seed {seed}, before the first step"),
+        match (&self.step, &self.failure) {
+            (Some(step), None) => format!("seed {seed}, the last step: {step}"),
+            (Some(step), Some(_)) => format!(
+                "seed {seed}, while the failure was shrunk, the last step of an attempt: {step}"
+            ),
+            (None, _) => format!("seed {seed}, before the first step"),
         }
     }
+
+    /// Returns a verdict without what was shown of a failure before.
+    fn rest_of(&self, verdict: &str) -> String {
+        let is_new = |line: &&str| {
+            let known = self.failure.as_ref();
+            known.is_none_or(|known| !known.contains(line.trim()))
+        };
+        let lines: Vec<_> = verdict.lines().filter(is_new).collect();
+        lines.join("\n")
+    }
+
+    /// Writes the scenario of what failed, and returns the command that runs it.
+    fn save(&self, folder: &Path) -> Result<Option<String>> {
+        let path = self.write_scenario(folder)?;
+        Ok(path.map(|path| format!("dmns-test {}run {}", self.kernel, path.display())))
+    }
+}
+
+/// Makes a folder, and checks that files can be written there.
+fn prepare(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder)
+        .and_then(|()| Ok(access(folder, AccessFlags::W_OK)?))
+        .with_context(|| format!("{}: no scenario could be written there", folder.display()))
 }
 
 fn locked(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
     progress.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs it in a guest.
-pub(crate) fn run(prepared: &Prepared, options: &Options) -> Result<ExitCode> {
+/// Runs it in a guest. `kernel` has the options of this program that choose it.
+pub(crate) fn run(prepared: &Prepared, options: &Options, kernel: String) -> Result<ExitCode> {
+    let folder = options.keep_logs.clone().unwrap_or(PathBuf::from("."));
+    self::prepare(&folder)?;
     for version in versions(prepared) {
         say(version);
     }
     let scenario = scenario(&options.torture)?;
     let (seed, shows_steps) = (options.torture.seed, options.torture.steps);
-    let progress = Arc::new(Mutex::new(Progress::default()));
+    let progress = Arc::new(Mutex::new(Progress {
+        kernel,
+        ..Progress::default()
+    }));
     let at_signal = Arc::clone(&progress);
-    say_at_signal(move || format!("interrupted: {}", locked(&at_signal).last(seed)));
+    let at = folder.clone();
+    say_at_signal(move || {
+        let progress = locked(&at_signal);
+        let last = progress.last(seed);
+        match progress.save(&at) {
+            Ok(Some(command)) => format!("interrupted: {last}\n{command}"),
+            Ok(None) => format!("interrupted: {last}"),
+            Err(error) => format!("interrupted: {last}\n{error:#}"),
+        }
+    });
     let verdicts = run_all(
         prepared,
         &[scenario],
@@ -132,12 +185,11 @@ pub(crate) fn run(prepared: &Prepared, options: &Options) -> Result<ExitCode> {
             if matches!(verdict.outcome(), Outcome::Failed(_)) && !progress.has_ended {
                 say(format!("ended early: {}", progress.last(seed)));
             }
-            say(verdict.text());
+            say(progress.rest_of(&verdict.text()));
         },
     );
-    let folder = options.keep_logs.as_deref().unwrap_or(Path::new("."));
-    if let Some(path) = locked(&progress).write_scenario(folder)? {
-        say(format!("dmns-test run {}", path.display()));
+    if let Some(command) = locked(&progress).save(&folder)? {
+        say(command);
     }
     let (line, failed) = summary(&verdicts);
     say(line);
@@ -243,6 +295,33 @@ mod tests {
             b"seed 7: 3 devices, 9 records predicted and matched\n",
             false,
         );
+        assert!(progress.has_ended);
+    }
+
+    #[test]
+    fn a_failure_is_shown_once_and_repeated_with_the_same_kernel() {
+        let mut progress = Progress {
+            kernel: "--no-module ".to_owned(),
+            ..Progress::default()
+        };
+        let report = format!("{FAILED}7 device 2\n  0: open\n{AGAIN}torture --seed 7\n");
+        assert_eq!(
+            progress.take(report.as_bytes(), false),
+            [
+                "FAILED seed 7 device 2",
+                "  0: open",
+                "again: dmns-test --no-module torture --seed 7"
+            ]
+        );
+        assert!(!progress.has_ended, "it is shrunk");
+        progress.take(b"device 2 step 1: read\n", false);
+        assert!(progress.last(7).contains("while the failure was shrunk"));
+        let verdict = "FAILED torture\n    exit status 1\n      0: open\n    device 2 step 1: read";
+        assert_eq!(
+            progress.rest_of(verdict),
+            "FAILED torture\n    exit status 1"
+        );
+        progress.take(format!("{REPORTED}\n").as_bytes(), false);
         assert!(progress.has_ended);
     }
 

@@ -6,7 +6,7 @@
 use super::geometry::{Geometry, choose};
 use super::ground::{NAME, TAGS};
 use super::log::Record;
-use super::model::{Model, PAGE, Part};
+use super::model::{Model, PAGE, Part, Recalculated};
 use super::oracle::{Cached, Oracle, Prediction};
 use super::pattern::fill;
 use super::round::{LARGEST, Round, create, length, read_bytes, read_into_buffer};
@@ -69,6 +69,7 @@ pub(super) fn torture(round: &mut Round<'_>, geometry: &Geometry) -> Result<()> 
             life.damage_and_use()?;
         }
     }
+    life.read_all()?;
     life.close()?;
     life.round.mapper.remove(NAME)?;
     if geometry.mode == 'I' {
@@ -174,6 +175,27 @@ impl Life<'_, '_> {
         Ok(())
     }
 
+    /// Reads all of it: what the steps have not read may be other than the model has it.
+    fn read_all(&mut self) -> Result<()> {
+        self.round.step("read all".to_owned())?;
+        let file = self.dev.open(Access::Read, libc::O_DIRECT)?;
+        let mut all = Prediction::default();
+        let mut sector = 0;
+        while sector < self.model.length() {
+            let range = sector..(sector + LARGEST).min(self.model.length());
+            let read = self.model.direct(range.clone());
+            let prediction = read.context("a read is not decided")?;
+            let flags = "iflag=direct,skip_bytes";
+            self.round
+                .script_of_read(&prediction, super::round::bytes(&range), flags);
+            let read = read_into_buffer(&file, &range);
+            self.round.result(&prediction, &range, read)?;
+            all.exact.extend(prediction.exact);
+            sector = range.end;
+        }
+        self.round.records_of_read(&mut self.model, &all)
+    }
+
     /// Opens it. The replay of the journal finds `mismatches` entries with data that does not fit.
     fn open(&mut self, mismatches: usize) -> Result<()> {
         let replayed = vec![self.model.event("integrity-replay-journal"); mismatches];
@@ -190,7 +212,7 @@ impl Life<'_, '_> {
         let mapper = self.round.mapper;
         let table = self.geometry.table_of_tags(self.round.ground.data());
         let script = &mut *self.round.script;
-        script.run(format!("dmsetup load {TAGS} {}", script.table(&table)));
+        script.run(format!("dmsetup reload {TAGS} {}", script.table(&table)));
         script.run(format!("dmsetup suspend {TAGS}; dmsetup resume {TAGS}"));
         mapper.load(TAGS, &[table], false).context("load")?;
         mapper
@@ -284,7 +306,7 @@ impl Life<'_, '_> {
         event: Option<Record>,
     ) -> Result<()> {
         let command = create(&self.model, &self.round.script.table(table));
-        self.round.script.run_or_fail(command, true);
+        self.round.script.fail(&command);
         let tables = std::slice::from_ref(table);
         let loaded = self.round.mapper.load(NAME, tables, false);
         let refusal = loaded
@@ -322,10 +344,8 @@ impl Life<'_, '_> {
         self.round.load(&mut self.model, &table)?;
         self.round
             .records(&Prediction::of(vec![self.model.constructor(None)]))?;
-        let unknown = self.model.recalculate(0..self.model.length());
-        self.round.script.run(format!(
-            "dd if=/dev/mapper/{NAME} of=good.img bs=64K iflag=direct status=none"
-        ));
+        let recalculated = self.model.recalculate(0..self.model.length());
+        self.script_of_change(&recalculated);
         if reads {
             self.note_progress("read under way")?;
             self.read_blocks(&bad)?;
@@ -340,7 +360,7 @@ impl Life<'_, '_> {
         self.open(0)?;
         self.wait_for_tags()?;
         self.round.covered.note("recalculate", "done");
-        self.learn(&unknown)?;
+        self.learn(&recalculated.unknown)?;
         self.read_blocks(&bad)
     }
 
@@ -391,6 +411,13 @@ impl Life<'_, '_> {
         for block in blocks {
             let sectors = block * size..(block + 1) * size;
             let data = read_into_buffer(&file, &sectors).context("a block that was discarded")?;
+            let at = sectors.start * SECTOR;
+            let more = format!(
+                "skip={at} seek={at} iflag=direct,skip_bytes oflag=seek_bytes conv=notrunc"
+            );
+            let path = format!("/dev/mapper/{NAME}");
+            let script = &mut *self.round.script;
+            script.run(dd(&path, "good.img", length(&sectors), &more));
             self.model.store(sectors.start, &data);
         }
         Ok(())
@@ -448,7 +475,13 @@ impl Life<'_, '_> {
             .step(format!("write {range:?} into the journal, crash"))?;
         self.round.covered.note("action", "crash");
         self.write_direct(range.clone())?;
+        let sectors =
+            |(first, bytes): &(u64, Vec<u8>)| *first..*first + bytes.len() as u64 / SECTOR;
+        let earlier: Vec<_> = journal.iter().map(sectors).collect();
         journal.push((range.start, self.model.content(range.clone()).to_vec()));
+        // Each has a section of its own, and the next one takes the oldest. C: `pad_uncommitted()`.
+        let (sections, _) = self.geometry.format().sizes()?;
+        journal.drain(..journal.len().saturating_sub(sections as usize));
         self.model.journal = journal;
         self.round.script.run(format!("sync /dev/mapper/{NAME}"));
         self.dev
@@ -459,6 +492,10 @@ impl Life<'_, '_> {
         if !self.geometry.journal_crypt {
             for sector in range.clone().step_by(block as usize) {
                 let byte = self.round.rng.u64(..504);
+                // It has two entries then.
+                if earlier.iter().any(|earlier| earlier.contains(&sector)) {
+                    continue;
+                }
                 let at = descend(self.round.mapper, self.dev, sector, What::Journal, byte);
                 places.push(at.with_context(|| format!("sector {sector} in the journal"))?);
             }
@@ -560,25 +597,23 @@ impl Life<'_, '_> {
         if let (Some(first), Some(last)) = (dirty.first(), dirty.last()) {
             let end = (last + size).next_multiple_of(bit).min(self.model.length());
             let region = first / bit * bit..end;
-            let unknown = self.model.recalculate(region.clone());
+            let recalculated = self.model.recalculate(region);
+            self.script_of_change(&recalculated);
             self.round.covered.note("recalculate", "bits");
             self.wait_for_tags()?;
-            self.script_of_region(&region);
-            self.learn(&unknown)?;
+            self.learn(&recalculated.unknown)?;
         }
         self.read_blocks(&bad)?;
         self.round
             .read_and_compare(self.dev, &mut self.model, range)
     }
 
-    /// Notes that what is below is good.
-    fn script_of_region(&mut self, sectors: &Range<u64>) {
-        let at = sectors.start * SECTOR;
-        let more =
-            format!("skip={at} seek={at} iflag=direct,skip_bytes oflag=seek_bytes conv=notrunc");
-        let path = format!("/dev/mapper/{NAME}");
-        let script = &mut *self.round.script;
-        script.run(dd(&path, "good.img", length(sectors), &more));
+    /// Adds to the script that what was inverted below is good now.
+    fn script_of_change(&mut self, recalculated: &Recalculated) {
+        for (byte, mask) in &recalculated.changed {
+            let command = format!("corrupt-bytes --mask {mask} good.img {byte}");
+            self.round.script.run(command);
+        }
     }
 
     /// Does one thing with an active mapping.
@@ -735,6 +770,7 @@ impl Life<'_, '_> {
         };
         self.round.covered.note("bytes", name);
         self.script_of_cached_write(&bytes, bytes.start + written as u64);
+        self.round.script.expect(&prediction);
         self.round.records_of_read(&mut self.model, &prediction)?;
         if written == 0 {
             return Ok(());
@@ -802,7 +838,7 @@ impl Life<'_, '_> {
         }
         if end < bytes.end {
             let more = format!("seek={end} oflag=seek_bytes");
-            script.run_or_fail(dd("/dev/zero", &path, bytes.end - end, &more), true);
+            script.fail(&dd("/dev/zero", &path, bytes.end - end, &more));
         }
     }
 

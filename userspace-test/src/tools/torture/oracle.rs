@@ -3,8 +3,6 @@
 //! What a model of a target predicts, and how that is compared with the records.
 
 use super::log::Record;
-use anyhow::Result;
-use dmns_audit_layout::table::Table;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -55,8 +53,8 @@ pub(super) trait Oracle {
     /// Notes that the mapping was suspended and resumed.
     fn resumed(&mut self);
 
-    /// Compares what `dmsetup status` has with the model.
-    fn compare_status(&self, status: &Table) -> Result<()>;
+    /// Predicts words of `dmsetup status`, behind the name of the target: index, word, what it means.
+    fn status(&self) -> Vec<(usize, String, &'static str)>;
 
     /// Returns the record of a constructor, which fails with `error` if there is one.
     fn constructor(&self, error: Option<&str>) -> Record {
@@ -92,6 +90,8 @@ pub(super) struct Prediction {
     pub(super) error: Option<i32>,
     /// The bytes that it returns if it does not fail, if they are known.
     pub(super) data: Option<Vec<u8>>,
+    /// The parts of `data` that are not known.
+    pub(super) unknown: Vec<Range<usize>>,
     /// Each of these comes so often.
     pub(super) exact: Vec<Record>,
     /// Only these come in addition, in any number up to `at_most`.
@@ -110,6 +110,28 @@ impl Prediction {
         Self {
             exact,
             ..Self::default()
+        }
+    }
+
+    /// Returns the first byte of what was read that differs from `data`.
+    pub(super) fn differs(&self, read: &[u8]) -> Option<usize> {
+        let data = self.data.as_ref()?;
+        let is_known = |at: &usize| !self.unknown.iter().any(|unknown| unknown.contains(at));
+        let differ = data.iter().zip(read).enumerate();
+        let mut differ = differ.filter(|(_, (a, b))| a != b).map(|(at, _)| at);
+        let first = differ.find(is_known);
+        first.or_else(|| (data.len() != read.len()).then_some(data.len().min(read.len())))
+    }
+
+    /// Leaves bytes of `data` out at the begin and at the end.
+    pub(super) fn cut(&mut self, begin: usize, end: usize) {
+        let Some(data) = &mut self.data else {
+            return;
+        };
+        data.truncate(data.len() - end);
+        data.drain(..begin);
+        for unknown in &mut self.unknown {
+            *unknown = unknown.start.saturating_sub(begin)..unknown.end.saturating_sub(begin);
         }
     }
 
@@ -150,5 +172,36 @@ impl Prediction {
                 .map(|record| format!("recorded, not predicted: {record}")),
         );
         differences
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_known_is_compared() {
+        let mut prediction = Prediction {
+            data: Some((0..16).collect()),
+            unknown: vec![4..8],
+            ..Prediction::default()
+        };
+        let mut read: Vec<u8> = (0..16).collect();
+        assert_eq!(prediction.differs(&read), None);
+        read[5] = 99;
+        assert_eq!(prediction.differs(&read), None);
+        read[8] = 99;
+        assert_eq!(prediction.differs(&read), Some(8));
+        assert_eq!(prediction.differs(&read[..8]), Some(8));
+        prediction.cut(6, 1);
+        assert_eq!(prediction.unknown, [0..2]);
+        assert_eq!(
+            prediction.differs(&[99, 99, 8, 9, 10, 11, 12, 13, 14]),
+            None
+        );
+        assert_eq!(
+            prediction.differs(&[6, 7, 99, 9, 10, 11, 12, 13, 14]),
+            Some(2)
+        );
     }
 }

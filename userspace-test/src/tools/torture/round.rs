@@ -133,9 +133,14 @@ impl Round<'_> {
         self.element()
     }
 
-    /// Compares the records since the last call with those predicted.
+    /// Compares the records since the last call with those predicted, and adds these to the script.
     pub(super) fn records(&mut self, prediction: &Prediction) -> Result<Vec<Record>> {
         self.script.expect(prediction);
+        self.compare(prediction)
+    }
+
+    /// Compares the records since the last call with those predicted.
+    fn compare(&mut self, prediction: &Prediction) -> Result<Vec<Record>> {
         let records = self.log.records()?;
         let differences = prediction.compare(&records);
         ensure!(differences.is_empty(), "{}", differences.join("\n  "));
@@ -143,13 +148,13 @@ impl Round<'_> {
         Ok(records)
     }
 
-    /// Compares the records of a read with those predicted.
+    /// Compares the records of a read, which are in the script, with those predicted.
     pub(super) fn records_of_read(
         &mut self,
         model: &mut dyn Oracle,
         prediction: &Prediction,
     ) -> Result<()> {
-        let records = self.records(prediction)?;
+        let records = self.compare(prediction)?;
         model.recorded(&records);
         Ok(())
     }
@@ -163,6 +168,7 @@ impl Round<'_> {
             .load(NAME, std::slice::from_ref(table), model.is_read_only())
             .context("load")?;
         self.mapper.resume(NAME).context("resume")?;
+        self.script.is_loose = false;
         model.loaded();
         Ok(())
     }
@@ -209,11 +215,34 @@ impl Round<'_> {
     }
 
     /// Compares what the target says of itself with the model.
-    pub(super) fn status(&self, model: &dyn Oracle) -> Result<()> {
+    pub(super) fn status(&mut self, model: &dyn Oracle) -> Result<()> {
+        self.script_of_status(model);
         let state = self.mapper.state(Which::Name(NAME))?;
-        match state.first() {
-            Some(line) => model.compare_status(line),
-            None => Ok(()),
+        let Some(line) = state.first() else {
+            return Ok(());
+        };
+        for (index, word, what) in model.status() {
+            let is = line.argument(index);
+            ensure!(
+                is == word,
+                "the target's status has {is:?} for {what}, predicted was {word:?}"
+            );
+        }
+        Ok(())
+    }
+
+    /// Adds the comparison of the target's status to the script.
+    fn script_of_status(&mut self, model: &dyn Oracle) {
+        if self.script.is_loose {
+            // The kernel may count others.
+            return;
+        }
+        for (index, word, _) in model.status() {
+            // Start, length and target come before.
+            let index = index + 4;
+            self.script.run(format!(
+                "dmsetup status {NAME} | awk '{{ exit ${index} != \"{word}\" }}'"
+            ));
         }
     }
 
@@ -274,16 +303,31 @@ impl Round<'_> {
         flags: &str,
     ) {
         let more = format!("skip={} {flags}", bytes.start);
-        let length = bytes.end - bytes.start;
         let path = format!("/dev/mapper/{NAME}");
-        let fails = prediction.error.is_some();
-        let command = dd(&path, "read", length, &more);
-        self.script.run_or_fail(command, fails);
-        if !fails && prediction.data.is_some() && self.compares {
-            self.script.run(format!(
-                "cmp --ignore-initial={}:0 --bytes={length} good.img read",
-                bytes.start
-            ));
+        let command = dd(&path, "read", bytes.end - bytes.start, &more);
+        self.script.expect(prediction);
+        self.script.run_or_fail(command, prediction.error);
+        if prediction.error.is_none() {
+            self.script_of_data(prediction, &bytes, "read");
+        }
+    }
+
+    /// Adds the comparison of what was read to the script.
+    fn script_of_data(&mut self, prediction: &Prediction, bytes: &Range<u64>, file: &str) {
+        let Some(data) = prediction.data.as_ref().filter(|_| self.compares) else {
+            return;
+        };
+        let mut at = 0;
+        let end = data.len()..data.len();
+        for unknown in prediction.unknown.iter().chain([&end]) {
+            if at < unknown.start {
+                self.script.run(format!(
+                    "cmp --ignore-initial={}:{at} --bytes={} good.img {file}",
+                    bytes.start + at as u64,
+                    unknown.start - at
+                ));
+            }
+            at = at.max(unknown.end);
         }
     }
 
@@ -303,12 +347,9 @@ impl Round<'_> {
         self.sums.reads += 1;
         match (read, prediction.error) {
             (Ok(bytes), None) => {
-                if let Some(known) = &prediction.data {
-                    let wrong = known.iter().zip(&bytes).position(|(a, b)| a != b);
-                    ensure!(
-                        wrong.is_none() && known.len() == bytes.len(),
-                        "WRONG DATA without an error, of sectors {range:?}: byte {wrong:?} is the \
-                         first"
+                if let Some(wrong) = prediction.differs(&bytes) {
+                    bail!(
+                        "WRONG DATA without an error, of sectors {range:?}: byte {wrong} is the first"
                     );
                 }
             }
@@ -349,13 +390,23 @@ impl Round<'_> {
         }
         self.step(format!("{name} {ranges:?}"))?;
         self.covered.note("action", name);
-        for range in &ranges {
+        for (i, range) in ranges.iter().enumerate() {
             let more = format!("skip={} iflag=direct,skip_bytes", range.start * SECTOR);
             let path = format!("/dev/mapper/{NAME}");
-            let read = dd(&path, "/dev/null", length(range), &more);
-            self.script.run(format!("{read} &"));
+            let read = dd(&path, &format!("read.{i}"), length(range), &more);
+            self.script.run(format!("{read} &\nreader{i}=$!"));
         }
-        self.script.run("wait");
+        for (i, (range, prediction)) in ranges.iter().zip(&predictions).enumerate() {
+            self.script.expect(prediction);
+            let ends = format!("wait $reader{i}");
+            self.script.run(match prediction.error {
+                Some(_) => format!("! {ends} || exit 1"),
+                None => ends,
+            });
+            if prediction.error.is_none() {
+                self.script_of_data(prediction, &bytes(range), &format!("read.{i}"));
+            }
+        }
         let file = dev.open(Access::Read, libc::O_DIRECT)?;
         let reads = match in_ring {
             true => read_in_ring(&file, &ranges)?,
@@ -414,10 +465,10 @@ impl Round<'_> {
             bytes =
                 whole.start + self.rng.u64(..SECTOR / 2)..whole.end - self.rng.u64(..SECTOR / 2);
             self.covered.note("bytes", "read");
-            prediction.data = prediction.data.map(|data| {
-                data[(bytes.start - whole.start) as usize..(bytes.end - whole.start) as usize]
-                    .to_vec()
-            });
+            prediction.cut(
+                (bytes.start - whole.start) as usize,
+                (whole.end - bytes.end) as usize,
+            );
         }
         self.step(format!("{name} {range:?}, bytes {bytes:?}"))?;
         self.covered.note("action", name);
@@ -479,6 +530,7 @@ impl Round<'_> {
             .load(NAME, std::slice::from_ref(table), model.is_read_only())
             .context("load")?;
         self.suspend_and_resume(model, Suspend::Usual)?;
+        self.script.is_loose = false;
         model.loaded();
         self.records(&Prediction::of(vec![
             model.constructor(None),
@@ -495,7 +547,7 @@ pub(super) fn create(model: &dyn Oracle, table: &str) -> String {
 
 /// Returns the command that loads a table.
 fn load(model: &dyn Oracle, table: &str) -> String {
-    format!("dmsetup load {}{NAME} {table}", read_only(model))
+    format!("dmsetup reload {}{NAME} {table}", read_only(model))
 }
 
 fn read_only(model: &dyn Oracle) -> &'static str {

@@ -126,6 +126,11 @@ fn listed<'a>(numbers: impl Iterator<Item = &'a u32>) -> String {
 /// The begin of the line before the scenario of a failure: its name follows. The line after it.
 pub(crate) const SCENARIO_BEGIN: &str = "-----BEGIN SCENARIO ";
 pub(crate) const SCENARIO_END: &str = "-----END SCENARIO-----";
+/// The begin of the first line of a failure, and its last line.
+pub(crate) const FAILED: &str = "FAILED seed ";
+pub(crate) const REPORTED: &str = "-----END FAILURE-----";
+/// The begin of the line with the command that repeats it.
+pub(crate) const AGAIN: &str = "again: ";
 
 /// What devices are made with.
 pub(super) struct Bench {
@@ -326,7 +331,7 @@ fn report(
     skip: &BTreeSet<u32>,
     attempt: Attempt,
 ) -> Result<()> {
-    println!("FAILED seed {} device {device}", options.seed);
+    println!("{FAILED}{} device {device}", options.seed);
     print(&attempt);
     let again = |skip: &BTreeSet<u32>| {
         let mut command = format!(
@@ -338,29 +343,35 @@ fn report(
         }
         command
     };
-    println!("again: {}", again(skip));
+    println!("{AGAIN}{}", again(skip));
+    let scenario = |attempt: &Attempt, skip: &BTreeSet<u32>| {
+        let error = attempt.error.as_ref().map(|error| format!("{error:#}"));
+        let why = format!(
+            "Found by: {}\n{}\n{}",
+            again(skip),
+            attempt.shown,
+            error.unwrap_or_default()
+        );
+        let title = format!("torture, seed {} device {device}", options.seed);
+        println!(
+            "{SCENARIO_BEGIN}torture-{}-{}-{device}",
+            options.target.of(device),
+            options.seed
+        );
+        print!("{}", attempt.script.scenario(&title, &why));
+        println!("{SCENARIO_END}");
+    };
+    // An attempt may end the guest.
+    scenario(&attempt, skip);
     let before = attempt.met.len();
     let (skip, least) = shrink::shrink(bench, options, device, skip.clone(), attempt)?;
     if least.met.len() < before {
         println!("SHRUNK from {before} choices to {}", least.met.len());
         print(&least);
-        println!("again: {}", again(&skip));
+        println!("{AGAIN}{}", again(&skip));
+        scenario(&least, &skip);
     }
-    let error = least.error.as_ref().map(|error| format!("{error:#}"));
-    let why = format!(
-        "Found by: {}\n{}\n{}",
-        again(&skip),
-        least.shown,
-        error.unwrap_or_default()
-    );
-    let title = format!("torture, seed {} device {device}", options.seed);
-    println!(
-        "{SCENARIO_BEGIN}torture-{}-{}-{device}",
-        options.target.of(device),
-        options.seed
-    );
-    print!("{}", least.script.scenario(&title, &why));
-    println!("{SCENARIO_END}");
+    println!("{REPORTED}");
     Ok(())
 }
 

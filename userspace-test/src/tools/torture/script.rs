@@ -7,8 +7,9 @@ use super::log::Record;
 use super::oracle::Prediction;
 use crate::mapper::Number;
 use dmns_audit_layout::table::Table;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::io;
 
 /// A step of the scenario.
 #[derive(Debug, Default)]
@@ -18,13 +19,18 @@ struct Step {
     /// The records that come, and how often.
     exact: BTreeMap<Record, usize>,
     /// Those that may come.
-    among: BTreeMap<Record, usize>,
+    among: BTreeSet<Record>,
+    /// At least and at most so many of `among` come.
+    at_least: usize,
+    at_most: usize,
 }
 
 /// The scenario so far.
 #[derive(Debug, Default)]
 pub(super) struct Script {
     steps: Vec<Step>,
+    /// Whether records came since the table was loaded of which only bounds are known.
+    pub(super) is_loose: bool,
     /// What is replaced by the name of a value: numbers of devices, the hash of a root.
     names: Vec<(String, &'static str)>,
 }
@@ -48,12 +54,21 @@ impl Script {
         }
     }
 
-    /// Adds a command that must succeed, or must fail.
-    pub(super) fn run_or_fail(&mut self, command: String, fails: bool) {
-        self.run(match fails {
-            true => format!("! {command} || exit 1"),
-            false => command,
+    /// Adds a command that must succeed, or must fail with an error of the system.
+    pub(super) fn run_or_fail(&mut self, command: String, error: Option<i32>) {
+        self.run(match error {
+            Some(error) => {
+                let error = io::Error::from_raw_os_error(error).to_string();
+                let text = error.split(" (os").next().unwrap_or_default();
+                format!("! said=$({command} 2>&1) || exit 1\ngrep -qF '{text}' <<<\"$said\"")
+            }
+            None => command,
         });
+    }
+
+    /// Adds a command that must fail.
+    pub(super) fn fail(&mut self, command: &str) {
+        self.run(format!("! {command} || exit 1"));
     }
 
     /// Saves the number of a mapping by a name. Later steps have the name in its place.
@@ -103,10 +118,11 @@ impl Script {
         for record in &prediction.exact {
             *step.exact.entry(record.clone()).or_default() += 1;
         }
-        let perhaps = prediction.perhaps.iter();
-        for record in prediction.among.iter().chain(perhaps) {
-            *step.among.entry(record.clone()).or_default() += 1;
-        }
+        self.is_loose |= !prediction.among.is_empty();
+        step.among.extend(prediction.among.iter().cloned());
+        step.among.extend(prediction.perhaps.iter().cloned());
+        step.at_least += prediction.at_least;
+        step.at_most += prediction.at_most + usize::from(prediction.perhaps.is_some());
     }
 
     /// Returns the scenario.
@@ -117,11 +133,23 @@ impl Script {
             120 + self.steps.len() * 10
         );
         for step in &self.steps {
+            let mut run = step.run.join("\n");
+            if !step.among.is_empty() {
+                // `expect` has no bounds of several records together.
+                let count = "$(records | grep -c '^type=DM_EVENT')";
+                let exact: usize = step.exact.values().sum();
+                let _ = write!(
+                    run,
+                    "\nwait-drained\ncame=$(({count} - before)) || true\ntest $came -ge {} && test $came -le {}",
+                    exact + step.at_least,
+                    exact + step.at_most
+                );
+                run = format!("wait-drained\nbefore={count} || true\n{run}");
+            }
             let _ = write!(
                 text,
-                "\n[[step]]\ntitle = \"{}\"\nrun = '''\n{}\n'''\n",
+                "\n[[step]]\ntitle = \"{}\"\nrun = '''\n{run}\n'''\n",
                 step.title.replace(['"', '\\'], "'"),
-                step.run.join("\n")
             );
             if step.exact.is_empty() && step.among.is_empty() {
                 continue;
@@ -130,7 +158,10 @@ impl Script {
             for (record, count) in &step.exact {
                 let _ = writeln!(text, "  {{ {}, count = {count} }},", self.fields(record));
             }
-            for record in step.among.keys() {
+            for record in &step.among {
+                if step.exact.contains_key(record) {
+                    continue;
+                }
                 let _ = writeln!(text, "  {{ {}, at_least = 0 }},", self.fields(record));
             }
             text += "]\n";
@@ -180,26 +211,43 @@ mod tests {
             "--table \"0 8 integrity 253:0 0 4 D 1 meta_device:${dev}\""
         );
         script.begin("read");
-        script.run_or_fail(dd("a", "b", 4096, "skip=4"), true);
+        script.run_or_fail(dd("a", "b", 4096, "skip=4"), Some(5));
         let record = Record {
             sector: "8".to_owned(),
             ..Record::new("DM_EVENT", "integrity", "integrity-checksum", "253:3")
         };
         script.expect(&Prediction::of(vec![record.clone(), record.clone()]));
+        let other = Record {
+            sector: "16".to_owned(),
+            ..record
+        };
         script.expect(&Prediction {
-            perhaps: Some(record),
+            perhaps: Some(other),
             ..Prediction::default()
         });
         let text = script.scenario("a device", "it differs: ''' 7");
         let scenario = Scenario::of_text(&text).expect("a scenario");
         assert_eq!(scenario.steps.len(), 2);
+        let (run, bounds) = scenario.steps[1]
+            .run
+            .split_once("\nwait-drained\n")
+            .expect("bounds");
+        let (_, run) = run.split_once("|| true\n").expect("a count before");
+        assert!(
+            bounds
+                .trim()
+                .ends_with("test $came -ge 2 && test $came -le 3"),
+            "{bounds}"
+        );
         assert_eq!(
-            scenario.steps[1].run.trim(),
-            "! dd if=a of=b bs=4096 count=1 skip=4 status=none || exit 1"
+            run,
+            "! said=$(dd if=a of=b bs=4096 count=1 skip=4 status=none 2>&1) || exit 1\n\
+             grep -qF 'Input/output error' <<<\"$said\""
         );
         let fields =
             "fields = \"module=integrity op=integrity-checksum dev=${dev} sector=8 res=0\"";
         assert!(text.contains(&format!("{fields}, count = 2")), "{text}");
-        assert!(text.contains(&format!("{fields}, at_least = 0")), "{text}");
+        let other = fields.replace("sector=8", "sector=16");
+        assert!(text.contains(&format!("{other}, at_least = 0")), "{text}");
     }
 }
