@@ -107,7 +107,7 @@ enum Cmd {
                             dmns-test diff --against linux-with-records --against-no-module unshare-all")]
     Diff(Compare),
     /// Run the scenarios that take metrics with the module and without it, and print both side by
-    /// side, and the kernel of --against beside them.
+    /// side, with those of the kernel of --against as a third.
     ///
     /// Without the module, dm-audit.c writes the device-mapper records; its losses are part of the
     /// metrics, and so its records are not judged. Exit status as for run.
@@ -505,7 +505,7 @@ fn run_both(
     Ok((ours, c))
 }
 
-/// Returns what a kernel is called beside another.
+/// Returns what a kernel is called in a comparison.
 fn side_name(side: &Prepared) -> String {
     match side.module {
         Some(_) => side.release.clone(),
