@@ -41,11 +41,14 @@ says 'its steps use the module ('
 dmns_test 125 --tree "$tree" --no-module run --bisect other-build
 dmns_test 1 --timeout-multiplier 2 --tree "$tree" --no-module run --bisect unshare-all
 says 'missing (0 of 1): NS_INIT_UTS'
+# A mistake in the arguments ends a bisection.
+dmns_test 255 --tree "$tree" run --bisect unshare-al
+dmns_test 255 --tree "$tree" run --bisect --no-modul unshare-all
 dmns_test 0 --tree "$tree" diff --against debian unshare-each-kind
 says '16 pairs of records, 0 differences or failures'
 
 dmns_test 2 --kernel "$kernel/vmlinuz" --modules "$kernel/modules" run unshare-all
-says 'give --tree DIR, --module KO or --no-module'
+says 'give the tree, a module that is built, or none'
 dmns_test 2 --kernel "$kernel/vmlinuz" --modules "$stock/modules" --no-module run unshare-all
 says "the modules there are of: $(cat "$stock/release");"
 module=$("$PROJECT/scripts/build/module.sh" "$root" "$stock")
