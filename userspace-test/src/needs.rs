@@ -79,9 +79,10 @@ pub(crate) fn lack(prepared: &Prepared, scenario: &Scenario) -> Option<String> {
 }
 
 /// Returns the word of its steps that needs a module, if there is none. On a kernel with patches,
-/// `in_tree` has decided which scenarios hold.
+/// `in_tree` has decided which scenarios hold. One that takes metrics, and is not judged, asks itself
+/// whether there is a module.
 fn lacks_module(kind: Kind, has_module: bool, scenario: &Scenario) -> Option<&'static str> {
-    module_word(scenario).filter(|_| !has_module && kind.patches().is_none())
+    module_word(scenario).filter(|_| !has_module && scenario.judged && kind.patches().is_none())
 }
 
 /// Returns whether it is skipped where nothing records namespaces: it expects such records, and was
