@@ -300,7 +300,7 @@ fn has_kvm() -> bool {
 /// Returns the kernel's command line. A panic reboots at once, which ends QEMU (`-no-reboot`).
 fn command_line(machine: &Machine) -> String {
     format!(
-        "console={} loglevel=5 panic=-1 {}{} {} {}",
+        "console={} loglevel=5 panic=-1 {}{} {} {} {}",
         Arch::asked().console(),
         if machine.oops_is_end {
             "oops=panic "
@@ -313,6 +313,12 @@ fn command_line(machine: &Machine) -> String {
             Arch::Arm64 => "",
         },
         clocks(machine),
+        // khugepaged has the lowest priority. Where others use an emulated processor, it is preempted for
+        // longer than RCU waits without a word.
+        match has_kvm() {
+            true => "",
+            false => "transparent_hugepage=never",
+        },
         machine.kernel_args
     )
 }
