@@ -89,6 +89,7 @@ need "$cc" "${cc#*-linux-gnu-}"
 others='[!x]*'
 if grep -q '^CONFIG_ARM64=y' "$config"; then
 	others='[!a]*'
+	ARCH=arm64
 	export DMNS_ARCH=arm64
 	! grep -q '^CONFIG_COMPAT_VDSO=y' "$config" ||
 		need "arm-linux-gnueabihf-${cc#*-linux-gnu-}" "${cc#*-linux-gnu-}-arm-linux-gnueabihf"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 # dkms-arm64.sh - what DKMS calls (scripts/build/dkms.sh) builds the module for Debian's arm64 kernel, here with the cross
 # compilers of the build root, and the guest loads it. The packages for arm64 are built. With --native, DKMS does it in an
-# arm64 guest, by its own compilers: some 40 minutes more.
+# arm64 guest, by its own compilers: one to two hours more.
 . "$(dirname "$0")/../common.sh"
 
 export DMNS_ARCH=arm64
