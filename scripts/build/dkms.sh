@@ -174,7 +174,7 @@ if [ "$layout" != whole ]; then
 		echo "$made_of" >"$made.partial/made-of"
 		keep "$made"
 	else
-		say "preparing the source of $release ($package): some two minutes, once"
+		say "preparing the source of $release${package:+ ($package)}: some two minutes, once"
 		fresh "$tree"
 		# What no module is built from is most of it. rust/helpers reads a header of drivers/base.
 		tar -xJf "$tarball" -C "$tree.partial" --strip-components=1 --anchored --exclude="$top/Documentation/*.*" \
