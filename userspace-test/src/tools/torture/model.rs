@@ -9,7 +9,7 @@
 
 use super::geometry::Geometry;
 use super::log::Record;
-use super::oracle::{Cached, Oracle, Prediction};
+use super::oracle::{Cached, Oracle, Prediction, Word};
 use super::pattern::crc32c;
 use crate::mapper::Number;
 use dmns_audit_layout::SECTOR;
@@ -217,7 +217,8 @@ impl Model {
         self.disables_recalculation() && !self.has_recalculated
     }
 
-    /// Notes that the tags of sectors are made anew, of the data below. C: `integrity_recalc()`, `integrity_recalc_inline()`.
+    /// Notes that the tags of sectors are made anew, of the data below. C: `integrity_recalc()`,
+    /// `integrity_recalc_inline()`.
     pub(super) fn recalculate(&mut self, sectors: Range<u64>) -> Recalculated {
         let blocks = sectors.start / self.block()..sectors.end / self.block();
         let size = self.block() * SECTOR;
@@ -443,20 +444,19 @@ impl Oracle for Model {
     fn resumed(&mut self) {}
 
     /// C: `number_of_mismatches`.
-    fn status(&self) -> Vec<(usize, String, &'static str)> {
+    fn status(&self) -> Vec<Word> {
         // A target that has failed counts the tags that it does not write, too. dm-crypt has no state.
         if self.failed.is_some() || self.geometry.crypt.is_some() {
             return Vec::new();
         }
-        let mut words = vec![(0, self.mismatches.to_string(), "mismatches")];
-        if !self.has_recalculated {
-            words.push((
-                2,
-                "-".to_owned(),
-                "the sector up to which tags were made anew",
-            ));
-        }
-        words
+        let up_to = Word::is(2, "-", "the sector up to which tags were made anew");
+        vec![
+            Word::is(0, self.mismatches, "mismatches"),
+            Word {
+                is_equal: !self.has_recalculated,
+                ..up_to
+            },
+        ]
     }
 }
 

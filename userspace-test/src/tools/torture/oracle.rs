@@ -53,8 +53,8 @@ pub(super) trait Oracle {
     /// Notes that the mapping was suspended and resumed.
     fn resumed(&mut self);
 
-    /// Predicts words of `dmsetup status`, behind the name of the target: index, word, what it means.
-    fn status(&self) -> Vec<(usize, String, &'static str)>;
+    /// Predicts words of `dmsetup status`.
+    fn status(&self) -> Vec<Word>;
 
     /// Returns the record of a constructor, which fails with `error` if there is one.
     fn constructor(&self, error: Option<&str>) -> Record {
@@ -79,6 +79,29 @@ pub(super) trait Oracle {
         Record {
             sector: "?".to_owned(),
             ..Record::new("DM_EVENT", self.module(), op, self.number())
+        }
+    }
+}
+
+/// A word of `dmsetup status`.
+pub(super) struct Word {
+    /// Its index behind the name of the target.
+    pub(super) index: usize,
+    pub(super) word: String,
+    /// Whether it is this word, or must be another.
+    pub(super) is_equal: bool,
+    /// What it means.
+    pub(super) what: &'static str,
+}
+
+impl Word {
+    /// Returns a prediction of the very word.
+    pub(super) fn is(index: usize, word: impl ToString, what: &'static str) -> Self {
+        Self {
+            index,
+            word: word.to_string(),
+            is_equal: true,
+            what,
         }
     }
 }

@@ -221,11 +221,18 @@ impl Round<'_> {
         let Some(line) = state.first() else {
             return Ok(());
         };
-        for (index, word, what) in model.status() {
-            let is = line.argument(index);
+        for predicted in model.status() {
+            let is = line.argument(predicted.index);
             ensure!(
-                is == word,
-                "the target's status has {is:?} for {what}, predicted was {word:?}"
+                (is == predicted.word) == predicted.is_equal,
+                "the target's status has {is:?} for {}, predicted was {}{:?}",
+                predicted.what,
+                if predicted.is_equal {
+                    ""
+                } else {
+                    "another than "
+                },
+                predicted.word
             );
         }
         Ok(())
@@ -237,11 +244,12 @@ impl Round<'_> {
             // The kernel may count others.
             return;
         }
-        for (index, word, _) in model.status() {
+        for predicted in model.status() {
             // Start, length and target come before.
-            let index = index + 4;
+            let (index, word) = (predicted.index + 4, predicted.word);
+            let differs = if predicted.is_equal { "!=" } else { "==" };
             self.script.run(format!(
-                "dmsetup status {NAME} | awk '{{ exit ${index} != \"{word}\" }}'"
+                "dmsetup status {NAME} | awk '{{ exit ${index} {differs} \"{word}\" }}'"
             ));
         }
     }
@@ -306,7 +314,16 @@ impl Round<'_> {
         let path = format!("/dev/mapper/{NAME}");
         let command = dd(&path, "read", bytes.end - bytes.start, &more);
         self.script.expect(prediction);
-        self.script.run_or_fail(command, prediction.error);
+        // What was read by mmap() is read by dd there, which has no faults.
+        let of_dd = |error| {
+            if error == libc::EFAULT {
+                libc::EIO
+            } else {
+                error
+            }
+        };
+        self.script
+            .run_or_fail(command, prediction.error.map(of_dd));
         if prediction.error.is_none() {
             self.script_of_data(prediction, &bytes, "read");
         }
@@ -399,11 +416,10 @@ impl Round<'_> {
         for (i, (range, prediction)) in ranges.iter().zip(&predictions).enumerate() {
             self.script.expect(prediction);
             let ends = format!("wait $reader{i}");
-            self.script.run(match prediction.error {
-                Some(_) => format!("! {ends} || exit 1"),
-                None => ends,
-            });
-            if prediction.error.is_none() {
+            if prediction.error.is_some() {
+                self.script.fail(&ends);
+            } else {
+                self.script.run(ends);
                 self.script_of_data(prediction, &bytes(range), &format!("read.{i}"));
             }
         }

@@ -7,7 +7,7 @@
 //! hashes of other bytes differ.
 
 use super::super::log::Record;
-use super::super::oracle::{Cached, Oracle, Prediction};
+use super::super::oracle::{Cached, Oracle, Prediction, Word};
 use super::geometry::Geometry;
 use anyhow::Result;
 use dmns_audit_layout::verity::{Fec, Verity};
@@ -492,14 +492,14 @@ impl Oracle for Model {
     }
 
     /// C: `verity_status()`.
-    fn status(&self) -> Vec<(usize, String, &'static str)> {
+    fn status(&self) -> Vec<Word> {
         let mut words = Vec::new();
         if let Some(has_failed) = self.has_failed {
             let state = if has_failed { "C" } else { "V" };
-            words.push((0, state.to_owned(), "the state"));
+            words.push(Word::is(0, state, "the state"));
         }
         if let Some(corrected) = self.corrected.filter(|_| self.layout.fec.is_some()) {
-            words.push((1, corrected.to_string(), "blocks that FEC has corrected"));
+            words.push(Word::is(1, corrected, "blocks that FEC has corrected"));
         }
         words
     }
