@@ -131,7 +131,7 @@ impl Progress {
 }
 
 /// Makes a folder, and checks that files can be written there.
-fn prepare(folder: &Path) -> Result<()> {
+fn make_writable(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)
         .and_then(|()| Ok(access(folder, AccessFlags::W_OK)?))
         .with_context(|| format!("{}: no scenario could be written there", folder.display()))
@@ -144,7 +144,7 @@ fn locked(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
 /// Runs it in a guest. `kernel` has the options of this program that choose it.
 pub(crate) fn run(prepared: &Prepared, options: &Options, kernel: String) -> Result<ExitCode> {
     let folder = options.keep_logs.clone().unwrap_or(PathBuf::from("."));
-    self::prepare(&folder)?;
+    make_writable(&folder)?;
     for version in versions(prepared) {
         say(version);
     }

@@ -297,6 +297,11 @@ fn has_kvm() -> bool {
     virtualizes && usable()
 }
 
+/// Returns whether the guest's processors are emulated.
+fn is_emulated(machine: &Machine) -> bool {
+    machine.icount || !has_kvm()
+}
+
 /// Returns the kernel's command line. A panic reboots at once, which ends QEMU (`-no-reboot`).
 fn command_line(machine: &Machine) -> String {
     format!(
@@ -315,9 +320,9 @@ fn command_line(machine: &Machine) -> String {
         clocks(machine),
         // khugepaged has the lowest priority. Where others use an emulated processor, it is preempted for
         // longer than RCU waits without a word.
-        match has_kvm() {
-            true => "",
-            false => "transparent_hugepage=never",
+        match is_emulated(machine) {
+            true => "transparent_hugepage=never",
+            false => "",
         },
         machine.kernel_args
     )
@@ -325,7 +330,7 @@ fn command_line(machine: &Machine) -> String {
 
 /// Returns the kernel arguments about clocks for an emulated guest.
 fn clocks(machine: &Machine) -> String {
-    if Arch::asked() != Arch::Amd64 || (has_kvm() && !machine.icount) {
+    if Arch::asked() != Arch::Amd64 || !is_emulated(machine) {
         return String::new();
     }
     let compared = if machine.has_threads() {
