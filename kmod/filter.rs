@@ -60,7 +60,7 @@ const ORDER: PerKind<Kind> = [
 ];
 
 /// Returns whether anything is filtered.
-pub(crate) fn any() -> bool {
+fn any() -> bool {
     read_once(&FILTERED) != 0
 }
 
@@ -80,7 +80,7 @@ fn containers(mut set: Set, task: &TaskNs) -> Set {
 
 /// Returns whether the records that a task causes are filtered.
 #[inline]
-pub(crate) fn is_filtered(task: &TaskNs) -> bool {
+pub(crate) fn is_filtered(task: TaskNs) -> bool {
     cache::answer(task, |task| {
         let filtered = read_once(&FILTERED);
         let only = read_once(&ONLY) & filtered;

@@ -12,6 +12,7 @@ use super::{
     EOE, //
 };
 use crate::bindings;
+use crate::task::TaskNs;
 use kernel::prelude::*;
 use kernel::types::NotThreadSafe;
 
@@ -128,8 +129,19 @@ impl Current {
     /// Returns the event; `None` if `current` is in none.
     #[inline]
     fn get() -> Option<Self> {
+        // SAFETY: That is `current`.
+        unsafe { Self::of(kernel::task::Task::current_raw()) }
+    }
+
+    /// Returns the event of `task`; `None` if it is in none.
+    ///
+    /// # Safety
+    ///
+    /// `task` is `current`.
+    #[inline]
+    unsafe fn of(task: *mut bindings::task_struct) -> Option<Self> {
         // SAFETY: `current` is valid, and only `current` itself sets its `audit_context`.
-        let context = unsafe { (*kernel::task::Task::current_raw()).audit_context };
+        let context = unsafe { (*task).audit_context };
         if context.is_null() {
             return None;
         }
@@ -160,6 +172,16 @@ impl Current {
 #[inline]
 pub(crate) fn current() -> bool {
     Current::get().is_some()
+}
+
+/// Returns the namespaces of `current` if it is in no event. `current` is read once: each system call
+/// passes here.
+#[inline]
+pub(crate) fn task_outside() -> Option<TaskNs> {
+    let task = TaskNs::current()?;
+    // SAFETY: `TaskNs::current()` has the address of `current`.
+    let event = unsafe { Current::of(task.task()) };
+    event.is_none().then_some(task)
 }
 
 /// The mark of an event that is filtered: audit does for it what it does where there are no rules.

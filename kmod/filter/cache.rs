@@ -10,11 +10,12 @@ use kernel::sync::atomic::{
     Relaxed, //
 };
 
-/// A power of two.
-const SLOTS: usize = 1024;
+/// The upper bits of a key that choose its slot. The lower bits of a product know less of its factors.
+const SLOT_BITS: u32 = 10;
 
-/// The answers of this generation. A slot has the upper 63 bits of a task's key, and the answer.
-static CACHE: [Atomic<u64>; SLOTS] = [const { Atomic::new(0) }; SLOTS];
+/// The answers of this generation. A slot has the key of a task. Its lowest bit is inverted where the
+/// answer is yes.
+static CACHE: [Atomic<u64>; 1 << SLOT_BITS] = [const { Atomic::new(0) }; 1 << SLOT_BITS];
 
 /// Goes up with all that an answer depends on: what is filtered, which namespaces belong to it, and
 /// the `nsproxy` of a task, which it also gives back at its end, before another can have its
@@ -26,20 +27,29 @@ pub(super) fn invalidate() {
     GENERATION.fetch_add(1, Full);
 }
 
-/// Returns the answer for a task; `find` finds it.
+/// Returns the answer for a task; `find` finds it. Each system call passes here: what it takes to find
+/// an answer is apart, with the registers that it saves.
 #[inline]
-pub(super) fn answer(task: &TaskNs, find: impl FnOnce(&TaskNs) -> bool) -> bool {
-    let key = key(task);
-    // The lower bits of a product know least of its factors.
-    let slot = &CACHE[(key >> 32) as usize % SLOTS];
-    let kept = read_once(slot);
-    if kept | 1 == key | 1 {
-        return kept & 1 != 0;
+pub(super) fn answer(task: TaskNs, find: fn(&TaskNs) -> bool) -> bool {
+    let key = key(&task);
+    match read_once(slot(key)) ^ key {
+        answer @ ..=1 => answer != 0,
+        _ => fill(key, task, find),
     }
-    let answer = find(task);
+}
+
+#[cold]
+#[inline(never)]
+fn fill(key: u64, task: TaskNs, find: fn(&TaskNs) -> bool) -> bool {
+    let answer = find(&task);
     // Whatever has changed since the key was made, this is not found again.
-    slot.store(key & !1 | u64::from(answer), Relaxed);
+    slot(key).store(key ^ u64::from(answer), Relaxed);
     answer
+}
+
+#[inline]
+fn slot(key: u64) -> &'static Atomic<u64> {
+    &CACHE[(key >> (u64::BITS - SLOT_BITS)) as usize]
 }
 
 /// Returns a hash of task, `nsproxy` and generation. Collisions have a probability of 2^-63.

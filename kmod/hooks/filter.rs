@@ -17,9 +17,8 @@ use kernel::prelude::*;
 ffi_export!(dmns_entry_audit_entry, dmns_exit_audit_entry);
 
 /// Returns whether what `current` causes is filtered.
-#[inline]
 pub(super) fn current_filtered() -> bool {
-    TaskNs::current().is_some_and(|task| filter::is_filtered(&task))
+    TaskNs::current().is_some_and(filter::is_filtered)
 }
 
 /// Handles `__audit_syscall_entry()` and `__audit_uring_entry()`: an event may begin. Returns whether
@@ -30,7 +29,7 @@ pub(super) fn current_filtered() -> bool {
 /// To be called by the trampoline, at the entry of these functions.
 #[no_mangle]
 unsafe extern "C" fn dmns_entry_audit_entry() -> bool {
-    filter::any() && !event::current() && current_filtered()
+    event::task_outside().is_some_and(filter::is_filtered)
 }
 
 /// Audit's entry has begun the event, or has decided that there is none.

@@ -96,7 +96,7 @@ pub(super) unsafe fn on_switch(args: &Args) {
     if !proxy.is_null() && task == kernel::task::Task::current_raw() {
         // SAFETY: `task` is `current`, and holds `proxy` from here on.
         let next = unsafe { TaskNs::with(task, proxy) };
-        info::force_record_on_ns_change(|| !filter::is_filtered(&next));
+        info::force_record_on_ns_change(|| !filter::is_filtered(next));
     }
 }
 
