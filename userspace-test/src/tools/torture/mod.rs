@@ -9,7 +9,8 @@
 //!
 //! [`integrity`] damages devices of dm-integrity and dm-crypt: [`geometry`] chooses their options from
 //! a seed, [`model`] predicts what follows. [`verity`] has the same for dm-verity. [`ground`] has the
-//! devices below, [`pattern`] the data that is written, [`log`] the records.
+//! devices below, [`pattern`] the data that is written, [`log`] the records, [`kernel_log`] what the
+//! kernel says of a device that differs.
 //!
 //! [`geometries`] compares where data is with the layout that `dmns-audit-layout` has.
 
@@ -17,6 +18,7 @@ pub(super) mod geometries;
 mod geometry;
 mod ground;
 mod integrity;
+mod kernel_log;
 mod log;
 mod model;
 mod oracle;

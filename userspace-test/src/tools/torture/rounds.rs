@@ -5,6 +5,7 @@
 
 use super::geometry::{Covered, Geometry};
 use super::ground::{Ground, NAME, TAGS};
+use super::kernel_log::KernelLog;
 use super::log::Log;
 use super::round::{Elements, Interrupted, Round, Sums, catch_signals};
 use super::script::Script;
@@ -137,6 +138,7 @@ pub(super) struct Bench {
     mapper: Mapper,
     ground: Ground,
     log: Log,
+    kernel_log: KernelLog,
 }
 
 /// A device that was tortured.
@@ -149,6 +151,8 @@ pub(super) struct Attempt {
     pub(super) met: Vec<u32>,
     /// Why it ended early.
     pub(super) error: Option<anyhow::Error>,
+    /// The kernel log of it, if it ended early.
+    pub(super) kernel_log: Vec<String>,
 }
 
 /// The options of a device.
@@ -205,6 +209,7 @@ impl Bench {
         Ok(Self {
             ground: Ground::new(&mapper)?,
             log: Log::open()?,
+            kernel_log: KernelLog::open()?,
             mapper,
         })
     }
@@ -217,7 +222,8 @@ impl Bench {
         skip: &BTreeSet<u32>,
         sums: &mut Sums,
         covered: &mut Covered,
-    ) -> Attempt {
+    ) -> Result<Attempt> {
+        self.kernel_log.begin()?;
         let seed = options.seed.wrapping_mul(1_000_003).wrapping_add(device);
         let mut rng = Rng::with_seed(seed);
         let subject = Subject::random(options.target.of(device), &mut rng);
@@ -240,13 +246,18 @@ impl Bench {
         };
         let error = subject.torture(&mut round).err();
         let met = std::mem::take(&mut round.elements.met);
-        Attempt {
+        let kernel_log = match error {
+            Some(_) => self.kernel_log.lines()?,
+            None => Vec::new(),
+        };
+        Ok(Attempt {
             shown: subject.shown(&self.ground),
             steps,
             script,
             met,
             error,
-        }
+            kernel_log,
+        })
     }
 
     /// Removes what an attempt has left, and what it has recorded.
@@ -280,7 +291,7 @@ pub(crate) fn run(options: &Torture) -> Result<ExitCode> {
     let mut said = 0;
     let skip = options.skip.iter().copied().collect();
     while !is_over(device) {
-        let attempt = bench.attempt(options, device, &skip, &mut sums, &mut covered);
+        let attempt = bench.attempt(options, device, &skip, &mut sums, &mut covered)?;
         if let Some(error) = &attempt.error {
             if error.is::<Interrupted>() {
                 println!(
@@ -382,5 +393,8 @@ fn print(attempt: &Attempt) {
     }
     if let Some(error) = &attempt.error {
         println!("  {error:#}");
+    }
+    for line in &attempt.kernel_log {
+        println!("  kernel: {line}");
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn shrink(
         }
         bench.clean()?;
         let (mut sums, mut covered) = (Sums::default(), Covered::default());
-        let attempt = bench.attempt(options, device, skip, &mut sums, &mut covered);
+        let attempt = bench.attempt(options, device, skip, &mut sums, &mut covered)?;
         Ok(Some(attempt).filter(|attempt| attempt.error.is_some() && kind == self::kind(attempt)))
     })
 }
@@ -84,6 +84,7 @@ mod tests {
             script: Script::default(),
             met: met.collect(),
             error: Some(anyhow::anyhow!("sector 12 differs")),
+            kernel_log: Vec::new(),
         }
     }
 
