@@ -57,6 +57,11 @@ pub(super) struct Fec {
     gap: u64,
 }
 
+/// Returns the size of a device with so many bytes in use. None has no sectors.
+fn size(bytes: u64) -> u64 {
+    bytes.max(1).next_multiple_of(8192)
+}
+
 /// The options of a device.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Geometry {
@@ -165,7 +170,7 @@ impl Geometry {
         let mut places = Places {
             hash_offset,
             fec_offset: 0,
-            data: data_end.next_multiple_of(8192),
+            data: size(data_end),
             hashes: 0,
             parity: 0,
             fec_blocks: 0,
@@ -178,8 +183,8 @@ impl Geometry {
             let of_parity = |blocks: u64| blocks.div_ceil(255 - fec.roots) * fec.roots * unit;
             if fec.is_apart {
                 // It protects what is behind the hashes on their device, up to its end.
-                let blocks = blocks(end.next_multiple_of(8192));
-                places.parity = (gap + of_parity(blocks)).next_multiple_of(8192);
+                let blocks = blocks(size(end));
+                places.parity = size(gap + of_parity(blocks));
                 (gap, blocks)
             } else {
                 let offset = end + gap;
@@ -190,8 +195,8 @@ impl Geometry {
         });
         (places.fec_offset, places.fec_blocks) = fec.unwrap_or_default();
         match self.is_together {
-            true => places.data = end.next_multiple_of(8192),
-            false => places.hashes = end.next_multiple_of(8192),
+            true => places.data = size(end),
+            false => places.hashes = size(end),
         }
         places
     }
@@ -354,7 +359,7 @@ pub(super) mod tests {
     #[test]
     fn all_parts_have_room_and_do_not_overlap() {
         let mut rng = Rng::with_seed(37);
-        for _ in 0..2000 {
+        for _ in 0..20_000 {
             let geometry = Geometry::random(&mut rng);
             let places = geometry.places();
             let layout = geometry.layout(ON).expect("a layout");
@@ -373,7 +378,11 @@ pub(super) mod tests {
                 let after = begin + fec.region_blocks * fec.roots * geometry.data_block;
                 assert!(fec.blocks >= geometry.data_blocks + blocks, "{geometry:?}");
                 match geometry.fec.is_some_and(|fec| fec.is_apart) {
-                    true => assert!(after <= places.parity, "{geometry:?}"),
+                    true => {
+                        assert!(after <= places.parity, "{geometry:?}");
+                        let protected = layout.hash_start + fec.blocks - geometry.data_blocks;
+                        assert_eq!(protected * geometry.hash_block, size, "{geometry:?}");
+                    }
                     false => {
                         assert!(begin >= end, "{geometry:?}");
                         end = after;
