@@ -210,6 +210,7 @@ fn scenario(torture: &Torture) -> Result<Scenario> {
          module = true\n\
          in_tree = \"fixes\"\n\
          memory = 2048\n\
+         kernel_args = \"audit=1\"\n\
          options = {:?}\n\
          [[step]]\n\
          title = \"torture\"\n\

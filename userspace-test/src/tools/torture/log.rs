@@ -8,6 +8,7 @@ use crate::tools::audit;
 use crate::tools::counters::Counters;
 use anyhow::{Context, Result, bail};
 use nix::unistd::write;
+use std::collections::VecDeque;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
@@ -112,6 +113,8 @@ pub(super) struct Log {
     file: File,
     inode: u64,
     partial: Vec<u8>,
+    /// Lines behind the last mark.
+    waiting: VecDeque<String>,
     marks: u64,
 }
 
@@ -126,6 +129,7 @@ impl Log {
             file,
             inode,
             partial: Vec::new(),
+            waiting: VecDeque::new(),
             marks: 0,
         })
     }
@@ -146,7 +150,9 @@ impl Log {
         write(&self.audit, &message(&mark)).context("audit")?;
         let mut records = Vec::new();
         loop {
-            for line in self.lines()? {
+            let lines = self.lines()?;
+            self.waiting.extend(lines);
+            while let Some(line) = self.waiting.pop_front() {
                 if line.contains(&mark) {
                     return Ok(records);
                 }

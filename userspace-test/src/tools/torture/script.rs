@@ -128,7 +128,7 @@ impl Script {
     /// Returns the scenario.
     pub(super) fn scenario(&self, title: &str, why: &str) -> String {
         let mut text = format!(
-            "title = \"{title}\"\nwhy = '''\n{}\n'''\ntimeout = {}\nin_tree = \"fixes\"\n",
+            "title = \"{title}\"\nwhy = '''\n{}\n'''\ntimeout = {}\nkernel_args = \"audit=1\"\nin_tree = \"fixes\"\n",
             why.replace("'''", "\"\"\""),
             120 + self.steps.len() * 10
         );
