@@ -55,14 +55,9 @@ impl TaskNs {
         Self { task, proxy }
     }
 
-    /// Returns the task.
-    pub(crate) fn task(&self) -> *mut bindings::task_struct {
-        self.task
-    }
-
     /// Returns the addresses of the task and of its `nsproxy`.
-    pub(crate) fn addresses(&self) -> (usize, usize) {
-        (self.task as usize, self.proxy as usize)
+    pub(crate) fn addresses(&self) -> (*mut bindings::task_struct, *const bindings::nsproxy) {
+        (self.task, self.proxy)
     }
 
     /// Returns the `ns_common` of one namespace.

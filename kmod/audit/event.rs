@@ -178,10 +178,11 @@ pub(crate) fn current() -> bool {
 /// passes here.
 #[inline]
 pub(crate) fn task_outside() -> Option<TaskNs> {
-    let task = TaskNs::current()?;
+    let ns = TaskNs::current()?;
+    let (task, _) = ns.addresses();
     // SAFETY: `TaskNs::current()` has the address of `current`.
-    let event = unsafe { Current::of(task.task()) };
-    event.is_none().then_some(task)
+    let event = unsafe { Current::of(task) };
+    event.is_none().then_some(ns)
 }
 
 /// The mark of an event that is filtered: audit does for it what it does where there are no rules.
