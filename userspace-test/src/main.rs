@@ -7,7 +7,7 @@
 //! [`pattern`] and [`expect`] define the expected records, [`judge`] the conditions of every run,
 //! [`report`] prints the verdict. [`diff`] and [`metrics`] compare the module with dm-audit.c.
 //! Guest side: [`agent`], the same program as PID 1; [`tools`], commands for scenarios, among them
-//! [`attack`], the attacks of an ordinary user.
+//! [`attack`], the attacks of an ordinary user. Both read auditd's log with [`follow`].
 
 mod agent;
 mod arch;
@@ -21,6 +21,7 @@ mod diff;
 mod emulation;
 mod expect;
 mod folder;
+mod follow;
 mod guest;
 mod identity;
 mod image;

@@ -9,7 +9,6 @@
 //! 3. [`serve::serve`]: runs commands for the host and sends auditd's log as it grows.
 
 mod boot;
-mod log;
 mod serve;
 
 use anyhow::{Context, Result, bail};

@@ -3,7 +3,7 @@
 //! Runs commands for the host, and sends it their output and auditd's log.
 
 use super::HOME;
-use super::log::Follower;
+use crate::follow::{self, Follower};
 use crate::protocol::{PORT, Stream, ToGuest, ToHost, receive, send};
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, killpg};
@@ -97,7 +97,7 @@ fn port() -> Result<PathBuf> {
 
 /// Sends auditd's log as it grows.
 fn follow(host: &Host) {
-    let mut log = Follower::new(super::log::PATH);
+    let mut log = Follower::new(follow::PATH);
     loop {
         match log.read() {
             Ok(bytes) => {
@@ -108,7 +108,7 @@ fn follow(host: &Host) {
                 }
             }
             Err(e) => {
-                eprintln!("dmns-test agent: reading {}: {e:#}", super::log::PATH);
+                eprintln!("dmns-test agent: reading {}: {e:#}", follow::PATH);
                 return;
             }
         }

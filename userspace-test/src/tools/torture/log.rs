@@ -4,21 +4,18 @@
 //!
 //! The parser is not that of `dmns-audit`, which is tested with these records too.
 
+use crate::follow::{self, Follower};
 use crate::tools::audit;
 use crate::tools::counters::Counters;
 use anyhow::{Context, Result, bail};
 use nix::unistd::write;
 use std::collections::VecDeque;
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+use std::fs;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-
-const PATH: &str = "/var/log/audit/audit.log";
 
 /// The longest that a record may take to the log.
 const DELIVERY: Duration = Duration::from_secs(60);
@@ -110,8 +107,7 @@ impl Record {
 /// auditd's log from now on.
 pub(super) struct Log {
     audit: OwnedFd,
-    file: File,
-    inode: u64,
+    follower: Follower,
     partial: Vec<u8>,
     /// Lines behind the last mark.
     waiting: VecDeque<String>,
@@ -121,13 +117,12 @@ pub(super) struct Log {
 impl Log {
     pub(super) fn open() -> Result<Self> {
         let audit = audit::open()?;
-        let mut file = File::open(PATH).context(PATH)?;
-        file.seek(SeekFrom::End(0))?;
-        let inode = file.metadata()?.ino();
+        fs::metadata(follow::PATH).context(follow::PATH)?;
+        let mut follower = Follower::new(follow::PATH);
+        follower.read().context(follow::PATH)?;
         Ok(Self {
             audit,
-            file,
-            inode,
+            follower,
             partial: Vec::new(),
             waiting: VecDeque::new(),
             marks: 0,
@@ -167,14 +162,7 @@ impl Log {
 
     /// Returns whole lines that are new.
     fn lines(&mut self) -> Result<Vec<String>> {
-        let mut more = Vec::new();
-        self.file.read_to_end(&mut more)?;
-        if more.is_empty() && fs::metadata(PATH).is_ok_and(|about| about.ino() != self.inode) {
-            // auditd has begun a new file, and has written nothing more to the old one.
-            self.file = File::open(PATH).context(PATH)?;
-            self.inode = self.file.metadata()?.ino();
-            self.file.read_to_end(&mut more)?;
-        }
+        let more = self.follower.read().context(follow::PATH)?;
         self.partial.extend(more);
         let Some(end) = self.partial.iter().rposition(|&byte| byte == b'\n') else {
             return Ok(Vec::new());

@@ -9,17 +9,17 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 /// The log of auditd.
-pub(super) const PATH: &str = "/var/log/audit/audit.log";
+pub(crate) const PATH: &str = "/var/log/audit/audit.log";
 
 /// A log that is followed.
-pub(super) struct Follower {
+pub(crate) struct Follower {
     path: PathBuf,
     file: Option<File>,
 }
 
 impl Follower {
     /// Follows the log at `path`, which need not be there yet.
-    pub(super) fn new(path: impl Into<PathBuf>) -> Self {
+    pub(crate) fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
             file: None,
@@ -30,7 +30,7 @@ impl Follower {
     ///
     /// When auditd rotates, it renames the file and opens a new one: the old one is read to its end
     /// first.
-    pub(super) fn read(&mut self) -> Result<Vec<u8>> {
+    pub(crate) fn read(&mut self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         loop {
             let newest = match fs::metadata(&self.path) {
