@@ -731,6 +731,15 @@ impl Life<'_, '_> {
         };
         let bytes = at..(at + length).min(end);
         let reads = rng.bool();
+        // What iomap reads before a write is not modelled. C: `__iomap_write_begin()`.
+        let is_bad = bad.iter().any(|bad| {
+            let size = self.model.block() * SECTOR;
+            (bad + 1) * size > bytes.start / PAGE * PAGE
+                && bad * size < bytes.end.next_multiple_of(PAGE)
+        });
+        if is_bad && !self.round.has_buffer_heads {
+            return self.round.leave_out();
+        }
         let Some((prediction, most)) = self.model.cached_write(&bytes) else {
             return self.round.leave_out();
         };

@@ -5,6 +5,7 @@
 use super::geometry::Covered;
 use super::ground::{Ground, NAME};
 use super::log::{Log, Record};
+use super::model::PAGE;
 use super::oracle::{Cached, Oracle, Prediction};
 use super::script::{Script, dd};
 use crate::mapper::{Access, Mapper, Number, Suspend, Which};
@@ -91,6 +92,8 @@ pub(super) struct Round<'a> {
     pub(super) rng: Rng,
     pub(super) elements: Elements<'a>,
     pub(super) number: u64,
+    /// Whether the page cache of a device has buffer heads. Without them it uses iomap.
+    pub(super) has_buffer_heads: bool,
     /// How often something was written.
     pub(super) version: u64,
     pub(super) steps: &'a mut Vec<String>,
@@ -478,6 +481,11 @@ impl Round<'_> {
         // A fault needs the whole folio of a page, and a folio that is read ahead may have others. C:
         // `filemap_fault()`; a read(2) needs its part, C: `block_is_partially_uptodate()`.
         if mapped && ahead > 0 && prediction.error.is_none() && !prediction.among.is_empty() {
+            return self.leave_out();
+        }
+        // iomap does not bring a page up to date that ends behind the device. C: `blkdev_iomap_begin()`.
+        let ends = model.length() < range.end.next_multiple_of(PAGE / SECTOR);
+        if mapped && ends && !self.has_buffer_heads {
             return self.leave_out();
         }
         let whole = bytes(&range);

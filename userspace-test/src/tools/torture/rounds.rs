@@ -15,9 +15,9 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use fastrand::Rng;
 use std::collections::BTreeSet;
-use std::fmt;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use std::{fmt, fs};
 
 /// What is corrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -139,6 +139,7 @@ pub(super) struct Bench {
     ground: Ground,
     log: Log,
     kernel_log: KernelLog,
+    has_buffer_heads: bool,
 }
 
 /// A device that was tortured.
@@ -203,6 +204,13 @@ impl Subject {
     }
 }
 
+/// Returns whether the kernel has CONFIG_BUFFER_HEAD. Without kallsyms that is not known.
+fn has_buffer_heads() -> bool {
+    let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+    let mut lines = symbols.lines();
+    lines.any(|line| line.ends_with(" block_write_begin"))
+}
+
 impl Bench {
     fn new() -> Result<Self> {
         let mapper = Mapper::open()?;
@@ -210,6 +218,7 @@ impl Bench {
             ground: Ground::new(&mapper)?,
             log: Log::open()?,
             kernel_log: KernelLog::open()?,
+            has_buffer_heads: has_buffer_heads(),
             mapper,
         })
     }
@@ -236,6 +245,7 @@ impl Bench {
             rng,
             elements: Elements::new(seed, skip),
             number: device,
+            has_buffer_heads: self.has_buffer_heads,
             version: 0,
             steps: &mut steps,
             script: &mut script,
