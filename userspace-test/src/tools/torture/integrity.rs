@@ -731,13 +731,14 @@ impl Life<'_, '_> {
         };
         let bytes = at..(at + length).min(end);
         let reads = rng.bool();
-        // What iomap reads before a write is not modelled. C: `__iomap_write_begin()`.
+        // What iomap reads before a write is not modelled, nor a page that ends behind the device. C:
+        // `__iomap_write_begin()`, `blkdev_iomap_begin()`.
+        let pages = bytes.start / PAGE * PAGE..bytes.end.next_multiple_of(PAGE);
         let is_bad = bad.iter().any(|bad| {
             let size = self.model.block() * SECTOR;
-            (bad + 1) * size > bytes.start / PAGE * PAGE
-                && bad * size < bytes.end.next_multiple_of(PAGE)
+            (bad + 1) * size > pages.start && bad * size < pages.end
         });
-        if is_bad && !self.round.has_buffer_heads {
+        if !self.round.has_buffer_heads && (is_bad || pages.end > end) {
             return self.round.leave_out();
         }
         let Some((prediction, most)) = self.model.cached_write(&bytes) else {

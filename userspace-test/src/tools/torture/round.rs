@@ -475,6 +475,11 @@ impl Round<'_> {
             // `__get_user_pages_locked()`.
             tries: if mapped { 1 + 2 * 2 } else { 1 + 2 },
         };
+        // iomap brings no page up to date that ends behind the device, nor the folio of it. C:
+        // `blkdev_iomap_begin()`.
+        let page = PAGE / SECTOR;
+        let whole_pages = model.length() / page * page;
+        let reaches_end = whole_pages < model.length() && range.end + how.ahead > whole_pages;
         let Some(mut prediction) = model.cached(range.clone(), how) else {
             return self.leave_out();
         };
@@ -483,9 +488,7 @@ impl Round<'_> {
         if mapped && ahead > 0 && prediction.error.is_none() && !prediction.among.is_empty() {
             return self.leave_out();
         }
-        // iomap does not bring a page up to date that ends behind the device. C: `blkdev_iomap_begin()`.
-        let ends = model.length() < range.end.next_multiple_of(PAGE / SECTOR);
-        if mapped && ends && !self.has_buffer_heads {
+        if mapped && !self.has_buffer_heads && reaches_end {
             return self.leave_out();
         }
         let whole = bytes(&range);
