@@ -5,6 +5,7 @@
 
 use crate::decode::processor;
 use crate::expect::show;
+use crate::follow;
 use crate::guest::{EMITTED, Guest};
 use crate::prepare;
 use crate::report::{Cause, Verdict};
@@ -341,23 +342,25 @@ pub(crate) fn examine(
         false => &scenario.expected_findings,
     };
     problems.extend(check(&guest.log, start, allow_lost, findings)?);
-    problems.extend(cross_check(guest)?);
+    problems.extend(cross_check(guest, &arrived)?);
     verdict.fail(Cause::Log, problems);
     Ok(())
 }
 
-/// Prints the first line of the oldest file of the log. auditd removes a file beyond `num_logs`.
-const OLDEST_LINE: &str = "ls -rv /var/log/audit/audit.log* | xargs head -qn1 | head -n1";
-
 /// Lets `ausearch` count too, in the files that auditd has kept: by number, and in the way it
-/// writes the type.
-fn cross_check(guest: &mut Guest) -> Result<Vec<String>> {
-    let oldest = guest.must(OLDEST_LINE)?;
-    let kept = guest.log.iter().position(|line| line == oldest.trim_end());
-    let arrived = count(&guest.log[kept.unwrap_or(0)..]);
+/// writes the type. auditd removes the oldest file beyond `num_logs`.
+fn cross_check(guest: &mut Guest, arrived: &Counts) -> Result<Vec<String>> {
     if arrived.is_empty() {
         return Ok(Vec::new());
     }
+    let first_kept = format!("ls -rv {}* | xargs head -qn1 | head -n1", follow::PATH);
+    let first_kept = guest.must(&first_kept)?;
+    let removed = guest
+        .log
+        .iter()
+        .position(|line| line == first_kept.trim_end())
+        .unwrap_or(0);
+    let removed = count(&guest.log[..removed]);
     let numbers: Vec<_> = arrived.keys().map(|ty| ty.number().to_string()).collect();
     let command = format!("ausearch --input-logs --raw -m {}", numbers.join(","));
     let found = guest.must_within(search_time(&guest.log), &format!("{command} </dev/null"))?;
@@ -376,7 +379,8 @@ fn cross_check(guest: &mut Guest) -> Result<Vec<String>> {
     let of = |counts: &Counts, ty| counts.get(ty).copied().unwrap_or(0);
     Ok(arrived
         .iter()
-        .filter(|(ty, expected)| of(&counts, ty) != **expected || of(&in_form, ty) != **expected)
+        .map(|(ty, all)| (ty, all - of(&removed, ty)))
+        .filter(|(ty, expected)| of(&counts, ty) != *expected || of(&in_form, ty) != *expected)
         .map(|(ty, expected)| {
             format!(
                 "{}: {expected} in the log, but '{command}' finds {}, {} of them as '{}'",
