@@ -733,13 +733,12 @@ impl Life<'_, '_> {
         let reads = rng.bool();
         // What iomap reads before a write is not modelled, nor a page that ends behind the device. C:
         // `__iomap_write_begin()`, `blkdev_iomap_begin()`.
-        let pages = bytes.start / PAGE * PAGE..bytes.end.next_multiple_of(PAGE);
-        let is_bad = bad.iter().any(|bad| {
-            let size = self.model.block() * SECTOR;
-            (bad + 1) * size > pages.start && bad * size < pages.end
-        });
-        if !self.round.has_buffer_heads && (is_bad || pages.end > end) {
-            return self.round.leave_out();
+        if !self.round.has_buffer_heads {
+            let page = PAGE / SECTOR;
+            let pages = bytes.start / PAGE * page..bytes.end.div_ceil(PAGE) * page;
+            if pages.end > self.model.length() || !self.model.bad_within(pages).is_empty() {
+                return self.round.leave_out();
+            }
         }
         let Some((prediction, most)) = self.model.cached_write(&bytes) else {
             return self.round.leave_out();

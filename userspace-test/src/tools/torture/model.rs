@@ -145,6 +145,13 @@ impl Model {
         }
     }
 
+    /// Returns the bad blocks with a sector of these.
+    pub(super) fn bad_within(&self, sectors: Range<u64>) -> BTreeSet<u64> {
+        let (block, mut bad) = (self.block(), self.bad_blocks());
+        bad.retain(|bad| (bad + 1) * block > sectors.start && bad * block < sectors.end);
+        bad
+    }
+
     /// Returns the sectors of a buffer of the page cache. C: `set_init_blocksize()`.
     pub(super) fn buffer(&self) -> u64 {
         1 << self.length.trailing_zeros().min(3)
@@ -397,16 +404,9 @@ impl Oracle for Model {
             });
         }
         let (begin, end) = (sectors.start / 8 * 8, sectors.end.next_multiple_of(8));
-        let bad = self.bad_blocks();
-        let within = |begin: u64, end: u64| {
-            let block = self.block();
-            bad.iter()
-                .copied()
-                .filter(move |bad| (bad + 1) * block > begin && bad * block < end)
-        };
-        let fails = within(begin, end).count() > 0;
-        let around = within(begin.saturating_sub(how.before), end + how.ahead);
-        let among: BTreeSet<_> = around.map(|bad| self.violation(bad)).collect();
+        let fails = !self.bad_within(begin..end).is_empty();
+        let around = self.bad_within(begin.saturating_sub(how.before)..end + how.ahead);
+        let among: BTreeSet<_> = around.into_iter().map(|bad| self.violation(bad)).collect();
         Some(Prediction {
             error: fails.then_some(how.error),
             unknown: self.unknown(&sectors),

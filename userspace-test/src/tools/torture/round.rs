@@ -480,15 +480,15 @@ impl Round<'_> {
         let page = PAGE / SECTOR;
         let whole_pages = model.length() / page * page;
         let reaches_end = whole_pages < model.length() && range.end + how.ahead > whole_pages;
+        if mapped && !self.has_buffer_heads && reaches_end {
+            return self.leave_out();
+        }
         let Some(mut prediction) = model.cached(range.clone(), how) else {
             return self.leave_out();
         };
         // A fault needs the whole folio of a page, and a folio that is read ahead may have others. C:
         // `filemap_fault()`; a read(2) needs its part, C: `block_is_partially_uptodate()`.
         if mapped && ahead > 0 && prediction.error.is_none() && !prediction.among.is_empty() {
-            return self.leave_out();
-        }
-        if mapped && !self.has_buffer_heads && reaches_end {
             return self.leave_out();
         }
         let whole = bytes(&range);
