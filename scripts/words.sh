@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# words.sh [--count] - finds words that this project does not use: in documents, doc comments, help texts, and the C of
-# the module. Prints file, line, word and what to write instead; fails where there is one. --count prints how many each
-# folder has. A line with `words: allow` is not looked at; in Markdown, nor is the block of code that follows it.
-# Text in backquotes is a name, and is left alone.
+# words.sh [--count] - finds words that this project does not use: in documents, doc comments, help texts, the C of the
+# module, the titles and reasons of scenarios, and comments of scripts. Prints file, line, word and what to write instead;
+# fails where there is one. --count prints how many each folder has. A line with `words: allow` is not looked at; in
+# Markdown, nor is the block of code that follows it. Text in backquotes is a name, and is left alone.
 case ${1:-} in
 "" | --count) ;;
 *)
@@ -13,9 +13,9 @@ case ${1:-} in
 esac
 cd "$(dirname "$0")/.." || exit
 
-# Generated pages have the titles of scenarios, which are in TOML; patches quote the kernel.
-files=$(git ls-files --cached --others --exclude-standard -- '*.md' '*.rs' 'kmod/*.[chS]' ':!LICENSES' ':!docs/results/bench.md' \
-	':!docs/results/differential.md' ':!docs/results/figures.md') || exit
+# The words themselves are in this file; patches quote the kernel.
+files=$(git ls-files --cached --others --exclude-standard -- '*.md' '*.rs' 'kmod/*.[chS]' 'userspace-test/*.toml' \
+	'userspace-test/guest' 'scripts/*.sh' ':!LICENSES' ':!scripts/words.sh') || exit
 existing=
 for file in $files; do
 	[ ! -e "$file" ] || existing="$existing $file"
@@ -43,12 +43,14 @@ BEGIN {
 }
 
 FNR == 1 {
-	kind = FILENAME ~ /\.md$/ ? "document" : FILENAME ~ /\.rs$/ ? "rust" : "c"
-	fence = comment = help = allowed = 0
+	kind = FILENAME ~ /\.md$/ ? "document" : FILENAME ~ /\.rs$/ ? "rust" : FILENAME ~ /\.toml$/ ? "scenario" : \
+		FILENAME ~ /\.[chS]$/ ? "c" : "script"
+	fence = comment = help = allowed = why = 0
 	before = ""
 }
 
-# The text of a line that is looked at: prose of a document, a doc comment, a help text, a comment of C.
+# The text of a line that is looked at: prose of a document, a doc comment, a help text, a comment of C or of a script,
+# the titles of a scenario and its reason.
 function prose(line,    text, at) {
 	if (kind == "document") {
 		if (line ~ /^ *```/) {
@@ -73,6 +75,15 @@ function prose(line,    text, at) {
 		}
 		return ""
 	}
+	if (kind == "scenario") {
+		if (line ~ /^why = \"\"\"/)
+			return why = 1
+		if (why && line ~ /^\"\"\"/)
+			why = 0
+		return why || line ~ /^title = / ? line : line ~ /^ *# / ? line : ""
+	}
+	if (kind == "script")
+		return line ~ /^[ \t]*# / ? line : ""
 	text = ""
 	if (!comment && (at = index(line, "//")))
 		return substr(line, at)

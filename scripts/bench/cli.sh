@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# cli.sh [EVENTS [RUNS]] - times whole runs of dmns-audit beside the audit tools of Debian 12 and grep, on
-# generated logs, in turn, and prints the least time of each (on the clock, and of the processors) and the ratios. What
-# else runs on the machine slows all of them alike.
+# cli.sh [EVENTS [RUNS]] - times whole runs of dmns-audit, the audit tools of Debian 12 and grep, on generated
+# logs, in turn. Prints the least time of each (on the clock, and of the processors) and the ratios. Other load of the
+# machine slows all of them alike.
 #
 # Then it sweeps: logs of as many events of mappings, namespaces, guests and hosts, of which 10 to 100,000 exist at a
 # time, the time per record, and the peak memory with the most. SWEEP= names other numbers, or nothing at all.
@@ -82,7 +82,7 @@ memory() {
 	tail -n 1 "$work/peak"
 }
 
-# sweep_of WHAT OPTIONS REPORT... - time per record, for each number that lives at a time.
+# sweep_of WHAT OPTIONS REPORT... - time per record, for each number of things active at a time.
 sweep_of() {
 	local what=$1 options=$2 number name
 	shift 2

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# debug-kernel.sh ROOT KIND - builds a kernel that complains, of the source that the stock one is made of, as
-# userspace-test/kernels/KIND.config says. Prints the path of the result, which is as scripts/build/kernel.sh makes it.
+# debug-kernel.sh ROOT KIND - builds a kernel with debug options (userspace-test/kernels/KIND.config), from the source of
+# the stock kernel. Prints the path of the result, which has the layout of scripts/build/kernel.sh.
 #
-# An interrupted build goes on where it was.
+# An interrupted build continues.
 . "$(dirname "$0")/../common.sh"
 
 root=$1 kind=$2

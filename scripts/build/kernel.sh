@@ -24,7 +24,7 @@ if [ -e "$kernel/release" ]; then
 	exit
 fi
 
-# apt COMMAND... - in the root, whose sources are the suites that the kernel is to come from.
+# apt COMMAND... - runs in the root. Its sources are the suites from which the kernel comes.
 apt() { "$PROJECT/scripts/in-root.sh" "$root" "$@"; }
 
 # version PACKAGE - the newest version on offer.

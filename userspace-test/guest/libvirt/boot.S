@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* The system of a guest in one sector: ejects what is unplugged, powers off on the power button or when told 'q' on its
- * serial line, panics when told 'p' (pvpanic), and reads its second disk, 8 MiB in blocks of 4 KiB, when told 's': prints E
- * and the sector of each that it cannot read, and D at the end. */
+/* The system of a guest in one sector: it ejects what is unplugged, and powers off on the power button. Its commands are
+ * bytes on the serial line: 'q' powers off, 'p' panics (pvpanic), 's' reads the second disk, 8 MiB in blocks of 4 KiB. For
+ * each block that it cannot read, it prints E and the sector, and D at the end. */
 .code16
 .globl _start
 _start:
