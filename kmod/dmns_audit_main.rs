@@ -175,7 +175,8 @@ impl kernel::Module for DmnsAudit {
         // SAFETY: Called once, before the workers start.
         unsafe { worker::init() };
         let workers = Workers::start()?;
-        let pending = Pending::new()?;
+        // SAFETY: Called once, before anything is attached.
+        let pending = unsafe { Pending::new() }?;
         let handlers = Handlers;
         if ns {
             baseline::begin();

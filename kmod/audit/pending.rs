@@ -51,7 +51,7 @@ use kernel::task::Task;
 use kernel::types::Opaque;
 
 /// A power of two.
-const BUCKETS: usize = 256;
+const BUCKETS: usize = 1024;
 
 /// The most records of namespaces that are pending for one event. Further ones are deferred.
 const MAX_PER_EVENT: u8 = 64;
@@ -288,13 +288,17 @@ static COUNT: Atomic<usize> = Atomic::new(0);
 
 /// The table of pending records, as long as this exists: from before the first hook to after the
 /// last one.
-pub(crate) struct Pending(#[allow(dead_code)] Pin<KBox<Table>>);
+pub(crate) struct Pending(#[allow(dead_code)] Pin<KVBox<Table>>);
 
 impl Pending {
-    /// Makes the table. To be called once.
-    pub(crate) fn new() -> Result<Self> {
+    /// Makes the table.
+    ///
+    /// # Safety
+    ///
+    /// To be called once, before anything is attached.
+    pub(crate) unsafe fn new() -> Result<Self> {
         let entries = || Entries { first: null_mut() };
-        let table = KBox::pin_init(
+        let table = KVBox::pin_init(
             pin_init!(Table {
                 buckets <- pin_init::pin_init_array_from_fn(|_| pin_init!(Bucket {
                     entries <- new_spinlock!(entries()),
@@ -304,6 +308,8 @@ impl Pending {
             GFP_KERNEL,
         )?;
         hash::init();
+        // SAFETY: By the safety requirements.
+        unsafe { in_flight::init() };
         TABLE.store(core::ptr::from_ref(&*table).cast_mut(), Release);
         Ok(Self(table))
     }
@@ -502,6 +508,28 @@ pub(crate) fn emit(_: &event::EventEnd, wait: Wait<'_>) {
     deferred::defer_all(&mut stale);
 }
 
+/// Defers the pending records of `current`, which exits and is in no event any more: an entry holds
+/// the memory of its task. Those that only `current` can complete stay. Callable under any lock.
+pub(crate) fn defer_at_exit() {
+    if !any() {
+        return;
+    }
+    // One by one, as in `emit()`.
+    while let Some(text) = with_own(|entry| {
+        if entry.module.is_some() {
+            return None;
+        }
+        let text = entry.texts.pop()?;
+        (entry.ending, entry.emitting) = (true, text.created());
+        Some(text)
+    })
+    .flatten()
+    {
+        deferred::defer(text);
+    }
+    remove_own();
+}
+
 /// Defers the pending records of `current`.
 pub(crate) fn defer_own() {
     let mut texts = TextList::new();
@@ -535,7 +563,7 @@ pub(crate) fn for_each_creation(mut f: impl FnMut(u64) -> Result) -> Result {
         let mut ids = KVec::new();
         let mut room = 0;
         while !bucket.entries.lock().creations(&mut ids) {
-            room += 64;
+            room = (2 * room).max(64);
             ids.clear();
             ids.reserve(room, GFP_KERNEL)?;
         }

@@ -253,6 +253,14 @@ impl RecordText {
     }
 }
 
+impl Drop for RecordText {
+    fn drop(&mut self) {
+        if let (Some(in_flight), Some(id)) = (self.in_flight.take(), self.created()) {
+            in_flight.end(id);
+        }
+    }
+}
+
 impl Sink for RecordText {
     fn put(&mut self, bytes: &[u8]) {
         let room = &mut self.inline[usize::from(self.len)..];

@@ -2,7 +2,10 @@
 
 //! Namespaces: each is added to the kernel's tree and removed from it, and tasks change theirs.
 
-use crate::audit::Owner;
+use crate::audit::{
+    pending,
+    Owner, //
+};
 use crate::bindings;
 use crate::ftrace::Args;
 use crate::lifetime::HandlerGuard;
@@ -92,12 +95,16 @@ pub(super) unsafe fn on_switch(args: &Args) {
     let proxy = args.pointer::<bindings::nsproxy>(1);
     let _guard = HandlerGuard::no_sleep();
     filter::nsproxy_changed();
-    // Without a proxy, it exits.
-    if !proxy.is_null() && task == kernel::task::Task::current_raw() {
-        // SAFETY: `task` is `current`, and holds `proxy` from here on.
-        let next = unsafe { TaskNs::with(task, proxy) };
-        info::force_record_on_ns_change(|| !filter::is_filtered(next));
+    if task != kernel::task::Task::current_raw() {
+        return;
     }
+    if proxy.is_null() {
+        // It exits, after `audit_free()`.
+        return pending::defer_at_exit();
+    }
+    // SAFETY: `task` is `current`, and holds `proxy` from here on.
+    let next = unsafe { TaskNs::with(task, proxy) };
+    info::force_record_on_ns_change(|| !filter::is_filtered(next));
 }
 
 /// Handles `copy_namespaces()`: `current` creates a child, which is in other namespaces if `current`
