@@ -16,11 +16,13 @@ use super::hash;
 use crate::bindings;
 use crate::read_once::jiffies;
 use core::num::NonZeroU16;
+use core::ops::Range;
 use kernel::fmt;
 use kernel::prelude::*;
 use kernel::sync::atomic::{
     Acquire,
     Atomic,
+    Full,
     Relaxed,
     Release, //
 };
@@ -126,9 +128,14 @@ impl Share {
                 before
             };
             if shares.deferred[slot]
-                .cmpxchg(before, entry + 1, Relaxed)
+                .cmpxchg(before, entry + 1, Full)
                 .is_ok()
             {
+                // Another task of this owner may have taken another free slot at the same time.
+                if shares.has_other_slot(owner, slot) {
+                    shares.deferred[slot].fetch_sub(1, Relaxed);
+                    continue;
+                }
                 if slot != HOST_SLOT {
                     shares.of_owners.fetch_add(1, Relaxed);
                 }
@@ -196,15 +203,13 @@ impl Class {
         let dropped = &shares.dropped[slot];
         let before = dropped.load(Relaxed);
         if before != 0 && (before >> 32) as u32 == owner {
-            if before as u32 != u32::MAX {
-                dropped.fetch_add(1, Relaxed);
-            }
+            add(dropped, 1);
         } else if dropped
             .cmpxchg(before, u64::from(owner) << 32 | 1, Relaxed)
             .is_ok()
         {
             // The count of the owner that had the slot before is kept.
-            shares.dropped[OTHERS_SLOT].fetch_add(u64::from(before as u32), Relaxed);
+            add(&shares.dropped[OTHERS_SLOT], before as u32);
             // Owners that share a slot would fill the kernel log.
             let (now, before) = (jiffies(), WARNED.load(Relaxed));
             if now.wrapping_sub(before) < bindings::HZ as c_ulong
@@ -245,22 +250,47 @@ impl Class {
     }
 }
 
+/// Adds to the number in the lower half, up to its maximum.
+fn add(dropped: &Atomic<u64>, count: u32) {
+    let mut before = dropped.load(Relaxed);
+    while let Err(now) = dropped.cmpxchg(
+        before,
+        before >> 32 << 32 | u64::from((before as u32).saturating_add(count)),
+        Relaxed,
+    ) {
+        before = now;
+    }
+}
+
 impl Shares {
+    /// Returns the slots that an owner may have.
+    fn slots(owner: u32) -> Range<usize> {
+        let bucket = hash::bucket(owner.into(), BUCKETS) * SLOTS_PER_BUCKET;
+        bucket..bucket + SLOTS_PER_BUCKET
+    }
+
+    /// Returns whether the owner has this slot.
+    fn has(&self, owner: u32, slot: usize) -> bool {
+        let entry = self.deferred[slot].load(Relaxed);
+        entry as u32 != 0 && (entry >> 32) as u32 == owner
+    }
+
+    /// Returns whether the owner has another slot than this one.
+    fn has_other_slot(&self, owner: u32, slot: usize) -> bool {
+        slot < HOST_SLOT
+            && Self::slots(owner).any(|other| other != slot && self.has(owner, other))
+    }
+
     /// Returns the slot of an owner.
     fn slot(&self, owner: u32) -> usize {
         if owner == HOST {
             return HOST_SLOT;
         }
-        let bucket = hash::bucket(owner.into(), BUCKETS) * SLOTS_PER_BUCKET;
-        let mut slots = bucket..bucket + SLOTS_PER_BUCKET;
-        let own = |slot: &usize| {
-            let entry = self.deferred[*slot].load(Relaxed);
-            entry as u32 != 0 && (entry >> 32) as u32 == owner
-        };
+        let mut slots = Self::slots(owner);
         let free = |slot: &usize| self.deferred[*slot].load(Relaxed) as u32 == 0;
         slots
             .clone()
-            .find(own)
+            .find(|slot| self.has(owner, *slot))
             .or_else(|| slots.find(free))
             .unwrap_or(OTHERS_SLOT)
     }
