@@ -55,8 +55,15 @@ fn slot(key: u64) -> &'static Atomic<u64> {
 /// Returns a hash of task, `nsproxy` and generation. Collisions have a probability of 2^-63.
 #[inline]
 fn key(task: &TaskNs) -> u64 {
-    const ODD: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xc2b2_ae3d_27d4_eb4f];
+    const ODD: [u64; 3] = [
+        0x9e37_79b9_7f4a_7c15,
+        0xc2b2_ae3d_27d4_eb4f,
+        0x1656_67b1_9e37_79f9,
+    ];
     let (task, proxy) = task.addresses();
-    let task = (task as u64 ^ read_once(&GENERATION)).wrapping_mul(ODD[0]);
+    // Addresses of tasks differ in few bits, as do generations: without a factor of its own, one
+    // cancels the other out.
+    let generation = read_once(&GENERATION).wrapping_mul(ODD[2]);
+    let task = (task as u64 ^ generation).wrapping_mul(ODD[0]);
     (task.rotate_left(32) ^ proxy as u64).wrapping_mul(ODD[1])
 }

@@ -16,6 +16,9 @@ pub(crate) type Set = u64;
 
 /// The number of namespaces with the same hash of ns_id: their ids fill a cache line.
 const SLOTS_PER_BUCKET: usize = 8;
+/// In the place of an id that is being removed. No namespace has it.
+const REMOVING: u64 = u64::MAX;
+
 /// A power of two. With an eighth of the places taken, one new namespace in 100,000 finds its
 /// bucket full (Poisson).
 const BUCKETS: usize = 1024;
@@ -81,10 +84,11 @@ impl Members {
     /// Removes the namespace. Returns the containers that it belonged to.
     pub(super) fn remove(&self, id: u64) -> Set {
         let bucket = self.bucket(id);
+        // `forget()` may set the place free meanwhile, and another namespace take it.
         let place = bucket
             .ids
             .iter()
-            .position(|taken| taken.load(Relaxed) == id);
+            .position(|taken| taken.cmpxchg(id, REMOVING, Relaxed).is_ok());
         place.map_or(0, |place| {
             let set = bucket.sets[place].xchg(0, Relaxed);
             bucket.ids[place].store(0, Release);
@@ -102,7 +106,11 @@ impl Members {
                 // The namespace can be deleted meanwhile, and a new one take its place: if that
                 // belongs to the same containers, the same holds for it, and its place becomes free
                 // when it is deleted.
-                if left != before && members.cmpxchg(before, left, Relaxed).is_ok() && left == 0 {
+                if left != before
+                    && members.cmpxchg(before, left, Relaxed).is_ok()
+                    && left == 0
+                    && id != REMOVING
+                {
                     let _ = taken.cmpxchg(id, 0, Release);
                 }
             }
