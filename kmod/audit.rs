@@ -98,7 +98,7 @@ pub(crate) const CONFIG_CHANGE: u16 = 1305;
 /// The type of the record that ends an event of several records.
 ///
 /// C: `AUDIT_EOE` in `include/uapi/linux/audit.h`.
-const EOE: u16 = 1320;
+pub(crate) const EOE: u16 = 1320;
 
 /// The longest path of a control group, in bytes: those of Kubernetes have some 200.
 const LONGEST_CGROUP: usize = 512;

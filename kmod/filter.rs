@@ -13,7 +13,10 @@
 mod cache;
 mod members;
 
-use crate::audit::CONFIG_CHANGE;
+use crate::audit::{
+    CONFIG_CHANGE,
+    EOE, //
+};
 use crate::read_once::read_once;
 use crate::task::TaskNs;
 use crate::uapi::filter::Mode;
@@ -97,11 +100,12 @@ pub(crate) fn nsproxy_changed() {
     }
 }
 
-/// Returns whether records of this type are never filtered.
+/// Returns whether records of this type are never filtered. A filtered event has no NS_INFO and no
+/// EOE: these are of another event, or of a worker.
 pub(crate) fn never_filtered(number: u16) -> bool {
     const FEATURE_CHANGE: u16 = 1328;
-    matches!(number, CONFIG_CHANGE | FEATURE_CHANGE)
-        || RecordType::from_number(number).is_some_and(|ty| ty != RecordType::NsInfo)
+    matches!(number, CONFIG_CHANGE | FEATURE_CHANGE | EOE)
+        || RecordType::from_number(number).is_some()
 }
 
 /// Adds a namespace to the containers that its creator is in. Callable under any lock.
