@@ -32,7 +32,7 @@ use kernel::sync::atomic::{
 ffi_export!(dmns_control_show, dmns_control_store);
 
 /// The files: name, mode.
-const FILES: [(&CStr, u16); 6] = [
+const FILES: [(&CStr, u16); bindings::DMNS_FILES as usize] = [
     (c"info", 0o600),
     (c"filter", 0o600),
     (c"counters", 0o400),
@@ -122,10 +122,10 @@ impl Files {
 
 impl Drop for Files {
     fn drop(&mut self) {
-        // No file is open: each open one holds a reference to the module.
-        // SAFETY: `dir` came from securityfs_create_dir(); errors are ignored there. The files go
-        // with it.
-        unsafe { bindings::securityfs_remove(self.dir) };
+        // SAFETY: `dir` came from securityfs_create_dir(); errors are ignored there. The files are
+        // removed with it. The hooks are detached later, which waits for tasks that are about to
+        // open one.
+        unsafe { bindings::dmns_control_remove(self.dir) };
         CONTROL.store(null_mut(), Release);
     }
 }

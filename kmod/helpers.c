@@ -7,6 +7,7 @@
 #include <linux/capability.h>
 #include <linux/cgroup.h>
 #include <linux/cred.h>
+#include <linux/fs.h>
 #include <linux/ftrace.h>
 #include <linux/init_task.h>
 #include <linux/ipc_namespace.h>
@@ -575,9 +576,26 @@ static const struct file_operations dmns_file_operations = {
 	.release = single_release,
 };
 
+static struct dentry *dmns_files[DMNS_FILES];
+
 bool dmns_control_file(const char *name, umode_t mode, struct dentry *dir, unsigned long file)
 {
 	if (IS_ERR_OR_NULL(dir))
 		return false;
-	return !IS_ERR(securityfs_create_file(name, mode, dir, (void *)file, &dmns_file_operations));
+	dmns_files[file] = securityfs_create_file(name, mode, dir, (void *)file, &dmns_file_operations);
+	return !IS_ERR(dmns_files[file]);
+}
+
+/*
+ * Removes the files. No file is open: an open one holds a reference to the module. A mount of a file keeps its inode, which
+ * must not lead to the module any more. The caller waits for tasks that are about to open one (synchronize_rcu_tasks(), in
+ * unregister_ftrace_direct()).
+ */
+void dmns_control_remove(struct dentry *dir)
+{
+	for (int file = 0; file < ARRAY_SIZE(dmns_files); file++) {
+		if (!IS_ERR_OR_NULL(dmns_files[file]))
+			make_bad_inode(d_inode(dmns_files[file]));
+	}
+	securityfs_remove(dir);
 }

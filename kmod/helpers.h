@@ -110,7 +110,12 @@ void dmns_emit_ns(struct work_struct *work);
 void dmns_defer_old(struct work_struct *work);
 
 /* The files in securityfs. */
+enum dmns_file {
+	DMNS_FILES = 6,
+};
+
 bool dmns_control_file(const char *name, umode_t mode, struct dentry *dir, unsigned long file);
+void dmns_control_remove(struct dentry *dir);
 
 /* In control.rs. */
 int dmns_control_show(struct seq_file *m, unsigned long file);
