@@ -51,6 +51,7 @@ impl Hook {
 pub(crate) enum Action {
     /// A function with the signature of the original, at the address that this returns. The
     /// original does not run.
+    #[cfg_attr(not(CONFIG_DM_AUDIT), allow(dead_code))]
     Replace(fn() -> usize),
     /// An entry hook. The original runs.
     Entry(unsafe fn(&Args)),
@@ -83,8 +84,8 @@ impl Args {
     }
 }
 
-/// An attached hook, by the address after the patched entry of its function; 0 where the slot is
-/// free.
+/// An attached hook, by the address after the patched entry of its function. A free slot has no
+/// hook, and the address 0.
 struct Slot {
     body: Atomic<u64>,
     hook: Atomic<*mut Hook>,
@@ -107,7 +108,7 @@ static LIVEPATCHED: Atomic<u64> = Atomic::new(0);
 /// Returns the hook of the function with this address after its entry.
 fn find(body: u64) -> Option<&'static Hook> {
     let slot = SLOTS.iter().find(|slot| read_once(&slot.body) == body)?;
-    // SAFETY: Hooks are static. `hook` is set before `body`.
+    // SAFETY: Null, or a static hook. `hook` is set before `body`.
     unsafe { slot.hook.load(Relaxed).as_ref() }
 }
 
@@ -128,7 +129,7 @@ unsafe extern "C" fn dmns_dispatch(frame: *const bindings::dmns_frame) -> c_ulon
     // SAFETY: The trampoline has the frame on its stack. `Args` has the layout of it.
     let args = unsafe { &*frame.cast::<Args>() };
     let hook = find(args.0.body as u64).or_else(|| match LIVEPATCHED.load(Relaxed) {
-        // A free slot has this address, and the hook that it had.
+        // A free slot has this address.
         0 => None,
         body => find(body),
     });
@@ -240,10 +241,11 @@ fn refused(function: &CStr, error: Error) {
 ///
 /// # Invariants
 ///
-/// `ops` is registered with `register_ftrace_direct()` for `trampoline`.
+/// `ops` is registered with `register_ftrace_direct()` for `trampoline`, until `detached`.
 pub(crate) struct Attachments {
     ops: KBox<Opaque<bindings::ftrace_ops>>,
     trampoline: usize,
+    detached: bool,
     hooks: KVec<(&'static Hook, c_ulong)>,
     /// The kernel log has a line for each hook.
     logged: bool,
@@ -298,7 +300,11 @@ impl Attachments {
                     refused(hook.name(), *e);
                 })?;
         }
-        Self::fill_slots(&sites);
+        Self::fill_slots(&sites).inspect_err(|_| {
+            Self::free_slots(&sites);
+            // SAFETY: `ops` is not registered.
+            unsafe { bindings::ftrace_free_filter(ops.get()) };
+        })?;
         // SAFETY: `ops` names functions, and their hooks have slots. The address is that of a
         // trampoline, which keeps the arguments of the function that leads to it.
         let registered = unsafe { bindings::register_ftrace_direct(ops.get(), trampoline) };
@@ -312,24 +318,25 @@ impl Attachments {
         Ok(Self {
             ops,
             trampoline,
+            detached: false,
             hooks: sites,
             logged: false,
         })
     }
 
-    fn fill_slots(sites: &[(&'static Hook, c_ulong)]) {
+    fn fill_slots(sites: &[(&'static Hook, c_ulong)]) -> Result {
         for (hook, site) in sites {
-            // Each caller holds a lock, or is the init function of the module: no other task takes
-            // the slot meanwhile.
-            let free = SLOTS.iter().find(|slot| slot.body.load(Relaxed) == 0);
-            let Some(slot) = free else {
-                pr_err!("{}: no slot\n", hook.name());
-                continue;
+            let name = hook.name();
+            let hook = core::ptr::from_ref(*hook).cast_mut();
+            // Two files attach hooks, each under a lock of its own.
+            let free = |slot: &&Slot| slot.hook.cmpxchg(null_mut(), hook, Acquire).is_ok();
+            let Some(slot) = SLOTS.iter().find(free) else {
+                pr_err!("{}: no slot\n", name);
+                return Err(ENOSPC);
             };
-            slot.hook
-                .store(core::ptr::from_ref(*hook).cast_mut(), Relaxed);
             slot.body.store(body(*site), Release);
         }
+        Ok(())
     }
 
     /// Frees the slots. No task may be on its way to the hooks any more.
@@ -340,6 +347,7 @@ impl Attachments {
             for slot in &SLOTS {
                 if slot.body.load(Acquire) == body {
                     slot.body.store(0, Relaxed);
+                    slot.hook.store(null_mut(), Release);
                 }
             }
         }
@@ -363,28 +371,38 @@ fn report(sites: &[(&'static Hook, c_ulong)], error: Error) {
     }
 }
 
-impl Drop for Attachments {
-    fn drop(&mut self) {
+impl Attachments {
+    /// Gives the functions back. If ftrace refuses that, the hooks stay attached. May sleep.
+    pub(crate) fn detach(&mut self) -> Result {
+        if self.detached {
+            return Ok(());
+        }
         // SAFETY: By the type invariants `ops` is registered for this address. The call waits until
         // no task uses `ops`, or is in the trampoline and not yet in a hook: FTRACE_OPS_FL_DYNAMIC.
-        let unregistered = to_result(unsafe {
+        to_result(unsafe {
             bindings::unregister_ftrace_direct(self.ops.get(), self.trampoline, true)
-        });
-        if let Err(e) = unregistered {
-            // The functions still call the module. Its exit function runs already, so only an exit
-            // function that does not return keeps the module in memory.
-            pr_emerg!(
-                "ftrace cannot detach ({:?}); this module stays in memory, reboot soon\n",
-                e
-            );
-            loop {
-                // SAFETY: The exit and the init function of a module may sleep.
-                unsafe { bindings::msleep(60_000) };
-            }
-        }
+        })
+        .inspect_err(|e| pr_err!("ftrace cannot detach ({:?}): reboot soon\n", *e))?;
+        self.detached = true;
         Self::free_slots(&self.hooks);
         for (hook, _) in self.hooks.iter().filter(|_| self.logged) {
             pr_info!("{}: detached\n", hook.name());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Attachments {
+    fn drop(&mut self) {
+        if self.detach().is_ok() {
+            return;
+        }
+        // The functions still call the module. Its exit function runs already, so only an exit
+        // function that does not return keeps the module in memory.
+        pr_emerg!("this module stays in memory\n");
+        loop {
+            // SAFETY: The exit and the init function of a module may sleep.
+            unsafe { bindings::msleep(60_000) };
         }
     }
 }

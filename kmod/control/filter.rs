@@ -95,10 +95,7 @@ impl FilterFile {
             Command::Select { mode, pid, ids } => self.add(mode, pid, &ids),
             Command::Join { pid, id } => self.join(pid, id),
             Command::Clear(Some(id)) => self.clear(id),
-            Command::Clear(None) => {
-                self.clear_all();
-                Ok(())
-            }
+            Command::Clear(None) => self.clear_all(),
         });
         config::filter_changed(&command, result);
         result
@@ -169,13 +166,17 @@ impl FilterFile {
         Ok(())
     }
 
-    fn clear_all(&self) {
+    fn clear_all(&self) -> Result {
         let mut state = self.state.lock();
         filter::clear(Set::MAX);
         state.containers = [None; MAX];
-        // ftrace waits for the handlers of system calls, not for those of creations.
-        state.entry = None;
         state.stale = Set::MAX;
+        // ftrace waits for the handlers of system calls, not for those of creations.
+        if let Some(entry) = &mut state.entry {
+            entry.detach()?;
+        }
+        state.entry = None;
+        Ok(())
     }
 }
 

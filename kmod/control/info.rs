@@ -55,6 +55,9 @@ impl InfoFile {
         let before = Level::now();
         if level == Level::None {
             level.set();
+            if let Some(attached) = &mut *attached {
+                attached.detach()?;
+            }
             *attached = None;
         } else {
             if attached.is_none() {
