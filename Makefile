@@ -66,6 +66,7 @@ KASAN := control-kasan control-sleep unshare-all unshare-each-kind ns-all-paths 
 test-debug: ## Every scenario on a kernel that complains, with controls and faults; a third of them under KASAN
 	@DMNS_KERNEL=debug $(DMNS_TEST) run
 	@scripts/test/own-kernel.sh
+	@scripts/test/no-dm-audit.sh
 	@scripts/test/vng.sh
 	@DMNS_KERNEL=debug $(DMNS_TEST) run --long
 	@DMNS_KERNEL=kasan $(DMNS_TEST) run $(KASAN)

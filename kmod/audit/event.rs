@@ -85,8 +85,8 @@ pub(crate) enum Call {
     Other,
 }
 
-/// The time that `audit_log_exit()` runs for `current`: the event is whole, no lock is held, and
-/// all may sleep.
+/// The time that `audit_log_exit()` runs for `current`: the event is whole, and all may sleep. No
+/// lock is held but, in an operation of io_uring, that of the ring, with which audit waits too.
 pub(crate) struct EventEnd(NotThreadSafe);
 
 impl EventEnd {

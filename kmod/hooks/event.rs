@@ -34,7 +34,7 @@ fn current_info() -> Option<Info> {
 }
 
 /// Handles `audit_log_exit()`, which is about to write the event of a system call or of an io_uring
-/// operation. No lock is held.
+/// operation. No lock is held but that of the operation's ring.
 ///
 /// # Safety
 ///
