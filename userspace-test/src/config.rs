@@ -64,15 +64,19 @@ const MODULE: [&str; 6] = [
 /// The configuration that guests are tested with, over `x86_64_defconfig` and `kvm_guest.config`.
 const FRAGMENT: &str = include_str!("../kernels/common.config");
 
+/// What it needs in addition over the `defconfig` of another architecture.
+const OWN: &str = include_str!("../kernels/own.config");
+
 /// The heading of the part of it that only makes the kernel smaller.
 const SMALLER: &str = "# Not needed\n";
 
 /// Returns the fragment that makes a configuration fit, with that part if `small`.
-pub(crate) fn fragment(small: bool) -> &'static str {
-    match FRAGMENT.split_once(SMALLER) {
+pub(crate) fn fragment(small: bool) -> String {
+    let common = match FRAGMENT.split_once(SMALLER) {
         Some((needed, _)) if !small => needed.trim_end(),
         _ => FRAGMENT.trim_end(),
-    }
+    };
+    format!("{}\n\n{common}", OWN.trim_end())
 }
 
 /// The options that are set, by name, without `CONFIG_`.
@@ -230,14 +234,25 @@ mod tests {
     #[test]
     fn the_fragment_has_what_is_not_in_defconfig_and_can_be_had_without_what_makes_it_small() {
         let (needed, all) = (fragment(false), fragment(true));
-        assert!(all.starts_with(needed) && all.len() > needed.len());
-        let config = Config::parse(needed);
+        assert!(all.starts_with(&needed) && all.len() > needed.len());
+        let config = Config::parse(&needed);
         for option in ["RUST", "DM_AUDIT", "SECURITYFS", "EROFS_FS", "VIRTIO_BLK"] {
             assert!(config.has(option), "{option}");
         }
         assert_eq!(config.refused(), [""; 0]);
         for (option, _) in REFUSED {
             assert!(needed.contains(&format!("# CONFIG_{option} is not set")));
+        }
+        // What these depend on is not set in the defconfig of arm64.
+        for (option, dependency) in [
+            ("FUNCTION_TRACER", "CONFIG_FTRACE=y\n"),
+            ("DEBUG_INFO_BTF", "# CONFIG_DEBUG_INFO_REDUCED is not set\n"),
+            ("PROC_EVENTS", "CONFIG_CONNECTOR=y\n"),
+        ] {
+            assert!(
+                config.has(option) && needed.contains(dependency),
+                "{option}"
+            );
         }
         assert!(!needed.contains("CONFIG_SOUND") && all.contains("# CONFIG_SOUND is not set"));
     }
