@@ -72,10 +72,9 @@ pub(crate) fn lack(prepared: &Prepared, scenario: &Scenario) -> Option<String> {
                 .to_owned(),
         );
     }
-    if !scenario.modules.is_empty() && prepared.test_modules.is_none() {
-        return Some("its test modules need a tree to be built against: --tree".to_owned());
-    }
-    None
+    let has_test_modules = prepared.test_modules.is_some();
+    let has_control = prepared.control.is_some() || !prepared.kind.complains();
+    lacks_tree(scenario, has_test_modules, has_control).map(str::to_owned)
 }
 
 /// Returns the word of its steps that needs a module, if there is none. On a kernel with patches,
@@ -83,6 +82,20 @@ pub(crate) fn lack(prepared: &Prepared, scenario: &Scenario) -> Option<String> {
 /// whether there is a module.
 fn lacks_module(kind: Kind, has_module: bool, scenario: &Scenario) -> Option<&'static str> {
     module_word(scenario).filter(|_| !has_module && scenario.judged && kind.patches().is_none())
+}
+
+/// Returns why its own modules are missing.
+fn lacks_tree(
+    scenario: &Scenario,
+    has_test_modules: bool,
+    has_control: bool,
+) -> Option<&'static str> {
+    let uses_control = scenario.expect_splat.is_some();
+    let is_missing =
+        !scenario.modules.is_empty() && !has_test_modules || uses_control && !has_control;
+    is_missing.then_some(
+        "its test modules need a tree to be built against (--tree), and the compilers that built it",
+    )
 }
 
 /// Returns whether it is skipped where nothing records namespaces: it expects such records, and was
@@ -226,6 +239,17 @@ mod tests {
                 assert_eq!(found.is_some(), lacks, "{name}, {kind:?}: {found:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_cannot_be_built_for_a_kernel_is_a_reason_to_skip() {
+        let lacks = |name, test_modules, control| {
+            lacks_tree(&scenario(name), test_modules, control).is_some()
+        };
+        assert!(lacks("long/twin", false, true) && !lacks("long/twin", true, false));
+        assert!(lacks("debug/control-leak", true, false));
+        assert!(!lacks("debug/control-leak", false, true));
+        assert!(!lacks("unshare-all", false, false));
     }
 
     #[test]

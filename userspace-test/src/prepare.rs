@@ -207,7 +207,10 @@ pub(crate) fn prepare(chosen: &Chosen, needs: &Needs, multiplier: Option<u32>) -
     let root = script("build root", "build-root.sh", &[])?;
     let patches = kind.patches();
     let kernel = match (&chosen.own, patches) {
-        (Some(own), _) => script("kernel", "own-kernel.sh", &arguments(&root, own))?,
+        (Some(own), _) => {
+            let is_built = chosen.module == Module::Built;
+            script("kernel", "own-kernel.sh", &arguments(&root, own, is_built))?
+        }
         (None, Some((_, name))) => script("kernel", "intree.sh", &[&root, Path::new(name)])?,
         (None, None) => script("kernel", "kernel.sh", &[&root])?,
     };
@@ -230,7 +233,8 @@ pub(crate) fn prepare(chosen: &Chosen, needs: &Needs, multiplier: Option<u32>) -
     };
     // What others are built against.
     let has_tree = match &chosen.own {
-        Some(_) => tree_of(chosen).is_some(),
+        // Without the compilers of the tree there is no `cc`.
+        Some(_) => tree_of(chosen).is_some() && kernel.join("cc").exists(),
         None => patches.is_none(),
     };
     let control = match kind.complains() && has_tree {
@@ -306,8 +310,8 @@ fn tree_of(chosen: &Chosen) -> Option<&Path> {
     chosen.own.as_ref()?.tree.as_deref()
 }
 
-/// Returns the arguments of `own-kernel.sh`.
-fn arguments<'a>(root: &'a Path, own: &'a Own) -> [&'a Path; 6] {
+/// Returns the arguments of `own-kernel.sh`, for a module that is built for the kernel or not.
+fn arguments<'a>(root: &'a Path, own: &'a Own, is_built: bool) -> [&'a Path; 7] {
     let or = |path: &'a Option<PathBuf>, word: &'a str| match path {
         Some(path) => path.as_path(),
         None => Path::new(word),
@@ -319,6 +323,7 @@ fn arguments<'a>(root: &'a Path, own: &'a Own) -> [&'a Path; 6] {
         Path::new(&own.image.version),
         or(&own.modules, "install"),
         or(&own.tree, "none"),
+        Path::new(if is_built { "required" } else { "optional" }),
     ]
 }
 

@@ -98,6 +98,42 @@ fn each_function_that_the_module_attaches_to_is_looked_for_in_a_tree() -> io::Re
 }
 
 #[test]
+fn only_a_module_that_is_built_needs_the_compilers_of_the_kernel() -> io::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    fs::create_dir_all(path("tree"))?;
+    fs::create_dir_all(path("modules"))?;
+    fs::write(path("image"), "")?;
+    fs::write(path("tree/.config"), "CONFIG_CC_VERSION_TEXT=\"nocc 99\"\n")?;
+    fs::write(path("tree/Module.symvers"), "")?;
+    let own_kernel = |compiler: &str| {
+        let (image, modules, tree) = (path("image"), path("modules"), path("tree"));
+        let mut own = script("build/own-kernel.sh");
+        own.args([&path("no-root"), &image, "7.3.4", "#1 SMP", &modules, &tree])
+            .arg(compiler)
+            .env("DMNS_CACHE", path("cache"))
+            .output()
+    };
+    // Also where the folder is there from a run without a module.
+    for _ in 0..2 {
+        let made = own_kernel("optional")?;
+        let said = errors(&made);
+        assert!(made.status.success(), "{said}");
+        let kernel = String::from_utf8_lossy(&made.stdout).into_owned();
+        let kernel = Path::new(kernel.trim());
+        assert!(kernel.join("config").exists() && !kernel.join("cc").exists());
+        let refused = own_kernel("required")?;
+        let said = errors(&refused);
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains("built by \"nocc 99\": neither this machine nor"),
+            "{said}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn a_commit_that_cannot_be_built_is_skipped_by_git_bisect() -> io::Result<()> {
     let tree = tempfile::tempdir()?;
     // Neither builds: the one has no Makefile, and the other leaves no image.
