@@ -49,13 +49,15 @@ mod vm;
 
 use anyhow::{Context, Result, bail, ensure};
 use arch::Arch;
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use guest::Watcher;
 use kind::Kind;
 use own::{Chosen, Module};
 use prepare::{Disk, Needs, Prepared};
 use report::{Cause, Outcome, Verdict, say};
 use scenario::{Group, Scenario};
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -305,7 +307,7 @@ fn main() -> ExitCode {
     if let Some(code) = tools::run_as_tool() {
         return code;
     }
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse().and_then(once) {
         Ok(cli) => cli,
         Err(error) => {
             let is_asked = |word| std::env::args().any(|given| given == word);
@@ -340,6 +342,40 @@ fn main() -> ExitCode {
             ExitCode::from(status)
         }
     }
+}
+
+/// Returns `cli`, unless an option is given twice.
+fn once(cli: Cli) -> Result<Cli, clap::Error> {
+    match twice(std::env::args_os()) {
+        Some(option) => Err(Cli::command().error(
+            ErrorKind::ArgumentConflict,
+            format!("{option} is given twice: leave one out"),
+        )),
+        None => Ok(cli),
+    }
+}
+
+/// The options that may stand before the subcommand and after it, with a value.
+const ANYWHERE: [&str; 6] = [
+    "--timeout-multiplier",
+    "--arch",
+    "--tree",
+    "--kernel",
+    "--modules",
+    "--module",
+];
+
+/// Returns an option that is given twice, before the subcommand and after it. clap would take the
+/// second.
+fn twice(arguments: impl Iterator<Item = OsString>) -> Option<&'static str> {
+    let arguments: Vec<_> = arguments
+        .take_while(|argument| argument != "--")
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .collect();
+    ANYWHERE.into_iter().find(|option| {
+        let is = |argument: &&String| argument.split('=').next() == Some(*option);
+        arguments.iter().filter(is).count() > 1
+    })
 }
 
 /// Finds mistakes that no other kernel would mend.

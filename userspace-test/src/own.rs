@@ -19,34 +19,16 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Options {
     /// A kernel tree of one's own that is built (`make bzImage modules`), or the folder of O=: its
     /// image, its modules, and the module built for it.
-    #[arg(long, value_name = "DIR", global = true, help_heading = "Kernel", conflicts_with_all = ["kernel", "modules"])]
+    #[arg(long, value_name = "DIR", global = true, help_heading = "Kernel")]
     tree: Option<PathBuf>,
     /// A kernel image (bzImage) of one's own, instead of --tree.
-    #[arg(
-        long,
-        value_name = "IMAGE",
-        global = true,
-        help_heading = "Kernel",
-        requires = "modules"
-    )]
+    #[arg(long, value_name = "IMAGE", global = true, help_heading = "Kernel")]
     kernel: Option<PathBuf>,
     /// The modules of --kernel: lib/modules/RELEASE, or what INSTALL_MOD_PATH was.
-    #[arg(
-        long,
-        value_name = "DIR",
-        global = true,
-        help_heading = "Kernel",
-        requires = "kernel"
-    )]
+    #[arg(long, value_name = "DIR", global = true, help_heading = "Kernel")]
     modules: Option<PathBuf>,
     /// A dmns_audit.ko that is built for the kernel, instead of building one.
-    #[arg(
-        long,
-        value_name = "KO",
-        global = true,
-        help_heading = "Kernel",
-        conflicts_with = "no_module"
-    )]
+    #[arg(long, value_name = "KO", global = true, help_heading = "Kernel")]
     module: Option<PathBuf>,
     /// Do not load the module: the kernel's own records are judged.
     #[arg(long, global = true, help_heading = "Kernel")]
@@ -149,8 +131,21 @@ impl Options {
         words
     }
 
-    /// Checks that not two kernels are asked for.
+    /// Checks that one kernel and one module are asked for. clap would check the options before a
+    /// subcommand and those after it, each without the others.
     pub(crate) fn conflict(&self) -> Result<()> {
+        ensure!(
+            self.tree.is_none() || self.kernel.is_none() && self.modules.is_none(),
+            "--tree has its own image and modules: leave out --kernel and --modules, or --tree"
+        );
+        ensure!(
+            self.kernel.is_some() == self.modules.is_some(),
+            "--kernel IMAGE and --modules DIR belong together: give both, or --tree DIR"
+        );
+        ensure!(
+            self.module.is_none() || !self.no_module,
+            "--module and --no-module exclude each other: leave one out"
+        );
         let is_own = self.tree.is_some() || self.kernel.is_some();
         ensure!(
             !is_own || std::env::var_os("DMNS_KERNEL").is_none_or(|value| value.is_empty()),

@@ -175,3 +175,37 @@ fn a_kernel_that_does_not_fit_is_refused_at_once() -> io::Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn options_before_the_subcommand_and_after_it_are_taken_together() -> io::Result<()> {
+    for (arguments, says) in [
+        (
+            "--tree tx run --kernel bzImage --modules m",
+            "leave out --kernel and --modules, or --tree",
+        ),
+        ("--modules m run --tree tx", "leave out --kernel"),
+        (
+            "--no-module run --module none.ko",
+            "--module and --no-module exclude each other",
+        ),
+        (
+            "--kernel bzImage run",
+            "--kernel IMAGE and --modules DIR belong together",
+        ),
+        // Both are given, so that the image is read.
+        ("--kernel bzImage run --modules m", "bzImage: No such file"),
+        ("--tree ty run --tree=tx", "--tree is given twice"),
+        (
+            "--module a exec --module b -- true",
+            "--module is given twice",
+        ),
+        ("--tree tx exec -- true --tree ty", "--tree tx: "),
+    ] {
+        let ended = dmns_test(&arguments.split(' ').collect::<Vec<_>>()).output()?;
+        let said = errors(&ended);
+        assert!(said.contains(says), "{arguments}: {said}");
+        let status = if arguments.contains("exec") { 125 } else { 2 };
+        assert_eq!(ended.status.code(), Some(status), "{arguments}: {said}");
+    }
+    Ok(())
+}
