@@ -1,6 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 # dmns-test.sh ARGUMENT... - builds the harness, and the programs that guests run, if need be, and runs it.
+
+# Where it cannot be built, the exit status is the harness's own for a mistake, and none of a shell's, which git bisect would
+# take for a bad commit.
+case " $* " in
+*' --bisect '*) unstarted=255 ;;
+*' exec '*) unstarted=125 ;;
+*) unstarted=2 ;;
+esac
+trap 'exit $unstarted' EXIT
 . "$(dirname "$0")/common.sh"
 
 mkdir -p "$CACHE"

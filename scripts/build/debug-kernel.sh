@@ -7,6 +7,7 @@
 . "$(dirname "$0")/../common.sh"
 
 root=$1 kind=$2
+[ "$ARCH" = amd64 ] || die "its configuration is for amd64, not $ARCH"
 stock=$(DMNS_KERNEL='' "$PROJECT/scripts/build/kernel.sh" "$root")
 fragments="$PROJECT/userspace-test/kernels/common.config $PROJECT/userspace-test/kernels/$kind.config"
 # Not of this script: a change here is no reason to build for half an hour.

@@ -3,7 +3,7 @@
 //! The architectures of guests, as `--arch` or `DMNS_ARCH` asks for them.
 
 use crate::prepare;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use std::convert::Infallible;
 use std::os::unix::process::CommandExt;
@@ -11,6 +11,10 @@ use std::process::Command;
 
 /// The environment variable that selects the architecture, here and in the scripts.
 const VARIABLE: &str = "DMNS_ARCH";
+
+/// The environment variable with the folder of the guests' programs, if they are not of this machine's
+/// architecture.
+pub(crate) const PROGRAMS: &str = "DMNS_PROGRAMS";
 
 /// The architecture of a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -22,26 +26,53 @@ pub(crate) enum Arch {
 }
 
 impl Arch {
-    /// Returns the architecture that the environment requests. The scripts refuse other names.
+    /// Returns the architecture that the environment requests. [`Self::requested`] has refused other
+    /// names.
     pub(crate) fn asked() -> Self {
-        let asked = std::env::var(VARIABLE);
+        Self::requested().unwrap_or(Self::Amd64)
+    }
+
+    /// Returns the architecture that the environment requests, if there is such a one.
+    pub(crate) fn requested() -> Result<Self> {
+        let Some(asked) = std::env::var_os(VARIABLE).filter(|asked| !asked.is_empty()) else {
+            return Ok(Self::Amd64);
+        };
         let mut all = Self::value_variants().iter().copied();
-        let is = |arch: &Self| asked.as_deref() == Ok(arch.name());
-        all.find(is).unwrap_or(Self::Amd64)
+        match all.find(|arch| asked == arch.name()) {
+            Some(arch) => Ok(arch),
+            None => bail!(
+                "{VARIABLE}={}: there are amd64 and arm64",
+                asked.to_string_lossy()
+            ),
+        }
+    }
+
+    /// Returns whether this program has guests of this architecture: `scripts/dmns-test.sh` has started
+    /// it for that, or there is no need.
+    pub(crate) fn is_here(self) -> bool {
+        self == Self::asked() && (self == Self::Amd64 || std::env::var_os(PROGRAMS).is_some())
     }
 
     /// Starts this program again, with guests of this architecture. The script builds the guest's programs.
     pub(crate) fn start_again(self) -> Result<Infallible> {
-        let script = prepare::project()?.join("scripts/dmns-test.sh");
+        let project = prepare::project()?;
+        ensure!(
+            project.join("Cargo.toml").exists(),
+            "guests of {} need programs that only a checkout builds, and {} is an installed package: use scripts/dmns-test.sh of a checkout",
+            self.title(),
+            project.display()
+        );
+        let script = project.join("scripts/dmns-test.sh");
         Err(Command::new(&script)
             .args(std::env::args_os().skip(1))
             .env(VARIABLE, self.name())
+            .env_remove(PROGRAMS)
             .exec())
         .with_context(|| format!("starting {}", script.display()))
     }
 
     /// Returns its name, as Debian has it.
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Amd64 => "amd64",
             Self::Arm64 => "arm64",

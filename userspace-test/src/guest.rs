@@ -2,6 +2,7 @@
 
 //! A booted guest, from the host's side: runs commands, reads records, powers off.
 
+use crate::arch;
 use crate::emulation::Stale;
 use crate::initramfs::Initramfs;
 use crate::kind::{Kind, TimeoutMultiplier};
@@ -574,7 +575,7 @@ fn tail(text: &str, lines: usize) -> String {
 /// need none.
 fn program(own: &Path) -> Result<Vec<u8>> {
     // Those for another architecture are in a folder of their own.
-    let path = &match std::env::var_os("DMNS_PROGRAMS") {
+    let path = &match std::env::var_os(arch::PROGRAMS) {
         Some(folder) => Path::new(&folder).join(own.file_name().unwrap_or_default()),
         None => own.to_owned(),
     };

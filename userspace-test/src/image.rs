@@ -100,28 +100,12 @@ impl Image {
     /// Returns why `module`, the contents of `dmns_audit.ko`, cannot be loaded into this kernel, if
     /// that can be seen.
     pub(crate) fn refuses(&self, module: &[u8], arch: Arch) -> Option<String> {
-        const BUILD: &str = "build it with make module KDIR=TREE";
-        if !module.starts_with(b"\x7fELF") {
-            return Some(format!("not a module, or a compressed one: {BUILD}"));
-        }
-        // C: e_machine
-        if module.get(18..20) != Some(&arch.elf_machine().to_le_bytes()) {
-            return Some(format!(
-                "a module of another architecture, and guests are {}: {BUILD}",
-                arch.title()
-            ));
-        }
-        let info = |name: &str| {
-            let key = format!("\0{name}=");
-            let at = find(module, key.as_bytes())? + key.len();
-            let value = module[at..].split(|byte| *byte == 0).next()?;
-            Some(String::from_utf8_lossy(value).into_owned())
-        };
-        let name = info("name").unwrap_or_default();
-        if name != "dmns_audit" {
-            return Some(format!("not dmns_audit, but {name:?}: {BUILD}"));
-        }
-        let magic = info("vermagic").unwrap_or_default();
+        is_no_module(module, arch).or_else(|| self.is_not_for(module))
+    }
+
+    /// Returns why `module` is for another kernel, if that can be seen.
+    fn is_not_for(&self, module: &[u8]) -> Option<String> {
+        let magic = info(module, "vermagic").unwrap_or_default();
         let release = magic.split(' ').next().unwrap_or_default();
         if release != self.release {
             let built = match release {
@@ -145,6 +129,33 @@ impl Image {
             )
         })
     }
+}
+
+/// What to do about a module that is not for the kernel.
+const BUILD: &str = "build it with make module KDIR=TREE";
+
+/// Returns why `module` is no `dmns_audit.ko` for guests of an architecture, if that can be seen.
+pub(crate) fn is_no_module(module: &[u8], arch: Arch) -> Option<String> {
+    if !module.starts_with(b"\x7fELF") {
+        return Some(format!("not a module, or a compressed one: {BUILD}"));
+    }
+    // C: e_machine
+    if module.get(18..20) != Some(&arch.elf_machine().to_le_bytes()) {
+        return Some(format!(
+            "a module of another architecture, and guests are {}: {BUILD}",
+            arch.title()
+        ));
+    }
+    let name = info(module, "name").unwrap_or_default();
+    (name != "dmns_audit").then(|| format!("not dmns_audit, but {name:?}: {BUILD}"))
+}
+
+/// Returns what a module states about itself. C: MODULE_INFO()
+fn info(module: &[u8], name: &str) -> Option<String> {
+    let key = format!("\0{name}=");
+    let at = find(module, key.as_bytes())? + key.len();
+    let value = module[at..].split(|byte| *byte == 0).next()?;
+    Some(String::from_utf8_lossy(value).into_owned())
 }
 
 /// Returns the names of builds in a module: "#1 SMP PREEMPT_DYNAMIC Sun Nov 29 ...".

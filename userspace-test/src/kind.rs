@@ -3,6 +3,7 @@
 //! The kinds of kernel that guests run, as `DMNS_KERNEL` asks for them.
 
 use crate::arch::Arch;
+use anyhow::{Result, ensure};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -49,6 +50,17 @@ impl Kind {
             Ok("unpatched") => Self::Patched(Patches::None),
             _ => Self::Stock,
         }
+    }
+
+    /// Checks that there are such kernels for an architecture.
+    pub(crate) fn check(self, arch: Arch) -> Result<()> {
+        ensure!(
+            matches!(self, Self::Stock | Self::Rt) || arch == Arch::Amd64,
+            "DMNS_KERNEL={}: its configuration is for amd64, not {}: unset one of DMNS_KERNEL, DMNS_ARCH and --arch, or build one and give it with --tree",
+            std::env::var("DMNS_KERNEL").unwrap_or_default(),
+            arch.name()
+        );
+        Ok(())
     }
 
     /// Returns the patches that it has, and how `scripts/build/intree.sh` calls it; `None` for a

@@ -53,6 +53,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use guest::Watcher;
 use kind::Kind;
+use nix::unistd::{AccessFlags, access};
 use own::{Chosen, Module};
 use prepare::{Disk, Needs, Prepared};
 use report::{Cause, Outcome, Verdict, say};
@@ -75,7 +76,7 @@ struct Cli {
     /// machine. The default depends on DMNS_KERNEL: 1; rt: 2, debug: 5, kasan: 12.
     #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u32).range(1..))]
     timeout_multiplier: Option<u32>,
-    /// Architecture of the guests. By default that of DMNS_ARCH, or amd64.
+    /// Architecture of the guests: arm64 from a checkout. By default that of DMNS_ARCH, or amd64.
     #[arg(long, global = true)]
     arch: Option<Arch>,
     #[command(flatten)]
@@ -178,6 +179,16 @@ enum Cmd {
         /// What to do.
         stage: agent::Stage,
     },
+}
+
+impl Cmd {
+    /// Returns whether it starts guests, or makes what they need.
+    fn has_guests(&self) -> bool {
+        !matches!(
+            self,
+            Self::List | Self::Corrupt(_) | Self::Kconfig { .. } | Self::Agent { .. }
+        )
+    }
 }
 
 #[derive(Args)]
@@ -322,22 +333,32 @@ fn main() -> ExitCode {
             return ExitCode::from(status);
         }
     };
-    let failed = match &cli.command {
-        Cmd::Exec(_) => NOT_RUN,
-        Cmd::Run(options) if options.bisect => UNTESTABLE,
-        _ => 2,
+    // A mistake in the arguments, and what a kernel may be the reason of.
+    let (mistaken, failed) = match &cli.command {
+        Cmd::Exec(_) => (NOT_RUN, NOT_RUN),
+        Cmd::Run(options) if options.bisect => (MISTAKEN, UNTESTABLE),
+        _ => (2, 2),
     };
-    let (status, done) = match &cli.command {
-        Cmd::Run(options) if options.bisect => match check(options, &cli.kernel) {
-            Ok(()) if options.dry_run => (0, Ok(ExitCode::SUCCESS)),
-            Ok(()) => (failed, start(cli)),
-            Err(error) => (MISTAKEN, Err(error)),
+    let done = match check(&cli) {
+        Err(e) => Err((mistaken, e)),
+        Ok(arch) => match &cli.command {
+            Cmd::Run(options) if options.dry_run => {
+                say(arch.name());
+                Ok(ExitCode::SUCCESS)
+            }
+            command if command.has_guests() && !arch.is_here() => match cli.kernel.choose(arch) {
+                Err(e) => Err((failed, e)),
+                Ok(_) => arch
+                    .start_again()
+                    .map(|never| match never {})
+                    .map_err(|e| (mistaken, e)),
+            },
+            _ => act(cli.command, cli.timeout_multiplier, &cli.kernel).map_err(|e| (failed, e)),
         },
-        _ => (failed, start(cli)),
     };
     match done {
         Ok(code) => code,
-        Err(e) => {
+        Err((status, e)) => {
             eprintln!("dmns-test: {e:#}");
             ExitCode::from(status)
         }
@@ -378,27 +399,34 @@ fn twice(arguments: impl Iterator<Item = OsString>) -> Option<&'static str> {
     })
 }
 
-/// Finds mistakes that no other kernel would mend.
-fn check(options: &Run, kernel: &own::Options) -> Result<()> {
-    kernel.conflict()?;
-    find(&options.names, Group::Usual, Kind::Stock).map(drop)
-}
-
-/// Runs a command, with guests of the architecture that is asked for.
-fn start(cli: Cli) -> Result<ExitCode> {
-    match cli.arch {
-        Some(arch) if arch != Arch::asked() => {
-            cli.kernel.choose(arch)?;
-            arch.start_again().map(|never| match never {})
-        }
-        _ => act(cli.command, cli.timeout_multiplier, &cli.kernel),
+/// Finds mistakes that no other kernel would mend. Returns the architecture of the guests.
+fn check(cli: &Cli) -> Result<Arch> {
+    if !cli.command.has_guests() {
+        return Ok(Arch::Amd64);
     }
+    let requested = Arch::requested()?;
+    let arch = cli.arch.unwrap_or(requested);
+    cli.kernel.conflict()?;
+    if !cli.kernel.is_own() {
+        Kind::asked().check(arch)?;
+    }
+    match &cli.command {
+        // Of other runs these are found later, and have the same exit status.
+        Cmd::Run(options) if options.bisect => {
+            let plan = Plan::of(options, Kind::Stock)?;
+            plan.needs.suit(cli.kernel.is_own())?;
+            cli.kernel.check_module(arch)?;
+            prepare::cache()?;
+        }
+        _ => {}
+    }
+    Ok(arch)
 }
 
 fn act(command: Cmd, multiplier: Option<u32>, kernel: &own::Options) -> Result<ExitCode> {
-    let chosen = match command {
-        Cmd::Agent { .. } => own::Options::default(),
-        _ => kernel.clone(),
+    let chosen = match command.has_guests() {
+        true => kernel.clone(),
+        false => own::Options::default(),
     }
     .choose(Arch::asked())?;
     let kind = chosen.kind();
@@ -422,6 +450,9 @@ fn act(command: Cmd, multiplier: Option<u32>, kernel: &own::Options) -> Result<E
             Ok(ExitCode::SUCCESS)
         }
         Cmd::List => {
+            // Of a tree that is not built yet as of Debian's.
+            let own = kernel.choose(Arch::asked());
+            let kind = own.map_or(kind, |chosen| chosen.kind());
             let images = ["libvirt", "runtimes", "packages", "files"].map(Group::Image);
             for group in [Group::Usual, Group::Long].into_iter().chain(images) {
                 for scenario in find(&[], group, kind)? {
@@ -716,32 +747,56 @@ fn create(path: &Path) -> Result<(File, &Path)> {
     Ok((file, path))
 }
 
+/// What a run is of, as far as the kernel does not matter.
+struct Plan<'a> {
+    scenarios: Vec<Scenario>,
+    needs: Needs,
+    junit: Option<(File, &'a Path)>,
+}
+
+impl<'a> Plan<'a> {
+    /// Finds the scenarios, and makes the files of results: before the run, which may take hours.
+    fn of(options: &'a Run, kind: Kind) -> Result<Self> {
+        let group = match &options.image {
+            Some(image) => Group::Image(image),
+            None if options.long => Group::Long,
+            None => Group::Usual,
+        };
+        let mut scenarios = find(&options.names, group, kind)?;
+        let junit = options.junit.as_deref().map(create).transpose()?;
+        if let Some(folder) = &options.keep_logs {
+            let shown = || folder.display().to_string();
+            fs::create_dir_all(folder).with_context(shown)?;
+            access(folder, AccessFlags::W_OK).with_context(shown)?;
+        }
+        let share = interactive::shared(options.share.as_deref())?;
+        for scenario in &mut scenarios {
+            scenario.named = !options.names.is_empty();
+            scenario.share.clone_from(&share);
+            scenario.cpus = options.cpus.unwrap_or(scenario.cpus);
+            scenario.parallel = options.parallel;
+            scenario.parameters.clone_from(&options.set);
+        }
+        let scenarios = repeated(scenarios, options.repeat);
+        let mut needs = needed_by(&scenarios);
+        if scenarios.iter().any(needs::probes_namespaces) {
+            // Whether the kernel writes them is found in a guest of its own.
+            needs.disks.insert(Disk::default());
+        }
+        Ok(Self {
+            scenarios,
+            needs,
+            junit,
+        })
+    }
+}
+
 fn run_scenarios(options: &Run, kind: Kind, prepare: Prepare<'_>) -> Result<ExitCode> {
-    let group = match &options.image {
-        Some(image) => Group::Image(image),
-        None if options.long => Group::Long,
-        None => Group::Usual,
-    };
-    let mut scenarios = find(&options.names, group, kind)?;
-    // Before the run, which may take hours.
-    let junit = options.junit.as_deref().map(create).transpose()?;
-    if let Some(folder) = &options.keep_logs {
-        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    }
-    let share = interactive::shared(options.share.as_deref())?;
-    for scenario in &mut scenarios {
-        scenario.named = !options.names.is_empty();
-        scenario.share.clone_from(&share);
-        scenario.cpus = options.cpus.unwrap_or(scenario.cpus);
-        scenario.parallel = options.parallel;
-        scenario.parameters.clone_from(&options.set);
-    }
-    let scenarios = repeated(scenarios, options.repeat);
-    let mut needs = needed_by(&scenarios);
-    if scenarios.iter().any(needs::probes_namespaces) {
-        // Whether the kernel writes them is found in a guest of its own.
-        needs.disks.insert(Disk::default());
-    }
+    let Plan {
+        scenarios,
+        needs,
+        junit,
+    } = Plan::of(options, kind)?;
     let mut prepared = prepare(&needs)?;
     prepared.guest_log.clone_from(&options.guest_log);
     if prepared.module.is_none() && scenarios.iter().any(needs::probes_namespaces) {

@@ -7,7 +7,7 @@
 
 use crate::arch::Arch;
 use crate::config::Config;
-use crate::image::Image;
+use crate::image::{self, Image};
 use crate::kind::Kind;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -146,12 +146,30 @@ impl Options {
             self.module.is_none() || !self.no_module,
             "--module and --no-module exclude each other: leave one out"
         );
-        let is_own = self.tree.is_some() || self.kernel.is_some();
         ensure!(
-            !is_own || std::env::var_os("DMNS_KERNEL").is_none_or(|value| value.is_empty()),
+            !self.is_own() || std::env::var_os("DMNS_KERNEL").is_none_or(|value| value.is_empty()),
             "DMNS_KERNEL asks for a kernel of Debian's, and --tree or --kernel for one of your own: unset one"
         );
         Ok(())
+    }
+
+    /// Returns whether they choose a kernel that is not Debian's.
+    pub(crate) fn is_own(&self) -> bool {
+        self.tree.is_some() || self.kernel.is_some()
+    }
+
+    /// Checks that --module is one for guests of an architecture. Whether it is one for the kernel
+    /// depends on that.
+    pub(crate) fn check_module(&self, arch: Arch) -> Result<()> {
+        let Some(path) = &self.module else {
+            return Ok(());
+        };
+        let shown = || format!("--module {}", path.display());
+        let bytes = fs::read(path).with_context(shown)?;
+        match image::is_no_module(&bytes, arch) {
+            Some(why) => bail!("{}: {why}", shown()),
+            None => Ok(()),
+        }
     }
 
     /// Finds what the options name, and checks that it fits guests of an architecture.

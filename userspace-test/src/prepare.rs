@@ -90,6 +90,18 @@ pub(crate) struct Needs {
     pub(crate) test_modules: bool,
 }
 
+impl Needs {
+    /// Checks that the disks are for a kernel that is Debian's or not.
+    pub(crate) fn suit(&self, is_own: bool) -> Result<()> {
+        let is_packages = |disk: &Disk| disk.image.as_deref() == Some(SYSTEMD);
+        ensure!(
+            !is_own || !self.disks.iter().any(is_packages),
+            "the guest image {SYSTEMD} has Debian's kernel from its packages: leave out --tree, --kernel and --against"
+        );
+        Ok(())
+    }
+}
+
 impl From<Disk> for Needs {
     fn from(disk: Disk) -> Self {
         Self {
@@ -171,21 +183,9 @@ pub(crate) const SYSTEMD: &str = "packages";
 /// Disks of guests come last, and may not be made yet when this returns.
 pub(crate) fn prepare(chosen: &Chosen, needs: &Needs, multiplier: Option<u32>) -> Result<Prepared> {
     let kind = chosen.kind();
-    let is_packages = |disk: &Disk| disk.image.as_deref() == Some(SYSTEMD);
-    if needs.disks.iter().any(is_packages) && chosen.own.is_some() {
-        bail!(
-            "the guest image {SYSTEMD} has Debian's kernel from its packages: leave out --tree and --kernel"
-        );
-    }
+    needs.suit(chosen.own.is_some())?;
     let project = project()?;
     let cache = cache()?;
-    ensure!(
-        is_possible(&cache),
-        "{}: set DMNS_CACHE to a folder without {} in its name",
-        cache.display(),
-        "a colon, a quote, a backslash, or a control character"
-    );
-    fs::create_dir_all(&cache).with_context(|| cache.display().to_string())?;
     let locked = lock(&cache, "lock", "the cache")?;
     let is_first = !cache.join("kernel").exists();
     if let Some(lack) = lack_of_space(free_space(&cache)?, is_first) {
@@ -400,8 +400,26 @@ pub(crate) fn recorder() -> Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name("dmns-audit-record"))
 }
 
-/// Returns the cache folder.
-fn cache() -> Result<PathBuf> {
+/// Returns the cache folder, which is made.
+pub(crate) fn cache() -> Result<PathBuf> {
+    let cache = named_cache()?;
+    ensure!(
+        is_possible(&cache),
+        "{}: set DMNS_CACHE to a folder without {} in its name",
+        cache.display(),
+        "a colon, a quote, a backslash, or a control character"
+    );
+    fs::create_dir_all(&cache).with_context(|| {
+        format!(
+            "{}: set DMNS_CACHE to a folder that can be made",
+            cache.display()
+        )
+    })?;
+    Ok(cache)
+}
+
+/// Returns the cache folder that the environment names.
+fn named_cache() -> Result<PathBuf> {
     let set = |name| {
         std::env::var_os(name)
             .filter(|v| !v.is_empty())

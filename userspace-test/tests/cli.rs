@@ -151,6 +151,168 @@ fn a_commit_that_cannot_be_built_is_skipped_by_git_bisect() -> io::Result<()> {
 }
 
 #[test]
+fn a_mistake_in_the_arguments_ends_a_bisection_before_anything_is_built() -> io::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    fs::create_dir(path("tree"))?;
+    fs::write(path("file"), "")?;
+    let mut arm = b"\x7fELF".to_vec();
+    arm.resize(18, 0);
+    arm.extend(183u16.to_le_bytes());
+    arm.extend(b"\0name=dmns_audit\0");
+    fs::write(path("arm.ko"), arm)?;
+    let bisect = |arguments: &str| {
+        let mut bisect = script("bisect.sh");
+        bisect.current_dir(path("tree")).args(arguments.split(' '));
+        bisect.env("DMNS_TEST", env!("CARGO_BIN_EXE_dmns-test"));
+        bisect.env("DMNS_CACHE", path("cache"));
+        bisect.env("DMNS_BUILD", "echo \"$DMNS_ARCH\" >built; false");
+        bisect
+    };
+    for (arguments, says) in [
+        ("unshare-al", "did you mean the scenario unshare-all"),
+        ("--no-modul unshare-all", "--no-modul"),
+        ("--module /nope.ko", "/nope.ko: No such file"),
+        (
+            &format!("--module {}", path("arm.ko")),
+            "a module of another architecture",
+        ),
+        ("--share /nope", "--share /nope"),
+        ("--junit /nope/junit.xml", "/nope/junit.xml"),
+        (&format!("--keep-logs {}", path("file/logs")), "file/logs"),
+        ("--image nope", "no scenario runs in the image nope"),
+        ("--image packages", "leave out --tree"),
+        ("--arch arm", "invalid value 'arm'"),
+        (
+            "--kernel bzImage --modules m",
+            "leave out --kernel and --modules, or --tree",
+        ),
+        ("--tree /other", "--tree"),
+    ] {
+        let ended = bisect(arguments).output()?;
+        let said = errors(&ended);
+        assert_eq!(ended.status.code(), Some(255), "{arguments}: {said}");
+        assert!(said.contains(says), "{arguments}: {said}");
+    }
+    for (variable, value, says) in [
+        ("DMNS_CACHE", "/a:b", "set DMNS_CACHE"),
+        ("DMNS_CACHE", &path("file"), "set DMNS_CACHE"),
+        (
+            "DMNS_ARCH",
+            "aarch64",
+            "DMNS_ARCH=aarch64: there are amd64 and arm64",
+        ),
+        ("DMNS_KERNEL", "debug", "unset one"),
+    ] {
+        let ended = bisect("unshare-all").env(variable, value).output()?;
+        let said = errors(&ended);
+        assert_eq!(ended.status.code(), Some(255), "{variable}={value}: {said}");
+        assert!(said.contains(says), "{variable}={value}: {said}");
+    }
+    assert!(!Path::new(&path("tree/built")).exists());
+    // What is built is of the architecture that an option asks for.
+    for (arguments, arch) in [
+        ("unshare-all", "amd64\n"),
+        ("--arch arm64 unshare-all", "arm64\n"),
+    ] {
+        let ended = bisect(arguments).output()?;
+        assert_eq!(ended.status.code(), Some(125), "{}", errors(&ended));
+        assert_eq!(fs::read_to_string(path("tree/built"))?, arch);
+    }
+    Ok(())
+}
+
+#[test]
+fn guests_of_another_architecture_need_programs_that_a_checkout_builds() -> io::Result<()> {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let dir = tempfile::tempdir()?;
+    let path = |name: &str| dir.path().join(name);
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    fs::create_dir(path("scripts"))?;
+    for name in [
+        "scripts/common.sh",
+        "scripts/dmns-test.sh",
+        "userspace-test",
+    ] {
+        symlink(project.join(name), path(name))?;
+    }
+    // In the root, a shell has this status where there is no cargo.
+    fs::write(path("scripts/cargo.sh"), "#!/bin/sh\nexit 127\n")?;
+    fs::set_permissions(path("scripts/cargo.sh"), fs::Permissions::from_mode(0o755))?;
+    let package = "is an installed package: use scripts/dmns-test.sh of a checkout";
+    for (is_checkout, says) in [(false, package), (true, "")] {
+        if is_checkout {
+            fs::copy(project.join("Cargo.toml"), path("Cargo.toml"))?;
+        }
+        for (arguments, status) in [
+            ("run unshare-all", 2),
+            ("run --bisect unshare-all", 255),
+            ("exec -- true", 125),
+        ] {
+            for option in [true, false] {
+                let mut words: Vec<_> = arguments.split(' ').collect();
+                if option {
+                    words.splice(..0, ["--arch", "arm64"]);
+                }
+                let mut started = dmns_test(&words);
+                started.env("DMNS_ARCH", if option { "" } else { "arm64" });
+                started
+                    .env("DMNS_PROJECT", dir.path())
+                    .env("DMNS_CACHE", path("cache"));
+                let ended = started.output()?;
+                let said = errors(&ended);
+                assert_eq!(ended.status.code(), Some(status), "{arguments}: {said}");
+                assert!(said.contains(says), "{arguments}: {said}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn what_there_is_not_for_an_architecture_is_refused_by_name() -> io::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let cache = dir.path().join("cache");
+    for (arch, kernel, says) in [
+        (
+            "arm64",
+            "debug",
+            "DMNS_KERNEL=debug: its configuration is for amd64, not arm64",
+        ),
+        ("arm64", "kasan", "DMNS_KERNEL=kasan: "),
+        ("arm64", "intree", "DMNS_KERNEL=intree: "),
+        ("arm64", "fixes", "DMNS_KERNEL=fixes: "),
+        (
+            "aarch64",
+            "",
+            "DMNS_ARCH=aarch64: there are amd64 and arm64",
+        ),
+    ] {
+        let mut run = dmns_test(&["run", "unshare-all"]);
+        run.env("DMNS_ARCH", arch)
+            .env("DMNS_KERNEL", kernel)
+            .env("DMNS_CACHE", &cache);
+        let ended = run.output()?;
+        let said = errors(&ended);
+        assert_eq!(ended.status.code(), Some(2), "{said}");
+        assert!(said.contains(says), "{said}");
+        assert!(!cache.exists());
+    }
+    Ok(())
+}
+
+#[test]
+fn what_needs_no_guest_needs_no_kernel() -> io::Result<()> {
+    for command in ["kconfig", "list"] {
+        let ended = dmns_test(&["--tree", "/nope", "--arch", "arm64", command]).output()?;
+        assert!(ended.status.success(), "{}", errors(&ended));
+    }
+    let ended = dmns_test(&["--tree", "/nope", "corrupt", "none", "--sector", "8"]).output()?;
+    assert!(!errors(&ended).contains("/nope"), "{}", errors(&ended));
+    Ok(())
+}
+
+#[test]
 fn a_kernel_that_does_not_fit_is_refused_at_once() -> io::Result<()> {
     let dir = tempfile::tempdir()?;
     let path = |name: &str| dir.path().join(name).display().to_string();
