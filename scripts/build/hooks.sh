@@ -41,7 +41,9 @@ symbols() {
 symbols | sort | uniq -c >"$work/symbols"
 
 release=$(cat "$kdir/include/config/kernel.release" 2>/dev/null || echo "$kdir")
-printf 'functions that the module attaches to in %s (%s):\n' "$release" "$(cat "$work/sources")"
+sources=$(cat "$work/sources")
+printf 'functions that the module attaches to in %s (%s):\n' "$release" \
+	"${sources:-no System.map and no vmlinux: build the kernel, and they are looked for}"
 audit=y
 grep -q '^CONFIG_DM_AUDIT=y' "$kdir/.config" || audit=
 awk -v dm="$(cat "$work/dm" 2>/dev/null)" -v audit="$audit" '
@@ -55,7 +57,7 @@ awk -v dm="$(cat "$work/dm" 2>/dev/null)" -v audit="$audit" '
 	function row(state, name, note) {
 		printf "  %-9s %-28s %s%s\n", state, name, file, note
 	}
-	FNR == NR { has[$2, $3] = $1; owner[$3] = 1; names[++count] = $2; next }
+	FILENAME == ARGV[1] { has[$2, $3] = $1; owner[$3] = 1; names[++count] = $2; next }
 	/^ *\/\/ C: / { file = $NF }
 	!/hook\(/ || /^ *(const|pub|fn|\/\/)/ { next }
 	{

@@ -93,7 +93,21 @@ fn each_function_that_the_module_attaches_to_is_looked_for_in_a_tree() -> io::Re
     // Every row of the table is one of the answer.
     let table = include_str!("../../kmod/hooks.rs");
     let rows = |line: &&str| line.contains("hook(") && line.contains('"');
-    assert_eq!(said.lines().count() - 1, table.lines().filter(rows).count());
+    let rows = table.lines().filter(rows).count();
+    assert_eq!(said.lines().count() - 1, rows);
+    // No symbol at all.
+    fs::remove_file(tree.path().join("System.map"))?;
+    write("Module.symvers", "")?;
+    write(".config", "CONFIG_BLK_DEV_DM=y\nCONFIG_DM_AUDIT=y\n")?;
+    let output = script("build/hooks.sh").arg(tree.path()).output()?;
+    let none = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{none}");
+    assert!(
+        none.contains("(no System.map and no vmlinux: build the kernel"),
+        "{none}"
+    );
+    let unknown = |line: &&str| line.starts_with("  unknown ");
+    assert_eq!(none.lines().filter(unknown).count(), rows, "{none}");
     Ok(())
 }
 
