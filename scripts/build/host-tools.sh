@@ -4,7 +4,7 @@
 # root, else says what to install.
 . "$(dirname "$0")/../common.sh"
 
-[ "$(uname -m)" = x86_64 ] || die "needs an x86-64 machine: the guest is Debian amd64, this is $(uname -m)"
+[ "$(uname -m)" = x86_64 ] || die "needs an x86-64 machine, also for guests of arm64: this is $(uname -m)"
 
 missing=
 need() { command -v "$1" >/dev/null || missing="$missing $2"; }

@@ -92,7 +92,7 @@ if [ "$kdir" != none ] && [ ! -e "$kernel/cc" ]; then
 		echo "$cc" >"$kernel/cc"
 	elif [ "$compiler" = required ]; then
 		die "$kdir: built by $(sed -n 's/^CONFIG_\(CC\|RUSTC\)_VERSION_TEXT=//p' "$kdir/.config" |
-			paste -sd ' ' | sed 's/" "/" and "/'): neither this machine nor the build root ($root) has these compilers, so no module can be built for it; build the kernel with one of theirs, or use --module KO or --no-module"
+			paste -sd ' ' | sed 's/" "/" and "/'): neither this machine nor the build root ($root) has these compilers, so no module can be built for it; build the kernel with one of theirs, or give a module that is built (--module, --against-module), or none (--no-module, --against-no-module)"
 	fi
 fi
 result "$kernel"

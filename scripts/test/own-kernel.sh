@@ -48,7 +48,7 @@ dmns_test 0 --tree "$tree" diff --against debian unshare-each-kind
 says '16 pairs of records, 0 differences or failures'
 
 dmns_test 2 --kernel "$kernel/vmlinuz" --modules "$kernel/modules" run unshare-all
-says 'give the tree, a module that is built, or none'
+says 'give the tree (--tree), a module that is built (--module), or none (--no-module)'
 dmns_test 2 --kernel "$kernel/vmlinuz" --modules "$stock/modules" --no-module run unshare-all
 says "the modules there are of: $(cat "$stock/release");"
 module=$("$PROJECT/scripts/build/module.sh" "$root" "$stock")

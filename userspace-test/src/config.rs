@@ -46,10 +46,17 @@ const GUEST_OF: [(&str, &[(&str, &str)]); 2] = [
 ];
 
 /// The options that must not be set, each with the reason.
-const REFUSED: [(&str, &str); 2] = [
+const REFUSED: [(&str, &str); 3] = [
     ("MODULE_SIG_FORCE", "the guest's modules have no signature"),
     ("TRIM_UNUSED_KSYMS", "the module calls others"),
+    (
+        "ARM64_16K_PAGES",
+        "the processor that is emulated has pages of 4 and 64 KiB",
+    ),
 ];
+
+/// The option that must not be set where the module is built. LTO_NONE is the other choice.
+const REFUSED_TO_BUILD: (&str, &str) = ("LTO_CLANG", "GNU ld links the module");
 
 /// The options that the module needs: those of `scripts/build/check-kdir.sh`.
 const MODULE: [&str; 6] = [
@@ -149,10 +156,12 @@ impl Config {
         lacks
     }
 
-    /// Returns the options that are set, and must not be: "CONFIG_X (the reason)".
-    pub(crate) fn refused(&self) -> Vec<String> {
+    /// Returns the options that are set, and must not be, with `built` where the module is built:
+    /// "CONFIG_X (the reason)".
+    pub(crate) fn refused(&self, built: bool) -> Vec<String> {
         REFUSED
             .iter()
+            .chain(built.then_some(&REFUSED_TO_BUILD))
             .filter(|(option, _)| self.has(option))
             .map(|(option, why)| format!("CONFIG_{option} ({why})"))
             .collect()
@@ -195,9 +204,15 @@ mod tests {
         assert!(has(&arm, "PL011") && !has(&arm, "8250"));
         let x86 = Config::parse("CONFIG_X86_64=y\n");
         assert!(has(&x86, "8250") && !has(&x86, "PL011"));
-        assert_eq!(x86.refused(), [""; 0]);
+        assert_eq!(x86.refused(true), [""; 0]);
         let why = "CONFIG_MODULE_SIG_FORCE (the guest's modules have no signature)";
-        assert_eq!(arm.refused(), [why]);
+        assert_eq!(arm.refused(true), [why]);
+        let lto = Config::parse("CONFIG_LTO_CLANG=y\n");
+        assert_eq!(lto.refused(false), [""; 0]);
+        assert_eq!(
+            lto.refused(true),
+            ["CONFIG_LTO_CLANG (GNU ld links the module)"]
+        );
         let both = lacks
             .iter()
             .filter(|lack| lack.contains("CONFIG_AUDITSYSCALL "))
@@ -239,7 +254,7 @@ mod tests {
         for option in ["RUST", "DM_AUDIT", "SECURITYFS", "EROFS_FS", "VIRTIO_BLK"] {
             assert!(config.has(option), "{option}");
         }
-        assert_eq!(config.refused(), [""; 0]);
+        assert_eq!(config.refused(true), [""; 0]);
         for (option, _) in REFUSED {
             assert!(needed.contains(&format!("# CONFIG_{option} is not set")));
         }

@@ -16,6 +16,18 @@ pub(crate) struct Image {
     pub(crate) version: String,
 }
 
+/// How compressed files begin: gzip, xz, zstd, bzip2, LZ4 (two forms), LZMA, LZO.
+const COMPRESSED: [&[u8]; 8] = [
+    b"\x1f\x8b",
+    b"\xfd7zXZ",
+    b"\x28\xb5\x2f\xfd",
+    b"BZh",
+    b"\x02\x21\x4c\x18",
+    b"\x04\x22\x4d\x18",
+    b"\x5d\0\0",
+    b"\x89LZO",
+];
+
 impl Image {
     /// Reads an image for guests of an architecture.
     pub(crate) fn read(path: &Path, arch: Arch) -> Result<Self> {
@@ -45,10 +57,16 @@ impl Image {
             None if has(0, b"\x7fELF") => {
                 bail!("an ELF file, such as vmlinux, which QEMU does not boot: {give}")
             }
-            None if [&b"\x1f\x8b"[..], b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"]
-                .iter()
-                .any(|magic| has(0, magic)) =>
-            {
+            None if bytes.is_empty() => {
+                bail!("an empty file: {give}, built again")
+            }
+            None if has(0, b"MZ\0\0zimg") => {
+                bail!("an EFI image that unpacks itself (CONFIG_EFI_ZBOOT): {give}")
+            }
+            None if has(0, b"MZ") => {
+                bail!("an EFI program, such as a unified kernel image (UKI): {give}")
+            }
+            None if COMPRESSED.iter().any(|magic| has(0, magic)) => {
                 bail!("a compressed file: {give}")
             }
             None => bail!("not a kernel image: {give}"),
@@ -230,6 +248,12 @@ pub(crate) mod tests {
                 "vmlinux, which QEMU does not boot",
             ),
             (b"\x1f\x8b\x08\0".to_vec(), "a compressed file"),
+            (b"BZh91AY".to_vec(), "a compressed file"),
+            (b"\x02\x21\x4c\x18".to_vec(), "a compressed file"),
+            (b"\x5d\0\0\x80\0".to_vec(), "a compressed file"),
+            (b"MZ\0\0zimg".to_vec(), "CONFIG_EFI_ZBOOT"),
+            (b"MZ\x90\0".to_vec(), "a unified kernel image (UKI)"),
+            (Vec::new(), "an empty file"),
             (small, "a 32-bit kernel"),
             (nameless, "does not have the name of the kernel"),
             (b"text".to_vec(), "not a kernel image: give"),

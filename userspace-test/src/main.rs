@@ -47,14 +47,14 @@ mod torture;
 mod tsc;
 mod vm;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use arch::Arch;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use guest::Watcher;
 use kind::Kind;
 use nix::unistd::{AccessFlags, access};
-use own::{Chosen, Module};
+use own::Chosen;
 use prepare::{Disk, Needs, Prepared};
 use report::{Cause, Outcome, Verdict, say};
 use scenario::{Group, Scenario};
@@ -295,8 +295,8 @@ struct Compare {
 }
 
 impl Compare {
-    /// Finds the kernel to compare with, if it is another.
-    fn against(&self) -> Result<Option<Chosen>> {
+    /// Finds the kernel to compare `chosen` with, if it is another.
+    fn against(&self, chosen: &Chosen) -> Result<Option<Chosen>> {
         let Some(path) = &self.against else {
             return Ok(None);
         };
@@ -306,7 +306,13 @@ impl Compare {
             self.against_module.clone(),
             self.against_no_module,
         )?;
-        options.choose(Arch::asked()).map(Some).context("--against")
+        let against = options.choose(Arch::asked()).context("--against")?;
+        ensure!(
+            !chosen.is(&against),
+            "--against {}: the same kernel with the same module: give another, or --against-no-module",
+            path.display()
+        );
+        Ok(Some(against))
     }
 }
 
@@ -468,10 +474,7 @@ fn act(command: Cmd, multiplier: Option<u32>, kernel: &own::Options) -> Result<E
         }
         Cmd::Diff(options) => diff_scenarios(&options, &chosen, multiplier),
         Cmd::Metrics(options) => {
-            ensure!(
-                chosen.module != Module::None,
-                "metrics compares the module with dm-audit.c: leave out --no-module"
-            );
+            chosen.has_module("metrics")?;
             take_metrics(&options, &chosen, multiplier)
         }
         Cmd::Corrupt(options) => corrupt::run(&options),
@@ -479,10 +482,10 @@ fn act(command: Cmd, multiplier: Option<u32>, kernel: &own::Options) -> Result<E
             say(config::fragment(small));
             Ok(ExitCode::SUCCESS)
         }
-        Cmd::Bench(_) if chosen.module == Module::None => {
-            bail!("bench measures the module: leave out --no-module")
+        Cmd::Bench(options) => {
+            chosen.has_module("bench")?;
+            bench::bench(&usual()?, &options)
         }
-        Cmd::Bench(options) => bench::bench(&usual()?, &options),
         Cmd::Shell(options) => {
             interactive::shell(&prepare(&options.disk.disk().into())?.complete()?, &options)
         }
@@ -600,11 +603,12 @@ fn sides(ours: &Prepared, other: &Prepared) -> Result<(diff::Scope, diff::Sides)
 }
 
 fn diff_scenarios(options: &Compare, chosen: &Chosen, multiplier: Option<u32>) -> Result<ExitCode> {
-    let against = options.against()?;
-    ensure!(
-        against.is_some() || chosen.module != Module::None,
-        "diff compares the module with dm-audit.c: leave out --no-module, or give --against"
-    );
+    let against = options.against(chosen)?;
+    if against.is_none() {
+        chosen
+            .has_module("diff")
+            .map_err(|e| anyhow!("{e}, or give --against"))?;
+    }
     let options = &options.both;
     let mut scenarios = find(&options.names, Group::Both, chosen.kind())?;
     let mut needs = needed_by(&scenarios);
@@ -680,11 +684,20 @@ fn diff_scenarios(options: &Compare, chosen: &Chosen, multiplier: Option<u32>) -
     say(format!(
         "\n{pairs} pairs of records, {failed} differences or failures"
     ));
-    Ok(ExitCode::from(u8::from(failed > 0)))
+    compared(results.len(), failed).map(ExitCode::from)
+}
+
+/// Returns the exit status of a comparison by so many scenarios, which were not skipped.
+fn compared(scenarios: usize, failed: usize) -> Result<u8> {
+    ensure!(
+        scenarios > 0 || failed > 0,
+        "nothing was compared: each scenario was skipped"
+    );
+    Ok(u8::from(failed > 0))
 }
 
 fn take_metrics(options: &Compare, chosen: &Chosen, multiplier: Option<u32>) -> Result<ExitCode> {
-    let against = options.against()?;
+    let against = options.against(chosen)?;
     let options = &options.both;
     let mut scenarios = find(&options.names, Group::Both, chosen.kind())?;
     if options.names.is_empty() {
@@ -725,7 +738,9 @@ fn take_metrics(options: &Compare, chosen: &Chosen, multiplier: Option<u32>) -> 
     let text = metrics::markdown(&sides, &versions);
     say(format!("\n{text}"));
     report::write_markdown(options.markdown.as_deref(), &text)?;
-    Ok(ExitCode::from(u8::from(failed > 0)))
+    let verdicts = sides.iter().flat_map(|(_, verdicts)| verdicts);
+    let run = verdicts.filter(|verdict| verdict.skipped.is_none());
+    compared(run.count(), failed).map(ExitCode::from)
 }
 
 /// Each of `scenarios` so many `times`, with a name of its own.
@@ -916,6 +931,15 @@ mod tests {
         ] {
             assert_eq!(bisected(&verdicts), status, "{verdicts:?}");
         }
+    }
+
+    #[test]
+    fn a_comparison_of_nothing_is_no_success() {
+        assert_eq!(compared(3, 0).expect("equal"), 0);
+        assert_eq!(compared(3, 1).expect("different"), 1);
+        assert_eq!(compared(0, 1).expect("failed"), 1);
+        let said = compared(0, 0).expect_err("nothing").to_string();
+        assert!(said.contains("each scenario was skipped"), "{said}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::arch::Arch;
 use crate::config::Config;
 use crate::image::{self, Image};
 use crate::kind::Kind;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,11 +17,11 @@ use std::path::{Path, PathBuf};
 /// The options that choose the kernel and the module.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Options {
-    /// A kernel tree of one's own that is built (`make bzImage modules`), or the folder of O=: its
-    /// image, its modules, and the module built for it.
+    /// A kernel tree of one's own that is built (`make bzImage modules`, for arm64 `Image modules`), or
+    /// the folder of O=: its image, its modules, and the module built for it.
     #[arg(long, value_name = "DIR", global = true, help_heading = "Kernel")]
     tree: Option<PathBuf>,
-    /// A kernel image (bzImage) of one's own, instead of --tree.
+    /// A kernel image of one's own (bzImage, for arm64 Image), instead of --tree.
     #[arg(long, value_name = "IMAGE", global = true, help_heading = "Kernel")]
     kernel: Option<PathBuf>,
     /// The modules of --kernel: lib/modules/RELEASE, or what INSTALL_MOD_PATH was.
@@ -33,6 +33,42 @@ pub(crate) struct Options {
     /// Do not load the module: the kernel's own records are judged.
     #[arg(long, global = true, help_heading = "Kernel")]
     no_module: bool,
+    /// What they are called in messages.
+    #[arg(skip)]
+    names: Names,
+}
+
+/// What the options are called.
+#[derive(Clone, Copy, Debug)]
+struct Names {
+    tree: &'static str,
+    kernel: &'static str,
+    modules: &'static str,
+    module: &'static str,
+    no_module: &'static str,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self {
+            tree: "--tree",
+            kernel: "--kernel",
+            modules: "--modules",
+            module: "--module",
+            no_module: "--no-module",
+        }
+    }
+}
+
+impl Names {
+    /// The options of the kernel to compare with.
+    const AGAINST: Self = Self {
+        tree: "--against",
+        kernel: "--against",
+        modules: "--against-modules",
+        module: "--against-module",
+        no_module: "--against-no-module",
+    };
 }
 
 /// The module that guests load.
@@ -78,6 +114,26 @@ impl Chosen {
             None => Kind::asked(),
         }
     }
+
+    /// Checks that there is a module, for `command`, which compares with dm-audit.c.
+    pub(crate) fn has_module(&self, command: &str) -> Result<()> {
+        let patches = self.kind().patches();
+        match (&self.module, patches) {
+            (Module::None, _) => {
+                bail!("{command} compares the module with dm-audit.c: leave out --no-module")
+            }
+            (Module::Built, Some((_, kind))) => bail!(
+                "{command} compares the module with dm-audit.c, and DMNS_KERNEL={kind} runs without it: unset it"
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns whether `other` is the same kernel with the same module.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let path = |chosen: &Self| chosen.own.as_ref().map(|own| own.path.clone());
+        path(self) == path(other) && self.module == other.module
+    }
 }
 
 impl Options {
@@ -96,13 +152,14 @@ impl Options {
         let shown = path.display();
         ensure!(
             tree.is_some() || kernel.as_ref().is_none_or(|path| path.exists()),
-            "--against {shown}: not there"
+            "--against {shown}: not there: give a built tree, an image, or debian"
         );
         ensure!(
             kernel.is_some() == modules.is_some(),
-            "{shown}: an image needs --against-modules, and nothing else takes it"
+            "--against {shown}: an image needs --against-modules, and nothing else takes it"
         );
         Ok(Self {
+            names: Names::AGAINST,
             tree,
             kernel,
             modules,
@@ -148,7 +205,11 @@ impl Options {
         );
         ensure!(
             !self.is_own() || std::env::var_os("DMNS_KERNEL").is_none_or(|value| value.is_empty()),
-            "DMNS_KERNEL asks for a kernel of Debian's, and --tree or --kernel for one of your own: unset one"
+            "DMNS_KERNEL asks for a kernel of Debian's, and {} for one of your own: leave one out",
+            match self.tree {
+                Some(_) => self.names.tree,
+                None => self.names.kernel,
+            }
         );
         Ok(())
     }
@@ -164,10 +225,15 @@ impl Options {
         let Some(path) = &self.module else {
             return Ok(());
         };
-        let shown = || format!("--module {}", path.display());
-        let bytes = fs::read(path).with_context(shown)?;
+        let shown = format!("{} {}", self.names.module, path.display());
+        ensure!(
+            !path.is_dir(),
+            "{shown}: a folder: give the dmns_audit.ko in it"
+        );
+        let bytes = fs::read(path)
+            .map_err(|e| anyhow!("{shown}: {e}: give a dmns_audit.ko, or none to have it built"))?;
         match image::is_no_module(&bytes, arch) {
-            Some(why) => bail!("{}: {why}", shown()),
+            Some(why) => bail!("{shown}: {why}"),
             None => Ok(()),
         }
     }
@@ -175,26 +241,31 @@ impl Options {
     /// Finds what the options name, and checks that it fits guests of an architecture.
     pub(crate) fn choose(&self, arch: Arch) -> Result<Chosen> {
         self.conflict()?;
-        let given = |option: &str, path: &Path| {
+        self.check_module(arch)?;
+        let given = |option: &str, path: &Path, what: &str| {
             path.canonicalize()
-                .with_context(|| format!("{option} {}", path.display()))
+                .map_err(|e| anyhow!("{option} {}: {e}: give {what}", path.display()))
         };
+        let names = &self.names;
         let module = match &self.module {
             _ if self.no_module => Module::None,
-            Some(path) => Module::Given(given("--module", path)?),
+            Some(path) => Module::Given(given(names.module, path, "a dmns_audit.ko")?),
             None => Module::Built,
         };
         let own = match (&self.tree, &self.kernel, &self.modules) {
-            (Some(tree), ..) => Some(Own::tree(&given("--tree", tree)?, arch)?),
+            (Some(tree), ..) => {
+                let tree = given(names.tree, tree, "the folder of a kernel that is built")?;
+                Some(Own::tree(&tree, arch)?)
+            }
             (None, Some(kernel), Some(modules)) => Some(Own::image(
-                &given("--kernel", kernel)?,
-                &given("--modules", modules)?,
+                &given(names.kernel, kernel, "a kernel image")?,
+                &given(names.modules, modules, "its lib/modules/RELEASE")?,
                 arch,
             )?),
             _ => None,
         };
         if let Some(own) = &own {
-            own.check(&module, arch)?;
+            own.check(&module, arch, names)?;
         }
         Ok(Chosen { own, module })
     }
@@ -205,10 +276,7 @@ impl Own {
     fn tree(tree: &Path, arch: Arch) -> Result<Self> {
         let shown = tree.display();
         let has = |name: &str| tree.join(name).exists();
-        ensure!(
-            !shown.to_string().contains(char::is_whitespace),
-            "{shown}: a path with a space, which the kernel's makefiles do not take: move the tree"
-        );
+        takes(tree)?;
         ensure!(
             has(".config"),
             "{shown}: not a kernel tree, or not configured: it has no .config; with O=, give that folder"
@@ -223,8 +291,8 @@ impl Own {
         let (image, target) = arch.image();
         let path = tree.join(image);
         ensure!(
-            path.exists(),
-            "{shown}: not built: it has no {image}; run make {target} modules there"
+            fs::metadata(&path).is_ok_and(|image| image.len() > 0),
+            "{shown}: not built: it has no {image}, or an empty one; run make {target} modules there"
         );
         ensure!(
             has("include/config/auto.conf"),
@@ -279,14 +347,31 @@ impl Own {
     fn image(path: &Path, modules: &Path, arch: Arch) -> Result<Self> {
         let image = Image::read(path, arch)?;
         let modules = of_release(modules, &image.release)?;
-        let tree = modules.join("build").canonicalize().ok();
-        let beside = path.with_file_name(format!("config-{}", image.release));
+        // What is no tree any more is as good as no link.
+        let link = modules.join("build").canonicalize().ok();
+        let is_tree = |tree: &PathBuf| {
+            [".config", "Module.symvers"]
+                .iter()
+                .all(|name| tree.join(name).exists())
+        };
+        let tree = link.filter(is_tree);
+        let name = format!("config-{}", image.release);
+        let of_tree = tree.as_ref().map(|tree| tree.join(".config"));
         let configs = [
-            Some(beside),
+            Some(path.with_file_name(&name)),
             Some(modules.join("config")),
-            tree.as_ref().map(|tree| tree.join(".config")),
+            of_tree.clone(),
+            Some(Path::new("/boot").join(&name)),
         ];
         let config = configs.into_iter().flatten().find(|file| file.exists());
+        for file in config.iter().chain(&of_tree) {
+            ensure!(
+                Config::read(file)?.has(arch.option().0),
+                "{}: of another architecture than the image, which is for {}: give the image and the modules of one build",
+                file.display(),
+                arch.title()
+            );
+        }
         Ok(Self {
             path: path.to_owned(),
             image,
@@ -296,9 +381,32 @@ impl Own {
         })
     }
 
+    /// Returns what nobody has tried, or checked, of the kernel with a module.
+    pub(crate) fn notes(&self, module: &Module) -> Vec<String> {
+        let shown = self.tree.as_ref().unwrap_or(&self.path).display();
+        let Some(config) = &self.config else {
+            return vec![format!(
+                "{shown}: no option was checked: there is no config-{} next to it or in /boot, no `config` in its modules, and no built tree where their link `build` leads",
+                self.image.release
+            )];
+        };
+        let mut notes = Vec::new();
+        if config.has("ARM64_64K_PAGES") {
+            notes.push(format!(
+                "{shown}: pages of 64 KiB (CONFIG_ARM64_64K_PAGES): not tried"
+            ));
+        }
+        if config.has("LD_IS_LLD") && *module == Module::Built {
+            notes.push(format!(
+                "{shown}: linked by LLD (LLVM=1): not tried; dmns_audit.ko is linked by GNU ld"
+            ));
+        }
+        notes
+    }
+
     /// Checks that the kernel has what the guest and the module need, and that the module is one for
     /// it.
-    fn check(&self, module: &Module, arch: Arch) -> Result<()> {
+    fn check(&self, module: &Module, arch: Arch, names: &Names) -> Result<()> {
         let shown = self.tree.as_ref().unwrap_or(&self.path).display();
         let lacks = match &self.config {
             Some(config) => config.lacks(*module != Module::None),
@@ -309,7 +417,10 @@ impl Own {
             "{shown}: not set: {}; append what dmns-test kconfig prints to .config, run make olddefconfig, and build again",
             lacks.join(", ")
         );
-        let refused = self.config.as_ref().map_or_else(Vec::new, Config::refused);
+        let refused = match &self.config {
+            Some(config) => config.refused(*module == Module::Built),
+            None => Vec::new(),
+        };
         ensure!(
             refused.is_empty(),
             "{shown}: set, and must not be: {}; append what dmns-test kconfig prints to .config, run make olddefconfig, and build again",
@@ -326,9 +437,13 @@ impl Own {
             Module::Built => {
                 let Some(tree) = &self.tree else {
                     bail!(
-                        "{shown}: no tree to build the module against, as its modules have no link `build`: give the tree, a module that is built, or none (--no-module, --against-no-module)"
+                        "{shown}: no tree to build the module against, as its modules have no link `build` to one with .config and Module.symvers: give the tree ({}), a module that is built ({}), or none ({})",
+                        names.tree,
+                        names.module,
+                        names.no_module
                     );
                 };
+                takes(tree)?;
                 let build = Build::of(tree);
                 ensure!(
                     build.is_release(&self.image) != Some(false)
@@ -342,6 +457,16 @@ impl Own {
         }
         Ok(())
     }
+}
+
+/// Checks that makefiles take the path of a tree.
+fn takes(tree: &Path) -> Result<()> {
+    let shown = tree.display().to_string();
+    ensure!(
+        !shown.contains(char::is_whitespace),
+        "{shown}: a path with a space, which the kernel's makefiles do not take: move the tree"
+    );
+    Ok(())
 }
 
 /// The file of a tree with what `uname -r` prints.
@@ -481,6 +606,11 @@ mod tests {
                 "run make bzImage modules there",
             ),
             (
+                "arch/x86/boot/bzImage",
+                Some(""),
+                "or an empty one; run make bzImage modules there",
+            ),
+            (
                 ".config",
                 Some("CONFIG_64BIT=y\nCONFIG_X86_64=y\nCONFIG_MODULES=y\nCONFIG_DM_AUDIT=y\n"),
                 "CONFIG_DM_AUDIT is y there, and was built as n; run make bzImage modules again",
@@ -522,7 +652,7 @@ mod tests {
         tree(dir.path());
         let own = Own::tree(dir.path(), Arch::Amd64)?;
         let said = own
-            .check(&Module::Built, Arch::Amd64)
+            .check(&Module::Built, Arch::Amd64, &Names::default())
             .expect_err("lacks")
             .to_string();
         for text in [
@@ -533,10 +663,26 @@ mod tests {
             assert!(said.contains(text), "{said}");
         }
         let said = own
-            .check(&Module::None, Arch::Amd64)
+            .check(&Module::None, Arch::Amd64, &Names::default())
             .expect_err("lacks")
             .to_string();
         assert!(!said.contains("CONFIG_RUST"), "{said}");
+        Ok(())
+    }
+
+    #[test]
+    fn what_nobody_has_tried_is_said() -> Result<(), Box<dyn Error>> {
+        let dir = tempfile::tempdir()?;
+        tree(dir.path());
+        let mut own = Own::tree(dir.path(), Arch::Amd64)?;
+        assert_eq!(own.notes(&Module::Built), [""; 0]);
+        own.config = Some(Config::of(["LD_IS_LLD", "ARM64_64K_PAGES"].into_iter()));
+        let notes = own.notes(&Module::Built).join("\n");
+        assert!(
+            notes.contains("LLVM=1") && notes.contains("64 KiB"),
+            "{notes}"
+        );
+        assert!(!own.notes(&Module::None).join("\n").contains("LLVM"));
         Ok(())
     }
 
@@ -572,24 +718,47 @@ mod tests {
             assert_eq!(own.modules.as_ref(), Some(&modules));
             assert_eq!(own.config, None);
             let said = own
-                .check(&Module::Built, Arch::Amd64)
+                .check(&Module::Built, Arch::Amd64, &Names::default())
                 .expect_err("no tree")
                 .to_string();
             assert!(
-                said.contains("give the tree, a module that is built, or none"),
+                said.contains(
+                    "give the tree (--tree), a module that is built (--module), or none (--no-module)"
+                ),
                 "{said}"
             );
         }
+        let notes = Own::image(&image, &modules, Arch::Amd64)?.notes(&Module::None);
+        assert!(notes[0].contains("no option was checked"), "{notes:?}");
         // The tree was built again after its modules were installed.
         let newer = dir.path().join("newer");
+        fs::create_dir(&newer)?;
+        std::os::unix::fs::symlink(&newer, modules.join("build"))?;
+        // It has been cleaned since, or is one for another architecture.
+        let own = Own::image(&image, &modules, Arch::Amd64)?;
+        assert_eq!(own.tree, None);
+        own.check(&Module::None, Arch::Amd64, &Names::default())?;
+        let refused = own.check(&Module::Built, Arch::Amd64, &Names::AGAINST);
+        let said = refused.expect_err("no tree").to_string();
+        assert!(said.contains("or none (--against-no-module)"), "{said}");
+        write(&newer.join("Module.symvers"), "");
+        write(&newer.join(".config"), "CONFIG_ARM64=y\n");
+        let said = Own::image(&image, &modules, Arch::Amd64)
+            .expect_err("of arm64")
+            .to_string();
+        assert!(
+            said.contains("newer/.config: of another architecture"),
+            "{said}"
+        );
+        write(&newer.join(".config"), "CONFIG_X86_64=y\n");
         write(&newer.join(RELEASE), "7.3.4-mine\n");
         write(&newer.join(VERSION), "#define UTS_VERSION \"#4 SMP\"\n");
-        std::os::unix::fs::symlink(&newer, modules.join("build"))?;
-        let own = Own::image(&image, &modules, Arch::Amd64)?;
-        let refused = own.check(&Module::Built, Arch::Amd64);
+        let mut own = Own::image(&image, &modules, Arch::Amd64)?;
+        own.config = None;
+        let refused = own.check(&Module::Built, Arch::Amd64, &Names::default());
         let said = refused.expect_err("another build").to_string();
         assert!(said.contains("is another build"), "{said}");
-        own.check(&Module::None, Arch::Amd64)?;
+        own.check(&Module::None, Arch::Amd64, &Names::default())?;
         // Where distributions have the configuration.
         fs::write(dir.path().join("config-7.3.4-mine"), CONFIG)?;
         assert!(Own::image(&image, &modules, Arch::Amd64)?.config.is_some());

@@ -184,6 +184,9 @@ pub(crate) const SYSTEMD: &str = "packages";
 pub(crate) fn prepare(chosen: &Chosen, needs: &Needs, multiplier: Option<u32>) -> Result<Prepared> {
     let kind = chosen.kind();
     needs.suit(chosen.own.is_some())?;
+    for note in chosen.own.iter().flat_map(|own| own.notes(&chosen.module)) {
+        eprintln!("{note}");
+    }
     let project = project()?;
     let cache = cache()?;
     let locked = lock(&cache, "lock", "the cache")?;

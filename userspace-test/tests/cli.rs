@@ -216,7 +216,7 @@ fn a_mistake_in_the_arguments_ends_a_bisection_before_anything_is_built() -> io:
             "aarch64",
             "DMNS_ARCH=aarch64: there are amd64 and arm64",
         ),
-        ("DMNS_KERNEL", "debug", "unset one"),
+        ("DMNS_KERNEL", "debug", "leave one out"),
     ] {
         let ended = bisect("unshare-all").env(variable, value).output()?;
         let said = errors(&ended);
@@ -316,6 +316,63 @@ fn what_there_is_not_for_an_architecture_is_refused_by_name() -> io::Result<()> 
 }
 
 #[test]
+fn what_would_be_compared_with_itself_is_refused() -> io::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let cache = dir.path().join("cache");
+    for (kernel, arguments, says) in [
+        (
+            "",
+            "diff --against debian",
+            "the same kernel with the same module",
+        ),
+        (
+            "",
+            "metrics --against debian",
+            "the same kernel with the same module",
+        ),
+        (
+            "",
+            "--no-module diff --against debian --against-no-module",
+            "the same kernel",
+        ),
+        (
+            "",
+            "--no-module diff",
+            "leave out --no-module, or give --against",
+        ),
+        ("fixes", "diff", "DMNS_KERNEL=fixes runs without it"),
+        ("intree", "metrics", "DMNS_KERNEL=intree runs without it"),
+        (
+            "intree-debug",
+            "bench",
+            "DMNS_KERNEL=intree-debug runs without it",
+        ),
+        ("7.3", "diff --against /nope", "--against /nope: not there"),
+        ("", "diff --against /", "--against: /: not a kernel tree"),
+        (
+            "",
+            "diff --against debian --against-module /nope",
+            "--against-module /nope",
+        ),
+        (
+            "7.3",
+            "diff --against /",
+            "and --against for one of your own: leave one out",
+        ),
+    ] {
+        let mut compare = dmns_test(&arguments.split(' ').collect::<Vec<_>>());
+        compare.env("DMNS_KERNEL", kernel).env("DMNS_CACHE", &cache);
+        let ended = compare.output()?;
+        let said = errors(&ended);
+        assert_eq!(ended.status.code(), Some(2), "{arguments}: {said}");
+        assert!(said.contains(says), "{arguments}: {said}");
+        assert!(!said.contains("--tree"), "{arguments}: {said}");
+        assert!(!cache.exists());
+    }
+    Ok(())
+}
+
+#[test]
 fn what_needs_no_guest_needs_no_kernel() -> io::Result<()> {
     for command in ["kconfig", "list"] {
         let ended = dmns_test(&["--tree", "/nope", "--arch", "arm64", command]).output()?;
@@ -333,13 +390,20 @@ fn a_kernel_that_does_not_fit_is_refused_at_once() -> io::Result<()> {
     fs::write(path("vmlinux"), b"\x7fELF")?;
     fs::create_dir(path("empty"))?;
     for (arguments, says) in [
-        (vec!["--tree", &path("none")], "none: No such file"),
+        (
+            vec!["--tree", &path("none")],
+            "none: No such file or directory (os error 2): give the folder of a kernel that is built",
+        ),
         (vec!["--tree", &path("empty")], "empty: not a kernel tree"),
         (
             vec!["--kernel", &path("vmlinux"), "--modules", &path("empty")],
             "vmlinux: an ELF file",
         ),
         (vec!["--module", &path("none.ko")], "none.ko: No such file"),
+        (
+            vec!["--module", &path("empty")],
+            "empty: a folder: give the dmns_audit.ko in it",
+        ),
     ] {
         let mut run = dmns_test(&["run"]);
         // Nothing is made: the cache stays away.
