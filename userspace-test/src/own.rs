@@ -2,8 +2,8 @@
 
 //! A kernel of one's own: `--tree`, or `--kernel` with `--modules`.
 //!
-//! All that can be wrong with it is looked for before anything is made, and named in a sentence with
-//! what to do.
+//! What can be wrong with it is looked for before anything is made, as far as its files show it, and
+//! named in a sentence with what to do. Compilers and functions are looked for later, in scripts.
 
 use crate::arch::Arch;
 use crate::config::Config;

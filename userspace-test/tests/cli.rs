@@ -10,6 +10,7 @@ use std::process::{Command, Output, Stdio};
 fn dmns_test(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dmns-test"));
     command.args(arguments).stderr(Stdio::piped());
+    command.env_remove("DMNS_ARCH").env_remove("DMNS_KERNEL");
     command
 }
 
@@ -177,6 +178,7 @@ fn a_mistake_in_the_arguments_ends_a_bisection_before_anything_is_built() -> io:
     fs::write(path("arm.ko"), arm)?;
     let bisect = |arguments: &str| {
         let mut bisect = script("bisect.sh");
+        bisect.env_remove("DMNS_ARCH").env_remove("DMNS_KERNEL");
         bisect.current_dir(path("tree")).args(arguments.split(' '));
         bisect.env("DMNS_TEST", env!("CARGO_BIN_EXE_dmns-test"));
         bisect.env("DMNS_CACHE", path("cache"));
