@@ -22,9 +22,13 @@ static CACHE: [Atomic<u64>; 1 << SLOT_BITS] = [const { Atomic::new(0) }; 1 << SL
 /// address.
 static GENERATION: Atomic<u64> = Atomic::new(0);
 
+/// What it goes up by, odd. Addresses of tasks differ in few bits: in steps of 1, a difference of
+/// generations would cancel one of tasks out.
+const STEP: u64 = 0x1656_67b1_9e37_79f9;
+
 /// Invalidates all answers.
 pub(super) fn invalidate() {
-    GENERATION.fetch_add(1, Full);
+    GENERATION.fetch_add(STEP, Full);
 }
 
 /// Returns the answer for a task; `find` finds it. Each system call passes here: what it takes to find
@@ -55,15 +59,8 @@ fn slot(key: u64) -> &'static Atomic<u64> {
 /// Returns a hash of task, `nsproxy` and generation. Collisions have a probability of 2^-63.
 #[inline]
 fn key(task: &TaskNs) -> u64 {
-    const ODD: [u64; 3] = [
-        0x9e37_79b9_7f4a_7c15,
-        0xc2b2_ae3d_27d4_eb4f,
-        0x1656_67b1_9e37_79f9,
-    ];
+    const ODD: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xc2b2_ae3d_27d4_eb4f];
     let (task, proxy) = task.addresses();
-    // Addresses of tasks differ in few bits, as do generations: without a factor of its own, one
-    // cancels the other out.
-    let generation = read_once(&GENERATION).wrapping_mul(ODD[2]);
-    let task = (task as u64 ^ generation).wrapping_mul(ODD[0]);
+    let task = (task as u64 ^ read_once(&GENERATION)).wrapping_mul(ODD[0]);
     (task.rotate_left(32) ^ proxy as u64).wrapping_mul(ODD[1])
 }
