@@ -122,12 +122,19 @@ impl Files {
 
 impl Drop for Files {
     fn drop(&mut self) {
+        // No file is open: each open one holds a reference to the module.
         // SAFETY: `dir` came from securityfs_create_dir(); errors are ignored there. The files are
-        // removed with it. The hooks are detached later, which waits for tasks that are about to
-        // open one.
-        unsafe { bindings::dmns_control_remove(self.dir) };
+        // removed with it.
+        unsafe { bindings::securityfs_remove(self.dir) };
         CONTROL.store(null_mut(), Release);
     }
+}
+
+/// Makes each later open of a file fail, when the module is about to be unloaded. Until then the kernel
+/// warns of an open, since it gets no reference to the module. The hooks are detached afterwards.
+pub(crate) fn close() {
+    // SAFETY: The exit function runs, so no file is open.
+    unsafe { bindings::dmns_control_close() };
 }
 
 /// Returns what the files control.

@@ -132,6 +132,7 @@ struct Unloading;
 
 impl Drop for Unloading {
     fn drop(&mut self) {
+        control::close();
         lifetime::begin_unload();
         config::unloaded();
         baseline::end();

@@ -372,7 +372,8 @@ fn report(sites: &[(&'static Hook, c_ulong)], error: Error) {
 }
 
 impl Attachments {
-    /// Gives the functions back. If ftrace refuses that, the hooks stay attached. May sleep.
+    /// Gives the functions back. If ftrace refuses that, which it does once it has found an error of its
+    /// own, functions may still call the module. May sleep.
     pub(crate) fn detach(&mut self) -> Result {
         if self.detached {
             return Ok(());

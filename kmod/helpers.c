@@ -541,6 +541,22 @@ void dmns_workers_stop(void)
 	}
 }
 
+/* Guards the first deferred record of an owner (share.rs). Taken in any context, for some loads. */
+static DEFINE_RAW_SPINLOCK(dmns_owners);
+
+unsigned long dmns_owners_lock(void)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&dmns_owners, flags);
+	return flags;
+}
+
+void dmns_owners_unlock(unsigned long flags)
+{
+	raw_spin_unlock_irqrestore(&dmns_owners, flags);
+}
+
 /* The files of control.rs: inode->i_private has the number of the file. */
 static int dmns_file_show(struct seq_file *m, void *unused)
 {
@@ -587,15 +603,14 @@ bool dmns_control_file(const char *name, umode_t mode, struct dentry *dir, unsig
 }
 
 /*
- * Removes the files. No file is open: an open one holds a reference to the module. A mount of a file keeps its inode, which
- * must not lead to the module any more. The caller waits for tasks that are about to open one (synchronize_rcu_tasks(), in
- * unregister_ftrace_direct()).
+ * Makes each later open of a file fail. No file is open: an open one holds a reference to the module. But a mount of a file
+ * keeps its inode, which would lead to freed memory. The caller waits for tasks that are about to open one
+ * (synchronize_rcu_tasks(), in unregister_ftrace_direct()).
  */
-void dmns_control_remove(struct dentry *dir)
+void dmns_control_close(void)
 {
 	for (int file = 0; file < ARRAY_SIZE(dmns_files); file++) {
 		if (!IS_ERR_OR_NULL(dmns_files[file]))
 			make_bad_inode(d_inode(dmns_files[file]));
 	}
-	securityfs_remove(dir);
 }

@@ -104,6 +104,9 @@ void dmns_workers_stop(void);
 struct audit_context *dmns_worker_event(unsigned int worker, const struct dmns_stamp *stamp);
 unsigned int dmns_worker_event_serial(const struct audit_context *ctx);
 
+unsigned long dmns_owners_lock(void);
+void dmns_owners_unlock(unsigned long flags);
+
 /* In worker.rs. */
 void dmns_emit_dm(struct work_struct *work);
 void dmns_emit_ns(struct work_struct *work);
@@ -115,7 +118,7 @@ enum dmns_file {
 };
 
 bool dmns_control_file(const char *name, umode_t mode, struct dentry *dir, unsigned long file);
-void dmns_control_remove(struct dentry *dir);
+void dmns_control_close(void);
 
 /* In control.rs. */
 int dmns_control_show(struct seq_file *m, unsigned long file);

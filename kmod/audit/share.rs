@@ -16,16 +16,15 @@ use super::hash;
 use crate::bindings;
 use crate::read_once::jiffies;
 use core::num::NonZeroU16;
-use core::ops::Range;
 use kernel::fmt;
 use kernel::prelude::*;
 use kernel::sync::atomic::{
     Acquire,
     Atomic,
-    Full,
     Relaxed,
     Release, //
 };
+use kernel::types::NotThreadSafe;
 
 /// The classes of deferred records.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -101,6 +100,24 @@ pub(super) struct Share(NonZeroU16);
 /// The bit of a creation.
 const CREATION: u16 = 1 << 15;
 
+/// The time in which one task alone takes a free slot. Interrupts are off.
+struct First(c_ulong, NotThreadSafe);
+
+impl First {
+    fn lock() -> Self {
+        // SAFETY: A spinlock of any context, which is held for some loads. It is not held here:
+        // nothing that runs until `drop` takes it.
+        Self(unsafe { bindings::dmns_owners_lock() }, NotThreadSafe)
+    }
+}
+
+impl Drop for First {
+    fn drop(&mut self) {
+        // SAFETY: This task holds the lock, with these flags.
+        unsafe { bindings::dmns_owners_unlock(self.0) };
+    }
+}
+
 impl Share {
     /// Takes one record's part of the share of `owner`. Returns `None` where that is used up.
     ///
@@ -108,12 +125,21 @@ impl Share {
     pub(super) fn take(class: Class, owner: u32, change: Option<Change>) -> Option<Self> {
         let shares = class.shares();
         loop {
-            let slot = shares.slot(owner);
+            let mut slot = shares.slot(owner);
+            // The first record of an owner takes a free slot, one at a time: else two tasks of an owner
+            // could take two.
+            let first = shares.is_free(slot).then(First::lock);
+            if first.is_some() {
+                slot = shares.slot(owner);
+            }
             let before = shares.deferred[slot].load(Relaxed);
             let count = before as u32;
-            if count != 0 && slot < HOST_SLOT && (before >> 32) as u32 != owner {
-                // Another owner has taken the slot.
-                continue;
+            if slot < HOST_SLOT {
+                let taken = count != 0 && (before >> 32) as u32 != owner;
+                if taken || (count == 0 && first.is_none()) {
+                    // Others have changed the slot meanwhile.
+                    continue;
+                }
             }
             let max = match change {
                 Some(Change::Deleted) => shares.max(slot) / 4 * 3,
@@ -128,14 +154,9 @@ impl Share {
                 before
             };
             if shares.deferred[slot]
-                .cmpxchg(before, entry + 1, Full)
+                .cmpxchg(before, entry + 1, Relaxed)
                 .is_ok()
             {
-                // Another task of this owner may have taken another free slot at the same time.
-                if shares.has_other_slot(owner, slot) {
-                    shares.deferred[slot].fetch_sub(1, Relaxed);
-                    continue;
-                }
                 if slot != HOST_SLOT {
                     shares.of_owners.fetch_add(1, Relaxed);
                 }
@@ -263,22 +284,9 @@ fn add(dropped: &Atomic<u64>, count: u32) {
 }
 
 impl Shares {
-    /// Returns the slots that an owner may have.
-    fn slots(owner: u32) -> Range<usize> {
-        let bucket = hash::bucket(owner.into(), BUCKETS) * SLOTS_PER_BUCKET;
-        bucket..bucket + SLOTS_PER_BUCKET
-    }
-
-    /// Returns whether the owner has this slot.
-    fn has(&self, owner: u32, slot: usize) -> bool {
-        let entry = self.deferred[slot].load(Relaxed);
-        entry as u32 != 0 && (entry >> 32) as u32 == owner
-    }
-
-    /// Returns whether the owner has another slot than this one.
-    fn has_other_slot(&self, owner: u32, slot: usize) -> bool {
-        slot < HOST_SLOT
-            && Self::slots(owner).any(|other| other != slot && self.has(owner, other))
+    /// Returns whether this is a slot for any owner, and has no records.
+    fn is_free(&self, slot: usize) -> bool {
+        slot < HOST_SLOT && self.deferred[slot].load(Relaxed) as u32 == 0
     }
 
     /// Returns the slot of an owner.
@@ -286,12 +294,16 @@ impl Shares {
         if owner == HOST {
             return HOST_SLOT;
         }
-        let mut slots = Self::slots(owner);
-        let free = |slot: &usize| self.deferred[*slot].load(Relaxed) as u32 == 0;
+        let bucket = hash::bucket(owner.into(), BUCKETS) * SLOTS_PER_BUCKET;
+        let mut slots = bucket..bucket + SLOTS_PER_BUCKET;
+        let own = |slot: &usize| {
+            let entry = self.deferred[*slot].load(Relaxed);
+            entry as u32 != 0 && (entry >> 32) as u32 == owner
+        };
         slots
             .clone()
-            .find(|slot| self.has(owner, *slot))
-            .or_else(|| slots.find(free))
+            .find(own)
+            .or_else(|| slots.find(|slot| self.is_free(*slot)))
             .unwrap_or(OTHERS_SLOT)
     }
 

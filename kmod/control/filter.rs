@@ -168,14 +168,14 @@ impl FilterFile {
 
     fn clear_all(&self) -> Result {
         let mut state = self.state.lock();
-        filter::clear(Set::MAX);
-        state.containers = [None; MAX];
-        state.stale = Set::MAX;
-        // ftrace waits for the handlers of system calls, not for those of creations.
         if let Some(entry) = &mut state.entry {
             entry.detach()?;
         }
         state.entry = None;
+        filter::clear(Set::MAX);
+        state.containers = [None; MAX];
+        // ftrace waits for the handlers of system calls, not for those of creations.
+        state.stale = Set::MAX;
         Ok(())
     }
 }

@@ -54,11 +54,11 @@ impl InfoFile {
         let mut attached = self.attached.lock();
         let before = Level::now();
         if level == Level::None {
-            level.set();
             if let Some(attached) = &mut *attached {
                 attached.detach()?;
             }
             *attached = None;
+            level.set();
         } else {
             if attached.is_none() {
                 *attached = attach(level)?;

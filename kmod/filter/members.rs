@@ -88,7 +88,9 @@ impl Members {
         let place = bucket
             .ids
             .iter()
-            .position(|taken| taken.cmpxchg(id, REMOVING, Relaxed).is_ok());
+            .position(|taken| {
+                taken.load(Relaxed) == id && taken.cmpxchg(id, REMOVING, Relaxed).is_ok()
+            });
         place.map_or(0, |place| {
             let set = bucket.sets[place].xchg(0, Relaxed);
             bucket.ids[place].store(0, Release);

@@ -19,10 +19,15 @@ with_kernel "$root" "$kernel" make -s -C "$work/kmod" KDIR="$work/build" $(make_
 	cat "$work/said"
 	die "the module is not built without CONFIG_DM_AUDIT"
 }
-! grep -w warning "$work/said"
+if grep -w warning "$work/said"; then
+	die "the module is built with warnings without CONFIG_DM_AUDIT"
+fi
 "$PROJECT/scripts/dmns-test.sh" --kernel "$kernel/vmlinuz" --modules "$kernel/modules" --module "$work/kmod/dmns_audit.ko" \
 	run --keep-logs "$work/logs" unshare-all
-grep -rqF 'the kernel lacks CONFIG_DM_AUDIT: records of namespaces alone' "$work/logs/unshare-all"
-! grep -rF 'dm_audit_log_bio: attached' "$work/logs"
+grep -rqF 'the kernel lacks CONFIG_DM_AUDIT: records of namespaces alone' "$work/logs/unshare-all" ||
+	die "the kernel log does not say that the kernel lacks CONFIG_DM_AUDIT"
+if grep -rF 'dm_audit_log_bio: attached' "$work/logs"; then
+	die "a function of device mapper is replaced"
+fi
 as_root rm -rf "$work"
 say "without CONFIG_DM_AUDIT the module records namespaces alone"
