@@ -85,12 +85,9 @@ impl Members {
     pub(super) fn remove(&self, id: u64) -> Set {
         let bucket = self.bucket(id);
         // `forget()` may set the place free meanwhile, and another namespace take it.
-        let place = bucket
-            .ids
-            .iter()
-            .position(|taken| {
-                taken.load(Relaxed) == id && taken.cmpxchg(id, REMOVING, Relaxed).is_ok()
-            });
+        let place = bucket.ids.iter().position(|taken| {
+            taken.load(Relaxed) == id && taken.cmpxchg(id, REMOVING, Relaxed).is_ok()
+        });
         place.map_or(0, |place| {
             let set = bucket.sets[place].xchg(0, Relaxed);
             bucket.ids[place].store(0, Release);
