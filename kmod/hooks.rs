@@ -83,6 +83,7 @@ pub(crate) static MODULE: &[(Part, Hook)] = &[
     (Part::Ns, hook(c"__ns_tree_remove", Action::Entry(ns::on_remove))),
     // C: kernel/nsproxy.c
     (Part::Tasks, hook(c"switch_task_namespaces", Action::Entry(ns::on_switch))),
+    (Part::Tasks, hook(c"exit_nsproxy_namespaces", Action::Entry(ns::on_exit))),
     // C: kernel/auditsc.c
     (Part::Always, hook(c"audit_log_exit", Action::Entry(event::on_end))),
     // C: kernel/audit.c

@@ -93,18 +93,32 @@ unsafe fn owner(ns: *const bindings::ns_common) -> Owner {
 pub(super) unsafe fn on_switch(args: &Args) {
     let task = args.pointer::<bindings::task_struct>(0);
     let proxy = args.pointer::<bindings::nsproxy>(1);
-    let _guard = HandlerGuard::no_sleep();
-    filter::nsproxy_changed();
-    if task != kernel::task::Task::current_raw() {
+    if proxy.is_null() {
+        // `on_exit()` has seen it.
         return;
     }
-    if proxy.is_null() {
-        // It exits, after `audit_free()`.
-        return pending::defer_at_exit();
+    let _guard = HandlerGuard::no_sleep();
+    filter::nsproxy_changed();
+    if task == kernel::task::Task::current_raw() {
+        // SAFETY: `task` is `current`, and holds `proxy` from here on.
+        let next = unsafe { TaskNs::with(task, proxy) };
+        info::force_record_on_ns_change(|| !filter::is_filtered(next));
     }
-    // SAFETY: `task` is `current`, and holds `proxy` from here on.
-    let next = unsafe { TaskNs::with(task, proxy) };
-    info::force_record_on_ns_change(|| !filter::is_filtered(next));
+}
+
+/// Handles `exit_nsproxy_namespaces()`: a task exits, after `audit_free()`, or was not created after
+/// all. A compiler may take `switch_task_namespaces()` into it, as that of Debian's arm64 kernel does.
+///
+/// # Safety
+///
+/// `args` are those of that function: a task.
+pub(super) unsafe fn on_exit(args: &Args) {
+    let task = args.pointer::<bindings::task_struct>(0);
+    let _guard = HandlerGuard::no_sleep();
+    filter::nsproxy_changed();
+    if task == kernel::task::Task::current_raw() {
+        pending::defer_at_exit();
+    }
 }
 
 /// Handles `copy_namespaces()`: `current` creates a child, which is in other namespaces if `current`
