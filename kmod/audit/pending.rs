@@ -135,6 +135,14 @@ impl Entry {
         Ok(())
     }
 
+    /// Takes the next text, which `current` emits or defers before it takes another. Until then
+    /// [`for_each_creation`] finds it in the entry.
+    fn take_next(&mut self) -> Option<KBox<RecordText>> {
+        let text = self.texts.pop()?;
+        (self.ending, self.emitting) = (true, text.created());
+        Some(text)
+    }
+
     /// Lets [`on_return_to_user`] run when `current` returns to user space. The entry is on the heap,
     /// and of `current`.
     fn arm(&mut self, module: ModuleRef) -> Result {
@@ -488,7 +496,6 @@ pub(crate) fn emit(_: &event::EventEnd, wait: Wait<'_>) {
         return;
     }
     let mut stale = TextList::new();
-    // One by one: until a text is emitted, `for_each_creation()` finds it in the entry.
     while let Some(text) = with_own(|entry| {
         if !entry.is_of_event() {
             if entry.module.is_some() {
@@ -496,9 +503,7 @@ pub(crate) fn emit(_: &event::EventEnd, wait: Wait<'_>) {
             }
             stale.append(&mut entry.texts);
         }
-        let text = entry.texts.pop()?;
-        (entry.ending, entry.emitting) = (true, text.created());
-        Some(text)
+        entry.take_next()
     })
     .flatten()
     {
@@ -514,14 +519,9 @@ pub(crate) fn defer_at_exit() {
     if !any() {
         return;
     }
-    // One by one, as in `emit()`.
-    while let Some(text) = with_own(|entry| {
-        if entry.module.is_some() {
-            return None;
-        }
-        let text = entry.texts.pop()?;
-        (entry.ending, entry.emitting) = (true, text.created());
-        Some(text)
+    while let Some(text) = with_own(|entry| match entry.module {
+        Some(_) => None,
+        None => entry.take_next(),
     })
     .flatten()
     {

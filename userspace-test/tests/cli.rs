@@ -18,6 +18,17 @@ fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// Runs a command that has to end with this status, and to print this text. Returns all that it
+/// prints.
+#[track_caller]
+fn ends(command: &mut Command, status: i32, says: &str) -> io::Result<String> {
+    let ended = command.output()?;
+    let said = errors(&ended);
+    assert_eq!(ended.status.code(), Some(status), "{command:?}: {said}");
+    assert!(said.contains(says), "{command:?}: {said}");
+    Ok(said)
+}
+
 #[test]
 fn a_reader_that_has_gone_is_no_error() -> io::Result<()> {
     let (reader, writer) = nix::unistd::pipe()?;
@@ -34,13 +45,8 @@ fn a_cache_that_no_root_can_be_made_in_is_refused() -> io::Result<()> {
     for name in ["a:b", "jo's"] {
         let cache = dir.path().join(name);
         let mut prepare = dmns_test(&["prepare"]);
-        let ended = prepare.env("DMNS_CACHE", &cache).output()?;
-        let said = errors(&ended);
-        assert_eq!(ended.status.code(), Some(2), "{said}");
-        assert!(
-            said.contains(name) && said.contains("set DMNS_CACHE"),
-            "{said}"
-        );
+        let said = ends(prepare.env("DMNS_CACHE", &cache), 2, "set DMNS_CACHE")?;
+        assert!(said.contains(name), "{said}");
         assert!(!cache.exists());
     }
     Ok(())
@@ -205,10 +211,7 @@ fn a_mistake_in_the_arguments_ends_a_bisection_before_anything_is_built() -> io:
         ),
         ("--tree /other", "--tree"),
     ] {
-        let ended = bisect(arguments).output()?;
-        let said = errors(&ended);
-        assert_eq!(ended.status.code(), Some(255), "{arguments}: {said}");
-        assert!(said.contains(says), "{arguments}: {said}");
+        ends(&mut bisect(arguments), 255, says)?;
     }
     for (variable, value, says) in [
         ("DMNS_CACHE", "/a:b", "set DMNS_CACHE"),
@@ -220,10 +223,7 @@ fn a_mistake_in_the_arguments_ends_a_bisection_before_anything_is_built() -> io:
         ),
         ("DMNS_KERNEL", "debug", "leave one out"),
     ] {
-        let ended = bisect("unshare-all").env(variable, value).output()?;
-        let said = errors(&ended);
-        assert_eq!(ended.status.code(), Some(255), "{variable}={value}: {said}");
-        assert!(said.contains(says), "{variable}={value}: {said}");
+        ends(bisect("unshare-all").env(variable, value), 255, says)?;
     }
     assert!(!Path::new(&path("tree/built")).exists());
     // What is built is of the architecture that an option asks for.
@@ -231,8 +231,7 @@ fn a_mistake_in_the_arguments_ends_a_bisection_before_anything_is_built() -> io:
         ("unshare-all", "amd64\n"),
         ("--arch arm64 unshare-all", "arm64\n"),
     ] {
-        let ended = bisect(arguments).output()?;
-        assert_eq!(ended.status.code(), Some(125), "{}", errors(&ended));
+        ends(&mut bisect(arguments), 125, "")?;
         assert_eq!(fs::read_to_string(path("tree/built"))?, arch);
     }
     Ok(())
@@ -275,10 +274,7 @@ fn guests_of_another_architecture_need_programs_that_a_checkout_builds() -> io::
                 started
                     .env("DMNS_PROJECT", dir.path())
                     .env("DMNS_CACHE", path("cache"));
-                let ended = started.output()?;
-                let said = errors(&ended);
-                assert_eq!(ended.status.code(), Some(status), "{arguments}: {said}");
-                assert!(said.contains(says), "{arguments}: {said}");
+                ends(&mut started, status, says)?;
             }
         }
     }
@@ -308,10 +304,7 @@ fn what_there_is_not_for_an_architecture_is_refused_by_name() -> io::Result<()> 
         run.env("DMNS_ARCH", arch)
             .env("DMNS_KERNEL", kernel)
             .env("DMNS_CACHE", &cache);
-        let ended = run.output()?;
-        let said = errors(&ended);
-        assert_eq!(ended.status.code(), Some(2), "{said}");
-        assert!(said.contains(says), "{said}");
+        ends(&mut run, 2, says)?;
         assert!(!cache.exists());
     }
     Ok(())
@@ -364,10 +357,7 @@ fn what_would_be_compared_with_itself_is_refused() -> io::Result<()> {
     ] {
         let mut compare = dmns_test(&arguments.split(' ').collect::<Vec<_>>());
         compare.env("DMNS_KERNEL", kernel).env("DMNS_CACHE", &cache);
-        let ended = compare.output()?;
-        let said = errors(&ended);
-        assert_eq!(ended.status.code(), Some(2), "{arguments}: {said}");
-        assert!(said.contains(says), "{arguments}: {said}");
+        let said = ends(&mut compare, 2, says)?;
         assert!(!said.contains("--tree"), "{arguments}: {said}");
         assert!(!cache.exists());
     }
@@ -410,9 +400,7 @@ fn a_kernel_that_does_not_fit_is_refused_at_once() -> io::Result<()> {
         let mut run = dmns_test(&["run"]);
         // Nothing is made: the cache stays away.
         run.args(&arguments).env("DMNS_CACHE", path("cache"));
-        let ended = run.output()?;
-        assert_eq!(ended.status.code(), Some(2), "{arguments:?}");
-        assert!(errors(&ended).contains(says), "{}", errors(&ended));
+        ends(&mut run, 2, says)?;
         assert!(!dir.path().join("cache").exists());
     }
     Ok(())
@@ -443,11 +431,9 @@ fn options_before_the_subcommand_and_after_it_are_taken_together() -> io::Result
         ),
         ("--tree tx exec -- true --tree ty", "--tree tx: "),
     ] {
-        let ended = dmns_test(&arguments.split(' ').collect::<Vec<_>>()).output()?;
-        let said = errors(&ended);
-        assert!(said.contains(says), "{arguments}: {said}");
         let status = if arguments.contains("exec") { 125 } else { 2 };
-        assert_eq!(ended.status.code(), Some(status), "{arguments}: {said}");
+        let arguments: Vec<_> = arguments.split(' ').collect();
+        ends(&mut dmns_test(&arguments), status, says)?;
     }
     Ok(())
 }
