@@ -14,15 +14,10 @@ for file in .config include/config/auto.conf include/generated/autoconf.h includ
 	rm "$work/build/$file"
 	sed '/CONFIG_DM_AUDIT/d' "$kernel/build/$file" >"$work/build/$file"
 done
-tar -C "$PROJECT" -c kmod uapi scripts | tar -C "$work" -x
-with_kernel "$root" "$kernel" make -s -C "$work/kmod" KDIR="$work/build" $(make_arguments "$kernel") >"$work/said" 2>&1 || {
-	cat "$work/said"
-	die "the module is not built without CONFIG_DM_AUDIT"
-}
-if grep -w warning "$work/said"; then
-	die "the module is built with warnings without CONFIG_DM_AUDIT"
-fi
-"$PROJECT/scripts/dmns-test.sh" --kernel "$kernel/vmlinuz" --modules "$kernel/modules" --module "$work/kmod/dmns_audit.ko" \
+cp "$kernel/release" "$kernel/cc" "$work"
+echo "$kernel without CONFIG_DM_AUDIT" >"$work/identity"
+module=$("$PROJECT/scripts/build/module.sh" "$root" "$work" KRUSTFLAGS=-Dwarnings KCFLAGS=-Werror)
+"$PROJECT/scripts/dmns-test.sh" --kernel "$kernel/vmlinuz" --modules "$kernel/modules" --module "$module" \
 	run --keep-logs "$work/logs" unshare-all
 grep -rqF 'the kernel lacks CONFIG_DM_AUDIT: records of namespaces alone' "$work/logs/unshare-all" ||
 	die "the kernel log does not say that the kernel lacks CONFIG_DM_AUDIT"
