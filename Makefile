@@ -71,8 +71,11 @@ test-debug: ## Every scenario on a kernel that complains, with controls and faul
 	@DMNS_KERNEL=debug $(DMNS_TEST) run --long
 	@DMNS_KERNEL=kasan $(DMNS_TEST) run $(KASAN)
 
+LONG_ON_ARM64 := backlog-wakeup dm-ctr-during-load ns-create-during-load ns-silenced-same-tick
+
 test-arm64: ## The scenarios on Debian's arm64 kernel, emulated; what only x86-64 has is skipped, with its reason
 	@$(DMNS_TEST) --arch arm64 run
+	@$(DMNS_TEST) --arch arm64 run $(LONG_ON_ARM64)
 	@$(DMNS_TEST) --arch arm64 diff
 	@scripts/test/dkms-arm64.sh
 
