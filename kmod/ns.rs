@@ -45,7 +45,7 @@ pub(crate) fn created(ns: &Namespace, dev: NsfsDev, old: u32, owner: &Owner, in_
     };
     ns.init_tail(dev, origin, &mut *text);
     if in_baseline {
-        text.in_baseline();
+        text.in_baseline = true;
         return defer(text);
     }
     let Err(text) = pending::add(text, flags) else {
@@ -83,9 +83,7 @@ pub(crate) fn deleted(
     text.about(ns, owner);
     text.subject();
     ns.del_tail(dev, &mut *text);
-    if in_baseline {
-        text.in_baseline();
-    }
+    text.in_baseline = in_baseline;
     let alone = if may_join {
         pending::join(text)
     } else {

@@ -9,7 +9,6 @@
 
 use super::event::{
     self,
-    Stamp,
     WorkerEvent, //
 };
 use super::share::Class;
@@ -71,7 +70,7 @@ pub(crate) fn try_defer(text: KBox<RecordText>) -> Result<(), KBox<RecordText>> 
     let Some(mut text) = text.complete() else {
         return Ok(());
     };
-    if !text.take_share() {
+    if !text.take_share(false) {
         return Err(text);
     }
     if let Some(ty) = text.ty() {
@@ -236,9 +235,7 @@ fn start(
         }
         let began = jiffies();
         match Record::attempt(event.context(), number, ty, wait) {
-            Err(Outcome::Refused) if jiffies().wrapping_sub(began) >= msecs_to_jiffies(10) => {
-                retried();
-            }
+            Err(Outcome::Refused) if waited_since(began) => retried(),
             Err(Outcome::RefusedNoWait) => {
                 // One attempt: each that fails counts as lost, and audit may panic for it (auditctl
                 // -f 2).
@@ -248,6 +245,11 @@ fn start(
             result => return result,
         }
     }
+}
+
+/// Returns whether audit has waited for room in its backlog since the time `began`, in jiffies.
+pub(super) fn waited_since(began: c_ulong) -> bool {
+    jiffies().wrapping_sub(began) >= msecs_to_jiffies(10)
 }
 
 /// An event of several records that the worker of namespaces emits.
@@ -261,7 +263,7 @@ impl Batch {
     /// Only the worker of namespaces calls this, and emits nothing else before [`Batch::end`].
     pub(crate) unsafe fn begin() -> Self {
         // SAFETY: By the safety requirements.
-        Self(unsafe { WorkerEvent::begin(Class::Ns, &Stamp::now()) })
+        Self(unsafe { WorkerEvent::begin(Class::Ns, &event::now()) })
     }
 
     /// Emits a record of type `ty`, of which `write` writes the text.
@@ -303,7 +305,7 @@ pub(super) fn wait_for_violations(_: &ModuleRef) {
 ///
 /// So a task that loads the module, or changes its configuration, does not wait for a full backlog.
 pub(crate) fn emit_soon(mut text: KBox<RecordText>) {
-    if let Some(stamp) = Stamp::of_current() {
+    if let Some(stamp) = event::stamp() {
         text.stamp = stamp;
     }
     let Ok(ticket) = Ticket::new() else {

@@ -18,48 +18,29 @@ use kernel::types::NotThreadSafe;
 
 /// The time and the serial number of an event. The number is 0 before the first record of the
 /// event.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    sec: i64,
-    nsec: u32,
-    serial: u32,
+pub(crate) type Stamp = bindings::dmns_stamp;
+
+const UNKNOWN: Stamp = Stamp {
+    sec: 0,
+    nsec: 0,
+    serial: 0,
+};
+
+/// Returns a stamp of now, without a serial number.
+pub(super) fn now() -> Stamp {
+    let mut now = UNKNOWN;
+    // SAFETY: `now` is ours to write. Callable from any context.
+    unsafe { bindings::dmns_now(&raw mut now) };
+    now
 }
 
-impl Stamp {
-    /// Returns a stamp of now, without a serial number.
-    pub(super) fn now() -> Self {
-        let mut now = bindings::dmns_stamp {
-            sec: 0,
-            nsec: 0,
-            serial: 0,
-        };
-        // SAFETY: `now` is ours to write. Callable from any context.
-        unsafe { bindings::dmns_now(&raw mut now) };
-        Self::from_c(&now)
-    }
-
-    /// Returns the stamp of the event that `current` is in; `None` if it is in none.
-    pub(super) fn of_current() -> Option<Self> {
-        if !in_task() {
-            return None;
-        }
-        let mut stamp = bindings::dmns_stamp {
-            sec: 0,
-            nsec: 0,
-            serial: 0,
-        };
-        // SAFETY: `stamp` is ours to write. Only `current` changes its audit context, and this is
-        // not an interrupt.
-        unsafe { bindings::dmns_event_stamp(&raw mut stamp) }.then(|| Self::from_c(&stamp))
-    }
-
-    fn from_c(stamp: &bindings::dmns_stamp) -> Self {
-        Self {
-            sec: stamp.sec,
-            nsec: stamp.nsec,
-            serial: stamp.serial,
-        }
-    }
+/// Returns the stamp of the event that `current` is in; `None` if it is in none.
+pub(super) fn stamp() -> Option<Stamp> {
+    let mut stamp = UNKNOWN;
+    // SAFETY: `stamp` is ours to write. Only `current` changes its audit context, and this is not
+    // an interrupt.
+    let known = in_task() && unsafe { bindings::dmns_event_stamp(&raw mut stamp) };
+    known.then_some(stamp)
 }
 
 /// Makes the event of `current` that of a record which the worker has emitted, and forces audit to
@@ -272,13 +253,8 @@ impl WorkerEvent {
     ///
     /// Only the worker of `class` calls this, and not while it has another event.
     pub(super) unsafe fn begin(class: Class, stamp: &Stamp) -> Self {
-        let stamp = bindings::dmns_stamp {
-            sec: stamp.sec,
-            nsec: stamp.nsec,
-            serial: stamp.serial,
-        };
         // SAFETY: By the safety requirements only the caller uses this context.
-        Self(unsafe { bindings::dmns_worker_event(class as c_uint, &raw const stamp) })
+        Self(unsafe { bindings::dmns_worker_event(class as c_uint, stamp) })
     }
 
     pub(super) fn context(&self) -> *mut bindings::audit_context {

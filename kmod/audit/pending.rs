@@ -13,12 +13,10 @@
 
 use super::deferred::{
     self,
-    wait_for_violations, //
+    wait_for_violations,
+    waited_since, //
 };
-use super::event::{
-    self,
-    Stamp, //
-};
+use super::event;
 use super::hash;
 use super::in_flight;
 use super::share::Class;
@@ -29,7 +27,11 @@ use super::text::{
 use super::Wait;
 use crate::bindings;
 use crate::counters::Outcome;
-use crate::lifetime::ModuleRef;
+use crate::lifetime::{
+    HandlerGuard,
+    ModuleRef, //
+};
+use crate::read_once::jiffies;
 use core::ptr::null_mut;
 use kernel::alloc::Flags;
 use kernel::error::to_result;
@@ -354,10 +356,10 @@ impl Table {
 ///
 /// The caller may hold any lock; `flags` say whether it may sleep.
 pub(crate) fn add(mut text: KBox<RecordText>, flags: Flags) -> Result<(), KBox<RecordText>> {
-    let Some(event) = Stamp::of_current() else {
+    let Some(stamp) = event::stamp() else {
         return Err(text);
     };
-    text.stamp = event;
+    text.stamp = stamp;
     insert(text, None, flags)
 }
 
@@ -376,8 +378,8 @@ pub(crate) fn add_own(mut text: KBox<RecordText>, flags: Flags) -> Result<(), KB
     let Some(module) = ModuleRef::get() else {
         return Err(text);
     };
-    if let Some(event) = Stamp::of_current() {
-        text.stamp = event;
+    if let Some(stamp) = event::stamp() {
+        text.stamp = stamp;
     }
     insert(text, Some(module), flags)
 }
@@ -435,7 +437,7 @@ pub(crate) fn join(mut text: KBox<RecordText>) -> Result<(), KBox<RecordText>> {
     if !any() {
         return Err(text);
     }
-    let (Some(table), Some(event), Some(id)) = (Table::get(), Stamp::of_current(), text.deleted())
+    let (Some(table), Some(stamp), Some(id)) = (Table::get(), event::stamp(), text.deleted())
     else {
         return Err(text);
     };
@@ -451,7 +453,7 @@ pub(crate) fn join(mut text: KBox<RecordText>) -> Result<(), KBox<RecordText>> {
     if !own && (in_flight::in_flight(id) || Class::Ns.has_creations(text.owner)) {
         return Err(text);
     }
-    text.stamp = event;
+    text.stamp = stamp;
     let Some(text) = text.complete() else {
         return Ok(());
     };
@@ -495,27 +497,34 @@ pub(crate) fn emit(_: &event::EventEnd, wait: Wait<'_>) {
     if !any() {
         return;
     }
-    let mut stale = TextList::new();
-    while let Some(text) = with_own(|entry| {
-        if !entry.is_of_event() {
-            if entry.module.is_some() {
-                return None;
-            }
-            stale.append(&mut entry.texts);
-        }
-        entry.take_next()
-    })
-    .flatten()
+    defer_stale();
+    let mut emission = Emission::new(wait);
+    while let Some(text) =
+        with_own(|entry| entry.is_of_event().then(|| entry.take_next()).flatten()).flatten()
     {
-        emit_one(text, wait);
+        emission.emit(text);
     }
     remove_own();
+}
+
+/// Defers the records of an earlier event of `current`, the end of which was not seen.
+fn defer_stale() {
+    // A baseline that begins now waits until they are queued.
+    let _guard = HandlerGuard::no_sleep();
+    let mut stale = TextList::new();
+    with_own(|entry| {
+        if entry.module.is_none() && !entry.is_of_event() {
+            stale.append(&mut entry.texts);
+        }
+    });
     deferred::defer_all(&mut stale);
 }
 
-/// Defers the pending records of `current`, which exits and is in no event any more: an entry holds
-/// the memory of its task. Those that only `current` can complete stay. Callable under any lock.
-pub(crate) fn defer_at_exit() {
+/// Defers the pending records of `current`, but for those that only `current` can complete. Callable
+/// under any lock.
+///
+/// An entry holds the memory of its task: one that exits keeps none.
+pub(crate) fn defer_own() {
     if !any() {
         return;
     }
@@ -527,14 +536,6 @@ pub(crate) fn defer_at_exit() {
     {
         deferred::defer(text);
     }
-    remove_own();
-}
-
-/// Defers the pending records of `current`.
-pub(crate) fn defer_own() {
-    let mut texts = TextList::new();
-    with_own(|entry| texts.append(&mut entry.texts));
-    deferred::defer_all(&mut texts);
     remove_own();
 }
 
@@ -574,25 +575,55 @@ pub(crate) fn for_each_creation(mut f: impl FnMut(u64) -> Result) -> Result {
     Ok(())
 }
 
-fn emit_one(text: KBox<RecordText>, wait: Wait<'_>) {
-    if let (true, Wait::Allowed(module)) = (text.after_violations, wait) {
-        wait_for_violations(module);
-    }
-    match text.emit(wait) {
-        Ok(()) => {}
-        // Only the task itself can add its description.
-        Err(Outcome::Refused | Outcome::RefusedNoWait) if text.task_info_at.is_none() => {
-            text.count(Outcome::Retried);
-            deferred::defer(text);
+/// The emission of the records of one event: they wait once for violations, and all but those that
+/// only `current` can complete once for a full backlog.
+struct Emission<'a> {
+    wait: Wait<'a>,
+    after_violations: bool,
+    backlog_full: bool,
+}
+
+impl<'a> Emission<'a> {
+    fn new(wait: Wait<'a>) -> Self {
+        Self {
+            wait,
+            after_violations: false,
+            backlog_full: false,
         }
-        Err(outcome) => text.count(outcome),
+    }
+
+    fn emit(&mut self, text: KBox<RecordText>) {
+        if let (true, false, Wait::Allowed(module)) =
+            (text.after_violations, self.after_violations, self.wait)
+        {
+            // All records of the event were caused by now.
+            wait_for_violations(module);
+            self.after_violations = true;
+        }
+        let own = text.task_info_at.is_some();
+        // The creation may have been deferred just now.
+        let waits = text.deleted().is_some_and(in_flight::in_flight);
+        if waits || (self.backlog_full && !own) {
+            return deferred::defer(text);
+        }
+        let began = jiffies();
+        match text.emit(self.wait) {
+            Ok(()) => {}
+            // Only the task itself can add its description.
+            Err(Outcome::Refused | Outcome::RefusedNoWait) if !own => {
+                self.backlog_full = waited_since(began);
+                text.count(Outcome::Retried);
+                deferred::defer(text);
+            }
+            Err(outcome) => text.count(outcome),
+        }
     }
 }
 
 /// Emits a record at once, and waits for audit. The caller holds no lock that others wait for.
 pub(crate) fn emit_now(text: KBox<RecordText>, wait: Wait<'_>) {
     if let Some(text) = text.complete() {
-        emit_one(text, wait);
+        Emission::new(wait).emit(text);
     }
 }
 
@@ -611,8 +642,9 @@ unsafe extern "C" fn on_return_to_user(work: *mut bindings::callback_head) {
     COUNT.fetch_sub(1, Relaxed);
     if let Some(module) = entry.module.take() {
         // A rule silenced the event, or there was none.
+        let mut emission = Emission::new(Wait::Allowed(&module));
         while let Some(text) = entry.texts.pop() {
-            emit_one(text, Wait::Allowed(&module));
+            emission.emit(text);
         }
         // Before the reference is dropped.
         drop(entry);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The number of deferred records that each owner has: a user, or a device. Records beyond an
-//! owner's share are dropped, and counted as the owner's.
+//! The deferred records that each owner has: a user, or a device. A record takes a part of its
+//! owner's share, one with a long text several. Records beyond the share are dropped, and counted as
+//! the owner's.
 //!
 //! A share is half of what is free. So an owner alone has at most a third of the room, and many
 //! owners leave room for one more. The host has a quarter of the queue of its own.
@@ -38,7 +39,10 @@ pub(crate) enum Class {
 /// The host, in place of an owner.
 pub(crate) const HOST: u32 = bindings::DMNS_HOST;
 
-/// The most records of a class that are deferred at a time; each takes 256 bytes.
+/// The bytes of a record that are one part of a share. One with a long text takes several parts.
+pub(super) const UNIT: usize = 256;
+
+/// The most parts of a class that are taken at a time.
 const MAX: u32 = 1 << 18;
 
 /// The part of them that is the host's.
@@ -68,15 +72,15 @@ pub(super) enum Change {
 
 /// The shares of one class.
 struct Shares {
-    /// An owner: the id in the upper half, the number of deferred records in the lower half. A slot
-    /// without records is free.
+    /// An owner: the id in the upper half, the number of parts of deferred records in the lower half.
+    /// A slot without records is free.
     deferred: [Atomic<u64>; SLOTS],
     /// The dropped records of the owner that has, or had, the slot: the id in the upper half, the
     /// number in the lower half.
     dropped: [Atomic<u64>; SLOTS],
     /// The number of deferred records of creations.
     creations: [Atomic<u32>; SLOTS],
-    /// The number of deferred records in all slots but that of the host.
+    /// The number of parts in all slots but that of the host.
     of_owners: Atomic<u32>,
 }
 
@@ -92,10 +96,11 @@ static SHARES: [Shares; 2] = [const {
 /// The time of the last warning, in jiffies.
 static WARNED: Atomic<c_ulong> = Atomic::new(0);
 
-/// One record's part of its owner's share. Gives it back when dropped.
+/// One record's parts of its owner's share. Gives them back when dropped.
 ///
-/// Has one more than the number of the slot, counted through both classes, and [`CREATION`].
-pub(super) struct Share(NonZeroU16);
+/// Has one more than the number of the slot, counted through both classes, and [`CREATION`]; and the
+/// number of parts.
+pub(super) struct Share(NonZeroU16, u8);
 
 /// The bit of a creation.
 const CREATION: u16 = 1 << 15;
@@ -119,10 +124,15 @@ impl Drop for First {
 }
 
 impl Share {
-    /// Takes one record's part of the share of `owner`. Returns `None` where that is used up.
+    /// Takes one record's parts of the share of `owner`. Returns `None` where that is used up.
     ///
     /// Callable from any context.
-    pub(super) fn take(class: Class, owner: u32, change: Option<Change>) -> Option<Self> {
+    pub(super) fn take(
+        class: Class,
+        owner: u32,
+        change: Option<Change>,
+        parts: u8,
+    ) -> Option<Self> {
         let shares = class.shares();
         loop {
             let mut slot = shares.slot(owner);
@@ -145,7 +155,7 @@ impl Share {
                 Some(Change::Deleted) => shares.max(slot) / 4 * 3,
                 _ => shares.max(slot),
             };
-            if count >= max {
+            if count + u32::from(parts) > max {
                 return None;
             }
             let entry = if count == 0 {
@@ -154,18 +164,18 @@ impl Share {
                 before
             };
             if shares.deferred[slot]
-                .cmpxchg(before, entry + 1, Relaxed)
+                .cmpxchg(before, entry + u64::from(parts), Relaxed)
                 .is_ok()
             {
                 if slot != HOST_SLOT {
-                    shares.of_owners.fetch_add(1, Relaxed);
+                    shares.of_owners.fetch_add(parts.into(), Relaxed);
                 }
                 let mut number = (class as usize * SLOTS + slot + 1) as u16;
                 if change == Some(Change::Created) {
                     shares.creations[slot].fetch_add(1, Relaxed);
                     number |= CREATION;
                 }
-                return NonZeroU16::new(number).map(Self);
+                return NonZeroU16::new(number).map(|number| Self(number, parts));
             }
         }
     }
@@ -191,9 +201,9 @@ impl Drop for Share {
         if self.0.get() & CREATION != 0 {
             shares.creations[self.slot()].fetch_sub(1, Release);
         }
-        shares.deferred[self.slot()].fetch_sub(1, Relaxed);
+        shares.deferred[self.slot()].fetch_sub(self.1.into(), Relaxed);
         if self.slot() != HOST_SLOT {
-            shares.of_owners.fetch_sub(1, Relaxed);
+            shares.of_owners.fetch_sub(self.1.into(), Relaxed);
         }
     }
 }

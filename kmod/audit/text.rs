@@ -2,13 +2,17 @@
 
 //! The text of a record that is emitted later.
 
-use super::event::Stamp;
+use super::event::{
+    self,
+    Stamp, //
+};
 use super::in_flight::InFlight;
 use super::share::{
     self,
     Change,
     Class,
-    Share, //
+    Share,
+    UNIT, //
 };
 use super::ticket::Ticket;
 use super::{
@@ -34,7 +38,7 @@ use kernel::sync::Arc;
 /// The bytes that need no allocation of their own.
 const INLINE: usize = 152;
 
-const _: () = assert!(size_of::<RecordText>() <= 256);
+const _: () = assert!(size_of::<RecordText>() <= UNIT);
 
 /// The owner of a namespace.
 #[derive(Clone, Copy)]
@@ -48,7 +52,7 @@ pub(crate) struct Owner {
 /// The text of a record that cannot be emitted here and now, since other tasks would wait for
 /// auditd.
 ///
-/// Takes one allocation of at most 256 bytes, unless a security label is uncommonly long.
+/// Takes one allocation of at most [`UNIT`] bytes, unless a security label is uncommonly long.
 pub(crate) struct RecordText {
     next: *mut RecordText,
     /// The type; 0 for a fence.
@@ -61,12 +65,12 @@ pub(crate) struct RecordText {
     pub(super) owner_ns: u64,
     /// The owner of the record: a user, a device, or the host.
     pub(super) owner: u32,
-    /// The record's part of the owner's share of the queue.
+    /// The record's parts of the owner's share of the queue.
     pub(super) share: Option<Share>,
     /// Set for a creation that was pending: the record of the deletion waits while this exists.
     pub(super) in_flight: Option<InFlight>,
-    /// The namespace was created or deleted while the baseline was being read.
-    pub(super) in_baseline: bool,
+    /// The namespace was created or deleted while the baseline was being read, which may have it.
+    pub(crate) in_baseline: bool,
     /// The record comes after the violations that were deferred before it.
     pub(crate) after_violations: bool,
     /// The task that waits for the record waits for this.
@@ -107,7 +111,7 @@ impl RecordText {
         let text = Self {
             next: null_mut(),
             number,
-            stamp: Stamp::now(),
+            stamp: event::now(),
             namespace: None,
             owner_ns: 0,
             owner: share::HOST,
@@ -162,26 +166,23 @@ impl RecordText {
         }
     }
 
-    /// Takes a part of the owner's share, unless the record has one. Returns whether it has.
-    pub(super) fn take_share(&mut self) -> bool {
+    /// Takes its parts of the owner's share, unless the record has one. Returns whether it has. A
+    /// deletion leaves a quarter of the share to creations, unless it is `joined` to one.
+    pub(super) fn take_share(&mut self, joined: bool) -> bool {
         if self.share.is_none() {
             let change = match self.ty() {
                 Some(RecordType::NsInit(_)) => Some(Change::Created),
-                Some(RecordType::NsDel(_)) => Some(Change::Deleted),
+                Some(RecordType::NsDel(_)) if !joined => Some(Change::Deleted),
                 _ => None,
             };
-            self.share = Share::take(self.class(), self.owner, change);
+            let parts = (1 + self.rest.len() / UNIT).min(u8::MAX.into()) as u8;
+            self.share = Share::take(self.class(), self.owner, change, parts);
             if self.share.as_ref().is_some_and(Share::is_of_others) {
                 // The record of the deletion may be in another list.
                 self.begin_flight();
             }
         }
         self.share.is_some()
-    }
-
-    /// Notes that the baseline is being read: the record may be of a namespace that it has.
-    pub(crate) fn in_baseline(&mut self) {
-        self.in_baseline = true;
     }
 
     /// Returns the id of the namespace, if the record is of its creation.
@@ -232,7 +233,7 @@ impl RecordText {
 
     /// Emits the record in the event of `current`.
     pub(super) fn emit(&self, wait: Wait<'_>) -> Result<(), Outcome> {
-        let context = super::event::context();
+        let context = event::context();
         self.write(Record::attempt(context, self.number, self.ty(), wait)?);
         Ok(())
     }
@@ -338,17 +339,26 @@ impl TextList {
         }
     }
 
-    /// Takes a part of its owner's share for each text. Returns whether all have one.
+    /// Takes the parts of its owner's share for each text, or for none. Returns whether all have one.
+    /// The list is that of an event: deletions are joined to their creations.
     pub(super) fn take_shares(&mut self) -> bool {
-        let mut next = self.first;
-        // SAFETY: By the type invariants `next` is null, or a text that this list owns.
-        while let Some(text) = unsafe { next.as_mut() } {
-            if !text.take_share() {
-                return false;
-            }
-            next = text.next;
+        let all = self.iter_mut().all(|text| text.take_share(true));
+        if !all {
+            // Others of the owner may complete theirs.
+            self.iter_mut().for_each(|text| text.share = None);
         }
-        true
+        all
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut RecordText> {
+        let mut next = self.first;
+        core::iter::from_fn(move || {
+            // SAFETY: By the type invariants `next` is null, or a text that this list owns. The list
+            // is borrowed, and each text is returned once.
+            let this = unsafe { next.as_mut() }?;
+            next = this.next;
+            Some(this)
+        })
     }
 
     /// Returns the texts, the oldest first.

@@ -117,7 +117,7 @@ pub(super) unsafe fn on_exit(args: &Args) {
     let _guard = HandlerGuard::no_sleep();
     filter::nsproxy_changed();
     if task == kernel::task::Task::current_raw() {
-        pending::defer_at_exit();
+        pending::defer_own();
     }
 }
 
