@@ -235,7 +235,9 @@ fn start(
         }
         let began = jiffies();
         match Record::attempt(event.context(), number, ty, wait) {
-            Err(Outcome::Refused) if waited_since(began) => retried(),
+            Err(Outcome::Refused) if jiffies().wrapping_sub(began) >= msecs_to_jiffies(10) => {
+                retried();
+            }
             Err(Outcome::RefusedNoWait) => {
                 // One attempt: each that fails counts as lost, and audit may panic for it (auditctl
                 // -f 2).
@@ -245,11 +247,6 @@ fn start(
             result => return result,
         }
     }
-}
-
-/// Returns whether audit has waited for room in its backlog since the time `began`, in jiffies.
-pub(super) fn waited_since(began: c_ulong) -> bool {
-    jiffies().wrapping_sub(began) >= msecs_to_jiffies(10)
 }
 
 /// An event of several records that the worker of namespaces emits.
@@ -283,21 +280,23 @@ impl Batch {
     }
 }
 
-/// Waits until the violations that are deferred by now are emitted, at most a minute. May sleep,
-/// and the caller holds no lock. The reference keeps the module meanwhile.
-pub(super) fn wait_for_violations(_: &ModuleRef) {
+/// Waits until the violations that are deferred by now are emitted, at most a minute. Returns
+/// whether they are. May sleep, and the caller holds no lock. The reference keeps the module
+/// meanwhile.
+pub(super) fn wait_for_violations(_: &ModuleRef) -> bool {
     if Class::Dm.is_empty() {
-        return;
+        return true;
     }
     let Ok(ticket) = Ticket::new() else {
-        return;
+        return false;
     };
     // A fence: no record, but a place in the queue.
-    if let Some(mut fence) = RecordText::new(0, GFP_KERNEL) {
-        fence.ticket = Some(ticket.clone());
-        push(Class::Dm, fence);
-        let _ = ticket.wait(60_000);
-    }
+    let Some(mut fence) = RecordText::new(0, GFP_KERNEL) else {
+        return false;
+    };
+    fence.ticket = Some(ticket.clone());
+    push(Class::Dm, fence);
+    ticket.wait(60_000).is_some()
 }
 
 /// Emits a record in the event of `current`, if audit takes it within a second; else it is emitted

@@ -13,8 +13,7 @@
 
 use super::deferred::{
     self,
-    wait_for_violations,
-    waited_since, //
+    wait_for_violations, //
 };
 use super::event;
 use super::hash;
@@ -27,10 +26,7 @@ use super::text::{
 use super::Wait;
 use crate::bindings;
 use crate::counters::Outcome;
-use crate::lifetime::{
-    HandlerGuard,
-    ModuleRef, //
-};
+use crate::lifetime::ModuleRef;
 use crate::read_once::jiffies;
 use core::ptr::null_mut;
 use kernel::alloc::Flags;
@@ -50,6 +46,7 @@ use kernel::sync::{
     SpinLock, //
 };
 use kernel::task::Task;
+use kernel::time::msecs_to_jiffies;
 use kernel::types::Opaque;
 
 /// A power of two.
@@ -107,19 +104,17 @@ impl Entry {
     }
 
     /// Adds a text. The entry is of `current`. With a reference, only `current` can complete the
-    /// text. Texts of another event, the end of which was not seen, go to `stale`.
+    /// text. Without one, the entry has no text of another event: see [`defer_stale`].
     fn add(
         &mut self,
         text: KBox<RecordText>,
         module: Option<ModuleRef>,
-        stale: &mut TextList,
     ) -> Result<(), KBox<RecordText>> {
         if !self.is_of_event() {
             if self.module.is_some() {
                 // They are emitted when the task returns to user space, outside of any event.
                 self.in_event = false;
             } else {
-                stale.append(&mut self.texts);
                 (self.in_event, self.count, self.age) = (event::current(), 0, 0);
             }
         }
@@ -140,9 +135,10 @@ impl Entry {
     /// Takes the next text, which `current` emits or defers before it takes another. Until then
     /// [`for_each_creation`] finds it in the entry.
     fn take_next(&mut self) -> Option<KBox<RecordText>> {
-        let text = self.texts.pop()?;
-        (self.ending, self.emitting) = (true, text.created());
-        Some(text)
+        let text = self.texts.pop();
+        self.ending = text.is_some();
+        self.emitting = text.as_ref().and_then(|text| text.created());
+        text
     }
 
     /// Lets [`on_return_to_user`] run when `current` returns to user space. The entry is on the heap,
@@ -402,11 +398,11 @@ fn insert(
         return Err(text);
     };
     text.begin_flight();
+    defer_stale();
     let bucket = table.bucket(Task::current_raw());
-    let mut stale = TextList::new();
     let mut entry = None;
     // The second time there is an entry: only `current` makes one for itself.
-    let result = loop {
+    loop {
         let mut entries = bucket.lock();
         if let Some(entry) = entry.take() {
             entries.insert(entry);
@@ -416,16 +412,15 @@ fn insert(
             }
         }
         if let Some(entry) = entries.find(Task::current_raw()) {
-            break entry.add(text, module, &mut stale);
+            entry.add(text, module)?;
+            break;
         }
         drop(entries);
         entry = Entry::new(flags);
         if entry.is_none() {
             return Err(text);
         }
-    };
-    deferred::defer_all(&mut stale);
-    result?;
+    }
     event::force_record();
     event::mark_pending();
     Ok(())
@@ -507,17 +502,10 @@ pub(crate) fn emit(_: &event::EventEnd, wait: Wait<'_>) {
     remove_own();
 }
 
-/// Defers the records of an earlier event of `current`, the end of which was not seen.
+/// Defers the records of an earlier event of `current`, the end of which was not seen. Callable
+/// under any lock.
 fn defer_stale() {
-    // A baseline that begins now waits until they are queued.
-    let _guard = HandlerGuard::no_sleep();
-    let mut stale = TextList::new();
-    with_own(|entry| {
-        if entry.module.is_none() && !entry.is_of_event() {
-            stale.append(&mut entry.texts);
-        }
-    });
-    deferred::defer_all(&mut stale);
+    defer_where(|entry| entry.module.is_none() && !entry.is_of_event());
 }
 
 /// Defers the pending records of `current`, but for those that only `current` can complete. Callable
@@ -525,18 +513,16 @@ fn defer_stale() {
 ///
 /// An entry holds the memory of its task: one that exits keeps none.
 pub(crate) fn defer_own() {
-    if !any() {
-        return;
-    }
-    while let Some(text) = with_own(|entry| match entry.module {
-        Some(_) => None,
-        None => entry.take_next(),
-    })
-    .flatten()
-    {
+    defer_where(|entry| entry.module.is_none());
+    remove_own();
+}
+
+/// Defers the pending records of `current`, if `right` holds for its entry.
+fn defer_where(right: impl Fn(&Entry) -> bool) {
+    let next = |entry: &mut Entry| right(entry).then(|| entry.take_next()).flatten();
+    while let Some(text) = any().then(|| with_own(next)).flatten().flatten() {
         deferred::defer(text);
     }
-    remove_own();
 }
 
 /// Defers what is pending now, but for what its task has begun to emit: waits five seconds for
@@ -575,12 +561,16 @@ pub(crate) fn for_each_creation(mut f: impl FnMut(u64) -> Result) -> Result {
     Ok(())
 }
 
-/// The emission of the records of one event: they wait once for violations, and all but those that
-/// only `current` can complete once for a full backlog.
+/// The emission of the records of one event: they wait once for violations. All but those that only
+/// `current` can complete wait for a full backlog until one has waited in vain, or for a minute.
 struct Emission<'a> {
     wait: Wait<'a>,
     after_violations: bool,
+    /// The wait for violations has ended before these were emitted.
+    in_vain: bool,
     backlog_full: bool,
+    /// In jiffies.
+    waited: c_ulong,
 }
 
 impl<'a> Emission<'a> {
@@ -588,7 +578,9 @@ impl<'a> Emission<'a> {
         Self {
             wait,
             after_violations: false,
+            in_vain: false,
             backlog_full: false,
+            waited: 0,
         }
     }
 
@@ -597,7 +589,7 @@ impl<'a> Emission<'a> {
             (text.after_violations, self.after_violations, self.wait)
         {
             // All records of the event were caused by now.
-            wait_for_violations(module);
+            self.in_vain = !wait_for_violations(module);
             self.after_violations = true;
         }
         let own = text.task_info_at.is_some();
@@ -607,11 +599,15 @@ impl<'a> Emission<'a> {
             return deferred::defer(text);
         }
         let began = jiffies();
-        match text.emit(self.wait) {
+        let result = text.emit(self.wait);
+        self.waited += jiffies().wrapping_sub(began);
+        // The time of a task that was only preempted is shorter.
+        let limit = if result.is_ok() { 60_000 } else { 500 };
+        self.backlog_full |= self.waited >= msecs_to_jiffies(limit);
+        match result {
             Ok(()) => {}
             // Only the task itself can add its description.
             Err(Outcome::Refused | Outcome::RefusedNoWait) if !own => {
-                self.backlog_full = waited_since(began);
                 text.count(Outcome::Retried);
                 deferred::defer(text);
             }
@@ -620,10 +616,19 @@ impl<'a> Emission<'a> {
     }
 }
 
+/// When a record in no event has waited for violations in vain, in jiffies.
+static IN_VAIN: Atomic<c_ulong> = Atomic::new(0);
+
 /// Emits a record at once, and waits for audit. The caller holds no lock that others wait for.
 pub(crate) fn emit_now(text: KBox<RecordText>, wait: Wait<'_>) {
-    if let Some(text) = text.complete() {
-        Emission::new(wait).emit(text);
+    let Some(text) = text.complete() else { return };
+    let mut emission = Emission::new(wait);
+    // Deferred removals follow each other, each with all of its targets: they wait together.
+    emission.after_violations =
+        jiffies().wrapping_sub(IN_VAIN.load(Relaxed)) < msecs_to_jiffies(60_000);
+    emission.emit(text);
+    if emission.in_vain {
+        IN_VAIN.store(jiffies(), Relaxed);
     }
 }
 

@@ -39,7 +39,8 @@ pub(crate) enum Class {
 /// The host, in place of an owner.
 pub(crate) const HOST: u32 = bindings::DMNS_HOST;
 
-/// The bytes of a record that are one part of a share. One with a long text takes several parts.
+/// The bytes of a record that are one part of a share. One with a long text takes several parts, and
+/// one part may have half as many bytes more.
 pub(super) const UNIT: usize = 256;
 
 /// The most parts of a class that are taken at a time.
@@ -249,7 +250,7 @@ impl Class {
                 return;
             }
             pr_warn!(
-                "{}: {} records are deferred: further ones are dropped, and counted (over_share)\n",
+                "{}: the share is used up ({} parts): further records are dropped, and counted (over_share)\n",
                 Name(self, slot, owner),
                 shares.deferred[slot].load(Relaxed) as u32
             );

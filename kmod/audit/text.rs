@@ -175,7 +175,11 @@ impl RecordText {
                 Some(RecordType::NsDel(_)) if !joined => Some(Change::Deleted),
                 _ => None,
             };
-            let parts = (1 + self.rest.len() / UNIT).min(u8::MAX.into()) as u8;
+            let rest = match self.rest.capacity() {
+                0 => 0,
+                bytes => bytes.next_power_of_two() / UNIT,
+            };
+            let parts = (1 + rest).min(u8::MAX.into()) as u8;
             self.share = Share::take(self.class(), self.owner, change, parts);
             if self.share.as_ref().is_some_and(Share::is_of_others) {
                 // The record of the deletion may be in another list.
@@ -339,8 +343,8 @@ impl TextList {
         }
     }
 
-    /// Takes the parts of its owner's share for each text, or for none. Returns whether all have one.
-    /// The list is that of an event: deletions are joined to their creations.
+    /// Takes the parts of its owner's share for each text, or for none. Returns whether all have
+    /// theirs. Deletions leave nothing to creations here: a creation is deferred with them.
     pub(super) fn take_shares(&mut self) -> bool {
         let all = self.iter_mut().all(|text| text.take_share(true));
         if !all {
