@@ -505,7 +505,9 @@ pub(crate) fn emit(_: &event::EventEnd, wait: Wait<'_>) {
 /// Defers the records of an earlier event of `current`, the end of which was not seen. Callable
 /// under any lock.
 fn defer_stale() {
-    defer_where(|entry| entry.module.is_none() && !entry.is_of_event());
+    if any() {
+        defer_where(|entry| entry.module.is_none() && !entry.is_of_event());
+    }
 }
 
 /// Defers the pending records of `current`, but for those that only `current` can complete. Callable
@@ -513,14 +515,16 @@ fn defer_stale() {
 ///
 /// An entry holds the memory of its task: one that exits keeps none.
 pub(crate) fn defer_own() {
-    defer_where(|entry| entry.module.is_none());
-    remove_own();
+    if any() {
+        defer_where(|entry| entry.module.is_none());
+        remove_own();
+    }
 }
 
 /// Defers the pending records of `current`, if `right` holds for its entry.
 fn defer_where(right: impl Fn(&Entry) -> bool) {
     let next = |entry: &mut Entry| right(entry).then(|| entry.take_next()).flatten();
-    while let Some(text) = any().then(|| with_own(next)).flatten().flatten() {
+    while let Some(text) = with_own(next).flatten() {
         deferred::defer(text);
     }
 }
