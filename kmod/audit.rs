@@ -54,25 +54,6 @@ pub(crate) enum Wait<'a> {
     Never,
 }
 
-impl Wait<'_> {
-    /// Returns what is allowed here and now: nothing waits where the kernel counts a reason not to
-    /// sleep.
-    fn effective(self) -> Self {
-        match self {
-            Self::Allowed(_) if may_sleep() => self,
-            _ => Self::Never,
-        }
-    }
-
-    /// Returns the outcome of a record that audit refused.
-    fn refused(self) -> Outcome {
-        match self {
-            Self::Allowed(_) => Outcome::Refused,
-            Self::Never => Outcome::RefusedNoWait,
-        }
-    }
-}
-
 /// Returns whether nothing that the kernel counts forbids to sleep. A lock that may be held across
 /// a sleep is not counted.
 fn may_sleep() -> bool {
@@ -137,6 +118,7 @@ impl Record {
     }
 
     /// Starts a record in the event of `context`, or returns why not. Counts only what is emitted.
+    /// Nothing waits where the kernel counts a reason not to sleep, whatever `wait` allows.
     ///
     /// A record that was caused while auditing was on is emitted also if auditing is off by now, as
     /// audit does with queued records.
@@ -146,28 +128,26 @@ impl Record {
         ty: Option<RecordType>,
         wait: Wait<'_>,
     ) -> Result<Self, Outcome> {
-        let wait = wait.effective();
-        let record = Self::of_type(number, context, wait).ok_or(wait.refused())?;
+        let number = number.into();
+        let (buffer, refused) = match wait {
+            // SAFETY: `context` is null, the audit context of `current`, or that of the worker
+            // which runs now. It stays valid while this runs. The caller may sleep.
+            Wait::Allowed(_) if may_sleep() => unsafe {
+                let buffer = bindings::dmns_log_start_waiting(context, number);
+                (buffer, Outcome::Refused)
+            },
+            // SAFETY: As above; GFP_ATOMIC does not sleep.
+            _ => unsafe {
+                let buffer = bindings::audit_log_start(context, bindings::GFP_ATOMIC, number);
+                (buffer, Outcome::RefusedNoWait)
+            },
+        };
+        let buffer = NonNull::new(buffer).ok_or(refused)?;
         if let Some(ty) = ty {
             counters::count(ty, Outcome::Emitted);
         }
-        Ok(record)
-    }
-
-    /// Starts a record with this number.
-    fn of_type(number: u16, context: *mut bindings::audit_context, wait: Wait<'_>) -> Option<Self> {
-        let number = number.into();
-        let buffer = match wait.effective() {
-            // SAFETY: `context` is null, the audit context of `current`, or that of the worker
-            // which runs now. It stays valid while this runs. The caller may sleep.
-            Wait::Allowed(_) => unsafe { bindings::dmns_log_start_waiting(context, number) },
-            // SAFETY: As above; GFP_ATOMIC does not sleep.
-            Wait::Never => unsafe {
-                bindings::audit_log_start(context, bindings::GFP_ATOMIC, number)
-            },
-        };
         // INVARIANT: `buffer` was just given to us, and no text has been put.
-        NonNull::new(buffer).map(|buffer| Self {
+        Ok(Self {
             buffer,
             text: [0; 192],
             len: 0,

@@ -29,7 +29,6 @@ use crate::bindings::{
 };
 use crate::{
     ns,
-    nsfs,
     task, //
 };
 use kernel::fmt;
@@ -123,8 +122,8 @@ pub(crate) fn auditing_changed() {
 pub(crate) struct Baseline {
     list: KVVec<dmns_namespace>,
     recorded: usize,
-    /// The namespaces of which tasks emitted the creation when the list was read.
-    being_created: KVVec<u64>,
+    /// The namespaces of which tasks emitted the creation when the list was read: their ids.
+    being_created: KVVec<dmns_namespace>,
 }
 
 impl Baseline {
@@ -144,7 +143,14 @@ impl Baseline {
         unsafe { bindings::dmns_handlers_wait() };
         pending::defer_all_pending();
         let mut being_created = KVVec::new();
-        if pending::for_each_creation(|id| Ok(being_created.push(id, GFP_KERNEL)?)).is_err() {
+        let keep = |id| {
+            let creation = dmns_namespace {
+                id,
+                ..Default::default()
+            };
+            Ok(being_created.push(creation, GFP_KERNEL)?)
+        };
+        if pending::for_each_creation(keep).is_err() {
             pr_err!("out of memory: a namespace may be recorded twice\n");
         }
         Self {
@@ -159,7 +165,7 @@ impl Baseline {
         let list = read_list();
         queued.take(true);
         self.list = list
-            .and_then(|list| merge(list, &self.being_created, queued))
+            .and_then(|list| merge(list, core::mem::take(&mut self.being_created), queued))
             .inspect_err(|e| {
                 pr_err!(
                     "namespaces that exist are not recorded ({:?}): unload, then load again\n",
@@ -180,9 +186,7 @@ impl Baseline {
 
     /// Returns whether the namespace `id` is still to be recorded.
     pub(crate) fn has(&self, id: u64) -> bool {
-        self.list[self.recorded..]
-            .binary_search_by_key(&id, |found| found.id)
-            .is_ok()
+        has(&self.list[self.recorded..], id)
     }
 
     /// Records as many as fit into an event. Returns whether there are more.
@@ -207,7 +211,7 @@ impl Baseline {
         let batch = unsafe { Batch::begin() };
         for found in &self.list[self.recorded..end] {
             if let Some(namespace) = task::from_raw(found.type_, found.inum, found.id) {
-                ns::exists(&namespace, nsfs::dev(), found.owner, &batch);
+                ns::exists(&namespace, found.owner, &batch);
             }
         }
         batch.end();
@@ -217,38 +221,29 @@ impl Baseline {
     }
 }
 
-/// Removes from `list` the namespaces in `being_created` and those that `queued` has a creation of.
-/// Adds those that `queued` has only a deletion of.
+/// Removes from `list` the namespaces in `created` and those that `queued` has a creation of. Adds
+/// those that `queued` has only a deletion of.
 fn merge(
     mut list: KVVec<dmns_namespace>,
-    being_created: &[u64],
+    mut created: KVVec<dmns_namespace>,
     queued: &Taken,
 ) -> Result<KVVec<dmns_namespace>> {
-    let mut created = KVVec::new();
-    created.extend_from_slice(being_created, GFP_KERNEL)?;
     let mut deleted = KVVec::new();
     queued.for_each_change(|creation, namespace, owner| {
-        if creation {
-            created.push(namespace.id, GFP_KERNEL)?;
-        } else {
-            let gone = dmns_namespace {
-                id: namespace.id,
-                owner,
-                type_: namespace.kind.clone_flag(),
-                inum: namespace.inum,
-            };
-            deleted.push(gone, GFP_KERNEL)?;
-        }
-        Ok(())
+        let change = dmns_namespace {
+            id: namespace.id,
+            owner,
+            type_: namespace.kind.clone_flag(),
+            inum: namespace.inum,
+        };
+        let changes = if creation { &mut created } else { &mut deleted };
+        Ok(changes.push(change, GFP_KERNEL)?)
     })?;
     sort_by_id(&mut created);
-    list.retain(|found| created.binary_search(&found.id).is_err());
+    list.retain(|found| !has(&created, found.id));
     let listed = list.len();
     for gone in deleted {
-        let is_listed = list[..listed]
-            .binary_search_by_key(&gone.id, |found| found.id)
-            .is_ok();
-        if !is_listed && created.binary_search(&gone.id).is_err() {
+        if !has(&list[..listed], gone.id) && !has(&created, gone.id) {
             list.push(gone, GFP_KERNEL)?;
         }
     }
@@ -256,23 +251,15 @@ fn merge(
     Ok(list)
 }
 
-/// A type that begins with the id of a namespace.
-///
-/// # Safety
-///
-/// The first field is the id, a `u64`.
-unsafe trait BeginsWithId {}
-
-// SAFETY: It is the id.
-unsafe impl BeginsWithId for u64 {}
-
-// SAFETY: See helpers.h.
-unsafe impl BeginsWithId for dmns_namespace {}
+/// Returns whether `sorted` has the namespace `id`.
+fn has(sorted: &[dmns_namespace], id: u64) -> bool {
+    sorted.binary_search_by_key(&id, |found| found.id).is_ok()
+}
 
 /// Sorts by id. objtool does not know the ends of the functions of `core` that sort.
-fn sort_by_id<T: BeginsWithId>(all: &mut [T]) {
-    // SAFETY: There are as many, of this size; each begins with its id.
-    unsafe { bindings::dmns_sort_by_id(all.as_mut_ptr().cast(), all.len(), size_of::<T>()) };
+fn sort_by_id(all: &mut [dmns_namespace]) {
+    // SAFETY: There are as many.
+    unsafe { bindings::dmns_sort_by_id(all.as_mut_ptr(), all.len()) };
 }
 
 /// Returns the kernel's list, in the order of ids. May sleep.

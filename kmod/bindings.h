@@ -10,8 +10,6 @@
 #include <linux/kprobes.h>
 #include <linux/namei.h>
 #include <linux/pid_namespace.h>
-#include <linux/random.h>
-#include <linux/task_work.h>
 #include <linux/time_namespace.h>
 #include <linux/user_namespace.h>
 #include <linux/utsname.h>
@@ -23,9 +21,8 @@
 #include "arch.h"
 
 enum dmns_constant {
-	/* Macros that bindgen cannot evaluate. */
+	/* A macro that bindgen cannot evaluate. */
 	DMNS_LOOKUP_FOLLOW = LOOKUP_FOLLOW,
-	DMNS_HOST	= DMNS_USER_HOST,
 
 	/*
 	 * bindgen does not see the anonymous `struct ns_tree` in `struct ns_common` (-fms-extensions): it

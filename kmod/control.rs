@@ -19,7 +19,10 @@ use crate::info::Level;
 use core::ptr::null_mut;
 use filter::FilterFile;
 use info::InfoFile;
-use kernel::error::from_result;
+use kernel::error::{
+    from_err_ptr,
+    from_result, //
+};
 use kernel::fmt;
 use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
@@ -32,7 +35,7 @@ use kernel::sync::atomic::{
 ffi_export!(dmns_control_show, dmns_control_store);
 
 /// The files: name, mode.
-const FILES: [(&CStr, u16); bindings::DMNS_FILES as usize] = [
+const FILES: [(&CStr, u16); 6] = [
     (c"info", 0o600),
     (c"filter", 0o600),
     (c"counters", 0o400),
@@ -85,6 +88,7 @@ static CONTROL: Atomic<*mut Control> = Atomic::new(null_mut());
 /// The files, as long as this exists.
 pub(crate) struct Files {
     dir: *mut bindings::dentry,
+    files: [Result<*mut bindings::dentry>; FILES.len()],
     _control: Pin<KBox<Control>>,
 }
 
@@ -102,20 +106,45 @@ impl Files {
         // sleep.
         let dir =
             unsafe { bindings::securityfs_create_dir(c"dmns_audit".as_char_ptr(), null_mut()) };
-        for (number, (name, mode)) in FILES.iter().enumerate() {
-            // SAFETY: `dir` is a directory of securityfs, or an error, which is passed on.
-            let made =
-                unsafe { bindings::dmns_control_file(name.as_char_ptr(), *mode, dir, number) };
-            if !made {
+        let files = core::array::from_fn(|number| {
+            let (name, mode) = FILES[number];
+            let made = from_err_ptr(dir).and_then(|dir| {
+                // SAFETY: The name is NUL-terminated, `dir` is a directory of securityfs, and the
+                // operations are static. The caller may sleep.
+                from_err_ptr(unsafe {
+                    bindings::securityfs_create_file(
+                        name.as_char_ptr(),
+                        mode,
+                        dir,
+                        number as *mut c_void,
+                        &raw const bindings::dmns_file_operations,
+                    )
+                })
+            });
+            made.inspect_err(|_| {
                 pr_err!(
                     "securityfs: cannot create dmns_audit/{} (disabled, or out of memory): unload, then load again\n",
-                    *name
+                    name
                 );
-            }
-        }
+            })
+        });
         Self {
             dir,
+            files,
             _control: control,
+        }
+    }
+
+    /// Makes each later open of a file fail, when the module is about to be unloaded. Until then the
+    /// kernel warns of an open, since it gets no reference to the module.
+    ///
+    /// No file is open: an open one holds a reference. But a mount of a file keeps its inode, which
+    /// would lead to freed memory. The hooks are detached afterwards, which waits for tasks that are
+    /// about to open a file (`synchronize_rcu_tasks()`, in `unregister_ftrace_direct()`).
+    pub(crate) fn close(&self) {
+        for file in self.files.iter().flatten() {
+            // SAFETY: securityfs keeps the file, and so its inode, until `drop`.
+            unsafe { bindings::make_bad_inode((**file).d_inode) };
         }
     }
 }
@@ -128,13 +157,6 @@ impl Drop for Files {
         unsafe { bindings::securityfs_remove(self.dir) };
         CONTROL.store(null_mut(), Release);
     }
-}
-
-/// Makes each later open of a file fail, when the module is about to be unloaded. Until then the kernel
-/// warns of an open, since it gets no reference to the module. The hooks are detached afterwards.
-pub(crate) fn close() {
-    // SAFETY: The exit function runs, so no file is open.
-    unsafe { bindings::dmns_control_close() };
 }
 
 /// Returns what the files control.
@@ -158,12 +180,12 @@ impl fmt::Display for Shown {
 ///
 /// To be called by `seq_read()` alone, for `m`.
 #[no_mangle]
-unsafe extern "C" fn dmns_control_show(m: *mut bindings::seq_file, file: c_ulong) -> c_int {
+unsafe extern "C" fn dmns_control_show(m: *mut bindings::seq_file, _: *mut c_void) -> c_int {
     let Some(control) = control() else {
         return ENODEV.to_errno();
     };
-    // SAFETY: By the safety requirements.
-    let m = unsafe { SeqFile::from_raw(m) };
+    // SAFETY: By the safety requirements. `private` is the number of the file: see helpers.c.
+    let (m, file) = unsafe { (SeqFile::from_raw(m), (*m).private as c_ulong) };
     kernel::seq_print!(m, "{}", Shown(control, file));
     0
 }

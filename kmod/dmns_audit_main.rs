@@ -118,8 +118,7 @@ module! {
 
 /// The loaded module. Fields are dropped in this order: first the functions are given back.
 struct DmnsAudit {
-    _unloading: Unloading,
-    _files: Files,
+    files: Files,
     _attachments: Attachments,
     _handlers: Handlers,
     _pending: Pending,
@@ -127,12 +126,10 @@ struct DmnsAudit {
     _counts: Counts,
 }
 
-/// Records that the module is being unloaded.
-struct Unloading;
-
-impl Drop for Unloading {
+/// Begins to unload, before the fields are dropped.
+impl Drop for DmnsAudit {
     fn drop(&mut self) {
-        control::close();
+        self.files.close();
         lifetime::begin_unload();
         config::unloaded();
         baseline::end();
@@ -163,14 +160,15 @@ impl Drop for Counts {
 impl kernel::Module for DmnsAudit {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let dm = switch(c"dm", module_parameters::dm.value())? && has_dm_audit();
-        let ns = switch(c"ns", module_parameters::ns.value())?;
-        let level = level(module_parameters::info.value())?;
+        let mut ns = switch(c"ns", module_parameters::ns.value())?;
+        let mut level = level(module_parameters::info.value())?;
         lifetime::check_kernel()?;
         let in_kernel = hooks::kernel_records_namespaces()?;
-        let (ns, level) = match in_kernel {
-            true => of_kernel(ns, level),
-            false => (ns, level),
-        };
+        if in_kernel && (ns || level != Level::None) {
+            // Each record would be there twice.
+            pr_notice!("this kernel records namespaces itself: ns=0, info=0\n");
+            (ns, level) = (false, Level::None);
+        }
         nsfs::init_dev()?;
         let counts = Counts;
         // SAFETY: Called once, before the workers start.
@@ -206,8 +204,7 @@ impl kernel::Module for DmnsAudit {
         baseline::attached();
         config::pin_if_locked();
         Ok(Self {
-            _unloading: Unloading,
-            _files: files,
+            files,
             _attachments: attachments,
             _handlers: handlers,
             _pending: pending,
@@ -223,15 +220,6 @@ fn has_dm_audit() -> bool {
         pr_notice!("the kernel lacks CONFIG_DM_AUDIT: records of namespaces alone\n");
     }
     cfg!(CONFIG_DM_AUDIT)
-}
-
-/// Returns what remains of the parameters `ns` and `info` on a kernel that records namespaces itself.
-/// Each record would be there twice.
-fn of_kernel(ns: bool, level: Level) -> (bool, Level) {
-    if ns || level != Level::None {
-        pr_notice!("this kernel records namespaces itself: ns=0, info=0\n");
-    }
-    (false, Level::None)
 }
 
 /// Returns the value of the parameter `info`.

@@ -28,7 +28,7 @@ use kernel::sync::atomic::{
 };
 use kernel::types::Opaque;
 
-ffi_export!(dmns_dispatch, dmns_livepatched);
+ffi_export!(dmns_dispatch);
 
 /// A kernel function to attach to, and what runs then.
 pub(crate) struct Hook {
@@ -146,17 +146,20 @@ unsafe extern "C" fn dmns_dispatch(frame: *const bindings::dmns_frame) -> c_ulon
     }
 }
 
-/// Handles a livepatch that is about to be enabled or disabled for the function with the ftrace
-/// site `ip`. Returns 0, or an error if it must not be enabled.
+/// Handles a livepatch that is about to be enabled or disabled for the function with the ftrace site
+/// `ip`: both share the function if this agrees. Returns 0, or an error if it must not be enabled.
 ///
 /// # Safety
 ///
 /// To be called by ftrace alone.
-#[no_mangle]
-unsafe extern "C" fn dmns_livepatched(ip: c_ulong, comes: bool) -> c_int {
+unsafe extern "C" fn livepatched(
+    _ops: *mut bindings::ftrace_ops,
+    ip: c_ulong,
+    cmd: bindings::ftrace_ops_cmd,
+) -> c_int {
     let body = (ip + bindings::MCOUNT_INSN_SIZE as c_ulong) as u64;
     let Some(hook) = find(body) else { return 0 };
-    if !comes {
+    if cmd == bindings::ftrace_ops_cmd_FTRACE_OPS_CMD_DISABLE_SHARE_IPMODIFY_PEER {
         let _ = LIVEPATCHED.cmpxchg(body, 0, Relaxed);
         return 0;
     }
@@ -288,30 +291,28 @@ impl Attachments {
         // while functions call the module (`kernel.ftrace_enabled`).
         unsafe {
             (*ops.get()).flags = bindings::FTRACE_OPS_FL_PERMANENT as c_ulong;
-            bindings::dmns_allow_livepatch(ops.get());
+            (*ops.get()).ops_func = Some(livepatched);
         }
+        let undo = || {
+            Self::free_slots(&sites);
+            // SAFETY: `ops` is not registered.
+            unsafe { bindings::ftrace_free_filter(ops.get()) };
+        };
         for (hook, site) in &sites {
             // SAFETY: `ops` is zeroed but for what is set here, which is how C declares one, and
             // stays where it is until it is freed.
             to_result(unsafe { bindings::ftrace_set_filter_ip(ops.get(), *site, 0, 0) })
                 .inspect_err(|e| {
-                    // SAFETY: `ops` is not registered.
-                    unsafe { bindings::ftrace_free_filter(ops.get()) };
+                    undo();
                     refused(hook.name(), *e);
                 })?;
         }
-        Self::fill_slots(&sites).inspect_err(|_| {
-            Self::free_slots(&sites);
-            // SAFETY: `ops` is not registered.
-            unsafe { bindings::ftrace_free_filter(ops.get()) };
-        })?;
+        Self::fill_slots(&sites).inspect_err(|_| undo())?;
         // SAFETY: `ops` names functions, and their hooks have slots. The address is that of a
         // trampoline, which keeps the arguments of the function that leads to it.
         let registered = unsafe { bindings::register_ftrace_direct(ops.get(), trampoline) };
         to_result(registered).inspect_err(|e| {
-            Self::free_slots(&sites);
-            // SAFETY: `ops` is not registered.
-            unsafe { bindings::ftrace_free_filter(ops.get()) };
+            undo();
             report(&sites, *e);
         })?;
         // INVARIANT: Registered just now.
@@ -352,26 +353,7 @@ impl Attachments {
             }
         }
     }
-}
 
-/// Prints why `sites` cannot be attached to together: which of them cannot alone.
-fn report(sites: &[(&'static Hook, c_ulong)], error: Error) {
-    let mut found = false;
-    if let [(hook, _)] = sites {
-        refused(hook.name(), error);
-        return;
-    }
-    for (hook, site) in sites {
-        let alone = KVec::from_elem((*hook, *site), 1, GFP_KERNEL);
-        // It prints its own reason.
-        found |= alone.is_ok_and(|alone| Attachments::at(alone).is_err());
-    }
-    if !found {
-        pr_err!("cannot attach ({:?}): try again\n", error);
-    }
-}
-
-impl Attachments {
     /// Gives the functions back. If ftrace refuses that, which it does once it has found an error of its
     /// own, functions may still call the module. May sleep.
     pub(crate) fn detach(&mut self) -> Result {
@@ -405,5 +387,22 @@ impl Drop for Attachments {
             // SAFETY: The exit and the init function of a module may sleep.
             unsafe { bindings::msleep(60_000) };
         }
+    }
+}
+
+/// Prints why `sites` cannot be attached to together: which of them cannot alone.
+fn report(sites: &[(&'static Hook, c_ulong)], error: Error) {
+    let mut found = false;
+    if let [(hook, _)] = sites {
+        refused(hook.name(), error);
+        return;
+    }
+    for (hook, site) in sites {
+        let alone = KVec::from_elem((*hook, *site), 1, GFP_KERNEL);
+        // It prints its own reason.
+        found |= alone.is_ok_and(|alone| Attachments::at(alone).is_err());
+    }
+    if !found {
+        pr_err!("cannot attach ({:?}): try again\n", error);
     }
 }

@@ -100,17 +100,6 @@ bool dmns_has_audit_control(void)
 	       cap_raised(cred->cap_effective, CAP_AUDIT_CONTROL);
 }
 
-/* A livepatch and a direct call share a function if the owner of the call agrees. */
-static int dmns_share(struct ftrace_ops *ops, unsigned long ip, enum ftrace_ops_cmd cmd)
-{
-	return dmns_livepatched(ip, cmd != FTRACE_OPS_CMD_DISABLE_SHARE_IPMODIFY_PEER);
-}
-
-void dmns_allow_livepatch(struct ftrace_ops *ops)
-{
-	ops->ops_func = dmns_share;
-}
-
 /* Returns the address after the patched entry of a function, which is where the body begins. */
 unsigned long dmns_body(unsigned long function)
 {
@@ -207,24 +196,6 @@ enum dmns_call dmns_event_call(void)
 	return call;
 }
 
-static void dmns_stamp_from(struct dmns_stamp *stamp, const struct audit_stamp *from)
-{
-	*stamp = (struct dmns_stamp){
-		.sec = from->ctime.tv_sec,
-		.nsec = from->ctime.tv_nsec,
-		.serial = from->serial,
-	};
-}
-
-/* The time of a record that stands alone, as audit_get_stamp() takes it. */
-void dmns_now(struct dmns_stamp *stamp)
-{
-	struct audit_stamp now = {};
-
-	ktime_get_coarse_real_ts64(&now.ctime);
-	dmns_stamp_from(stamp, &now);
-}
-
 /* The stamp of the event that current is in. Returns whether it is in one. */
 bool dmns_event_stamp(struct dmns_stamp *stamp)
 {
@@ -232,7 +203,11 @@ bool dmns_event_stamp(struct dmns_stamp *stamp)
 
 	if (!ctx || ctx->context == AUDIT_CTX_UNUSED)
 		return false;
-	dmns_stamp_from(stamp, &ctx->stamp);
+	*stamp = (struct dmns_stamp){
+		.sec = ctx->stamp.ctime.tv_sec,
+		.nsec = ctx->stamp.ctime.tv_nsec,
+		.serial = ctx->stamp.serial,
+	};
 	return true;
 }
 
@@ -423,25 +398,14 @@ size_t dmns_namespaces(struct dmns_namespace *found, size_t room)
 
 static int dmns_compare_ids(const void *one, const void *other)
 {
-	u64 a = *(const u64 *)one, b = *(const u64 *)other;
+	const struct dmns_namespace *a = one, *b = other;
 
-	return a < b ? -1 : a > b;
+	return a->id < b->id ? -1 : a->id > b->id;
 }
 
-/* Sorts what begins with the id of a namespace. */
-void dmns_sort_by_id(void *all, size_t count, size_t size)
+void dmns_sort_by_id(struct dmns_namespace *all, size_t count)
 {
-	sort(all, count, size, dmns_compare_ids, NULL);
-}
-
-void dmns_lock_task(struct task_struct *task)
-{
-	task_lock(task);
-}
-
-void dmns_unlock_task(struct task_struct *task)
-{
-	task_unlock(task);
+	sort(all, count, sizeof(*all), dmns_compare_ids, NULL);
 }
 
 /* A task that may wait for room in the backlog. */
@@ -558,14 +522,9 @@ void dmns_owners_unlock(unsigned long flags)
 }
 
 /* The files of control.rs: inode->i_private has the number of the file. */
-static int dmns_file_show(struct seq_file *m, void *unused)
-{
-	return dmns_control_show(m, (unsigned long)m->private);
-}
-
 static int dmns_file_open(struct inode *inode, struct file *file)
 {
-	return single_open(file, dmns_file_show, inode->i_private);
+	return single_open(file, dmns_control_show, inode->i_private);
 }
 
 static ssize_t dmns_file_write(struct file *file, const char __user *from, size_t size, loff_t *at)
@@ -583,7 +542,7 @@ static ssize_t dmns_file_write(struct file *file, const char __user *from, size_
 	return error ?: size;
 }
 
-static const struct file_operations dmns_file_operations = {
+const struct file_operations dmns_file_operations = {
 	.owner = THIS_MODULE,
 	.open = dmns_file_open,
 	.read = seq_read,
@@ -591,26 +550,3 @@ static const struct file_operations dmns_file_operations = {
 	.llseek = seq_lseek,
 	.release = single_release,
 };
-
-static struct dentry *dmns_files[DMNS_FILES];
-
-bool dmns_control_file(const char *name, umode_t mode, struct dentry *dir, unsigned long file)
-{
-	if (IS_ERR_OR_NULL(dir))
-		return false;
-	dmns_files[file] = securityfs_create_file(name, mode, dir, (void *)file, &dmns_file_operations);
-	return !IS_ERR(dmns_files[file]);
-}
-
-/*
- * Makes each later open of a file fail. No file is open: an open one holds a reference to the module. But a mount of a file
- * keeps its inode, which would lead to freed memory. The caller waits for tasks that are about to open one
- * (synchronize_rcu_tasks(), in unregister_ftrace_direct()).
- */
-void dmns_control_close(void)
-{
-	for (int file = 0; file < ARRAY_SIZE(dmns_files); file++) {
-		if (!IS_ERR_OR_NULL(dmns_files[file]))
-			make_bad_inode(d_inode(dmns_files[file]));
-	}
-}

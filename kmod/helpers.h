@@ -6,12 +6,9 @@
 
 struct audit_buffer;
 struct audit_context;
-struct dentry;
-struct ftrace_ops;
+struct file_operations;
 struct ns_common;
-struct nsproxy;
 struct seq_file;
-struct task_struct;
 struct work_struct;
 
 /* The context that code runs in. */
@@ -32,13 +29,13 @@ int dmns_handler_begin(void);
 void dmns_handler_end(int index);
 void dmns_handlers_wait(void);
 
-void dmns_allow_livepatch(struct ftrace_ops *ops);
 unsigned long dmns_body(unsigned long function);
 
 /* The effect of a system call on namespaces. */
 enum dmns_call {
 	DMNS_CALL_OTHER,
 	DMNS_CALL_CREATES,
+	/* A setns() that succeeded. */
 	DMNS_CALL_ENTERS,
 	DMNS_CALL_FORKS,
 	DMNS_CALL_EXECS,
@@ -60,7 +57,6 @@ void dmns_event_mark(void);
 bool dmns_event_marked(void);
 bool dmns_event_begin(void);
 void dmns_event_end(void);
-void dmns_now(struct dmns_stamp *stamp);
 bool dmns_event_stamp(struct dmns_stamp *stamp);
 void dmns_event_adopt(unsigned int serial);
 
@@ -76,15 +72,12 @@ struct dmns_namespace {
 };
 
 size_t dmns_namespaces(struct dmns_namespace *found, size_t room);
-void dmns_sort_by_id(void *all, size_t count, size_t size);
+void dmns_sort_by_id(struct dmns_namespace *all, size_t count);
 u64 dmns_owner(const struct ns_common *ns);
 /* No uid: the user of namespaces that are in the initial user namespace alone. */
 #define DMNS_USER_HOST 0xffffffffU
 
 uid_t dmns_user(const struct ns_common *ns);
-
-void dmns_lock_task(struct task_struct *task);
-void dmns_unlock_task(struct task_struct *task);
 
 /* The path of the control group of current: its length, or an error. */
 ssize_t dmns_cgroup_path(char *buffer, size_t size);
@@ -113,15 +106,10 @@ void dmns_emit_ns(struct work_struct *work);
 void dmns_defer_old(struct work_struct *work);
 
 /* The files in securityfs. */
-enum dmns_file {
-	DMNS_FILES = 6,
-};
-
-bool dmns_control_file(const char *name, umode_t mode, struct dentry *dir, unsigned long file);
-void dmns_control_close(void);
+extern const struct file_operations dmns_file_operations;
 
 /* In control.rs. */
-int dmns_control_show(struct seq_file *m, unsigned long file);
+int dmns_control_show(struct seq_file *m, void *unused);
 int dmns_control_store(unsigned long file, const u8 *text, size_t length);
 
 struct dmns_frame;
@@ -131,9 +119,8 @@ void dmns_trampoline(void);
 unsigned long dmns_call_original(unsigned long a1, unsigned long a2, unsigned long a3,
 				 const void *body);
 
-/* In ftrace.rs, called by the trampoline, and by ftrace. */
+/* In ftrace.rs, called by the trampoline. */
 unsigned long dmns_dispatch(const struct dmns_frame *frame);
-int dmns_livepatched(unsigned long ip, bool comes);
 
 /* In hooks/filter.rs, called by the trampoline. */
 bool dmns_entry_audit_entry(void);

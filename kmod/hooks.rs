@@ -21,7 +21,6 @@ use crate::ftrace::{
     Action,
     Hook, //
 };
-use crate::lifetime::ModuleRef;
 use kernel::prelude::*;
 
 extern "C" {
@@ -117,16 +116,3 @@ pub(crate) static FILTER: [Hook; 1] = [
     // C: kernel/auditfilter.c
     hook(c"audit_filter", Action::Wrap(filter::on_filter, filter::wrap_filter)),
 ];
-
-/// Runs the wrapper of a call, and gives back the reference to the module that the entry hook took.
-///
-/// # Safety
-///
-/// To be called by the wrapper of a function, with a call of
-/// [`dmns_call_original`](crate::bindings::dmns_call_original) for the arguments and the body that
-/// it got. The entry hook has taken the reference.
-unsafe fn wrapped<R>(call: impl FnOnce(&ModuleRef) -> R) -> R {
-    // SAFETY: By the safety requirements.
-    let module = unsafe { ModuleRef::from_leaked() };
-    call(&module)
-}

@@ -5,7 +5,6 @@
 use crate::audit::deferred::emit_soon;
 use crate::audit::event::{
     self,
-    Call,
     EventEnd, //
 };
 use crate::audit::{
@@ -14,6 +13,7 @@ use crate::audit::{
     RecordText,
     Wait, //
 };
+use crate::bindings;
 use crate::uapi::ns::{
     Info,
     Kind, //
@@ -51,11 +51,7 @@ impl Level {
 
     /// Returns the level that is set.
     pub(crate) fn now() -> Self {
-        match LEVEL.load(Relaxed) {
-            0 => Self::None,
-            1 => Self::Changes,
-            _ => Self::Contained,
-        }
+        Self::from_number(LEVEL.load(Relaxed) as u8).unwrap_or(Self::Contained)
     }
 
     /// Sets this level.
@@ -73,17 +69,17 @@ pub(crate) fn event(end: &EventEnd, wait: Wait<'_>, info: impl FnOnce() -> Optio
         Level::None => return,
         _ => end.call(),
     };
-    if level == Level::Changes && call == Call::Other {
+    if level == Level::Changes && call == bindings::DMNS_CALL_OTHER {
         return;
     }
     let Some(info) = info() else { return };
     let recorded = match call {
-        Call::CreatesNs | Call::EntersNs => true,
+        bindings::DMNS_CALL_CREATES | bindings::DMNS_CALL_ENTERS => true,
         // The child is where its parent is not.
-        Call::Fork => info.children_elsewhere(),
+        bindings::DMNS_CALL_FORKS => info.children_elsewhere(),
         // It may have entered the time namespace that was its children's.
-        Call::Exec => !info.is_initial_of(Kind::Time),
-        Call::Other => false,
+        bindings::DMNS_CALL_EXECS => !info.is_initial_of(Kind::Time),
+        _ => false,
     };
     if recorded || (level == Level::Contained && !info.is_initial()) {
         record_current(&info, wait);

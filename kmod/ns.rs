@@ -14,9 +14,9 @@ use crate::audit::{
     Owner,
     RecordText, //
 };
+use crate::nsfs;
 use crate::uapi::ns::{
     Namespace,
-    NsfsDev,
     Origin, //
 };
 use crate::uapi::types::RecordType;
@@ -27,7 +27,7 @@ use kernel::prelude::*;
 /// The creator can hold locks: `namespace_sem` for a mount namespace, `pernet_ops_rwsem` for a
 /// network namespace. So the record is pending until the event ends. Where there is no event, or
 /// the baseline is being read, a worker emits it.
-pub(crate) fn created(ns: &Namespace, dev: NsfsDev, old: u32, owner: &Owner, in_baseline: bool) {
+pub(crate) fn created(ns: &Namespace, old: u32, owner: &Owner, in_baseline: bool) {
     let ty = RecordType::NsInit(ns.kind);
     let flags = task_flags();
     // The atomic reserve is the last resort, so that a limit of the creator's memory hides no
@@ -43,7 +43,7 @@ pub(crate) fn created(ns: &Namespace, dev: NsfsDev, old: u32, owner: &Owner, in_
     } else {
         Origin::Clone { old }
     };
-    ns.init_tail(dev, origin, &mut *text);
+    ns.init_tail(nsfs::dev(), origin, &mut *text);
     if in_baseline {
         text.in_baseline = true;
         return defer(text);
@@ -59,30 +59,24 @@ pub(crate) fn created(ns: &Namespace, dev: NsfsDev, old: u32, owner: &Owner, in_
 
 /// Records that a namespace exists when records begin: when the module is loaded, or auditing is
 /// switched on. The user namespace with the id `owner` owns it.
-pub(crate) fn exists(ns: &Namespace, dev: NsfsDev, owner: u64, batch: &Batch) {
+pub(crate) fn exists(ns: &Namespace, owner: u64, batch: &Batch) {
     batch.record(RecordType::NsInit(ns.kind), |record| {
         record.subject();
-        ns.init_tail(dev, Origin::Baseline { owner }, record);
+        ns.init_tail(nsfs::dev(), Origin::Baseline { owner }, record);
     });
 }
 
 /// Records that a namespace is deleted. `current` is the task that dropped the last reference, or a
 /// worker: often not the cause. It can hold any lock, so a worker emits the record, unless it
 /// belongs to an event that creates namespaces, and is not of the baseline (`may_join`).
-pub(crate) fn deleted(
-    ns: &Namespace,
-    dev: NsfsDev,
-    owner: &Owner,
-    in_baseline: bool,
-    may_join: bool,
-) {
+pub(crate) fn deleted(ns: &Namespace, owner: &Owner, in_baseline: bool, may_join: bool) {
     let ty = RecordType::NsDel(ns.kind);
     let Some(mut text) = RecordText::start(ty, GFP_ATOMIC, GFP_ATOMIC) else {
         return;
     };
     text.about(ns, owner);
     text.subject();
-    ns.del_tail(dev, &mut *text);
+    ns.del_tail(nsfs::dev(), &mut *text);
     text.in_baseline = in_baseline;
     let alone = if may_join {
         pending::join(text)

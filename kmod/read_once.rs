@@ -13,18 +13,14 @@ use kernel::sync::atomic::Atomic;
 ///
 /// C: `READ_ONCE()`, since x86 does not reorder loads. [`Atomic::load`] is a call of a C function each
 /// time.
-#[cfg(CONFIG_X86_64)]
 #[inline]
 pub(crate) fn read_once(number: &Atomic<u64>) -> u64 {
-    // SAFETY: The pointer is valid and aligned. Writers write the whole number at once.
-    unsafe { number.as_ptr().read_volatile() }
-}
-
-/// Reads a number once. What this task reads later is read after it.
-#[cfg(not(CONFIG_X86_64))]
-#[inline]
-pub(crate) fn read_once(number: &Atomic<u64>) -> u64 {
-    number.load(kernel::sync::atomic::Acquire)
+    if cfg!(CONFIG_X86_64) {
+        // SAFETY: The pointer is valid and aligned. Writers write the whole number at once.
+        unsafe { number.as_ptr().read_volatile() }
+    } else {
+        number.load(kernel::sync::atomic::Acquire)
+    }
 }
 
 /// Returns the time in jiffies.

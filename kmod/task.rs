@@ -176,10 +176,10 @@ pub(crate) fn with_namespaces<R>(pid: i32, f: impl FnOnce(&TaskNs) -> Result<R>)
     if task.is_null() {
         return Err(ESRCH);
     }
-    // SAFETY: `task` is valid under RCU. Its `nsproxy` does not change under its lock, and while it
-    // has one, it has a pid, too; nor are its credentials freed under RCU.
+    // SAFETY: `task` is valid under RCU. Its `nsproxy` does not change under its lock, which is
+    // that of C's `task_lock()`. While it has one, it has a pid, too; nor are its credentials freed under RCU.
     unsafe {
-        bindings::dmns_lock_task(task);
+        bindings::spin_lock(&raw mut (*task).alloc_lock);
         let proxy = (*task).nsproxy;
         let result = if proxy.is_null() {
             Err(ESRCH)
@@ -187,7 +187,7 @@ pub(crate) fn with_namespaces<R>(pid: i32, f: impl FnOnce(&TaskNs) -> Result<R>)
             // INVARIANT: As said.
             f(&TaskNs { task, proxy })
         };
-        bindings::dmns_unlock_task(task);
+        bindings::spin_unlock(&raw mut (*task).alloc_lock);
         result
     }
 }
@@ -197,14 +197,14 @@ pub(crate) fn first_task_info() -> Option<Info> {
     let _rcu = rcu::read_lock();
     // SAFETY: The initial pid namespace is static. RCU keeps the reaper that is read here, also
     // where its thread exits and another takes its place. Its `nsproxy` does not change under its
-    // lock.
+    // lock, which is that of C's `task_lock()`.
     unsafe {
         let first = (&raw const bindings::init_pid_ns.child_reaper).read_volatile();
-        bindings::dmns_lock_task(first);
+        bindings::spin_lock(&raw mut (*first).alloc_lock);
         let proxy = (*first).nsproxy;
         // INVARIANT: As said.
         let info = (!proxy.is_null()).then(|| TaskNs { task: first, proxy }.info());
-        bindings::dmns_unlock_task(first);
+        bindings::spin_unlock(&raw mut (*first).alloc_lock);
         info
     }
 }

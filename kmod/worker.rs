@@ -103,11 +103,10 @@ unsafe extern "C" fn dmns_emit_ns(_work: *mut bindings::work_struct) {
             *baseline = more.then_some(next);
             continue;
         }
-        let recorded = match baseline {
+        let recorded = baseline
+            .as_mut()
             // SAFETY: This is the worker of namespaces.
-            Some(next) => !unsafe { next.record_some() },
-            None => false,
-        };
+            .is_some_and(|next| !unsafe { next.record_some() });
         if recorded {
             *baseline = None;
             taken.retry();

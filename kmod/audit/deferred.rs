@@ -129,17 +129,18 @@ impl Taken {
     /// Takes all texts out of the queue. While the baseline is being read (`reading`), those of
     /// this time stay behind.
     pub(crate) fn take(&mut self, reading: bool) {
-        let mut texts = TextList::new();
+        let mut later = TextList::new();
         if !reading {
-            core::mem::swap(&mut texts, &mut self.later);
+            core::mem::swap(&mut later, &mut self.later);
         }
-        texts.append(&mut Class::Ns.queue().take());
-        while let Some(mut text) = texts.pop() {
-            text.in_baseline &= reading;
-            if text.in_baseline {
-                self.later.push(text);
-            } else {
-                self.turns.push(text);
+        for mut texts in [later, Class::Ns.queue().take()] {
+            while let Some(mut text) = texts.pop() {
+                text.in_baseline &= reading;
+                if text.in_baseline {
+                    self.later.push(text);
+                } else {
+                    self.turns.push(text);
+                }
             }
         }
     }
@@ -287,11 +288,8 @@ pub(super) fn wait_for_violations(_: &ModuleRef) -> bool {
     if Class::Dm.is_empty() {
         return true;
     }
-    let Ok(ticket) = Ticket::new() else {
-        return false;
-    };
     // A fence: no record, but a place in the queue.
-    let Some(mut fence) = RecordText::new(0, GFP_KERNEL) else {
+    let (Ok(ticket), Some(mut fence)) = (Ticket::new(), RecordText::new(0, GFP_KERNEL)) else {
         return false;
     };
     fence.ticket = Some(ticket.clone());
@@ -312,9 +310,8 @@ pub(crate) fn emit_soon(mut text: KBox<RecordText>) {
     };
     text.ticket = Some(ticket.clone());
     defer(text);
-    match ticket.wait(1_000) {
-        Some(serial) if serial != 0 => event::adopt(serial),
-        _ => {}
+    if let Some(serial @ 1..) = ticket.wait(1_000) {
+        event::adopt(serial);
     }
 }
 

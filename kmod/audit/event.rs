@@ -20,23 +20,22 @@ use kernel::types::NotThreadSafe;
 /// event.
 pub(crate) type Stamp = bindings::dmns_stamp;
 
-const UNKNOWN: Stamp = Stamp {
-    sec: 0,
-    nsec: 0,
-    serial: 0,
-};
-
-/// Returns a stamp of now, without a serial number.
+/// Returns a stamp of now, without a serial number: with the time that `audit_get_stamp()` takes for a
+/// record that stands alone.
 pub(super) fn now() -> Stamp {
-    let mut now = UNKNOWN;
+    let mut now = bindings::timespec64::default();
     // SAFETY: `now` is ours to write. Callable from any context.
-    unsafe { bindings::dmns_now(&raw mut now) };
-    now
+    unsafe { bindings::ktime_get_coarse_real_ts64(&raw mut now) };
+    Stamp {
+        sec: now.tv_sec,
+        nsec: now.tv_nsec as u32,
+        serial: 0,
+    }
 }
 
 /// Returns the stamp of the event that `current` is in; `None` if it is in none.
 pub(super) fn stamp() -> Option<Stamp> {
-    let mut stamp = UNKNOWN;
+    let mut stamp = Stamp::default();
     // SAFETY: `stamp` is ours to write. Only `current` changes its audit context, and this is not
     // an interrupt.
     let known = in_task() && unsafe { bindings::dmns_event_stamp(&raw mut stamp) };
@@ -48,22 +47,6 @@ pub(super) fn stamp() -> Option<Stamp> {
 pub(super) fn adopt(serial: u32) {
     // SAFETY: Only `current` changes its audit context, and this is not an interrupt.
     unsafe { bindings::dmns_event_adopt(serial) };
-}
-
-/// The effect of a system call on namespaces.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Call {
-    /// It is one of those that can create them: `clone()`, `clone3()`, `unshare()`, `open_tree()`,
-    /// `open_tree_attr()`, `fsmount()`.
-    CreatesNs,
-    /// It is a `setns()` that succeeded.
-    EntersNs,
-    /// It is a `fork()` or `vfork()`.
-    Fork,
-    /// It is an `execve()` or `execveat()`.
-    Exec,
-    /// None of these.
-    Other,
 }
 
 /// The time that `audit_log_exit()` runs for `current`: the event is whole, and all may sleep. No
@@ -80,16 +63,10 @@ impl EventEnd {
         Self(NotThreadSafe)
     }
 
-    /// Returns the system call of the event.
-    pub(crate) fn call(&self) -> Call {
+    /// Returns the effect of the system call of the event on namespaces.
+    pub(crate) fn call(&self) -> bindings::dmns_call {
         // SAFETY: By `assume()`, `current` has an audit context.
-        match unsafe { bindings::dmns_event_call() } {
-            bindings::DMNS_CALL_CREATES => Call::CreatesNs,
-            bindings::DMNS_CALL_ENTERS => Call::EntersNs,
-            bindings::DMNS_CALL_FORKS => Call::Fork,
-            bindings::DMNS_CALL_EXECS => Call::Exec,
-            _ => Call::Other,
-        }
+        unsafe { bindings::dmns_event_call() }
     }
 }
 
@@ -142,11 +119,6 @@ impl Current {
             .wrapping_byte_add(bindings::DMNS_AUDIT_DUMMY as usize)
             .cast()
     }
-
-    fn is_filtered(&self) -> bool {
-        // SAFETY: By the type invariants the pointer is valid, and only `current` writes to it.
-        unsafe { *self.dummy() == FILTERED }
-    }
 }
 
 /// Returns whether `current` is in an event.
@@ -181,7 +153,8 @@ pub(crate) fn mark_filtered() {
 
 /// Returns whether the event that `current` is in is filtered; `None` if it is in none.
 pub(crate) fn filtered() -> Option<bool> {
-    Current::get().map(|event| event.is_filtered())
+    // SAFETY: By the type invariants the pointer is valid, and only `current` writes to it.
+    Current::get().map(|event| unsafe { *event.dummy() == FILTERED })
 }
 
 /// Returns the audit context of the task that causes what runs now; null in an interrupt.
@@ -229,7 +202,7 @@ impl Event {
     /// Ends it with the record that marks the end for readers.
     pub(crate) fn end(self, wait: Wait<'_>) {
         // A reader that misses it takes a later event for the end.
-        drop(Record::of_type(EOE, context(), wait));
+        drop(Record::attempt(context(), EOE, None, wait));
     }
 }
 

@@ -23,7 +23,10 @@ use super::text::{
     RecordText,
     TextList, //
 };
-use super::Wait;
+use super::{
+    Record,
+    Wait, //
+};
 use crate::bindings;
 use crate::counters::Outcome;
 use crate::lifetime::ModuleRef;
@@ -61,7 +64,7 @@ const MAX_AGE: u8 = 2;
 /// The pending records of one task.
 struct Entry {
     /// In a bucket.
-    next: *mut Entry,
+    next: Option<KBox<Entry>>,
     task: ARef<Task>,
     /// The texts belong to an event. That is marked, so that a later event of the task is known as
     /// another one.
@@ -82,7 +85,7 @@ impl Entry {
     /// Makes an entry for `current`.
     fn new(flags: Flags) -> Option<KBox<Self>> {
         let entry = || Self {
-            next: null_mut(),
+            next: None,
             task: ARef::from(&**kernel::current!()),
             in_event: event::current(),
             texts: TextList::new(),
@@ -160,81 +163,55 @@ impl Entry {
     }
 }
 
-/// The entries of tasks that have one hash.
-///
-/// # Invariants
-///
-/// `first` and what follows it by `next` are boxes that the list owns.
-struct Entries {
-    first: *mut Entry,
-}
+// SAFETY: All parts may go to another task.
+unsafe impl Send for Entry {}
 
-// SAFETY: The list owns its entries, of which all parts may go to another task.
-unsafe impl Send for Entries {}
+/// The entries of tasks that have one hash.
+struct Entries(Option<KBox<Entry>>);
 
 impl Entries {
-    /// Returns where the pointer to the entry of `task` is: to null if there is none.
-    fn link(&mut self, task: *const bindings::task_struct) -> *mut *mut Entry {
-        let mut link = &raw mut self.first;
-        // SAFETY: By the type invariants `link` points to a link of this list, and what it links to
-        // is valid.
-        while unsafe { !(*link).is_null() && !core::ptr::eq((**link).task.as_ptr(), task) } {
-            // SAFETY: `*link` is not null, so it is an entry of this list.
-            link = unsafe { &raw mut (**link).next };
-        }
-        link
+    fn push(&mut self, mut entry: KBox<Entry>) {
+        entry.next = self.0.take();
+        self.0 = Some(entry);
+    }
+
+    fn pop(&mut self) -> Option<KBox<Entry>> {
+        let mut entry = self.0.take()?;
+        self.0 = entry.next.take();
+        Some(entry)
     }
 
     /// Returns the entry of `task`.
     fn find(&mut self, task: *const bindings::task_struct) -> Option<&mut Entry> {
-        // SAFETY: `link()` returns a valid pointer, to null or to an entry that this list owns.
-        unsafe { (*self.link(task)).as_mut() }
+        let mut next = self.0.as_deref_mut();
+        while let Some(entry) = next {
+            if core::ptr::eq(entry.task.as_ptr(), task) {
+                return Some(entry);
+            }
+            next = entry.next.as_deref_mut();
+        }
+        None
     }
 
-    fn insert(&mut self, entry: KBox<Entry>) {
-        let entry = KBox::into_raw(entry);
-        // SAFETY: `entry` was a box just now.
-        unsafe { (*entry).next = self.first };
-        // INVARIANT: `entry` is a box that this list owns alone.
-        self.first = entry;
+    /// Takes the entries for which `ripe` holds out.
+    fn drain(&mut self, ripe: impl Fn(&mut Entry) -> bool) -> Self {
+        let (mut kept, mut gone) = (Self(None), Self(None));
+        while let Some(mut entry) = self.pop() {
+            match ripe(&mut entry) {
+                true => gone.push(entry),
+                false => kept.push(entry),
+            }
+        }
+        *self = kept;
+        gone
     }
 
     /// Takes the entry of `task` out.
     fn remove(&mut self, task: *const bindings::task_struct) -> Option<KBox<Entry>> {
-        let link = self.link(task);
-        // SAFETY: `link()` returns a valid pointer, to null or to a box that this list owns.
-        unsafe {
-            let entry = *link;
-            if entry.is_null() {
-                return None;
-            }
-            *link = (*entry).next;
-            Some(KBox::from_raw(entry))
-        }
+        self.drain(|entry| core::ptr::eq(entry.task.as_ptr(), task))
+            .pop()
     }
 
-    /// Takes the texts of each entry for which `ripe` holds into `out`, and the entries into
-    /// `gone`.
-    fn drain(&mut self, ripe: impl Fn(&mut Entry) -> bool, out: &mut TextList, gone: &mut Entries) {
-        let mut link = &raw mut self.first;
-        // SAFETY: By the type invariants `link` points to a link of this list: null, or an entry.
-        while let Some(entry) = unsafe { (*link).as_mut() } {
-            if !ripe(entry) {
-                link = &raw mut entry.next;
-                continue;
-            }
-            out.append(&mut entry.texts);
-            let next = entry.next;
-            entry.next = gone.first;
-            // INVARIANT: The entry changes its owner.
-            gone.first = entry;
-            // SAFETY: `link` is valid: the list, or an entry of it.
-            unsafe { *link = next };
-        }
-    }
-}
-
-impl Entries {
     /// Adds the namespaces with a pending creation to `ids`. Returns whether there was room.
     fn creations(&self, ids: &mut KVec<u64>) -> bool {
         for entry in self.iter() {
@@ -249,38 +226,21 @@ impl Entries {
     }
 
     fn iter(&self) -> impl Iterator<Item = &Entry> {
-        // SAFETY: By the type invariants all entries are valid. The list does not change while it
-        // is borrowed.
-        let mut next = unsafe { self.first.as_ref() };
-        core::iter::from_fn(move || {
-            let this = next?;
-            // SAFETY: By the type invariants `next` is null, or an entry of this list.
-            next = unsafe { this.next.as_ref() };
-            Some(this)
-        })
+        core::iter::successors(self.0.as_deref(), |entry| entry.next.as_deref())
     }
 }
 
 impl Drop for Entries {
+    // Not by recursion.
     fn drop(&mut self) {
-        while !self.first.is_null() {
-            // SAFETY: By the type invariants `first` is a box that this list owns.
-            let entry = unsafe { KBox::from_raw(self.first) };
-            self.first = entry.next;
-        }
+        while self.pop().is_some() {}
     }
-}
-
-#[pin_data]
-struct Bucket {
-    #[pin]
-    entries: SpinLock<Entries>,
 }
 
 #[pin_data]
 struct Table {
     #[pin]
-    buckets: [Bucket; BUCKETS],
+    buckets: [SpinLock<Entries>; BUCKETS],
     /// Held while texts are neither here nor deferred, on their way.
     #[pin]
     deferring: Mutex<()>,
@@ -303,12 +263,9 @@ impl Pending {
     ///
     /// To be called once, before anything is attached.
     pub(crate) unsafe fn new() -> Result<Self> {
-        let entries = || Entries { first: null_mut() };
         let table = KVBox::pin_init(
             pin_init!(Table {
-                buckets <- pin_init::pin_init_array_from_fn(|_| pin_init!(Bucket {
-                    entries <- new_spinlock!(entries()),
-                })),
+                buckets <- pin_init::pin_init_array_from_fn(|_| new_spinlock!(Entries(None))),
                 deferring <- new_mutex!(()),
             }),
             GFP_KERNEL,
@@ -343,7 +300,7 @@ impl Table {
     fn bucket(&self, task: *const bindings::task_struct) -> &SpinLock<Entries> {
         // Fibonacci hashing: the low bits of an address do not differ.
         let hash = (task as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        &self.buckets[hash as usize % BUCKETS].entries
+        &self.buckets[hash as usize % BUCKETS]
     }
 }
 
@@ -405,7 +362,7 @@ fn insert(
     loop {
         let mut entries = bucket.lock();
         if let Some(entry) = entry.take() {
-            entries.insert(entry);
+            entries.push(entry);
             if COUNT.fetch_add(1, Relaxed) == 0 {
                 // SAFETY: The workers were started before anything was attached.
                 unsafe { bindings::dmns_age_soon() };
@@ -462,10 +419,11 @@ pub(crate) fn any() -> bool {
     COUNT.load(Relaxed) != 0 && event::in_task()
 }
 
-/// Calls `f` with the entry of `current`, if it has one.
-fn with_own<R>(f: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+/// Takes the next text of `current`, if `right` holds for its entry.
+fn take_next(right: impl Fn(&Entry) -> bool) -> Option<KBox<RecordText>> {
     let task = Task::current_raw();
-    Table::get()?.bucket(task).lock().find(task).map(f)
+    let mut entries = Table::get()?.bucket(task).lock();
+    entries.find(task).filter(|entry| right(entry))?.take_next()
 }
 
 /// Removes the entry of `current`, unless that still has to run when the task returns to user
@@ -494,9 +452,7 @@ pub(crate) fn emit(_: &event::EventEnd, wait: Wait<'_>) {
     }
     defer_stale();
     let mut emission = Emission::new(wait);
-    while let Some(text) =
-        with_own(|entry| entry.is_of_event().then(|| entry.take_next()).flatten()).flatten()
-    {
+    while let Some(text) = take_next(Entry::is_of_event) {
         emission.emit(text);
     }
     remove_own();
@@ -505,9 +461,7 @@ pub(crate) fn emit(_: &event::EventEnd, wait: Wait<'_>) {
 /// Defers the records of an earlier event of `current`, the end of which was not seen. Callable
 /// under any lock.
 fn defer_stale() {
-    if any() {
-        defer_where(|entry| entry.module.is_none() && !entry.is_of_event());
-    }
+    defer_where(|entry| entry.module.is_none() && !entry.is_of_event());
 }
 
 /// Defers the pending records of `current`, but for those that only `current` can complete. Callable
@@ -523,8 +477,7 @@ pub(crate) fn defer_own() {
 
 /// Defers the pending records of `current`, if `right` holds for its entry.
 fn defer_where(right: impl Fn(&Entry) -> bool) {
-    let next = |entry: &mut Entry| right(entry).then(|| entry.take_next()).flatten();
-    while let Some(text) = with_own(next).flatten() {
+    while let Some(text) = take_next(&right) {
         deferred::defer(text);
     }
 }
@@ -535,7 +488,7 @@ pub(crate) fn defer_all_pending() {
     defer_ripe(|entry| entry.module.is_none() && !entry.ending);
     for _ in 0..100 {
         let Some(table) = Table::get() else { return };
-        let ending = |bucket: &Bucket| bucket.entries.lock().iter().any(|entry| entry.ending);
+        let ending = |bucket: &SpinLock<Entries>| bucket.lock().iter().any(|entry| entry.ending);
         if !table.buckets.iter().any(ending) {
             return;
         }
@@ -553,7 +506,7 @@ pub(crate) fn for_each_creation(mut f: impl FnMut(u64) -> Result) -> Result {
         // `f` may sleep.
         let mut ids = KVec::new();
         let mut room = 0;
-        while !bucket.entries.lock().creations(&mut ids) {
+        while !bucket.lock().creations(&mut ids) {
             room = (2 * room).max(64);
             ids.clear();
             ids.reserve(room, GFP_KERNEL)?;
@@ -603,7 +556,8 @@ impl<'a> Emission<'a> {
             return deferred::defer(text);
         }
         let began = jiffies();
-        let result = text.emit(self.wait);
+        let result = Record::attempt(event::context(), text.number, text.ty(), self.wait)
+            .map(|record| text.write(record));
         self.waited += jiffies().wrapping_sub(began);
         // The time of a task that was only preempted is shorter.
         let limit = if result.is_ok() { 60_000 } else { 500 };
@@ -676,9 +630,10 @@ fn defer_ripe(ripe: impl Fn(&mut Entry) -> bool) {
     let Some(table) = Table::get() else { return };
     let _deferring = table.deferring.lock();
     for bucket in &table.buckets {
-        let (mut texts, mut gone) = (TextList::new(), Entries { first: null_mut() });
-        bucket.entries.lock().drain(&ripe, &mut texts, &mut gone);
-        deferred::defer_all(&mut texts);
-        COUNT.fetch_sub(gone.iter().count(), Relaxed);
+        let mut gone = bucket.lock().drain(&ripe);
+        while let Some(mut entry) = gone.pop() {
+            deferred::defer_all(&mut entry.texts);
+            COUNT.fetch_sub(1, Relaxed);
+        }
     }
 }

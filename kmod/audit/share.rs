@@ -37,7 +37,7 @@ pub(crate) enum Class {
 }
 
 /// The host, in place of an owner.
-pub(crate) const HOST: u32 = bindings::DMNS_HOST;
+pub(crate) const HOST: u32 = bindings::DMNS_USER_HOST;
 
 /// The bytes of a record that are one part of a share. One with a long text takes several parts, and
 /// one part may have half as many bytes more.

@@ -18,8 +18,7 @@ use super::ticket::Ticket;
 use super::{
     label,
     subject,
-    Record,
-    Wait, //
+    Record, //
 };
 use crate::bindings;
 use crate::counters::{
@@ -235,13 +234,6 @@ impl RecordText {
         }
     }
 
-    /// Emits the record in the event of `current`.
-    pub(super) fn emit(&self, wait: Wait<'_>) -> Result<(), Outcome> {
-        let context = event::context();
-        self.write(Record::attempt(context, self.number, self.ty(), wait)?);
-        Ok(())
-    }
-
     /// Hands the text to a record that was started.
     pub(super) fn write(&self, mut record: Record) {
         let inline = &self.inline[..usize::from(self.len)];
@@ -336,13 +328,6 @@ impl TextList {
         Some(text)
     }
 
-    /// Adds all texts of `other` at the end.
-    pub(super) fn append(&mut self, other: &mut Self) {
-        while let Some(text) = other.pop() {
-            self.push(text);
-        }
-    }
-
     /// Takes the parts of its owner's share for each text, or for none. Returns whether all have
     /// theirs. Deletions leave nothing to creations here: a creation is deferred with them.
     pub(super) fn take_shares(&mut self) -> bool {
@@ -367,15 +352,10 @@ impl TextList {
 
     /// Returns the texts, the oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = &RecordText> {
-        // SAFETY: By the type invariants all texts are valid. The list does not change while it is
-        // borrowed.
-        let mut next = unsafe { self.first.as_ref() };
-        core::iter::from_fn(move || {
-            let this = next?;
-            // SAFETY: By the type invariants `next` is null, or a text of this list.
-            next = unsafe { this.next.as_ref() };
-            Some(this)
-        })
+        // SAFETY: By the type invariants what is passed is null, or a text of this list, which does
+        // not change while it is borrowed.
+        let text = |text: *mut RecordText| unsafe { text.as_ref() };
+        core::iter::successors(text(self.first), move |before| text(before.next))
     }
 }
 

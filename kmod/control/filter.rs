@@ -110,16 +110,14 @@ impl FilterFile {
         state.attach()?;
         let number = state.next_number()?;
         let mut own = [0; Kind::ALL.len()];
-        let mut room = false;
-        task::with_namespaces(pid, |task| {
+        let room = task::with_namespaces(pid, |task| {
             for kind in Kind::ALL {
                 let id = task.id_unless_initial(kind);
                 own[kind as usize] = if ids.contains(&id) { id } else { 0 };
             }
             let found = own.iter().filter(|id| **id != 0).count();
             if found == ids.iter().filter(|id| **id != 0).count() {
-                room = filter::add(number, mode, &own);
-                Ok(())
+                Ok(filter::add(number, mode, &own))
             } else {
                 Err(ESRCH)
             }
@@ -135,14 +133,15 @@ impl FilterFile {
     fn join(&self, pid: i32, id: u64) -> Result {
         let state = self.state.lock();
         let number = state.find(id)?;
-        let mut room = false;
-        task::with_namespaces(pid, |task| {
+        let room = task::with_namespaces(pid, |task| {
             let inside = |ancestor: u64| filter::has_member(number, ancestor);
             if !task.pid_namespace_within(inside) {
                 return Err(ESRCH);
             }
-            room = filter::join(number, &Kind::ALL.map(|kind| task.id_unless_initial(kind)));
-            Ok(())
+            Ok(filter::join(
+                number,
+                &Kind::ALL.map(|kind| task.id_unless_initial(kind)),
+            ))
         })
         .inspect_err(|_| {
             pr_err!(

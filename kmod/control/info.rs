@@ -58,13 +58,10 @@ impl InfoFile {
                 attached.detach()?;
             }
             *attached = None;
-            level.set();
-        } else {
-            if attached.is_none() {
-                *attached = attach(level)?;
-            }
-            level.set();
+        } else if attached.is_none() {
+            *attached = attach(level)?;
         }
+        level.set();
         Ok(before)
     }
 

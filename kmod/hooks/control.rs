@@ -2,7 +2,6 @@
 
 //! Changes of audit's configuration: it may be switched on or off, or locked.
 
-use super::wrapped;
 use crate::bindings;
 use crate::ftrace::Args;
 use crate::lifetime::{
@@ -33,20 +32,18 @@ pub(super) unsafe fn on_message(_: &Args) -> bool {
 ///
 /// # Safety
 ///
-/// As for [`wrapped`].
+/// To be called by the trampoline, after the entry hook has taken a reference to the module.
 pub(super) unsafe extern "C" fn wrap_message(
     a1: c_ulong,
     a2: c_ulong,
     a3: c_ulong,
     body: *const c_void,
 ) -> c_ulong {
-    let call = |_: &ModuleRef| {
-        // SAFETY: By the safety requirements.
-        let result = unsafe { bindings::dmns_call_original(a1, a2, a3, body) };
-        baseline::auditing_changed();
-        config::pin_if_locked();
-        result
-    };
     // SAFETY: By the safety requirements.
-    unsafe { wrapped(call) }
+    let _module = unsafe { ModuleRef::from_leaked() };
+    // SAFETY: By the safety requirements.
+    let result = unsafe { bindings::dmns_call_original(a1, a2, a3, body) };
+    baseline::auditing_changed();
+    config::pin_if_locked();
+    result
 }

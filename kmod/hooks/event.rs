@@ -8,7 +8,6 @@
 //! `backlog_wait_time`.
 
 use super::filter::current_filtered;
-use super::wrapped;
 use crate::audit::event::{
     self,
     Event,
@@ -105,24 +104,22 @@ fn event_with_info(module: &ModuleRef) -> Option<Event> {
 ///
 /// # Safety
 ///
-/// As for [`wrapped`].
+/// To be called by the trampoline, after the entry hook has taken a reference to the module.
 pub(super) unsafe extern "C" fn wrap_event(
     a1: c_ulong,
     a2: c_ulong,
     a3: c_ulong,
     body: *const c_void,
 ) -> c_ulong {
-    let call = |module: &ModuleRef| {
-        let event = event_with_info(module);
-        // SAFETY: By the safety requirements.
-        let result = unsafe { bindings::dmns_call_original(a1, a2, a3, body) };
-        if let Some(event) = event {
-            event.end(Wait::Allowed(module));
-        }
-        result
-    };
     // SAFETY: By the safety requirements.
-    unsafe { wrapped(call) }
+    let module = unsafe { ModuleRef::from_leaked() };
+    let event = event_with_info(&module);
+    // SAFETY: By the safety requirements.
+    let result = unsafe { bindings::dmns_call_original(a1, a2, a3, body) };
+    if let Some(event) = event {
+        event.end(Wait::Allowed(&module));
+    }
+    result
 }
 
 /// Wraps a message from user space: it joins the event of the system call that sends it, or gets
@@ -130,20 +127,18 @@ pub(super) unsafe extern "C" fn wrap_event(
 ///
 /// # Safety
 ///
-/// As for [`wrapped`].
+/// To be called by the trampoline, after the entry hook has taken a reference to the module.
 pub(super) unsafe extern "C" fn wrap_message(
     _context: c_ulong,
     a2: c_ulong,
     a3: c_ulong,
     body: *const c_void,
 ) -> c_ulong {
-    let call = |module: &ModuleRef| {
-        // The record that is started takes its stamp along.
-        let _event = event_with_info(module);
-        let context = event::context() as c_ulong;
-        // SAFETY: By the safety requirements. The context is that of `current`, or null.
-        unsafe { bindings::dmns_call_original(context, a2, a3, body) }
-    };
     // SAFETY: By the safety requirements.
-    unsafe { wrapped(call) }
+    let module = unsafe { ModuleRef::from_leaked() };
+    // The record that is started takes its stamp along.
+    let _event = event_with_info(&module);
+    let context = event::context() as c_ulong;
+    // SAFETY: By the safety requirements. The context is that of `current`, or null.
+    unsafe { bindings::dmns_call_original(context, a2, a3, body) }
 }

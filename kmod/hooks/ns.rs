@@ -17,8 +17,7 @@ use crate::{
     baseline,
     filter,
     info,
-    ns,
-    nsfs, //
+    ns, //
 };
 
 /// Handles `__ns_tree_add_raw()`, which is about to make a namespace visible.
@@ -43,7 +42,7 @@ pub(super) unsafe fn on_add(args: &Args) {
     let old = creator.parent_inum(namespace.kind);
     // SAFETY: By the safety requirements; the namespace holds its owner.
     let owner = unsafe { owner(ns) };
-    ns::created(&namespace, nsfs::dev(), old, &owner, in_baseline);
+    ns::created(&namespace, old, &owner, in_baseline);
     filter::on_created(namespace.kind, namespace.id, &creator);
 }
 
@@ -64,7 +63,7 @@ pub(super) unsafe fn on_remove(args: &Args) {
         // SAFETY: By the safety requirements; the namespace still holds its owner.
         let owner = unsafe { owner(ns) };
         let may_join = !in_baseline && !baseline::recording();
-        ns::deleted(&namespace, nsfs::dev(), &owner, in_baseline, may_join);
+        ns::deleted(&namespace, &owner, in_baseline, may_join);
         filter::on_deleted(namespace.kind, namespace.id);
     }
 }
