@@ -177,11 +177,9 @@ impl Baseline {
     }
 
     /// Lets creations belong to their events again. The first part of the list is recorded: no
-    /// creation that it lacks comes before it.
-    pub(crate) fn list_is_read() {
-        if audit::enabled() {
-            let _ = STATE.cmpxchg(WANTED, READ, Release);
-        }
+    /// creation that it lacks comes before it. Returns whether they do: auditing is on.
+    pub(crate) fn list_is_read() -> bool {
+        audit::enabled() && STATE.cmpxchg(WANTED, READ, Release).is_ok()
     }
 
     /// Returns whether the namespace `id` is still to be recorded.

@@ -33,7 +33,7 @@ pub(crate) fn control(event: &Event<'_>, error: Option<&[u8]>) -> Option<KBox<Re
 ///
 /// Called by an I/O worker, or by crypt in softirq: the I/O does not wait for auditd, so the record
 /// is deferred. Or in an ioctl, which may hold `md->suspend_lock`: the record of a target is
-/// pending until the event ends.
+/// pending until the event ends, or for two seconds.
 pub(crate) fn violation(event: &Event<'_>, sector: Option<u64>) {
     let Some(mut text) = RecordText::start(RecordType::DmEvent, GFP_ATOMIC, GFP_ATOMIC) else {
         return;
@@ -43,7 +43,7 @@ pub(crate) fn violation(event: &Event<'_>, sector: Option<u64>) {
     text.of_device(&event.dev);
     let text = match sector {
         // In the entry that the DM_CTRL of the ioctl has, or will have.
-        None => pending::add_own(text, GFP_ATOMIC).err(),
+        None => pending::add(text, GFP_ATOMIC).err(),
         Some(_) => Some(text),
     };
     if let Some(text) = text {

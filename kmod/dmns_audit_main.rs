@@ -174,7 +174,8 @@ impl kernel::Module for DmnsAudit {
         // SAFETY: Called once, before the workers start.
         unsafe { worker::init() };
         let workers = Workers::start()?;
-        // SAFETY: Called once, before anything is attached.
+        // SAFETY: Called once, before anything is attached. `handlers`, here and in `Self`, is dropped
+        // before, and `attachments` before that.
         let pending = unsafe { Pending::new() }?;
         let handlers = Handlers;
         if ns {

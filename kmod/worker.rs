@@ -99,7 +99,10 @@ unsafe extern "C" fn dmns_emit_ns(_work: *mut bindings::work_struct) {
             // The first part is recorded before a creation can belong to its event again.
             // SAFETY: This is the worker of namespaces.
             let more = unsafe { next.record_some() };
-            Baseline::list_is_read();
+            if Baseline::list_is_read() {
+                // Also where auditing is off by now: deletions are not left behind from here on.
+                taken.list_is_read();
+            }
             *baseline = more.then_some(next);
             continue;
         }

@@ -129,19 +129,25 @@ impl Taken {
     /// Takes all texts out of the queue. While the baseline is being read (`reading`), those of
     /// this time stay behind.
     pub(crate) fn take(&mut self, reading: bool) {
-        let mut later = TextList::new();
         if !reading {
-            core::mem::swap(&mut later, &mut self.later);
+            self.list_is_read();
         }
-        for mut texts in [later, Class::Ns.queue().take()] {
-            while let Some(mut text) = texts.pop() {
-                text.in_baseline &= reading;
-                if text.in_baseline {
-                    self.later.push(text);
-                } else {
-                    self.turns.push(text);
-                }
+        let mut texts = Class::Ns.queue().take();
+        while let Some(mut text) = texts.pop() {
+            text.in_baseline &= reading;
+            if text.in_baseline {
+                self.later.push(text);
+            } else {
+                self.turns.push(text);
             }
+        }
+    }
+
+    /// Lets the texts of the time in which the baseline was read have a turn.
+    pub(crate) fn list_is_read(&mut self) {
+        while let Some(mut text) = self.later.pop() {
+            text.in_baseline = false;
+            self.turns.push(text);
         }
     }
 

@@ -261,7 +261,8 @@ impl Pending {
     ///
     /// # Safety
     ///
-    /// To be called once, before anything is attached.
+    /// To be called once, before anything is attached. The result is dropped when nothing is attached
+    /// any more, and all handlers have ended.
     pub(crate) unsafe fn new() -> Result<Self> {
         let table = KVBox::pin_init(
             pin_init!(Table {
@@ -280,8 +281,8 @@ impl Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        // All hooks are detached, and all their handlers have ended. The remaining entries belong
-        // to calls that sleep, or to tasks that oopsed.
+        // By the safety requirements of `new()`. The remaining entries belong to calls that sleep, or to
+        // tasks that oopsed.
         // SAFETY: The exit and the init function of a module may sleep.
         unsafe { bindings::dmns_age_stop() };
         defer_ripe(|_| true);
@@ -292,8 +293,8 @@ impl Drop for Pending {
 impl Table {
     /// Returns the table; `None` outside of the time of a [`Pending`].
     fn get() -> Option<&'static Self> {
-        // SAFETY: Null, or the table of `Pending`: it is valid until all handlers and workers that
-        // call this have ended.
+        // SAFETY: Null, or the table of `Pending`, which is dropped when all handlers have ended. That
+        // waits for the workers that call this.
         unsafe { TABLE.load(Acquire).as_ref() }
     }
 

@@ -4,8 +4,9 @@
 //! owner's share, one with a long text several. Records beyond the share are dropped, and counted as
 //! the owner's.
 //!
-//! A share is half of what is free. So an owner alone has at most a third of the room, and many
-//! owners leave room for one more. The host has a quarter of the queue of its own.
+//! A share is half of what is free, and at least [`MIN`]. So an owner alone has at most a third of the
+//! room, and owners that fill theirs one after the other leave some to another. The host has a quarter
+//! of the queue of its own.
 //!
 //! Deletions of namespaces leave a quarter of the share to creations. A deletion may wait for a
 //! creation, which so is never kept out by deletions.
@@ -48,6 +49,10 @@ const MAX: u32 = 1 << 18;
 
 /// The part of them that is the host's.
 const HOST_MAX: u32 = MAX / 4;
+
+/// The parts of which an owner has a share also where others have taken all: in all slots together a
+/// quarter of the queue more.
+const MIN: u32 = 64;
 
 /// The slots of owners that have one hash.
 const SLOTS_PER_BUCKET: usize = 8;
@@ -323,7 +328,8 @@ impl Shares {
         if slot == HOST_SLOT {
             HOST_MAX
         } else {
-            (MAX - HOST_MAX).saturating_sub(self.of_owners.load(Relaxed)) / 2
+            let free = (MAX - HOST_MAX).saturating_sub(self.of_owners.load(Relaxed));
+            MIN.max(free / 2)
         }
     }
 }
