@@ -36,6 +36,7 @@ use kernel::prelude::*;
 use kernel::sync::atomic::{
     Acquire,
     Atomic,
+    Full,
     Relaxed,
     Release, //
 };
@@ -54,6 +55,9 @@ const WANTED: u32 = 2;
 const ATTACHING: u32 = 3;
 
 static STATE: Atomic<u32> = Atomic::new(OFF);
+
+/// Auditing was off since the list began to be read: the list lacks what was created meanwhile.
+static INTERRUPTED: Atomic<bool> = Atomic::new(false);
 
 /// The number of namespaces that are still to be recorded.
 static LEFT: Atomic<usize> = Atomic::new(0);
@@ -112,6 +116,7 @@ pub(crate) fn auditing_changed() {
     if !audit::enabled() {
         // While auditing is off nothing is recorded. The next list has the namespaces that exist
         // then.
+        INTERRUPTED.xchg(true, Full);
         let _ = STATE.cmpxchg(READ, WANTED, Release);
     } else if reading() {
         Class::Ns.wake(0);
@@ -134,6 +139,10 @@ impl Baseline {
 
     /// Begins a baseline: waits for calls that began before, and defers pending records. May sleep.
     pub(crate) fn begin() -> Self {
+        INTERRUPTED.xchg(false, Full);
+        if !audit::enabled() {
+            INTERRUPTED.store(true, Relaxed);
+        }
         // Tasks that entered `__ns_tree_add_raw()` or `__ns_tree_remove()` before these were
         // patched have updated the list: neither function sleeps on its way there.
         // SAFETY: The worker may sleep.
@@ -177,9 +186,23 @@ impl Baseline {
     }
 
     /// Lets creations belong to their events again. The first part of the list is recorded: no
-    /// creation that it lacks comes before it. Returns whether they do: auditing is on.
+    /// creation that it lacks comes before it. Returns whether they do: auditing was on all the time.
+    /// May sleep.
     pub(crate) fn list_is_read() -> bool {
-        audit::enabled() && STATE.cmpxchg(WANTED, READ, Release).is_ok()
+        if !audit::enabled()
+            || INTERRUPTED.load(Relaxed)
+            || STATE.cmpxchg(WANTED, READ, Full).is_err()
+        {
+            return false;
+        }
+        if INTERRUPTED.load(Relaxed) {
+            // `auditing_changed()` may have read the previous state.
+            let _ = STATE.cmpxchg(READ, WANTED, Release);
+        }
+        // Handlers that read the previous state have queued their records.
+        // SAFETY: The worker may sleep.
+        unsafe { bindings::dmns_handlers_wait() };
+        true
     }
 
     /// Returns whether the namespace `id` is still to be recorded.
@@ -187,23 +210,13 @@ impl Baseline {
         has(&self.list[self.recorded..], id)
     }
 
-    /// Records as many as fit into an event. Returns whether there are more.
+    /// Records as many as fit into an event, also where auditing is off by now: deletions that were caused
+    /// before wait for them. Returns whether there are more.
     ///
     /// # Safety
     ///
     /// Only the worker of namespaces calls this.
     pub(crate) unsafe fn record_some(&mut self) -> bool {
-        if !audit::enabled() {
-            // It is read again when auditing is on.
-            self.list.clear();
-            self.recorded = 0;
-            LEFT.store(0, Relaxed);
-            let _ = STATE.cmpxchg(READ, WANTED, Release);
-            if audit::enabled() {
-                Class::Ns.wake(0);
-            }
-            return false;
-        }
         let end = self.list.len().min(self.recorded + PER_EVENT);
         // SAFETY: By the safety requirements. Nothing else is emitted before `end()`.
         let batch = unsafe { Batch::begin() };

@@ -141,7 +141,7 @@ impl Files {
     /// No file is open: an open one holds a reference. But a mount of a file keeps its inode, which
     /// would lead to freed memory. The hooks are detached afterwards, which waits for tasks that are
     /// about to open a file (`synchronize_rcu_tasks()`, in `unregister_ftrace_direct()`).
-    pub(crate) fn close(&self) {
+    pub(crate) fn close(&mut self) {
         for file in self.files.iter().flatten() {
             // SAFETY: securityfs keeps the file, and so its inode, until `drop`.
             unsafe { bindings::make_bad_inode((**file).d_inode) };

@@ -28,7 +28,7 @@ use kernel::sync::atomic::{
 };
 use kernel::types::Opaque;
 
-ffi_export!(dmns_dispatch);
+ffi_export!(dmns_dispatch, dmns_livepatched);
 
 /// A kernel function to attach to, and what runs then.
 pub(crate) struct Hook {
@@ -152,14 +152,11 @@ unsafe extern "C" fn dmns_dispatch(frame: *const bindings::dmns_frame) -> c_ulon
 /// # Safety
 ///
 /// To be called by ftrace alone.
-unsafe extern "C" fn livepatched(
-    _ops: *mut bindings::ftrace_ops,
-    ip: c_ulong,
-    cmd: bindings::ftrace_ops_cmd,
-) -> c_int {
+#[no_mangle]
+unsafe extern "C" fn dmns_livepatched(ip: c_ulong, comes: bool) -> c_int {
     let body = (ip + bindings::MCOUNT_INSN_SIZE as c_ulong) as u64;
     let Some(hook) = find(body) else { return 0 };
-    if cmd == bindings::ftrace_ops_cmd_FTRACE_OPS_CMD_DISABLE_SHARE_IPMODIFY_PEER {
+    if !comes {
         let _ = LIVEPATCHED.cmpxchg(body, 0, Relaxed);
         return 0;
     }
@@ -291,7 +288,7 @@ impl Attachments {
         // while functions call the module (`kernel.ftrace_enabled`).
         unsafe {
             (*ops.get()).flags = bindings::FTRACE_OPS_FL_PERMANENT as c_ulong;
-            (*ops.get()).ops_func = Some(livepatched);
+            (*ops.get()).ops_func = Some(bindings::dmns_share);
         }
         let undo = || {
             Self::free_slots(&sites);

@@ -100,6 +100,15 @@ bool dmns_has_audit_control(void)
 	       cap_raised(cred->cap_effective, CAP_AUDIT_CONTROL);
 }
 
+/*
+ * A livepatch and a direct call share a function if the owner of the call agrees. In C: ftrace calls this by a pointer,
+ * and kCFI distinguishes the enum from the integer that it is in Rust.
+ */
+int dmns_share(struct ftrace_ops *ops, unsigned long ip, enum ftrace_ops_cmd cmd)
+{
+	return dmns_livepatched(ip, cmd != FTRACE_OPS_CMD_DISABLE_SHARE_IPMODIFY_PEER);
+}
+
 /* Returns the address after the patched entry of a function, which is where the body begins. */
 unsigned long dmns_body(unsigned long function)
 {

@@ -2,6 +2,7 @@
 #ifndef _DMNS_HELPERS_H
 #define _DMNS_HELPERS_H
 
+#include <linux/ftrace.h>
 #include <linux/types.h>
 
 struct audit_buffer;
@@ -29,6 +30,7 @@ int dmns_handler_begin(void);
 void dmns_handler_end(int index);
 void dmns_handlers_wait(void);
 
+int dmns_share(struct ftrace_ops *ops, unsigned long ip, enum ftrace_ops_cmd cmd);
 unsigned long dmns_body(unsigned long function);
 
 /* The effect of a system call on namespaces. */
@@ -119,8 +121,9 @@ void dmns_trampoline(void);
 unsigned long dmns_call_original(unsigned long a1, unsigned long a2, unsigned long a3,
 				 const void *body);
 
-/* In ftrace.rs, called by the trampoline. */
+/* In ftrace.rs, called by the trampoline, and by dmns_share(). */
 unsigned long dmns_dispatch(const struct dmns_frame *frame);
+int dmns_livepatched(unsigned long ip, bool comes);
 
 /* In hooks/filter.rs, called by the trampoline. */
 bool dmns_entry_audit_entry(void);

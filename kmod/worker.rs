@@ -88,7 +88,7 @@ unsafe extern "C" fn dmns_emit_ns(_work: *mut bindings::work_struct) {
         // While not all functions are attached, or auditing is off, records of namespaces that the
         // baseline may have wait for it.
         taken.take(baseline::reading());
-        if Baseline::is_wanted() {
+        if baseline.is_none() && Baseline::is_wanted() {
             let mut next = Baseline::begin();
             // What was caused before comes first: the list lacks what is deleted.
             taken.take(true);
@@ -100,8 +100,8 @@ unsafe extern "C" fn dmns_emit_ns(_work: *mut bindings::work_struct) {
             // SAFETY: This is the worker of namespaces.
             let more = unsafe { next.record_some() };
             if Baseline::list_is_read() {
-                // Also where auditing is off by now: deletions are not left behind from here on.
-                taken.list_is_read();
+                // Also where auditing is off by now: deletions do not stay behind from here on.
+                taken.take(false);
             }
             *baseline = more.then_some(next);
             continue;
@@ -119,7 +119,7 @@ unsafe extern "C" fn dmns_emit_ns(_work: *mut bindings::work_struct) {
         };
         // SAFETY: This is the worker of namespaces.
         let emitted = unsafe { taken.emit_round(wait) };
-        if !emitted && baseline.is_none() {
+        if !emitted && baseline.is_none() && !Baseline::is_wanted() {
             break;
         }
     }

@@ -129,25 +129,19 @@ impl Taken {
     /// Takes all texts out of the queue. While the baseline is being read (`reading`), those of
     /// this time stay behind.
     pub(crate) fn take(&mut self, reading: bool) {
+        let mut later = TextList::new();
         if !reading {
-            self.list_is_read();
+            core::mem::swap(&mut later, &mut self.later);
         }
-        let mut texts = Class::Ns.queue().take();
-        while let Some(mut text) = texts.pop() {
-            text.in_baseline &= reading;
-            if text.in_baseline {
-                self.later.push(text);
-            } else {
-                self.turns.push(text);
+        for mut texts in [later, Class::Ns.queue().take()] {
+            while let Some(mut text) = texts.pop() {
+                text.in_baseline &= reading;
+                if text.in_baseline {
+                    self.later.push(text);
+                } else {
+                    self.turns.push(text);
+                }
             }
-        }
-    }
-
-    /// Lets the texts of the time in which the baseline was read have a turn.
-    pub(crate) fn list_is_read(&mut self) {
-        while let Some(mut text) = self.later.pop() {
-            text.in_baseline = false;
-            self.turns.push(text);
         }
     }
 

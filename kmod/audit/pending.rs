@@ -106,6 +106,11 @@ impl Entry {
         self.in_event == event::current() && (!self.in_event || event::marked_pending())
     }
 
+    /// Returns whether another task may defer the texts.
+    fn is_deferrable(&self) -> bool {
+        self.module.is_none() && !self.ending
+    }
+
     /// Adds a text. The entry is of `current`. With a reference, only `current` can complete the
     /// text. Without one, the entry has no text of another event: see [`defer_stale`].
     fn add(
@@ -313,7 +318,10 @@ pub(crate) fn add(mut text: KBox<RecordText>, flags: Flags) -> Result<(), KBox<R
     let Some(stamp) = event::stamp() else {
         return Err(text);
     };
-    text.stamp = stamp;
+    // Deferred without the number, it has the time of its cause.
+    if stamp.serial != 0 {
+        text.stamp = stamp;
+    }
     insert(text, None, flags)
 }
 
@@ -486,7 +494,7 @@ fn defer_where(right: impl Fn(&Entry) -> bool) {
 /// Defers what is pending now, but for what its task has begun to emit: waits five seconds for
 /// that. May sleep.
 pub(crate) fn defer_all_pending() {
-    defer_ripe(|entry| entry.module.is_none() && !entry.ending);
+    defer_ripe(|entry| entry.is_deferrable());
     for _ in 0..100 {
         let Some(table) = Table::get() else { return };
         let ending = |bucket: &SpinLock<Entries>| bucket.lock().iter().any(|entry| entry.ending);
@@ -546,7 +554,10 @@ impl<'a> Emission<'a> {
         if let (true, false, Wait::Allowed(module)) =
             (text.after_violations, self.after_violations, self.wait)
         {
-            // All records of the event were caused by now.
+            // All records of the event were caused by now. Violations may be pending in tasks of which a
+            // rule silences the event.
+            let violation = |text: &RecordText| text.class() == Class::Dm;
+            defer_ripe(|entry| entry.is_deferrable() && entry.texts.iter().any(violation));
             self.in_vain = !wait_for_violations(module);
             self.after_violations = true;
         }
@@ -620,7 +631,7 @@ unsafe extern "C" fn on_return_to_user(work: *mut bindings::callback_head) {
 pub(crate) fn defer_old() -> bool {
     defer_ripe(|entry| {
         entry.age = entry.age.saturating_add(1);
-        let old = entry.module.is_none() && !entry.ending && entry.age > MAX_AGE;
+        let old = entry.is_deferrable() && entry.age > MAX_AGE;
         // A user who uses up the share does not hide a creation so.
         old && entry.texts.take_shares()
     });

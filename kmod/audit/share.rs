@@ -50,7 +50,7 @@ const MAX: u32 = 1 << 18;
 /// The part of them that is the host's.
 const HOST_MAX: u32 = MAX / 4;
 
-/// The parts of which an owner has a share also where others have taken all: in all slots together a
+/// The parts of which an owner has a share also where others have taken all: in all slots together some
 /// quarter of the queue more.
 const MIN: u32 = 64;
 
