@@ -44,6 +44,9 @@ use kernel::sync::atomic::{
 /// The records of one event. libauparse ends an event two seconds after its time.
 const PER_EVENT: usize = 64;
 
+/// The state: the number of the reading, times [`ONE`], and one of those below.
+static STATE: Atomic<u32> = Atomic::new(OFF);
+
 /// The handlers of namespaces do nothing: the module is being unloaded, or does not record
 /// namespaces.
 const OFF: u32 = 0;
@@ -54,7 +57,11 @@ const WANTED: u32 = 2;
 /// The same, but not all functions are attached yet.
 const ATTACHING: u32 = 3;
 
-static STATE: Atomic<u32> = Atomic::new(OFF);
+/// The first reading.
+const ONE: u32 = 4;
+
+/// What [`done`] returns at the end.
+pub(crate) const ALL: u32 = u32::MAX;
 
 /// Auditing was off since the list began to be read: the list lacks what was created meanwhile.
 static INTERRUPTED: Atomic<bool> = Atomic::new(false);
@@ -65,7 +72,7 @@ static LEFT: Atomic<usize> = Atomic::new(0);
 /// Writes how far the baseline is.
 pub(crate) fn show(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let left = LEFT.load(Relaxed);
-    match STATE.load(Relaxed) {
+    match STATE.load(Relaxed) % ONE {
         OFF => f.write_str("off\n"),
         WANTED | ATTACHING if !audit::enabled() => f.write_str("waits for auditing\n"),
         WANTED | ATTACHING => f.write_str("reading\n"),
@@ -80,25 +87,40 @@ pub(crate) fn namespaces_wanted() -> bool {
     STATE.load(Relaxed) != OFF
 }
 
-/// Returns whether the kernel's list is being read. Handlers then defer their records.
-pub(crate) fn reading() -> bool {
-    matches!(STATE.load(Acquire), WANTED | ATTACHING)
+fn number_of(state: u32) -> Option<u32> {
+    matches!(state % ONE, WANTED | ATTACHING).then_some(state / ONE)
+}
+
+/// Returns the number of the reading that the kernel's list is to be read for, or is being read for; 0
+/// for none. Handlers then defer their records.
+pub(crate) fn reading() -> u32 {
+    number_of(STATE.load(Acquire)).unwrap_or(0)
+}
+
+/// Returns the number of the last reading that is done.
+pub(crate) fn done() -> u32 {
+    let state = STATE.load(Acquire);
+    match number_of(state) {
+        Some(number) => number - 1,
+        None if state == OFF => ALL,
+        None => state / ONE,
+    }
 }
 
 /// Returns whether a part of the list is still to be recorded. To be called after [`reading`], which
-/// returned `false`.
+/// returned 0.
 pub(crate) fn recording() -> bool {
     LEFT.load(Relaxed) != 0
 }
 
 /// Begins to record namespaces. To be called before anything is attached.
 pub(crate) fn begin() {
-    STATE.store(ATTACHING, Release);
+    STATE.store(ONE + ATTACHING, Release);
 }
 
 /// Lets the worker read the baseline. To be called when all functions are attached.
 pub(crate) fn attached() {
-    let _ = STATE.cmpxchg(ATTACHING, WANTED, Release);
+    let _ = STATE.cmpxchg(ONE + ATTACHING, ONE + WANTED, Release);
     auditing_changed();
 }
 
@@ -116,9 +138,31 @@ pub(crate) fn auditing_changed() {
     if !audit::enabled() {
         // While auditing is off nothing is recorded. The next list has the namespaces that exist
         // then.
-        INTERRUPTED.xchg(true, Full);
-        let _ = STATE.cmpxchg(READ, WANTED, Release);
-    } else if reading() {
+        interrupt();
+    }
+    wake();
+}
+
+/// Notes that a change was not recorded, since auditing was off. Callable from any context.
+pub(crate) fn missed() {
+    interrupt();
+    wake();
+}
+
+/// Lets the list be read again, when auditing is on.
+fn interrupt() {
+    INTERRUPTED.xchg(true, Full);
+    let state = STATE.load(Relaxed);
+    if state % ONE == READ {
+        let _ = STATE.cmpxchg(state, state - READ + WANTED + ONE, Full);
+    }
+}
+
+/// Lets the worker read the list, if that is wanted and auditing is on. Another task may have changed
+/// either meanwhile, and then wakes the worker itself.
+fn wake() {
+    let state = STATE.fetch_add(0, Full);
+    if number_of(state).is_some() && audit::enabled() {
         Class::Ns.wake(0);
     }
 }
@@ -132,9 +176,18 @@ pub(crate) struct Baseline {
 }
 
 impl Baseline {
+    /// Makes an empty one.
+    pub(crate) fn new() -> Self {
+        Self {
+            list: KVVec::new(),
+            recorded: 0,
+            being_created: KVVec::new(),
+        }
+    }
+
     /// Returns whether the baseline is to be read now.
     pub(crate) fn is_wanted() -> bool {
-        STATE.load(Acquire) == WANTED && audit::enabled()
+        STATE.load(Acquire) % ONE == WANTED && audit::enabled()
     }
 
     /// Begins a baseline: waits for calls that began before, and defers pending records. May sleep.
@@ -151,28 +204,37 @@ impl Baseline {
         // SAFETY: As above.
         unsafe { bindings::dmns_handlers_wait() };
         pending::defer_all_pending();
-        let mut being_created = KVVec::new();
-        let keep = |id| {
-            let creation = dmns_namespace {
-                id,
-                ..Default::default()
-            };
-            Ok(being_created.push(creation, GFP_KERNEL)?)
-        };
-        if pending::for_each_creation(keep).is_err() {
-            pr_err!("out of memory: a namespace may be recorded twice\n");
-        }
         Self {
-            list: KVVec::new(),
-            recorded: 0,
-            being_created,
+            being_created: being_created(),
+            ..Self::new()
         }
     }
 
-    /// Reads the kernel's list. `queued` are the texts that were queued until then. May sleep.
-    pub(crate) fn read(&mut self, queued: &mut Taken) {
+    /// Reads the kernel's list. `queued` are the texts that were queued until then: those of readings
+    /// after the one that is `done` belong to this one. May sleep.
+    pub(crate) fn read(&mut self, queued: &mut Taken, done: u32) {
         let list = read_list();
-        queued.take(true);
+        queued.take(done);
+        self.set(list, queued);
+    }
+
+    /// Makes the last baseline: the rest of `self`, and the namespaces of which only the deletion is
+    /// queued.
+    pub(crate) fn last(mut self, queued: &Taken) -> Self {
+        let mut list = core::mem::take(&mut self.list);
+        let mut left = core::mem::take(&mut self.recorded);
+        list.retain(|_| {
+            left == 0 || {
+                left -= 1;
+                false
+            }
+        });
+        self.being_created = being_created();
+        self.set(Ok(list), queued);
+        self
+    }
+
+    fn set(&mut self, list: Result<KVVec<dmns_namespace>>, queued: &Taken) {
         self.list = list
             .and_then(|list| merge(list, core::mem::take(&mut self.being_created), queued))
             .inspect_err(|e| {
@@ -186,23 +248,24 @@ impl Baseline {
     }
 
     /// Lets creations belong to their events again. The first part of the list is recorded: no
-    /// creation that it lacks comes before it. Returns whether they do: auditing was on all the time.
+    /// creation that it lacks comes before it. Where auditing was off meanwhile, the list is read again.
     /// May sleep.
-    pub(crate) fn list_is_read() -> bool {
-        if !audit::enabled()
+    pub(crate) fn list_is_read() {
+        let state = STATE.load(Relaxed);
+        if state % ONE != WANTED
+            || !audit::enabled()
             || INTERRUPTED.load(Relaxed)
-            || STATE.cmpxchg(WANTED, READ, Full).is_err()
+            || STATE.cmpxchg(state, state - WANTED + READ, Full).is_err()
         {
-            return false;
+            return;
         }
         if INTERRUPTED.load(Relaxed) {
-            // `auditing_changed()` may have read the previous state.
-            let _ = STATE.cmpxchg(READ, WANTED, Release);
+            // `interrupt()` may have read the previous state.
+            missed();
         }
         // Handlers that read the previous state have queued their records.
         // SAFETY: The worker may sleep.
         unsafe { bindings::dmns_handlers_wait() };
-        true
     }
 
     /// Returns whether the namespace `id` is still to be recorded.
@@ -210,8 +273,7 @@ impl Baseline {
         has(&self.list[self.recorded..], id)
     }
 
-    /// Records as many as fit into an event, also where auditing is off by now: deletions that were caused
-    /// before wait for them. Returns whether there are more.
+    /// Records as many as fit into an event. Returns whether there are more.
     ///
     /// # Safety
     ///
@@ -230,6 +292,23 @@ impl Baseline {
         LEFT.store(self.list.len() - end, Relaxed);
         end < self.list.len()
     }
+}
+
+/// Returns the namespaces of which the creation is pending, or being emitted by a task: their ids. May
+/// sleep.
+fn being_created() -> KVVec<dmns_namespace> {
+    let mut all = KVVec::new();
+    let keep = |id| {
+        let creation = dmns_namespace {
+            id,
+            ..Default::default()
+        };
+        Ok(all.push(creation, GFP_KERNEL)?)
+    };
+    if pending::for_each_creation(keep).is_err() {
+        pr_err!("out of memory: a namespace may be recorded twice\n");
+    }
+    all
 }
 
 /// Removes from `list` the namespaces in `created` and those that `queued` has a creation of. Adds

@@ -38,7 +38,7 @@ use kernel::sync::atomic::{
 };
 
 /// The outcome of a record.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// Handed to audit.
     Emitted,

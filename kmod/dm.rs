@@ -20,7 +20,7 @@ use kernel::prelude::*;
 #[must_use]
 pub(crate) fn control(event: &Event<'_>, error: Option<&[u8]>) -> Option<KBox<RecordText>> {
     let flags = task_flags();
-    let mut text = RecordText::start(RecordType::DmCtrl, flags, GFP_ATOMIC)?;
+    let mut text = RecordText::start(RecordType::DmCtrl, flags, GFP_ATOMIC).ok()?;
     event.head(&mut *text);
     text.task_info();
     event.ctrl_tail(error, &mut *text);
@@ -35,7 +35,7 @@ pub(crate) fn control(event: &Event<'_>, error: Option<&[u8]>) -> Option<KBox<Re
 /// is deferred. Or in an ioctl, which may hold `md->suspend_lock`: the record of a target is
 /// pending until the event ends, or for two seconds.
 pub(crate) fn violation(event: &Event<'_>, sector: Option<u64>) {
-    let Some(mut text) = RecordText::start(RecordType::DmEvent, GFP_ATOMIC, GFP_ATOMIC) else {
+    let Ok(mut text) = RecordText::start(RecordType::DmEvent, GFP_ATOMIC, GFP_ATOMIC) else {
         return;
     };
     event.head(&mut *text);

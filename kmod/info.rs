@@ -127,7 +127,7 @@ pub(crate) fn record_current(info: &Info, wait: Wait<'_>) {
 /// Together with the baseline this makes a log complete that begins here.
 pub(crate) fn record_first_task(info: Option<Info>) {
     let Some(info) = info else { return };
-    if let Some(mut text) = RecordText::start(RecordType::NsInfo, GFP_KERNEL, GFP_KERNEL) {
+    if let Ok(mut text) = RecordText::start(RecordType::NsInfo, GFP_KERNEL, GFP_KERNEL) {
         info.body(&mut *text);
         emit_soon(text);
     }

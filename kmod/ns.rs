@@ -14,6 +14,7 @@ use crate::audit::{
     Owner,
     RecordText, //
 };
+use crate::counters::Outcome;
 use crate::nsfs;
 use crate::uapi::ns::{
     Namespace,
@@ -27,34 +28,37 @@ use kernel::prelude::*;
 /// The creator can hold locks: `namespace_sem` for a mount namespace, `pernet_ops_rwsem` for a
 /// network namespace. So the record is pending until the event ends. Where there is no event, or
 /// the baseline is being read, a worker emits it.
-pub(crate) fn created(ns: &Namespace, old: u32, owner: &Owner, in_baseline: bool) {
+///
+/// Returns whether auditing is on. `reading` is the number of the reading of the baseline, if it is
+/// being read.
+pub(crate) fn created(ns: &Namespace, old: u32, owner: &Owner, reading: u32) -> bool {
     let ty = RecordType::NsInit(ns.kind);
     let flags = task_flags();
     // The atomic reserve is the last resort, so that a limit of the creator's memory hides no
     // creation.
-    let Some(mut text) = RecordText::start(ty, flags, GFP_ATOMIC) else {
-        return;
+    let mut text = match RecordText::start(ty, flags, GFP_ATOMIC) {
+        Ok(text) => text,
+        Err(outcome) => return outcome != Outcome::Disabled,
     };
     text.about(ns, owner);
     text.subject();
     // A record that has an ancestor has a system call in its event.
-    let origin = if in_baseline || !event::current() {
+    let origin = if reading != 0 || !event::current() {
         Origin::Baseline { owner: owner.id }
     } else {
         Origin::Clone { old }
     };
     ns.init_tail(nsfs::dev(), origin, &mut *text);
-    if in_baseline {
-        text.in_baseline = true;
-        return defer(text);
-    }
-    let Err(text) = pending::add(text, flags) else {
-        return;
-    };
-    // A user who uses up the share does not hide a creation so.
-    if let Err(text) = try_defer(text).or_else(|text| pending::keep(text, flags)) {
+    if reading != 0 {
+        text.reading = reading;
         defer(text);
+    } else if let Err(text) = pending::add(text, flags) {
+        // A user who uses up the share does not hide a creation so.
+        if let Err(text) = try_defer(text).or_else(|text| pending::keep(text, flags)) {
+            defer(text);
+        }
     }
+    true
 }
 
 /// Records that a namespace exists when records begin: when the module is loaded, or auditing is
@@ -69,15 +73,18 @@ pub(crate) fn exists(ns: &Namespace, owner: u64, batch: &Batch) {
 /// Records that a namespace is deleted. `current` is the task that dropped the last reference, or a
 /// worker: often not the cause. It can hold any lock, so a worker emits the record, unless it
 /// belongs to an event that creates namespaces, and is not of the baseline (`may_join`).
-pub(crate) fn deleted(ns: &Namespace, owner: &Owner, in_baseline: bool, may_join: bool) {
+///
+/// Returns whether auditing is on.
+pub(crate) fn deleted(ns: &Namespace, owner: &Owner, reading: u32, may_join: bool) -> bool {
     let ty = RecordType::NsDel(ns.kind);
-    let Some(mut text) = RecordText::start(ty, GFP_ATOMIC, GFP_ATOMIC) else {
-        return;
+    let mut text = match RecordText::start(ty, GFP_ATOMIC, GFP_ATOMIC) {
+        Ok(text) => text,
+        Err(outcome) => return outcome != Outcome::Disabled,
     };
     text.about(ns, owner);
     text.subject();
     ns.del_tail(nsfs::dev(), &mut *text);
-    text.in_baseline = in_baseline;
+    text.reading = reading;
     let alone = if may_join {
         pending::join(text)
     } else {
@@ -86,4 +93,5 @@ pub(crate) fn deleted(ns: &Namespace, owner: &Owner, in_baseline: bool, may_join
     if let Err(text) = alone {
         defer(text);
     }
+    true
 }

@@ -8,6 +8,7 @@ use crate::audit::deferred::{
     Taken, //
 };
 use crate::audit::{
+    self,
     creation_in_flight,
     pending,
     Class, //
@@ -85,47 +86,61 @@ unsafe extern "C" fn dmns_emit_ns(_work: *mut bindings::work_struct) {
             taken.retry();
             retried = jiffies();
         }
+        let done = baseline::done();
+        if done == baseline::ALL {
+            // Deletions that were queued for a list, which is not read any more, have their creation.
+            taken.take(0);
+            if taken.has_later() {
+                *baseline = Some(baseline.take().unwrap_or_else(Baseline::new).last(taken));
+            }
+        }
         // While not all functions are attached, or auditing is off, records of namespaces that the
         // baseline may have wait for it.
-        taken.take(baseline::reading());
-        if baseline.is_none() && Baseline::is_wanted() {
+        taken.take(done);
+        if Baseline::is_wanted() {
             let mut next = Baseline::begin();
-            // What was caused before comes first: the list lacks what is deleted.
-            taken.take(true);
+            // What was caused before comes first: the list lacks what is deleted. It replaces the rest of
+            // the previous list.
+            taken.take(done);
             taken.retry();
             // SAFETY: This is the worker of namespaces.
-            while unsafe { taken.emit_round(creation_in_flight) } {}
-            next.read(taken);
+            while unsafe { taken.emit_round(|id| waits(baseline, id)) } {}
+            next.read(taken, done);
             // The first part is recorded before a creation can belong to its event again.
             // SAFETY: This is the worker of namespaces.
             let more = unsafe { next.record_some() };
-            if Baseline::list_is_read() {
-                // Also where auditing is off by now: deletions do not stay behind from here on.
-                taken.take(false);
-            }
+            Baseline::list_is_read();
             *baseline = more.then_some(next);
             continue;
         }
-        let recorded = baseline
-            .as_mut()
-            // SAFETY: This is the worker of namespaces.
-            .is_some_and(|next| !unsafe { next.record_some() });
+        // The rest of a list waits until auditing is on. Then another one replaces it.
+        let paused = !audit::enabled() && done != baseline::ALL;
+        let recorded = !paused
+            && baseline
+                .as_mut()
+                // SAFETY: This is the worker of namespaces.
+                .is_some_and(|next| !unsafe { next.record_some() });
         if recorded {
             *baseline = None;
             taken.retry();
         }
-        let wait = |id| {
-            creation_in_flight(id) || baseline.as_ref().is_some_and(|baseline| baseline.has(id))
-        };
         // SAFETY: This is the worker of namespaces.
-        let emitted = unsafe { taken.emit_round(wait) };
-        if !emitted && baseline.is_none() && !Baseline::is_wanted() {
+        let emitted = unsafe { taken.emit_round(|id| waits(baseline, id)) };
+        if !emitted && (paused || baseline.is_none()) {
+            if baseline.is_some() {
+                baseline::missed();
+            }
             break;
         }
     }
     if taken.waits() {
         Class::Ns.wake(LOOK_AGAIN);
     }
+}
+
+/// Returns whether the deletion of a namespace waits: for its creation, or for the baseline.
+fn waits(baseline: &Option<Baseline>, id: u64) -> bool {
+    creation_in_flight(id) || baseline.as_ref().is_some_and(|baseline| baseline.has(id))
 }
 
 /// Defers records that are pending for too long.

@@ -126,23 +126,33 @@ impl Taken {
         }
     }
 
-    /// Takes all texts out of the queue. While the baseline is being read (`reading`), those of
-    /// this time stay behind.
-    pub(crate) fn take(&mut self, reading: bool) {
+    /// Takes all texts out of the queue. Those of readings of the baseline after the one that is `done`
+    /// stay behind.
+    pub(crate) fn take(&mut self, done: u32) {
         let mut later = TextList::new();
-        if !reading {
+        if self
+            .later
+            .iter()
+            .next()
+            .is_some_and(|text| text.reading <= done)
+        {
             core::mem::swap(&mut later, &mut self.later);
         }
         for mut texts in [later, Class::Ns.queue().take()] {
             while let Some(mut text) = texts.pop() {
-                text.in_baseline &= reading;
-                if text.in_baseline {
+                if text.reading > done {
                     self.later.push(text);
                 } else {
+                    text.reading = 0;
                     self.turns.push(text);
                 }
             }
         }
+    }
+
+    /// Returns whether texts have stayed behind.
+    pub(crate) fn has_later(&self) -> bool {
+        !self.later.is_empty()
     }
 
     /// Lets the deletions that wait have a turn again.
@@ -171,19 +181,17 @@ impl Taken {
         })
     }
 
-    /// Calls `f` with each creation, and each deletion that was queued while the baseline was being
-    /// read: whether it is a creation, the namespace, and the user namespace that owns it.
+    /// Calls `f` with each creation, and each deletion that stays behind or waits: whether it is a
+    /// creation, the namespace, and the user namespace that owns it.
     pub(crate) fn for_each_change(
         &self,
         mut f: impl FnMut(bool, &Namespace, u64) -> Result,
     ) -> Result {
+        let created = |text: &&RecordText| text.created().is_some();
         let others = Iterator::chain(self.later.iter(), self.waiting.iter());
-        for text in Iterator::chain(self.turns.iter(), others) {
-            match &text.namespace {
-                Some(namespace) if text.in_baseline || text.created().is_some() => {
-                    f(text.created().is_some(), namespace, text.owner_ns)?;
-                }
-                _ => {}
+        for text in Iterator::chain(self.turns.iter().filter(created), others) {
+            if let Some(namespace) = &text.namespace {
+                f(created(&text), namespace, text.owner_ns)?;
             }
         }
         Ok(())

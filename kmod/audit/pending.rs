@@ -414,7 +414,9 @@ pub(crate) fn join(mut text: KBox<RecordText>) -> Result<(), KBox<RecordText>> {
     if !own && (in_flight::in_flight(id) || Class::Ns.has_creations(text.owner)) {
         return Err(text);
     }
-    text.stamp = stamp;
+    if stamp.serial != 0 {
+        text.stamp = stamp;
+    }
     let Some(text) = text.complete() else {
         return Ok(());
     };
@@ -557,7 +559,10 @@ impl<'a> Emission<'a> {
             // All records of the event were caused by now. Violations may be pending in tasks of which a
             // rule silences the event.
             let violation = |text: &RecordText| text.class() == Class::Dm;
-            defer_ripe(|entry| entry.is_deferrable() && entry.texts.iter().any(violation));
+            defer_ripe(|entry| {
+                let ripe = entry.is_deferrable() && entry.texts.iter().any(violation);
+                ripe && entry.texts.take_shares()
+            });
             self.in_vain = !wait_for_violations(module);
             self.after_violations = true;
         }

@@ -35,7 +35,7 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 
 /// The bytes that need no allocation of their own.
-const INLINE: usize = 152;
+const INLINE: usize = 148;
 
 const _: () = assert!(size_of::<RecordText>() <= UNIT);
 
@@ -68,8 +68,9 @@ pub(crate) struct RecordText {
     pub(super) share: Option<Share>,
     /// Set for a creation that was pending: the record of the deletion waits while this exists.
     pub(super) in_flight: Option<InFlight>,
-    /// The namespace was created or deleted while the baseline was being read, which may have it.
-    pub(crate) in_baseline: bool,
+    /// The number of the reading of the baseline in which the namespace was created or deleted; 0 for
+    /// none. The baseline may have it.
+    pub(crate) reading: u32,
     /// The record comes after the violations that were deferred before it.
     pub(crate) after_violations: bool,
     /// The task that waits for the record waits for this.
@@ -91,18 +92,16 @@ impl RecordText {
     /// Starts the text of a record of type `ty`, caused now. Where `flags` give no memory, `last`
     /// may.
     ///
-    /// Returns `None` where there is no record to write: auditing is off, or memory ran out.
-    /// [`counters`] say which.
-    pub(crate) fn start(ty: RecordType, flags: Flags, last: Flags) -> Option<KBox<Self>> {
-        if !super::enabled() {
-            counters::count(ty, Outcome::Disabled);
-            return None;
-        }
-        let text = Self::new(ty.number(), flags).or_else(|| Self::new(ty.number(), last));
-        if text.is_none() {
-            counters::count(ty, Outcome::NoRoom);
-        }
-        text
+    /// Returns the outcome where there is no record to write: auditing is off, or memory ran out. It is
+    /// counted.
+    pub(crate) fn start(ty: RecordType, flags: Flags, last: Flags) -> Result<KBox<Self>, Outcome> {
+        let text = match super::enabled() {
+            true => Self::new(ty.number(), flags)
+                .or_else(|| Self::new(ty.number(), last))
+                .ok_or(Outcome::NoRoom),
+            false => Err(Outcome::Disabled),
+        };
+        text.inspect_err(|outcome| counters::count(ty, *outcome))
     }
 
     /// Starts the text of a record with this number.
@@ -116,7 +115,7 @@ impl RecordText {
             owner: share::HOST,
             share: None,
             in_flight: None,
-            in_baseline: false,
+            reading: 0,
             after_violations: false,
             ticket: None,
             task_info_at: None,

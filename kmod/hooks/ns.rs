@@ -35,14 +35,16 @@ pub(super) unsafe fn on_add(args: &Args) {
     let Some(namespace) = (unsafe { task::namespace(ns) }) else {
         return;
     };
-    let in_baseline = baseline::reading();
+    let reading = baseline::reading();
     let Some(creator) = TaskNs::current() else {
         return;
     };
     let old = creator.parent_inum(namespace.kind);
     // SAFETY: By the safety requirements; the namespace holds its owner.
     let owner = unsafe { owner(ns) };
-    ns::created(&namespace, old, &owner, in_baseline);
+    if !ns::created(&namespace, old, &owner, reading) {
+        baseline::missed();
+    }
     filter::on_created(namespace.kind, namespace.id, &creator);
 }
 
@@ -57,13 +59,15 @@ pub(super) unsafe fn on_remove(args: &Args) {
     if !baseline::namespaces_wanted() {
         return;
     }
-    let in_baseline = baseline::reading();
+    let reading = baseline::reading();
     // SAFETY: By the safety requirements.
     if let Some(namespace) = unsafe { task::namespace(ns) } {
         // SAFETY: By the safety requirements; the namespace still holds its owner.
         let owner = unsafe { owner(ns) };
-        let may_join = !in_baseline && !baseline::recording();
-        ns::deleted(&namespace, &owner, in_baseline, may_join);
+        let may_join = reading == 0 && !baseline::recording();
+        if !ns::deleted(&namespace, &owner, reading, may_join) {
+            baseline::missed();
+        }
         filter::on_deleted(namespace.kind, namespace.id);
     }
 }
