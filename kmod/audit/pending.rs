@@ -556,13 +556,8 @@ impl<'a> Emission<'a> {
         if let (true, false, Wait::Allowed(module)) =
             (text.after_violations, self.after_violations, self.wait)
         {
-            // All records of the event were caused by now. Violations may be pending in tasks of which a
-            // rule silences the event.
-            let violation = |text: &RecordText| text.class() == Class::Dm;
-            defer_ripe(|entry| {
-                let ripe = entry.is_deferrable() && entry.texts.iter().any(violation);
-                ripe && entry.texts.take_shares()
-            });
+            // All records of the event were caused by now.
+            defer_violations();
             self.in_vain = !wait_for_violations(module);
             self.after_violations = true;
         }
@@ -641,6 +636,21 @@ pub(crate) fn defer_old() -> bool {
         old && entry.texts.take_shares()
     });
     COUNT.load(Relaxed) != 0
+}
+
+/// Defers the violations that are pending in other tasks: a rule may silence the event, or the call
+/// takes long. May sleep.
+fn defer_violations() {
+    let task = Task::current_raw();
+    let own = Table::get().is_some_and(|table| table.bucket(task).lock().find(task).is_some());
+    if COUNT.load(Relaxed) <= usize::from(own) {
+        return;
+    }
+    let violation = |text: &RecordText| text.class() == Class::Dm;
+    defer_ripe(|entry| {
+        let ripe = entry.is_deferrable() && entry.texts.iter().any(violation);
+        ripe && entry.texts.take_shares()
+    });
 }
 
 fn defer_ripe(ripe: impl Fn(&mut Entry) -> bool) {
