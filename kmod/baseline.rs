@@ -44,7 +44,8 @@ use kernel::sync::atomic::{
 /// The records of one event. libauparse ends an event two seconds after its time.
 const PER_EVENT: usize = 64;
 
-/// The state: the number of the reading, times [`ONE`], and one of those below.
+/// The state: the number of the reading, times [`ONE`], and one of those below, with or without
+/// [`INTERRUPTED`].
 static STATE: Atomic<u32> = Atomic::new(OFF);
 
 /// The handlers of namespaces do nothing: the module is being unloaded, or does not record
@@ -56,15 +57,29 @@ const READ: u32 = 1;
 const WANTED: u32 = 2;
 /// The same, but not all functions are attached yet.
 const ATTACHING: u32 = 3;
+/// Auditing was off since the list began to be read: the list lacks what was created meanwhile.
+const INTERRUPTED: u32 = 4;
 
 /// The first reading.
-const ONE: u32 = 4;
+const ONE: u32 = 8;
 
 /// What [`done`] returns at the end.
 pub(crate) const ALL: u32 = u32::MAX;
 
-/// Auditing was off since the list began to be read: the list lacks what was created meanwhile.
-static INTERRUPTED: Atomic<bool> = Atomic::new(false);
+fn without_number(state: u32) -> u32 {
+    state % INTERRUPTED
+}
+
+/// Changes the state as `change` says, if it does. Fully ordered then.
+fn update(change: impl Fn(u32) -> Option<u32>) {
+    let mut before = STATE.load(Relaxed);
+    while let Some(after) = change(before) {
+        match STATE.cmpxchg(before, after, Full) {
+            Ok(_) => return,
+            Err(now) => before = now,
+        }
+    }
+}
 
 /// The number of namespaces that are still to be recorded.
 static LEFT: Atomic<usize> = Atomic::new(0);
@@ -72,7 +87,7 @@ static LEFT: Atomic<usize> = Atomic::new(0);
 /// Writes how far the baseline is.
 pub(crate) fn show(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let left = LEFT.load(Relaxed);
-    match STATE.load(Relaxed) % ONE {
+    match without_number(STATE.load(Relaxed)) {
         OFF => f.write_str("off\n"),
         WANTED | ATTACHING if !audit::enabled() => f.write_str("waits for auditing\n"),
         WANTED | ATTACHING => f.write_str("reading\n"),
@@ -88,7 +103,7 @@ pub(crate) fn namespaces_wanted() -> bool {
 }
 
 fn number_of(state: u32) -> Option<u32> {
-    matches!(state % ONE, WANTED | ATTACHING).then_some(state / ONE)
+    matches!(without_number(state), WANTED | ATTACHING).then_some(state / ONE)
 }
 
 /// Returns the number of the reading that the kernel's list is to be read for, or is being read for; 0
@@ -120,7 +135,10 @@ pub(crate) fn begin() {
 
 /// Lets the worker read the baseline. To be called when all functions are attached.
 pub(crate) fn attached() {
-    let _ = STATE.cmpxchg(ONE + ATTACHING, ONE + WANTED, Release);
+    update(|state| {
+        let attaching = without_number(state) == ATTACHING;
+        attaching.then(|| state - ATTACHING + WANTED)
+    });
     auditing_changed();
 }
 
@@ -151,11 +169,11 @@ pub(crate) fn missed() {
 
 /// Lets the list be read again, when auditing is on.
 fn interrupt() {
-    INTERRUPTED.xchg(true, Full);
-    let state = STATE.load(Relaxed);
-    if state % ONE == READ {
-        let _ = STATE.cmpxchg(state, state - READ + WANTED + ONE, Full);
-    }
+    update(|state| match without_number(state) {
+        OFF => None,
+        READ => Some(state - READ + WANTED + ONE),
+        _ => (state & INTERRUPTED == 0).then_some(state | INTERRUPTED),
+    });
 }
 
 /// Lets the worker read the list, if that is wanted and auditing is on. Another task may have changed
@@ -176,25 +194,16 @@ pub(crate) struct Baseline {
 }
 
 impl Baseline {
-    /// Makes an empty one.
-    pub(crate) fn new() -> Self {
-        Self {
-            list: KVVec::new(),
-            recorded: 0,
-            being_created: KVVec::new(),
-        }
-    }
-
     /// Returns whether the baseline is to be read now.
     pub(crate) fn is_wanted() -> bool {
-        STATE.load(Acquire) % ONE == WANTED && audit::enabled()
+        without_number(STATE.load(Acquire)) == WANTED && audit::enabled()
     }
 
     /// Begins a baseline: waits for calls that began before, and defers pending records. May sleep.
     pub(crate) fn begin() -> Self {
-        INTERRUPTED.xchg(false, Full);
+        update(|state| (state & INTERRUPTED != 0).then_some(state & !INTERRUPTED));
         if !audit::enabled() {
-            INTERRUPTED.store(true, Relaxed);
+            interrupt();
         }
         // Tasks that entered `__ns_tree_add_raw()` or `__ns_tree_remove()` before these were
         // patched have updated the list: neither function sleeps on its way there.
@@ -204,64 +213,52 @@ impl Baseline {
         // SAFETY: As above.
         unsafe { bindings::dmns_handlers_wait() };
         pending::defer_all_pending();
+        let mut being_created = KVVec::new();
+        let keep = |id| {
+            let creation = dmns_namespace {
+                id,
+                ..Default::default()
+            };
+            Ok(being_created.push(creation, GFP_KERNEL)?)
+        };
+        if pending::for_each_creation(keep).is_err() {
+            pr_err!("out of memory: a namespace may be recorded twice\n");
+        }
         Self {
-            being_created: being_created(),
-            ..Self::new()
+            list: KVVec::new(),
+            recorded: 0,
+            being_created,
         }
     }
 
     /// Reads the kernel's list. `queued` are the texts that were queued until then: those of readings
-    /// after the one that is `done` belong to this one. May sleep.
-    pub(crate) fn read(&mut self, queued: &mut Taken, done: u32) {
+    /// after the one that is `done` belong to this one. Returns whether there was memory for it. May
+    /// sleep.
+    pub(crate) fn read(&mut self, queued: &mut Taken, done: u32) -> bool {
         let list = read_list();
         queued.take(done);
-        self.set(list, queued);
-    }
-
-    /// Makes the last baseline: the rest of `self`, and the namespaces of which only the deletion is
-    /// queued.
-    pub(crate) fn last(mut self, queued: &Taken) -> Self {
-        let mut list = core::mem::take(&mut self.list);
-        let mut left = core::mem::take(&mut self.recorded);
-        list.retain(|_| {
-            left == 0 || {
-                left -= 1;
-                false
+        match list.and_then(|list| merge(list, core::mem::take(&mut self.being_created), queued)) {
+            Ok(list) => {
+                LEFT.store(list.len(), Relaxed);
+                self.list = list;
+                true
             }
-        });
-        self.being_created = being_created();
-        self.set(Ok(list), queued);
-        self
-    }
-
-    fn set(&mut self, list: Result<KVVec<dmns_namespace>>, queued: &Taken) {
-        self.list = list
-            .and_then(|list| merge(list, core::mem::take(&mut self.being_created), queued))
-            .inspect_err(|e| {
+            Err(e) => {
                 pr_err!(
                     "namespaces that exist are not recorded ({:?}): unload, then load again\n",
                     e
                 );
-            })
-            .unwrap_or_default();
-        LEFT.store(self.list.len(), Relaxed);
+                false
+            }
+        }
     }
 
     /// Lets creations belong to their events again. The first part of the list is recorded: no
     /// creation that it lacks comes before it. Where auditing was off meanwhile, the list is read again.
     /// May sleep.
     pub(crate) fn list_is_read() {
-        let state = STATE.load(Relaxed);
-        if state % ONE != WANTED
-            || !audit::enabled()
-            || INTERRUPTED.load(Relaxed)
-            || STATE.cmpxchg(state, state - WANTED + READ, Full).is_err()
-        {
-            return;
-        }
-        if INTERRUPTED.load(Relaxed) {
-            // `interrupt()` may have read the previous state.
-            missed();
+        if audit::enabled() {
+            update(|state| (state % ONE == WANTED).then(|| state - WANTED + READ));
         }
         // Handlers that read the previous state have queued their records.
         // SAFETY: The worker may sleep.
@@ -292,23 +289,6 @@ impl Baseline {
         LEFT.store(self.list.len() - end, Relaxed);
         end < self.list.len()
     }
-}
-
-/// Returns the namespaces of which the creation is pending, or being emitted by a task: their ids. May
-/// sleep.
-fn being_created() -> KVVec<dmns_namespace> {
-    let mut all = KVVec::new();
-    let keep = |id| {
-        let creation = dmns_namespace {
-            id,
-            ..Default::default()
-        };
-        Ok(all.push(creation, GFP_KERNEL)?)
-    };
-    if pending::for_each_creation(keep).is_err() {
-        pr_err!("out of memory: a namespace may be recorded twice\n");
-    }
-    all
 }
 
 /// Removes from `list` the namespaces in `created` and those that `queued` has a creation of. Adds

@@ -21,6 +21,7 @@ use crate::bindings;
 use crate::ffi::ffi_export;
 use crate::lifetime;
 use crate::read_once::jiffies;
+use core::cell::Cell;
 use kernel::prelude::*;
 use kernel::sync::global_lock;
 
@@ -81,40 +82,40 @@ unsafe extern "C" fn dmns_emit_ns(_work: *mut bindings::work_struct) {
     let Kept { baseline, taken } = &mut *kept;
     taken.retry();
     let mut retried = jiffies();
+    // A deletion waits for its creation, which nothing announces.
+    let in_flight = Cell::new(false);
     loop {
-        if jiffies().wrapping_sub(retried) >= LOOK_AGAIN {
-            taken.retry();
-            retried = jiffies();
-        }
-        let done = baseline::done();
-        if done == baseline::ALL {
-            // Deletions that were queued for a list, which is not read any more, have their creation.
-            taken.take(0);
-            if taken.has_later() {
-                *baseline = Some(baseline.take().unwrap_or_else(Baseline::new).last(taken));
-            }
-        }
         // While not all functions are attached, or auditing is off, records of namespaces that the
         // baseline may have wait for it.
+        let done = baseline::done();
         taken.take(done);
         if Baseline::is_wanted() {
             let mut next = Baseline::begin();
-            // What was caused before comes first: the list lacks what is deleted. It replaces the rest of
-            // the previous list.
             taken.take(done);
-            taken.retry();
-            // SAFETY: This is the worker of namespaces.
-            while unsafe { taken.emit_round(|id| waits(baseline, id)) } {}
-            next.read(taken, done);
-            // The first part is recorded before a creation can belong to its event again.
-            // SAFETY: This is the worker of namespaces.
-            let more = unsafe { next.record_some() };
+            // What was caused before comes first: the list lacks what is deleted. The second time, the
+            // creations are emitted for which deletions waited the first time.
+            for _ in 0..2 {
+                taken.retry();
+                // SAFETY: This is the worker of namespaces.
+                while unsafe { taken.emit_round(|id| waits(baseline, &in_flight, id)) } {}
+            }
+            // It replaces the rest of the previous list.
+            if next.read(taken, done) {
+                // The first part is recorded before a creation can belong to its event again.
+                // SAFETY: This is the worker of namespaces.
+                let more = unsafe { next.record_some() };
+                *baseline = more.then_some(next);
+            }
             Baseline::list_is_read();
-            *baseline = more.then_some(next);
+            taken.retry();
             continue;
         }
         // The rest of a list waits until auditing is on. Then another one replaces it.
         let paused = !audit::enabled() && done != baseline::ALL;
+        if !paused && jiffies().wrapping_sub(retried) >= LOOK_AGAIN {
+            taken.retry();
+            retried = jiffies();
+        }
         let recorded = !paused
             && baseline
                 .as_mut()
@@ -125,22 +126,27 @@ unsafe extern "C" fn dmns_emit_ns(_work: *mut bindings::work_struct) {
             taken.retry();
         }
         // SAFETY: This is the worker of namespaces.
-        let emitted = unsafe { taken.emit_round(|id| waits(baseline, id)) };
+        let emitted = unsafe { taken.emit_round(|id| waits(baseline, &in_flight, id)) };
         if !emitted && (paused || baseline.is_none()) {
-            if baseline.is_some() {
-                baseline::missed();
-            }
             break;
         }
     }
-    if taken.waits() {
+    if baseline.is_some() {
+        baseline::missed();
+    }
+    if in_flight.get() {
         Class::Ns.wake(LOOK_AGAIN);
     }
 }
 
-/// Returns whether the deletion of a namespace waits: for its creation, or for the baseline.
-fn waits(baseline: &Option<Baseline>, id: u64) -> bool {
-    creation_in_flight(id) || baseline.as_ref().is_some_and(|baseline| baseline.has(id))
+/// Returns whether the deletion of a namespace waits: for its creation, which is noted in `in_flight`,
+/// or for the baseline.
+fn waits(baseline: &Option<Baseline>, in_flight: &Cell<bool>, id: u64) -> bool {
+    let waits = creation_in_flight(id);
+    if waits {
+        in_flight.set(true);
+    }
+    waits || baseline.as_ref().is_some_and(|baseline| baseline.has(id))
 }
 
 /// Defers records that are pending for too long.

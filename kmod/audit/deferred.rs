@@ -150,21 +150,11 @@ impl Taken {
         }
     }
 
-    /// Returns whether texts have stayed behind.
-    pub(crate) fn has_later(&self) -> bool {
-        !self.later.is_empty()
-    }
-
     /// Lets the deletions that wait have a turn again.
     pub(crate) fn retry(&mut self) {
         while let Some(text) = self.waiting.pop() {
             self.turns.push(text);
         }
-    }
-
-    /// Returns whether deletions wait.
-    pub(crate) fn waits(&self) -> bool {
-        !self.waiting.is_empty()
     }
 
     /// Emits a record of each user. Deletions of namespaces that have to `wait`, by id, stay

@@ -643,7 +643,7 @@ pub(crate) fn defer_old() -> bool {
 fn defer_violations() {
     let task = Task::current_raw();
     let own = Table::get().is_some_and(|table| table.bucket(task).lock().find(task).is_some());
-    if COUNT.load(Relaxed) <= usize::from(own) {
+    if COUNT.load(Acquire) <= usize::from(own) {
         return;
     }
     let violation = |text: &RecordText| text.class() == Class::Dm;
@@ -660,7 +660,7 @@ fn defer_ripe(ripe: impl Fn(&mut Entry) -> bool) {
         let mut gone = bucket.lock().drain(&ripe);
         while let Some(mut entry) = gone.pop() {
             deferred::defer_all(&mut entry.texts);
-            COUNT.fetch_sub(1, Relaxed);
+            COUNT.fetch_sub(1, Release);
         }
     }
 }

@@ -294,10 +294,6 @@ impl TextList {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.first.is_null()
-    }
-
     /// Adds a text at the end.
     pub(super) fn push(&mut self, mut text: KBox<RecordText>) {
         text.next = null_mut();
