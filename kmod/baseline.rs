@@ -172,7 +172,7 @@ fn interrupt() {
     update(|state| match without_number(state) {
         OFF => None,
         READ => Some(state - READ + WANTED + ONE),
-        _ => (state & INTERRUPTED == 0).then_some(state | INTERRUPTED),
+        _ => Some(state | INTERRUPTED),
     });
 }
 
