@@ -318,10 +318,8 @@ pub(crate) fn add(mut text: KBox<RecordText>, flags: Flags) -> Result<(), KBox<R
     let Some(stamp) = event::stamp() else {
         return Err(text);
     };
-    // Deferred without the number, it has the time of its cause.
-    if stamp.serial != 0 {
-        text.stamp = stamp;
-    }
+    // Also without a number: readers find the system call of a creation by the time of its event.
+    text.stamp = stamp;
     insert(text, None, flags)
 }
 
@@ -414,9 +412,7 @@ pub(crate) fn join(mut text: KBox<RecordText>) -> Result<(), KBox<RecordText>> {
     if !own && (in_flight::in_flight(id) || Class::Ns.has_creations(text.owner)) {
         return Err(text);
     }
-    if stamp.serial != 0 {
-        text.stamp = stamp;
-    }
+    text.stamp = stamp;
     let Some(text) = text.complete() else {
         return Ok(());
     };
