@@ -15,6 +15,11 @@ const PATIENCE: u64 = 2;
 /// event that took long has such a number.
 const BACK: u64 = 1000;
 
+/// The distance that serial numbers may go back without a boot, whatever the clock shows. Events that
+/// are written at the same time may come in any order. One of them may have the time at which its
+/// system call began, or its cause was.
+const NEAR: u64 = 64;
+
 /// The maximum age of a record of an event that took long, in seconds before the last record.
 const LATE: u64 = 120;
 
@@ -92,7 +97,8 @@ impl Last {
 
     /// Returns whether `serial` is of another boot than the last one.
     fn is_back(&self, serial: u64, seconds: u64) -> bool {
-        let back = serial < self.serial && !self.goes_round(serial);
+        let near = serial > NEAR && serial.saturating_add(NEAR) >= self.serial;
+        let back = serial < self.serial && !near && !self.goes_round(serial);
         back && is_over(self.seconds, seconds) || self.is_far_back(serial, seconds)
     }
 
@@ -184,6 +190,12 @@ mod tests {
             boots(&[ours(100, 300), ours(101, 299), ours(102, 301)]),
             [false; 3]
         );
+        // One of them took long.
+        assert_eq!(
+            boots(&[ours(100, 300), ours(104, 299), ours(104, 301)]),
+            [false; 3]
+        );
+        assert_eq!(boots(&[ours(100, 30), ours(160, 12)]), [false, true]);
         // 32 bits have an end.
         assert_eq!(
             boots(&[
