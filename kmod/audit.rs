@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/audit.h`](srctree/include/linux/audit.h)
 //!
-//! - [`Record`]: a record that is emitted here and now.
+//! - [`BufferedRecord`]: a record that is emitted here and now.
 //! - [`RecordText`]: the text of a record that is emitted later: [`pending`], at the end of the
 //!   event by the task itself; or [`deferred`], by a worker.
 //! - [`event`]: the event that a record belongs to.
@@ -81,42 +81,48 @@ pub(crate) const CONFIG_CHANGE: u16 = 1305;
 /// C: `AUDIT_EOE` in `include/uapi/linux/audit.h`.
 pub(crate) const EOE: u16 = 1320;
 
+/// The type of a record that the module emits.
+#[derive(Clone, Copy)]
+enum Type {
+    /// The module's configuration was changed.
+    ConfigChange,
+    /// The end of an event of several records.
+    Eoe,
+    /// One that is counted.
+    Counted(RecordType),
+}
+
+impl Type {
+    /// Returns the number on the audit netlink socket.
+    fn number(self) -> u16 {
+        match self {
+            Self::ConfigChange => CONFIG_CHANGE,
+            Self::Eoe => EOE,
+            Self::Counted(ty) => ty.number(),
+        }
+    }
+
+    /// Returns the type that is counted, if it is.
+    fn counted(self) -> Option<RecordType> {
+        match self {
+            Self::Counted(ty) => Some(ty),
+            _ => None,
+        }
+    }
+}
+
 /// The longest path of a control group, in bytes: those of Kubernetes have some 200.
 const LONGEST_CGROUP: usize = 512;
 
 /// An audit record on its way: it starts, takes its fields, and is sent when dropped.
 ///
-/// Text is gathered here and handed to the audit buffer in as few calls as possible.
-///
 /// # Invariants
 ///
-/// `buffer` came from `audit_log_start()`, has not been given to `audit_log_end()`, and is not
-/// shared. `len <= text.len()`, and the first `len` bytes of `text` are not in the buffer yet.
-#[must_use = "a record is sent when it is dropped: without its fields it is not worth sending"]
-pub(crate) struct Record {
-    buffer: NonNull<bindings::audit_buffer>,
-    text: [u8; 192],
-    len: usize,
-}
+/// The buffer came from `audit_log_start()`, has not been given to `audit_log_end()`, and is not
+/// shared.
+struct Record(NonNull<bindings::audit_buffer>);
 
 impl Record {
-    /// Starts a record of type `ty`.
-    ///
-    /// In a task it carries the task's audit context, and so shares the serial of the system call
-    /// that the task is in, if any. In an interrupt it stands alone.
-    ///
-    /// Returns `None` where there is no record to write: auditing is off, or audit gave no buffer.
-    /// [`counters`] say which.
-    pub(crate) fn start(ty: RecordType, wait: Wait<'_>) -> Option<Self> {
-        let record = match enabled() {
-            true => Self::attempt(event::context(), ty.number(), Some(ty), wait),
-            false => Err(Outcome::Disabled),
-        };
-        record
-            .inspect_err(|outcome| counters::count(ty, *outcome))
-            .ok()
-    }
-
     /// Starts a record in the event of `context`, or returns why not. Counts only what is emitted.
     /// Nothing waits where the kernel counts a reason not to sleep, whatever `wait` allows.
     ///
@@ -124,11 +130,10 @@ impl Record {
     /// audit does with queued records.
     fn attempt(
         context: *mut bindings::audit_context,
-        number: u16,
-        ty: Option<RecordType>,
+        ty: Type,
         wait: Wait<'_>,
     ) -> Result<Self, Outcome> {
-        let number = number.into();
+        let number = ty.number().into();
         let (buffer, refused) = match wait {
             // SAFETY: `context` is null, the audit context of `current`, or that of the worker
             // which runs now. It stays valid while this runs. The caller may sleep.
@@ -143,22 +148,91 @@ impl Record {
             },
         };
         let buffer = NonNull::new(buffer).ok_or(refused)?;
-        if let Some(ty) = ty {
+        if let Some(ty) = ty.counted() {
             counters::count(ty, Outcome::Emitted);
         }
-        // INVARIANT: `buffer` was just given to us, and no text has been put.
-        Ok(Self {
-            buffer,
-            text: [0; 192],
-            len: 0,
-        })
+        // INVARIANT: `buffer` was just given to us.
+        Ok(Self(buffer))
+    }
+
+    /// Adds text, which has no NUL.
+    fn text(&mut self, text: &[u8]) {
+        // vsnprintf() takes a precision of at most 32767.
+        for part in text.chunks(1024) {
+            // SAFETY: By the type invariants the buffer is valid and ours. The format takes an `int`
+            // and a pointer to at least as many bytes.
+            unsafe {
+                bindings::audit_log_format(
+                    self.0.as_ptr(),
+                    c"%.*s".as_char_ptr(),
+                    part.len() as c_int,
+                    part.as_ptr(),
+                )
+            };
+        }
     }
 
     /// Adds ` ppid= pid= auid= ... comm= exe= subj=`: the full description of `current`.
-    pub(crate) fn task_info(&mut self) {
-        self.flush();
+    fn task_info(&mut self) {
         // SAFETY: By the type invariants the buffer is valid and ours.
-        unsafe { bindings::audit_log_task_info(self.buffer.as_ptr()) };
+        unsafe { bindings::audit_log_task_info(self.0.as_ptr()) };
+    }
+
+    /// Adds ` subj=`: the security label of `current`.
+    fn task_context(&mut self) {
+        // SAFETY: By the type invariants the buffer is valid and ours. An error has been reported
+        // by audit itself (`audit_panic()`), and leaves the record without `subj=`.
+        unsafe { bindings::audit_log_task_context(self.0.as_ptr()) };
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants the buffer is valid, ours, and not yet ended; it is not
+        // used again.
+        unsafe { bindings::audit_log_end(self.0.as_ptr()) };
+    }
+}
+
+/// A record that is written field by field. Text is gathered here, and handed to audit in as few
+/// calls as possible.
+///
+/// # Invariants
+///
+/// `len <= text.len()`, and the first `len` bytes of `text` are not in the record yet.
+#[must_use = "a record is sent when it is dropped: without its fields it is not worth sending"]
+pub(crate) struct BufferedRecord {
+    record: Record,
+    text: [u8; 192],
+    len: usize,
+}
+
+impl BufferedRecord {
+    fn new(record: Record) -> Self {
+        // INVARIANT: No text has been put.
+        Self {
+            record,
+            text: [0; 192],
+            len: 0,
+        }
+    }
+
+    /// Starts a record of type `ty`.
+    ///
+    /// In a task it carries the task's audit context, and so shares the serial of the system call
+    /// that the task is in, if any. In an interrupt it stands alone.
+    ///
+    /// Returns `None` where there is no record to write: auditing is off, or audit gave no buffer.
+    /// [`counters`] say which.
+    pub(crate) fn start(ty: RecordType, wait: Wait<'_>) -> Option<Self> {
+        let record = match enabled() {
+            true => Record::attempt(event::context(), Type::Counted(ty), wait),
+            false => Err(Outcome::Disabled),
+        };
+        record
+            .inspect_err(|outcome| counters::count(ty, *outcome))
+            .ok()
+            .map(Self::new)
     }
 
     /// Adds ` cgroup=`: the control group that `current` is in.
@@ -177,34 +251,18 @@ impl Record {
     /// Adds `pid= uid= auid= ses= subj=`: the short description of `current`.
     pub(crate) fn subject(&mut self) {
         subject().head(self);
-        self.task_context();
-    }
-
-    /// Adds ` subj=`: the security label of `current`.
-    fn task_context(&mut self) {
         self.flush();
-        // SAFETY: By the type invariants the buffer is valid and ours. An error has been reported
-        // by audit itself (`audit_panic()`), and leaves the record without `subj=`.
-        unsafe { bindings::audit_log_task_context(self.buffer.as_ptr()) };
+        self.record.task_context();
     }
 
     fn flush(&mut self) {
-        // SAFETY: By the type invariants the buffer is valid and ours. The format takes an `int`
-        // and a pointer to at least as many bytes; `len` is at most 192.
-        unsafe {
-            bindings::audit_log_format(
-                self.buffer.as_ptr(),
-                c"%.*s".as_char_ptr(),
-                self.len as c_int,
-                self.text.as_ptr(),
-            )
-        };
-        // INVARIANT: All of the text is in the buffer now.
+        self.record.text(&self.text[..self.len]);
+        // INVARIANT: All of the text is in the record now.
         self.len = 0;
     }
 }
 
-impl Sink for Record {
+impl Sink for BufferedRecord {
     fn put(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.len == self.text.len() {
@@ -219,12 +277,9 @@ impl Sink for Record {
     }
 }
 
-impl Drop for Record {
+impl Drop for BufferedRecord {
     fn drop(&mut self) {
         self.flush();
-        // SAFETY: By the type invariants the buffer is valid, ours, and not yet ended; it is not
-        // used again.
-        unsafe { bindings::audit_log_end(self.buffer.as_ptr()) };
     }
 }
 
@@ -250,7 +305,7 @@ pub(crate) fn config_change(result: Result, head: impl FnOnce(&mut RecordText)) 
     if !enabled() {
         return;
     }
-    match RecordText::new(CONFIG_CHANGE, GFP_KERNEL) {
+    match RecordText::new(Some(Type::ConfigChange), GFP_KERNEL) {
         Some(mut text) => {
             head(&mut text);
             subject().session(&mut *text);

@@ -151,11 +151,14 @@ fn add_member(kind: Kind, id: u64, set: Set) -> bool {
 
 /// Returns the numbers of the containers in `set`, with the number of their namespaces of each
 /// kind.
-fn containers_in(set: Set) -> impl Iterator<Item = (usize, &'static PerKind<Atomic<u32>>)> {
-    MEMBER_COUNT
-        .iter()
-        .enumerate()
-        .filter(move |(container, _)| set >> container & 1 != 0)
+fn containers_in(mut set: Set) -> impl Iterator<Item = (usize, &'static PerKind<Atomic<u32>>)> {
+    core::iter::from_fn(move || {
+        // Without a bit there are as many zeros as bits.
+        let container = set.trailing_zeros() as usize;
+        let members = MEMBER_COUNT.get(container)?;
+        set &= set - 1;
+        Some((container, members))
+    })
 }
 
 /// Adds bits to a set, and takes others out.

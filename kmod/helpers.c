@@ -417,36 +417,58 @@ void dmns_sort_by_id(struct dmns_namespace *all, size_t count)
 	sort(all, count, sizeof(*all), dmns_compare_ids, NULL);
 }
 
-/* A task that may wait for room in the backlog. */
+/* The tasks that may wait for room in the backlog, and their number. */
 struct dmns_waiter {
-	struct timer_list timer;
+	struct list_head node;
 	struct task_struct *task;
 };
 
-static void dmns_look_again(struct timer_list *timer)
-{
-	struct dmns_waiter *waiter = timer_container_of(waiter, timer, timer);
+/* The most that are woken at a time: the timer is an interrupt. */
+#define DMNS_MAX_WOKEN 64U
 
-	wake_up_process(waiter->task);
-	mod_timer(timer, jiffies + HZ);
+static LIST_HEAD(dmns_waiters);
+static unsigned int dmns_waiting;
+static DEFINE_SPINLOCK(dmns_waiters_lock);
+
+static void dmns_wake_waiters(struct timer_list *timer)
+{
+	unsigned int woken = 0;
+
+	spin_lock(&dmns_waiters_lock);
+	for (; woken < min(dmns_waiting, DMNS_MAX_WOKEN); woken++) {
+		wake_up_process(list_first_entry(&dmns_waiters, struct dmns_waiter, node)->task);
+		list_rotate_left(&dmns_waiters);
+	}
+	/* Each about once a second. */
+	if (dmns_waiting)
+		mod_timer(timer, jiffies + HZ * woken / dmns_waiting);
+	spin_unlock(&dmns_waiters_lock);
 }
+
+static DEFINE_TIMER(dmns_waiters_timer, dmns_wake_waiters);
 
 /*
  * Calls audit_log_start() where it may wait. audit_log_start() checks the queue, and then joins the
  * waiters. If kauditd empties the queue in between, it wakes no task. current would sleep until
  * another task emits a record, or until backlog_wait_time has passed (240 s with Debian's auditd).
- * So a timer wakes current each second.
+ * So a timer wakes current each second. One timer serves all tasks, and stops by itself: to start
+ * and stop one for each record costs more than the text of the record.
  */
 struct audit_buffer *dmns_log_start_waiting(struct audit_context *ctx, int type)
 {
 	struct dmns_waiter waiter = { .task = current };
 	struct audit_buffer *buffer;
 
-	timer_setup_on_stack(&waiter.timer, dmns_look_again, 0);
-	mod_timer(&waiter.timer, jiffies + HZ);
+	spin_lock_bh(&dmns_waiters_lock);
+	list_add_tail(&waiter.node, &dmns_waiters);
+	if (!dmns_waiting++)
+		timer_reduce(&dmns_waiters_timer, jiffies + HZ);
+	spin_unlock_bh(&dmns_waiters_lock);
 	buffer = audit_log_start(ctx, GFP_KERNEL, type);
-	timer_delete_sync(&waiter.timer);
-	timer_destroy_on_stack(&waiter.timer);
+	spin_lock_bh(&dmns_waiters_lock);
+	list_del(&waiter.node);
+	dmns_waiting--;
+	spin_unlock_bh(&dmns_waiters_lock);
 	return buffer;
 }
 
@@ -512,6 +534,7 @@ void dmns_workers_stop(void)
 		dmns_queues[worker] = NULL;
 		destroy_workqueue(queue);
 	}
+	timer_shutdown_sync(&dmns_waiters_timer);
 }
 
 /* Guards the first deferred record of an owner (share.rs). Taken in any context, for some loads. */

@@ -9,7 +9,7 @@ use crate::audit::event::{
 };
 use crate::audit::{
     self,
-    Record,
+    BufferedRecord,
     RecordText,
     Wait, //
 };
@@ -114,7 +114,7 @@ pub(crate) fn wants_event(info: impl FnOnce() -> Option<Info>) -> bool {
 /// Records the namespaces of `current`, and at level 2 the control group of one in a container. The
 /// caller holds no lock.
 pub(crate) fn record_current(info: &Info, wait: Wait<'_>) {
-    if let Some(mut record) = Record::start(RecordType::NsInfo, wait) {
+    if let Some(mut record) = BufferedRecord::start(RecordType::NsInfo, wait) {
         info.body(&mut record);
         if Level::now() == Level::Contained && !info.is_initial() {
             record.cgroup();

@@ -23,6 +23,9 @@ pub(crate) fn read_once(number: &Atomic<u64>) -> u64 {
     }
 }
 
+/// The number of jiffies in a second.
+pub(crate) const HZ: c_ulong = bindings::HZ as c_ulong;
+
 /// Returns the time in jiffies.
 pub(crate) fn jiffies() -> c_ulong {
     // SAFETY: `jiffies` is an integer that is always valid, and C reads it without a lock.

@@ -20,7 +20,10 @@ use crate::baseline::{
 use crate::bindings;
 use crate::ffi::ffi_export;
 use crate::lifetime;
-use crate::read_once::jiffies;
+use crate::read_once::{
+    jiffies,
+    HZ, //
+};
 use core::cell::Cell;
 use kernel::prelude::*;
 use kernel::sync::global_lock;
@@ -28,7 +31,7 @@ use kernel::sync::global_lock;
 ffi_export!(dmns_emit_dm, dmns_emit_ns, dmns_defer_old);
 
 /// The interval, in jiffies, at which the worker checks deletions that wait for their creation.
-const LOOK_AGAIN: c_ulong = bindings::HZ as c_ulong / 10;
+const LOOK_AGAIN: c_ulong = HZ / 10;
 
 /// The state that the worker of namespaces keeps between two runs.
 struct Kept {

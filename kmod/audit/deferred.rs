@@ -20,9 +20,10 @@ use super::text::{
 use super::ticket::Ticket;
 use super::turns::Turns;
 use super::{
+    BufferedRecord,
     Record,
-    Wait,
-    EOE, //
+    Type,
+    Wait, //
 };
 use crate::bindings;
 use crate::counters::{
@@ -73,7 +74,7 @@ pub(crate) fn try_defer(text: KBox<RecordText>) -> Result<(), KBox<RecordText>> 
     if !text.take_share(false) {
         return Err(text);
     }
-    if let Some(ty) = text.ty() {
+    if let Some(ty) = text.counted() {
         counters::deferred(ty, 1);
     }
     push(text.class(), text);
@@ -195,18 +196,17 @@ impl Taken {
 /// Only the worker of `class` calls this.
 unsafe fn emit(class: Class, text: KBox<RecordText>) {
     let mut serial = 0;
-    if text.number != 0 {
+    if let Some(ty) = text.ty {
         // SAFETY: By the safety requirements, and the event ends here.
         let event = unsafe { WorkerEvent::begin(class, &text.stamp) };
-        let ty = text.ty();
-        match start(&event, text.number, ty, &|| text.count(Outcome::Retried)) {
+        match start(&event, ty, &|| text.count(Outcome::Retried)) {
             Ok(record) => {
                 text.write(record);
                 serial = event.serial();
             }
             Err(outcome) => text.count(outcome),
         }
-        if let Some(ty) = ty {
+        if let Some(ty) = ty.counted() {
             counters::deferred(ty, -1);
         }
     }
@@ -220,12 +220,7 @@ unsafe fn emit(class: Class, text: KBox<RecordText>) {
 /// audit refuses a record when its backlog stayed full for `backlog_wait_time`. The worker then
 /// tries again. It gives up where audit refuses without a wait: by a rule that excludes the type,
 /// without memory, or with a `backlog_wait_time` of 0, with which audit drops rather than waits.
-fn start(
-    event: &WorkerEvent,
-    number: u16,
-    ty: Option<RecordType>,
-    retried: &dyn Fn(),
-) -> Result<Record, Outcome> {
+fn start(event: &WorkerEvent, ty: Type, retried: &dyn Fn()) -> Result<Record, Outcome> {
     loop {
         let module = ModuleRef::get();
         let wait = module.as_ref().map_or(Wait::Never, Wait::Allowed);
@@ -233,7 +228,7 @@ fn start(
             return Err(Outcome::RefusedNoWait);
         }
         let began = jiffies();
-        match Record::attempt(event.context(), number, ty, wait) {
+        match Record::attempt(event.context(), ty, wait) {
             Err(Outcome::Refused) if jiffies().wrapping_sub(began) >= msecs_to_jiffies(10) => {
                 retried();
             }
@@ -263,10 +258,10 @@ impl Batch {
     }
 
     /// Emits a record of type `ty`, of which `write` writes the text.
-    pub(crate) fn record(&self, ty: RecordType, write: impl FnOnce(&mut Record)) {
+    pub(crate) fn record(&self, ty: RecordType, write: impl FnOnce(&mut BufferedRecord)) {
         let retried = || counters::count(ty, Outcome::Retried);
-        match start(&self.0, ty.number(), Some(ty), &retried) {
-            Ok(mut record) => write(&mut record),
+        match start(&self.0, Type::Counted(ty), &retried) {
+            Ok(record) => write(&mut BufferedRecord::new(record)),
             Err(outcome) => counters::count(ty, outcome),
         }
     }
@@ -274,7 +269,7 @@ impl Batch {
     /// Ends the event with the record that marks the end for readers.
     pub(crate) fn end(self) {
         if self.0.serial() != 0 {
-            drop(start(&self.0, EOE, None, &|| {}));
+            drop(start(&self.0, Type::Eoe, &|| {}));
         }
     }
 }
@@ -287,7 +282,7 @@ pub(super) fn wait_for_violations(_: &ModuleRef) -> bool {
         return true;
     }
     // A fence: no record, but a place in the queue.
-    let (Ok(ticket), Some(mut fence)) = (Ticket::new(), RecordText::new(0, GFP_KERNEL)) else {
+    let (Ok(ticket), Some(mut fence)) = (Ticket::new(), RecordText::new(None, GFP_KERNEL)) else {
         return false;
     };
     fence.ticket = Some(ticket.clone());

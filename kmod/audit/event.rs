@@ -8,8 +8,8 @@
 use super::share::Class;
 use super::{
     Record,
-    Wait,
-    EOE, //
+    Type,
+    Wait, //
 };
 use crate::bindings;
 use crate::task::TaskNs;
@@ -202,7 +202,7 @@ impl Event {
     /// Ends it with the record that marks the end for readers.
     pub(crate) fn end(self, wait: Wait<'_>) {
         // A reader that misses it takes a later event for the end.
-        drop(Record::attempt(context(), EOE, None, wait));
+        drop(Record::attempt(context(), Type::Eoe, wait));
     }
 }
 

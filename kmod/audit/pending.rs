@@ -30,7 +30,10 @@ use super::{
 use crate::bindings;
 use crate::counters::Outcome;
 use crate::lifetime::ModuleRef;
-use crate::read_once::jiffies;
+use crate::read_once::{
+    jiffies,
+    HZ, //
+};
 use core::ptr::null_mut;
 use kernel::alloc::Flags;
 use kernel::error::to_result;
@@ -49,7 +52,6 @@ use kernel::sync::{
     SpinLock, //
 };
 use kernel::task::Task;
-use kernel::time::msecs_to_jiffies;
 use kernel::types::Opaque;
 
 /// A power of two.
@@ -362,7 +364,9 @@ fn insert(
         return Err(text);
     };
     text.begin_flight();
-    defer_stale();
+    if any() {
+        defer_stale();
+    }
     let bucket = table.bucket(Task::current_raw());
     let mut entry = None;
     // The second time there is an entry: only `current` makes one for itself.
@@ -557,19 +561,20 @@ impl<'a> Emission<'a> {
             self.in_vain = !wait_for_violations(module);
             self.after_violations = true;
         }
-        let own = text.task_info_at.is_some();
+        let own = text.is_own();
         // The creation may have been deferred just now.
         let waits = text.deleted().is_some_and(in_flight::in_flight);
         if waits || (self.backlog_full && !own) {
             return deferred::defer(text);
         }
+        let Some(ty) = text.ty else { return };
         let began = jiffies();
-        let result = Record::attempt(event::context(), text.number, text.ty(), self.wait)
-            .map(|record| text.write(record));
+        let result =
+            Record::attempt(event::context(), ty, self.wait).map(|record| text.write(record));
         self.waited += jiffies().wrapping_sub(began);
         // The time of a task that was only preempted is shorter.
-        let limit = if result.is_ok() { 60_000 } else { 500 };
-        self.backlog_full |= self.waited >= msecs_to_jiffies(limit);
+        let limit = if result.is_ok() { 60 * HZ } else { HZ / 2 };
+        self.backlog_full |= self.waited >= limit;
         match result {
             Ok(()) => {}
             // Only the task itself can add its description.
@@ -590,8 +595,7 @@ pub(crate) fn emit_now(text: KBox<RecordText>, wait: Wait<'_>) {
     let Some(text) = text.complete() else { return };
     let mut emission = Emission::new(wait);
     // Deferred removals follow each other, each with all of its targets: they wait together.
-    emission.after_violations =
-        jiffies().wrapping_sub(IN_VAIN.load(Relaxed)) < msecs_to_jiffies(60_000);
+    emission.after_violations = jiffies().wrapping_sub(IN_VAIN.load(Relaxed)) < 60 * HZ;
     emission.emit(text);
     if emission.in_vain {
         IN_VAIN.store(jiffies(), Relaxed);

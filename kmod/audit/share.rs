@@ -16,7 +16,10 @@
 
 use super::hash;
 use crate::bindings;
-use crate::read_once::jiffies;
+use crate::read_once::{
+    jiffies,
+    HZ, //
+};
 use core::num::NonZeroU16;
 use kernel::fmt;
 use kernel::prelude::*;
@@ -249,9 +252,7 @@ impl Class {
             add(&shares.dropped[OTHERS_SLOT], before as u32);
             // Owners that share a slot would fill the kernel log.
             let (now, before) = (jiffies(), WARNED.load(Relaxed));
-            if now.wrapping_sub(before) < bindings::HZ as c_ulong
-                || WARNED.cmpxchg(before, now, Relaxed).is_err()
-            {
+            if now.wrapping_sub(before) < HZ || WARNED.cmpxchg(before, now, Relaxed).is_err() {
                 return;
             }
             pr_warn!(

@@ -18,7 +18,8 @@ use super::ticket::Ticket;
 use super::{
     label,
     subject,
-    Record, //
+    Record,
+    Type, //
 };
 use crate::bindings;
 use crate::counters::{
@@ -54,8 +55,8 @@ pub(crate) struct Owner {
 /// Takes one allocation of at most [`UNIT`] bytes, unless a security label is uncommonly long.
 pub(crate) struct RecordText {
     next: *mut RecordText,
-    /// The type; 0 for a fence.
-    pub(super) number: u16,
+    /// The type; `None` for a fence, which is no record.
+    pub(super) ty: Option<Type>,
     /// When the record was caused, and the serial number of its event, if it has one.
     pub(super) stamp: Stamp,
     /// The namespace that was created or deleted.
@@ -76,7 +77,7 @@ pub(crate) struct RecordText {
     /// The task that waits for the record waits for this.
     pub(super) ticket: Option<Arc<Ticket>>,
     /// The offset at which `audit_log_task_info()` adds its part.
-    pub(super) task_info_at: Option<u8>,
+    task_info_at: Option<u8>,
     len: u8,
     inline: [u8; INLINE],
     /// The part that does not fit into `inline`.
@@ -96,20 +97,23 @@ impl RecordText {
     /// counted.
     pub(crate) fn start(ty: RecordType, flags: Flags, last: Flags) -> Result<KBox<Self>, Outcome> {
         let text = match super::enabled() {
-            true => Self::new(ty.number(), flags)
-                .or_else(|| Self::new(ty.number(), last))
+            true => Self::new(Some(Type::Counted(ty)), flags)
+                .or_else(|| Self::new(Some(Type::Counted(ty)), last))
                 .ok_or(Outcome::NoRoom),
             false => Err(Outcome::Disabled),
         };
         text.inspect_err(|outcome| counters::count(ty, *outcome))
     }
 
-    /// Starts the text of a record with this number.
-    pub(super) fn new(number: u16, flags: Flags) -> Option<KBox<Self>> {
-        let text = Self {
+    /// Starts the text of a record of type `ty`.
+    pub(super) fn new(ty: Option<Type>, flags: Flags) -> Option<KBox<Self>> {
+        // Before the allocation, which may wait.
+        let stamp = event::now();
+        // In place: it is as large as [`UNIT`].
+        let text = init!(Self {
             next: null_mut(),
-            number,
-            stamp: event::now(),
+            ty,
+            stamp,
             namespace: None,
             owner_ns: 0,
             owner: share::HOST,
@@ -124,13 +128,13 @@ impl RecordText {
             rest: KVec::new(),
             flags,
             complete: true,
-        };
-        KBox::new(text, flags).ok()
+        });
+        KBox::init(text, flags).ok()
     }
 
-    /// Returns the type; `None` for a record that this module does not count.
-    pub(super) fn ty(&self) -> Option<RecordType> {
-        RecordType::from_number(self.number)
+    /// Returns the type that is counted, if it is.
+    pub(super) fn counted(&self) -> Option<RecordType> {
+        self.ty.and_then(Type::counted)
     }
 
     /// Names the namespace that was created or deleted.
@@ -158,7 +162,7 @@ impl RecordText {
 
     /// Returns the class of the record.
     pub(super) fn class(&self) -> Class {
-        match self.ty() {
+        match self.counted() {
             Some(RecordType::NsInit(_) | RecordType::NsDel(_)) => Class::Ns,
             _ => Class::Dm,
         }
@@ -168,7 +172,7 @@ impl RecordText {
     /// deletion leaves a quarter of the share to creations, unless it is `joined` to one.
     pub(super) fn take_share(&mut self, joined: bool) -> bool {
         if self.share.is_none() {
-            let change = match self.ty() {
+            let change = match self.counted() {
                 Some(RecordType::NsInit(_)) => Some(Change::Created),
                 Some(RecordType::NsDel(_)) if !joined => Some(Change::Deleted),
                 _ => None,
@@ -189,7 +193,7 @@ impl RecordText {
 
     /// Returns the id of the namespace, if the record is of its creation.
     pub(super) fn created(&self) -> Option<u64> {
-        match self.ty() {
+        match self.counted() {
             Some(RecordType::NsInit(_)) => self.namespace.map(|ns| ns.id),
             _ => None,
         }
@@ -197,7 +201,7 @@ impl RecordText {
 
     /// Returns the id of the namespace, if the record is of its deletion.
     pub(super) fn deleted(&self) -> Option<u64> {
-        match self.ty() {
+        match self.counted() {
             Some(RecordType::NsDel(_)) => self.namespace.map(|ns| ns.id),
             _ => None,
         }
@@ -207,6 +211,11 @@ impl RecordText {
     pub(crate) fn subject(&mut self) {
         subject().head(self);
         label(self);
+    }
+
+    /// Returns whether only `current` can complete the record: see [`RecordText::task_info`].
+    pub(super) fn is_own(&self) -> bool {
+        self.task_info_at.is_some()
     }
 
     /// Reserves the place of [`Record::task_info`]. `current` has to emit the record, which
@@ -226,11 +235,25 @@ impl RecordText {
 
     /// Counts the outcome of the record.
     pub(super) fn count(&self, outcome: Outcome) {
-        if let Some(ty) = self.ty() {
+        if let Some(ty) = self.counted() {
             counters::count(ty, outcome);
-        } else if self.number != 0 && !matches!(outcome, Outcome::Emitted | Outcome::Retried) {
+        } else if self.ty.is_some() && !matches!(outcome, Outcome::Emitted | Outcome::Retried) {
             pr_warn!("CONFIG_CHANGE: refused by audit\n");
         }
+    }
+
+    /// Appends `bytes`, for which the inline part has no room, or too little.
+    #[cold]
+    fn put_beyond(&mut self, bytes: &[u8]) {
+        let room = &mut self.inline[usize::from(self.len)..];
+        let (now, rest) = bytes.split_at(room.len());
+        room.copy_from_slice(now);
+        self.len = INLINE as u8;
+        let rest = self
+            .rest
+            .extend_from_slice(rest, self.flags)
+            .or_else(|_| self.rest.extend_from_slice(rest, GFP_ATOMIC));
+        self.complete &= rest.is_ok();
     }
 
     /// Hands the text to a record that was started.
@@ -239,13 +262,13 @@ impl RecordText {
         match self.task_info_at {
             Some(at) => {
                 let (head, tail) = inline.split_at(at.into());
-                record.put(head);
+                record.text(head);
                 record.task_info();
-                record.put(tail);
+                record.text(tail);
             }
-            None => record.put(inline),
+            None => record.text(inline),
         }
-        record.put(&self.rest);
+        record.text(&self.rest);
     }
 }
 
@@ -258,16 +281,16 @@ impl Drop for RecordText {
 }
 
 impl Sink for RecordText {
+    #[inline]
     fn put(&mut self, bytes: &[u8]) {
-        let room = &mut self.inline[usize::from(self.len)..];
-        let (now, rest) = bytes.split_at(bytes.len().min(room.len()));
-        room[..now.len()].copy_from_slice(now);
-        self.len += now.len() as u8;
-        let rest = self
-            .rest
-            .extend_from_slice(rest, self.flags)
-            .or_else(|_| self.rest.extend_from_slice(rest, GFP_ATOMIC));
-        self.complete &= rest.is_ok();
+        let room = self.inline.get_mut(usize::from(self.len)..);
+        match room.and_then(|room| room.get_mut(..bytes.len())) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.len += bytes.len() as u8;
+            }
+            None => self.put_beyond(bytes),
+        }
     }
 }
 
