@@ -113,7 +113,8 @@ fn markdown(made_by: &str, measured: &[Measured], versions: &[String]) -> String
          Made by `{made_by}`: instructions, counted by QEMU (`-icount shift=0`) on one processor, of 30 to 500 \
          rounds. The mean is of all that ran meanwhile: the task, kernel workers, kauditd, auditd. Least and median \
          are of single rounds: what is left for later does not show there. A ratio is of the means, to the first line \
-         of its table. Medians fall on this or that side of the timer's interrupt, some 16,000 instructions.\n\n",
+         of its table. The mean of an audited open() differs by some 5 % between runs: it depends on how many records \
+         auditd reads at a time. Medians fall on this or that side of the timer's interrupt, some 16,000 instructions.\n\n",
     );
     text.push_str(&report::version_list(versions));
     let mut whats: Vec<&str> = Vec::new();

@@ -263,7 +263,7 @@ impl Bench {
             ("fork, unshare(CLONE_NEWUTS), exit", 200, libc::CLONE_NEWUTS),
             (
                 "fork, unshare() of all eight kinds, exit",
-                60,
+                200,
                 crate::sys::ALL_NS,
             ),
         ] {
@@ -280,7 +280,7 @@ impl Bench {
             .write(true)
             .open("/dev/mapper/control")?;
         let request = table_load();
-        self.measure("DM_TABLE_LOAD that fails", 100, || {
+        self.measure("DM_TABLE_LOAD that fails", 500, || {
             let mut request = request.clone();
             // SAFETY: The kernel reads and writes within the length that the request has.
             let result =
@@ -309,7 +309,7 @@ impl Bench {
     }
 
     fn opens(&self, place: &str) -> Result<()> {
-        self.measure(&format!("watched open(), {place}"), 100, || {
+        self.measure(&format!("watched open(), {place}"), 500, || {
             let fd = open(c"/tmp/watched");
             ensure!(fd >= 0, "it was not opened");
             // SAFETY: The descriptor is that of the line above, and nobody else's.
