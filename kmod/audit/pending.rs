@@ -567,6 +567,7 @@ impl<'a> Emission<'a> {
         if waits || (self.backlog_full && !own) {
             return deferred::defer(text);
         }
+        // No fence is pending.
         let Some(ty) = text.ty else { return };
         let began = jiffies();
         let result =
